@@ -1,0 +1,44 @@
+"""The repository as a ComfyUI node pack: ``ComfyUI/custom_nodes/discomfort``.
+
+ComfyUI finds no nodes here (there are none yet) and imports nothing else. For programs that run in the ComfyUI folder,
+``custom_nodes.discomfort.comfy_serverless`` and ``custom_nodes.discomfort.discomfort`` are the same modules as
+``discomfort.comfy_serverless`` and ``discomfort.discomfort``: one process has one connector class, whatever its path.
+"""
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+
+def _load_package() -> None:
+    """Make the package in this folder importable as ``discomfort``, without a new entry in ``sys.path``."""
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    if "discomfort" in sys.modules and __name__ != "discomfort":
+        return
+    source = Path(__file__).resolve().parent / "discomfort" / "__init__.py"
+    spec = importlib.util.spec_from_file_location("discomfort", source, submodule_search_locations=[str(source.parent)])
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{source} can not be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["discomfort"] = module
+    spec.loader.exec_module(module)
+
+
+def _alias() -> None:
+    import importlib
+    import sys
+
+    for name in ("comfy_serverless", "discomfort"):
+        sys.modules[f"{__name__}.{name}"] = importlib.import_module(f"discomfort.{name}")
+
+
+if __name__ == "custom_nodes.discomfort" or __name__.endswith(".custom_nodes.discomfort"):
+    _load_package()
+    _alias()
+elif __name__ == "discomfort":
+    # The folder above this repository is on sys.path and hides the package of the same name inside it.
+    _load_package()

@@ -1,0 +1,359 @@
+"""The whole error tree.
+
+::
+
+    DiscomfortError
+    ├── ConfigurationError          ValueError        a setting, a file of settings, an engine that is not there
+    ├── PayloadError                ValueError        what was given is neither workflow nor prompt
+    │   ├── UnsafePromptError                         a graph that a server accepts and then dies of
+    │   ├── MissingNodesError                         node types that the server does not have
+    │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` names nothing, or too much
+    ├── UploadError                 ValueError        a place that files may not go to
+    ├── ConversionError             RuntimeError      the frontend could not make a prompt of the workflow
+    │   └── ConversionTimeout       TimeoutError
+    ├── BrowserError                RuntimeError      no Chromium, or one that does not work
+    ├── StateError                  RuntimeError      the connector is not in a state for that call
+    ├── ServerError                 RuntimeError      the server, as a process or as a peer
+    │   ├── ServerStartError
+    │   │   └── ServerStartTimeout  TimeoutError
+    │   ├── ServerDiedError
+    │   ├── ServerConnectionError   ConnectionError
+    │   └── ServerResponseError
+    ├── SelfTestError               RuntimeError      the server runs, but the self-test workflow does not
+    └── RunError                    RuntimeError      one prompt did not end well
+        ├── ValidationError         ValueError        the server refused the prompt, or a part of it
+        ├── ExecutionError                            a node raised
+        │   └── OutOfMemoryError
+        ├── ExecutionInterrupted                      somebody interrupted it
+        ├── PromptLostError                           it left the queue without a record
+        └── RunTimeout              TimeoutError      the caller's deadline passed
+
+Every error carries its facts as fields; the text is made of them and ends with the remedy where there is one.
+A missing source file stays the builtin ``FileNotFoundError``, an existing target ``FileExistsError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _join(parts: Sequence[str], separator: str = "; ", limit: int = 20) -> str:
+    shown = separator.join(parts[:limit])
+    return shown if len(parts) <= limit else f"{shown}{separator}and {len(parts) - limit} more"
+
+
+def _tail(lines: Sequence[str], count: int = 15) -> str:
+    return "" if not lines else "\nlast log lines:\n" + "\n".join(f"  {line}" for line in lines[-count:])
+
+
+class DiscomfortError(Exception):
+    """Base of every error that this library raises on its own account."""
+
+
+class ConfigurationError(DiscomfortError, ValueError):
+    """A setting is wrong, or names something that is not there.
+
+    ``key`` is the setting as the user would write it, ``value`` what was found, ``source`` where it came from.
+    """
+
+    def __init__(
+        self, problem: str, *, key: str | None = None, value: object = None, source: str | None = None, remedy: str = ""
+    ) -> None:
+        self.problem, self.key, self.value, self.source, self.remedy = problem, key, value, source, remedy
+        where = f" (from {source})" if source else ""
+        what = f"{key}={value!r}{where}: " if key else ""
+        super().__init__(f"{what}{problem}" + (f". {remedy}" if remedy else ""))
+
+
+class PayloadError(DiscomfortError, ValueError):
+    """The payload is neither a workflow nor a prompt; says what was found and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphProblem:
+    """One thing wrong with one node of a graph."""
+
+    node_id: str
+    class_type: str | None
+    title: str | None
+    input_name: str | None
+    problem: str
+
+    def __str__(self) -> str:
+        name = self.title or self.class_type or "?"
+        kind = f" ({self.class_type})" if self.class_type and self.class_type != name else ""
+        where = f" input {self.input_name!r}" if self.input_name is not None else ""
+        return f"node {self.node_id} {name!r}{kind}{where}: {self.problem}"
+
+
+class UnsafePromptError(PayloadError):
+    """The prompt would be accepted and then kill or mislead the server; it was not sent.
+
+    ``problems`` lists every :class:`GraphProblem` found.
+    """
+
+    def __init__(self, problems: Sequence[GraphProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("the prompt was not sent, ComfyUI would not survive it: " + _join([str(p) for p in problems]))
+
+
+@dataclass(frozen=True, slots=True)
+class MissingNode:
+    """A node type that the server does not know, the nodes of it, and the pack that the workflow names for it."""
+
+    class_type: str
+    node_ids: tuple[str, ...] = ()
+    pack: str | None = None
+
+    def __str__(self) -> str:
+        nodes = f" (node {_join(self.node_ids, ', ', 5)})" if self.node_ids else ""
+        return f"{self.class_type}{nodes}" + (f" from pack {self.pack!r}" if self.pack else "")
+
+
+class MissingNodesError(PayloadError):
+    """The server lacks node types; ``missing`` lists all of them as :class:`MissingNode`."""
+
+    def __init__(self, missing: Sequence[MissingNode], *, remedy: str = "Install the packs that provide them.") -> None:
+        self.missing = tuple(missing)
+        self.remedy = remedy
+        super().__init__(
+            f"{len(missing)} node type(s) are not installed on the server: {_join([str(m) for m in missing])}. {remedy}"
+        )
+
+
+class InputSelectorError(PayloadError):
+    """A selector like ``KSampler.seed`` matches no input, or more than one.
+
+    ``selector`` is what was asked for, ``candidates`` what it could have been, each in a form that would be accepted.
+    """
+
+    def __init__(self, selector: str, problem: str, candidates: Sequence[str] = ()) -> None:
+        self.selector, self.problem, self.candidates = selector, problem, tuple(candidates)
+        hint = f". Candidates: {_join(self.candidates, ', ')}" if candidates else ""
+        super().__init__(f"{selector!r}: {problem}{hint}")
+
+
+class UploadError(DiscomfortError, ValueError):
+    """The target of an upload is not allowed: unknown folder type, no model subfolder, a path out of its folder."""
+
+
+class ConversionError(DiscomfortError, RuntimeError):
+    """The frontend made no prompt of the workflow. ``attempts`` tells each try and how it ended."""
+
+    def __init__(self, problem: str, *, attempts: Sequence[str] = ()) -> None:
+        self.problem, self.attempts = problem, tuple(attempts)
+        super().__init__(problem + (f" (attempts: {_join(self.attempts)})" if attempts else ""))
+
+
+class ConversionTimeout(ConversionError, TimeoutError):
+    """No attempt at a conversion ended within its budget."""
+
+
+class BrowserError(DiscomfortError, RuntimeError):
+    """There is no usable Chromium. ``remedy`` is a command that can be run as it stands."""
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        self.problem, self.remedy = problem, remedy
+        super().__init__(problem + (f". {remedy}" if remedy else ""))
+
+
+class StateError(DiscomfortError, RuntimeError):
+    """The call does not fit the connector's state, as ``run_workflow`` after ``kill_api``."""
+
+
+class ServerError(DiscomfortError, RuntimeError):
+    """Something is wrong with the server as a process or as a peer."""
+
+
+class ServerStartError(ServerError):
+    """The server did not start: it exited, or its command could not be run."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        command: Sequence[str] = (),
+        exit_code: int | None = None,
+        log_tail: Sequence[str] = (),
+        remedy: str = "",
+    ) -> None:
+        self.problem, self.command, self.exit_code = problem, tuple(command), exit_code
+        self.log_tail, self.remedy = tuple(log_tail), remedy
+        super().__init__(problem + (f". {remedy}" if remedy else "") + _tail(self.log_tail))
+
+
+class ServerStartTimeout(ServerStartError, TimeoutError):
+    """The server process lives, but did not answer HTTP within the start budget."""
+
+
+class ServerDiedError(ServerError):
+    """The server that we own ended, or its execution thread did, while it was needed.
+
+    ``exit_code`` is the process's (``None`` if it still runs without its worker), ``signal`` the signal's name if one
+    ended it, ``log_tail`` its last lines.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        exit_code: int | None = None,
+        signal: str | None = None,
+        log_tail: Sequence[str] = (),
+        prompt_id: str | None = None,
+    ) -> None:
+        self.problem, self.exit_code, self.signal = problem, exit_code, signal
+        self.log_tail, self.prompt_id = tuple(log_tail), prompt_id
+        super().__init__(problem + _tail(self.log_tail))
+
+
+class ServerConnectionError(ServerError, ConnectionError):
+    """The server can not be reached, or the connection broke; ``url`` says where."""
+
+    def __init__(self, problem: str, *, url: str) -> None:
+        self.problem, self.url = problem, url
+        super().__init__(f"{url}: {problem}")
+
+
+class ServerResponseError(ServerError):
+    """The server answered with something that its protocol does not allow for: ``status``, ``body`` (shortened)."""
+
+    def __init__(self, problem: str, *, method: str, url: str, status: int, body: str = "") -> None:
+        self.problem, self.method, self.url, self.status, self.body = problem, method, url, status, body[:2000]
+        super().__init__(f"{method} {url} answered {status}: {problem}" + (f": {self.body[:300]}" if body else ""))
+
+
+class SelfTestError(DiscomfortError, RuntimeError):
+    """The self-test workflow did not run through conversion, execution and result; its cause is ``__cause__``."""
+
+
+class RunError(DiscomfortError, RuntimeError):
+    """One prompt did not end well. ``prompt_id`` is its id, ``history`` its record where there is one."""
+
+    def __init__(self, problem: str, *, prompt_id: str | None = None, history: Mapping[str, Any] | None = None) -> None:
+        self.problem, self.prompt_id = problem, prompt_id
+        self.history: Mapping[str, Any] = history or {}
+        super().__init__(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One input that the server's validation refused.
+
+    ``type`` and ``message`` are ComfyUI's; ``received`` is the value given (``None`` if there is none), ``allowed`` the
+    values of a list, ``minimum`` and ``maximum`` those of a range, where they apply.
+    """
+
+    node_id: str
+    class_type: str | None
+    title: str | None
+    input_name: str | None
+    type: str
+    message: str
+    details: str = ""
+    received: Any = None
+    allowed: tuple[Any, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __str__(self) -> str:
+        name = self.title or self.class_type or "?"
+        kind = f" ({self.class_type})" if self.class_type and self.class_type != name else ""
+        what = f" input {self.input_name!r}" if self.input_name else ""
+        text = f"node {self.node_id} {name!r}{kind}{what}: {self.message}"
+        if self.received is not None:
+            text += f", given {str(self.received)[:200]!r}"
+        if self.allowed is not None:
+            text += f", allowed: {_join([str(a) for a in self.allowed], ', ', 15) or '(nothing: the list is empty)'}"
+        elif self.minimum is not None or self.maximum is not None:
+            text += f", allowed: {self.minimum} to {self.maximum}"
+        elif self.details and self.details != self.input_name:
+            text += f" ({self.details[:300]})"
+        return text
+
+
+class ValidationError(RunError, ValueError):
+    """The server refused the prompt, or dropped some of its outputs.
+
+    ``problems`` lists every :class:`InputProblem`; ``error`` and ``node_errors`` are the server's own objects.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        problems: Sequence[InputProblem] = (),
+        *,
+        prompt_id: str | None = None,
+        error: Mapping[str, Any] | None = None,
+        node_errors: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.problems = tuple(problems)
+        self.error: Mapping[str, Any] = error or {}
+        self.node_errors: Mapping[str, Any] = node_errors or {}
+        lines = _join([str(p) for p in problems])
+        super().__init__(f"{problem}: {lines}" if lines else problem, prompt_id=prompt_id)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailure:
+    """What a server tells of a node that raised: the fields of ComfyUI's ``execution_error`` message."""
+
+    node_id: str
+    class_type: str
+    title: str | None
+    exception_type: str
+    exception_message: str
+    traceback: tuple[str, ...] = field(default=(), repr=False)
+
+
+class ExecutionError(RunError):
+    """A node raised. ``failure`` tells which and how; its fields are also this error's attributes."""
+
+    def __init__(
+        self, failure: NodeFailure, *, prompt_id: str | None = None, history: Mapping[str, Any] | None = None
+    ) -> None:
+        self.failure = failure
+        self.node_id, self.class_type, self.title = failure.node_id, failure.class_type, failure.title
+        self.exception_type, self.exception_message = failure.exception_type, failure.exception_message
+        self.traceback = failure.traceback
+        name = failure.title or failure.class_type
+        kind = f" ({failure.class_type})" if failure.class_type != name else ""
+        text = f"node {failure.node_id} {name!r}{kind} raised {failure.exception_type}: "
+        text += failure.exception_message.strip()[:2000]
+        if failure.traceback:
+            text += "\nserver traceback:\n" + "".join(failure.traceback)[-4000:].rstrip()
+        super().__init__(text, prompt_id=prompt_id, history=history)
+
+
+class OutOfMemoryError(ExecutionError):
+    """A node ran out of device or host memory."""
+
+
+class ExecutionInterrupted(RunError):
+    """The run was interrupted, and not by its caller. ``node_id`` is where, if the server said so."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        prompt_id: str | None = None,
+        node_id: str | None = None,
+        class_type: str | None = None,
+        history: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.node_id, self.class_type = node_id, class_type
+        super().__init__(problem, prompt_id=prompt_id, history=history)
+
+
+class PromptLostError(RunError):
+    """The prompt is neither queued nor in the history: deleted by somebody, evicted, or the server restarted."""
+
+
+class RunTimeout(RunError, TimeoutError):
+    """The caller's ``timeout`` passed; the prompt was taken off the queue or interrupted. ``timeout`` is in seconds."""
+
+    def __init__(self, problem: str, *, timeout: float, prompt_id: str | None = None) -> None:
+        self.timeout = timeout
+        super().__init__(problem, prompt_id=prompt_id)

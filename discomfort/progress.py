@@ -1,0 +1,103 @@
+"""What happens to a run while it happens: the typed events that ``on_progress`` receives.
+
+Pure data. Every event has ``prompt_id``. ``title`` is the node's title in the prompt, else its class; node ids are
+those of the prompt (a node that expanded itself reports under the id that the user knows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The server took the prompt. ``position`` counts the prompts before it, the running one included; 0 is next."""
+
+    prompt_id: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Execution began."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """These nodes need not run: their results are in the server's cache."""
+
+    prompt_id: str
+    node_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted:
+    """Node ``index`` (from 1) of ``total`` begins; ``total`` counts the prompt's nodes that are not cached."""
+
+    prompt_id: str
+    node_id: str
+    title: str
+    class_type: str
+    index: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A node is at step ``value`` of ``maximum`` (a sampler's steps, say)."""
+
+    prompt_id: str
+    node_id: str
+    title: str
+    value: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An intermediate image, encoded as ``media_type`` (``image/jpeg`` or ``image/png``)."""
+
+    prompt_id: str
+    node_id: str | None
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOutput:
+    """A node published its output, as it will stand in the history (``None``: a cached output node without any)."""
+
+    prompt_id: str
+    node_id: str
+    title: str
+    output: Mapping[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The run ended and its history was read; always the last event, also when the run then raises."""
+
+    prompt_id: str
+    success: bool
+
+
+ProgressEvent = Queued | Started | Cached | NodeStarted | Step | Preview | NodeOutput | Done
+ProgressCallback = Callable[[ProgressEvent], Awaitable[None] | None]
+"""Called in the connector's event loop, in order. What it raises is logged and ends the reporting, not the run."""
+
+__all__ = [
+    "Cached",
+    "Done",
+    "NodeOutput",
+    "NodeStarted",
+    "Preview",
+    "ProgressCallback",
+    "ProgressEvent",
+    "Queued",
+    "Started",
+    "Step",
+]
