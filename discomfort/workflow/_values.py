@@ -1,0 +1,87 @@
+"""Small facts about JSON values, found without recursion so that no depth of nesting can exhaust the stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_DEPTH = 200
+"""Levels of nesting that are accepted. Python's own JSON parser gives up near 1,000, and so do the servers' hashers."""
+
+
+def describe(value: object) -> str:
+    """Say in a few words what a value is, for error messages: ``a list of 3 items``, ``the number 7``."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {str(value)[:40]}" if not isinstance(value, int) or value.bit_length() < 128 else "a number"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}{'…' if len(value) > 40 else ''}" if value else "an empty text"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)} item{'' if len(value) == 1 else 's'}" if value else "an empty list"
+    if isinstance(value, dict):
+        if not value:
+            return "an empty object"
+        keys = ", ".join(repr(str(key)[:30]) for key in list(value)[:5])
+        return f"an object with the keys {keys}{', …' if len(value) > 5 else ''}"
+    return f"a Python object of type {type(value).__name__}"
+
+
+def is_link(value: object) -> bool:
+    """Tell whether a server reads this input value as a link: a pair of text and number.
+
+    A fraction or a boolean counts as a number here, as it does on the server (protocol: such pairs are followed at
+    execution whether or not they make sense).
+    """
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int | float)
+    )
+
+
+def json_problem(value: object, limit: int = MAX_DEPTH) -> str | None:
+    """Say why a value can not be sent as JSON, or return ``None`` if it can.
+
+    Linear in the size of the value; a container that holds itself is reported as nested too deeply.
+    """
+    checked: dict[int, int] = {}
+    stack: list[tuple[object, int]] = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        if item is None or isinstance(item, str | int | float):
+            continue
+        if not isinstance(item, dict | list | tuple):
+            return f"{type(item).__name__} is not a JSON type"
+        if depth >= limit:
+            return f"nested deeper than {limit} levels"
+        # A shared container is looked at again only where it stands deeper: bounded even for one that holds itself.
+        if checked.get(id(item), -1) >= depth:
+            continue
+        checked[id(item)] = depth
+        children: Any = item
+        if isinstance(item, dict):
+            for key in item:
+                if not isinstance(key, str):
+                    return f"the key {str(key)[:40]!r} is a {type(key).__name__}, not a text"
+            children = item.values()
+        stack.extend((child, depth + 1) for child in children)
+    return None
+
+
+def copy_json(value: Any) -> Any:
+    """Copy a JSON value with every container in it. The value must have passed :func:`json_problem`."""
+    root: list[Any] = [value]
+    pending: list[Any] = [root]
+    while pending:
+        target = pending.pop()
+        for key, item in list(target.items()) if isinstance(target, dict) else enumerate(target):
+            if isinstance(item, dict):
+                target[key] = copied = dict(item)
+                pending.append(copied)
+            elif isinstance(item, list | tuple):
+                target[key] = items = list(item)
+                pending.append(items)
+    return root[0]

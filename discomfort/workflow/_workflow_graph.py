@@ -1,0 +1,158 @@
+"""The widgets of a workflow, as the editor sees them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.exceptions import InputSelectorError
+from discomfort.workflow.nodes import WorkflowNode, class_of, iterate, subgraphs
+from discomfort.workflow.selectors import Target
+from discomfort.workflow.values import check_value
+from discomfort.workflow.widgets import WidgetMap, input_specs, locate, saved_widget_names, sockets
+
+_TEXT_ONLY = frozenset({"Note", "MarkdownNote", "Reroute"})
+_SUBGRAPH_INPUTS = "-10"  # LiteGraph's id of the node that stands for the inputs of a subgraph, inside it
+_MOST_HOPS = 1000
+_CONVERT = "convert the workflow first and set it on the prompt"
+
+
+class WorkflowGraph:
+    """A workflow's widgets by node id and input name. Owns no copy: it edits the object that it is given."""
+
+    def __init__(self, workflow: JsonObject, definitions: Mapping[str, Any] | None) -> None:
+        self._definitions = definitions or {}
+        self._subgraphs = subgraphs(workflow)
+        self._nodes = {found.id: found for found in iterate(workflow) if found.type not in _TEXT_ONLY}
+        self._uses = Counter(found.type for found in self._nodes.values() if found.type in self._subgraphs)
+        self._maps: dict[str, WidgetMap] = {}
+        self._by_graph: dict[int, dict[str, JsonObject]] = {}
+        self._links: dict[int, dict[str, tuple[str, int]]] = {}
+        self.targets = [Target(found.id, self._title(found), self._kind(found)) for found in self._nodes.values()]
+
+    def names(self, node_id: str) -> Sequence[str]:
+        """Return every input of the node that is declared or was saved, sockets included."""
+        node = self._nodes[node_id].node
+        slots = [str(entry["name"]) for entry in sockets(node) if "name" in entry]
+        known = [*input_specs(self._definition(node)), *saved_widget_names(node), *slots, *self._map(node_id).positions]
+        return list(dict.fromkeys(known))
+
+    def settable(self, node_id: str) -> Sequence[str]:
+        """Return the inputs whose widget is found and not fed by anything but a PrimitiveNode."""
+        names = []
+        for name in self._map(node_id).positions:
+            try:
+                self._place(node_id, name, name)
+            except InputSelectorError:
+                continue
+            names.append(name)
+        return names
+
+    def get(self, node_id: str, name: str, selector: str) -> Any:
+        """Return the widget's saved value."""
+        owner, position = self._place(node_id, name, selector)
+        return owner["widgets_values"][position]
+
+    def set(self, node_id: str, name: str, value: Any, selector: str) -> None:
+        """Replace the widget's saved value."""
+        owner, position = self._place(node_id, name, selector)
+        check_value(selector, value, input_specs(self._definition(self._nodes[node_id].node)).get(name))
+        owner["widgets_values"][position] = value
+
+    def _place(self, node_id: str, name: str, selector: str) -> tuple[JsonObject, Any]:
+        """Return the node whose widget decides the input, and where in its values it does."""
+        found = self._nodes[node_id]
+        shared = str(found.graph.get("id")) if ":" in node_id else ""
+        if self._uses.get(shared, 0) > 1:
+            problem = f"its subgraph is used {self._uses[shared]} times, and this would change all of them; {_CONVERT}"
+            raise InputSelectorError(selector, problem)
+        link = next(
+            (e.get("link") for e in sockets(found.node) if _names_of(e, name) and e.get("link") is not None), None
+        )
+        if link is not None:
+            return self._feeder(found, link, selector)
+        if found.type in self._subgraphs:
+            raise InputSelectorError(selector, f"the widgets of a subgraph can not be told apart; {_CONVERT}")
+        located = self._map(node_id)
+        if name not in located.positions:
+            reason = located.reason or "it has no saved value, or its place among the widgets is not certain"
+            raise InputSelectorError(selector, f"{reason}; {_CONVERT}")
+        return found.node, located.positions[name]
+
+    def _feeder(self, found: WorkflowNode, link: object, selector: str) -> tuple[JsonObject, Any]:
+        """Follow a link upstream through reroutes to a PrimitiveNode, or say what else feeds the input."""
+        nodes = self._graph_nodes(found.graph)
+        links = self._graph_links(found.graph)
+        for _ in range(_MOST_HOPS):
+            origin, slot = links.get(str(link), ("", 0))
+            if origin == _SUBGRAPH_INPUTS:
+                raise InputSelectorError(selector, f"is fed by input {slot} of its subgraph; {_CONVERT}")
+            node = nodes.get(origin)
+            if node is None:
+                raise InputSelectorError(selector, f"is fed by link {link}, which comes from nowhere; {_CONVERT}")
+            if class_of(node) == "Reroute":
+                link = next((entry.get("link") for entry in sockets(node)), None)
+                continue
+            if class_of(node) == "PrimitiveNode" and locate(node, None).positions:
+                return node, 0
+            prefix = found.id.rpartition(":")[0]
+            feeder_id = f"{prefix}:{origin}" if prefix else origin
+            feeder = Target(feeder_id, self._title(self._nodes[feeder_id]), class_of(node))
+            candidates = [f"#{feeder_id}.{name}" for name in self._map(feeder_id).positions]
+            remedy = "; set that node instead" if candidates else ""
+            raise InputSelectorError(selector, f"is fed by output {slot} of {feeder}{remedy}", candidates)
+        raise InputSelectorError(selector, f"is fed by a chain of reroutes that does not end; {_CONVERT}")
+
+    def _map(self, node_id: str) -> WidgetMap:
+        if node_id not in self._maps:
+            found = self._nodes[node_id]
+            is_container = found.type in self._subgraphs or found.type.startswith(("workflow>", "workflow/"))
+            reason = WidgetMap({}, "the widgets of a group can not be told apart")
+            self._maps[node_id] = reason if is_container else locate(found.node, self._definition(found.node))
+        return self._maps[node_id]
+
+    def _definition(self, node: JsonObject) -> Any:
+        return self._definitions.get(class_of(node))
+
+    def _title(self, found: WorkflowNode) -> str | None:
+        title = found.node.get("title")
+        if isinstance(title, str) and title:
+            return title
+        definition = self._definition(found.node)
+        name = definition.get("display_name") if isinstance(definition, Mapping) else None
+        return name if isinstance(name, str) and name else None
+
+    def _kind(self, found: WorkflowNode) -> str:
+        subgraph = self._subgraphs.get(found.type)
+        return str(subgraph.get("name") or found.type) if subgraph else class_of(found.node)
+
+    def _graph_nodes(self, graph: JsonObject) -> dict[str, JsonObject]:
+        if id(graph) not in self._by_graph:
+            self._by_graph[id(graph)] = {str(node.get("id")): node for node in graph["nodes"]}
+        return self._by_graph[id(graph)]
+
+    def _graph_links(self, graph: JsonObject) -> dict[str, tuple[str, int]]:
+        if id(graph) not in self._links:
+            self._links[id(graph)] = dict(filter(None, map(_link_origin, _link_list(graph))))
+        return self._links[id(graph)]
+
+
+def _names_of(entry: JsonObject, name: str) -> bool:
+    widget = entry.get("widget")
+    return (widget.get("name") if isinstance(widget, dict) else entry.get("name")) == name
+
+
+def _link_list(graph: JsonObject) -> list[Any]:
+    links = graph.get("links")
+    return list(links.values()) if isinstance(links, dict) else links if isinstance(links, list) else []
+
+
+def _link_origin(link: Any) -> tuple[str, tuple[str, int]] | None:
+    """Return a link's id, the node that it comes from and that node's output: schema 0.4 has lists, 1.0 objects."""
+    if isinstance(link, list) and len(link) >= 3:
+        return str(link[0]), (str(link[1]), link[2])
+    if isinstance(link, dict):
+        return str(link.get("id")), (str(link.get("origin_id")), link.get("origin_slot", 0))
+    return None

@@ -1,0 +1,105 @@
+"""Set inputs of a workflow or prompt by node title, class or id, before it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from discomfort._json import JsonObject
+from discomfort.exceptions import InputSelectorError, PayloadError
+from discomfort.workflow._prompt_graph import PromptGraph
+from discomfort.workflow._values import copy_json, json_problem
+from discomfort.workflow._workflow_graph import WorkflowGraph
+from discomfort.workflow.detect import Kind, unwrap
+from discomfort.workflow.selectors import Index
+
+
+class Editor:
+    """Edits a copy of a workflow or prompt; the caller's object is never touched.
+
+    ``payload`` of the editor is the edited copy (of an API envelope: the prompt inside it), ``kind`` what it is.
+    ``definitions`` is the server's ``/object_info``: with it values are checked against type, range and list, and the
+    widgets of a workflow can be found. A selector is ``NODE.INPUT``::
+
+        editor.set("KSampler.seed", 42)           # by class or title, where only one node has it
+        editor.set("3.seed", 42)                  # by id; "10:3" is node 3 in the subgraph instance 10
+        editor.set("Positive prompt.text", "a cat")
+        editor.set("@3.seed", 42)                 # "#" forces the id, "@" the title, "%" the class
+
+    An exact id wins over a title, a title over a class, and case matters only where both spellings exist.
+
+    Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or holds what JSON can not.
+    """
+
+    def __init__(self, payload: JsonObject, definitions: Mapping[str, Any] | None = None) -> None:
+        problem = json_problem(payload)
+        if problem:
+            raise PayloadError(f"the payload can not be edited: {problem}")
+        self.kind: Kind
+        self.kind, graph = unwrap(payload)
+        self.payload: JsonObject = copy_json(graph)
+        self._graph: PromptGraph | WorkflowGraph
+        if self.kind == "workflow":
+            self._graph = WorkflowGraph(self.payload, definitions)
+        else:
+            self._graph = PromptGraph(self.payload, definitions)
+        # Without definitions a workflow hides most of its widgets' names; a prompt shows all that it sets.
+        is_blind = self.kind == "workflow" and not definitions
+        hint = " that is known without node definitions; convert first and set it on the prompt" if is_blind else ""
+        self._index = Index(self._graph.targets, self._graph.names, hint)
+
+    def set(self, selector: str, value: Any) -> Editor:
+        """Set one input and return the editor, so that calls can be chained.
+
+        In a workflow, an input that a PrimitiveNode feeds sets the primitive, and with it all that it feeds. In a
+        prompt, a pair ``[node id, slot]`` of an existing node connects the input to it.
+
+        Raises :class:`InputSelectorError`, with candidates, if the selector names no input or several, if the input is
+        fed by another node, if the value is not of its type or outside its range or list, and in a workflow if the
+        widget's place can not be proven (then convert first, and set it on the prompt).
+        """
+        node_id, name = self._index.resolve(selector)
+        self._graph.set(node_id, name, copy_json(value) if json_problem(value) is None else value, selector)
+        return self
+
+    def get(self, selector: str) -> Any:
+        """Return the value of one input: a constant, or ``[node id, slot]`` where it is linked in a prompt.
+
+        The result is a copy. Raises :class:`InputSelectorError` like :meth:`set`.
+        """
+        node_id, name = self._index.resolve(selector)
+        return copy_json(self._graph.get(node_id, name, selector))
+
+    def selectors(self) -> list[str]:
+        """Return a selector for every input that can be set, in the order of the nodes: readable ones where unique."""
+        return [
+            self._index.friendly(target, name)
+            for target in self._index.targets
+            for name in self._graph.settable(target.id)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Editor of a {self.kind} with {len(self._index.targets)} nodes>"
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split ``NODE.INPUT=VALUE`` into selector and value.
+
+    The selector ends at the first ``=`` after a dot. The value is JSON if it parses as such (``42``, ``true``, ``"42"``
+    for the text 42), else the text as it stands. Raises :class:`InputSelectorError` if there is no such ``=``.
+    """
+    dot = text.find(".")
+    equals = text.find("=", dot + 1) if dot > 0 else -1
+    selector = text[:equals].strip() if equals >= 0 else ""
+    if not selector or selector.endswith("."):
+        raise InputSelectorError(text, "expected NODE.INPUT=VALUE")
+    value = text[equals + 1 :]
+    try:
+        return selector, json.loads(value, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return selector, value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is a word, not JSON")

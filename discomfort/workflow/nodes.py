@@ -1,0 +1,157 @@
+"""The nodes of a workflow, subgraphs included, and which of them a server does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.exceptions import MissingNode, PayloadError
+
+MAX_NODES = 200_000
+"""Most nodes that a workflow may have once every subgraph stands in its place; nesting multiplies."""
+
+FRONTEND_ONLY = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})
+"""Node types that exist in the frontend alone; a server never sees them."""
+
+MODE_MUTED, MODE_BYPASSED = 2, 4
+"""LiteGraph's ``mode`` of a node that does not run, and of one that hands its inputs through."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowNode:
+    """One node of a workflow where it stands.
+
+    ``id`` is the id that the frontend gives it in the prompt: inside a subgraph, the ids of the instances around it and
+    its own, joined by colons (``"10:3"``). ``graph`` is the workflow or subgraph definition whose list ``node`` is in.
+    ``active`` is false if it, or an instance around it, is muted or bypassed.
+    """
+
+    id: str
+    node: JsonObject
+    graph: JsonObject
+    active: bool = True
+
+    @property
+    def type(self) -> str:
+        """The node's class, or the id of its subgraph definition."""
+        return str(self.node.get("type"))
+
+
+def subgraphs(workflow: JsonObject) -> dict[str, JsonObject]:
+    """Return the subgraph definitions of a workflow by id."""
+    definitions = workflow.get("definitions")
+    found = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    return {str(graph["id"]): graph for graph in found or [] if isinstance(graph, dict) and "id" in graph}
+
+
+def iterate(workflow: JsonObject) -> Iterator[WorkflowNode]:
+    """Yield every node of a workflow, each subgraph's nodes once per instance and right after the instance.
+
+    The workflow must have passed :func:`~discomfort.workflow.detect.classify`. Raises :class:`PayloadError` if a
+    subgraph holds itself, or if there are more than :data:`MAX_NODES` nodes.
+    """
+    definitions = subgraphs(workflow)
+    stack: list[tuple[str, JsonObject, Iterator[JsonObject], bool, str | None]] = [
+        ("", workflow, iter(workflow["nodes"]), True, None)
+    ]
+    count = 0
+    while stack:
+        prefix, graph, nodes, active, _ = stack[-1]
+        node = next(nodes, None)
+        if node is None:
+            stack.pop()
+            continue
+        count += 1
+        if count > MAX_NODES:
+            raise PayloadError(f"the workflow has more than {MAX_NODES} nodes with its subgraphs in place")
+        found = WorkflowNode(
+            f"{prefix}{node.get('id')}", node, graph, active and node.get("mode") not in {MODE_MUTED, MODE_BYPASSED}
+        )
+        yield found
+        inner = definitions.get(found.type)
+        if inner is not None:
+            if any(frame[4] == found.type for frame in stack):
+                raise PayloadError(f"node {found.id}: the subgraph {inner.get('name', found.type)!r} holds itself")
+            stack.append((f"{found.id}:", inner, iter(inner["nodes"]), found.active, found.type))
+
+
+def group_members(workflow: JsonObject, node_type: str) -> list[JsonObject] | None:
+    """Return the nodes that a group node stands for (``workflow>Name``, ``workflow/Name``), else ``None``."""
+    if not node_type.startswith(("workflow>", "workflow/")):
+        return None
+    extra = workflow.get("extra")
+    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
+    group = groups.get(node_type[len("workflow>") :]) if isinstance(groups, dict) else None
+    members = group.get("nodes") if isinstance(group, dict) else None
+    return [member for member in members if isinstance(member, dict)] if isinstance(members, list) else None
+
+
+def titles(prompt: JsonObject) -> dict[str, str]:
+    """Return what to call each node of a prompt: its title where it has one, else its class."""
+    names: dict[str, str] = {}
+    for node_id, node in prompt.items():
+        meta = node.get("_meta")
+        title = meta.get("title") if isinstance(meta, dict) else None
+        names[node_id] = title if isinstance(title, str) and title else str(node.get("class_type"))
+    return names
+
+
+def missing_nodes(graph: JsonObject, known: Collection[str], *, include_inactive: bool = False) -> list[MissingNode]:
+    """List the node types of a workflow or prompt that are not in ``known``, in the order in which they appear.
+
+    Types that only the frontend has, subgraph instances and group nodes that the workflow defines count as known; what
+    is inside them is looked at. Muted and bypassed nodes never reach a server: they count with ``include_inactive``
+    only. The pack is the registry id that the workflow names (``cnr_id``), else its repository (``aux_id``).
+    """
+    if not isinstance(graph.get("nodes"), list):
+        return missing_in_prompt(graph, known)
+    definitions = subgraphs(graph)
+    ids: dict[str, list[str]] = {}
+    packs: dict[str, str | None] = {}
+    for found in iterate(graph):
+        if not (found.active or include_inactive) or found.type in definitions:
+            continue
+        members = group_members(graph, found.type)
+        candidates = [(found.id, found.node)]
+        if members is not None:
+            candidates = [(f"{found.id}:{index}", member) for index, member in enumerate(members)]
+        for node_id, node in candidates:
+            kind = class_of(node)
+            if kind not in known and kind not in FRONTEND_ONLY:
+                ids.setdefault(kind, []).append(node_id)
+                packs[kind] = packs.get(kind) or _pack(node)
+    return [MissingNode(kind, tuple(node_ids), packs[kind]) for kind, node_ids in ids.items()]
+
+
+def missing_in_prompt(prompt: JsonObject, known: Collection[str]) -> list[MissingNode]:
+    """List the classes of a well-formed prompt that are not in ``known``."""
+    ids: dict[str, list[str]] = {}
+    for node_id, node in prompt.items():
+        kind = node["class_type"]
+        if kind not in known:
+            ids.setdefault(str(kind), []).append(node_id)
+    return [MissingNode(kind, tuple(node_ids)) for kind, node_ids in ids.items()] if ids else []
+
+
+def class_of(node: JsonObject) -> str:
+    """Return the class of a workflow's node; a frontend that lost it may have kept it in the properties."""
+    kind = node.get("type")
+    if isinstance(kind, str) and kind:
+        return kind
+    return str(_properties(node).get("Node name for S&R") or kind)
+
+
+def _properties(node: JsonObject) -> dict[str, Any]:
+    properties = node.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _pack(node: JsonObject) -> str | None:
+    properties = _properties(node)
+    for key in ("cnr_id", "aux_id"):
+        pack = properties.get(key)
+        if isinstance(pack, str) and pack:
+            return pack
+    return None

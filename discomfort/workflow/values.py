@@ -1,0 +1,68 @@
+"""Whether a value may stand in an input, by the input's declaration in ``/object_info``."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+from discomfort.exceptions import InputSelectorError
+from discomfort.workflow._values import describe, json_problem
+from discomfort.workflow.widgets import spec_settings, spec_type
+
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+"""Types whose values are constants; every other type is handed over by a link, unless an extension knows better."""
+
+
+def choices(spec: Any) -> list[Any] | None:
+    """Return the values that a combo of either dialect allows, or ``None`` where no list binds.
+
+    None binds for several selections at once, for lists that the frontend fetches or fills, and for file pickers: a
+    file in a subfolder is allowed and not listed.
+    """
+    if spec_type(spec) != "COMBO":
+        return None
+    settings = spec_settings(spec)
+    options = spec[0] if isinstance(spec[0], list) else settings.get("options")
+    if not options or not isinstance(options, list) or settings.get("multiselect") or settings.get("remote"):
+        return None
+    return None if any(str(key).endswith(("_upload", "_folder")) for key in settings) else options
+
+
+def check_value(selector: str, value: object, spec: Any) -> None:
+    """Accept a value for an input, or raise :class:`InputSelectorError` saying what it takes.
+
+    ``spec`` is the input's declaration, ``None`` if unknown. Nothing is converted: the text ``"20"`` is no number.
+    """
+    problem = json_problem(value)
+    if problem:
+        raise InputSelectorError(selector, f"the value can not be sent: {problem}")
+    if spec is None:
+        return
+    kind = spec_type(spec)
+    if kind in {"INT", "FLOAT"}:
+        _check_number(selector, value, kind, spec)
+    elif kind == "STRING" and not isinstance(value, str):
+        raise InputSelectorError(selector, f"takes a text, given {describe(value)}")
+    elif kind == "BOOLEAN" and not isinstance(value, bool):
+        raise InputSelectorError(selector, f"takes true or false, given {describe(value)}")
+    elif (allowed := choices(spec)) is not None and not _is_among(value, allowed):
+        near = difflib.get_close_matches(str(value), [str(option) for option in allowed], 5)
+        ordered = [*near, *(str(option) for option in allowed if str(option) not in near)]
+        raise InputSelectorError(selector, f"{describe(value)} is not among its {len(allowed)} values", ordered)
+
+
+def _check_number(selector: str, value: object, kind: str, spec: Any) -> None:
+    is_number = isinstance(value, int | float if kind == "FLOAT" else int) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
+        name = "a whole number" if kind == "INT" else "a number"
+        raise InputSelectorError(selector, f"takes {name}, given {describe(value)}")
+    settings = spec_settings(spec)
+    low, high = settings.get("min"), settings.get("max")
+    number: Any = value
+    if (isinstance(low, int | float) and number < low) or (isinstance(high, int | float) and number > high):
+        raise InputSelectorError(selector, f"takes a number from {low} to {high}, given {value}")
+
+
+def _is_among(value: object, allowed: list[Any]) -> bool:
+    return any(option == value and isinstance(option, bool) == isinstance(value, bool) for option in allowed)

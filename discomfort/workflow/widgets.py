@@ -1,0 +1,183 @@
+"""Which entry of a workflow node's ``widgets_values`` belongs to which input.
+
+The frontend saves widget values as a bare list and reads it back by position. The order of the widgets follows from the
+node's definition: required inputs, then optional ones, each in ``input_order``; inputs of a widget type only, without
+those forced to be sockets; one more entry after a number that is "controlled after generate", two after such a list;
+buttons and players of upload inputs at the end. (Found in frontend 1.27.10 and held against 73 saved workflows.)
+Where that order can not be proven for a node, nothing is mapped: a wrong position would change another input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.workflow.nodes import class_of
+
+CONTROL_MODES = frozenset({"fixed", "increment", "increment-wrap", "decrement", "randomize"})
+"""Values of the frontend's "control after generate" widget."""
+
+_WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+_SEEDS = frozenset({"seed", "noise_seed"})
+_CONTROL = "CONTROL"
+# What the frontend appends for an upload: a button, and for audio a player before it.
+_UPLOAD_EXTRAS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place in ``widgets_values``: the input ``name``, or with ``None`` a companion of the one before it."""
+
+    name: str | None
+    kind: str
+    spec: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class WidgetMap:
+    """Where the proven inputs of a node are: positions in its list, or keys of its object; ``reason`` says why not."""
+
+    positions: Mapping[str, int | str]
+    reason: str = ""
+
+
+def input_specs(definition: Any) -> dict[str, Any]:
+    """Return the inputs of a node class in the frontend's order: required, then optional, by ``input_order``."""
+    inputs = definition.get("input") if isinstance(definition, Mapping) else None
+    if not isinstance(inputs, Mapping):
+        return {}
+    orders = definition.get("input_order")
+    specs: dict[str, Any] = {}
+    for section in ("required", "optional"):
+        declared = inputs.get(section)
+        if not isinstance(declared, Mapping):
+            continue
+        order = orders.get(section) if isinstance(orders, Mapping) else None
+        names = [name for name in order or () if name in declared]
+        for name in [*names, *(name for name in declared if name not in names)]:
+            specs[name] = declared[name]
+    return specs
+
+
+def spec_type(spec: Any) -> str:
+    """Return the type of an input's declaration; both ways of writing a list of choices are ``COMBO``."""
+    kind = spec[0] if isinstance(spec, list | tuple) and spec else None
+    return "COMBO" if isinstance(kind, list | tuple) else str(kind)
+
+
+def spec_settings(spec: Any) -> Mapping[str, Any]:
+    """Return the settings of an input's declaration (``default``, ``min``, …), empty where there are none."""
+    settings = spec[1] if isinstance(spec, list | tuple) and len(spec) > 1 else None
+    return settings if isinstance(settings, Mapping) else {}
+
+
+def locate(node: JsonObject, definition: Any) -> WidgetMap:
+    """Find the inputs of a workflow's node in its ``widgets_values``.
+
+    ``definition`` is the entry of ``/object_info`` for its class, or ``None``: then only nodes that name all their
+    widgets among their sockets, as newer frontends save them, are mapped.
+    """
+    values = node.get("widgets_values")
+    if isinstance(values, dict):
+        return WidgetMap({name: name for name in values if isinstance(name, str)})
+    if class_of(node) == "PrimitiveNode":
+        return WidgetMap({"value": 0}) if isinstance(values, list) and values else WidgetMap({}, "it has no value yet")
+    if not isinstance(values, list) or not values:
+        return WidgetMap({}, "it has no saved widget values")
+    saved = saved_widget_names(node)
+    if definition is None:
+        return _from_names(saved, values)
+    slots, extras, opaque = _slots(node, definition)
+    names = [slot.name for slot in slots if slot.name is not None]
+    if not opaque and not _is_subsequence(saved, names):
+        return WidgetMap({}, "it was saved with other widgets than its class has now")
+    if len(values) > len(slots) + extras and not opaque:
+        return WidgetMap({}, f"it has {len(values)} saved widget values, its class has {len(slots)} widgets")
+    for slot, value in zip(slots, values, strict=False):
+        if not _is_plausible(slot, value):
+            what = f"input {slot.name!r}" if slot.name else "the control after generate"
+            return WidgetMap({}, f"the saved value for {what} is not of its type, the widgets may have shifted")
+    return WidgetMap({slot.name: at for at, slot in enumerate(slots[: len(values)]) if slot.name is not None})
+
+
+def saved_widget_names(node: JsonObject) -> list[str]:
+    """Return the names of the widgets that a node lists among its sockets, in order."""
+    names = []
+    for entry in sockets(node):
+        widget = entry.get("widget")
+        if isinstance(widget, dict) and isinstance(widget.get("name"), str):
+            names.append(widget["name"])
+    return names
+
+
+def sockets(node: JsonObject) -> list[JsonObject]:
+    """Return the input sockets that a workflow's node was saved with."""
+    inputs = node.get("inputs")
+    return [entry for entry in inputs if isinstance(entry, dict)] if isinstance(inputs, list) else []
+
+
+def _slots(node: JsonObject, definition: Any) -> tuple[list[Slot], int, bool]:
+    """Return the known slots from the first on, how many unnamed ones may follow, and whether the list broke off."""
+    plain = {entry.get("name") for entry in sockets(node) if not entry.get("widget")}
+    slots: list[Slot] = []
+    extras = 0
+    for name, spec in input_specs(definition).items():
+        kind, settings = spec_type(spec), spec_settings(spec)
+        if settings.get("forceInput"):
+            continue
+        if any(str(key).endswith("_upload") and value for key, value in settings.items()):
+            extras = _UPLOAD_EXTRAS
+        if kind not in _WIDGET_TYPES or settings.get("widgetType") not in {None, kind}:
+            if name in plain or kind == "*":
+                continue
+            # Neither a socket nor a widget of a known kind: how many entries it has is up to some extension.
+            return slots, extras, True
+        slots.append(Slot(name, kind, spec))
+        slots.extend([Slot(None, _CONTROL)] * _controls(name, kind, settings))
+        if settings.get("remote"):
+            return slots, extras, True
+    return slots, extras, False
+
+
+def _controls(name: str, kind: str, settings: Mapping[str, Any]) -> int:
+    control = settings.get("control_after_generate")
+    if kind == "INT":
+        return int(bool(name in _SEEDS if control is None else control))
+    return 2 if kind == "COMBO" and control else 0
+
+
+def _from_names(names: Sequence[str], values: Sequence[Any]) -> WidgetMap:
+    positions: dict[str, int | str] = {}
+    at = 0
+    for name in names:
+        positions[name] = at
+        at += 1
+        if name in _SEEDS and len(values) > at and values[at] in CONTROL_MODES:
+            at += 1
+    if names and at == len(values) and len(positions) == len(names):
+        return WidgetMap(positions)
+    return WidgetMap({}, "without the node's definition its saved widget values can not be told apart")
+
+
+def _is_subsequence(part: Sequence[str], whole: Sequence[str]) -> bool:
+    remaining = iter(whole)
+    return all(name in remaining for name in part)
+
+
+def _is_plausible(slot: Slot, value: Any) -> bool:
+    if slot.kind == _CONTROL:
+        return value is None or isinstance(value, str)
+    if slot.kind in {"INT", "FLOAT"}:
+        return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    if slot.kind == "BOOLEAN":
+        return value is None or isinstance(value, bool)
+    if slot.kind == "STRING":
+        return value is None or isinstance(value, str)
+    return not isinstance(value, bool) or _has_boolean_choices(slot.spec)
+
+
+def _has_boolean_choices(spec: Any) -> bool:
+    choices = spec[0] if isinstance(spec[0], list) else spec_settings(spec).get("options")
+    return isinstance(choices, list) and any(isinstance(choice, bool) for choice in choices)

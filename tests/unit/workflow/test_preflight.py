@@ -1,0 +1,351 @@
+"""Prompts that a server accepts and then dies of are refused; all others pass untouched."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from discomfort.exceptions import (
+    MissingNodesError,
+    PayloadError,
+    UnsafePromptError,
+    ValidationError,
+)
+from discomfort.workflow import check_prompt
+
+Prompt = dict[str, Any]
+
+
+def _prompt() -> Prompt:
+    return {
+        "1": {"class_type": "Empty", "inputs": {"width": 8, "height": 2**70}, "_meta": {"title": "Start"}},
+        "2": {"class_type": "Sampler", "inputs": {"image": ["1", 0], "text": "x", "mode": "fast"}},
+        "3": {"class_type": "Save", "inputs": {"images": ["2", 0], "filename_prefix": "p"}},
+    }
+
+
+def test_a_good_prompt_comes_back_as_the_same_object(definitions: dict[str, Any]) -> None:
+    """Nothing to change: no copy, with and without definitions."""
+    prompt = _prompt()
+
+    assert check_prompt(prompt, definitions) is prompt
+    assert check_prompt(prompt) is prompt
+
+
+def test_change_tokens_are_removed_from_a_copy(definitions: dict[str, Any]) -> None:
+    """``is_changed`` goes, the caller's object stays, and what did not change is shared."""
+    prompt = _prompt()
+    prompt["1"]["is_changed"] = [0.5]
+    before = copy.deepcopy(prompt)
+
+    checked = check_prompt(prompt, definitions)
+
+    assert prompt == before
+    assert "is_changed" not in checked["1"]
+    assert checked["1"]["_meta"] == {"title": "Start"}
+    assert checked["2"] is prompt["2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (["99", 0], "node '99', which is not in the prompt"),
+        (("99", 0), "node '99', which is not in the prompt"),
+        ({"__value__": ["99", 0]}, "node '99', which is not in the prompt"),
+        ({"__value__": {"__value__": ["99", 0]}}, "node '99', which is not in the prompt"),
+        (["1", -1], "slot -1"),
+        (["1", 0.0], "slot 0.0"),
+        (["1", True], "slot True"),
+        ({"__value__": ["1", -1]}, "slot -1"),
+        ([1, 0], "by number"),
+    ],
+)
+@pytest.mark.parametrize("name", ["image", "unknown"])
+def test_links_to_nowhere_are_refused_in_any_input(name: str, value: object, text: str) -> None:
+    """Declared or not, wrapped or not: a link must lead to a node that is there, by its text id and a slot from 0."""
+    prompt = _prompt()
+    prompt["2"]["inputs"][name] = value
+
+    with pytest.raises(UnsafePromptError) as caught:
+        check_prompt(prompt)
+
+    assert text in str(caught.value)
+    assert [(p.node_id, p.input_name) for p in caught.value.problems] == [("2", name)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [512, 512],
+        {"__value__": [1, 0]},
+        {"__value__": [512, 512]},
+        ["a", "b"],
+        ["1", 0, 0],
+        [["99", 0]],
+        {"a": ["99", 0]},
+    ],
+)
+def test_values_that_only_resemble_links_pass(value: object) -> None:
+    """A server follows pairs of text and number alone."""
+    prompt = _prompt()
+    prompt["2"]["inputs"]["unknown"] = value
+
+    assert check_prompt(prompt) is prompt
+
+
+def test_a_pair_of_numbers_in_a_declared_input_is_refused(definitions: dict[str, Any]) -> None:
+    """A declared input takes every list for a link, so the hint about text ids is due."""
+    prompt = _prompt()
+    prompt["2"]["inputs"]["image"] = [77, 0]
+
+    with pytest.raises(UnsafePromptError, match="by number"):
+        check_prompt(prompt, definitions)
+
+
+@pytest.mark.parametrize(
+    ("node", "text"),
+    [
+        ({"class_type": "Empty"}, "inputs is null"),
+        ({"class_type": "Empty", "inputs": None}, "inputs is null"),
+        ({"class_type": "Empty", "inputs": []}, "inputs is an empty list"),
+        ({"class_type": None, "inputs": {}}, "class_type is null, not a text (the frontend"),
+        ({"inputs": {}}, "class_type is null"),
+        ("text", "is the text 'text'"),
+    ],
+)
+def test_malformed_nodes_are_refused_all_at_once(node: object, text: str, definitions: dict[str, Any]) -> None:
+    """Nodes without class or inputs are named, also where no output depends on them, and before anything else."""
+    prompt = _prompt() | {"8": node, "9": {"class_type": "Empty", "inputs": 3}, "10": {"class_type": "?", "inputs": {}}}
+
+    with pytest.raises(UnsafePromptError) as caught:
+        check_prompt(prompt, definitions)
+
+    assert [problem.node_id for problem in caught.value.problems] == ["8", "9"]
+    assert text in str(caught.value)
+
+
+def test_a_cycle_is_listed() -> None:
+    """The error walks the cycle in the direction of the data and comes back to where it began."""
+    prompt = _prompt()
+    prompt["1"]["inputs"]["hidden"] = ["2", 0]
+
+    with pytest.raises(UnsafePromptError) as caught:
+        check_prompt(prompt)
+
+    assert "1 → 2 → 1" in str(caught.value) or "2 → 1 → 2" in str(caught.value)
+
+
+def test_a_node_that_feeds_itself_is_a_cycle() -> None:
+    """The shortest cycle counts, wrapped as it is."""
+    prompt = _prompt()
+    prompt["1"]["inputs"]["hidden"] = {"__value__": ["1", 0]}
+
+    with pytest.raises(UnsafePromptError, match="1 → 1"):
+        check_prompt(prompt)
+
+
+def test_a_long_cycle_is_shortened_in_the_error() -> None:
+    """A cycle of 300 nodes does not fill the screen."""
+    prompt = {str(i): {"class_type": "X", "inputs": {"a": [str((i + 1) % 300), 0]}} for i in range(300)}
+
+    with pytest.raises(UnsafePromptError, match="…") as caught:
+        check_prompt(prompt)
+
+    assert len(str(caught.value)) < 400
+
+
+def _chain(links: int) -> Prompt:
+    prompt: Prompt = {str(i): {"class_type": "X", "inputs": {"a": [str(i - 1), 0]}} for i in range(1, links + 1)}
+    prompt["0"] = {"class_type": "X", "inputs": {}}
+    return prompt
+
+
+def test_chains_are_bounded() -> None:
+    """900 links in a row pass, 901 do not, and 50,000 neither, without recursion."""
+    assert check_prompt(_chain(900))
+    for links in (901, 50_000):
+        with pytest.raises(UnsafePromptError, match=f"{links} links in a row"):
+            check_prompt(_chain(links))
+
+
+def test_missing_classes_are_all_listed(definitions: dict[str, Any]) -> None:
+    """Every unknown class comes with its nodes, before links are judged."""
+    prompt = _prompt() | {
+        "7": {"class_type": "Gone", "inputs": {"a": ["99", 0]}},
+        "8": {"class_type": "Lost", "inputs": {}},
+        "9": {"class_type": "Gone", "inputs": {}},
+    }
+
+    with pytest.raises(MissingNodesError) as caught:
+        check_prompt(prompt, definitions)
+
+    assert [(m.class_type, m.node_ids) for m in caught.value.missing] == [("Gone", ("7", "9")), ("Lost", ("8",))]
+
+
+def test_a_prompt_needs_an_output_node(definitions: dict[str, Any]) -> None:
+    """Without one the error says so; without definitions that can not be known."""
+    prompt = {"1": _prompt()["1"]}
+
+    with pytest.raises(PayloadError, match="no output node"):
+        check_prompt(prompt, definitions)
+    assert check_prompt(prompt) is prompt
+
+
+def test_values_outside_their_list_are_refused(definitions: dict[str, Any]) -> None:
+    """The newer kind of combo is checked here, since no server does it."""
+    prompt = _prompt()
+    prompt["2"]["inputs"]["mode"] = "zzz"
+
+    with pytest.raises(ValidationError) as caught:
+        check_prompt(prompt, definitions)
+
+    (problem,) = caught.value.problems
+    assert (problem.node_id, problem.input_name, problem.received) == ("2", "mode", "zzz")
+    assert problem.allowed == ("fast", "slow")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"class_type": "Many", "inputs": {"tags": "z"}},
+        {"class_type": "Remote", "inputs": {"name": "z"}},
+        {"class_type": "Video", "inputs": {"file": "sub/b.mp4"}},
+        {"class_type": "Sampler", "inputs": {"sampler": "the server checks this one"}},
+        {"class_type": "Sampler", "inputs": {"mode": ["1", 0]}},
+        {"class_type": "Sampler", "inputs": {"mode": {"__value__": ["a", "b"]}}},
+    ],
+)
+def test_lists_that_do_not_bind_are_left_to_the_server(node: Prompt, definitions: dict[str, Any]) -> None:
+    """Several choices, remote lists, uploads, the older dialect and links are no business of this check."""
+    prompt = _prompt() | {"9": node}
+
+    assert check_prompt(prompt, definitions) is prompt
+
+
+def _loop() -> list[Any]:
+    loop: list[Any] = []
+    loop.append(loop)
+    return loop
+
+
+def _deep() -> list[Any]:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    return deep
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: b"x", "bytes is not a JSON type"),
+        (lambda: Path("x"), "is not a JSON type"),
+        (lambda: {1: 2}, "not a text"),
+        (lambda: [{"a": {1, 2}}], "set is not a JSON type"),
+        (_loop, "deeper than 200"),
+        (_deep, "deeper than 200"),
+    ],
+)
+def test_what_json_can_not_hold_is_named(make: Callable[[], object], text: str) -> None:
+    """Node and input are in the error, also for values that hold themselves or are very deep."""
+    prompt = _prompt()
+    prompt["2"]["inputs"]["odd"] = make()
+
+    with pytest.raises(PayloadError) as caught:
+        check_prompt(prompt)
+
+    assert f"node 2 input 'odd': {text}" in str(caught.value) or (
+        text in str(caught.value) and "'odd'" in str(caught.value)
+    )
+
+
+def test_keys_that_are_no_texts_are_refused() -> None:
+    """Node ids and input names must be texts, and metadata must be JSON too."""
+    with pytest.raises(PayloadError, match="node id 1 is a int"):
+        check_prompt({1: {"class_type": "X", "inputs": {}}})  # type: ignore[dict-item]
+    with pytest.raises(PayloadError, match="node 1"):
+        check_prompt({"1": {"class_type": "X", "inputs": {2: 3}}})
+    with pytest.raises(PayloadError, match="_meta"):
+        check_prompt({"1": {"class_type": "X", "inputs": {}, "_meta": {"title": b"x"}}})
+    with pytest.raises(PayloadError, match="an empty object"):
+        check_prompt({})
+
+
+def test_damaged_definitions_are_no_obstacle() -> None:
+    """Definitions of a shape that no server gives are treated as saying nothing."""
+    prompt = _prompt()
+
+    broken: dict[str, Any] = {
+        "Empty": None,
+        "Sampler": {"input": [1]},
+        "Save": {"output_node": True, "input": {"required": 3}},
+    }
+    assert check_prompt(prompt, broken) is prompt
+
+
+ids = st.sampled_from(["1", "2", "3"])
+links = st.tuples(ids | st.text(max_size=2) | st.integers(), st.integers(-1, 2) | st.floats()).map(list)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | links,
+    lambda inner: st.lists(inner, max_size=3) | st.fixed_dictionaries({"__value__": inner}),
+    max_leaves=6,
+)
+nodes = st.fixed_dictionaries(
+    {"class_type": st.sampled_from(["A", "B"]), "inputs": st.dictionaries(st.text(max_size=2), values, max_size=3)},
+    optional={"is_changed": values, "_meta": st.none() | st.fixed_dictionaries({"title": st.text(max_size=3)})},
+)
+
+
+def _follow(value: Any) -> Any:
+    while isinstance(value, dict) and "__value__" in value:
+        value = value["__value__"]
+    return value
+
+
+@given(st.dictionaries(ids, nodes, min_size=1, max_size=3))
+@settings(deadline=None, derandomize=True)
+def test_what_passes_is_safe(prompt: Prompt) -> None:
+    """No accepted prompt has a link to nowhere, a cycle or a change token; none is changed by the check."""
+    before = json.dumps(prompt)
+    try:
+        checked = check_prompt(prompt)
+    except PayloadError:
+        checked = None
+
+    assert json.dumps(prompt) == before
+    for node_id in checked or {}:
+        assert "is_changed" not in checked[node_id]
+        seen, todo = set(), [node_id]
+        while todo:
+            for value in checked[todo.pop()]["inputs"].values():
+                link = _follow(value)
+                if (
+                    isinstance(link, list)
+                    and len(link) == 2
+                    and isinstance(link[0], str)
+                    and isinstance(link[1], int | float)
+                ):
+                    assert link[0] in checked
+                    assert link[0] != node_id
+                    if link[0] not in seen:
+                        seen.add(link[0])
+                        todo.append(link[0])
+
+
+def test_the_saved_prompts_pass(shared_data: Path, real_definitions: dict[str, Any]) -> None:
+    """Of 73 prompts of the real frontend, only one with unknown nodes and one with shifted values fail."""
+    failed = {}
+    for path in sorted((shared_data / "conversion" / "prompts").glob("*.json")):
+        try:
+            check_prompt(json.loads(path.read_text("utf-8")), real_definitions)
+        except (PayloadError, ValidationError) as error:
+            failed[path.stem] = type(error)
+
+    assert failed == {"api_rodin_gen2": ValidationError, "video_wan2_2_14B_animate": UnsafePromptError}
