@@ -1,0 +1,8 @@
+"""Files that go into a server's folders, and the journal of those that must not stay there."""
+
+from __future__ import annotations
+
+from discomfort.files.journal import Entry, Journal
+from discomfort.files.store import FileStore
+
+__all__ = ["Entry", "FileStore", "Journal"]

@@ -1,0 +1,354 @@
+"""What is to be deleted when we are gone, written down so that even a power cut leaves nothing behind for good.
+
+One append-only file of JSON lines per process, named after its process id and start. While the process lives it holds
+a lock on its file; the kernel releases it with the process. At the next start, :meth:`Journal.recover` deletes what
+the journals of processes list that are gone, and only that: a line must name a real root and a path inside it, and what
+stands there must be the very file (inode, size, time of change) that the line describes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import platformdirs
+import psutil
+
+from discomfort import _json
+from discomfort.exceptions import StateError, UploadError
+from discomfort.files.places import is_folder, open_place, stat_in
+
+logger = logging.getLogger("discomfort.files")
+
+Hook = Callable[[Path, Path], None]
+Outcome = Literal["removed", "missing", "kept"]
+
+PARTIAL = re.compile(r"\.discomfort-[0-9a-f]{32}\.part")
+"""Names of files that are still being copied: random enough to be ours by name alone."""
+
+_NAME = re.compile(r"(\d{1,10})-([0-9a-f.]{1,64})\.jsonl")
+_MOST_BYTES = 64 * 1024 * 1024
+_RECOVERY_WAIT = 30.0  # seconds for another process's recovery; it does our work meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that is ours to delete. ``root`` is a real path, ``path`` is inside it.
+
+    ``inode``, ``size`` (bytes) and ``mtime_ns`` tell our file from one that took its name; folders have the inode only,
+    files that are still being copied nothing but their name.
+    """
+
+    kind: Literal["file", "folder", "partial"]
+    root: Path
+    path: Path
+    inode: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+
+
+class Journal:
+    """The journal of this process in ``directory`` (default: ``discomfort/journal`` in the user's state directory).
+
+    Nothing is created before the first entry. ``on_add`` and ``on_remove`` are called with root and path, for a
+    watchdog to know too: ``on_add`` once the entry is on disk and before the file is visible. Folders are among them,
+    to be deleted only when empty. What a hook raises ends the call that it was made from.
+
+    A process forked from this one does not own the journal: its copy of this object neither writes nor deletes.
+
+    All methods are safe to call from several threads.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory or platformdirs.user_state_path("discomfort", appauthor=False) / "journal"
+        self.on_add: Hook | None = None
+        self.on_remove: Hook | None = None
+        self._owner = os.getpid()
+        self._path = self.directory / f"{self._owner}-{_start_of(self._owner)}.jsonl"
+        self._fd: int | None = None
+        self._entries: dict[Path, Entry] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def path(self) -> Path:
+        """The file of this process; it exists from the first entry on."""
+        return self._path
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made the journal, rather than inherit it by a fork."""
+        return os.getpid() == self._owner
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What is listed now, oldest first."""
+        with self._lock:
+            return tuple(self._entries.values())
+
+    def find(self, path: Path) -> Entry | None:
+        """Return the entry of a path, if it is listed."""
+        with self._lock:
+            return self._entries.get(path)
+
+    def add(self, entry: Entry) -> None:
+        """List an entry; when this returns, it would survive a power cut. Raises ``OSError``."""
+        with self._lock:
+            self._write(
+                {
+                    "op": "add",
+                    "kind": entry.kind,
+                    "root": str(entry.root),
+                    "path": str(entry.path),
+                    "inode": entry.inode,
+                    "size": entry.size,
+                    "mtime_ns": entry.mtime_ns,
+                },
+                is_durable=True,
+            )
+            self._entries.pop(entry.path, None)
+            self._entries[entry.path] = entry
+        if self.on_add is not None:
+            self.on_add(entry.root, entry.path)
+
+    def drop(self, path: Path) -> None:
+        """Take an entry off the list; unknown paths are ignored. Raises ``OSError``."""
+        with self._lock:
+            entry = self._entries.pop(path, None)
+            if entry is None:
+                return
+            # Not waited for: an entry too many is found to be missing, later.
+            self._write({"op": "drop", "path": str(path)}, is_durable=False)
+        if self.on_remove is not None:
+            self.on_remove(entry.root, entry.path)
+
+    def recover(self) -> list[Path]:
+        """Delete what processes left that are gone, and return the paths deleted.
+
+        The journals of live processes are left alone. Damaged, foreign and hostile lines are skipped with a warning. A
+        journal whose files could not all be deleted stays for the next time. Waits up to 30 s for another process that
+        is recovering, then leaves it all to that one. A directory that does not exist or can not be read is no error.
+        """
+        removed: list[Path] = []
+        if not self.directory.is_dir():
+            return removed
+        try:
+            with filelock.FileLock(self.directory / "recover.lock", timeout=_RECOVERY_WAIT):
+                for path in sorted(self.directory.iterdir()):
+                    if _NAME.fullmatch(path.name) and path != self._path:
+                        removed.extend(self._recover_one(path))
+        except filelock.Timeout:
+            logger.warning("another process is still clearing %s; leaving it to that one", self.directory)
+        except OSError as error:
+            logger.warning("cannot clear what earlier processes left: %s", error)
+        return removed
+
+    def close(self) -> None:
+        """Remove the file of this process if nothing is listed any more. Idempotent.
+
+        Where entries are left (they could not be deleted), the file stays, and a later :meth:`recover` tries again.
+        """
+        with self._lock:
+            fd, self._fd = self._fd, None
+            if fd is None:
+                return
+            try:
+                if self.is_ours and not self._entries:
+                    self._path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("cannot remove the journal %s: %s", self._path, error)
+            finally:
+                os.close(fd)
+
+    def _write(self, record: dict[str, Any], *, is_durable: bool) -> None:
+        if not self.is_ours:
+            raise StateError("the journal belongs to the process that this one was forked from")
+        if self._fd is None:
+            self._fd = self._open()
+        # The line break comes first, so that a line torn by a full disk spoils no other.
+        line = b"\n" + _json.dumps(record)
+        view = memoryview(line)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        if is_durable:
+            os.fsync(self._fd)
+
+    def _open(self) -> int:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._path, flags, 0o600)
+        try:
+            _lock(fd, self._path)
+            folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _recover_one(self, path: Path) -> list[Path]:
+        match = _NAME.fullmatch(path.name)
+        if match is None or _start_of(int(match[1])) == match[2]:
+            return []
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            logger.warning("cannot read the journal %s: %s", path, error)
+            return []
+        try:
+            return _recover_locked(path, fd)
+        except BlockingIOError:
+            # Its process lives where we do not see it: another container, say.
+            return []
+        finally:
+            os.close(fd)
+
+
+def remove_entry(entry: Entry) -> Outcome:
+    """Delete what an entry describes, if that is still what stands there.
+
+    ``"kept"`` is a file that changed or was replaced since, or a folder that is not empty. Raises ``OSError``.
+    """
+    root, path = entry.root, entry.path
+    if not root.is_absolute() or len(root.parts) < 2 or ".." in path.parts or not path.is_relative_to(root):
+        return "kept"
+    parts = path.relative_to(root).parts
+    if not parts:
+        return "kept"
+    try:
+        with open_place(root, parts[:-1]) as place:
+            # A link on the way means that this is not the folder which the entry was made for.
+            if place.path != path.parent:
+                return "kept"
+            status = stat_in(path.name, place.fd)
+            if status is None:
+                return "missing"
+            return _unlink(entry, status, place.fd) if _is_same(entry, status) else "kept"
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except UploadError:
+        return "kept"
+
+
+def _unlink(entry: Entry, status: os.stat_result, folder: int) -> Outcome:
+    if not is_folder(status):
+        os.unlink(entry.path.name, dir_fd=folder)
+        return "removed"
+    try:
+        os.rmdir(entry.path.name, dir_fd=folder)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            return "kept"
+        raise
+    return "removed"
+
+
+def _is_same(entry: Entry, status: os.stat_result) -> bool:
+    if entry.kind == "folder":
+        return is_folder(status) and status.st_ino == entry.inode
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if entry.kind == "partial":
+        return PARTIAL.fullmatch(entry.path.name) is not None
+    return (status.st_ino, status.st_size, status.st_mtime_ns) == (entry.inode, entry.size, entry.mtime_ns)
+
+
+def _recover_locked(path: Path, fd: int) -> list[Path]:
+    """Clear one journal. Raises ``BlockingIOError`` if its process holds it."""
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        logger.warning("ignoring the journal %s: others may have written it", path)
+        return []
+    if status.st_size > _MOST_BYTES:
+        logger.warning("ignoring the journal %s: it has %d bytes", path, status.st_size)
+        return []
+    removed: list[Path] = []
+    has_failed = False
+    for entry in reversed(list(_read(path, fd))):
+        try:
+            outcome = remove_entry(entry)
+        except OSError as error:
+            has_failed = True
+            logger.warning("cannot delete %s, left by an earlier process: %s", entry.path, error)
+            continue
+        if outcome == "removed":
+            removed.append(entry.path)
+        elif outcome == "kept" and entry.kind != "folder":
+            logger.warning("leaving %s: it is not the file that an earlier process put there", entry.path)
+    if not has_failed:
+        path.unlink(missing_ok=True)
+    if removed:
+        logger.info("deleted %d files and folders that an earlier process left", len(removed))
+    return removed
+
+
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some network file systems have no locks: process id and start still tell that we live.
+        logger.warning("cannot lock the journal %s: %s", path, error)
+
+
+def _read(path: Path, fd: int) -> Iterator[Entry]:
+    entries: dict[Path, Entry] = {}
+    bad = 0
+    with os.fdopen(os.dup(fd), "rb") as lines:
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                _apply(_json.loads(line), entries)
+            except (ValueError, TypeError, KeyError, RecursionError):
+                bad += 1
+    if bad:
+        logger.warning("the journal %s has %d damaged lines; they are ignored", path, bad)
+    yield from entries.values()
+
+
+def _apply(record: Any, entries: dict[Path, Entry]) -> None:
+    path = Path(record["path"])
+    if record["op"] == "drop":
+        entries.pop(path, None)
+        return
+    root, kind = Path(record["root"]), record["kind"]
+    numbers = [record["inode"], record["size"], record["mtime_ns"]]
+    if record["op"] != "add" or kind not in {"file", "folder", "partial"} or "\0" in f"{root}{path}":
+        raise ValueError("not a line of ours")
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
+        raise ValueError("not a line of ours")
+    entries.pop(path, None)
+    entries[path] = Entry(kind, root, path, *numbers)
+
+
+def _start_of(pid: int) -> str:
+    """Return what tells a process from an earlier one of the same id, or ``""`` if there is none.
+
+    On Linux the boot and the ticks since it: unlike a time of day, these do not move when the clock is set.
+    """
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        # Fields 3 and 22, counted after the name, which may itself hold spaces and brackets (proc(5)).
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if fields[0] in {b"Z", b"X"}:
+            return ""  # It ended, and nobody asked for its exit code yet.
+        ticks = int(fields[19])
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", "")
+        return f"{boot}.{ticks}"
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return ""

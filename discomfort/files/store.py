@@ -1,0 +1,223 @@
+"""Puts files into a server's folders, and takes the ephemeral ones out again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from discomfort.exceptions import UploadError
+from discomfort.files.copying import copy_contents, keep_times
+from discomfort.files.journal import Entry, Journal, remove_entry
+from discomfort.files.places import Place, check_name, open_place, stat_in, subfolder_parts
+
+logger = logging.getLogger("discomfort.files")
+
+_NO_LINKS_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_TRIES = 3  # another process may clear an empty folder between our entering and our writing
+
+
+class FileStore:
+    """The folders of one server by type: ``input``, ``output``, ``temp``, ``models``.
+
+    What is put as ephemeral is listed in ``journal`` and deleted by :meth:`delete_ephemeral`, or after our death by the
+    next process's :meth:`Journal.recover`.
+    """
+
+    def __init__(self, folders: Mapping[str, Path], journal: Journal) -> None:
+        self._folders = {kind: Path(os.path.abspath(folder)) for kind, folder in folders.items()}  # noqa: PTH100
+        self._journal = journal
+
+    def __repr__(self) -> str:
+        return f"<FileStore of {', '.join(self._folders)} with {len(self._journal.entries)} ephemeral entries>"
+
+    def put(
+        self,
+        source: str | os.PathLike[str],
+        folder_type: str = "input",
+        subfolder: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        is_ephemeral: bool = False,
+    ) -> str:
+        """Copy a file into one of the server's folders under its own name, and return the full path of the copy.
+
+        Synchronous. The copy appears whole or not at all, shares the source's blocks where the file system can, keeps
+        the time of change and is independent of the source: a server that changes it changes nothing else. Missing
+        folders are created. A source that already is the target is left as it is, and is never ephemeral.
+
+        Raises:
+            FileNotFoundError: there is no source.
+            FileExistsError: the target exists, and ``overwrite`` is false. Of two processes that put the same name at
+                the same time, one gets this.
+            UploadError: an unknown folder type, ``models`` without a subfolder, a path that would leave its folder
+                (absolute, ``..``, by a link) or is no plain name on every system, a source that is a folder or device.
+            OSError: the system's reason (disk full, no permission), with both places named. Nothing is left behind.
+        """
+        root, parts = self._target(folder_type, subfolder)
+        with _open_source(source) as (fd, status):
+            name = Path(source).name
+            check_name(name, "file name")
+            target = root.joinpath(*parts, name)
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                self._place(fd, status, (root, parts, name), overwrite, is_ephemeral)
+            except FileExistsError as error:
+                raise FileExistsError(errno.EEXIST, "the file exists; pass overwrite=True", str(target)) from error
+            except OSError as error:
+                reason = f"{error.strerror or error} (copying {os.fspath(source)!r})"
+                raise OSError(error.errno or errno.EIO, reason, str(target)) from error
+        return str(target)
+
+    def delete_ephemeral(self) -> list[Path]:
+        """Delete everything that was put as ephemeral, and folders made for it that are empty now; return the paths.
+
+        Missing files are fine. A file that was changed or replaced since it was put is no longer ours: it stays, with a
+        warning. Errors are logged and do not stop the rest. The list is empty afterwards, except for what could not be
+        deleted: it stays in the journal for the next start. In a process forked from the one that put the files, this
+        does nothing.
+        """
+        removed: list[Path] = []
+        if not self._journal.is_ours:
+            return removed
+        for entry in reversed(self._journal.entries):
+            try:
+                outcome = remove_entry(entry)
+                self._journal.drop(entry.path)
+            except OSError as error:
+                logger.error("cannot delete the ephemeral file %s: %s", entry.path, error)  # noqa: TRY400
+                continue
+            if outcome == "removed":
+                removed.append(entry.path)
+            elif outcome == "kept" and entry.kind == "file":
+                logger.warning("leaving the ephemeral file %s: it was changed or replaced since", entry.path)
+        return removed
+
+    def _target(self, folder_type: str, subfolder: str | os.PathLike[str] | None) -> tuple[Path, tuple[str, ...]]:
+        root = self._folders.get(folder_type)
+        if root is None:
+            raise UploadError(f"unknown folder type {folder_type!r}; there are {', '.join(map(repr, self._folders))}")
+        parts = subfolder_parts(subfolder)
+        if folder_type == "models" and not parts:
+            raise UploadError("models need a subfolder that says which kind: 'checkpoints', 'loras', 'vae', …")
+        return root, parts
+
+    def _place(
+        self,
+        source: int,
+        status: os.stat_result,
+        target: tuple[Path, tuple[str, ...], str],
+        overwrite: bool,
+        is_ephemeral: bool,
+    ) -> None:
+        root, parts, name = target
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with open_place(root, parts, create=True) as place:
+                    self._copy_into(place, source, status, name, overwrite, is_ephemeral)
+                    return
+            except FileNotFoundError:
+                if attempt == _TRIES:
+                    raise
+                os.lseek(source, 0, os.SEEK_SET)
+
+    def _copy_into(
+        self, place: Place, source: int, status: os.stat_result, name: str, overwrite: bool, is_ephemeral: bool
+    ) -> None:
+        existing = stat_in(name, place.fd)
+        if existing is not None and os.path.samestat(existing, status):
+            if is_ephemeral:
+                logger.warning(
+                    "%s is in place already and not a copy of ours: it will not be deleted", place.path / name
+                )
+            return
+        if existing is not None and not overwrite:
+            raise FileExistsError
+        previous = self._journal.find(place.path / name)
+        partial = f".discomfort-{secrets.token_hex(16)}.part"
+        try:
+            if is_ephemeral:
+                for folder in place.created:
+                    self._journal.add(Entry("folder", place.root, folder, folder.lstat().st_ino))
+            self._journal.add(Entry("partial", place.root, place.path / partial))
+            self._write_partial(place, partial, source, status, place.path / name if is_ephemeral else None)
+            _publish(place.fd, partial, name, overwrite)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial, dir_fd=place.fd)
+            self._forget(place, partial, name, previous)
+            raise
+        self._journal.drop(place.path / partial)
+        if not is_ephemeral:
+            # An ephemeral file of the same name was just replaced by one that stays.
+            self._journal.drop(place.path / name)
+
+    def _forget(self, place: Place, partial: str, name: str, previous: Entry | None) -> None:
+        """Take back what a failed copy had listed. A full disk may keep the journal from it; that is no new failure."""
+        try:
+            for path in (place.path / partial, *place.created):
+                self._journal.drop(path)
+            if self._journal.find(place.path / name) != previous:
+                self._journal.drop(place.path / name)
+                if previous is not None:
+                    self._journal.add(previous)
+        except OSError as error:
+            logger.warning("cannot take %s off the journal again: %s", place.path / name, error)
+
+    def _write_partial(
+        self, place: Place, partial: str, source: int, status: os.stat_result, ephemeral: Path | None
+    ) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(partial, flags, 0o666, dir_fd=place.fd)
+        try:
+            copy_contents(source, fd)
+            keep_times(status, fd)
+            written = os.fstat(fd)
+        finally:
+            os.close(fd)
+        if ephemeral is not None:
+            self._journal.add(
+                Entry("file", place.root, ephemeral, written.st_ino, written.st_size, written.st_mtime_ns)
+            )
+
+
+@contextlib.contextmanager
+def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[int, os.stat_result]]:
+    text = os.fspath(source)
+    if "\0" in str(text):
+        raise FileNotFoundError(errno.ENOENT, "no file can have a name with a null character", text)
+    # Not blocking: opening a pipe would wait for its writer before we can see that it is one.
+    fd = os.open(text, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise UploadError(f"{text!r} is {kind}; only files can be uploaded")
+        yield fd, status
+    finally:
+        os.close(fd)
+
+
+def _publish(folder: int, partial: str, name: str, overwrite: bool) -> None:
+    """Give the finished copy its name in one step, without replacing another file unless told to."""
+    if overwrite:
+        os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return
+    try:
+        os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS_HERE:
+            raise
+        # No hard links on this file system: claim the name with an empty file, which is then ours to replace.
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder))
+        try:
+            os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(name, dir_fd=folder)
+            raise
+        return
+    os.unlink(partial, dir_fd=folder)

@@ -1,0 +1,192 @@
+"""Ephemeral files go when they should, and nothing goes that is not ours."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from discomfort.exceptions import StateError
+from discomfort.files import FileStore, Journal
+from discomfort.files import store as store_module
+
+
+def _tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_ephemeral_files_and_their_folders_go(store: FileStore, journal: Journal, source: Path, tmp_path: Path) -> None:
+    """Files, then the folders that were made for them and are empty; others stay; the list is empty afterwards."""
+    (tmp_path / "in" / "old").mkdir()
+    store.put(source, subfolder="old/a", is_ephemeral=True)
+    store.put(source, subfolder="new/b/c", is_ephemeral=True)
+    store.put(source, subfolder="kept/x", is_ephemeral=True)
+    store.put(source, subfolder="kept")
+
+    removed = store.delete_ephemeral()
+
+    assert _tree(tmp_path / "in") == ["kept", "kept/cat.png", "old"]
+    assert tmp_path / "in" / "new" / "b" / "c" / "cat.png" in removed
+    assert journal.entries == ()
+    assert store.delete_ephemeral() == []
+
+
+def test_missing_ephemeral_files_are_fine(store: FileStore, source: Path) -> None:
+    """Somebody was faster."""
+    Path(store.put(source, is_ephemeral=True)).unlink()
+
+    assert store.delete_ephemeral() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(b"edited"),
+        lambda path: (path.unlink(), path.write_bytes(b"another")),
+        os.utime,
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
+    ],
+)
+def test_a_file_that_is_no_longer_ours_stays(
+    store: FileStore, source: Path, change: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Edited, replaced, touched, or something else under its name: left alone with a warning."""
+    target = Path(store.put(source, is_ephemeral=True))
+    change(target)
+
+    assert store.delete_ephemeral() == []
+    assert target.is_symlink() or target.exists()
+    assert "changed or replaced" in caplog.text
+
+
+def test_a_folder_swapped_for_a_link_is_not_entered(store: FileStore, source: Path, tmp_path: Path) -> None:
+    """Deleting does not follow links put there since, not even to the very same file."""
+    target = Path(store.put(source, subfolder="sub", is_ephemeral=True))
+    (tmp_path / "out").mkdir()
+    moved = target.rename(tmp_path / "out" / "cat.png")
+    target.parent.rmdir()
+    target.parent.symlink_to(tmp_path / "out")
+
+    assert store.delete_ephemeral() == []
+    assert moved.exists()
+
+
+def test_a_lasting_file_replaces_an_ephemeral_one_for_good(store: FileStore, journal: Journal, source: Path) -> None:
+    """What was put last decides."""
+    store.put(source, is_ephemeral=True)
+    target = Path(store.put(source, overwrite=True))
+
+    assert journal.entries == ()
+    assert store.delete_ephemeral() == []
+    assert target.exists()
+
+
+def test_errors_while_deleting_do_not_stop_the_rest(
+    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One file that can not be deleted is logged and stays on the list; the others go."""
+    first = Path(store.put(source, subfolder="a", is_ephemeral=True))
+    second = Path(store.put(source, subfolder="b", is_ephemeral=True))
+    real = store_module.remove_entry
+
+    def stubborn(entry: Any) -> Any:
+        if entry.path.name == "cat.png" and entry.path.parent.name == "b":
+            raise PermissionError(errno.EACCES, "no")
+        return real(entry)
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+        patch.setattr(store_module, "remove_entry", stubborn)
+        store.delete_ephemeral()
+
+    assert not first.exists()
+    assert second.exists()
+    assert "cannot delete the ephemeral file" in caplog.text
+    assert [entry.path for entry in journal.entries] == [second]
+    assert store.delete_ephemeral() == [second]
+
+
+@pytest.mark.parametrize("step", ["copy_contents", "_publish"])
+@pytest.mark.parametrize("is_ephemeral", [False, True])
+def test_a_failed_copy_leaves_nothing(
+    store: FileStore,
+    journal: Journal,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    is_ephemeral: bool,
+) -> None:
+    """A full disk: no partial file, no folder, no entry; the error has its number and names both places."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store_module, step, full)
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        store.put(source, subfolder="a/b", is_ephemeral=is_ephemeral)
+
+    assert caught.value.errno == errno.ENOSPC
+    assert str(source) in str(caught.value)
+    assert caught.value.filename == str(tmp_path / "in" / "a" / "b" / "cat.png")
+    assert _tree(tmp_path / "in") == []
+    assert journal.entries == ()
+
+
+def test_a_failed_replacement_keeps_the_earlier_entry(
+    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ephemeral file that was to be replaced is still there, and still ephemeral."""
+    target = Path(store.put(source, is_ephemeral=True))
+    before = journal.entries
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "_publish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.put(source, overwrite=True, is_ephemeral=True)
+
+    assert journal.entries == before
+    assert store.delete_ephemeral() == [target]
+
+
+def test_the_watchdog_hears_of_a_file_before_it_is_visible(store: FileStore, journal: Journal, source: Path) -> None:
+    """And after it is gone; a hook that raises ends the upload without a trace."""
+    heard: list[tuple[str, str, bool]] = []
+    journal.on_add = lambda _, path: heard.append(("add", path.name, path.exists()))
+    journal.on_remove = lambda _, path: heard.append(("remove", path.name, path.exists()))
+
+    store.put(source, is_ephemeral=True)
+    store.delete_ephemeral()
+
+    names = [(what, name, seen) for what, name, seen in heard if name == "cat.png"]
+    assert names == [("add", "cat.png", False), ("remove", "cat.png", False)]
+
+    def refuse(*_: Path) -> None:
+        raise RuntimeError("the watchdog is gone")
+
+    journal.on_add, journal.on_remove = refuse, None
+    with pytest.raises(RuntimeError, match="watchdog"):
+        store.put(source, is_ephemeral=True)
+    assert journal.entries == ()
+
+
+def test_a_forked_process_deletes_nothing(store: FileStore, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files belong to the process that put them."""
+    target = Path(store.put(source, is_ephemeral=True))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)
+        assert store.delete_ephemeral() == []
+        with pytest.raises(StateError, match="forked"):
+            store.put(source, overwrite=True)
+    assert target.exists()
+    assert store.delete_ephemeral() == [target]
