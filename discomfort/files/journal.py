@@ -31,7 +31,7 @@ from discomfort.files.places import is_folder, open_place, stat_in
 
 logger = logging.getLogger("discomfort.files")
 
-Hook = Callable[[Path, Path], None]
+Hook = Callable[["Entry"], None]
 Outcome = Literal["removed", "missing", "kept"]
 
 PARTIAL = re.compile(r"\.discomfort-[0-9a-f]{32}\.part")
@@ -61,7 +61,7 @@ class Entry:
 class Journal:
     """The journal of this process in ``directory`` (default: ``discomfort/journal`` in the user's state directory).
 
-    Nothing is created before the first entry. ``on_add`` and ``on_remove`` are called with root and path, for a
+    Nothing is created before the first entry. ``on_add`` and ``on_remove`` are called with the entry, for a
     watchdog to know too: ``on_add`` once the entry is on disk and before the file is visible. Folders are among them,
     to be deleted only when empty. What a hook raises ends the call that it was made from.
 
@@ -119,7 +119,7 @@ class Journal:
             self._entries.pop(entry.path, None)
             self._entries[entry.path] = entry
         if self.on_add is not None:
-            self.on_add(entry.root, entry.path)
+            self.on_add(entry)
 
     def drop(self, path: Path) -> None:
         """Take an entry off the list; unknown paths are ignored. Raises ``OSError``."""
@@ -130,7 +130,7 @@ class Journal:
             # Not waited for: an entry too many is found to be missing, later.
             self._write({"op": "drop", "path": str(path)}, is_durable=False)
         if self.on_remove is not None:
-            self.on_remove(entry.root, entry.path)
+            self.on_remove(entry)
 
     def recover(self) -> list[Path]:
         """Delete what processes left that are gone, and return the paths deleted.

@@ -161,8 +161,8 @@ def test_a_failed_replacement_keeps_the_earlier_entry(
 def test_the_watchdog_hears_of_a_file_before_it_is_visible(store: FileStore, journal: Journal, source: Path) -> None:
     """And after it is gone; a hook that raises ends the upload without a trace."""
     heard: list[tuple[str, str, bool]] = []
-    journal.on_add = lambda _, path: heard.append(("add", path.name, path.exists()))
-    journal.on_remove = lambda _, path: heard.append(("remove", path.name, path.exists()))
+    journal.on_add = lambda entry: heard.append(("add", entry.path.name, entry.path.exists()))
+    journal.on_remove = lambda entry: heard.append(("remove", entry.path.name, entry.path.exists()))
 
     store.put(source, is_ephemeral=True)
     store.delete_ephemeral()
@@ -170,7 +170,7 @@ def test_the_watchdog_hears_of_a_file_before_it_is_visible(store: FileStore, jou
     names = [(what, name, seen) for what, name, seen in heard if name == "cat.png"]
     assert names == [("add", "cat.png", False), ("remove", "cat.png", False)]
 
-    def refuse(*_: Path) -> None:
+    def refuse(_: object) -> None:
         raise RuntimeError("the watchdog is gone")
 
     journal.on_add, journal.on_remove = refuse, None

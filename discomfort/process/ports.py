@@ -1,0 +1,156 @@
+"""Free ports, and leases that keep two connectors of one user from taking the same one."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from discomfort.exceptions import ServerStartError
+
+_log = logging.getLogger("discomfort.process")
+
+_CONNECT_SECONDS = 0.25
+_ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, and bound for an instant to see whether it can be
+
+
+class PortLease:
+    """A port that no other connector of this user takes until :meth:`release`, or until this process ends."""
+
+    def __init__(self, port: int, lock: filelock.BaseFileLock | None) -> None:
+        self.port = port
+        self._lock = lock
+
+    def __repr__(self) -> str:
+        return f"<PortLease {self.port}{'' if self._lock else ' released'}>"
+
+    def release(self) -> None:
+        """Give the port back. Idempotent."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+
+def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
+    """Lease the first free port of ``initial`` … ``initial + span - 1`` (65535 at most).
+
+    Free means: nothing listens there on ``host`` nor on all addresses, and no other connector of this user has a lease
+    on it. The lease is a lock of the operating system on a file, so a process that crashes frees it. A foreign program
+    may still take the port before the server does; the server then ends, and its error says so. Blocks for
+    milliseconds as a rule.
+
+    Raises ServerStartError when none is free, naming the range, or when ``host`` is no address of this machine.
+    """
+    last = min(initial + span - 1, 65535)
+    addresses = _addresses(host)
+    directory = _lock_directory()
+    for port in range(max(initial, 1), last + 1):
+        lease = _try_lease(directory, port)
+        if lease is None:
+            continue
+        try:
+            free = _is_free(addresses, port)
+        except BaseException:
+            lease.release()
+            raise
+        if free:
+            return lease
+        lease.release()
+    raise ServerStartError(
+        f"no free port from {initial} to {last} on {host}", remedy="Set INITIAL_PORT to the start of a free range"
+    )
+
+
+def _try_lease(directory: Path | None, port: int) -> PortLease | None:
+    if directory is None:
+        return PortLease(port, None)
+    lock = filelock.FileLock(directory / f"{port}.lock", timeout=0, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    except OSError as error:
+        _log.warning("port %d is taken without a lease: %s", port, error)
+        return PortLease(port, None)
+    return PortLease(port, lock)
+
+
+def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    try:
+        infos = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ServerStartError(
+            f"the host {host!r} has no address: {error}", remedy="Set API_URL to an address of this machine"
+        ) from error
+    found = [(family, str(address[0])) for family, _, _, _, address in infos]
+    # A server that listens on every address blocks the port for one on a single address, and the other way round.
+    found.append((socket.AF_INET, "0.0.0.0"))  # noqa: S104
+    return list(dict.fromkeys(found))
+
+
+def _is_free(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> bool:
+    return all(_can_listen(f, a, port) for f, a in addresses) and not any(_answers(f, a, port) for f, a in addresses)
+
+
+def _can_listen(family: socket.AddressFamily, address: str, port: int) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if sys.platform == "linux":
+            # What the server itself will do; connections in TIME_WAIT must not count, a listener still does. On other
+            # systems the option would let the bind pass beside a listener.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise ServerStartError(
+                    f"{address} is no address of this machine", remedy="Set API_URL to one, such as 127.0.0.1"
+                ) from error
+            return False
+    return True
+
+
+def _answers(family: socket.AddressFamily, address: str, port: int) -> bool:
+    # A forwarder (of a container or a virtual machine) may answer on a port that can still be bound.
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        return probe.connect_ex((target, port)) == 0
+
+
+def _lock_directory() -> Path | None:
+    """Where all connectors of this user look for leases; ``None``, logged, where no such folder can be had."""
+    with warnings.catch_warnings():
+        # It warns where XDG_RUNTIME_DIR is not set, as in most containers; its fallback there is what we want.
+        warnings.simplefilter("ignore")
+        runtime = Path(platformdirs.user_runtime_dir("discomfort", appauthor=False))
+    owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    problem: OSError | None = None
+    for base in (runtime, Path(tempfile.gettempdir()) / f"discomfort-runtime-{owner}"):
+        try:
+            return _private_directory(base / "ports")
+        except OSError as error:
+            problem = error
+    _log.warning("ports are taken without a lease, for want of a folder to keep leases in: %s", problem)
+    return None
+
+
+def _private_directory(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.mkdir(exist_ok=True, mode=0o700)
+    facts = path.lstat()
+    if path.is_symlink() or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
+        raise PermissionError(errno.EPERM, "belongs to somebody else", str(path))
+    if facts.st_mode & 0o077 and os.name != "nt":
+        path.chmod(0o700)
+    return path
