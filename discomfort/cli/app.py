@@ -1,0 +1,326 @@
+"""The command line's grammar and its help; what the commands do is in their own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from discomfort.cli import FAILED, USAGE
+from discomfort.cli.connect import Target
+from discomfort.cli.inputs import (
+    check_directory,
+    check_files,
+    check_target,
+    check_timeout,
+    read_assignments,
+    read_headers,
+    read_sources,
+)
+from discomfort.cli.terminal import Terminal, make_streams_safe
+from discomfort.exceptions import DiscomfortError
+
+_INTERRUPTED_BY_TYPER = 130
+"""typer's exit code for Ctrl-C outside of a run; ours is 1."""
+
+
+class EngineChoice(StrEnum):
+    """What may run the prompts."""
+
+    AUTO = "auto"
+    COMFYUI = "comfyui"
+    EMULATOR = "emulator"
+
+
+# Lines of at most 75 characters: with their indent they fit a terminal of 80 columns.
+_EXIT_CODES = [
+    "Exit codes:",
+    "0  all went well",
+    "1  a run or a check failed, or Ctrl-C (once stops cleanly, twice at once)",
+    "2  the command line, the configuration or an input file is wrong",
+]
+_ENVIRONMENT = [
+    "Environment:",
+    "COMFYUI_PATH       the ComfyUI folder, where the configuration names none",
+    "DISCOMFORT_CONFIG  the configuration file, where --config names none",
+    "DISCOMFORT_<KEY>   one setting, such as DISCOMFORT_INITIAL_PORT=8288;",
+    "                   goes before the file",
+    "NO_COLOR           no colours, no moving bars",
+]
+_TOP_EPILOG = [
+    "Examples:",
+    "discomfort doctor                          what works here, what does not",
+    "discomfort run workflow.json               save its outputs to ./output",
+    "discomfort run workflow.json --set KSampler.seed=42 -o results",
+    "discomfort convert workflow.json > prompt.json",
+]
+_RUN_EPILOG = [
+    "Examples:",
+    "discomfort run workflow.json",
+    "discomfort run a.json b.json -o results",
+    "discomfort run workflow.json --set KSampler.seed=42",
+    "discomfort run workflow.json --set 'Positive prompt.text=a red fox'",
+    "discomfort run workflow.json --input a.png --set LoadImage.image=a.png",
+    "discomfort run picture.png                 the workflow inside a picture",
+    "cat workflow.json | discomfort run - --json | jq -r '.outputs[].path'",
+    "discomfort run workflow.json --attach https://gpu:8188 --header @token.txt",
+]
+_CONVERT_EPILOG = [
+    "Examples:",
+    "discomfort convert workflow.json > prompt.json",
+    "discomfort convert workflow.json -o prompt.json",
+    "discomfort convert *.json -o prompts       prompts/<name>.prompt.json",
+]
+_DOCTOR_EPILOG = [
+    "Examples:",
+    "discomfort doctor",
+    "discomfort doctor --start                  also start the server, test it",
+    "discomfort doctor --json | jq '.checks[] | select(.status != \"ok\")'",
+]
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="JSON configuration file.", show_default=False),
+]
+EngineOption = Annotated[
+    EngineChoice | None,
+    typer.Option(
+        "--engine",
+        help="What runs the prompts, over the configuration; auto finds ComfyUI, else takes the embedded emulator.",
+        show_default=False,
+    ),
+]
+AttachOption = Annotated[
+    str | None,
+    typer.Option(
+        "--attach", metavar="URL", help="Use the server that runs there; it is not stopped.", show_default=False
+    ),
+]
+HeaderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header",
+        metavar="'NAME: VALUE'",
+        help="Sent with every request to an attached server; @FILE reads them from a file, one per line. Repeatable.",
+        show_default=False,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NODE.INPUT=VALUE",
+        help="Set an input before running; NODE is a node's title, class or id. Repeatable.",
+        show_default=False,
+    ),
+]
+InputOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--input",
+        metavar="FILE",
+        help="Put a file into the server's input folder, and take it away at the end. Repeatable.",
+        show_default=False,
+    ),
+]
+SaveOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Where outputs are saved; nothing is overwritten.")
+]
+PromptFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE|DIR", help="File, or folder for several; else stdout.", show_default=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="Give each workflow so long, and no longer.", show_default=False),
+]
+StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")]
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, help="Log and tracebacks on stderr; -vv: everything.", show_default=False
+    ),
+]
+WorkflowArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="WORKFLOW",
+        help="Workflow as the UI saves it, or API prompt: a JSON file, a PNG that carries one, or - for stdin.",
+        show_default=False,
+    ),
+]
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Parse the command line and run its command; ends with SystemExit, as typer does, which carries the exit code."""
+    make_streams_safe()
+    try:
+        build_app()(args=list(arguments), prog_name="discomfort")
+    except SystemExit as end:
+        if end.code == _INTERRUPTED_BY_TYPER:
+            return FAILED
+        raise
+    return 0
+
+
+def build_app() -> typer.Typer:
+    """The application. Its help is plain text: it reads the same on a terminal, in a pipe and in a log."""
+    app = typer.Typer(
+        name="discomfort",
+        help="Run ComfyUI workflows from the command line: start ComfyUI, convert, run, save every output, clean up.",
+        epilog=_lay_out(_TOP_EPILOG),
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_top)
+    app.command("run", short_help="Run workflows and save their outputs.", epilog=_lay_out(_RUN_EPILOG))(_run)
+    app.command("convert", short_help="Convert workflows to API prompts.", epilog=_lay_out(_CONVERT_EPILOG))(_convert)
+    app.command("doctor", short_help="Check everything that a run needs.", epilog=_lay_out(_DOCTOR_EPILOG))(_doctor)
+    app.command(
+        "serve",
+        short_help="Serve the emulator: ComfyUI's API without torch.",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    )(_serve)
+    return app
+
+
+def _lay_out(examples: Sequence[str]) -> str:
+    """Examples, environment and exit codes as help text; the mark keeps typer from joining the lines of a block."""
+    blocks = [examples, _ENVIRONMENT, _EXIT_CODES]
+    return "\n\n".join("\b\n" + "\n  ".join(lines) for lines in blocks)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from discomfort import __version__
+
+        typer.echo(f"discomfort {__version__}")
+        raise typer.Exit
+
+
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _run(
+    workflows: WorkflowArgument,
+    assignments: SetOption = None,
+    inputs: InputOption = None,
+    output: SaveOption = Path("output"),
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    timeout: TimeoutOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Run workflows and save their outputs.
+
+    Progress and messages go to stderr. On stdout: a table of the outputs on a terminal; in a pipe the saved paths, one
+    per line; with --json one document {workflow, prompt_id, status, outputs, history, error}, a list of them for
+    several workflows.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.run import RunOptions, run_command
+
+        files = inputs or []
+        target = Target(config, check_target(engine, attach, header or []), attach, read_headers(header or []))
+        check_files(files)
+        check_directory(output)
+        options = RunOptions(
+            sources=read_sources(workflows),
+            target=target,
+            assignments=read_assignments(assignments or []),
+            inputs=files,
+            output=output,
+            json=as_json,
+            timeout=check_timeout(timeout),
+        )
+        return run_command(options, terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+def _convert(
+    workflows: WorkflowArgument,
+    output: PromptFileOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Convert workflows to API prompts, exactly as the installed ComfyUI frontend does.
+
+    The prompt goes to stdout as JSON; several go there as one object, by file name. With -o the names of the written
+    files go to stdout.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.convert import ConvertOptions, convert_command, plan_files
+
+        target = Target(config, check_target(engine, attach, header or []), attach, read_headers(header or []))
+        files = plan_files(workflows, output)
+        return convert_command(ConvertOptions(read_sources(workflows), target, files), terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+def _doctor(
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    start: StartOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Check everything that a run needs, one thing at a time, and say what to do about what is missing."""
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.doctor import doctor_command
+
+        target = Target(config, check_target(engine, None, []))
+        return doctor_command(target, terminal, as_json=as_json, start=start)
+
+    _guarded(work, quiet=False, verbose=verbose)
+
+
+def _serve(context: typer.Context) -> None:
+    """Serve the embedded emulator: ComfyUI's API without torch. See discomfort serve --help."""
+    from discomfort.emulator import main as serve
+
+    raise typer.Exit(serve(context.args))
+
+
+def _guarded(work: Callable[[Terminal], int], **terminal: Any) -> None:
+    """Run a command's work and exit with its code; what is wrong before it has begun is the user's to change: 2."""
+    screen = Terminal(**terminal)
+    try:
+        code = work(screen)
+    except KeyboardInterrupt:
+        code = FAILED
+    except (DiscomfortError, OSError, UnicodeError) as error:
+        screen.explain(error)
+        code = USAGE
+    except Exception as error:  # noqa: BLE001 - the border of the program: a message, and the traceback with -v
+        screen.explain(error)
+        code = FAILED
+    raise typer.Exit(code)

@@ -1,0 +1,89 @@
+"""The one place where a command gets its connector, and where it gives it back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from discomfort.cli.progress import Display
+from discomfort.cli.terminal import LogHandler, Terminal
+
+if TYPE_CHECKING:
+    from discomfort.connector import ComfyConnector
+
+_log = logging.getLogger("discomfort.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which server a command works with: one to start, or (``attach``) one that runs already.
+
+    ``headers`` go with every request to an attached server; they may hold secrets, so they are not in the ``repr``.
+    """
+
+    config: Path | None = None
+    engine: str | None = None
+    attach: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Holder:
+    """Knows the connector that is alive, for the forced end."""
+
+    def __init__(self) -> None:
+        self.connector: ComfyConnector | None = None
+
+    def release_now(self) -> None:
+        """Kill the server and the browser and delete ephemeral files, at once. Callable from any thread."""
+        connector = self.connector or _instance()
+        if connector is not None:
+            connector._sync_cleanup()
+
+
+async def open_connector(target: Target) -> ComfyConnector:
+    """Start or attach. Raises what ``ComfyConnector.create`` and ``attach`` raise."""
+    # Here and not above: importing the connector takes longer than `--help` or a usage error may.
+    from discomfort.connector import ComfyConnector
+
+    settings: dict[str, Any] = {} if target.engine is None else {"engine": target.engine}
+    if target.attach is not None:
+        return await ComfyConnector.attach(target.attach, headers=target.headers, config_path=target.config, **settings)
+    return await ComfyConnector.create(target.config, **settings)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    target: Target, terminal: Terminal, display: Display, holder: Holder, log: LogHandler
+) -> AsyncIterator[ComfyConnector]:
+    """A ready connector for the block; it is shut down completely afterwards, whatever happened."""
+    display.phase("connecting" if target.attach else "starting the server")
+    connector = await open_connector(target)
+    holder.connector = connector
+    try:
+        if not log.engine_announced:
+            where = f" ({connector.server_address})" if target.attach else ""
+            terminal.note(f"engine: {connector.engine}{where}")
+        yield connector
+    finally:
+        display.phase("shutting down")
+        await connector.kill_api()
+        holder.connector = None
+
+
+def output_folder(connector: ComfyConnector) -> Path | None:
+    """Where an owned server saves its outputs; unknown of an attached one."""
+    parts = getattr(connector, "_parts", None)
+    engine = None if parts is None else parts.engine
+    return None if engine is None else Path(engine.folders.output)
+
+
+def _instance() -> ComfyConnector | None:
+    """The connector that is still starting, which nobody has been given yet."""
+    import sys
+
+    module = sys.modules.get("discomfort.connector")
+    return None if module is None else module.ComfyConnector._instance

@@ -1,0 +1,132 @@
+"""What the command line names, read and checked before a server is started for it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.exceptions import ConfigurationError, DiscomfortError, PayloadError
+from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
+from discomfort.workflow.edit import parse_assignment
+
+STDIN = "-"
+_PNG_SIGNATURE = b"\x89PNG"
+_MAX_FILE = 256 * 1024 * 1024
+"""Largest file, in bytes, that is read in search of a workflow: a picture may be large, a video is a mistake."""
+# RFC 9110, 5.6.2: a field name is a token; 5.5: a value holds no control characters.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class UsageError(DiscomfortError, ValueError):
+    """The command line asks for something that can not be done; exit code 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One WORKFLOW argument: its name as given, what it holds, and the graph itself; or why it can not be read."""
+
+    name: str
+    kind: Kind = "workflow"
+    payload: JsonObject = field(default_factory=dict, repr=False)
+    error: Exception | None = None
+
+    @property
+    def label(self) -> str:
+        """A short name for progress displays."""
+        return "stdin" if self.name == STDIN else Path(self.name).name
+
+
+def read_sources(names: Sequence[str]) -> list[Source]:
+    """Read every WORKFLOW argument, in order; one that can not be read has its ``error``."""
+    sources = []
+    for index, name in enumerate(names):
+        try:
+            if name == STDIN and STDIN in names[:index]:
+                raise UsageError("standard input can be read only once")
+            sources.append(read_source(name))
+        except (DiscomfortError, OSError) as error:
+            sources.append(Source(name, error=error))
+    return sources
+
+
+def read_source(name: str) -> Source:
+    """Read a workflow or prompt from a JSON file, from a PNG that carries one, or from standard input (``-``).
+
+    Raises OSError where there is nothing to read, PayloadError where it holds neither.
+    """
+    if name == STDIN:
+        data = sys.stdin.buffer.read(_MAX_FILE + 1)
+    else:
+        with Path(name).open("rb") as file:
+            data = file.read(_MAX_FILE + 1)
+    if len(data) > _MAX_FILE:
+        raise PayloadError(f"larger than {_MAX_FILE // 1024**2} MiB: neither a workflow nor a picture that carries one")
+    kind, payload = unwrap(payload_from_png(data) if data.startswith(_PNG_SIGNATURE) else parse_payload(data))
+    return Source(name, kind, payload)
+
+
+def read_assignments(texts: Sequence[str]) -> list[tuple[str, Any]]:
+    """The ``--set`` options as pairs of selector and value. Raises DiscomfortError for one that is none."""
+    return [parse_assignment(text) for text in texts]
+
+
+def read_headers(texts: Sequence[str]) -> Mapping[str, str]:
+    """The ``--header`` options: ``Name: value``, or ``@FILE`` with one per line. No error ever shows a value."""
+    lines: list[str] = []
+    for text in texts:
+        if text.startswith("@"):
+            lines += [line for line in Path(text[1:]).read_text("utf-8").splitlines() if line.strip()]
+        else:
+            lines.append(text)
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not _HEADER_NAME.fullmatch(name.strip()) or _CONTROL.search(value):
+            raise UsageError("--header: expected 'Name: value' (the text given is not shown, it may be a secret)")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def check_timeout(seconds: float | None) -> float | None:
+    """A number of seconds above zero, or none. Raises UsageError."""
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"--timeout {seconds:g}: a number of seconds above 0 is needed")
+    return seconds
+
+
+def check_target(engine: str | None, attach: str | None, headers: Sequence[str]) -> str | None:
+    """The ``engine`` setting that is asked for (``None``: as configured). Raises UsageError for a contradiction."""
+    if headers and attach is None:
+        raise UsageError("--header needs --attach: a server that is started here takes no headers")
+    if attach is not None and engine is not None:
+        raise UsageError(f"--engine {engine} starts a server and --attach uses one that runs: give one of them")
+    return None if engine is None else str(engine)
+
+
+def check_files(paths: Sequence[Path]) -> None:
+    """Every ``--input`` is a file that can be read, and no two have one name. Raises OSError or UsageError."""
+    names: dict[str, Path] = {}
+    for path in paths:
+        with path.open("rb"):
+            pass
+        if names.setdefault(path.name, path).absolute() != path.absolute():
+            raise UsageError(f"--input {path}: another file of that name is given, {names[path.name]}")
+
+
+def check_directory(directory: Path) -> None:
+    """The folder can be written to, or made. Raises ConfigurationError before anything is started for it."""
+    existing = directory.absolute()
+    while not existing.exists() and existing.parent != existing:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ConfigurationError("is not a folder", key="--output", value=str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigurationError("the folder can not be written to", key="--output", value=str(existing))

@@ -1,0 +1,184 @@
+"""What a run gave: saved, shown, and as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from discomfort._json import JsonObject
+from discomfort.cli.terminal import Terminal, clean, describe
+
+if TYPE_CHECKING:
+    from discomfort.client.outputs import Output
+
+_NARROW = 72
+"""Columns below which a table would break its paths in many pieces: each output becomes a short block instead."""
+_ERROR_FIELDS = (
+    "node_id",
+    "class_type",
+    "title",
+    "exception_type",
+    "exception_message",
+    "traceback",
+    "exit_code",
+    "signal",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One output: its node, and where it was saved or what it says. ``key`` is its list's name in the history."""
+
+    node_id: str
+    title: str
+    class_type: str
+    kind: str
+    key: str
+    path: Path | None = None
+    value: Any = None
+
+    @property
+    def shown(self) -> str:
+        """The saved path, the text, or the value as JSON."""
+        if self.path is not None:
+            return str(self.path)
+        return self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False, default=str)
+
+    def as_json(self) -> JsonObject:
+        """The row as ``--json`` has it: ``path`` (absolute) for files, ``text`` for text, ``value`` for the rest."""
+        row: JsonObject = {
+            "node_id": self.node_id,
+            "title": self.title,
+            "class_type": self.class_type,
+            "kind": self.kind,
+            "key": self.key,
+        }
+        if self.path is not None:
+            row["path"] = str(self.path.absolute())
+        else:
+            row["text" if self.kind == "text" else "value"] = self.value
+        return row
+
+
+@dataclass(slots=True)
+class Result:
+    """One workflow's run: the history and its outputs, or the error."""
+
+    workflow: str
+    history: Mapping[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+    @property
+    def prompt_id(self) -> str | None:
+        """The prompt's id, where it came as far as to have one."""
+        first = next(iter(self.history), None)
+        return first if first is not None else getattr(self.error, "prompt_id", None)
+
+    def as_json(self) -> JsonObject:
+        """The run as ``--json`` has it."""
+        return {
+            "workflow": self.workflow,
+            "prompt_id": self.prompt_id,
+            "status": "success" if self.error is None else "error",
+            "seconds": round(self.seconds, 3),
+            "outputs": [row.as_json() for row in self.rows],
+            "history": self.history,
+            "error": None if self.error is None else error_as_json(self.error),
+        }
+
+
+def error_as_json(error: BaseException) -> JsonObject:
+    """Type, message and the facts that the error carries."""
+    told: JsonObject = {"type": type(error).__name__, "message": describe(error)}
+    for name in _ERROR_FIELDS:
+        value = getattr(error, name, None)
+        if value is not None:
+            told[name] = list(value) if isinstance(value, tuple) else value
+    problems = getattr(error, "problems", None) or getattr(error, "missing", None)
+    if problems:
+        told["problems"] = [str(problem) for problem in problems]
+    return told
+
+
+async def save_outputs(
+    outputs: Sequence[Output], directory: Path, rows: list[Row], *, server_folder: Path | None = None
+) -> None:
+    """Save every output that is a file and append a row for each output to ``rows``, as far as it comes.
+
+    ``server_folder`` is the server's own output folder, where that is known: a file that it put into ``directory``
+    itself is not saved there a second time. Raises what saving raises: OSError, ServerError.
+    """
+    for output in outputs:
+        path = None
+        if output.filename is not None:
+            path = await asyncio.to_thread(_in_place, output, directory, server_folder)
+            path = path or Path(await output.save(directory))
+        rows.append(
+            Row(
+                node_id=output.node_id,
+                title=output.title or output.class_type,
+                class_type=output.class_type,
+                kind=output.kind,
+                key=output.key,
+                path=path,
+                value=None if path else output.value,
+            )
+        )
+
+
+def _in_place(output: Output, directory: Path, server_folder: Path | None) -> Path | None:
+    """The path below ``directory`` where the server has put the file, if it has."""
+    if server_folder is None or output.folder != "output":
+        return None
+    wanted, folder = directory.resolve(), server_folder.resolve()
+    # Names and subfolders come from the server: one that leads elsewhere is left to the download, which checks it.
+    file = (folder / (output.subfolder or "") / str(output.filename)).resolve()
+    if not file.is_relative_to(folder) or not file.is_relative_to(wanted) or not file.is_file():
+        return None
+    return directory / file.relative_to(wanted)
+
+
+def show_result(terminal: Terminal, result: Result, *, several: bool) -> None:
+    """The outputs of one run on stdout: a table on a terminal, else the paths and texts, one per line."""
+    if not terminal.out_is_terminal:
+        for row in result.rows:
+            terminal.write(f"{row.shown}\n")
+        return
+    if not result.rows:
+        return
+    if terminal.out.width < _NARROW:
+        terminal.show(_block(result))
+    else:
+        terminal.show(_table(result, several=several))
+
+
+def _table(result: Result, *, several: bool) -> Table:
+    title = Text(clean(result.workflow)) if several else None
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+    table.add_column("Node", style="cyan", no_wrap=True)
+    table.add_column("Title", overflow="fold", max_width=28)
+    table.add_column("Class", overflow="fold", max_width=28, style="dim")
+    table.add_column("Kind", no_wrap=True)
+    table.add_column("Output", overflow="fold")
+    for row in result.rows:
+        cells = (row.node_id, row.title, row.class_type, row.kind, row.shown)
+        table.add_row(*(Text(clean(cell)) for cell in cells))
+    return table
+
+
+def _block(result: Result) -> Text:
+    lines = []
+    for row in result.rows:
+        lines.append(Text.assemble((clean(row.node_id), "cyan"), f" {clean(row.title)} ({clean(row.kind)})"))
+        lines.append(Text("  " + clean(row.shown).replace("\n", "\n  "), overflow="fold"))
+    return Text("\n").join(lines)

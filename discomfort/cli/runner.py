@@ -1,0 +1,125 @@
+"""Runs a command's coroutine so that its cleanup always completes: Ctrl-C once stops it cleanly, twice by force.
+
+SIGTERM is the same as Ctrl-C, and so is SIGHUP unless ``nohup`` had it ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+FORCED_CLEANUP = 5.0
+"""Seconds that a forced end waits for its own cleanup; what remains then is the watchdog's."""
+_SHOW_CURSOR = b"\x1b[?25h"
+_EXIT_CODE = 1
+
+
+class Interrupted(Exception):
+    """The command was stopped by a signal, and everything that it held was released. ``signal`` is its name."""
+
+    def __init__(self, signal_name: str) -> None:
+        self.signal = signal_name
+        super().__init__(f"interrupted by {signal_name}")
+
+
+class _Stopper:
+    """The signal handler: the first signal cancels the task, the second ends the process."""
+
+    def __init__(self, on_stop: Callable[[str], None], on_force: Callable[[], None]) -> None:
+        self._on_stop, self._on_force = on_stop, on_force
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self.first = ""
+        self._forced = False
+
+    def attach(self) -> None:
+        """Take the running task as the one to cancel; a signal that came before counts."""
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self.first:
+            self._stop()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.first:
+            self.first = signal.Signals(number).name
+            # Not here: a handler runs in the middle of anything, a half-written line of output included.
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._stop)
+        else:
+            self._force()
+
+    def _stop(self) -> None:
+        self._on_stop(self.first)
+        if self._task is not None:
+            self._task.cancel()
+
+    def _force(self) -> None:
+        if not self._forced:
+            self._forced = True
+            _write_stderr(b"\nforced: ending at once\n")
+            # A thread, since the code that this handler interrupted may hold a lock that the cleanup needs.
+            cleanup = threading.Thread(target=self._on_force, daemon=True)
+            cleanup.start()
+            cleanup.join(FORCED_CLEANUP)
+        if sys.stderr.isatty():
+            _write_stderr(_SHOW_CURSOR)
+        os._exit(_EXIT_CODE)
+
+
+def run(
+    main: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    on_stop: Callable[[str], None],
+    on_force: Callable[[], None],
+) -> T:
+    """Run ``main()`` in an event loop of its own and return its result.
+
+    ``on_stop`` is called in the loop with the first signal's name, before the task is cancelled. ``on_force`` is called
+    from a thread at the second signal, with :data:`FORCED_CLEANUP` seconds to release what must not stay; then the
+    process ends with exit code 1.
+
+    Raises Interrupted when the task ended because of a signal, else what ``main()`` raises.
+    """
+    stopper = _Stopper(on_stop, on_force)
+
+    async def attached() -> T:
+        stopper.attach()
+        return await main()
+
+    with _handling(stopper), asyncio.Runner() as runner:
+        try:
+            return runner.run(attached())
+        except asyncio.CancelledError as error:
+            raise Interrupted(stopper.first or "cancellation") from error
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        # Signals reach the main thread only; a program that calls main() elsewhere keeps its own handling.
+        yield
+        return
+    # SIGINT is taken even where the shell had it ignored (`&` in a script): nobody could stop the server otherwise.
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old if old is not None else signal.SIG_DFL)
+
+
+def _write_stderr(data: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), data)

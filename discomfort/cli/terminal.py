@@ -1,0 +1,214 @@
+"""Where words go: data to stdout, everything else to stderr, and neither may break the program."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+import traceback
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from discomfort.exceptions import DiscomfortError, ExecutionError
+
+_log = logging.getLogger("discomfort.cli")
+
+ENGINE_RECORD = "engine:"
+"""How the connector's log line about the chosen engine begins; it is shown at every verbosity."""
+
+
+class Terminal:
+    """The two output streams of one command, at its verbosity.
+
+    ``quiet`` leaves warnings and errors on stderr and nothing else; ``verbose`` 1 adds the log and tracebacks, 2 the
+    debugging log. ``fancy`` is whether stderr takes moving bars and colours: a capable terminal, and no ``NO_COLOR``.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: int = 0) -> None:
+        make_streams_safe()
+        self.quiet = quiet
+        self.verbose = verbose
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self.fancy = sys.stderr.isatty() and not plain
+        self.out_is_terminal = sys.stdout.isatty()
+        colour: Literal["auto"] | None = None if plain else "auto"
+        self.err = _Console(file=sys.stderr, color_system=colour, highlight=False, markup=False, emoji=False)
+        self.out = _Console(file=sys.stdout, color_system=colour, highlight=False, markup=False, emoji=False)
+
+    # --- stderr ------------------------------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """One line of information; nothing with ``--quiet``."""
+        if not self.quiet:
+            self._say(clean(text))
+
+    def warn(self, text: str) -> None:
+        """Something the user should know even with ``--quiet``."""
+        self._say(Text.assemble(("warning: ", "bold yellow"), clean(text)))
+
+    def fail(self, text: str) -> None:
+        """What went wrong."""
+        self._say(Text.assemble(("error: ", "bold red"), clean(text)))
+
+    def explain(self, error: BaseException, *, about: str = "") -> None:
+        """Say what went wrong, in one message; with ``-v`` also where in the code."""
+        # A file's own error begins with its name already.
+        prefix = f"{about}: " if about and not describe(error).startswith(about) else ""
+        if not isinstance(error, (DiscomfortError, OSError)):
+            hint = "" if self.verbose else "\nThis is unexpected. Run it again with -v to see the traceback."
+            self.fail(f"{prefix}{type(error).__name__}: {error}{hint}")
+        elif isinstance(error, ExecutionError) and error.traceback and not self.verbose:
+            summary = str(error).partition("\nserver traceback:")[0]
+            self.fail(f"{prefix}{summary}\nRun it again with -v to see the server's traceback.")
+        else:
+            self.fail(f"{prefix}{describe(error)}")
+        if self.verbose:
+            self._say(clean("".join(traceback.format_exception(error)).rstrip()))
+
+    def _say(self, text: str | Text) -> None:
+        with _stderr_may_be_gone():
+            self.err.print(text, soft_wrap=True)
+
+    # --- stdout ------------------------------------------------------------------------------------------------------
+
+    def write(self, text: str) -> None:
+        """Data, as it stands. A reader that went away (``| head``) is no error."""
+        with _stdout_may_be_gone():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def write_json(self, value: object) -> None:
+        """One JSON document, indented, ended by a newline. Not-a-number values are written as Python writes them."""
+        self.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def show(self, renderable: RenderableType) -> None:
+        """Something laid out for a person, on stdout."""
+        with _stdout_may_be_gone():
+            self.out.print(renderable)
+            sys.stdout.flush()
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def logging(self) -> Iterator[LogHandler]:
+        """Show the library's log on stderr while the block runs: warnings, and more with ``-v``."""
+        logger = logging.getLogger("discomfort")
+        handler = LogHandler(self)
+        level, propagate = logger.level, logger.propagate
+        logger.setLevel(logging.DEBUG if self.verbose > 1 else logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+        try:
+            yield handler
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+class _Console(Console):
+    """A console that goes on in silence when its reader went away; rich itself would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich instead of raising ``BrokenPipeError``."""
+        _silence(self.file)
+
+
+class LogHandler(logging.Handler):
+    """Log records as lines of the terminal; ``engine_announced`` tells whether the engine's line was among them."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+        self._threshold = {0: logging.WARNING, 1: logging.INFO}.get(terminal.verbose, logging.DEBUG)
+        self.engine_announced = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record, where the verbosity asks for it."""
+        try:
+            message = record.getMessage()
+            if message.startswith(ENGINE_RECORD):
+                self._show_engine(record, message)
+            elif record.levelno >= self._threshold:
+                self._show(record, message)
+        except Exception:  # noqa: BLE001 - the logging module's own rule: report it there, never raise
+            self.handleError(record)
+
+    def _show_engine(self, record: logging.LogRecord, message: str) -> None:
+        if not self.engine_announced:
+            self.engine_announced = True
+            show = self._terminal.warn if record.levelno >= logging.WARNING else self._terminal.note
+            show(message)
+
+    def _show(self, record: logging.LogRecord, message: str) -> None:
+        if record.exc_info and self._terminal.verbose:
+            message += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        elif record.exc_info and record.exc_info[1] is not None:
+            message += f": {describe(record.exc_info[1])}"
+        if record.levelno >= logging.WARNING:
+            self._terminal.warn(message)
+        else:
+            self._terminal.note(f"{record.name}: {message}")
+
+
+def describe(error: BaseException) -> str:
+    """The error as one message: its text, or its type where it has none; for a file, its name and what is wrong."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, DiscomfortError):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def clean(text: str) -> str:
+    """``text`` without terminal control codes: titles and server messages are other people's."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def make_streams_safe() -> None:
+    """Give the process streams that can be written to, whatever it was started with. Idempotent."""
+    # A closed descriptor (`2>&-`) leaves None there; a name that the encoding can not hold would raise in the middle.
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if unicode and stream is sys.stdout else "backslashreplace")
+
+
+@contextlib.contextmanager
+def _stdout_may_be_gone() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _log.debug("nobody reads stdout any more")
+        _silence(sys.stdout)
+
+
+@contextlib.contextmanager
+def _stderr_may_be_gone() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _silence(sys.stderr)
+
+
+def _silence(stream: IO[Any]) -> None:
+    """Let later writes, and the interpreter's last flush, go nowhere."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(descriptor, stream.fileno())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,164 @@
+"""Write the reference pages from the docstrings: ``python docs/make_reference.py [DIRECTORY]``.
+
+A test compares the pages in the repository with what this makes, so they can not grow old.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import os
+import re
+import sys
+import unittest.mock
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+PAGES = {
+    "connector.md": ("The connector", ["discomfort.connector", "discomfort.sync", "discomfort.discomfort"]),
+    "progress.md": ("Progress events", ["discomfort.progress"]),
+    "outputs.md": ("Outputs", ["discomfort.client.outputs"]),
+    "workflows.md": (
+        "Workflows and prompts",
+        ["discomfort.workflow.edit", "discomfort.workflow.detect", "discomfort.workflow.preflight"],
+    ),
+    "configuration.md": ("Configuration", ["discomfort.config", "discomfort.lifecycle"]),
+    "errors.md": ("Errors", ["discomfort.exceptions"]),
+    "emulator.md": (
+        "The emulator",
+        [
+            "discomfort.emulator",
+            "discomfort.emulator.settings",
+            "discomfort.emulator.app",
+            "discomfort.emulator.runtime",
+        ],
+    ),
+}
+_BAR = "\\|"
+_TYPE = re.compile(r" ?(?:<list\[\w+\]>|\.\.\.)")
+_BRACKETS = re.compile(r"[<\[](\w+(?:\|\w+)+)[>\]]")
+_ROLE = re.compile(r":(?:class|meth|data|attr|func|exc|mod):`~?([^`]+)`")
+
+
+def page(title: str, modules: list[str]) -> str:
+    """One page: each module's docstring, then its public classes and functions in the order of the source."""
+    parts = [f"# {title}\n", "Made from the docstrings by `docs/make_reference.py`.\n"]
+    for name in modules:
+        module = importlib.import_module(name)
+        parts.append(f"## `{name}`\n\n{text(module)}\n")
+        parts += [describe(label, thing) for label, thing in members(module)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def members(module: ModuleType) -> list[tuple[str, object]]:
+    """Public classes and functions: those of ``__all__``, else those defined in the module itself."""
+    names = getattr(module, "__all__", None)
+    found = []
+    for name, thing in vars(module).items():
+        if name.startswith("_") or not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            continue
+        if name in names if names is not None else thing.__module__ == module.__name__:
+            found.append((name, thing))
+    return sorted(found, key=lambda pair: (pair[1].__module__, inspect.getsourcelines(pair[1])[1]))
+
+
+def describe(name: str, thing: object) -> str:
+    """A class with its public methods and properties, or a function."""
+    if not inspect.isclass(thing):
+        return f"### `{name}{signature(thing)}`\n\n{text(thing)}\n"
+    bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
+    parts = [f"### class `{name}{f'({bases})' if bases else ''}`\n\n{text(thing)}\n"]
+    for member, value in vars(thing).items():
+        if member.startswith("_"):
+            continue
+        if isinstance(value, property):
+            parts.append(f"#### `{name}.{member}`\n\n{text(value)}\n")
+        elif isinstance(value, (classmethod, staticmethod)) or inspect.isfunction(value):
+            function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
+            kind = "await " if inspect.iscoroutinefunction(function) else ""
+            parts.append(f"#### `{kind}{name}.{member}{signature(function)}`\n\n{text(function)}\n")
+    return "\n".join(parts)
+
+
+def signature(thing: object) -> str:
+    """The call's form, without ``self``; annotations as they are written."""
+    try:
+        found = inspect.signature(thing)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return "()"
+    kept = [p for p in found.parameters.values() if p.name not in ("self", "cls")]
+    return str(found.replace(parameters=kept)).replace("'", "")
+
+
+def text(thing: object) -> str:
+    """The docstring, with cross-reference roles reduced to code."""
+    return _ROLE.sub(r"`\1`", inspect.getdoc(thing) or "").replace("``", "`").strip()
+
+
+def cli_page() -> str:
+    """The page of the command line, from its parsers: one section per command, its options and examples."""
+    import typer.main
+
+    from discomfort.cli.app import build_app
+    from discomfort.emulator.command import parser
+
+    # Help as it is read elsewhere than on a terminal, wherever this runs.
+    with unittest.mock.patch.dict(os.environ, {"NO_COLOR": "1"}):
+        app: Any = typer.main.get_command(build_app())
+    parts = ["# Command line\n", "Made from the parsers by `docs/make_reference.py`.\n"]
+    parts += [f"{app.help}\n", *table(app), *epilog(app.epilog)]
+    for name, command in app.commands.items():
+        parts.append(f"## `discomfort {name}`\n\n{command.help}\n")
+        if name == "serve":
+            parts += argument_table(parser())
+        else:
+            parts += [*table(command), *epilog(command.epilog.partition("\b\nEnvironment:")[0])]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def table(command: Any) -> list[str]:
+    """A command's arguments and options, as its help has them."""
+    context = command.make_context("discomfort", [], resilient_parsing=True)
+    records = [record for param in command.params if (record := param.get_help_record(context))]
+    # How arguments and choices are bracketed differs between releases of typer.
+    rows = [(_BRACKETS.sub(r"\1", _TYPE.sub("", names)), text.replace("  [", " [")) for names, text in records]
+    return rows_as_markdown(rows)
+
+
+def argument_table(parser: argparse.ArgumentParser) -> list[str]:
+    """The options of an argparse parser."""
+    rows = []
+    for group in parser._action_groups:
+        for action in group._group_actions:
+            value = (
+                action.metavar if isinstance(action.metavar, str) else action.dest.upper() if action.nargs != 0 else ""
+            )
+            names = ", ".join(action.option_strings)
+            text = action.help or ("as in ComfyUI" if group.title == "options" else group.title or "")
+            rows.append((f"{names} {f'[{value}]' if action.nargs == '?' else value}".strip(), text))
+    return rows_as_markdown(rows)
+
+
+def rows_as_markdown(rows: list[tuple[str, str]]) -> list[str]:
+    """Options and their meaning, as a table."""
+    lines = [f"| `{name.replace('|', _BAR)}` | {text.replace('|', _BAR)} |" for name, text in rows]
+    return ["\n".join(["| option | meaning |", "|---|---|", *lines]) + "\n"]
+
+
+def epilog(text: str) -> list[str]:
+    """Examples, environment and exit codes, as the help has them."""
+    return ["```text\n" + text.replace("\b\n", "").strip() + "\n```\n"]
+
+
+def main(directory: Path) -> None:
+    """Write all pages."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for filename, (title, modules) in PAGES.items():
+        (directory / filename).write_text(page(title, modules), encoding="utf-8")
+    (directory / "cli.md").write_text(cli_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "reference")

@@ -1,0 +1,23 @@
+"""The reference pages in the repository are those that the docstrings make."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_reference_is_current(tmp_path: Path) -> None:
+    """A changed docstring needs `make docs`."""
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    module.main(tmp_path)
+
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in (DOCS / "reference").glob("*.md")}
+    assert kept == made, "run `make docs` and commit the pages"
