@@ -13,7 +13,7 @@ PARTS = {"config", "process", "client", "conversion", "files", "emulator"}
 LAYERS = {
     **dict.fromkeys(["exceptions", "progress", "_json", "_async", "workflow", "resources", ""], 0),
     **dict.fromkeys(PARTS, 1),
-    **dict.fromkeys(["lifecycle", "assembly", "selftest", "core", "connector", "comfy_serverless", "sync"], 2),
+    **dict.fromkeys(["lifecycle", "assembly", "selftest", "uploads", "core", "connector", "comfy_serverless", "sync"], 2),
     "discomfort": 3,
     **dict.fromkeys(["cli", "__main__"], 4),
 }

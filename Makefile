@@ -1,0 +1,36 @@
+# Everything happens in .venv; no target needs more than Python 3.11 with venv, and Chromium where it can be had.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup run test check bench docs clean
+
+setup: $(STAMP) ## environment with all that tests need, and a Chromium
+	@$(BIN)/python -m discomfort.conversion
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || scripts/bootstrap.sh $(VENV) $(PYTHON)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: setup ## convert and run the example workflow; prints the path of its picture
+	$(BIN)/discomfort run examples/hello.json --output output
+
+test: setup ## the whole suite; with COMFYUI_PATH set also against a real ComfyUI
+	$(BIN)/python -m pytest
+
+check: setup ## what a change must pass
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: setup ## the benchmarks on the emulator; benchmarks/README.md tells the rest
+	$(BIN)/python benchmarks/run.py
+
+docs: setup ## the reference pages, from the docstrings
+	$(BIN)/python docs/make_reference.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,296 @@
+"""Everything that one connector took, built in order and given back in the opposite one.
+
+The only place that wires the parts together: process, client, conversion, files. An owned set starts its server; an
+attached one talks to a server that somebody else runs and never stops what it did not start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import platformdirs
+
+from discomfort.client.comfy import ComfyClient
+from discomfort.config import Settings
+from discomfort.conversion import Converter
+from discomfort.exceptions import ServerDiedError, ServerStartError
+from discomfort.files.journal import Journal
+from discomfort.files.store import FileStore
+from discomfort.lifecycle import Step, release_all
+from discomfort.process.engines import Engine, EngineRequest, resolve_engine
+from discomfort.process.ports import PortLease, lease_port
+from discomfort.process.probes import start_budget, wait_until_ready
+from discomfort.process.supervisor import Supervisor
+from discomfort.process.watchdog import Watchdog
+
+_log = logging.getLogger("discomfort.assembly")
+
+STOP_GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL for the server's process group."""
+_PORT_TRIES = 3
+
+
+class Assembly:
+    """The parts of one connector; an attribute is ``None`` while its part is not held."""
+
+    def __init__(self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None):
+        self.settings = settings
+        self.attach_url = attach_url
+        self.headers = dict(headers or {})
+        self.engine: Engine | None = None
+        self.watchdog: Watchdog | None = None
+        self.journal: Journal | None = None
+        self.files: FileStore | None = None
+        self.lease: PortLease | None = None
+        self.supervisor: Supervisor | None = None
+        self.converter: Converter | None = None
+        self.client: ComfyClient | None = None
+        self.server_ready = asyncio.Event()
+
+    @property
+    def owned(self) -> bool:
+        """Whether the server is ours to start and stop."""
+        return self.attach_url is None
+
+    @property
+    def url(self) -> str:
+        """Base URL of the server, without a slash at its end."""
+        if self.attach_url is not None:
+            return self.attach_url
+        port = self.lease.port if self.lease else self.settings.initial_port
+        return f"http://{self.settings.connect_host}:{port}"
+
+    def prepare(self) -> None:
+        """Resolve the engine, clear what a dead process left, take watchdog, journal and file store. Blocking."""
+        if self.watchdog is None:
+            self.watchdog = Watchdog.start()
+        if not self.owned or self.engine is not None:
+            return
+        watchdog = self.watchdog
+        self.engine = resolve_engine(engine_request(self.settings))
+        for path in self.engine.private:
+            watchdog.watch_path(path, root=path.parent)
+        self.journal = Journal(journal_directory())
+        self.journal.recover()
+        self.journal.on_add = lambda entry: watchdog.watch_path(
+            entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
+        )
+        self.journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
+        folders = self.engine.folders
+        targets = {"input": folders.input, "output": folders.output, "temp": folders.temp, "models": folders.models}
+        self.files = FileStore(targets, self.journal)
+
+    async def start_server(self, on_exit: Callable[[], None]) -> None:
+        """Start the owned server and wait until it answers; another port is tried when a stranger took ours meanwhile.
+
+        Called again it keeps the one that runs.
+
+        ``on_exit`` is called, from a thread, when the process ends or its execution thread does.
+        Raises ServerStartError (ServerStartTimeout); leaves cleaning up to :meth:`release_server`.
+        """
+        if self.engine is None:
+            raise AssertionError("prepare() comes before start_server()")
+        if self.supervisor is not None and self.supervisor.running:
+            return
+        settings = self.settings
+        budget = start_budget(settings.max_comfy_start_attempts, settings.comfy_start_attempts_sleep)
+        for attempt in range(1, _PORT_TRIES + 1):
+            if self.lease is None:
+                self.take_port()
+            port = self.lease.port if self.lease else 0
+            self.supervisor = Supervisor.start(self.engine.command(port), watchdog=self.watchdog)
+            try:
+                await wait_until_ready(self.supervisor, self.url, budget=budget)
+            except ServerStartError:
+                if attempt == _PORT_TRIES or self.supervisor.running or not await _somebody_listens(self.url):
+                    raise
+                _log.warning("port %d was taken by another program while the server started; trying the next", port)
+                await self._stop_server()
+            else:
+                self.supervisor.on_exit(on_exit)
+                self.server_ready.set()
+                return
+
+    def take_port(self) -> int:
+        """Lease the first free port from ``INITIAL_PORT`` upwards. Raises ServerStartError when there is none."""
+        if self.lease is None:
+            start = self.settings.initial_port
+            self.lease = lease_port(self.settings.connect_host.strip("[]"), start)
+        return self.lease.port
+
+    async def start_browser(self) -> None:
+        """Launch Chromium and let the first page load; the page waits for the server by itself. Raises BrowserError."""
+        await self.get_converter().start()
+
+    def get_converter(self) -> Converter:
+        """The converter, made where there is none; its browser starts with :meth:`start_browser` or its first use."""
+        if self.converter is None:
+            watchdog, chromium = self.watchdog, self.settings.chromium_path
+            self.converter = Converter(
+                self.url,
+                headers=self.headers,
+                front_end_root=self.engine.front_end_root if self.engine else None,
+                server_ready=self.server_ready,
+                chromium_path=str(chromium) if chromium else None,
+                on_process=(lambda pid, start: watchdog.watch_process(pid, start, group=False)) if watchdog else None,
+                on_process_end=watchdog.forget_process if watchdog else None,
+            )
+            if watchdog is not None:
+                folder = self.converter.private_directory
+                watchdog.watch_path(folder, root=folder.parent)
+        return self.converter
+
+    async def open_client(self) -> ComfyClient:
+        """Connect HTTP and WebSocket. Raises ServerConnectionError."""
+        if self.client is None:
+            self.client = ComfyClient(self.url, headers=self.headers)
+        await self.client.open()
+        return self.client
+
+    def death(self, prompt_id: str | None = None) -> ServerDiedError:
+        """The error that tells how the owned server ended."""
+        supervisor = self.supervisor
+        if supervisor is None or supervisor.exit is None:
+            problem = "the server's execution thread died: it answers HTTP but runs nothing any more"
+            return ServerDiedError(problem, log_tail=supervisor.log_tail() if supervisor else (), prompt_id=prompt_id)
+        status = supervisor.exit
+        return ServerDiedError(
+            f"the server (pid {supervisor.pid}) died: {status}",
+            exit_code=status.code,
+            signal=status.signal,
+            log_tail=supervisor.log_tail(),
+            prompt_id=prompt_id,
+        )
+
+    async def release_server(self) -> list[str]:
+        """Give back runs, socket, browser, server and port; keep engine, files and watchdog for a new start.
+
+        Returns the names of the steps that failed (each is logged).
+        """
+        return await release_all(self._server_steps())
+
+    async def release(self) -> list[str]:
+        """Give back everything, in order. Returns the names of the steps that failed (each is logged)."""
+        steps = self._server_steps()
+        steps += [
+            Step("ephemeral files", self._delete_files, 30),
+            Step("private folders", self._discard_engine, 30),
+            Step("watchdog", self._close_watchdog, 5),
+        ]
+        return await release_all(steps)
+
+    def kill_now(self) -> None:
+        """Synchronous and forceful: for the end of the interpreter, and for what a closed event loop left behind."""
+        for name, action in (
+            ("server", self.supervisor.kill_now if self.supervisor else None),
+            ("browser", self.converter.kill_now if self.converter else None),
+            ("ephemeral files", self._delete_files_now),
+            ("private folders", self.engine.discard if self.engine else None),
+            ("port", self.lease.release if self.lease else None),
+            ("watchdog", self.watchdog.close if self.watchdog else None),
+        ):
+            try:
+                if action is not None:
+                    action()
+            except Exception:  # noqa: BLE001 - the next part must be released whatever this one raised
+                _log.exception("emergency cleanup of %s failed", name)
+        self.supervisor = self.converter = self.client = self.lease = self.engine = self.watchdog = None
+        self.journal = self.files = None
+
+    def _server_steps(self) -> list[Step]:
+        return [
+            Step("runs, socket and HTTP", self._close_client, 10),
+            Step("browser", self._close_converter, 20),
+            Step("server", self._stop_server, STOP_GRACE + 20),
+            Step("port", self._release_port, 5),
+        ]
+
+    async def _close_converter(self) -> None:
+        if self.converter is not None:
+            try:
+                await self.converter.aclose()
+            finally:
+                self.converter.kill_now()
+                if self.watchdog is not None:
+                    self.watchdog.forget_path(self.converter.private_directory)
+                self.converter = None
+
+    async def _close_client(self) -> None:
+        if self.client is not None:
+            try:
+                await self.client.aclose()
+            finally:
+                self.client = None
+
+    async def _stop_server(self) -> None:
+        self.server_ready.clear()
+        if self.supervisor is not None:
+            try:
+                await self.supervisor.stop(STOP_GRACE)
+            finally:
+                self.supervisor.kill_now()
+                self.supervisor = None
+                self._release_port()
+
+    def _release_port(self) -> None:
+        if self.lease is not None:
+            self.lease.release()
+            self.lease = None
+
+    async def _delete_files(self) -> None:
+        await asyncio.to_thread(self._delete_files_now)
+
+    def _delete_files_now(self) -> None:
+        if self.files is not None:
+            self.files.delete_ephemeral()
+        if self.journal is not None:
+            self.journal.close()
+        self.files = self.journal = None
+
+    async def _discard_engine(self) -> None:
+        if self.engine is not None:
+            await asyncio.to_thread(self.engine.discard)
+            if self.watchdog is not None:
+                for path in self.engine.private:
+                    self.watchdog.forget_path(path)
+            self.engine = None
+
+    async def _close_watchdog(self) -> None:
+        if self.watchdog is not None:
+            await asyncio.to_thread(self.watchdog.close)
+            self.watchdog = None
+
+
+def engine_request(settings: Settings) -> EngineRequest:
+    """The engine that the settings ask for, as the process part understands it."""
+    return EngineRequest(
+        kind=settings.engine,
+        comfyui_path=settings.comfyui_path,
+        command_line=settings.api_command_line,
+        working_directory=settings.api_working_directory,
+        python=settings.comfyui_python,
+        emulator_directory=settings.emulator_directory,
+        cwd=Path.cwd(),
+        environ=os.environ,
+        sources=settings.sources,
+    )
+
+
+def journal_directory() -> Path:
+    """Where connectors of this user note their ephemeral files until they are gone."""
+    return Path(platformdirs.user_state_dir("discomfort", appauthor=False)) / "journal"
+
+
+async def _somebody_listens(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    try:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,213 @@
+"""Settings of a connector: arguments > environment > JSON file > defaults.
+
+The file is the documented JSON object (``API_COMMAND_LINE``, ``INITIAL_PORT`` …); its keys may be written in any case.
+An environment variable is the key with the prefix ``DISCOMFORT_`` (``DISCOMFORT_INITIAL_PORT=8288``). ``None`` and
+absence mean the same: not configured. Relative paths are relative to the working directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from discomfort import _json
+from discomfort.exceptions import ConfigurationError
+
+_log = logging.getLogger("discomfort.config")
+
+ENV_PREFIX = "DISCOMFORT_"
+CONFIG_ENV = "DISCOMFORT_CONFIG"
+DEFAULT_CONFIG_NAME = "comfy_serverless.json"
+DEFAULT_TEST_PAYLOAD = "test_server.json"
+_MAX_CONFIG_BYTES = 1 << 20
+
+
+def _not_bool(value: object) -> object:
+    # pydantic would take JSON true for port 1.
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")  # noqa: TRY004 - pydantic collects ValueError only
+    return value
+
+
+_Int = Annotated[int, BeforeValidator(_not_bool)]
+_Float = Annotated[float, BeforeValidator(_not_bool)]
+
+
+class Settings(BaseModel):
+    """One connector's configuration, checked. ``None`` for a path or command means: find it.
+
+    Attributes:
+        api_command_line: command that starts the server, split with shlex, never given to a shell
+            (``python3 main.py`` where a ComfyUI was found).
+        api_working_directory: the folder it starts in; the ComfyUI folder where not given.
+        api_url: host to connect to, without port; ``0.0.0.0`` connects through loopback.
+        initial_port: first port to try, upwards from there.
+        test_payload_file: workflow or prompt of the self-test; the bundled one where not given.
+        max_comfy_start_attempts, comfy_start_attempts_sleep: start budget in seconds, the sum of
+            ``sleep * 2**i`` over the attempts, each at most 60 s: 303 s with the defaults.
+        comfyui_path: the ComfyUI folder.
+        engine: ``auto`` finds ComfyUI and else takes the embedded emulator; ``comfyui`` or ``emulator`` forces one.
+        browser: ``eager`` launches Chromium beside the server, ``lazy`` at the first conversion that needs it.
+        chromium_path: the browser's executable.
+        comfyui_python: the interpreter that runs ComfyUI.
+        emulator_directory: the emulator's base folder; a private one, gone at ``kill_api``, where not given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_command_line: str | None = None
+    api_working_directory: Path | None = None
+    api_url: str = "127.0.0.1"
+    initial_port: _Int = Field(default=8188, ge=1, le=65535)
+    test_payload_file: Path | None = None
+    max_comfy_start_attempts: _Int = Field(default=10, ge=1, le=1000)
+    comfy_start_attempts_sleep: _Float = Field(default=1.0, gt=0, le=3600, allow_inf_nan=False)
+    comfyui_path: Path | None = None
+    engine: Literal["auto", "comfyui", "emulator"] = "auto"
+    browser: Literal["eager", "lazy"] = "eager"
+    chromium_path: Path | None = None
+    comfyui_python: str | None = None
+    emulator_directory: Path | None = None
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each configured value came from, by field name; a field that is not in it has its default."""
+        return self._sources
+
+    @property
+    def connect_host(self) -> str:
+        """The host for URLs: wildcard addresses become loopback, IPv6 gets its brackets."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_url, self.api_url)  # noqa: S104 - never bound here
+        return f"[{host}]" if ":" in host else host
+
+    @field_validator("api_command_line")
+    @classmethod
+    def _command_splits(cls, value: str | None) -> str | None:
+        if value is not None and not shlex.split(value):
+            raise ValueError("the command is empty")
+        return value
+
+    @field_validator("api_url")
+    @classmethod
+    def _host_only(cls, value: str) -> str:
+        host = value.strip().removeprefix("http://").rstrip("/").removeprefix("[").removesuffix("]")
+        if not host or "/" in host or any(c.isspace() for c in host):
+            raise ValueError("a host name or address is needed, such as 127.0.0.1")
+        if host.count(":") == 1:
+            raise ValueError("a host without port is needed; the port is INITIAL_PORT")
+        return host
+
+    @field_validator(
+        "api_working_directory", "comfyui_path", "chromium_path", "emulator_directory", "test_payload_file"
+    )
+    @classmethod
+    def _path_is_sound(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        if "\0" in str(value):
+            raise ValueError("a path can not hold a NUL character")
+        return Path.cwd() / value.expanduser()
+
+
+def load_settings(config_path: str | os.PathLike[str] | None = None, /, **arguments: Any) -> Settings:
+    """Read the settings: ``arguments`` over the environment over the file over the defaults.
+
+    The file is ``config_path``, else ``$DISCOMFORT_CONFIG``, else ``comfy_serverless.json`` in the working directory
+    where there is one.
+
+    Raises:
+        FileNotFoundError: the named file does not exist.
+        ConfigurationError: the file is not a JSON object, a key is unknown (with the nearest known one), or a value is
+            not of its kind; names key, value and source.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer, source in (*_file_layers(config_path), *_environment_layers(), (arguments, "argument")):
+        for key, value in layer.items():
+            name = _known_key(key, value, source)
+            if value is not None:
+                values[name], sources[name] = value, source
+    if _is_bundled_default(values.get("test_payload_file")):
+        del values["test_payload_file"]
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, sources) from error
+    settings._sources.update(sources)
+    return settings
+
+
+def _file_layers(config_path: str | os.PathLike[str] | None) -> list[tuple[dict[str, Any], str]]:
+    named = config_path if config_path is not None else os.environ.get(CONFIG_ENV) or None
+    path = Path(named if named is not None else DEFAULT_CONFIG_NAME).expanduser()
+    if named is None and not path.is_file():
+        return []
+    return [(_read_object(path), str(path))]
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    source = str(path)
+    if not path.exists():
+        raise FileNotFoundError(f"configuration file {path.absolute()} does not exist")
+    if not path.is_file():
+        raise ConfigurationError("is not a file", key="config_path", value=source)
+    if path.stat().st_size > _MAX_CONFIG_BYTES:
+        raise ConfigurationError("is larger than 1 MiB: not a configuration file", key="config_path", value=source)
+    try:
+        found = _json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"is not JSON: {error}", key="config_path", value=source) from error
+    if not isinstance(found, dict):
+        raise ConfigurationError(
+            f"holds a JSON {type(found).__name__}, an object is needed", key="config_path", value=source
+        )
+    return found
+
+
+def _environment_layers() -> list[tuple[dict[str, Any], str]]:
+    layers = []
+    for variable, value in os.environ.items():
+        name = variable.removeprefix(ENV_PREFIX)
+        if name == variable or variable == CONFIG_ENV or not value:
+            continue
+        if name.lower() in Settings.model_fields:
+            layers.append(({name: value}, f"environment variable {variable}"))
+        else:
+            # Not an error: another program of that name may own the variable.
+            _log.warning("environment variable %s is not a setting%s", variable, _nearest(name))
+    return layers
+
+
+def _known_key(key: str, value: object, source: str) -> str:
+    name = key.lower()
+    if name not in Settings.model_fields:
+        raise ConfigurationError(f"unknown key{_nearest(key)}", key=key, value=value, source=source)
+    return name
+
+
+def _nearest(key: str) -> str:
+    known = [name.upper() for name in Settings.model_fields]
+    match = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.5)
+    return f"; the nearest known key is {match[0]}" if match else f"; known keys are {', '.join(known)}"
+
+
+def _is_bundled_default(value: object) -> bool:
+    # The documented basic configuration names test_server.json; where no such file is, the bundled one is meant.
+    return value == DEFAULT_TEST_PAYLOAD and not Path(DEFAULT_TEST_PAYLOAD).exists()
+
+
+def _explain(error: ValidationError, sources: Mapping[str, str]) -> ConfigurationError:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "?"
+    problem = first["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return ConfigurationError(problem + more, key=name.upper(), value=first["input"], source=sources.get(name))

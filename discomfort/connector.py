@@ -1,0 +1,295 @@
+"""``ComfyConnector``: one ComfyUI server, started, driven and released."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from discomfort._async import retrieve
+from discomfort._json import JsonObject
+from discomfort.client.outputs import Output, collect_outputs
+from discomfort.client.upload import upload_blocking
+from discomfort.config import Settings, load_settings
+from discomfort.core import ConnectorCore, Payload, load_payload
+from discomfort.exceptions import RunTimeout, StateError, UploadError
+from discomfort.lifecycle import State
+from discomfort.progress import ProgressCallback
+from discomfort.workflow.edit import Editor
+
+_log = logging.getLogger("discomfort.connector")
+
+
+class ComfyConnector(ConnectorCore):
+    """Starts and owns a ComfyUI server, converts workflows with the real frontend, runs prompts, returns every output.
+
+    One per process, made by :meth:`create`; :meth:`attach` makes further ones on servers that somebody else runs.
+    All coroutines belong to the event loop in which the connector was created. Any number of runs may be under way at
+    once. ``async with`` releases everything at the end::
+
+        async with await ComfyConnector.create() as connector:
+            history = await connector.run_workflow("workflow.json")
+            for output in connector.outputs(history):
+                print(await output.save("results"))
+    """
+
+    _instance: ClassVar[ComfyConnector | None] = None
+
+    # --- factory and lifecycle -------------------------------------------------------------------------------------
+
+    @classmethod
+    async def create(cls, config_path: str | os.PathLike[str] | None = None, **settings: Any) -> ComfyConnector:
+        """Start server, browser and socket, run the self-test, and return the ready connector.
+
+        ``config_path`` names a JSON configuration file; ``settings`` are single settings by name in lower case
+        (``engine="emulator"``, ``initial_port=9000``) and go before environment and file, see
+        :class:`discomfort.config.Settings`. Called again it returns the same instance; concurrent calls share one
+        start; an instance whose server died is started anew.
+
+        Cancellation takes back everything that was started, unless another caller waits for the same start.
+
+        Raises:
+            FileNotFoundError: ``config_path`` does not exist.
+            ConfigurationError: a setting is wrong, or a configured ComfyUI is not there.
+            StateError: an instance with another configuration, or in another running event loop, is alive.
+            ServerStartError, ServerStartTimeout, BrowserError, SelfTestError: all are ``RuntimeError``; nothing is left
+                running.
+        """
+        wanted = load_settings(config_path, **settings)
+        while True:
+            instance = cls._claim(wanted)
+            if instance._closing is None:
+                await instance._start()
+                return instance
+            await asyncio.shield(instance._closing)
+
+    @classmethod
+    async def attach(
+        cls,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        config_path: str | os.PathLike[str] | None = None,
+        **settings: Any,
+    ) -> ComfyConnector:
+        """Connect to the server at ``url``, which somebody else runs; ``headers`` go with every request, for auth.
+
+        The same object as :meth:`create` gives, but not the process's single one, and :meth:`kill_api` releases only
+        what is ours: the browser and the connections. Uploads go over HTTP. Nothing is run on the server as a test.
+
+        Raises ServerConnectionError when the server does not answer, and what :meth:`create` raises for the rest.
+        """
+        address = url.rstrip("/")
+        if not address.startswith(("http://", "https://")):
+            address = f"http://{address}"
+        connector = cls(load_settings(config_path, **settings), attach_url=address, headers=headers)
+        await connector._start()
+        return connector
+
+    async def kill_api(self) -> None:
+        """Stop the server and release everything: runs, browser, connections, processes, ephemeral files, port.
+
+        Runs under way end with ExecutionInterrupted. Safe to call at any time and any number of times; returns when
+        everything is gone, at most about a minute later for a server that ignores SIGTERM and a browser that hangs. A
+        step that fails is logged and the others still happen. Cancellation does not stop the shutdown.
+        """
+        if self._loop.is_closed() or asyncio.get_running_loop() is not self._loop:
+            await asyncio.to_thread(self._sync_cleanup)
+            return
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._shut_down(), name="discomfort-shutdown")
+        await asyncio.shield(self._closing)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.kill_api()
+
+    # --- properties ------------------------------------------------------------------------------------------------
+
+    @property
+    def ws_address(self) -> str:
+        """WebSocket URL with the present client id, such as ``ws://127.0.0.1:8188/ws?clientId=…``."""
+        client = self._parts.client
+        return client.ws_url if client else "ws" + self._parts.url.removeprefix("http") + "/ws"
+
+    @property
+    def client_id(self) -> str:
+        """UUID of the present socket. A new socket has a new one: ComfyUI deafens a second socket of the same id."""
+        client = self._parts.client
+        return client.client_id if client else ""
+
+    @property
+    def engine(self) -> str:
+        """What runs the prompts: ``comfyui``, ``emulator``, or ``attached``; empty before the start."""
+        if not self._parts.owned:
+            return "attached"
+        return self._parts.engine.kind if self._parts.engine else ""
+
+    def __repr__(self) -> str:
+        return f"<ComfyConnector {self.state} {self.engine or '-'} {self.server_address}>"
+
+    # --- workflows -------------------------------------------------------------------------------------------------
+
+    async def run_workflow(
+        self,
+        payload: Payload,
+        use_workflow_json: bool = True,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> JsonObject:
+        """Run a workflow or a prompt to its end and return its history, ``{prompt_id: {"prompt", "outputs", …}}``.
+
+        ``payload`` is workflow JSON (``use_workflow_json=True``) or a prompt, as an object, as JSON text, or as the
+        path of a JSON file. A payload of the other kind is recognised and runs too, with a line in the log. A workflow
+        also travels in ``extra_data``, so that saved images carry it. ``extra_data`` is sent along with the prompt.
+        ``on_progress`` receives :data:`discomfort.progress.ProgressEvent`, in order. ``timeout`` is in seconds, for
+        conversion, queue and execution together; without it a run may take as long as it does.
+
+        Cancelling the awaiting task, or the timeout, takes this prompt off the queue, or interrupts it if it runs, and
+        no other. A server that died before the call is started anew.
+
+        Raises:
+            PayloadError: neither workflow nor prompt; UnsafePromptError, MissingNodesError where the server would
+                not survive or not know it. FileNotFoundError: no such file.
+            ValidationError: the server refused the prompt or a part of it.
+            ExecutionError: a node raised (OutOfMemoryError where that was it); ExecutionInterrupted; PromptLostError.
+            RunTimeout: ``timeout`` passed. ServerDiedError, ServerConnectionError: the server went away.
+            ConversionError, ConversionTimeout, BrowserError: from the conversion.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ensure_ready()
+                prompt, extra = await self._to_prompt(payload, use_workflow_json, extra_data)
+        except TimeoutError as error:
+            if deadline is None or time.monotonic() < deadline or timeout is None:
+                raise
+            raise RunTimeout(f"no prompt could be made within {timeout:g} s", timeout=timeout) from error
+        remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
+        return await self._run(prompt, on_progress=on_progress, timeout=remaining, extra_data=extra, asked=timeout)
+
+    async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
+        """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
+
+        Up to three attempts: on a ready page, in a fresh context, in a fresh browser. ``workflow`` may also be JSON
+        text or a path. Safe to cancel.
+
+        Raises PayloadError (not a workflow), MissingNodesError (all missing types), ConversionTimeout (a
+        ``TimeoutError``), ConversionError, BrowserError.
+        """
+        await self._ensure_ready()
+        kind, loaded = await load_payload(workflow)
+        if kind == "prompt":
+            _log.info("the payload is a prompt already; it is returned as it is")
+            return loaded
+        return await self._converter_call(lambda: self._parts.get_converter().convert(loaded))
+
+    def outputs(self, history: Mapping[str, Any]) -> list[Output]:
+        """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.
+
+        Each :class:`~discomfort.client.outputs.Output` knows its node (id, title, class) and kind, and is read with
+        ``await output.read()``, ``.image()`` or ``.save(directory)`` while the server runs.
+        """
+        client = self._parts.client
+        return collect_outputs(dict(history), client.rest if client else None)
+
+    async def edit(self, payload: Payload) -> Editor:
+        """An editor of a workflow or prompt, with the server's node definitions: ``.set("KSampler.seed", 42)``.
+
+        The payload itself is not changed; run ``editor.payload``. Raises PayloadError, ServerConnectionError.
+        """
+        await self._ensure_ready()
+        return Editor((await load_payload(payload))[1], await self._client().definitions())
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def upload_data(
+        self,
+        source_path: str | os.PathLike[str],
+        folder_type: str = "input",
+        subfolder: str | None = None,
+        overwrite: bool = False,
+        is_ephemeral: bool = False,
+    ) -> str:
+        """Copy a file into a folder of the server and return its full path. Synchronous; safe in any thread.
+
+        ``folder_type`` is ``input``, ``output``, ``temp`` or ``models`` (which needs ``subfolder``, as
+        ``checkpoints``). ``is_ephemeral`` files are deleted by :meth:`kill_api`, and after a crash by the next start.
+        The copy is atomic, takes constant memory, and shares blocks where the file system can.
+
+        A prompt may name a file in a subfolder of ``input`` as ComfyUI does, ``subfolder/name``, or by its bare name
+        where that is no file of the input folder itself and the connector put one of that name into one subfolder.
+
+        On an attached server the file goes over HTTP; the return value is then the name that a node such as
+        ``LoadImage`` takes, and ``models`` and ``is_ephemeral`` are refused, since the server offers no way to do them.
+
+        Raises FileNotFoundError, FileExistsError (``overwrite=False``), UploadError (a ``ValueError``), StateError.
+        """
+        if self.state is State.KILLED:
+            raise StateError("upload_data after kill_api; create a new connector first")
+        if not self._parts.owned:
+            if is_ephemeral:
+                raise UploadError("is_ephemeral: an attached server offers no way to delete files")
+            return upload_blocking(
+                self.server_address, self._parts.headers, Path(source_path), folder_type, subfolder or "", overwrite
+            )
+        if self._parts.files is None:
+            raise StateError("upload_data before the connector was started")
+        path = self._parts.files.put(source_path, folder_type, subfolder, overwrite, is_ephemeral)
+        if folder_type == "input" and subfolder:
+            self._uploads.note(Path(path).name, subfolder)
+        return path
+
+    # --- start and shutdown ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def _claim(cls, wanted: Settings) -> ComfyConnector:
+        """The process's instance, made where there is none. No awaits: two callers can not both make one."""
+        instance = ComfyConnector._instance
+        if instance is not None and instance._loop.is_closed():
+            _log.warning("releasing a connector whose event loop was closed without kill_api()")
+            instance._sync_cleanup()
+            instance = None
+        if instance is None:
+            instance = ComfyConnector._instance = cls(wanted)
+        elif instance._loop is not asyncio.get_running_loop():
+            raise StateError("a connector is alive in another event loop of this process; shut it down there first")
+        elif instance._closing is None and instance._settings != wanted:
+            raise StateError(
+                "a connector with another configuration is alive in this process; kill_api() it first, "
+                "or use ComfyConnector.attach() for further servers"
+            )
+        return instance
+
+    def _sync_cleanup(self) -> None:
+        """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
+        self._parts.kill_now()
+        self._lifecycle.to(State.KILLED, "emergency cleanup")
+        self._forget_instance()
+
+    async def _shut_down(self) -> None:
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+            retrieve(self._starting)
+        async with self._init_lock:
+            self._lifecycle.to(State.KILLED)
+            await self._parts.release()
+        self._forget_instance()
+
+    def _forget_instance(self) -> None:
+        atexit.unregister(self._sync_cleanup)
+        if ComfyConnector._instance is self:
+            ComfyConnector._instance = None

@@ -1,0 +1,61 @@
+"""Uploads by their bare name.
+
+The documented example uploads into a subfolder of ``input`` and then names the file without it. ComfyUI's file pickers
+take ``subfolder/name`` only. So a picker that holds the bare name of one of our uploads, and nothing else can be meant
+by it, is given the place where the upload is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.workflow.preflight import input_spec
+
+_log = logging.getLogger("discomfort.uploads")
+
+
+class UploadPlaces:
+    """Where in the input folder the uploads of this connector are."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, set[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
+    def note(self, name: str, subfolder: str) -> None:
+        """Remember an upload into a subfolder of ``input``."""
+        self._places.setdefault(name, set()).add(str(PurePosixPath(subfolder, name)))
+
+    def resolve(self, prompt: JsonObject, definitions: Mapping[str, Any], folder: Path) -> JsonObject:
+        """``prompt`` itself, or a copy in which pickers with the bare name of one upload have its place.
+
+        ``folder`` is the input folder; a file of that name in it goes first, and of two uploads of one name neither is
+        taken: the server then says that there is no such file.
+        """
+        places = {name: place for name in self._places if (place := self._only_place(name, folder))}
+        changed: JsonObject = {}
+        for node_id, node in prompt.items() if places else ():
+            inputs = node.get("inputs") if isinstance(node, dict) else None
+            if not isinstance(inputs, dict) or not isinstance(node.get("class_type"), str):
+                continue
+            for name, value in inputs.items():
+                if isinstance(value, str) and value in places and _is_combo(input_spec(definitions, node, name)):
+                    copy = changed.setdefault(node_id, {**node, "inputs": dict(inputs)})
+                    copy["inputs"][name] = places[value]
+                    _log.info("node %s: %s %r is the upload %r", node_id, name, value, places[value])
+        return {**prompt, **changed} if changed else prompt
+
+    def _only_place(self, name: str, folder: Path) -> str | None:
+        if (folder / name).exists():
+            return None
+        found = [place for place in self._places[name] if (folder / place).is_file()]
+        return found[0] if len(found) == 1 else None
+
+
+def _is_combo(spec: object) -> bool:
+    return isinstance(spec, list | tuple) and bool(spec) and (isinstance(spec[0], list) or spec[0] == "COMBO")
