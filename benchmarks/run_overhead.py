@@ -1,0 +1,149 @@
+"""What ``ComfyClient.run`` costs more than a bare script, on a server that runs already.
+
+The bare script does what must be done: POST the prompt, wait on the WebSocket for ``executing`` with a null node, GET
+the history. It checks nothing and hangs when anything goes wrong. Both run the same tiny prompt in turns, so that the
+machine's moods meet both. Figures: median milliseconds per run and their ratio; then many prompts at once.
+
+    python benchmarks/run_overhead.py --url http://127.0.0.1:8188
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+import uuid
+from typing import Any, Self
+
+import aiohttp
+
+from discomfort.client.comfy import ComfyClient
+
+Json = dict[str, Any]
+
+
+def tiny_prompt(color: int) -> Json:
+    """A picture of 16 by 16 pixels in a color of its own, so that no cache has it."""
+    return {
+        "1": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": color},
+            "_meta": {"title": "picture"},
+        },
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}, "_meta": {"title": "preview"}},
+    }
+
+
+class Bare:
+    """The least that runs a prompt and gets its record."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.client_id = url, str(uuid.uuid4())
+
+    async def __aenter__(self) -> Self:
+        self.session = aiohttp.ClientSession()
+        address = "ws" + self.url.removeprefix("http") + f"/ws?clientId={self.client_id}"
+        self.socket = await self.session.ws_connect(address, max_msg_size=0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.socket.close()
+        await self.session.close()
+
+    async def post(self, prompt: Json) -> str:
+        """Queue a prompt; its id."""
+        body = {"prompt": prompt, "client_id": self.client_id}
+        async with self.session.post(f"{self.url}/prompt", json=body) as response:
+            return str((await response.json())["prompt_id"])
+
+    async def ends(self) -> str:
+        """Wait for the next prompt to end; its id."""
+        while True:
+            message = await self.socket.receive()
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            event = json.loads(message.data)
+            if event["type"] == "executing" and event["data"]["node"] is None:
+                return str(event["data"]["prompt_id"])
+
+    async def record(self, prompt_id: str) -> Json:
+        """The record of a prompt that has ended."""
+        async with self.session.get(f"{self.url}/history/{prompt_id}") as response:
+            history = await response.json()
+        if prompt_id not in history:
+            raise RuntimeError("the history has no record")
+        return dict(history)
+
+    async def run(self, prompt: Json) -> Json:
+        """One prompt from POST to record."""
+        prompt_id = await self.post(prompt)
+        while await self.ends() != prompt_id:
+            pass
+        return await self.record(prompt_id)
+
+    async def run_many(self, prompts: list[Json]) -> float:
+        """All prompts at once; seconds."""
+        began = time.perf_counter()
+        waiting = set(await asyncio.gather(*map(self.post, prompts)))
+        reads = []
+        while waiting:
+            prompt_id = await self.ends()
+            waiting.discard(prompt_id)
+            reads.append(asyncio.create_task(self.record(prompt_id)))
+        await asyncio.gather(*reads)
+        return time.perf_counter() - began
+
+
+async def run_many(client: ComfyClient, prompts: list[Json]) -> float:
+    """All prompts at once through the client; seconds."""
+    began = time.perf_counter()
+    await asyncio.gather(*map(client.run, prompts))
+    return time.perf_counter() - began
+
+
+async def compare(url: str, runs: int, at_once: int, rounds: int) -> None:
+    """Measure both and print the figures."""
+    color = int(time.time()) % 8_000_000
+    client = ComfyClient(url)
+    await client.open()
+    try:
+        async with Bare(url) as bare:
+            times: dict[str, list[float]] = {"bare": [], "client": []}
+            for turn in range(runs + 10):
+                for name, run in (("bare", bare.run), ("client", client.run))[:: 1 if turn % 2 else -1]:
+                    color += 1
+                    began = time.perf_counter()
+                    await run(tiny_prompt(color))
+                    if turn >= 10:
+                        times[name].append(time.perf_counter() - began)
+            medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
+            ratio = medians["client"] / medians["bare"]
+            print(f"one at a time, {runs} each: bare {medians['bare']:.3f} ms, client {medians['client']:.3f} ms, "
+                  f"ratio {ratio:.3f}")  # fmt: skip
+            rates: dict[str, list[float]] = {"bare": [], "client": []}
+            for _ in range(rounds):
+                for name, many in (("bare", bare.run_many), ("client", lambda p: run_many(client, p))):
+                    prompts = [tiny_prompt(color := color + 1) for _ in range(at_once)]
+                    rates[name].append(at_once / await many(prompts))
+            best = {name: statistics.median(values) for name, values in rates.items()}
+            print(f"{at_once} at once, {rounds} rounds each: bare {best['bare']:.0f}/s, client {best['client']:.0f}/s, "
+                  f"ratio {best['client'] / best['bare']:.3f}")  # fmt: skip
+    finally:
+        await client.aclose()
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", default="http://127.0.0.1:8188", help="a server that runs")
+    parser.add_argument("--runs", type=int, default=200, help="runs of each, one at a time")
+    parser.add_argument("--at-once", type=int, default=64, help="prompts queued together")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of prompts queued together")
+    arguments = parser.parse_args()
+    asyncio.run(compare(arguments.url.rstrip("/"), arguments.runs, arguments.at_once, arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()

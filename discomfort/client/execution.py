@@ -1,0 +1,188 @@
+"""The way of one prompt through the server: checked, sent, waited for, its record read and judged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from discomfort._json import JsonObject, dumps
+from discomfort.client import errors
+from discomfort.client.definitions import Definitions
+from discomfort.client.multiplexer import Multiplexer
+from discomfort.client.protocol import executable_nodes, queue_positions
+from discomfort.client.reconciler import Reconciler
+from discomfort.client.rest import RestClient, never_sent
+from discomfort.client.runs import Limits, Patience, Run
+from discomfort.exceptions import PayloadError, ServerConnectionError, ServerError, ServerResponseError
+from discomfort.progress import Queued
+
+_log = logging.getLogger("discomfort.client")
+
+_HISTORY_PAUSES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each try to read a record that the server has announced; then the reconciler takes over."""
+
+_SOCKET_GRACE = 0.3
+"""Seconds that a run waits for a socket that is just being replaced, as its events need one."""
+
+_REFUSAL_GRACE = 0.5
+"""Seconds in which whoever watches the server may tell why it refuses connections (``ComfyClient.fail_pending``)."""
+
+
+class Execution:
+    """Takes runs through the server. ``take_off`` removes a prompt that must not go on."""
+
+    def __init__(
+        self,
+        rest: RestClient,
+        mux: Multiplexer,
+        reconciler: Reconciler,
+        definitions: Definitions,
+        limits: Limits,
+        *,
+        runs: dict[str, Run],
+        take_off: Callable[[Run], Awaitable[bool]],
+    ) -> None:
+        self._rest, self._mux, self._reconciler, self._definitions = rest, mux, reconciler, definitions
+        self._limits, self._runs, self._take_off = limits, runs, take_off
+
+    async def perform(self, run: Run, extra_data: Mapping[str, Any] | None) -> JsonObject:
+        """The record of a run that succeeded; raises what it ended with otherwise. The caller bounds the time."""
+        run.use(await self._definitions.check(run.prompt))
+        run.check()
+        if run.reporter is not None:
+            run.state.executable = executable_nodes(run.prompt, self._definitions.known)
+            run.reporter.hold()
+        await self._submit(run, extra_data)
+        if run.reporter is not None:
+            await self._announce(run)
+        record = await self._record(run)
+        failure = errors.verdict(run.prompt_id, record)
+        if failure is not None:
+            raise failure
+        return record
+
+    async def _submit(self, run: Run, extra_data: Mapping[str, Any] | None) -> None:
+        """POST the prompt; returns once the server is known to have it."""
+        if not self._mux.connected:
+            await self._mux.wait_connected(_SOCKET_GRACE)
+        run.client_id = self._mux.client_id
+        body = _body(run, extra_data)
+        run.sent = True
+        try:
+            status, answer = await self._rest.prompt(body, deadline=self._limits.post)
+        except ServerConnectionError as error:
+            run.sent = not never_sent(error)
+            await self._find(run, error)
+        except ServerResponseError:
+            run.sent = False
+            raise
+        else:
+            await self._accept(run, status, answer)
+        run.accepted = True
+        self._reconciler.watch()
+
+    async def _accept(self, run: Run, status: int, answer: JsonObject) -> None:
+        if status != 200:
+            run.sent = False
+            refused = errors.refusal(run.prompt, run.prompt_id, answer, self._definitions.known)
+            if isinstance(refused, PayloadError):
+                self._definitions.forget()
+            raise refused
+        prompt_id = answer.get("prompt_id")
+        if isinstance(prompt_id, str) and prompt_id != run.prompt_id:
+            self._rename(run, prompt_id)
+        node_errors = answer.get("node_errors")
+        if isinstance(node_errors, dict) and node_errors:
+            # Some outputs would be left out without a word.
+            run.accepted = True
+            await self._take_off(run)
+            run.sent = False
+            raise errors.partial_refusal(run.prompt, run.prompt_id, node_errors, self._definitions.known)
+
+    def _rename(self, run: Run, prompt_id: str) -> None:
+        """Servers from before the caller could choose the id answer with one of their own."""
+        _log.debug("the server calls prompt %s %s", run.prompt_id, prompt_id)
+        self._mux.unregister(run.prompt_id, run)
+        self._runs.pop(run.prompt_id, None)
+        run.prompt_id = run.state.prompt_id = prompt_id
+        self._runs[prompt_id] = run
+        self._mux.register(prompt_id, run)
+        # Events that came before went to nobody: look more often.
+        run.client_id = ""
+
+    async def _find(self, run: Run, error: ServerConnectionError) -> None:
+        """The answer to the POST was lost: return if the server has the prompt, else raise. It is never sent twice."""
+        if not run.sent:
+            await run.pause(_REFUSAL_GRACE)
+            raise error
+        _log.info("the answer for prompt %s was lost (%s); looking for it", run.prompt_id, error.problem)
+        patience = Patience(self._limits)
+        absent = 0
+        while absent < 2:
+            if await run.pause(self._limits.lost * absent) or run.state.started:
+                return
+            try:
+                if await self._has(run.prompt_id):
+                    return
+            except ServerError as failure:
+                absent = 0
+                if patience.failed(refused=never_sent(failure)) is not None:
+                    raise error from failure
+                await run.pause(self._limits.poll_blind)
+            else:
+                patience.answered()
+                absent += 1
+        run.sent = False
+        problem = f"{error.problem}; prompt {run.prompt_id} did not reach the server and was not sent again"
+        raise ServerConnectionError(problem, url=self._rest.url) from error
+
+    async def _has(self, prompt_id: str) -> bool:
+        queue = await self._rest.queue(deadline=self._limits.request)
+        return prompt_id in queue_positions(queue) or bool(
+            await self._rest.history(prompt_id, deadline=self._limits.request)
+        )
+
+    async def _announce(self, run: Run) -> None:
+        """Report the place in the queue as the first event, then those that came meanwhile."""
+        position: int | None = None
+        try:
+            if not run.state.started:
+                position = queue_positions(await self._rest.queue(deadline=2.0)).get(run.prompt_id)
+        except ServerError as error:
+            _log.debug("the place of prompt %s in the queue is unknown: %s", run.prompt_id, error)
+        run.position = position or 0
+        if run.reporter is not None:
+            run.reporter.release(Queued(run.prompt_id, run.position))
+
+    async def _record(self, run: Run) -> JsonObject:
+        """Wait for the end of the run and return its record."""
+        while True:
+            record = await run.outcome()
+            if record is not None:
+                return record
+            run.rearm()
+            for pause in _HISTORY_PAUSES:
+                if pause and await run.pause(pause):
+                    break
+                try:
+                    record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
+                except ServerError as error:
+                    _log.debug("the record of prompt %s could not be read: %s", run.prompt_id, type(error).__name__)
+                    break
+                if isinstance(record, dict):
+                    return record
+            # From here on the reconciler decides: the record, or why there is none.
+            self._reconciler.kick()
+
+
+def _body(run: Run, extra_data: Mapping[str, Any] | None) -> bytes:
+    # ``"extra_data": null`` would end ComfyUI's execution thread, a client_id that is no text its process.
+    extra = {key: value for key, value in (extra_data or {}).items() if key != "client_id"}
+    body: JsonObject = {"prompt": run.prompt, "client_id": run.client_id, "prompt_id": run.prompt_id}
+    if extra:
+        body["extra_data"] = extra
+    try:
+        return dumps(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"prompt or extra_data can not be sent as JSON: {error}") from error

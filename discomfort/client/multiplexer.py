@@ -1,0 +1,285 @@
+"""One WebSocket for many runs.
+
+The socket tells early what happens; it is never the only source (see :mod:`discomfort.client.reconciler`). So a lost
+socket is repaired in the background, and no run fails with it.
+
+Facts of ComfyUI 0.3.64 that shape this: two sockets with one client id leave the newer one deaf when the older one
+closes, so each connection gets an id of its own; messages of a prompt go only to the id that it was queued with and
+are lost if that is not connected; the server never pings, and answers pings even when one slow client holds up
+everybody's messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import aiohttp
+from yarl import URL
+
+from discomfort.client.protocol import (
+    FEATURE_FLAGS,
+    PROGRESS_STATE_PREFIX,
+    STATUS_PREFIX,
+    Message,
+    PreviewFrame,
+    decode_binary,
+    decode_text,
+)
+from discomfort.exceptions import ServerConnectionError
+
+_log = logging.getLogger("discomfort.client")
+
+PING_INTERVAL = 10.0
+"""Seconds between pings (``ping_interval=10``)."""
+
+BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
+"""Seconds before the first and between later attempts to reconnect; the pause doubles."""
+
+CONNECT_DEADLINE = 30.0
+"""Seconds for one attempt to connect; a server that loads a model may need many of them to answer."""
+
+CLOSE_DEADLINE = 2.0
+"""Seconds to wait for the server's close frame."""
+
+_BURST = 200  # frames that are handled before other tasks get their turn
+
+
+class Listener(Protocol):
+    """Who takes the messages of one prompt. ``wants_progress``: also those that only describe progress."""
+
+    wants_progress: bool
+
+    def receive(self, frame: Message | PreviewFrame) -> None:
+        """Take one frame; called in the event loop, in order; must not block."""
+
+
+class Multiplexer:
+    """Keeps one socket to ``url`` connected and hands its messages to the listener of their prompt.
+
+    ``alive`` asks the server over HTTP whether it answers at all: a socket that is silent while HTTP works is half
+    open and gets replaced; one that is silent with everything else is only waiting for a busy server.
+    ``on_drop`` is called whenever a connection has ended.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        alive: Callable[[], Awaitable[bool]],
+        on_drop: Callable[[], None],
+        ping_interval: float = PING_INTERVAL,
+    ) -> None:
+        self._session, self._url, self._headers = session, url.rstrip("/"), dict(headers)
+        self._alive, self._on_drop, self._ping_interval = alive, on_drop, ping_interval
+        self._listeners: dict[str, Listener] = {}
+        self._progress_listeners = 0
+        self._current: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._connected = asyncio.Event()
+        self._swap = asyncio.Lock()
+        self._problem = "the socket was never connected"
+        self.client_id = new_client_id()
+        self.last_heard = 0.0
+        """Time of the event loop's clock, in seconds, when the socket last brought anything (a pong counts)."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the socket is open as far as we know."""
+        return self._connected.is_set()
+
+    @property
+    def ws_url(self) -> str:
+        """Address of the socket with the present client id (the next one's while it is being reconnected)."""
+        scheme, _, rest = self._url.partition("://")
+        return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?clientId={self.client_id}"
+
+    def register(self, prompt_id: str, listener: Listener) -> None:
+        """Send the messages of a prompt to ``listener`` from now on."""
+        self._listeners[prompt_id] = listener
+        self._progress_listeners += listener.wants_progress
+
+    def unregister(self, prompt_id: str, listener: Listener) -> None:
+        """Forget a listener; it gets nothing more."""
+        if self._listeners.get(prompt_id) is listener:
+            del self._listeners[prompt_id]
+            self._progress_listeners -= listener.wants_progress
+
+    async def open(self, deadline: float) -> None:
+        """Connect, and keep connected from then on. Raises ServerConnectionError after ``deadline`` seconds.
+
+        After an error the attempts go on in the background until :meth:`aclose`.
+        """
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_connected(), name="discomfort-socket")
+        if not await self.wait_connected(deadline):
+            raise ServerConnectionError(f"no WebSocket within {deadline:.0f} s: {self._problem}", url=self._url)
+
+    async def wait_connected(self, seconds: float) -> bool:
+        """Wait until the socket is connected, for ``seconds`` at most; tells whether it is."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connected.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def refresh(self, deadline: float) -> None:
+        """Close the socket and connect a new one with a fresh client id. Raises ServerConnectionError as :meth:`open`.
+
+        Concurrent calls each get a socket that was connected after they called.
+        """
+        async with self._swap:
+            await self._stop()
+            await self.open(deadline)
+
+    async def aclose(self) -> None:
+        """Close the socket for good; idempotent, takes at most :data:`CLOSE_DEADLINE` and a little."""
+        async with self._swap:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _keep_connected(self) -> None:
+        pause = BACKOFF_FIRST
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._serve(await self._connect())
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                # The server may have seen this id, and forget it only later.
+                self.client_id = new_client_id()
+                self._problem = f"{type(error).__name__}: {error}".rstrip(": ")
+                _log.debug("no socket to %s: %s", self._url, self._problem)
+            # A server that hangs up at once must not be called ten times a second.
+            if loop.time() - began > BACKOFF_LAST and self.last_heard > began:
+                pause = BACKOFF_FIRST
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF_LAST)
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        async with asyncio.timeout(CONNECT_DEADLINE):
+            socket = await self._session.ws_connect(
+                URL(self.ws_url, encoded=True),
+                headers=self._headers,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_DEADLINE),
+                autoping=False,
+                max_msg_size=0,  # an error message can be megabytes long
+            )
+            try:
+                await socket.send_str(FEATURE_FLAGS.decode())
+            except BaseException:
+                await _close(socket)
+                raise
+            return socket
+
+    async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Read the socket until it ends; the caller decides what comes then."""
+        self.last_heard = asyncio.get_running_loop().time()
+        self._current = None
+        pinger = asyncio.create_task(self._ping(socket), name="discomfort-ping")
+        self._connected.set()
+        try:
+            await self._read(socket)
+        finally:
+            self._connected.clear()
+            # The next connection's id, so that prompts queued from now on are told to the socket that comes.
+            self.client_id = new_client_id()
+            pinger.cancel()
+            await asyncio.wait([pinger])
+            await _close(socket)
+        _log.info("the socket to %s was lost: %s; reconnecting", self._url, self._problem)
+        self._on_drop()
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        loop = asyncio.get_running_loop()
+        for count in itertools.count(1):
+            message = await socket.receive()
+            self.last_heard = loop.time()
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self._on_text(message.data)
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                self._on_binary(message.data)
+            elif message.type is aiohttp.WSMsgType.PING:
+                await socket.pong(message.data)
+            elif message.type is not aiohttp.WSMsgType.PONG:
+                detail = f" {message.data}" if message.data is not None else ""
+                self._problem = f"{message.type.name.lower()}{detail}"
+                return
+            if count % _BURST == 0:
+                await asyncio.sleep(0)
+
+    async def _ping(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._ping_interval)
+            try:
+                async with asyncio.timeout(self._ping_interval):
+                    await socket.ping()
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                _log.debug("a ping could not be sent: %s", type(error).__name__)
+            if loop.time() - self.last_heard < 2.5 * self._ping_interval:
+                continue
+            heard = self.last_heard
+            if await self._alive():
+                # The pong may be on its way behind the answer.
+                await asyncio.sleep(self._ping_interval / 2)
+                if self.last_heard == heard:
+                    _log.warning("the socket to %s is silent while the server answers; replacing it", self._url)
+                    await _close(socket)
+                    return
+
+    def _on_text(self, text: str) -> None:
+        if not self._listeners or text.startswith(STATUS_PREFIX):
+            return
+        if not self._progress_listeners and text.startswith(PROGRESS_STATE_PREFIX):
+            return
+        message = decode_text(text)
+        if message is None or message.prompt_id is None:
+            return
+        if message.type in {"executing", "execution_start"}:
+            self._current = message.prompt_id if message.data.get("node", "") is not None else None
+        self._deliver(message.prompt_id, message)
+
+    def _on_binary(self, data: bytes) -> None:
+        if not self._progress_listeners:
+            return
+        frame = decode_binary(data)
+        if isinstance(frame, PreviewFrame):
+            # The older frame names no prompt: it belongs to the one that runs.
+            prompt_id = frame.prompt_id or self._current
+            if prompt_id is not None:
+                self._deliver(prompt_id, frame)
+
+    def _deliver(self, prompt_id: str, frame: Message | PreviewFrame) -> None:
+        listener = self._listeners.get(prompt_id)
+        if listener is None:
+            return
+        try:
+            listener.receive(frame)
+        except Exception:  # noqa: BLE001 - one run's trouble must not end the messages of all others
+            _log.exception("a message of prompt %s could not be handled", prompt_id)
+
+
+def new_client_id() -> str:
+    """A client id that no socket has had."""
+    return str(uuid.uuid4())
+
+
+async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
+    # aiohttp's own limit starts anew with every frame that still arrives.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_DEADLINE + 0.5):
+            await socket.close()

@@ -1,0 +1,259 @@
+"""The outputs in a history: everything that any node returned, each with its node, as bytes, image or saved file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+
+from discomfort._json import JsonObject
+from discomfort.client.errors import record_prompt
+from discomfort.client.filenames import publish, safe_filename
+from discomfort.client.protocol import node_title
+from discomfort.client.rest import RestClient
+from discomfort.exceptions import PayloadError, StateError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Kind = Literal["image", "video", "audio", "3d", "text", "file", "value"]
+Folder = Literal["output", "temp", "input"]
+
+_MEDIA_TYPES: dict[str, str] = {
+    ".png": "image/png",
+    ".apng": "image/apng",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".avif": "image/avif",
+    ".jxl": "image/jxl",
+    ".heic": "image/heic",
+    ".exr": "image/x-exr",
+    ".hdr": "image/vnd.radiance",
+    ".tga": "image/x-tga",
+    ".svg": "image/svg+xml",
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".avi": "video/x-msvideo",
+    ".mpg": "video/mpeg",
+    ".mpeg": "video/mpeg",
+    ".ogv": "video/ogg",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/opus",
+    ".m4a": "audio/mp4",
+    ".aac": "audio/aac",
+    ".aiff": "audio/aiff",
+    ".glb": "model/gltf-binary",
+    ".gltf": "model/gltf+json",
+    ".obj": "model/obj",
+    ".ply": "model/ply",
+    ".stl": "model/stl",
+    ".fbx": "model/fbx",
+    ".usdz": "model/vnd.usdz+zip",
+    ".splat": "model/x-splat",
+    ".spz": "model/x-spz",
+    ".ksplat": "model/x-ksplat",
+    ".txt": "text/plain",
+    ".json": "application/json",
+    ".latent": "application/octet-stream",
+    ".safetensors": "application/octet-stream",
+}
+_FOLDERS = frozenset({"output", "temp", "input"})
+_KINDS: dict[str, Kind] = {"image": "image", "video": "video", "audio": "audio", "model": "3d"}
+_MOVING = frozenset({"image/gif", "image/webp", "image/apng", "image/avif"})
+# Kinds of files that Pillow may be able to open: "video" has animated pictures among them.
+_PILLOW_KINDS = frozenset({"image", "video", "file"})
+
+
+@dataclass(slots=True, eq=False)
+class Output:
+    """One thing that a node returned.
+
+    ``key`` is the list of the node's result that it is from (``images``, ``gifs``, ``audio``, ``text``, ``3d``, …),
+    ``index`` its place there, ``value`` the item as the server gives it. ``kind`` is ``image``, ``video`` (moving
+    pictures of any format), ``audio``, ``3d``, ``text``, ``file`` (any other file) or ``value`` (any other JSON).
+    Files have ``filename``, ``subfolder``, ``folder`` (``output``, ``temp``, ``input``) and, where it is known,
+    ``media_type``. ``title`` and ``class_type`` are those in the prompt that ran.
+    """
+
+    node_id: str
+    title: str
+    class_type: str
+    kind: Kind
+    key: str
+    index: int
+    value: Any = field(repr=False)
+    filename: str | None = None
+    subfolder: str = ""
+    folder: Folder = "output"
+    media_type: str | None = None
+    animated: bool = False
+    prompt_id: str = ""
+    _rest: RestClient | None = field(default=None, repr=False)
+
+    async def read(self) -> bytes:
+        """The content: the bytes of the file, a text as UTF-8, any other value as JSON.
+
+        Raises ServerConnectionError, ServerResponseError (404 when the file is gone), StateError without a server.
+        Safe to cancel.
+        """
+        if self.filename is None:
+            return self._inline()
+        return await self._client().view(self.filename, self.subfolder, self.folder)
+
+    async def image(self) -> Image:
+        """The file as a Pillow image, loaded whole, in the mode that it is stored in; nothing is converted.
+
+        Raises PayloadError for what Pillow can not read, and as :meth:`read`. Safe to cancel.
+        """
+        if self.filename is None or self.kind not in _PILLOW_KINDS:
+            raise PayloadError(f"output {self.key}[{self.index}] of node {self.node_id} is {self.kind}, not a picture")
+        return await asyncio.to_thread(_open_image, await self.read(), self.filename)
+
+    async def save(self, directory: str | os.PathLike[str], name: str | None = None) -> Path:
+        """Save into ``directory``, which is made where it is missing, and return the path.
+
+        The file is called ``name``, else as on the server as far as such a name is harmless, without its subfolder;
+        if there is one already, `` (2)`` and so on. It appears complete or not at all: it is streamed under a
+        temporary name, which is removed on error and cancellation. Texts become ``.txt``, other values ``.json``.
+
+        Raises ValueError for a ``name`` that is no plain file name, OSError, and as :meth:`read`.
+        """
+        if name is not None and safe_filename(name, "_") != name:
+            raise ValueError(f"{name!r} is not a plain file name")
+        target = Path(directory)
+        # Not in a thread: a cancellation would leave the file behind. It takes microseconds.
+        temporary, stream = _open_temporary(target)
+        try:
+            with contextlib.closing(stream):
+                if self.filename is None:
+                    stream.write(self._inline())
+                else:
+                    await self._client().view_to(stream, self.filename, self.subfolder, self.folder)
+                # A full disk may show only here.
+                stream.flush()
+            return await asyncio.to_thread(publish, temporary, target, name or self._default_name())
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _default_name(self) -> str:
+        plain = f"{self.node_id}_{self.key}_{self.index}"
+        if self.filename is not None:
+            return safe_filename(self.filename, plain)
+        return safe_filename(f"{plain}.{'txt' if self.kind == 'text' else 'json'}")
+
+    def _inline(self) -> bytes:
+        if isinstance(self.value, str):
+            return self.value.encode("utf-8", "replace")
+        return json.dumps(self.value, ensure_ascii=False).encode("utf-8", "replace")
+
+    def _client(self) -> RestClient:
+        if self._rest is None:
+            raise StateError(f"there is no server to read {self.filename!r} from")
+        return self._rest
+
+
+def collect_outputs(history: JsonObject, rest: RestClient | None) -> list[Output]:
+    """Every output in a history ``{prompt_id: record}``, in the order of the prompt's nodes. No I/O.
+
+    ``rest`` is where files are read from, later, when they are asked for. The keys of ``outputs`` say whose an output
+    is; the record's ``meta`` may name another node that returned the same from the cache.
+    """
+    found: list[Output] = []
+    for prompt_id, record in history.items():
+        outputs = record.get("outputs") if isinstance(record, Mapping) else None
+        if not isinstance(outputs, Mapping):
+            continue
+        prompt = record_prompt(record)
+        places = {node_id: place for place, node_id in enumerate(prompt)}
+        for node_id in sorted(outputs, key=lambda key: places.get(key, len(places))):
+            title, class_type = _node(record, prompt, node_id)
+            for output in _of_node(node_id, title, class_type, outputs[node_id]):
+                output.prompt_id, output._rest = str(prompt_id), rest
+                found.append(output)
+    return found
+
+
+def _node(record: Mapping[str, Any], prompt: JsonObject, node_id: str) -> tuple[str, str]:
+    """Title and class; a node that another one made of itself is shown as that one."""
+    if node_id not in prompt:
+        meta = record.get("meta")
+        about = meta.get(node_id) if isinstance(meta, Mapping) else None
+        shown = about.get("display_node") if isinstance(about, Mapping) else None
+        node_id = shown if isinstance(shown, str) and shown in prompt else node_id.partition(".")[0]
+    title, class_type = node_title(prompt, node_id)
+    return title or node_id, class_type or ""
+
+
+def _of_node(node_id: str, title: str, class_type: str, result: object) -> Iterator[Output]:
+    if not isinstance(result, Mapping):
+        if result is not None:
+            yield Output(node_id, title, class_type, "value", "", 0, result)
+        return
+    animated = _flags(result.get("animated"))
+    for key, items in result.items():
+        if key == "animated" and animated:
+            continue
+        for index, item in enumerate(items if isinstance(items, list) else [items]):
+            output = Output(node_id, title, class_type, "value", str(key), index, item)
+            if isinstance(item, str):
+                output.kind = "text"
+            elif isinstance(item, Mapping) and isinstance(item.get("filename"), str) and item["filename"]:
+                moves = bool(animated) and animated[min(index, len(animated) - 1)]
+                _describe_file(output, item, moves=moves)
+            yield output
+
+
+def _flags(value: object) -> list[bool]:
+    """The value of ``animated``, which says of the files beside it whether they move; empty if it is anything else."""
+    return value if isinstance(value, list) and all(isinstance(flag, bool) for flag in value) else []
+
+
+def _describe_file(output: Output, item: Mapping[str, Any], *, moves: bool) -> None:
+    output.filename = item["filename"]
+    subfolder, folder, declared = item.get("subfolder"), item.get("type"), item.get("format")
+    output.subfolder = subfolder if isinstance(subfolder, str) else ""
+    output.folder = cast("Folder", folder) if isinstance(folder, str) and folder in _FOLDERS else "output"
+    output.media_type = _MEDIA_TYPES.get(os.path.splitext(item["filename"])[1].lower())  # noqa: PTH122 - not a path here
+    if output.media_type is None and isinstance(declared, str) and declared.partition("/")[1]:
+        output.media_type = declared
+    output.kind = _KINDS.get((output.media_type or "").partition("/")[0], "file")
+    output.animated = moves
+    # Packs that make videos list every result as ``gifs``, whatever its format.
+    if output.kind == "image" and (moves or (output.key == "gifs" and output.media_type in _MOVING)):
+        output.kind, output.animated = "video", True
+
+
+def _open_image(data: bytes, filename: str) -> Image:
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PayloadError(f"{safe_filename(filename)!r} can not be read as a picture: {error}") from error
+    return image
+
+
+def _open_temporary(directory: Path) -> tuple[Path, BinaryIO]:
+    directory.mkdir(parents=True, exist_ok=True)
+    # Not by tempfile, whose files only their owner may read: this one becomes an ordinary file.
+    path = directory / f".discomfort-{uuid.uuid4().hex}.part"
+    return path, path.open("xb")

@@ -1,0 +1,192 @@
+"""The poll that makes sure that every run ends: what queue and history say, for all pending runs together.
+
+The socket is a hint; a message that was sent while it was down never comes again, and a prompt that somebody deletes
+is announced to nobody. So queue and history are asked from time to time, the queue first: a prompt that ends between
+the two answers is then found in the second, in the other order it would be in neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from discomfort.client.protocol import queue_positions
+from discomfort.client.rest import RestClient, never_sent
+from discomfort.client.runs import Limits, Patience, Run
+from discomfort.exceptions import PromptLostError, ServerConnectionError, ServerResponseError
+
+_log = logging.getLogger("discomfort.client")
+
+_STRIKES = 3
+"""Times in a row that the history of a run may answer with a definite error until that is believed."""
+
+_TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
+"""Statuses by which a proxy says that the server does not answer at the moment."""
+
+_ROUND_SHARE = 10
+"""A pause is at least this many times as long as the round before it took: a long queue is costly to list."""
+
+_LONGEST_PAUSE = 15.0
+
+_EARLY = 0.05
+"""Seconds until the next round when one was asked for during a round."""
+
+AFTER_END = 0.25
+"""Seconds between ``execution_success`` (or an error) and a look at the history, if nothing else is heard."""
+
+
+class Reconciler:
+    """Looks after ``runs`` while there are any; costs nothing else. ``blind`` tells whether a run's events are lost."""
+
+    def __init__(
+        self, rest: RestClient, runs: Mapping[str, Run], limits: Limits, *, blind: Callable[[Run], bool]
+    ) -> None:
+        self._rest, self._runs, self._limits, self._blind = rest, runs, limits, blind
+        self._patience = Patience(limits)
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._urgent = self._early = False
+
+    def watch(self) -> None:
+        """A run was added: see to it that it is looked after."""
+        if self._timer is None and self._task is None:
+            self._timer = asyncio.get_running_loop().call_later(self._limits.poll, self._tick)
+
+    def kick(self, delay: float = 0.0) -> None:
+        """Look at every run after ``delay`` seconds, whether or not there was news of it just now."""
+        self._urgent = True
+        self.look(delay)
+
+    def look(self, delay: float) -> None:
+        """Look after ``delay`` seconds at the runs that need it by then."""
+        if self._task is not None:
+            self._early = True
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + delay:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(delay, self._tick)
+
+    async def aclose(self) -> None:
+        """Stop looking; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._runs:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="discomfort-reconciler")
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._early = False
+        try:
+            await self._round()
+        except (ServerConnectionError, ServerResponseError) as error:
+            self._unreachable(error)
+        except Exception:  # noqa: BLE001 - the next round must come whatever this one raised, or runs would hang
+            _log.exception("looking after %d pending runs failed", len(self._runs))
+        self._task = None
+        pause = min((self._interval(run) for run in self._runs.values()), default=self._limits.poll)
+        pause = max(pause, min(_LONGEST_PAUSE, _ROUND_SHARE * (loop.time() - began)))
+        if self._urgent or self._early:
+            pause = min(pause, _EARLY)
+        if self._runs:
+            self._timer = loop.call_later(pause, self._tick)
+
+    def _interval(self, run: Run) -> float:
+        """Seconds without news of a run after which it is looked at."""
+        if run.state.ended:
+            return AFTER_END
+        return self._limits.poll_blind if self._blind(run) else self._limits.poll
+
+    async def _round(self) -> None:
+        """Look once. Raises when the server does not answer."""
+        urgent, self._urgent = self._urgent, False
+        # Timers may fire a little early.
+        now = asyncio.get_running_loop().time() + 0.02
+        candidates = [
+            run
+            for run in self._runs.values()
+            if run.accepted and not run.future.done() and (urgent or now - run.news_at >= self._interval(run))
+        ]
+        if not candidates:
+            return
+        positions: dict[str, int] | None = None
+        queue_error: ServerResponseError | None = None
+        try:
+            positions = queue_positions(await self._rest.queue(deadline=self._limits.request))
+            self._patience.answered()
+        except ServerResponseError as error:
+            queue_error = error
+        for run in candidates:
+            run.news_at = now
+            position = (positions or {}).get(run.prompt_id)
+            if position is not None:
+                run.seen_in_queue(position)
+            elif not run.future.done():
+                await self._examine(run, queue_known=positions is not None)
+        if queue_error is not None:
+            raise queue_error
+
+    async def _examine(self, run: Run, *, queue_known: bool) -> None:
+        """A prompt that is not queued: it is in the history, or it is lost. Raises when the server does not answer."""
+        try:
+            record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
+        except ServerResponseError as error:
+            if error.status in _TRANSIENT:
+                raise
+            run.strikes += 1
+            if run.strikes >= _STRIKES:
+                run.fail(_unreadable(run, error))
+            return
+        run.strikes = 0
+        if isinstance(record, dict):
+            run.resolve(record)
+        elif queue_known:
+            now = asyncio.get_running_loop().time()
+            if run.missed == 0:
+                run.missed_at = now
+            run.missed += 1
+            if run.missed >= 2 and now - run.missed_at >= self._limits.lost:
+                run.fail(_lost(run))
+
+    def _unreachable(self, error: ServerConnectionError | ServerResponseError) -> None:
+        seconds = self._patience.failed(refused=never_sent(error))
+        if seconds is None:
+            _log.debug("the server did not answer: %s", error.problem)
+            return
+        for run in list(self._runs.values()):
+            failure = ServerConnectionError(
+                f"not reachable for {seconds:.0f} s while prompt {run.prompt_id} was pending: {error.problem}",
+                url=self._rest.url,
+            )
+            failure.__cause__ = error
+            run.fail(failure)
+
+
+def _lost(run: Run) -> PromptLostError:
+    told = "it ran" if run.state.started else "it did not start as far as is known"
+    return PromptLostError(
+        f"prompt {run.prompt_id} is neither queued nor in the history ({told}): somebody deleted it, its record was "
+        "evicted, or the server was restarted",
+        prompt_id=run.prompt_id,
+    )
+
+
+def _unreadable(run: Run, error: ServerResponseError) -> ServerResponseError:
+    problem = f"the record of prompt {run.prompt_id} can not be read"
+    if error.status == 500:
+        problem += "; ComfyUI answers so when a node returned a result that is not JSON"
+    failure = ServerResponseError(problem, method=error.method, url=error.url, status=error.status, body=error.body)
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,107 @@
+"""Handing progress events to a caller's function: in order, never in the way of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable
+
+from discomfort.progress import Preview, ProgressCallback, ProgressEvent, Step
+
+_log = logging.getLogger("discomfort.client")
+
+BACKLOG = 512
+"""Events that may wait for a slow ``async`` callback; beyond it steps and previews are dropped, other events never."""
+
+DRAIN_DEADLINE = 10.0
+"""Seconds that a finished run waits for an ``async`` callback to take the events that are left."""
+
+
+class Reporter:
+    """Calls one ``on_progress`` callback.
+
+    A plain function is called at once. What an ``async`` one returns is awaited in a task of its own, one event after
+    the other. The first exception is logged with its traceback and ends the reporting.
+    """
+
+    __slots__ = ("_backlog", "_callback", "_failed", "_held", "_prompt_id", "_pump")
+
+    def __init__(self, callback: ProgressCallback, prompt_id: str) -> None:
+        self._callback, self._prompt_id = callback, prompt_id
+        self._backlog: deque[ProgressEvent] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._failed = False
+        self._held = False
+
+    def hold(self) -> None:
+        """Keep events back until :meth:`release`, so that one that is not known yet can go first."""
+        self._held = True
+
+    def release(self, first: ProgressEvent | None = None) -> None:
+        """Deliver ``first``, then what was held back; does nothing but deliver ``first`` if nothing was held."""
+        if first is not None:
+            self._backlog.appendleft(first)
+        self._held = False
+        while self._backlog and self._pump is None and not self._failed:
+            self._call(self._backlog.popleft())
+
+    def emit(self, event: ProgressEvent) -> None:
+        """Deliver an event, at once or after those that wait. Never raises what the callback raises."""
+        if self._failed:
+            return
+        if not self._held and self._pump is None:
+            self._call(event)
+        elif len(self._backlog) < BACKLOG or not isinstance(event, Step | Preview):
+            self._backlog.append(event)
+
+    async def finish(self, last: ProgressEvent, deadline: float = DRAIN_DEADLINE) -> None:
+        """Deliver everything that waits, then ``last``; a callback that takes longer than ``deadline`` is cancelled."""
+        self.release()
+        self.emit(last)
+        if self._pump is not None:
+            try:
+                _, late = await asyncio.wait([self._pump], timeout=deadline)
+            except asyncio.CancelledError:
+                self.abandon()
+                raise
+            if late:
+                self.abandon()
+                _log.warning("on_progress of prompt %s took longer than %.0f s at its end", self._prompt_id, deadline)
+
+    def abandon(self) -> None:
+        """Report nothing more and cancel an ``async`` callback that is under way."""
+        self._failed = True
+        self._backlog.clear()
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+
+    def _call(self, event: ProgressEvent) -> None:
+        try:
+            outcome = self._callback(event)
+            if outcome is not None and inspect.isawaitable(outcome):
+                self._pump = asyncio.get_running_loop().create_task(self._drain(outcome), name="discomfort-progress")
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the callback is the caller's, the run is not
+            self._give_up()
+
+    async def _drain(self, outcome: Awaitable[None]) -> None:
+        try:
+            await outcome
+            while self._backlog:
+                following = self._callback(self._backlog.popleft())
+                if following is not None and inspect.isawaitable(following):
+                    await following
+        except asyncio.CancelledError:
+            self._failed = True
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            self._give_up()
+        finally:
+            self._pump = None
+
+    def _give_up(self) -> None:
+        self._failed = True
+        self._backlog.clear()
+        _log.exception("on_progress of prompt %s raised; it gets no more events of this run", self._prompt_id)

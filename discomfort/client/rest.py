@@ -1,0 +1,260 @@
+"""ComfyUI's HTTP interface, one method per route that a client needs; every call has a deadline.
+
+What aiohttp and the operating system raise becomes :class:`ServerConnectionError`, an answer that the protocol does
+not allow for becomes :class:`ServerResponseError`; nothing else leaves this module except for local files.
+All methods are safe to cancel; cancelling closes the connection of that request. Routes and answers are those of
+ComfyUI 0.3.64.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from discomfort._json import JsonObject, dumps, loads
+from discomfort.exceptions import ServerConnectionError, ServerResponseError
+
+DEADLINE: Final = 30.0
+"""Seconds for one small request. A server whose interpreter is busy with a model may well take some of them."""
+
+PROMPT_DEADLINE: Final = 300.0
+"""Seconds for ``POST /prompt``: giving up early is worse than waiting, as nobody knows then whether it was accepted."""
+
+DEFINITIONS_DEADLINE: Final = 120.0
+"""Seconds for ``GET /object_info``: a server with many packs builds megabytes of it and scans its model folders."""
+
+STREAM_SILENCE: Final = 60.0
+"""Seconds without a byte after which a download is given up."""
+
+_SLOWEST_UPLOAD: Final = 64 * 1024
+"""Bytes per second below which an upload is given up (after a minute's grace)."""
+
+_CHUNK: Final = 1 << 20
+_TRANSPORT = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+def never_sent(error: BaseException) -> bool:
+    """Whether the connection was not even made, so that the server can not have seen the request."""
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+
+
+class RestClient:
+    """HTTP requests to the server at ``url`` through ``session``, which stays the caller's.
+
+    ``headers`` go with every request and appear in no message and no log.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._session = session
+        self._headers = dict(headers or {})
+        self._json_headers = {**self._headers, "Content-Type": "application/json"}
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+
+    def __repr__(self) -> str:
+        return f"<RestClient {self.url}{' closed' if self._session.closed else ''}>"
+
+    async def prompt(self, body: bytes, *, deadline: float = PROMPT_DEADLINE) -> tuple[int, JsonObject]:
+        """Queue a prompt; ``body`` is the JSON of ``POST /prompt``.
+
+        Returns status and answer for 200 (accepted, perhaps in part) and 400 (refused).
+        Raises ServerConnectionError (:func:`never_sent` tells whether the server may have it) and ServerResponseError.
+        """
+        status, data = await self._call("POST", "/prompt", body, deadline)
+        if status not in {200, 400}:
+            raise self._unexpected("POST", "/prompt", status, data)
+        answer = self._parse("POST", "/prompt", status, data)
+        return status, answer
+
+    async def queue(self, *, deadline: float = DEADLINE) -> JsonObject:
+        """``{"queue_running": [item…], "queue_pending": [item…]}``, items ``[number, prompt_id, prompt, …]``."""
+        return await self._get("/queue", deadline)
+
+    async def history(self, prompt_id: str, *, deadline: float = DEADLINE) -> JsonObject:
+        """``{prompt_id: record}``, or ``{}`` for a prompt that is unknown or not finished."""
+        return await self._get("/history/" + quote(prompt_id, safe=""), deadline)
+
+    async def delete(self, prompt_ids: Iterable[str], *, deadline: float = DEADLINE) -> None:
+        """Take prompts off the queue; ids that are running or unknown are ignored by the server."""
+        await self._post("/queue", {"delete": list(prompt_ids)}, deadline)
+
+    async def interrupt(self, prompt_id: str, *, deadline: float = DEADLINE) -> None:
+        """Interrupt that prompt if it is running. Raises ValueError for ``""``, which would interrupt any prompt."""
+        if not prompt_id:
+            raise ValueError("an empty prompt_id would interrupt whatever is running")
+        await self._post("/interrupt", {"prompt_id": prompt_id}, deadline)
+
+    async def object_info(self, *, deadline: float = DEFINITIONS_DEADLINE) -> JsonObject:
+        """The definitions of all node classes, by class name (about 500 KB for a bare ComfyUI)."""
+        return await self._get("/object_info", deadline)
+
+    async def system_stats(self, *, deadline: float = DEADLINE) -> JsonObject:
+        """Versions, memory and devices of the server."""
+        return await self._get("/system_stats", deadline)
+
+    async def remaining(self, *, deadline: float = DEADLINE) -> int:
+        """How many prompts are pending or running: the cheapest question that the server has."""
+        info = (await self._get("/prompt", deadline)).get("exec_info")
+        remaining = info.get("queue_remaining") if isinstance(info, dict) else None
+        return remaining if isinstance(remaining, int) else 0
+
+    async def free(self, *, unload_models: bool = True, free_memory: bool = True, deadline: float = DEADLINE) -> None:
+        """Ask the server to unload its models and drop its node cache; it does so before its next prompt."""
+        await self._post("/free", {"unload_models": unload_models, "free_memory": free_memory}, deadline)
+
+    async def upload(
+        self,
+        path: str | Path,
+        type: str = "input",  # noqa: A002 - the name of the form field
+        subfolder: str = "",
+        overwrite: bool = False,
+    ) -> JsonObject:
+        """Send a file, streamed, to the server's folder ``type`` (``input``, ``output``, ``temp``).
+
+        Returns ``{"name", "subfolder", "type"}`` as the server stored it: without ``overwrite`` the name of another
+        file gets `` (1)`` and so on. Raises FileNotFoundError, ValueError for a name that no header can carry,
+        ServerConnectionError, ServerResponseError. The deadline grows with the size.
+        """
+        source = Path(path)
+        if any(ord(char) < 32 or ord(char) == 127 for char in source.name):
+            raise ValueError(f"the file name {source.name!r} has control characters")
+        # Not in a thread: a cancellation would leave the file open.
+        stream, size = _open_source(source)
+        try:
+            # Percent-encoded file names would be stored as they are: the server does not decode them.
+            form = aiohttp.FormData(quote_fields=False)
+            form.add_field("type", type)
+            form.add_field("subfolder", subfolder)
+            form.add_field("overwrite", "true" if overwrite else "false")
+            form.add_field("image", stream, filename=source.name, content_type="application/octet-stream")
+            deadline = 60 + size / _SLOWEST_UPLOAD
+            status, data = await self._call("POST", "/upload/image", form, deadline)
+        finally:
+            stream.close()
+        if status != 200:
+            raise self._unexpected("POST", "/upload/image", status, data)
+        return self._parse("POST", "/upload/image", status, data)
+
+    async def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:  # noqa: A002
+        """The bytes of a file in the server's folder ``type``. A file that is not there is a ServerResponseError."""
+        async with contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    async def view_to(
+        self,
+        target: BinaryIO,
+        filename: str,
+        subfolder: str = "",
+        type: str = "output",  # noqa: A002
+    ) -> int:
+        """Stream a file into ``target``, which is written to in a thread; returns the number of bytes.
+
+        Raises as :meth:`view`, and what writing raises (OSError when the disk is full).
+        """
+        written = 0
+        async with contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(target.write, chunk)
+                written += len(chunk)
+        return written
+
+    async def _chunks(self, filename: str, subfolder: str, folder: str) -> AsyncGenerator[bytes, None]:
+        url = URL(self.url + "/view").with_query(filename=filename, subfolder=subfolder, type=folder)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=DEADLINE, sock_read=STREAM_SILENCE)
+        try:
+            async with self._session.get(
+                url, headers=self._headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    raise self._unexpected("GET", "/view", response.status, await response.content.read(2000))
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    yield chunk
+        except _TRANSPORT as error:
+            raise self._broken(error, STREAM_SILENCE) from error
+
+    async def _get(self, path: str, deadline: float) -> JsonObject:
+        status, data = await self._call("GET", path, None, deadline)
+        if status != 200:
+            raise self._unexpected("GET", path, status, data)
+        return self._parse("GET", path, status, data)
+
+    async def _post(self, path: str, value: object, deadline: float) -> None:
+        status, data = await self._call("POST", path, dumps(value), deadline)
+        if status not in {200, 204}:
+            raise self._unexpected("POST", path, status, data)
+
+    async def _call(
+        self, method: str, path: str, body: bytes | aiohttp.FormData | None, deadline: float
+    ) -> tuple[int, bytes]:
+        if self._session.closed:
+            raise ServerConnectionError("the client is closed", url=self.url)
+        timeout = self._timeouts.get(deadline)
+        if timeout is None:
+            timeout = aiohttp.ClientTimeout(total=deadline)
+            # The few usual ones; each upload has one of its own.
+            if len(self._timeouts) < 16:
+                self._timeouts[deadline] = timeout
+        headers = self._headers
+        data: Any = body
+        if isinstance(body, bytes):
+            headers = self._json_headers
+            if len(body) >= _CHUNK:
+                # aiohttp writes a stream in pieces, large bytes at once (and warns that this holds up the loop).
+                data = io.BytesIO(body)
+        url = URL(self.url + path, encoded=True)
+        try:
+            # Redirects are not followed: they would turn a POST into a GET and carry headers to another server.
+            async with self._session.request(
+                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                return response.status, await response.read()
+        except _TRANSPORT as error:
+            raise self._broken(error, deadline) from error
+
+    def _parse(self, method: str, path: str, status: int, data: bytes) -> JsonObject:
+        try:
+            value = loads(data)
+        except (ValueError, RecursionError) as error:
+            raise self._unexpected(method, path, status, data, "the answer is not JSON") from error
+        if not isinstance(value, dict):
+            raise self._unexpected(method, path, status, data, "the answer is not a JSON object")
+        return value
+
+    def _broken(self, error: BaseException, deadline: float) -> ServerConnectionError:
+        if isinstance(error, TimeoutError):
+            return ServerConnectionError(f"no answer within {deadline:.0f} s", url=self.url)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return ServerConnectionError(f"can not connect: {error.os_error}", url=self.url)
+        return ServerConnectionError(f"the connection broke: {type(error).__name__}: {error}", url=self.url)
+
+    def _unexpected(
+        self, method: str, path: str, status: int, data: bytes, problem: str | None = None
+    ) -> ServerResponseError:
+        body = data[:4000].decode(errors="replace")
+        problem = problem or _MEANINGS.get(status) or "unexpected status"
+        return ServerResponseError(problem, method=method, url=self.url + path, status=status, body=body)
+
+
+_MEANINGS = {
+    301: "redirected; use the final address as URL",
+    302: "redirected; use the final address as URL",
+    307: "redirected; use the final address as URL",
+    308: "redirected; use the final address as URL",
+    401: "not authorized; pass the credentials as headers",
+    403: "forbidden: credentials, or the server's check of the origin",
+    404: "not found",
+    413: "larger than the server's --max-upload-size",
+}
+
+
+def _open_source(path: Path) -> tuple[BinaryIO, int]:
+    stream = path.open("rb")
+    return stream, path.stat().st_size

@@ -1,0 +1,214 @@
+"""One prompt under way, and how long anything about it may take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from discomfort._json import JsonObject
+from discomfort.client.protocol import Message, PreviewFrame, RunState
+from discomfort.client.reporter import Reporter
+from discomfort.progress import ProgressCallback, Queued
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds. The defaults are for real servers; tests shorten them.
+
+    - ``connect``: for the WebSocket in ``open()`` and ``refresh_socket()``.
+    - ``poll``: between two looks at queue and history while the socket works.
+    - ``poll_blind``: the same for prompts whose events can not reach us.
+    - ``request``: for each small request; ``post``: for ``POST /prompt``; ``ping``: between two pings of the socket.
+    - ``refused``: how long a server that nobody watches may refuse connections until its runs fail. A restart fits in.
+    - ``silent``: how long it may accept connections and not answer. Loading a model can take this long.
+    - ``lost``: least time between the two looks that find a prompt neither in the queue nor in the history.
+    - ``withdraw``: how long a caller waits for its prompt to be taken off the server; ``withdraw_late``: how long that
+      is tried in the background on a server that does not answer.
+    - ``drain``: for progress callbacks at the end of a run.
+    """
+
+    connect: float = 30.0
+    poll: float = 1.5
+    poll_blind: float = 0.5
+    request: float = 30.0
+    post: float = 300.0
+    ping: float = 10.0
+    refused: float = 60.0
+    silent: float = 1800.0
+    lost: float = 1.0
+    withdraw: float = 5.0
+    withdraw_late: float = 300.0
+    drain: float = 10.0
+
+
+class Patience:
+    """Counts how long a server has not answered, and says when to give up."""
+
+    __slots__ = ("_limits", "_refused_since", "_silent_since")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._refused_since: float | None = None
+        self._silent_since: float | None = None
+
+    def answered(self) -> None:
+        """The server answered: start counting anew."""
+        self._refused_since = self._silent_since = None
+
+    def failed(self, *, refused: bool) -> float | None:
+        """A request failed. Returns for how many seconds now, once that is too long, else ``None``."""
+        now = asyncio.get_running_loop().time()
+        if self._silent_since is None:
+            self._silent_since = now
+        if not refused:
+            self._refused_since = None
+        elif self._refused_since is None:
+            self._refused_since = now
+        if self._refused_since is not None and now - self._refused_since >= self._limits.refused:
+            return now - self._refused_since
+        return now - self._silent_since if now - self._silent_since >= self._limits.silent else None
+
+
+class Run:
+    """One prompt between ``run()`` and its end; lives in the task that called ``run()``.
+
+    ``future`` ends with ``None`` when the record should be readable, or with the record itself. :meth:`fail` ends the
+    run from outside wherever its task is: it wakes the wait, or breaks off the request that is under way.
+    ``news_at`` is when the socket or the poll last told about it, by the event loop's clock.
+    """
+
+    __slots__ = (
+        "_baseline",
+        "_kicked",
+        "_on_ended",
+        "_sealed",
+        "_task",
+        "_waiting",
+        "accepted",
+        "client_id",
+        "failure",
+        "future",
+        "missed",
+        "missed_at",
+        "news_at",
+        "position",
+        "prompt",
+        "prompt_id",
+        "reporter",
+        "sent",
+        "state",
+        "strikes",
+        "wants_progress",
+    )
+
+    def __init__(
+        self,
+        prompt_id: str,
+        prompt: JsonObject,
+        on_progress: ProgressCallback | None,
+        on_ended: Callable[[], None],
+    ) -> None:
+        self.prompt_id, self.prompt = prompt_id, prompt
+        self.client_id = ""
+        self.reporter = Reporter(on_progress, prompt_id) if on_progress is not None else None
+        self.wants_progress = self.reporter is not None
+        self.state = RunState(prompt_id, prompt, reporting=self.wants_progress)
+        self.future: asyncio.Future[JsonObject | None] = asyncio.get_running_loop().create_future()
+        self.failure: BaseException | None = None
+        self.sent = self.accepted = False
+        self.news_at = asyncio.get_running_loop().time()
+        self.missed = self.strikes = 0
+        self.missed_at = 0.0
+        self.position: int | None = None
+        self._on_ended = on_ended
+        self._task = asyncio.current_task()
+        self._baseline = self._task.cancelling() if self._task is not None else 0
+        self._waiting = self._kicked = self._sealed = False
+
+    def __repr__(self) -> str:
+        stage = "accepted" if self.accepted else "sent" if self.sent else "new"
+        return f"<Run {self.prompt_id} {'failed' if self.failure else 'ended' if self.state.ended else stage}>"
+
+    def use(self, prompt: JsonObject) -> None:
+        """Take the prompt that is really sent."""
+        self.prompt = self.state.prompt = prompt
+
+    def receive(self, frame: Message | PreviewFrame) -> None:
+        """Take one frame from the socket."""
+        self.news_at = self.future.get_loop().time()
+        state = self.state
+        ended = state.ended
+        events = state.feed(frame)
+        if events and self.reporter is not None:
+            for event in events:
+                self.reporter.emit(event)
+        if state.finished:
+            self.resolve(None)
+        elif state.ended and not ended:
+            self._on_ended()
+
+    def resolve(self, record: JsonObject | None) -> None:
+        """The run is over: ``record`` is its record, ``None`` if that has to be read yet."""
+        if not self.future.done():
+            self.future.set_result(record)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with ``error`` at once; of several errors the first one counts."""
+        if self.failure is not None or self._sealed:
+            return
+        self.failure = error
+        if self._waiting:
+            self.resolve(None)
+        elif self._task is not None and self._task is not asyncio.current_task():
+            self._kicked = True
+            self._task.cancel()
+
+    def check(self) -> None:
+        """Raise what :meth:`fail` was given."""
+        if self.failure is not None:
+            raise self.failure
+
+    def seal(self) -> bool:
+        """The run's end is decided: later failures are ignored. Tells whether a cancellation was :meth:`fail`'s doing.
+
+        As in ``asyncio.timeout``: if somebody else cancelled the task too, it stays cancelled.
+        """
+        self._sealed = True
+        if not self._kicked or self._task is None:
+            return False
+        self._kicked = False
+        return self._task.uncancel() <= self._baseline
+
+    def rearm(self) -> None:
+        """Wait for another sign: the last one brought no record."""
+        self.future = asyncio.get_running_loop().create_future()
+
+    async def outcome(self) -> JsonObject | None:
+        """Wait for the end: the record, or ``None`` if it has to be read. Raises what :meth:`fail` was given."""
+        self.check()
+        self._waiting = True
+        try:
+            record = await self.future
+        finally:
+            self._waiting = False
+        self.check()
+        return record
+
+    async def pause(self, seconds: float) -> bool:
+        """Sleep, but no longer than until something is known; tells whether it is. Raises as :meth:`outcome`."""
+        self.check()
+        self._waiting = True
+        try:
+            await asyncio.wait([self.future], timeout=seconds)
+        finally:
+            self._waiting = False
+        self.check()
+        return self.future.done()
+
+    def seen_in_queue(self, position: int) -> None:
+        """The queue has the prompt, with ``position`` prompts before it."""
+        self.missed = 0
+        if self.reporter is not None and position != self.position and not self.state.started:
+            self.position = position
+            self.reporter.emit(Queued(self.prompt_id, position))
