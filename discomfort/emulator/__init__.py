@@ -1,0 +1,32 @@
+"""A light server that speaks ComfyUI's HTTP and WebSocket protocol, without torch.
+
+It serves the real frontend, validates prompts with ComfyUI's error objects and executes the core nodes that need no
+model weights, on numpy and Pillow. It never passes for ComfyUI: ``/system_stats`` has a ``discomfort`` entry, the log
+opens with a banner, and a node that it knows only by definition fails with an error that names real ComfyUI as the
+remedy.
+
+The names below are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from discomfort.emulator.app import create_app
+    from discomfort.emulator.command import main, serve
+    from discomfort.emulator.settings import EmulatorConfig
+
+_HOMES = {"EmulatorConfig": "settings", "create_app": "app", "main": "command", "serve": "command"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that defines ``name`` (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+__all__ = ["EmulatorConfig", "create_app", "main", "serve"]

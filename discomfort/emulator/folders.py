@@ -1,0 +1,195 @@
+"""Paths of the emulator: references as ComfyUI writes them, containment, counters and tokens in file names."""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from discomfort.emulator.runtime import Folders
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+    from discomfort.emulator.settings import EmulatorConfig
+
+log = logging.getLogger("discomfort.emulator")
+
+MODEL_FOLDERS = (
+    "checkpoints", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision", "style_models", "embeddings",
+    "diffusers", "vae_approx", "controlnet", "gligen", "upscale_models", "hypernetworks", "photomaker", "classifiers",
+    "model_patches", "audio_encoders",
+)  # fmt: skip
+"""The names under which ``/models`` lists model files (ComfyUI 0.3.64)."""
+
+
+def default_base_directory() -> Path:
+    """Where an emulator keeps its folders if it was told nothing: the user's data folder of this application."""
+    from platformdirs import user_data_path
+
+    return user_data_path("discomfort", appauthor=False) / "emulator"
+
+
+class TempFolder:
+    """The temporary folder: ``parent/temp``, held by a lock so that two servers never wipe each other's files.
+
+    Where the lock is taken, a fresh private folder is used instead and removed at :meth:`close`.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        self._lock: FileLock | None = None
+        self.path = parent / "temp"
+        self._parent = parent
+
+    def open(self) -> Path:
+        """Take the folder, empty it, and return its path. Blocking."""
+        from filelock import FileLock, Timeout
+
+        self._parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._parent / ".discomfort-temp.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.path = Path(tempfile.mkdtemp(prefix="discomfort-temp-"))
+            log.info("another emulator holds %s/temp; using %s", self._parent, self.path)
+        else:
+            self._lock = lock
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path
+
+    def close(self) -> None:
+        """Remove the folder and release the lock. Idempotent."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def resolve_folders(config: EmulatorConfig, temp: Path) -> Folders:
+    """The absolute folders for ``config``; input, output and user are created."""
+    base = Path(config.base_directory or default_base_directory()).absolute()
+    folders = Folders(
+        input=Path(config.input_directory or base / "input").absolute(),
+        output=Path(config.output_directory or base / "output").absolute(),
+        temp=temp,
+        user=Path(config.user_directory or base / "user").absolute(),
+    )
+    for path in (folders.input, folders.output, folders.user):
+        path.mkdir(parents=True, exist_ok=True)
+    return folders
+
+
+def contained(root: Path, *parts: str) -> Path | None:
+    """``root/parts`` if it stays inside of ``root``, symbolic links of the parts' folders followed; else ``None``."""
+    if any("\0" in part for part in parts):
+        return None
+    real_root = Path(os.path.realpath(root))
+    target = Path(os.path.realpath(real_root.joinpath(*parts)))
+    return target if target == real_root or real_root in target.parents else None
+
+
+def split_annotation(name: str) -> tuple[str, str | None]:
+    """Split ``"a.png [output]"`` into name and folder type; the type is ``None`` without a known suffix."""
+    for kind in ("output", "input", "temp"):
+        if name.endswith(f"[{kind}]"):
+            # ComfyUI cuts the bracket and one character before it, whatever that is.
+            return name[: -len(kind) - 3], kind
+    return name, None
+
+
+def annotated_path(folders: Folders, name: str) -> Path | None:
+    """The file that a loader's value names: in the input folder unless annotated; ``None`` if it would leave it."""
+    plain, kind = split_annotation(name)
+    root = folders.by_type(kind or "input")
+    return None if root is None else contained(root, plain)
+
+
+def image_files(folder: Path) -> list[str]:
+    """Names of the image files directly in ``folder``, sorted; kind by file name, as ComfyUI does."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if media_kind(name) == "image")
+
+
+_EXTRA_TYPES = {"webp": "image", "fbx": "model", "jxl": "image", "avif": "image"}
+
+
+def media_kind(name: str) -> str:
+    """The first half of the media type that the file name suggests, or an empty string."""
+    guess, _ = mimetypes.guess_type(name)
+    if guess:
+        return guess.split("/", 1)[0]
+    return _EXTRA_TYPES.get(name.rsplit(".", 1)[-1].lower(), "")
+
+
+def expand_tokens(prefix: str, width: int, height: int) -> str:
+    """Replace ``%width%``, ``%height%`` and the local date's ``%year%`` to ``%second%``; the rest is kept as it is."""
+    if "%" not in prefix:
+        return prefix
+    now = time.localtime()
+    values = {
+        "width": str(width),
+        "height": str(height),
+        "year": str(now.tm_year),
+        "month": f"{now.tm_mon:02}",
+        "day": f"{now.tm_mday:02}",
+        "hour": f"{now.tm_hour:02}",
+        "minute": f"{now.tm_min:02}",
+        "second": f"{now.tm_sec:02}",
+    }
+    for token, value in values.items():
+        prefix = prefix.replace(f"%{token}%", value)
+    return prefix
+
+
+def next_save_path(prefix: str, root: Path, width: int = 0, height: int = 0) -> tuple[Path, str, int, str]:
+    """Where a saver writes next: (folder, file stem, counter, subfolder), as ComfyUI counts.
+
+    The counter is one more than the highest number among entries that start with ``stem_``. Raises ``ValueError`` for
+    a prefix that leaves ``root``.
+    """
+    prefix = expand_tokens(prefix, width, height)
+    normal = os.path.normpath(prefix)
+    subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - of a text, not a path
+    folder = contained(root, subfolder)
+    if folder is None:
+        raise ValueError(f"Saving image outside the output folder is not allowed: {prefix!r} leaves {root}")
+    folder = root / subfolder
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, stem, _next_counter(folder, stem), subfolder
+
+
+_counters: dict[tuple[Path, str], tuple[int, int]] = {}
+"""For folder and stem: the next counter, and the folder's time of change when it was known. Bounded."""
+
+_COUNTERS_KEPT = 1000
+
+
+def _next_counter(folder: Path, stem: str) -> int:
+    """One more than the highest counter; the folder is read again only when something else has changed it."""
+    known = _counters.get((folder, stem))
+    if known is not None and known[1] == folder.stat().st_mtime_ns and not _taken(folder, stem, known[0]):
+        return known[0]
+    pattern = re.compile(re.escape(stem) + r"_(\d+)", re.IGNORECASE if os.name == "nt" else 0)
+    numbers = [int(found[1]) for entry in os.scandir(folder) if (found := pattern.match(entry.name))]
+    return max(numbers, default=0) + 1
+
+
+def _taken(folder: Path, stem: str, counter: int) -> bool:
+    return (folder / f"{stem}_{counter:05}_.png").exists()
+
+
+def remember_counter(folder: Path, stem: str, counter: int) -> None:
+    """Note, after saving, which counter comes next."""
+    if len(_counters) >= _COUNTERS_KEPT:
+        _counters.clear()
+    _counters[folder, stem] = counter, folder.stat().st_mtime_ns

@@ -1,0 +1,19 @@
+"""The built-in nodes: every core node of ComfyUI 0.3.64 that is implemented here, and the loaders as definitions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from discomfort.emulator.registry import Registry
+
+
+def register_all(registry: Registry) -> None:
+    """Offer all built-in nodes. Imports the numeric libraries."""
+    from discomfort.emulator.nodes import compositing, edges, files, filters, images, masks, scaling, stubs, text
+    from discomfort.emulator.nodes.base import BUILT_IN
+
+    del compositing, edges, files, filters, images, masks, scaling, text
+    stubs.register(registry)
+    for name, (cls, title) in BUILT_IN.items():
+        registry.add_class(name, cls, title)

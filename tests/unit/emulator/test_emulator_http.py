@@ -1,0 +1,351 @@
+"""Routes: status codes, shapes and headers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from PIL import Image
+
+N = Any
+
+
+def png(color: tuple[int, ...] = (1, 2, 3), size: tuple[int, int] = (4, 4)) -> bytes:
+    """A picture."""
+    buffer = io.BytesIO()
+    Image.new("RGBA" if len(color) == 4 else "RGB", size, color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def upload(emulator: N, content: bytes, name: str = "p.png", route: str = "image", **fields: str) -> Any:
+    """Upload a file; status and JSON (or text)."""
+    form = aiohttp.FormData(quote_fields=False)
+    for key, value in fields.items():
+        form.add_field(key, value)
+    form.add_field("image", content, filename=name, content_type="image/png")
+    status, body = await emulator.post(f"/upload/{route}", data=form)
+    return status, (json.loads(body) if status == 200 else body)
+
+
+async def test_says_what_it_is(launch: N) -> None:
+    """System statistics name the version that is followed, and that this is the emulator."""
+    async with launch(argv=("a", "b")) as client:
+        stats = await client.get("/system_stats")
+
+    assert stats["system"]["comfyui_version"] == "0.3.64"
+    assert stats["system"]["discomfort"]["emulator"] is True
+    assert stats["system"]["argv"] == ["a", "b"]
+    assert stats["devices"][0]["type"] == "cpu"
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/prompt", {"exec_info": {"queue_remaining": 0}}),
+        ("/queue", {"queue_running": [], "queue_pending": []}),
+        ("/features", {"supports_preview_metadata": True, "max_upload_size": 104857600}),
+        ("/history/unknown", {}),
+        ("/object_info/Unknown", {}),
+        ("/embeddings", []),
+        ("/models/checkpoints", []),
+        ("/settings", {}),
+        ("/settings/unknown", None),
+        ("/i18n", {}),
+        ("/workflow_templates", {}),
+        ("/users", {"storage": "server", "migrated": False}),
+    ],
+)
+async def test_simple_routes_under_both_prefixes(emulator: N, prefix: str, path: str, expected: Any) -> None:
+    """What answers with fixed JSON does so with and without ``/api``, and to HEAD."""
+    assert await emulator.get(prefix + path) == expected
+    async with emulator.http.head(prefix + path) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nope", 404),
+        ("POST", "/nope", 405),
+        ("GET", "/models/unet", 404),
+        ("GET", "/userdata", 400),
+        ("GET", "/userdata?dir=nope", 404),
+        ("GET", "/userdata?dir=../..", 403),
+        ("GET", "/userdata/..%2F..%2Fx", 403),
+        ("GET", "/userdata/nope", 404),
+        ("DELETE", "/userdata/nope", 404),
+        ("GET", "/internal/files/nope", 400),
+        ("GET", "/api/internal/folder_paths", 404),
+        ("GET", "/history?max_items=x", 500),
+        ("GET", "/ws", 400),
+        ("OPTIONS", "/anything", 200),
+        ("GET", "/view", 404),
+        ("GET", "/view?filename=", 400),
+        ("GET", "/view?filename=x.png", 404),
+        ("GET", "/view?filename=/x.png", 400),
+        ("GET", "/view?filename=a..b.png", 400),
+        ("GET", "/view?filename=x.png&type=zzz", 400),
+        ("GET", "/view?filename=x.png&subfolder=..", 403),
+        ("GET", "/view_metadata/checkpoints?filename=x", 404),
+    ],
+)
+async def test_refusals(emulator: N, method: str, path: str, status: int) -> None:
+    """What is not there, not allowed or malformed has ComfyUI's status."""
+    async with emulator.http.request(method, path) as answer:
+        assert answer.status == status
+
+
+@pytest.mark.parametrize("path", ["/prompt", "/queue", "/history", "/settings", "/free"])
+async def test_malformed_json_is_500(emulator: N, path: str) -> None:
+    """As in ComfyUI, a body that is not JSON is an internal error."""
+    status, body = await emulator.post(path, data=b"{nope")
+
+    assert status == 500
+    assert b"Server got itself in trouble" in body
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"x", 200), (b"{}", 200), (b"[]", 500), (b"null", 500)])
+async def test_interrupt_bodies(emulator: N, body: bytes, status: int) -> None:
+    """An interrupt takes an empty or malformed body, not one of another type."""
+    assert (await emulator.post("/interrupt", data=body))[0] == status
+
+
+async def test_upload_names(emulator: N) -> None:
+    """Equal content keeps its name, other content gets a number, overwriting replaces."""
+    first = await upload(emulator, png())
+    same = await upload(emulator, png())
+    other = await upload(emulator, png((9, 9, 9)))
+    over = await upload(emulator, png((7, 7, 7)), overwrite="true")
+    deep = await upload(emulator, png(), subfolder="a/b/")
+
+    assert first == same == over == (200, {"name": "p.png", "subfolder": "", "type": "input"})
+    assert other[1]["name"] == "p (1).png"
+    assert deep[1] == {"name": "p.png", "subfolder": "a/b/", "type": "input"}
+    assert (emulator.base / "input" / "p.png").read_bytes() == png((7, 7, 7))
+    assert sorted(path.name for path in (emulator.base / "input").iterdir()) == ["a", "p (1).png", "p.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "status"),
+    [
+        ("p.png", {"subfolder": "../x"}, 400),
+        ("../p.png", {}, 400),
+        ("p.png", {"subfolder": "/abs"}, 400),
+        ("p.png", {"type": "zzz"}, 500),
+        ("nodir/p.png", {}, 500),
+    ],
+)
+async def test_uploads_that_are_refused(emulator: N, name: str, fields: Any, status: int) -> None:
+    """Nothing is written outside of the folder, or for an unknown type."""
+    answer = await upload(emulator, png(), name, **fields)
+
+    assert answer[0] == status
+    assert not list(emulator.base.rglob("p.png"))
+
+
+async def test_mask_upload_joins_picture_and_alpha(emulator: N) -> None:
+    """The original's colours and texts with the alpha of the upload; a lost original writes nothing."""
+    await upload(emulator, png((10, 20, 30)))
+    reference = json.dumps({"filename": "p.png", "type": "input"})
+    _, answer = await upload(emulator, png((0, 0, 0, 99)), "m.png", "mask", original_ref=reference)
+    lost = await upload(emulator, png(), "n.png", "mask", original_ref='{"filename": "lost.png"}')
+
+    with Image.open(emulator.base / "input" / answer["name"]) as picture:
+        assert picture.getpixel((0, 0)) == (10, 20, 30, 99)
+    assert lost[0] == 200
+    assert not (emulator.base / "input" / "n.png").exists()
+
+
+async def test_view_of_a_file(emulator: N) -> None:
+    """A file comes as it is, in ranges, as a preview, or by channel; an annotation names its folder."""
+    content = png((10, 20, 30, 127))
+    await upload(emulator, content)
+    base = "/view?filename=p.png&type=input"
+    async with emulator.http.get(base) as answer:
+        assert (await answer.read(), answer.headers["Content-Type"]) == (content, "image/png")
+        assert answer.headers["Content-Disposition"] == 'filename="p.png"'
+    async with emulator.http.get(base, headers={"Range": "bytes=0-3"}) as answer:
+        assert (answer.status, await answer.read()) == (206, content[:4])
+    async with emulator.http.get("/view", params={"filename": "p.png [input]"}) as answer:
+        assert await answer.read() == content
+    for query, kind, mode in (
+        ("preview=webp;50", "image/webp", "RGBA"),
+        ("preview=jpeg;90", "image/jpeg", "RGB"),
+        ("preview=jpeg&channel=a", "image/webp", "RGBA"),
+        ("channel=rgb", "image/png", "RGB"),
+        ("channel=a", "image/png", "RGBA"),
+    ):
+        async with emulator.http.get(f"{base}&{query.replace(';', '%3B')}") as answer:
+            assert answer.headers["Content-Type"] == kind
+            with Image.open(io.BytesIO(await answer.read())) as picture:
+                assert picture.mode == mode
+
+
+@pytest.mark.parametrize("name", ["x.html", "x.js", "x.css", "x.xhtml"])
+async def test_active_content_is_served_as_bytes(emulator: N, name: str) -> None:
+    """Nothing that a browser would run keeps its type."""
+    (emulator.base / "output" / name).write_text("x")
+
+    async with emulator.http.get(f"/view?filename={name}") as answer:
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
+async def test_settings_are_merged_and_kept(emulator: N) -> None:
+    """Settings are stored in the user folder."""
+    assert (await emulator.post("/settings", json={"a": 1, "b": 2}))[0] == 200
+    assert (await emulator.post("/settings/a", json=[5]))[0] == 200
+
+    assert await emulator.get("/settings") == {"a": [5], "b": 2}
+    assert await emulator.get("/settings/b") == 2
+    assert (await emulator.get("/users"))["migrated"] is True
+
+
+async def test_user_files(emulator: N) -> None:
+    """Files are stored, listed, moved and deleted."""
+    assert await emulator.post("/userdata/a%2Fx.txt", data=b"hello") == (200, b'"a/x.txt"')
+    assert (await emulator.post("/userdata/a%2Fx.txt?overwrite=false", data=b"other"))[0] == 409
+    full = json.loads((await emulator.post("/userdata/y.txt?full_info=true", data=b"12"))[1])
+    assert (full["path"], full["size"]) == ("y.txt", 2)
+    assert await emulator.get("/userdata?dir=.&recurse=true&split=true") == [
+        ["y.txt", "y.txt"],
+        ["a/x.txt", "a", "x.txt"],
+    ]
+    assert [entry["path"] for entry in await emulator.get("/v2/userdata")] == ["a", "y.txt", "a/x.txt"]
+    assert await emulator.post("/userdata/y.txt/move/a%2Fz.txt") == (200, b'"a/z.txt"')
+    async with emulator.http.get("/userdata/a%2Fx.txt") as answer:
+        assert await answer.read() == b"hello"
+    async with emulator.http.delete("/userdata/a%2Fz.txt") as answer:
+        assert answer.status == 204
+    assert await emulator.get("/userdata?dir=a") == ["x.txt"]
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1:9", "http://127.0.0.1:9", 200),
+        ("127.0.0.1:9", "http://127.0.0.1", 200),
+        ("127.0.0.1:9", "https://127.0.0.1:9", 200),
+        ("127.0.0.1:9", "null", 200),
+        ("127.0.0.1:9", "file://", 200),
+        ("127.0.0.1:9", "http://localhost:9", 403),
+        ("127.0.0.1:9", "http://127.0.0.1:8", 403),
+        ("127.0.0.1:9", "http://evil.com", 403),
+        ("127.0.0.1:9", "http://user@127.0.0.1:9", 403),
+        ("localhost:9", "http://localhost:9", 200),
+        ("localhost", "http://evil.com", 403),
+        ("[::1]:9", "http://evil.com", 403),
+        ("192.0.2.1:9", "http://evil.com", 200),
+    ],
+)
+async def test_origin_check(emulator: N, host: str, origin: str, status: int) -> None:
+    """On loopback, a foreign page is refused, for the socket as well."""
+    headers = {"Host": host, "Origin": origin}
+    async with emulator.http.get("/prompt", headers=headers) as answer:
+        assert answer.status == status
+    if status == 403:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await emulator.http.ws_connect("/ws", headers=headers)
+
+
+async def test_cors_replaces_the_origin_check(launch: N) -> None:
+    """With CORS enabled a foreign page is answered, with the headers that let it read."""
+    async with launch(enable_cors="*") as client:
+        headers = {"Host": "127.0.0.1", "Origin": "http://evil.com"}
+        async with client.http.get("/prompt", headers=headers) as answer:
+            assert answer.status == 200
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_body_limit(launch: N) -> None:
+    """A larger body is 413 on every route."""
+    async with launch(max_upload_size=0.001) as client:
+        status, body = await client.post("/prompt", data=b" " * 5000)
+
+    assert status == 413
+    assert body.startswith(b"Maximum request body size 1049 exceeded")
+
+
+async def test_compression(launch: N) -> None:
+    """JSON is compressed where that was asked for."""
+    async with launch(compress_response_body=True) as client, client.http.get("/object_info") as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert "EmptyImage" in await answer.json()
+
+
+async def test_front_end_is_served(launch: N, tmp_path: Path) -> None:
+    """A given frontend folder is served with ComfyUI's cache headers; its scripts are listed."""
+    root = tmp_path / "web"
+    (root / "extensions" / "core").mkdir(parents=True)
+    for name in ("index.html", "a.js", "b.png", "extensions/core/x.js"):
+        (root / name).write_text("content")
+    async with launch(front_end_root=root) as client:
+        for path, expected in (("/", "no-cache"), ("/a.js", "no-cache"), ("/b.png", "public, max-age=86400")):
+            async with client.http.get(path) as answer:
+                assert (answer.status, answer.headers["Cache-Control"]) == (200, expected)
+        assert await client.get("/extensions") == ["/extensions/core/x.js"]
+
+
+async def test_missing_front_end_is_said(launch: N, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a frontend the page names the remedy; a wrong folder is an error at once."""
+    monkeypatch.setattr("discomfort.emulator.routes_system.package_folder", lambda *_: None)
+    async with launch() as client, client.http.get("/") as answer:
+        assert answer.status == 503
+        assert "pip install comfyui-frontend-package" in await answer.text()
+    with pytest.raises(FileNotFoundError, match=r"index\.html"):
+        async with launch(front_end_root=tmp_path / "none"):
+            pass
+
+
+async def test_queue_order_delete_and_clear(emulator: N, make: N, nodes: N) -> None:
+    """Numbers decide, ``front`` overtakes, deleting and clearing leave the running prompt alone."""
+    gate = nodes["Gate"]
+    gate.entered, gate.leave = threading.Event(), threading.Event()
+    graph = {"1": make("PreviewAny", source="x")}
+    _, first = await emulator.submit({"1": make("Gate", value=1), "2": make("PreviewAny", source=["1", 0])})
+    assert await asyncio.to_thread(gate.entered.wait, 20)
+    numbers = {}
+    for name, fields in {"a": {}, "b": {"front": True}, "c": {"number": 0.5}, "d": {"number": -1e9}, "e": {}}.items():
+        status, answer = await emulator.submit(graph, prompt_id=name, **fields)
+        assert status == 200
+        numbers[name] = answer["number"]
+    await emulator.post("/queue", json={"delete": ["e", "unknown", first["prompt_id"]]})
+    queue = await emulator.get("/queue")
+    order = [item[1] for item in sorted(queue["queue_pending"])]
+    assert numbers == {"a": 1, "b": -2, "c": 0.5, "d": -1e9, "e": 3}
+    assert order == ["d", "b", "c", "a"]
+    assert [item[1] for item in queue["queue_running"]] == [first["prompt_id"]]
+    assert (await emulator.get("/prompt"))["exec_info"]["queue_remaining"] == 5
+    await emulator.post("/queue", json={"delete": ["c"]})
+    gate.leave.set()
+    await emulator.run(graph)
+    assert [key for key in await emulator.get("/history") if len(key) == 1] == ["d", "b", "a"]
+    await emulator.post("/queue", json={"clear": True})
+    assert (await emulator.get("/prompt"))["exec_info"]["queue_remaining"] == 0
+
+
+async def test_history_pages_and_deletion(emulator: N, make: N) -> None:
+    """Records are listed as ComfyUI pages them; secrets are not among them."""
+    for name in "abcd":
+        await emulator.run(
+            {"1": make("PreviewAny", source=name)}, prompt_id=name, extra_data={"api_key_comfy_org": "s"}
+        )
+
+    async def page(query: str) -> list[str]:
+        return list(await emulator.get(f"/history?{query}"))
+
+    assert await page("max_items=2") == ["c", "d"]
+    assert await page("max_items=2&offset=1") == ["b", "c"]
+    assert await page("offset=3") == ["d"]
+    assert await page("max_items=0") == []
+    assert "api_key_comfy_org" not in json.dumps(await emulator.get("/history/a"))
+    await emulator.post("/history", json={"delete": ["b", "unknown"]})
+    assert await page("") == ["a", "c", "d"]
+    await emulator.post("/history", json={"clear": True})
+    assert await page("") == []
