@@ -1,0 +1,174 @@
+"""Prompts that were made before: in memory, and on disk for all processes of a user.
+
+An entry is trusted only if it is whole: its checksum stands before it. Writing is atomic (a temporary file, renamed),
+so two processes that write the same entry leave one of the two, and a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import platformdirs
+
+if TYPE_CHECKING:
+    from discomfort._json import JsonObject
+
+logger = logging.getLogger("discomfort.conversion")
+
+FORMAT: Final = b"discomfort-prompt-1\n"
+"""First line of an entry; another format gets another line, and is ignored by those who do not know it."""
+
+MAX_BYTES: Final = 256 << 20
+"""Bytes on disk before the entries that were unused longest are removed; an entry has 1 to 20 kB."""
+
+MEMORY_ENTRIES: Final = 256
+"""Prompts kept in memory as well."""
+
+_PRUNE_EVERY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored prompt, as JSON. ``lists`` is the digest of the lists of files that it depends on, if it does."""
+
+    prompt: bytes
+    lists: str | None = None
+
+    def output(self) -> JsonObject:
+        """The prompt, a new object for each caller."""
+        # Not orjson: it reads integers beyond 64 bits as floats.
+        found: JsonObject = json.loads(self.prompt)
+        return found
+
+
+def default_directory() -> Path:
+    """Where prompts are stored unless told otherwise: below the user's cache folder (XDG on Linux)."""
+    return Path(platformdirs.user_cache_dir("discomfort")) / "prompts"
+
+
+class PromptCache:
+    """Stored prompts by key. Methods do file I/O and never raise: a cache that does not work is merely empty.
+
+    ``directory`` is shared by any number of processes; ``None`` keeps prompts in memory only.
+    """
+
+    def __init__(self, directory: Path | None, *, max_bytes: int = MAX_BYTES) -> None:
+        self._directory, self._max_bytes = directory, max_bytes
+        self._memory: OrderedDict[str, Entry] = OrderedDict()
+        self._puts = 0
+
+    def __repr__(self) -> str:
+        return f"<PromptCache {self._directory or 'memory'}, {len(self._memory)} in memory>"
+
+    def recall(self, key: str) -> Entry | None:
+        """The entry if it is in memory; no I/O."""
+        entry = self._memory.get(key)
+        if entry is not None:
+            self._memory.move_to_end(key)
+        return entry
+
+    def get(self, key: str) -> Entry | None:
+        """The entry of ``key`` from memory or disk. A damaged one is removed and not returned."""
+        entry = self.recall(key)
+        if entry is not None or self._directory is None:
+            return entry
+        path = self._path(self._directory, key)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        entry = _decode(data)
+        if entry is None:
+            logger.warning("the stored prompt %s is damaged and was removed", path)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        with contextlib.suppress(OSError):
+            # The time of last use, by which entries are removed; a read-only folder (an image) just keeps them.
+            os.utime(path)
+        self._keep(key, entry)
+        return entry
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Store an entry."""
+        self._keep(key, entry)
+        if self._directory is None:
+            return
+        path = self._path(self._directory, key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write(path, _encode(entry))
+        except OSError as error:
+            logger.debug("a prompt could not be stored in %s: %s", self._directory, error)
+            return
+        self._puts += 1
+        if self._puts % _PRUNE_EVERY == 1:
+            self._prune(self._directory)
+
+    def _keep(self, key: str, entry: Entry) -> None:
+        self._memory[key] = entry
+        self._memory.move_to_end(key)
+        while len(self._memory) > MEMORY_ENTRIES:
+            self._memory.popitem(last=False)
+
+    @staticmethod
+    def _path(directory: Path, key: str) -> Path:
+        return directory / key[:2] / f"{key}.prompt"
+
+    def _prune(self, directory: Path) -> None:
+        """Remove the entries that were unused longest until the rest fits, with a tenth to spare."""
+        entries: list[tuple[float, int, Path]] = []
+        for path in directory.glob("??/*"):
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                entries.append((stat.st_mtime, stat.st_size, path))
+        excess = sum(size for _, size, _ in entries) - self._max_bytes
+        if excess <= 0:
+            return
+        excess += self._max_bytes // 10
+        for _, size, path in sorted(entries):
+            if excess <= 0:
+                break
+            # Another process may have been faster.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            excess -= size
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _encode(entry: Entry) -> bytes:
+    body = orjson.dumps({"lists": entry.lists}) + b"\n" + entry.prompt
+    return FORMAT + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def _decode(data: bytes) -> Entry | None:
+    head, _, rest = data.removeprefix(FORMAT).partition(b"\n")
+    if not data.startswith(FORMAT) or hashlib.sha256(rest).hexdigest().encode() != head:
+        return None
+    facts, _, prompt = rest.partition(b"\n")
+    try:
+        known: Any = orjson.loads(facts)
+        return Entry(prompt, known["lists"]) if isinstance(orjson.loads(prompt), dict) else None
+    except (ValueError, KeyError, TypeError):
+        return None

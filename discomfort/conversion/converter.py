@@ -1,0 +1,272 @@
+"""Workflow to prompt: from the cache where it can be trusted, else through a warm page of the real frontend."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from discomfort.conversion.cache import Entry, PromptCache
+from discomfort.conversion.engine import Engine, attempt_budget, conversion_error
+from discomfort.conversion.freshness import ServerWatch
+from discomfort.conversion.gateway import Gateway
+from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
+from discomfort.conversion.payload import check_output, encode
+from discomfort.exceptions import BrowserError, ConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from discomfort._json import JsonObject
+    from discomfort.conversion.environment import Environment
+
+logger = logging.getLogger("discomfort.conversion")
+
+MAX_REFRESHES: Final = 3
+"""Conversions of one workflow that may be thrown away because the server changed meanwhile."""
+
+
+class Converter:
+    """Converts workflows with the frontend of one ComfyUI server, in a headless Chromium that it starts and owns.
+
+    ``url`` is the server's address and ``headers`` go with every request to it (an attached server's credentials).
+    ``front_end_root`` is the folder of the frontend that this server will serve: with it the page loads while the
+    server still starts. ``server_ready`` is set by the caller when the server answers (``None``: it does already).
+    ``chromium_path`` chooses the browser, ``install`` allows to install one. ``on_process`` is told pid and start time
+    (psutil's ``create_time``) of each process started, ``on_process_end`` the pid when it is gone.
+
+    ``pages`` is how many pages are kept loaded; on two cores one is fastest. ``directory`` is the browser's folder
+    (default: one of its own below the system's temporary folder). ``cache`` holds prompts made before (``None``: no
+    cache); with one, a browser is started only for a workflow that is not in it.
+
+    Any number of conversions may run at once. Without :meth:`start` the first conversion that needs it starts the
+    browser.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        front_end_root: Path | None = None,
+        server_ready: asyncio.Event | None = None,
+        chromium_path: str | None = None,
+        install: bool = True,
+        on_process: Callable[[int, float], None] | None = None,
+        on_process_end: Callable[[int], None] | None = None,
+        pages: int = 1,
+        directory: Path | None = None,
+        cache: PromptCache | None = None,
+    ) -> None:
+        self._gateway = Gateway(url, headers=headers, front_end_root=front_end_root, server_ready=server_ready)
+        self._watch = ServerWatch(self._gateway)
+        self._opening = asyncio.Lock()
+        self._cache = cache
+        self._engine = Engine(
+            self._gateway,
+            self._label,
+            self._is_stale,
+            server_ready=server_ready,
+            chromium_path=chromium_path,
+            install=install,
+            on_process=on_process,
+            on_process_end=on_process_end,
+            pages=pages,
+            directory=directory,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Converter {self._engine!r} {self._gateway!r} {self._watch!r} cache={self._cache!r}>"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the browser runs and answers."""
+        return self._engine.healthy
+
+    @property
+    def private_directory(self) -> Path:
+        """The folder of everything that the browser writes; removed by :meth:`aclose` and :meth:`kill_now`."""
+        return self._engine.directory
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the gateway and the browser, and begin to load a page in the background. Does nothing when started.
+
+        Raises ``BrowserError`` (its text has the command to run where there is no Chromium), ``StateError`` after
+        :meth:`aclose`. On failure and on cancellation no browser keeps running.
+        """
+        await self._open_gateway()
+        await self._engine.start()
+
+    async def _open_gateway(self) -> None:
+        async with self._opening:
+            self._engine.refuse_if_closed()
+            if self._gateway.port:
+                return
+            try:
+                await self._gateway.start()
+            except OSError as error:
+                raise BrowserError(f"no port of 127.0.0.1 can be opened for the page: {error}") from error
+
+    async def restart_browser(self) -> None:
+        """Close the browser gracefully, kill what is left of our own processes, launch a new one.
+
+        Conversions that run in the old one fail over to the new one. Raises ``BrowserError`` if the launch fails,
+        ``StateError`` after :meth:`aclose`.
+        """
+        await self._open_gateway()
+        await self._engine.restart()
+
+    async def aclose(self) -> None:
+        """Close pages, browser, driver and gateway, remove the private directory. Idempotent; bounded to 20 s.
+
+        Conversions in flight fail. A cancellation is delivered after the processes were killed.
+        """
+        try:
+            await self._engine.aclose()
+        finally:
+            await self._watch.aclose()
+            await self._gateway.aclose()
+
+    def kill_now(self) -> None:
+        """Kill our processes and remove our files at once. For exit handlers: synchronous, idempotent, never raises."""
+        self._engine.kill_now()
+
+    def mark_stale(self) -> None:
+        """Say that the server may offer other nodes than before: the next conversion looks before it trusts anything.
+
+        Not needed for a server that was restarted (its socket tells) or for uploads.
+        """
+        self._watch.forget()
+
+    async def wait_page(self) -> None:
+        """Wait until a page of the server's own frontend can convert; starts what was not started.
+
+        Raises ``BrowserError``, ``ConversionTimeout`` (a page was not ready in 60 s once the server was),
+        ``ConversionError``, ``StateError``.
+        """
+        await self.start()
+        await self._look()
+        await self._engine.wait_page()
+
+    # -- what the server offers ----------------------------------------------------------------------------------------
+
+    async def _label(self) -> Environment | None:
+        """For a page that is being loaded: what the server offers, or nothing where it can not be asked."""
+        try:
+            return await self._watch.current()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            logger.debug("a page is loaded without knowing what the server offers: %r", error)
+            return None
+
+    async def _look(self, *, lists: bool = False) -> Environment:
+        """What the server offers now. With ``lists`` its lists of files are looked at too."""
+        before = self._watch.latest
+        try:
+            return await (self._watch.look_again() if lists else self._watch.current())
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if before is not None:
+                # A server that is gone offers nothing new; what a loaded page makes is as good as before.
+                return before
+            raise ConversionError(f"the server at {self._gateway.url} does not serve its page: {error!r}") from error
+
+    def _is_stale(self, page: FrontEndPage) -> bool:
+        """Whether a page is of another frontend, or of other node definitions, than the server has now."""
+        known, now = page.environment, self._watch.latest
+        other = known is not None and now is not None and known.digest != now.digest
+        return other or page.root != self._gateway.static_root
+
+    # -- conversion ----------------------------------------------------------------------------------------------------
+
+    async def convert(self, workflow: JsonObject, *, allow_missing: bool = False) -> JsonObject:
+        """The API prompt of ``workflow``, exactly as the server's frontend makes it. ``workflow`` is not changed.
+
+        Up to three attempts of 3 s each (more for a workflow above 0.1 MB, see ``payload.budget``, and on a busy
+        machine): on a warm page, in a fresh context, in a fresh browser. Waiting for a page that loads does not count.
+
+        With ``allow_missing`` nodes of unknown type stay in the prompt as the frontend leaves them, their
+        ``class_type`` being ``None``; no server runs such a prompt.
+
+        Raises ``PayloadError`` (no workflow), ``MissingNodesError``, ``ConversionTimeout``, ``ConversionError``,
+        ``BrowserError``, ``StateError``. Cancelling closes the page that was at work.
+        """
+        text = encode(workflow)
+        await self._open_gateway()
+        environment = await self._look()
+        key = environment.key(text) if self._cache else ""
+        stored = await self._recall(key)
+        if stored is not None:
+            return stored
+        result = await self._convert_fresh(workflow, text, key)
+        if not allow_missing:
+            check_output(workflow, result.output, result.unknown)
+        return result.output
+
+    async def attempt_isolated(self, workflow: JsonObject) -> JsonObject:
+        """One attempt in a new context and page, which are closed afterwards. Raises as :meth:`convert` does."""
+        text = encode(workflow)
+        await self._open_gateway()
+        await self._look()
+        try:
+            result = await self._engine.on_fresh_page(text)
+        except PageFailure as failure:
+            raise conversion_error([failure]) from failure
+        check_output(workflow, result.output, result.unknown)
+        return result.output
+
+    async def _convert_fresh(self, workflow: JsonObject, text: str, key: str) -> PageResult:
+        """Convert in the browser, again where it turns out that the page was of before."""
+
+        async def store(page: FrontEndPage, result: PageResult) -> None:
+            await self._store(workflow, text, key, page, result)
+
+        result = await self._engine.convert(text, store if self._cache else None)
+        for _ in range(MAX_REFRESHES):
+            if await self._is_fresh(workflow, result):
+                break
+            result = await self._engine.convert(text)
+        return result
+
+    async def _is_fresh(self, workflow: JsonObject, result: PageResult) -> bool:
+        """Whether the page that made ``result`` knew what the server offers now, as far as the result depends on it.
+
+        Lists of files, and types that the page did not know, are looked at only where the result depends on them.
+        """
+        known = result.environment
+        if known is None:
+            return True
+        lists = bool(result.unknown) or known.took_from_lists(workflow, result.output)
+        now = await self._look(lists=lists)
+        if known == now or (known.digest == now.digest and not lists):
+            return True
+        logger.info("the server offers something else than the page knew; converting on a new page")
+        self._engine.pool.discard(lambda page: page.environment != now)
+        return False
+
+    # -- cache ---------------------------------------------------------------------------------------------------------
+
+    async def _recall(self, key: str) -> JsonObject | None:
+        if self._cache is None:
+            return None
+        entry = self._cache.recall(key) or await asyncio.to_thread(self._cache.get, key)
+        if entry is None or (entry.lists is not None and (await self._look(lists=True)).lists != entry.lists):
+            return None
+        logger.debug("prompt from the cache")
+        return entry.output()
+
+    async def _store(self, workflow: JsonObject, text: str, key: str, page: FrontEndPage, result: PageResult) -> None:
+        """Store a prompt if it would come out the same at any other time, and depends on nothing that is not known."""
+        cache, environment = self._cache, result.environment
+        if cache is None or environment is None or environment.key(text) != key or result.unknown or not result.alone:
+            return
+        if not await page.is_stable(timeout=3 * attempt_budget(text)):
+            logger.debug("a prompt is not stored: the frontend makes another one each time")
+            return
+        lists = environment.lists if environment.took_from_lists(workflow, result.output) else None
+        entry = Entry(json.dumps(result.output).encode(), lists)
+        await asyncio.to_thread(cache.put, key, entry)

@@ -1,0 +1,107 @@
+"""What a conversion depends on besides the workflow: the frontend and what the server offers it. Pure.
+
+ComfyUI has no version number or entity tag for its node definitions, so they are compared by digest. Lists of files
+(models, uploads) change often and almost never matter: the frontend takes a widget's value from the workflow and looks
+at the list only for a value that the workflow does not give. They are therefore kept out of the digest that conversions
+are stored under, and results that may have taken a value from such a list are told apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from discomfort.conversion.payload import find_node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from discomfort._json import JsonObject
+
+_FILE_NAME = re.compile(r"\.\w{1,12}$")
+_ELIDED: Final = "\0files"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The server's side of a conversion at one moment.
+
+    ``digest`` stands for frontend, extensions, settings and node definitions without lists of files; ``lists`` for the
+    node definitions with everything. ``files`` names the inputs that choose from a list of files, by class.
+    """
+
+    digest: str
+    lists: str
+    files: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, parts: Mapping[str, bytes], object_info: bytes) -> Environment:
+        """Digest what the server gave: ``parts`` by name, and the body of ``/object_info``.
+
+        Raises ``ValueError`` if the latter is no JSON object.
+        """
+        definitions = orjson.loads(object_info)
+        if not isinstance(definitions, dict):
+            raise ValueError("the node definitions are no JSON object")  # noqa: TRY004 - wrong data, not a wrong call
+        files = {name: found for name, info in definitions.items() if (found := frozenset(_elide_files(info)))}
+        hashed = hashlib.sha256()
+        for name, body in sorted(parts.items()):
+            hashed.update(f"{name}\0{len(body)}\0".encode() + body)
+        # In the server's order: the frontend shows and registers in it.
+        hashed.update(orjson.dumps(definitions))
+        return cls(hashed.hexdigest(), hashlib.sha256(object_info).hexdigest(), files)
+
+    def key(self, text: str) -> str:
+        """Under which name the prompt of the workflow ``text`` (JSON) is stored."""
+        return hashlib.sha256(f"{self.digest}\0".encode() + text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def took_from_lists(self, workflow: JsonObject, output: JsonObject) -> bool:
+        """Whether some value in the prompt may have come from a list of files and not from the workflow.
+
+        True unless each such value stands in the very node that it was made from, so true also where a value came by
+        way of a primitive or a promoted widget.
+        """
+        for node_id, node in output.items():
+            names = self.files.get(node.get("class_type") or "", frozenset())
+            for name, value in node["inputs"].items():
+                if name in names and not _is_link(value) and not _gives(find_node(workflow, node_id), value):
+                    return True
+        return False
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2
+
+
+def _gives(node: JsonObject | None, value: Any) -> bool:
+    values = node.get("widgets_values") if node else None
+    if isinstance(values, dict):
+        values = list(values.values())
+    return isinstance(values, list) and any(type(each) is type(value) and each == value for each in values)
+
+
+def _elide_files(info: Any) -> Iterator[str]:
+    """Take lists of files out of one class's definition; yields the names of its inputs that had one."""
+    inputs = info.get("input") if isinstance(info, dict) else None
+    for group in inputs.values() if isinstance(inputs, dict) else ():
+        for name, spec in group.items() if isinstance(group, dict) else ():
+            if not isinstance(spec, list) or not spec:
+                continue
+            options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+            if isinstance(spec[0], list) and _is_files(spec[0], options):
+                spec[0] = _ELIDED
+                yield name
+            elif isinstance(options.get("options"), list) and _is_files(options["options"], options):
+                options["options"] = _ELIDED
+                yield name
+
+
+def _is_files(choices: list[Any], options: JsonObject) -> bool:
+    """Whether a combo's choices are names of files: empty, or some have an extension, or files can be added to them."""
+    if not choices or any(key.endswith("_upload") and value for key, value in options.items()):
+        return True
+    return any(isinstance(choice, str) and _FILE_NAME.search(choice) for choice in choices)

@@ -1,0 +1,180 @@
+// Runs in the frontend's page before any of its scripts. Nothing here imitates the frontend: it calls
+// app.loadGraphData and app.graphToPrompt, watches whether they did their work, and clears what they left in the page.
+(() => {
+  "use strict";
+  // Workflows and custom nodes run scripts in this page: keep the functions that the answer depends on.
+  const { parse, stringify } = JSON;
+  const state = { types: null, working: false };
+
+  const workspace = () => window.app?.extensionManager;
+  const rootGraph = (app) => app.rootGraph ?? app.graph;
+  const describe = (error) => (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, 2000);
+
+  // app.setup() ends before the page assigns window.graph (1.27.10 and 1.58.1 alike); newer ones load a first
+  // graph after it, and show the spinner until that is done.
+  const ready = () => {
+    const { app, graph, LiteGraph } = window;
+    if (!app || !graph || !LiteGraph || !rootGraph(app) || workspace()?.spinner) return false;
+    return Object.values(LiteGraph.registered_node_types).some((type) => type.nodeData !== undefined);
+  };
+
+  const status = () => ({
+    ready: ready(),
+    app: Boolean(window.app),
+    graph: Boolean(window.graph),
+    spinner: workspace()?.spinner ?? null,
+    types: Object.keys(window.LiteGraph?.registered_node_types ?? {}).length,
+    version: window.__COMFYUI_FRONTEND_VERSION__ ?? null,
+    url: location.pathname,
+  });
+
+  // Types that a workflow brings along (subgraphs, group nodes) stay registered for good: the next workflow must not
+  // find them.
+  const rememberTypes = () => {
+    state.types = new Map(Object.entries(window.LiteGraph.registered_node_types));
+  };
+  const restoreTypes = () => {
+    const registered = window.LiteGraph.registered_node_types;
+    for (const name of Object.keys(registered)) {
+      if (!state.types.has(name)) delete registered[name];
+      else if (registered[name] !== state.types.get(name)) registered[name] = state.types.get(name);
+    }
+  };
+
+  // Each loadGraphData opens one more tab with a temporary workflow and its undo history.
+  const closeTabs = async () => {
+    const store = workspace()?.workflow;
+    if (!store?.closeWorkflow) return;
+    for (const workflow of [...(store.openWorkflows ?? [])]) {
+      await store.closeWorkflow(workflow);
+    }
+    store.activeWorkflow = null;
+  };
+
+  const reset = async (app) => {
+    await closeTabs();
+    app.clean();
+    restoreTypes();
+  };
+
+  const watchConfigure = (graph) => {
+    const watch = { calls: 0, error: null };
+    const original = graph.configure;
+    graph.configure = function (...args) {
+      watch.calls += 1;
+      try {
+        return original.apply(this, args);
+      } catch (error) {
+        watch.error = error;
+        throw error;
+      }
+    };
+    watch.stop = () => delete graph.configure;
+    return watch;
+  };
+
+  const run = async (app, workflow) => {
+    const graph = rootGraph(app);
+    const watch = watchConfigure(graph);
+    try {
+      await app.loadGraphData(workflow);
+    } catch (error) {
+      return { stage: "load", error: describe(error) };
+    } finally {
+      watch.stop();
+    }
+    // The frontend shows a dialog and goes on with half a graph where configure() throws.
+    if (watch.error) return { stage: "configure", error: describe(watch.error) };
+    if (watch.calls !== 1) return { stage: "race", error: `the graph was configured ${watch.calls} times` };
+    const nodes = graph.nodes.length;
+    let prompt;
+    try {
+      prompt = await app.graphToPrompt();
+    } catch (error) {
+      return { stage: "serialize", error: describe(error) };
+    }
+    return { output: prompt.output, nodes };
+  };
+
+  // A node of unknown type has no class and no title; JSON would drop the keys, null keeps them visible.
+  const unknownTypes = (result) => {
+    const unknown = Object.entries(result.output ?? {}).filter(([, node]) => typeof node.class_type !== "string");
+    for (const [, node] of unknown) {
+      node.class_type = null;
+      if (node._meta) node._meta.title ??= null;
+    }
+    return unknown.map(([id]) => id);
+  };
+
+  const convert = async (text) => {
+    const { app } = window;
+    if (state.working) return stringify({ stage: "busy", error: "a conversion is running in this page" });
+    state.working = true;
+    state.last = null;
+    try {
+      if (state.types === null) rememberTypes();
+      const result = await run(app, parse(text));
+      if (result.output) state.last = { text, output: stringify(result.output) };
+      result.unknown = unknownTypes(result);
+      result.heap = performance.memory?.usedJSHeapSize ?? 0;
+      return stringify(result);
+    } finally {
+      await reset(app);
+      state.working = false;
+    }
+  };
+
+  // Run work with other random numbers and another date than anybody has.
+  const elsewhere = async (random, work) => {
+    const { random: realRandom } = Math;
+    const RealDate = Date;
+    const shift = 34_567_890_123; // 400 days and some hours, minutes, seconds
+    class OtherDate extends RealDate {
+      constructor(...args) {
+        if (args.length) super(...args);
+        else super(RealDate.now() + shift);
+      }
+      static now() {
+        return RealDate.now() + shift;
+      }
+    }
+    Math.random = random;
+    window.Date = OtherDate;
+    try {
+      return await work();
+    } finally {
+      Math.random = realRandom;
+      window.Date = RealDate;
+    }
+  };
+
+  const generator = (seed) => () => {
+    seed = (seed * 1664525 + 1013904223) % 4294967296;
+    return seed / 4294967296;
+  };
+
+  // Whether the latest conversion would come out the same at another time, with other luck, and a second time: at both
+  // ends of the random range for what is drawn while serializing, and with everything loaded anew.
+  const stable = async () => {
+    const { app } = window;
+    const last = state.last;
+    if (!last || state.working) return false;
+    state.working = true;
+    const again = async () => {
+      const result = await run(app, parse(last.text));
+      return result.output && stringify(result.output) === last.output;
+    };
+    const same = async () => stringify((await app.graphToPrompt()).output) === last.output;
+    try {
+      if (!(await elsewhere(generator(12345), again))) return false;
+      return (await elsewhere(() => 0, same)) && (await elsewhere(() => 1 - Number.EPSILON, same));
+    } catch {
+      return false;
+    } finally {
+      await reset(app);
+      state.working = false;
+    }
+  };
+
+  Object.defineProperty(window, "__discomfort", { value: Object.freeze({ ready, status, convert, stable }) });
+})();

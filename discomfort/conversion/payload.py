@@ -1,0 +1,148 @@
+"""What goes into a conversion and what may come out of it: checks without I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from discomfort.exceptions import ConversionError, MissingNode, MissingNodesError, PayloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from discomfort._json import JsonObject
+
+MAX_BYTES: Final = 128 << 20
+"""Largest workflow that is handed to the browser, in bytes of JSON. The largest official template has 0.13 MB."""
+
+BASE_BUDGET: Final = 3.0
+"""Seconds for one attempt on a ready page, as documented for the connector."""
+
+BUDGET_PER_MEGABYTE: Final = 30.0
+"""Seconds added for each megabyte of JSON beyond the first tenth of one.
+
+A page of 1.27.10 takes 0.5 to 1 s for 0.13 MB (44 nodes, three subgraphs) on two busy cores; ten times that is slack.
+"""
+
+MAX_BUDGET: Final = 120.0
+"""Seconds that one attempt may take at most, whatever the size."""
+
+
+def budget(size: int) -> float:
+    """Seconds for one attempt at a workflow of ``size`` bytes of JSON: 3 s, and more for one above 0.1 MB."""
+    return min(MAX_BUDGET, BASE_BUDGET + BUDGET_PER_MEGABYTE * max(0.0, size / 1e6 - 0.1))
+
+
+def encode(workflow: object) -> str:
+    """The workflow as JSON text for the page.
+
+    NaN and infinities become ``null``, as they would when the frontend sends them. Raises ``PayloadError`` for what is
+    no workflow (no object with a list ``nodes``), can not be JSON, or is larger than ``MAX_BYTES``.
+    """
+    if not isinstance(workflow, dict):
+        raise PayloadError(f"a workflow is a JSON object, this is {type(workflow).__name__}")
+    nodes = workflow.get("nodes")
+    if not isinstance(nodes, list):
+        keys = ", ".join(map(str, list(workflow)[:8])) or "nothing"
+        raise PayloadError(f"a workflow has a list 'nodes', this has {keys}")
+    bad = next((i for i, n in enumerate(nodes) if not isinstance(n, dict) or "type" not in n or "id" not in n), None)
+    if bad is not None:
+        raise PayloadError(f"entry {bad} of the workflow's nodes is no node: it needs 'id' and 'type'")
+    text = _dump(workflow)
+    if len(text) > MAX_BYTES:
+        raise PayloadError(f"the workflow has {len(text) / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
+    return text
+
+
+def _dump(workflow: JsonObject) -> str:
+    try:
+        return orjson.dumps(workflow).decode()
+    except TypeError:
+        # Integers beyond 64 bits, lone surrogates: JSON allows them, orjson does not.
+        try:
+            return json.dumps(_finite(workflow), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PayloadError(f"the workflow can not be written as JSON: {error}") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def check_output(workflow: JsonObject, output: JsonObject, unknown: Sequence[str]) -> None:
+    """Refuse a prompt with nodes that no server can run.
+
+    Raises ``MissingNodesError`` naming every type that the page did not know, ``ConversionError`` if the output is no
+    prompt at all.
+    """
+    if unknown:
+        raise MissingNodesError(missing_nodes(workflow, unknown))
+    for node_id, node in output.items():
+        if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
+            raise ConversionError(f"the frontend gave no inputs for node {node_id}")
+
+
+def missing_nodes(workflow: JsonObject, ids: Sequence[str]) -> tuple[MissingNode, ...]:
+    """The types behind the prompt's node ids ``ids``, each with its nodes and the pack that the workflow names."""
+    found: dict[str, tuple[list[str], str | None]] = {}
+    for node_id in ids:
+        node = find_node(workflow, node_id)
+        name = str(node.get("type")) if node else "?"
+        nodes, pack = found.setdefault(name, ([], None))
+        nodes.append(node_id)
+        found[name] = (nodes, pack or (pack_of(node) if node else None))
+    return tuple(MissingNode(name, tuple(nodes), pack) for name, (nodes, pack) in found.items())
+
+
+def pack_of(node: Mapping[str, Any]) -> str | None:
+    """The pack that a workflow's node says it is from: its registry id, else its repository (``owner/name``)."""
+    properties = node.get("properties")
+    if not isinstance(properties, dict):
+        return None
+    for key in ("cnr_id", "aux_id"):
+        value = properties.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def find_node(workflow: JsonObject, node_id: str) -> JsonObject | None:
+    """The node of a workflow that a prompt's id names; ``12:5`` is node 5 in the subgraph (or group) of node 12."""
+    nodes: Any = workflow.get("nodes")
+    node: JsonObject | None = None
+    steps = node_id.split(":")
+    for depth, step in enumerate(steps):
+        node = next((n for n in _objects(nodes) if str(n.get("id")) == step), None)
+        if node is None or depth == len(steps) - 1:
+            return node
+        inner = _inner_nodes(workflow, str(node.get("type")))
+        if inner is None:
+            return None
+        # The nodes of a group node are counted, those of a subgraph have ids of their own.
+        nodes = inner if all("id" in n for n in inner) else [n | {"id": i} for i, n in enumerate(inner)]
+    return node
+
+
+def _inner_nodes(workflow: JsonObject, type_name: str) -> list[JsonObject] | None:
+    definitions = workflow.get("definitions")
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    for subgraph in _objects(subgraphs):
+        if str(subgraph.get("id")) == type_name:
+            return list(_objects(subgraph.get("nodes")))
+    extra = workflow.get("extra")
+    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
+    name = type_name.removeprefix("workflow>").removeprefix("workflow/")
+    group = groups.get(name) if isinstance(groups, dict) else None
+    # A group's stored nodes may keep the ids of before; in prompts they are counted.
+    return [{k: v for k, v in n.items() if k != "id"} for n in _objects(group.get("nodes"))] if group else None
+
+
+def _objects(value: Any) -> Iterator[JsonObject]:
+    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())

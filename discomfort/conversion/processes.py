@@ -1,0 +1,87 @@
+"""Processes that we started, told apart from others by pid and start time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger("discomfort.conversion")
+
+REAP_WAIT: Final = 2.0
+"""Seconds that killed processes get to vanish; SIGKILL is immediate unless the kernel holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProcess:
+    """A process of ours. ``start_time`` is psutil's ``create_time()``: with the pid it can not be another's."""
+
+    pid: int
+    start_time: float
+
+    @classmethod
+    def of(cls, pid: int) -> OwnProcess | None:
+        """The record of a running process; ``None`` if it is gone."""
+        try:
+            return cls(pid, psutil.Process(pid).create_time())
+        except psutil.Error:
+            return None
+
+    def find(self) -> psutil.Process | None:
+        """The live process of this record; ``None`` if it ended, or if its pid is somebody else's by now."""
+        try:
+            process = psutil.Process(self.pid)
+            same = process.create_time() == self.start_time
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.Error:
+            return None
+
+
+def kill_trees(roots: Iterable[OwnProcess]) -> int:
+    """SIGKILL these processes and all that descend from them, wait for their end; returns how many were signalled.
+
+    Never raises: what can not be killed is logged.
+    """
+    victims: dict[int, psutil.Process] = {}
+    for root in roots:
+        process = root.find()
+        if process is None:
+            continue
+        with contextlib.suppress(psutil.Error):
+            victims.update((child.pid, child) for child in process.children(recursive=True))
+        victims[process.pid] = process
+    for process in victims.values():
+        # psutil compares the start time again before it signals, so a pid that was reused meanwhile is safe.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            try:
+                process.kill()
+            except psutil.AccessDenied as error:
+                logger.warning("could not end process %d of ours: %s", process.pid, error)
+    for process in _await_end(victims.values()):
+        logger.warning("process %d of ours is still there after SIGKILL", process.pid)
+    return len(victims)
+
+
+def _await_end(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Wait until these have ended; those that have not in time. Leaves reaping to whoever is their parent."""
+    deadline = time.monotonic() + REAP_WAIT
+    alive = list(processes)
+    while alive := [process for process in alive if _runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

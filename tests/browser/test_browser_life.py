@@ -1,0 +1,242 @@
+"""The browser as a resource: it comes up once, survives its own death, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
+
+from discomfort.conversion import Converter
+from discomfort.exceptions import BrowserError, ConversionError, StateError
+
+pytestmark = pytest.mark.browser
+
+DEFAULT = read_json(WORKFLOWS / "default.json")
+PROMPT = read_json(PROMPTS / "default.json")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StubServer]:
+    """A server of this test's own."""
+    stub = await StubServer().start()
+    yield stub
+    await stub.aclose()
+
+
+class Watch:
+    """Remembers the processes that it is told of."""
+
+    def __init__(self) -> None:
+        self.started: dict[int, float] = {}
+        self.ended: list[int] = []
+
+    def begin(self, pid: int, start_time: float) -> None:
+        """A process was started."""
+        self.started[pid] = start_time
+
+    def alive(self) -> list[int]:
+        """Those of them that still run."""
+        return [pid for pid, start in self.started.items() if _runs(pid, start)]
+
+
+def _runs(pid: int, start_time: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() == start_time and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def converter(server: StubServer, watch: Watch | None = None, **options: object) -> Converter:
+    """A converter on the installed frontend."""
+    seen = watch or Watch()
+    return Converter(
+        server.url,
+        front_end_root=front_end_root(),
+        install=False,
+        on_process=seen.begin,
+        on_process_end=seen.ended.append,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something became true; the test's time limit ends it."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.001)
+
+
+def leftovers(made: Converter) -> list[str]:
+    """Descendants of this process that belong to a browser."""
+    names = [p.name() for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    return [name for name in names if "chrom" in name or "node" in name] + [
+        str(path) for path in (made.private_directory,) if path.exists()
+    ]
+
+
+async def test_whole_life(server: StubServer) -> None:
+    """Without a start the first conversion starts it; closing ends every process and removes every file."""
+    watch = Watch()
+    made = converter(server, watch)
+    assert not made.healthy
+    assert not made.private_directory.exists()
+
+    assert await made.convert(DEFAULT) == PROMPT
+
+    assert made.healthy
+    profile = [path.name for path in made.private_directory.rglob("*")]
+    assert any("profile" in name for name in profile)
+    assert len(watch.started) == 2
+    assert all(_runs(pid, start) for pid, start in watch.started.items())
+    await asyncio.gather(made.aclose(), made.aclose())
+    assert watch.alive() == []
+    assert sorted(watch.ended) == sorted(watch.started)
+    assert leftovers(made) == []
+    with pytest.raises(StateError):
+        await made.convert(DEFAULT)
+
+
+async def test_starts_share_one_browser(server: StubServer) -> None:
+    """Concurrent starts launch once."""
+    watch = Watch()
+    made = converter(server, watch)
+    try:
+        await asyncio.gather(made.start(), made.start(), made.wait_page())
+        assert len(watch.started) == 2
+    finally:
+        await made.aclose()
+    assert leftovers(made) == []
+
+
+async def test_page_loads_before_the_server_is_ready(server: StubServer) -> None:
+    """Nothing is asked of a server that is not ready; then a page is there without loading anew."""
+    ready = asyncio.Event()
+    made = converter(server, server_ready=ready)
+    try:
+        await made.start()
+        waiting = asyncio.create_task(made.wait_page())
+        await until(lambda: made._gateway.static_requests >= 20)
+        assert sum(server.requests.values()) == 0
+        assert not waiting.done()
+        ready.set()
+        await waiting
+        # Once for the page, once for its digest: the page was not loaded again.
+        assert server.requests["GET", "object_info"] == 2
+    finally:
+        await made.aclose()
+
+
+async def test_killed_browser_is_replaced(server: StubServer) -> None:
+    """Chromium dies while idle, then during a conversion: both times the conversion is right."""
+    watch = Watch()
+    made = converter(server, watch)
+    try:
+        await made.wait_page()
+        os.kill(made._engine.browser.processes[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
+        assert await made.convert(DEFAULT) == PROMPT
+        running = asyncio.create_task(made.convert(DEFAULT))
+        await until(lambda: bool(made._engine.pool._leased))
+        os.kill(made._engine.browser.processes[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
+        assert await running == PROMPT
+        assert len(watch.alive()) == 2
+    finally:
+        await made.aclose()
+    assert watch.alive() == []
+    assert leftovers(made) == []
+
+
+async def test_killed_driver_is_replaced(server: StubServer) -> None:
+    """Playwright's driver dies; the next conversion starts another and the old Chromium is gone."""
+    watch = Watch()
+    made = converter(server, watch)
+    try:
+        await made.wait_page()
+        os.kill(made._engine.browser.processes[1].pid, signal.SIGKILL)  # type: ignore[union-attr]
+        assert await made.convert(DEFAULT) == PROMPT
+        assert len(watch.alive()) == 2
+    finally:
+        await made.aclose()
+    assert leftovers(made) == []
+
+
+async def test_kill_now(server: StubServer) -> None:
+    """The synchronous end for exit handlers leaves nothing either, and a close afterwards is harmless."""
+    watch = Watch()
+    made = converter(server, watch)
+    await made.wait_page()
+
+    made.kill_now()
+    made.kill_now()
+
+    assert watch.alive() == []
+    assert not made.private_directory.exists()
+    await made.aclose()
+    assert leftovers(made) == []
+
+
+async def test_restart(server: StubServer) -> None:
+    """A restart gives new processes; conversions go on."""
+    watch = Watch()
+    made = converter(server, watch)
+    try:
+        await made.wait_page()
+        first = set(watch.started)
+        await made.restart_browser()
+        assert first.isdisjoint(watch.alive())
+        assert await made.convert(DEFAULT) == PROMPT
+    finally:
+        await made.aclose()
+
+
+async def test_start_can_be_cancelled(server: StubServer) -> None:
+    """A start that is cancelled at any moment leaves no process and no file, and can be repeated."""
+    made = converter(server)
+    try:
+        for steps in (1, 5, 20, 80, 200):
+            task = asyncio.create_task(made.start())
+            for _ in range(steps):
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert made._engine.browser is None or made.healthy
+    finally:
+        await made.aclose()
+    assert leftovers(made) == []
+
+
+async def test_no_browser_at_all(server: StubServer, tmp_path: Path) -> None:
+    """A program that is no browser is an error that says so, with a remedy, and leaves nothing."""
+    program = tmp_path / "chrome"
+    program.write_text("#!/bin/sh\necho this is no browser >&2\nexit 1\n")
+    program.chmod(0o755)
+    made = converter(server, chromium_path=str(program))
+
+    with pytest.raises(BrowserError, match=str(program)) as caught:
+        await made.start()
+
+    assert caught.value.remedy
+    await made.aclose()
+    assert leftovers(made) == []
+
+
+async def test_server_that_is_gone(server: StubServer) -> None:
+    """Without a server there is no page and the error names the server; one that comes back is served again."""
+    made = converter(server)
+    port = server.port
+    await server.aclose()
+    try:
+        with pytest.raises(ConversionError, match=server.url):
+            await made.convert(DEFAULT)
+        await server.start(port)
+        assert await made.convert(DEFAULT) == PROMPT
+        await server.aclose()
+        with pytest.raises(ConversionError, match="stopped to answer"):
+            await made.attempt_isolated(DEFAULT)
+    finally:
+        await made.aclose()

@@ -1,0 +1,189 @@
+"""Prompts that are remembered, those that must not be, and servers that change under a page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.made_workflows import PACK_NODES, empty_image, faulty, node, save, workflow
+from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
+
+from discomfort.conversion import Converter, PromptCache
+from discomfort.exceptions import MissingNodesError
+
+pytestmark = pytest.mark.browser
+
+HERE = Path(__file__).parent
+DEFAULT = read_json(WORKFLOWS / "default.json")
+PROMPT = read_json(PROMPTS / "default.json")
+
+Make = Callable[..., Converter]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StubServer]:
+    """A server with the test pack."""
+    scripts = {"pack.js": (HERE / "pack.js").read_text()}
+    stub = await StubServer(nodes=PACK_NODES, extensions=scripts).start()
+    yield stub
+    await stub.aclose()
+
+
+@pytest.fixture
+async def make(server: StubServer, tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes converters that share a cache folder."""
+    made: list[Converter] = []
+
+    def build(**options: Any) -> Converter:
+        cache = PromptCache(tmp_path / "cache")
+        made.append(Converter(server.url, front_end_root=front_end_root(), install=False, cache=cache, **options))
+        return made[-1]
+
+    yield build
+    await asyncio.gather(*(converter.aclose() for converter in made))
+
+
+async def settled(converter: Converter) -> None:
+    """Wait until what happens after a conversion has happened."""
+    while converter._engine._background:
+        await asyncio.wait(tuple(converter._engine._background))
+
+
+async def test_second_process_needs_no_browser(make: Make) -> None:
+    """What one converter made another has without starting a browser; the objects are not shared."""
+    first, second = make(), make()
+    assert await first.convert(DEFAULT) == PROMPT
+    await first.aclose()
+
+    prompt = await second.convert(DEFAULT)
+    prompt.clear()
+
+    assert await second.convert(DEFAULT) == PROMPT
+    assert not second.healthy
+    assert not second.private_directory.exists()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        workflow([node(1, "CLIPTextEncode", (("clip", "CLIP"),), ("CONDITIONING",), ("{day|night} sky",))]),
+        workflow([empty_image(1), save(2, widgets_values=["%date:hhmmss%/x"])], [(1, 0, 2, 0, "IMAGE")]),
+        faulty("count"),
+        faulty("random on load"),
+    ],
+    ids=["dynamic prompt", "date", "counter", "random"],
+)
+async def test_what_is_decided_anew_is_not_stored(make: Make, made: dict[str, Any], tmp_path: Path) -> None:
+    """Dynamic prompts, dates, counters, random values: each conversion is the browser's."""
+    converter = make()
+    await converter.convert(made)
+    await settled(converter)
+
+    assert not list((tmp_path / "cache").rglob("*.prompt"))
+
+
+async def test_stored_although_it_looks_dynamic(make: Make, tmp_path: Path) -> None:
+    """Braces where the frontend does not choose anything are no reason not to store."""
+    converter = make()
+    await converter.convert(workflow([node(1, "PrimitiveString", (), ("STRING",), ("{a|b}",))]))
+    await settled(converter)
+
+    assert len(list((tmp_path / "cache").rglob("*.prompt"))) == 1
+
+
+async def test_missing_nodes_are_not_stored(make: Make, server: StubServer) -> None:
+    """A node type that the server gets later is noticed on the next conversion, on a page loaded before."""
+    converter = make()
+    made = workflow([node(1, "LateNode", (), ("IMAGE",))])
+    with pytest.raises(MissingNodesError):
+        await converter.convert(made)
+
+    server.define("LateNode", PACK_NODES["PackGrowing"] | {"name": "LateNode", "input": {"required": {}}})
+
+    assert (await converter.convert(made))["1"]["class_type"] == "LateNode"
+
+
+async def test_restarted_server_is_noticed(make: Make, server: StubServer) -> None:
+    """After a restart with other definitions, the page of before and what is stored from it are not used."""
+    converter = make()
+    made = workflow([empty_image(1, widgets_values=None)])
+    assert (await converter.convert(made))["1"]["inputs"]["width"] == 512
+    await settled(converter)
+    definition = read_definition(server, "EmptyImage")
+    definition["input"]["required"]["width"][1]["default"] = 640
+    server.define("EmptyImage", definition)
+    assert (await converter.convert(made))["1"]["inputs"]["width"] == 512
+
+    port = server.port
+    await server.aclose()
+    await server.start(port)
+
+    assert (await converter.convert(made))["1"]["inputs"]["width"] == 640
+
+
+def read_definition(server: StubServer, name: str) -> dict[str, Any]:
+    """One class of the server's definitions."""
+    import json
+
+    found: dict[str, Any] = json.loads(server.object_info)[name]
+    return found
+
+
+async def test_changed_settings_are_noticed(make: Make, server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody chooses another language in a browser: titles are in it from then on."""
+    monkeypatch.setattr("discomfort.conversion.freshness.SETTINGS_AGE", 0.0)
+    converter = make()
+    assert (await converter.convert(DEFAULT))["4"]["_meta"]["title"] == "Load Checkpoint"
+    server.settings = {"Comfy.Locale": "fr"}
+
+    french = await converter.convert(DEFAULT)
+
+    assert french["4"]["_meta"]["title"] == "Charger Point de Contrôle"
+
+
+async def test_marked_stale(make: Make, server: StubServer) -> None:
+    """Somebody who knows that the server changed can say so."""
+    converter = make()
+    made = workflow([empty_image(1, widgets_values=None)])
+    await converter.convert(made)
+    definition = read_definition(server, "EmptyImage")
+    definition["input"]["required"]["width"][1]["default"] = 640
+    server.define("EmptyImage", definition)
+
+    converter.mark_stale()
+
+    assert (await converter.convert(made))["1"]["inputs"]["width"] == 640
+
+
+async def test_uploads_matter_only_where_a_list_is_used(make: Make, server: StubServer) -> None:
+    """A new file does not disturb a prompt that names its file, and is seen in one that takes the first of the list."""
+    converter = make()
+    named = workflow([node(1, "LoadImage", (), ("IMAGE", "MASK"), ("mine.png", "image"))])
+    first = workflow([node(1, "LoadImage", (), ("IMAGE", "MASK"), None)])
+    before = await converter.convert(named)
+    assert (await converter.convert(first))["1"]["inputs"]["image"] != "000.png"
+    await settled(converter)
+    definition = read_definition(server, "LoadImage")
+    definition["input"]["required"]["image"][0].insert(0, "000.png")
+    server.define("LoadImage", definition)
+    asked = server.requests["GET", "object_info"]
+
+    assert await converter.convert(named) == before
+    assert server.requests["GET", "object_info"] == asked
+    assert (await converter.convert(first))["1"]["inputs"]["image"] == "000.png"
+
+
+async def test_server_with_another_frontend(server: StubServer, tmp_path: Path) -> None:
+    """Where the folder on disk is not what the server serves, the server's frontend converts."""
+    other = tmp_path / "static"
+    other.mkdir()
+    (other / "index.html").write_text("<p>another frontend, which never gets ready")
+    server.static = front_end_root()
+    converter = Converter(server.url, front_end_root=other, install=False)
+    try:
+        assert await converter.convert(DEFAULT) == PROMPT
+    finally:
+        await converter.aclose()

@@ -1,0 +1,140 @@
+"""Features of the format, a node pack with JavaScript of its own, and workflows that mean harm or do harm."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from browser.made_workflows import PACK_NODES, all_made, faulty
+from browser.stub_server import StubServer, front_end_root, read_json
+
+from discomfort.conversion import Converter
+from discomfort.exceptions import ConversionError, PayloadError
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+HERE = Path(__file__).parent
+MADE = all_made()
+RECORDED: dict[str, Any] = read_json(HERE / "made_prompts.json")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server() -> AsyncIterator[StubServer]:
+    """A server with a frontend and a node pack."""
+    scripts = {"pack.js": (HERE / "pack.js").read_text()}
+    stub = await StubServer(static=front_end_root(), nodes=PACK_NODES, extensions=scripts).start()
+    yield stub
+    await stub.aclose()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def converter(server: StubServer) -> AsyncIterator[Converter]:
+    """A converter that takes everything from the server."""
+    made = Converter(server.url, install=False)
+    try:
+        await made.wait_page()
+        yield made
+    finally:
+        await made.aclose()
+
+
+async def test_recording_is_whole() -> None:
+    """Every small workflow has its recorded prompt."""
+    assert sorted(MADE) == sorted(RECORDED)
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+async def test_small_workflow(converter: Converter, name: str) -> None:
+    """Each feature of the format gives what the literal procedure gave."""
+    assert await converter.convert(MADE[name]) == RECORDED[name]
+
+
+async def test_order_of_small_workflows_does_not_matter(converter: Converter) -> None:
+    """Subgraphs with the same ids and other content, group nodes, packs: nothing is left for the next conversion."""
+    order = sorted(MADE) * 6
+    random.Random(3).shuffle(order)
+
+    wrong = [name for name in order if await converter.convert(MADE[name]) != RECORDED[name]]
+
+    assert wrong == []
+
+
+async def test_subgraph_of_another_workflow_is_not_found(converter: Converter) -> None:
+    """A workflow that uses a subgraph without defining it fails, also right after one that defined it."""
+    from discomfort.exceptions import MissingNodesError
+
+    without = MADE["subgraphs"] | {"definitions": {"subgraphs": []}}
+    await converter.convert(MADE["subgraphs"])
+
+    with pytest.raises(MissingNodesError):
+        await converter.convert(without)
+
+
+async def test_node_that_throws_while_loading(converter: Converter) -> None:
+    """The frontend shows a dialog and would give a shorter prompt; here it is an error with the node's words."""
+    with pytest.raises(ConversionError, match="the pack can not load this") as caught:
+        await converter.convert(faulty("throw on load"))
+
+    assert len(caught.value.attempts) == 2
+
+
+async def test_node_that_throws_while_saving(converter: Converter) -> None:
+    """A widget that can not be serialized is an error with its words."""
+    with pytest.raises(ConversionError, match="the pack can not save this"):
+        await converter.convert(faulty("throw on save"))
+
+
+async def test_failed_workflow_poisons_nothing(converter: Converter) -> None:
+    """After failures the next conversions are right."""
+    assert await converter.convert(MADE["pack"]) == RECORDED["pack"]
+
+
+async def test_code_in_a_workflow_reaches_nothing(converter: Converter, server: StubServer) -> None:
+    """Code that a workflow gets to run can neither reach the server's own port, nor another host, nor write."""
+    server.requests.clear()
+    attempts = f"""
+        for (const url of ["{server.url}/prompt", "http://example.com/", "/prompt", "/settings/x", "/upload/image"])
+            fetch(url, {{ method: "POST", body: "{{}}" }}).catch(() => undefined);
+        window.open("{server.url}/opened"); new Image().src = "{server.url}/image";
+        navigator.sendBeacon("{server.url}/beacon", "x");
+        alert("a dialog"); confirm("another");
+    """
+
+    prompt = await converter.convert(faulty("run code", code=attempts))
+
+    assert prompt["1"]["class_type"] == "PackFaulty"
+    assert await converter.convert(MADE["default" if "default" in MADE else "empty"]) == RECORDED["empty"]
+    assert [key for key in server.requests if key[0] != "GET" or key[1] in ("opened", "image")] == []
+
+
+async def test_leaving_the_page_fails_only_itself(converter: Converter) -> None:
+    """A workflow that navigates away breaks its own conversion, not the next."""
+    with pytest.raises(ConversionError):
+        await converter.convert(faulty("run code", code="location.href = '/elsewhere'; for (;;);"))
+
+    assert await converter.convert(MADE["modes"]) == RECORDED["modes"]
+
+
+async def test_concurrent_conversion_survives_anothers_hang(converter: Converter) -> None:
+    """A workflow with an endless script times out; those that wait behind it are served."""
+    hanging = asyncio.create_task(converter.convert(faulty("hang on load")))
+    others = [asyncio.create_task(converter.convert(MADE[name])) for name in ("pack", "modes", "subgraphs")]
+
+    results = await asyncio.gather(*others)
+
+    assert results == [RECORDED[name] for name in ("pack", "modes", "subgraphs")]
+    with pytest.raises(TimeoutError) as caught:
+        await hanging
+    assert len(caught.value.attempts) == 3  # type: ignore[attr-defined]
+    assert converter.healthy
+
+
+async def test_prompt_json_is_no_workflow(converter: Converter) -> None:
+    """A prompt given as a workflow is refused before any page is asked."""
+    with pytest.raises(PayloadError):
+        await converter.convert(RECORDED["pack"])

@@ -1,0 +1,303 @@
+"""What the page's gateway serves, passes on, answers for itself, and refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from discomfort.conversion.gateway import HOST_NAME, Gateway, front_end_version
+
+
+class Server:
+    """Answers everything, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.settings: dict[str, Any] = {"Comfy.Locale": "fr"}
+        self.index = b"<p>server"
+        self.url = ""
+        self.status = 200
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append((request.method, request.raw_path, dict(request.headers)))
+        if request.path == "/":
+            return web.Response(body=self.index, status=self.status)
+        if request.path == "/api/settings":
+            return web.json_response(self.settings)
+        if request.path == "/api/system_stats":
+            return web.json_response({"system": {"required_frontend_version": "1.2.3"}})
+        headers = {"X-Kind": "server", "Set-Cookie": "a=b", "Content-Security-Policy": "default-src *"}
+        return web.Response(text=f"{request.method} {request.raw_path}", headers=headers)
+
+    def paths(self) -> list[str]:
+        """Method and path of every request."""
+        return [f"{method} {path}" for method, path, _ in self.seen]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """A server on a free port."""
+    handler = Server()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    handler.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield handler
+    await runner.cleanup()
+
+
+@pytest.fixture
+def static(tmp_path: Path) -> Path:
+    """A frontend's static folder, inside an installed package of version 9.8.7."""
+    root = tmp_path / "site" / "comfyui_frontend_package" / "static"
+    (root / "assets").mkdir(parents=True)
+    (root / "index.html").write_text("<p>disk")
+    (root / "assets" / "main.js").write_text("main()")
+    (tmp_path / "site" / "comfyui_frontend_package-9.8.7.dist-info").mkdir()
+    (tmp_path / "site" / "secret.txt").write_text("secret")
+    return root
+
+
+class Page:
+    """A client that the gateway takes for its page."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.headers = {
+            "Host": f"{HOST_NAME}:{gateway.port}",
+            "Cookie": "; ".join(f"{k}={v}" for k, v in gateway.cookies("p").items()),
+        }
+        self.session = aiohttp.ClientSession()
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """One request."""
+        headers = self.headers | options.pop("headers", {})
+        url = URL(f"http://127.0.0.1:{self.gateway.port}{path}", encoded=True)
+        return self.session.request(method, url, headers=headers, **options)
+
+
+@pytest.fixture
+async def open_page(server: Server) -> AsyncIterator[Any]:
+    """Makes gateways with a client each."""
+    made: list[Page] = []
+
+    async def build(**options: Any) -> Page:
+        gateway = Gateway(server.url, **options)
+        await gateway.start()
+        made.append(Page(gateway))
+        return made[-1]
+
+    yield build
+    for page in made:
+        await page.session.close()
+        await page.gateway.aclose()
+        await page.gateway.aclose()
+
+
+async def test_static_files_come_from_disk(open_page: Any, server: Server, static: Path) -> None:
+    """The frontend's own files never reach the server; what is not among them does."""
+    page = await open_page(front_end_root=static)
+
+    for path, text in (
+        ("/", "<p>disk"),
+        ("/assets/main.js", "main()"),
+        ("/extensions/a/b.js", "GET /extensions/a/b.js"),
+    ):
+        async with page.ask("GET", path) as answer:
+            assert await answer.text() == text
+            assert "'self'" in answer.headers["Content-Security-Policy"]
+    assert server.paths() == ["GET /extensions/a/b.js"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/../../secret.txt", "/%2e%2e/%2e%2e/secret.txt", "/assets/..%2f..%2f..%2fsecret.txt"]
+)
+async def test_static_files_stay_in_their_folder(open_page: Any, static: Path, path: str) -> None:
+    """A path that leaves the folder is not served from disk."""
+    page = await open_page(front_end_root=static)
+
+    async with page.ask("GET", path) as answer:
+        assert "secret" not in (await answer.text()).splitlines()
+
+
+async def test_requests_carry_the_credentials(open_page: Any, server: Server) -> None:
+    """The server gets the configured headers, and neither the page's cookie nor its origin."""
+    page = await open_page(headers={"Authorization": "Bearer token"})
+
+    async with page.ask("GET", "/api/object_info?x=%2F", headers={"Origin": page.gateway.origin}) as answer:
+        assert await answer.text() == "GET /api/object_info?x=%2F"
+        assert answer.headers["X-Kind"] == "server"
+        assert "Set-Cookie" not in answer.headers
+
+    headers = server.seen[0][2]
+    assert headers["Authorization"] == "Bearer token"
+    assert "Origin" not in headers
+    assert "Cookie" not in headers
+    assert headers["Host"] in server.url
+
+
+async def test_only_its_own_page_is_served(open_page: Any, server: Server) -> None:
+    """Without the cookie, or under another name, nothing is served and nothing passed on."""
+    page = await open_page()
+
+    for headers in ({"Cookie": ""}, {"Cookie": "discomfort=guess"}, {"Host": f"127.0.0.1:{page.gateway.port}"}):
+        async with page.ask("GET", "/api/object_info", headers=headers) as answer:
+            assert answer.status == 403
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+async def test_nothing_is_written(open_page: Any, server: Server, prefix: str) -> None:
+    """Writes are dropped with a friendly answer, what would run or change something is refused."""
+    page = await open_page()
+    dropped = (
+        "POST /settings/Comfy.X",
+        "POST /userdata/a.json",
+        "DELETE /userdata/a.json",
+        "POST /interrupt",
+        "POST /queue",
+    )
+    refused = ("POST /prompt", "POST /upload/image", "PATCH /internal/logs/subscribe", "POST /manager/reboot")
+
+    for line in (*dropped, *refused):
+        method, path = line.split()
+        async with page.ask(method, prefix + path, data="{}") as answer:
+            assert (answer.status < 300) == (line in dropped), line
+    assert server.seen == []
+
+
+async def test_reads_that_need_no_server(open_page: Any, server: Server) -> None:
+    """Users, queue and history are answered at once, styles of the user are absent."""
+    page = await open_page()
+    answers = {"/api/users": {"storage": "server", "migrated": True}, "/history?max_items=64": {}}
+    answers["/api/queue"] = {"queue_running": [], "queue_pending": []}
+
+    for path, expected in answers.items():
+        async with page.ask("GET", path) as answer:
+            assert await answer.json() == expected
+    for path in ("/user.css", "/api/userdata/user.css"):
+        async with page.ask("GET", path) as answer:
+            assert answer.status == 404
+    assert server.seen == []
+
+
+async def test_settings_are_the_servers_with_dialogs_off(open_page: Any, server: Server, static: Path) -> None:
+    """A user's settings stay; a server that never saw a browser gets the version that a first boot would write."""
+    page = await open_page(front_end_root=static)
+
+    async with page.ask("GET", "/api/settings") as answer:
+        first = await answer.json()
+    server.settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.0.0"}
+    async with page.ask("GET", "/settings") as answer:
+        later = await answer.json()
+
+    assert first["Comfy.Locale"] == "fr"
+    assert first["Comfy.InstalledVersion"] == "9.8.7"
+    assert first["Comfy.Workflow.ShowMissingModelsWarning"] is False
+    assert later["Comfy.InstalledVersion"] == "1.0.0"
+
+
+async def test_version_from_the_server(open_page: Any) -> None:
+    """Without files on disk the server's own statement is used."""
+    page = await open_page()
+
+    async with page.ask("GET", "/api/settings") as answer:
+        assert (await answer.json())["Comfy.InstalledVersion"] == "1.2.3"
+
+
+async def test_socket_is_silent(open_page: Any) -> None:
+    """The event socket gives a status with a session id and then nothing; closing the gateway ends it."""
+    page = await open_page()
+    async with page.session.ws_connect(f"http://127.0.0.1:{page.gateway.port}/ws", headers=page.headers) as socket:
+        message = await socket.receive_json()
+        await socket.send_str("feature flags")
+        await page.gateway.aclose()
+
+        assert message["type"] == "status"
+        assert message["data"]["sid"]
+        assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+async def test_requests_wait_for_the_server(open_page: Any, server: Server, static: Path) -> None:
+    """Before the server is ready files are served, and questions to it wait."""
+    ready = asyncio.Event()
+    page = await open_page(front_end_root=static, server_ready=ready)
+    asking = asyncio.ensure_future(page.ask("GET", "/api/object_info").__aenter__())
+    async with page.ask("GET", "/") as answer:
+        assert await answer.text() == "<p>disk"
+    assert server.seen == []
+
+    ready.set()
+
+    answer = await asking
+    assert await answer.text() == "GET /api/object_info"
+    answer.release()
+
+
+async def test_server_that_never_gets_ready(open_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait has an end."""
+    monkeypatch.setattr("discomfort.conversion.gateway.READY_WAIT", 0.01)
+    page = await open_page(server_ready=asyncio.Event())
+
+    async with page.ask("GET", "/api/object_info") as answer:
+        assert answer.status == 504
+
+
+async def test_absent_server_is_an_error_answer(open_page: Any, server: Server) -> None:
+    """A server that does not answer gives 502, so the page hears something."""
+    page = await open_page()
+    page.gateway.url = "http://127.0.0.1:1"
+
+    async with page.ask("GET", "/api/object_info") as answer:
+        assert answer.status == 502
+
+
+async def test_equal_frontend_is_kept(open_page: Any, server: Server, static: Path) -> None:
+    """The same index page: files go on to come from disk. A server without a frontend changes nothing either."""
+    page = await open_page(front_end_root=static)
+    server.index = b"<p>disk"
+    first = await page.gateway.verify_front_end()
+    server.index, server.status = b"", 404
+
+    assert await page.gateway.verify_front_end() == first
+    assert page.gateway.static_root == static
+
+
+async def test_other_frontend_is_taken_from_the_server(open_page: Any, server: Server, static: Path) -> None:
+    """Another index page: everything comes from the server from then on."""
+    page = await open_page(front_end_root=static)
+
+    first = await page.gateway.verify_front_end()
+
+    assert page.gateway.static_root is None
+    async with page.ask("GET", "/") as answer:
+        assert await answer.text() == "<p>server"
+    assert await page.gateway.verify_front_end() == first
+    server.index = b"<p>upgraded"
+    assert await page.gateway.verify_front_end() != first
+
+
+async def test_requests_are_counted_by_page(open_page: Any, static: Path) -> None:
+    """Files of the frontend do not count, questions to the server do."""
+    page = await open_page(front_end_root=static)
+    for path in ("/", "/assets/main.js", "/api/users", "/extensions/a.js"):
+        async with page.ask("GET", path):
+            pass
+
+    assert page.gateway.asked("p") == 2
+    assert page.gateway.asked("q") == 0
+
+
+def test_version_of_a_folder(static: Path, tmp_path: Path) -> None:
+    """Only an installed package's folder has a version."""
+    assert front_end_version(static) == "9.8.7"
+    assert front_end_version(tmp_path) is None

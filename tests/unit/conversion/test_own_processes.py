@@ -1,0 +1,55 @@
+"""Processes are matched by pid and start time, and killed with all that descends from them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psutil
+
+from discomfort.conversion.processes import OwnProcess, kill_trees
+
+PARENT = (
+    "import subprocess, sys, time\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'])\n"
+    "print(child.pid, flush=True)\n"
+    "time.sleep(1000)\n"
+)
+
+
+def test_whole_tree_is_killed() -> None:
+    """A process and its children are gone afterwards; a second call finds nothing."""
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        mine = OwnProcess.of(parent.pid)
+        assert mine is not None
+
+        assert kill_trees([mine]) == 2
+
+        assert parent.wait(10) != 0
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert mine.find() is None
+    assert kill_trees([mine]) == 0
+
+
+def test_reused_pid_is_somebody_elses() -> None:
+    """The same pid with another start time is not touched."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"]) as other:
+        try:
+            real = OwnProcess.of(other.pid)
+            assert real is not None
+            stale = OwnProcess(real.pid, real.start_time - 1)
+
+            assert stale.find() is None
+            assert kill_trees([stale]) == 0
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_ended_process_has_no_record() -> None:
+    """A pid that is gone gives nothing."""
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as short:
+        short.wait(10)
+    assert OwnProcess.of(short.pid) is None
