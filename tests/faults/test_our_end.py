@@ -1,0 +1,122 @@
+"""However our own process ends, nothing that it started stays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract.engines import EngineUnderTest
+from contract.graphs import Prompt, gate_prompt, show_prompt
+from faults.traces import Trace
+
+PROGRAM = Path(__file__).with_name("child_program.py")
+
+
+@pytest.fixture(autouse=True)
+def runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Port leases are locks, which end with their process; their empty files may stay, outside the temporary folder."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+
+
+class Child:
+    """The program in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, trace: Trace) -> None:
+        self.process, self.trace = process, trace
+        self.uploaded = Path()
+
+    @classmethod
+    async def start(
+        cls, engine: EngineUnderTest, trace: Trace, prompt: Prompt, style: str, upload: Path, **more: Any
+    ) -> Child:
+        """Start it and wait until its node runs."""
+        upload.write_bytes(b"ephemeral")
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in engine.settings.items()}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(PROGRAM), json.dumps({**settings, **more}), json.dumps(prompt), str(upload), style,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        child = cls(process, trace)
+        assert process.stdout is not None
+        async with asyncio.timeout(90):
+            line = await process.stdout.readline()
+        if not line:
+            raise AssertionError((await process.communicate())[1].decode())
+        facts = json.loads(line)
+        child.uploaded = Path(facts["uploaded"])
+        trace.note_port(facts["address"])
+        assert child.uploaded.exists()
+        return child
+
+    async def end(self, *signals: signal.Signals) -> tuple[int, str]:
+        """Send signals and wait for its end; returns exit code and stderr."""
+        assert len(self.trace.record()) >= 3
+        for number in signals:
+            self.process.send_signal(number)
+        async with asyncio.timeout(60):
+            _, err = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, err.decode()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("style", ["tidy", "untidy"])
+async def test_ctrl_c(style: str, emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a run, in a program that cleans up and in one that does not."""
+    child = await Child.start(emulator, trace, gate_prompt(tmp_path / "never"), style, tmp_path / "up.bin")
+    code, err = await child.end(signal.SIGINT)
+    assert code != 0
+    assert "KeyboardInterrupt" in err
+    assert await trace.settle() == []
+    assert not child.uploaded.exists()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda s: s.name)
+async def test_deadly_signal(number: signal.Signals, emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """A signal that gives a program no time, in the middle of a run."""
+    child = await Child.start(emulator, trace, gate_prompt(tmp_path / "never"), "untidy", tmp_path / "up.bin")
+    code, _ = await child.end(number)
+    assert code == -number
+    assert await trace.settle() == []
+    assert not child.uploaded.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda s: s.name)
+async def test_deadly_signal_while_a_node_is_deaf(
+    number: signal.Signals, any_engine: EngineUnderTest, trace: Trace, tmp_path: Path
+) -> None:
+    """The same on each engine, while a node runs that ignores interrupts."""
+    prompt = gate_prompt(tmp_path / "never", deaf=True)
+    child = await Child.start(any_engine, trace, prompt, "untidy", tmp_path / "up.bin", browser="lazy")
+    await child.end(number)
+    assert await trace.settle() == []
+    assert not child.uploaded.exists()
+
+
+async def test_two_ctrl_c(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """The second Ctrl-C comes while the first is being obeyed."""
+    child = await Child.start(
+        emulator, trace, gate_prompt(tmp_path / "never"), "tidy", tmp_path / "up.bin", browser="lazy"
+    )
+    await child.end(signal.SIGINT, signal.SIGINT)
+    assert await trace.settle() == []
+    assert not child.uploaded.exists()
+
+
+@pytest.mark.browser
+async def test_program_that_just_ends(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """A program that returns without kill_api: its exit is clean all the same, and so is the machine."""
+    child = await Child.start(emulator, trace, show_prompt(1), "leave", tmp_path / "up.bin")
+    async with asyncio.timeout(60):
+        _, err = await child.process.communicate()
+    assert child.process.returncode == 0
+    assert "Traceback" not in err.decode()
+    assert await trace.settle() == []
+    assert not child.uploaded.exists()

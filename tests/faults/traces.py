@@ -1,0 +1,90 @@
+"""What a connector leaves on a machine: processes, files, ports, tasks, threads; all of it must go."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+MARK = "CONTRACT_TRACE"
+DEADLINE = 20.0
+"""Seconds in which everything is gone; far more than it takes, so that a slow machine does not decide a test."""
+
+
+class Trace:
+    """Follows everything that is started while ``MARK`` has the value ``mark`` in the environment.
+
+    A process counts if it carries the mark, or was seen below one that does; a file, if it lies in ``folder``, which
+    is the temporary folder meanwhile.
+    """
+
+    def __init__(self, folder: Path, mark: str) -> None:
+        self.folder, self.mark = folder, f"{MARK}={mark}".encode()
+        self.ports: set[int] = set()
+        self._seen: set[psutil.Process] = set()
+
+    def record(self) -> set[psutil.Process]:
+        """Note the processes that are there now, and return all that live."""
+        for process in psutil.process_iter():
+            if process.pid != psutil.Process().pid and self._is_marked(process):
+                self._seen.add(process)
+        for process in list(self._seen):
+            try:
+                self._seen.update(process.children(recursive=True))
+            except psutil.Error:
+                continue
+        return {process for process in self._seen if _lives(process)}
+
+    def _is_marked(self, process: psutil.Process) -> bool:
+        try:
+            return self.mark in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    def note_port(self, address: str) -> None:
+        """A server's address, whose port must be free in the end."""
+        self.ports.add(int(address.rpartition(":")[2]))
+
+    def left(self) -> list[str]:
+        """What is still there, in words."""
+        found = [f"process {process.pid} {_name(process)}" for process in self.record()]
+        found += [f"file {path}" for path in sorted(self.folder.rglob("*"))]
+        found += [f"port {port}" for port in sorted(self.ports) if _is_taken(port)]
+        found += [f"thread {t.name}" for t in threading.enumerate() if t.name.startswith("discomfort")]
+        return found
+
+    async def settle(self) -> list[str]:
+        """Wait until nothing is left; returns what stays after :data:`DEADLINE`."""
+        deadline = time.monotonic() + DEADLINE
+        while (found := self.left()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline()[:6])
+    except psutil.Error:
+        return "?"
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            # Connections of the past linger for a while; a listener is what counts.
+            with socket.socket() as caller:
+                return caller.connect_ex(("127.0.0.1", port)) == 0
+    return False
