@@ -1,0 +1,172 @@
+"""The connector for scripts and notebooks that do not await."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from discomfort._json import JsonObject
+from discomfort.client.outputs import Output
+from discomfort.connector import ComfyConnector
+from discomfort.core import Payload
+from discomfort.exceptions import StateError
+from discomfort.lifecycle import State
+from discomfort.progress import ProgressCallback
+from discomfort.workflow.edit import Editor
+
+T = TypeVar("T")
+
+
+class SyncConnector:
+    """A :class:`ComfyConnector` in a thread with an event loop of its own; every call blocks until it is done.
+
+    Works beside a running event loop, as in a notebook. All calls may come from any thread. Ctrl-C during a call
+    cancels it, as cancelling the coroutine would::
+
+        with SyncConnector.create() as connector:
+            history = connector.run_workflow("workflow.json")
+            paths = connector.save_outputs(history, "results")
+    """
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, ComfyConnector]]) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="discomfort-sync", daemon=True)
+        self._thread.start()
+        try:
+            self._connector = self._call(make())
+        except BaseException:
+            self._stop_loop()
+            raise
+
+    @classmethod
+    def create(cls, config_path: str | os.PathLike[str] | None = None, **settings: Any) -> Self:
+        """Start server and browser, as :meth:`ComfyConnector.create`, with its arguments and errors."""
+        return cls(lambda: ComfyConnector.create(config_path, **settings))
+
+    @classmethod
+    def attach(cls, url: str, *, headers: Mapping[str, str] | None = None, **settings: Any) -> Self:
+        """Connect to a server that somebody else runs, as :meth:`ComfyConnector.attach`."""
+        return cls(lambda: ComfyConnector.attach(url, headers=headers, **settings))
+
+    @property
+    def connector(self) -> ComfyConnector:
+        """The connector itself; its coroutines run in this facade's loop only."""
+        return self._connector
+
+    @property
+    def state(self) -> State:
+        """See :attr:`ComfyConnector.state`."""
+        return self._connector.state
+
+    @property
+    def engine(self) -> str:
+        """See :attr:`ComfyConnector.engine`."""
+        return self._connector.engine
+
+    @property
+    def server_address(self) -> str:
+        """See :attr:`ComfyConnector.server_address`."""
+        return self._connector.server_address
+
+    def run_workflow(
+        self,
+        payload: Payload,
+        use_workflow_json: bool = True,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> JsonObject:
+        """See :meth:`ComfyConnector.run_workflow`; ``on_progress`` is called in the facade's thread."""
+        return self._call(
+            self._connector.run_workflow(
+                payload, use_workflow_json, on_progress=on_progress, timeout=timeout, extra_data=extra_data
+            )
+        )
+
+    def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
+        """See :meth:`ComfyConnector.get_prompt_from_workflow`."""
+        return self._call(self._connector.get_prompt_from_workflow(workflow))
+
+    def edit(self, payload: Payload) -> Editor:
+        """See :meth:`ComfyConnector.edit`."""
+        return self._call(self._connector.edit(payload))
+
+    def upload_data(
+        self,
+        source_path: str | os.PathLike[str],
+        folder_type: str = "input",
+        subfolder: str | None = None,
+        overwrite: bool = False,
+        is_ephemeral: bool = False,
+    ) -> str:
+        """See :meth:`ComfyConnector.upload_data`."""
+        return self._connector.upload_data(source_path, folder_type, subfolder, overwrite, is_ephemeral)
+
+    def outputs(self, history: Mapping[str, Any]) -> list[Output]:
+        """See :meth:`ComfyConnector.outputs`; read them with :meth:`read` or save them with :meth:`save_outputs`."""
+        return self._connector.outputs(history)
+
+    def read(self, output: Output) -> bytes:
+        """The bytes of one output."""
+        return self._call(output.read())
+
+    def save_outputs(self, history: Mapping[str, Any], directory: str | os.PathLike[str]) -> list[Path]:
+        """Save every output that is a file into ``directory`` (made where missing) and return the paths, in order."""
+
+        async def save() -> list[Path]:
+            return [await output.save(directory) for output in self._connector.outputs(history) if output.filename]
+
+        return self._call(save())
+
+    def kill_api(self) -> None:
+        """Release everything, as :meth:`ComfyConnector.kill_api`, and end the thread. Safe to call twice."""
+        if not self._loop.is_closed():
+            try:
+                self._call(self._connector.kill_api())
+            finally:
+                self._stop_loop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill_api()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed() or threading.current_thread() is self._thread:
+            work.close()
+            raise StateError("the connector was shut down" if self._loop.is_closed() else "called from its own thread")
+        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        begun: list[asyncio.Task[None]] = []
+
+        async def run() -> None:
+            try:
+                outcome.set_result(await work)
+            except BaseException as error:
+                outcome.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
+
+        self._loop.call_soon_threadsafe(lambda: begun.append(self._loop.create_task(run())))
+        try:
+            return outcome.result()
+        except BaseException:
+            # Ctrl-C arrives here while the work still runs over there: cancel it and wait until it has let go.
+            if not outcome.done():
+                self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
+                concurrent.futures.wait([outcome])
+            raise
+
+    def _stop_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
