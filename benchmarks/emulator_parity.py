@@ -26,6 +26,7 @@ from PIL import Image, PngImagePlugin
 
 Graph = dict[str, dict[str, Any]]
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
+# ruff: noqa: C901, E501 - tables of cases
 PORTER_DUFF = "ADD CLEAR DARKEN DST DST_ATOP DST_IN DST_OUT DST_OVER LIGHTEN MULTIPLY OVERLAY SCREEN SRC SRC_ATOP SRC_IN SRC_OUT SRC_OVER XOR"
 
 
@@ -76,12 +77,23 @@ class Server:
         for node_id in sorted(record["outputs"], key=int):
             output = record["outputs"][node_id]
             found += output.get("text", [])
+            for reference in output.get("latents", []):
+                found.append(read_latent(self.request(f"/view?{urllib.parse.urlencode(reference)}")))
             for reference in output.get("images", []):
                 query = urllib.parse.urlencode(reference)
                 with Image.open(io.BytesIO(self.request(f"/view?{query}"))) as picture:
                     frames = [np.asarray(picture.seek(k) or picture) for k in range(getattr(picture, "n_frames", 1))]
                 found.append(np.stack(frames))
         return found
+
+
+def read_latent(data: bytes) -> Any:
+    """The array of a saved latent, in thousandths, so that it can be compared like levels."""
+    length = int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8 : 8 + length])["latent_tensor"]
+    start, end = (8 + length + offset for offset in entry["data_offsets"])
+    array = np.frombuffer(data[start:end], dtype="<f4").reshape(entry["shape"])
+    return np.rint(array.astype(np.float64) * 1000).astype(int)
 
 
 @dataclass(slots=True)
@@ -602,7 +614,100 @@ def text_cases() -> list[Case]:
     return cases
 
 
-GROUPS = {"image": image_cases, "batch": batch_cases, "filter": filter_cases, "mask": mask_cases, "text": text_cases}
+def latent_cases() -> list[Case]:
+    """Cases of latents: two loaded ones, and every way to change them."""
+    cases: list[Case] = []
+
+    def add(node: str, slot: int = 0, **inputs: Any) -> None:
+        b = Builder()
+        one, two = b("LoadLatent", latent="p_one.latent"), b("LoadLatent", latent="p_two.latent")
+        given = {"ONE": one, "TWO": two, "RAMP": b.ramp}
+        filled = {key: given.get(value, value) if isinstance(value, str) else value for key, value in inputs.items()}
+        filled = {key: value() if callable(value) else value for key, value in filled.items()}
+        b("SaveLatent", samples=b(node, slot, **filled), filename_prefix="parity/latent")
+        cases.append((node, str(inputs)[:80], b))
+
+    for method, (width, height), crop in itertools.product(
+        METHODS[:4], ((128, 64), (0, 200), (80, 300)), ("disabled", "center")
+    ):
+        add("LatentUpscale", samples="ONE", upscale_method=method, width=width, height=height, crop=crop)
+    for method in METHODS[:4]:
+        add("LatentUpscaleBy", samples="ONE", upscale_method=method, scale_by=1.7)
+    for index, length in ((0, 1), (1, 9)):
+        add("LatentFromBatch", samples="ONE", batch_index=index, length=length)
+    add("RepeatLatentBatch", samples="ONE", amount=3)
+    for x, y, feather in ((0, 0, 0), (16, 40, 0), (16, 40, 24), (400, 0, 16)):
+        add("LatentComposite", samples_to="ONE", samples_from="TWO", x=x, y=y, feather=feather)
+        add("LatentCompositeMasked", destination="ONE", source="TWO", x=x, y=y, resize_source=False, mask="RAMP")
+        add("LatentCompositeMasked", destination="ONE", source="TWO", x=x, y=y, resize_source=True)
+    add("LatentBlend", samples1="ONE", samples2="TWO", blend_factor=0.3)
+    for rotation in ("none", "90 degrees", "180 degrees", "270 degrees"):
+        add("LatentRotate", samples="ONE", rotation=rotation)
+    for flip in ("x-axis: vertically", "y-axis: horizontally"):
+        add("LatentFlip", samples="ONE", flip_method=flip)
+    for x, y in ((0, 0), (64, 500)):
+        add("LatentCrop", samples="ONE", width=64, height=64, x=x, y=y)
+    for node in ("LatentAdd", "LatentSubtract", "LatentBatch"):
+        add(node, samples1="ONE", samples2="TWO")
+    add("LatentMultiply", samples="ONE", multiplier=-1.3)
+    add("LatentInterpolate", samples1="ONE", samples2="ONE", ratio=0.3)
+    for dim in ("x", "-x", "y", "-y"):
+        add("LatentConcat", samples1="ONE", samples2="ONE", dim=dim)
+    for dim, index, amount in (("x", 0, 2), ("y", -3, 2), ("y", 99, 5), ("x", -99, 4)):
+        add("LatentCut", samples="ONE", dim=dim, index=index, amount=amount)
+    return cases + empty_latent_cases()
+
+
+def empty_latent_cases() -> list[Case]:
+    """Cases of empty latents."""
+    cases: list[Case] = []
+    square = {"width": 256, "height": 192, "batch_size": 2}
+    kinds: dict[str, dict[str, Any]] = {
+        "EmptyLatentImage": square,
+        "EmptySD3LatentImage": square,
+        "EmptyChromaRadianceLatentImage": square,
+        "EmptyHunyuanImageLatent": square,
+        "EmptyHunyuanLatentVideo": square | {"length": 25},
+        "EmptyMochiLatentVideo": square | {"length": 25},
+        "EmptyLTXVLatentVideo": square | {"length": 97},
+        "EmptyCosmosLatentVideo": square | {"length": 121},
+        "StableCascade_EmptyLatentImage": {**square, "width": 512, "height": 512, "compression": 42},
+        "EmptyLatentAudio": {"seconds": 7.3, "batch_size": 1},
+        "EmptyAceStepLatentAudio": {"seconds": 7.3, "batch_size": 1},
+        "EmptyLatentHunyuan3Dv2": {"resolution": 77, "batch_size": 1},
+    }
+    for node, inputs in kinds.items():
+        for slot in (0, 1) if node.startswith("StableCascade") else (0,):
+            b = Builder()
+            b("SaveLatent", samples=b(node, slot, **inputs), filename_prefix="parity/latent")
+            cases.append((node, str(slot), b))
+    return cases
+
+
+def latent_samples() -> dict[str, bytes]:
+    """Two latents as files."""
+    random = np.random.default_rng(3)
+    found = {}
+    for name, shape in (("p_one.latent", (2, 4, 24, 32)), ("p_two.latent", (1, 4, 11, 9))):
+        array = random.standard_normal(shape).astype("<f4")
+        header = {
+            "latent_format_version_0": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]},
+            "latent_tensor": {"dtype": "F32", "shape": list(shape), "data_offsets": [0, array.nbytes]},
+        }
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        found[name] = len(text).to_bytes(8, "little") + text + array.tobytes()
+    return found
+
+
+GROUPS = {
+    "latent": latent_cases,
+    "image": image_cases,
+    "batch": batch_cases,
+    "filter": filter_cases,
+    "mask": mask_cases,
+    "text": text_cases,
+}
 
 
 def run(ours: Server, theirs: Server, cases: list[Case], only: str | None) -> dict[str, Row]:
@@ -643,7 +748,7 @@ def main() -> int:
     parser.add_argument("--notes", action="store_true", help="list every difference beyond 1")
     options = parser.parse_args()
     ours, theirs = Server(options.emulator), Server(options.comfyui)
-    for name, content in samples().items():
+    for name, content in (samples() | latent_samples()).items():
         ours.upload(name, content)
         theirs.upload(name, content)
     rows: dict[str, Row] = {}

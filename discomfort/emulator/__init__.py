@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from discomfort.emulator.app import create_app
     from discomfort.emulator.command import main, serve
+    from discomfort.emulator.faults import Faults, faults_of
     from discomfort.emulator.settings import EmulatorConfig
 
-_HOMES = {"EmulatorConfig": "settings", "create_app": "app", "main": "command", "serve": "command"}
+_HOMES = {
+    "EmulatorConfig": "settings",
+    "Faults": "faults",
+    "create_app": "app",
+    "faults_of": "faults",
+    "main": "command",
+    "serve": "command",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -29,4 +37,4 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
-__all__ = ["EmulatorConfig", "create_app", "main", "serve"]
+__all__ = ["EmulatorConfig", "Faults", "create_app", "faults_of", "main", "serve"]

@@ -16,6 +16,7 @@ from discomfort.emulator import (
     routes_system,
     routes_user,
 )
+from discomfort.emulator.folders import contained
 from discomfort.emulator.server import EMULATOR, Emulator
 from discomfort.emulator.settings import EmulatorConfig
 
@@ -52,6 +53,21 @@ async def _index(request: web.Request) -> web.StreamResponse:
     response = web.FileResponse(root / "index.html")
     response.headers.update(headers)
     return response
+
+
+async def _pack_file(request: web.Request) -> web.StreamResponse:
+    """A script of a custom node pack; the frontend's own extensions where no pack has that name."""
+    emulator = request.app[EMULATOR]
+    await emulator.nodes()
+    name, path = request.match_info["pack"], request.match_info["path"]
+    roots = [pack.web for pack in emulator.packs if pack.name == name and pack.web is not None]
+    if not roots and emulator.front_end is not None:
+        roots = [emulator.front_end / "extensions" / name]
+    for root in roots:
+        found = contained(root, path)
+        if found is not None and found.is_file():
+            return web.FileResponse(found)
+    raise web.HTTPNotFound
 
 
 async def _no_templates(_request: web.Request) -> web.Response:
@@ -105,7 +121,7 @@ def create_app(config: EmulatorConfig | None = None) -> web.Application:
     config = config or EmulatorConfig()
     front_end = find_front_end(config)
     guard = middleware.cors(config.enable_cors) if config.enable_cors else middleware.origin_check
-    stack: list[Middleware] = [middleware.cache_control]
+    stack: list[Middleware] = [middleware.faulty(config.faults), middleware.cache_control]
     if config.compress_response_body:
         stack.append(middleware.compress)
     app = web.Application(middlewares=[*stack, guard], client_max_size=config.max_body_bytes)
@@ -115,6 +131,8 @@ def create_app(config: EmulatorConfig | None = None) -> web.Application:
     for table in (routes_prompt.routes, routes_files.routes, routes_system.routes, routes_user.routes):
         _add_routes(app, table)
     _add_routes(app, routes_system.internal_routes, twice=False)
+    if config.custom_nodes:
+        app.router.add_get("/extensions/{pack}/{path:.*}", _pack_file)
     _add_static(app, front_end)
     app.cleanup_ctx.append(_live)
     app.on_shutdown.append(_goodbye)

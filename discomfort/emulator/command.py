@@ -8,12 +8,14 @@ import contextlib
 import importlib
 import importlib.util
 import logging
+import os
 import signal
 import socket as socket_module
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from discomfort.emulator.faults import ENVIRONMENT_VARIABLE, Faults, parse_faults
 from discomfort.emulator.settings import COMFYUI_VERSION, CacheKind, EmulatorConfig
 
 log = logging.getLogger("discomfort.emulator")
@@ -39,6 +41,10 @@ async def serve(
 
     from discomfort.emulator.app import create_app
 
+    if config.faults.any:
+        log.warning("faults on demand: %s", config.faults)
+    if not await _start_faults(config.faults):
+        return
     hosts = [part.strip() for part in host.split(",")] if isinstance(host, str) else list(host)
     sockets = bind(hosts, port)
     try:
@@ -60,6 +66,20 @@ async def serve(
             await stopped.wait()
     finally:
         await runner.cleanup()
+
+
+async def _start_faults(faults: Faults) -> bool:
+    """What is to go wrong at the start; ``False`` if the server is not to start at all."""
+    if faults.start_delay:
+        await asyncio.sleep(faults.start_delay)
+    if faults.exit_at_start is not None:
+        raise SystemExit(faults.exit_at_start)
+    if faults.never_listen:
+        stopped = asyncio.Event()
+        with _signals(stopped):
+            await stopped.wait()
+        return False
+    return True
 
 
 def bind(hosts: Sequence[str], port: int) -> list[socket_module.socket]:
@@ -124,6 +144,8 @@ def parser() -> argparse.ArgumentParser:
     add("--front-end-root", type=Path, metavar="DIR", help="folder with the frontend's index.html")
     add("--object-info", type=Path, metavar="FILE", help="a saved /object_info (.json or .json.gz)")
     add("--extra-nodes", action="append", default=[], metavar="MODULE_OR_FILE", help="has NODE_CLASS_MAPPINGS")
+    add("--custom-node-directory", action="append", default=[], type=Path, metavar="DIR", help="its packs are loaded")
+    add("--fault", action="append", default=[], metavar="NAME=VALUE", help="do something wrong, for tests")
     add("--disable-metadata", action="store_true", help="write no prompt and workflow into saved files")
     add("--max-upload-size", type=float, default=100, metavar="MIB")
     add("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
@@ -173,6 +195,8 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         front_end_root=options.front_end_root,
         object_info=options.object_info,
         extra_nodes=load_extra_nodes(options.extra_nodes),
+        custom_nodes=tuple(options.custom_node_directory),
+        faults=parse_faults([*os.environ.get(ENVIRONMENT_VARIABLE, "").split(), *options.fault]),
         disable_metadata=options.disable_metadata,
         cache=kind,
         cache_lru=options.cache_lru,
@@ -191,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(argv)
     logging.basicConfig(level=options.verbose.upper(), format="%(message)s", stream=sys.stderr)
-    for path in (options.front_end_root, options.object_info):
+    for path in (options.front_end_root, options.object_info, *options.custom_node_directory):
         if path is not None and not path.exists():
             parser().error(f"{path} does not exist")
     try:

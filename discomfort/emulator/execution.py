@@ -6,62 +6,24 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from discomfort.emulator.cache import Entry, Keys, ObjectCache, ResultCache
+from discomfort.emulator.cache import Entry, Keys
 from discomfort.emulator.calls import Expansion, Inputs, Returns, find_blocker, slices
 from discomfort.emulator.details import blocked_details, failure_details
+from discomfort.emulator.engine import Engine, RunOutcome, RunRequest
 from discomfort.emulator.graph import RunGraph, Schedule, result_links
-from discomfort.emulator.hub import Hub
 from discomfort.emulator.inputs import gather, hidden_values, resolve
 from discomfort.emulator.progress import RunProgress
-from discomfort.emulator.registry import JsonObject, NodeType, Registry, node_inputs
+from discomfort.emulator.registry import JsonObject, NodeType, node_inputs
 from discomfort.emulator.runtime import ExecutionBlocker, Interrupted, NodeContext, check_interrupted, using
 from discomfort.emulator.runtime import context as current_context
 from discomfort.emulator.validation import exception_name
-from discomfort.emulator.worker import NodeCrash, NodeThread
+from discomfort.emulator.worker import NodeCrash
 
 log = logging.getLogger("discomfort.emulator")
-
-
-@dataclass(slots=True)
-class Engine:
-    """What outlives a run: node types, caches, the nodes' thread, and the surroundings of every node."""
-
-    registry: Registry
-    hub: Hub
-    thread: NodeThread
-    context: NodeContext
-    results: ResultCache
-    objects: ObjectCache = field(default_factory=ObjectCache)
-    current_node: str | None = None
-
-    def reset(self) -> None:
-        """Forget all results and node objects."""
-        self.results.clear()
-        self.objects = ObjectCache()
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """A prompt as it was queued."""
-
-    prompt_id: str
-    prompt: Mapping[str, JsonObject]
-    extra_data: JsonObject
-    outputs: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """What the history keeps of a run."""
-
-    success: bool
-    messages: list[tuple[str, JsonObject]]
-    outputs: JsonObject
-    meta: JsonObject
 
 
 class _Failure(Exception):
@@ -194,6 +156,8 @@ class Run:
                     returns = self._awaited.pop(node_id)
                 else:
                     inputs, missing = self._begin(node_id)
+                    if self._engine.faults.any:
+                        await self._engine.faults.before_node(node_id, kind.name)
                     instance = self._engine.objects.get(node_id, kind.name, kind.instantiate)
                     if missing and kind.has_lazy_check and await self._ask_lazy(node_id, instance, inputs, missing):
                         return False

@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import ClientError, WSCloseCode, WSMsgType, web
 
+from discomfort.emulator.faults import Faults
 from discomfort.emulator.registry import JsonObject
 
 log = logging.getLogger("discomfort.emulator")
@@ -33,8 +34,11 @@ PREVIEW_IMAGE, TEXT, PREVIEW_IMAGE_WITH_METADATA = 1, 3, 4
 class Client:
     """One socket: its id, its features, and what still waits to be sent."""
 
-    def __init__(self, socket: web.WebSocketResponse, sid: str) -> None:
+    def __init__(self, socket: web.WebSocketResponse, sid: str, faults: Faults | None = None) -> None:
         self.socket, self.sid = socket, sid
+        self._faults = faults or Faults()
+        self._sent = 0
+        self.transport: asyncio.Transport | None = None
         self.features: JsonObject = {}
         self._waiting: deque[str | bytes] = deque()
         self._bytes = 0
@@ -63,17 +67,30 @@ class Client:
                 continue
             message = self._waiting.popleft()
             self._bytes -= len(message)
+            if not await self._may_send():
+                return
             if isinstance(message, str):
                 await self.socket.send_str(message)
             else:
                 await self.socket.send_bytes(message)
 
+    async def _may_send(self) -> bool:
+        """Whether the next message may go out; the two faults of sockets happen here."""
+        faults, self._sent = self._faults, self._sent + 1
+        if faults.stall_socket_after is not None and self._sent > faults.stall_socket_after:
+            await asyncio.Event().wait()
+        if faults.drop_socket_after is None or self._sent <= faults.drop_socket_after:
+            return True
+        if self.transport is not None:
+            self.transport.abort()
+        return False
+
 
 class Hub:
     """All connected clients. Every method runs in the event loop's thread."""
 
-    def __init__(self, features: JsonObject) -> None:
-        self._features = features
+    def __init__(self, features: JsonObject, faults: Faults | None = None) -> None:
+        self._features, self._faults = features, faults
         self._clients: dict[str, list[Client]] = {}
         self._closing: set[asyncio.Task[bool]] = set()
 
@@ -131,7 +148,8 @@ class Hub:
         """Talk to one socket until it closes. ``greetings`` are sent to it first."""
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES)
         await socket.prepare(request)
-        client = Client(socket, sid)
+        client = Client(socket, sid, self._faults)
+        client.transport = request.transport
         for event, data in greetings:
             client.put(json.dumps({"type": event, "data": data}))
         self._clients.setdefault(sid, []).append(client)

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from discomfort.emulator.faults import Faults
+
 log = logging.getLogger("discomfort.emulator")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -113,3 +115,22 @@ async def compress(request: web.Request, handler: Handler) -> web.StreamResponse
     if text and "gzip" in request.headers.get("Accept-Encoding", "").lower():
         response.enable_compression(web.ContentCoding.gzip)
     return response
+
+
+def faulty(faults: Faults) -> Middleware:
+    """What is to go wrong with every request."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if faults.never_answer:
+            await asyncio.Event().wait()
+        if faults.answer_delay:
+            await asyncio.sleep(faults.answer_delay)
+        status = faults.answer_status
+        if status is None and "/upload/" in request.path:
+            status = faults.reject_uploads
+        if status is not None:
+            return web.Response(status=status, text="fault: this answer was asked for")
+        return await handler(request)
+
+    return middleware

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from discomfort.emulator.execution import Engine, Run, RunOutcome, RunRequest
+from discomfort.emulator.engine import Engine, RunOutcome, RunRequest
+from discomfort.emulator.execution import Run
+from discomfort.emulator.faults import Faults
 from discomfort.emulator.registry import JsonObject
 
 log = logging.getLogger("discomfort.emulator")
@@ -45,8 +47,9 @@ class PromptQueue:
     ``changed`` is called whenever the number of prompts may have changed.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], faults: Faults | None = None) -> None:
         self._changed = changed
+        self._faults = faults or Faults()
         self._heap: list[QueueItem] = []
         self._sequence = itertools.count()
         self._available = asyncio.Event()
@@ -86,12 +89,20 @@ class PromptQueue:
     def finish(self, record: JsonObject) -> None:
         """The running prompt ended with this record."""
         item, self.running = self.running, None
-        if item is not None:
-            self.history.pop(item.prompt_id, None)
-            self.history[item.prompt_id] = json.dumps(record)
-            while len(self.history) > HISTORY_LIMIT:
-                del self.history[next(iter(self.history))]
+        if item is not None and not self._faults.evict_history:
+            text = json.dumps(record)
+            if self._faults.history_delay:
+                loop = asyncio.get_running_loop()
+                loop.call_later(self._faults.history_delay, self._store, item.prompt_id, text)
+            else:
+                self._store(item.prompt_id, text)
         self._changed()
+
+    def _store(self, prompt_id: str, text: str) -> None:
+        self.history.pop(prompt_id, None)
+        self.history[prompt_id] = text
+        while len(self.history) > HISTORY_LIMIT:
+            del self.history[next(iter(self.history))]
 
     def listing(self) -> tuple[list[list[Any]], list[list[Any]]]:
         """The running and the pending items."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 JsonObject = dict[str, Any]
@@ -39,6 +39,9 @@ class NodeType:
         self.input_is_list = bool(getattr(cls, "INPUT_IS_LIST", False))
         self.not_idempotent = bool(getattr(cls, "NOT_IDEMPOTENT", False))
         self.output_types: tuple[Any, ...] = tuple(self._attribute("RETURN_TYPES", "output", ()))
+        newer = getattr(cls, "SCHEMA_V3", False) or (saved is not None and "api_node" in saved)
+        self.return_types: Sequence[Any] = list(self.output_types) if newer else self.output_types
+        """The output types as validation indexes them: the newer schema's are a list, which errors tell."""
         is_list = self._attribute("OUTPUT_IS_LIST", "output_is_list", None)
         self.output_is_list: tuple[bool, ...] = (
             tuple(bool(flag) for flag in is_list) if is_list else (False,) * len(self.output_types)

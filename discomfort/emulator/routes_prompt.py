@@ -8,7 +8,7 @@ import uuid
 
 from aiohttp import web
 
-from discomfort.emulator.execution import RunRequest
+from discomfort.emulator.engine import RunRequest
 from discomfort.emulator.registry import JsonObject
 from discomfort.emulator.runtime import using
 from discomfort.emulator.server import of

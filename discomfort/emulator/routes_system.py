@@ -153,12 +153,18 @@ async def view_metadata(_request: web.Request) -> web.Response:
 @routes.get("/extensions")
 async def extensions(request: web.Request) -> web.Response:
     """Scripts that the frontend loads."""
-    root = of(request).front_end
+    emulator = of(request)
+    root = emulator.front_end
+    await emulator.nodes()
 
     def find() -> list[str]:
-        if root is None:
-            return []
-        return ["/" + path.relative_to(root).as_posix() for path in sorted((root / "extensions").rglob("*.js"))]
+        places = [] if root is None else [(root / "extensions", "/extensions")]
+        places += [(pack.web, f"/extensions/{pack.name}") for pack in emulator.packs if pack.web is not None]
+        return [
+            f"{url}/{path.relative_to(folder).as_posix()}"
+            for folder, url in places
+            for path in sorted(folder.rglob("*.js"))
+        ]
 
     return web.json_response(await asyncio.to_thread(find))
 

@@ -14,9 +14,10 @@ from aiohttp import web
 
 from discomfort.emulator import runtime
 from discomfort.emulator.cache import ResultCache
-from discomfort.emulator.execution import Engine
+from discomfort.emulator.engine import Engine
 from discomfort.emulator.folders import TempFolder, default_base_directory, resolve_folders
 from discomfort.emulator.hub import Hub
+from discomfort.emulator.packs import Pack, load_packs
 from discomfort.emulator.queue import PromptQueue, work
 from discomfort.emulator.registry import JsonObject, Registry
 from discomfort.emulator.worker import NodeThread
@@ -40,12 +41,14 @@ class Emulator:
             "supports_preview_metadata": True,
             "max_upload_size": _whole(config.max_upload_size * 1024 * 1024),
         }
-        self.hub = Hub(self.features)
+        self.faults = config.faults
+        self.hub = Hub(self.features, self.faults)
         self.thread = NodeThread()
         self.context = runtime.NodeContext(self.folders, metadata=not config.disable_metadata)
         self._registry: Registry | None = None
         self._worker: asyncio.Task[None] | None = None
-        self.queue = PromptQueue(self.announce)
+        self.queue = PromptQueue(self.announce, self.faults)
+        self.packs: list[Pack] = []
         self.engine: Engine | None = None
         self._ready = asyncio.Event()
 
@@ -53,7 +56,7 @@ class Emulator:
     def registry(self) -> Registry:
         """All node types; read on first use, since that imports the numeric libraries."""
         if self._registry is None:
-            self._registry = load_registry(self.config)
+            self._registry, self.packs = load_registry(self.config)
         return self._registry
 
     async def nodes(self) -> Registry:
@@ -86,7 +89,7 @@ class Emulator:
         with runtime.using(self.context):
             registry = await self.thread.run(lambda: self.registry)
             results = ResultCache(self.config.cache, self.config.cache_lru)
-            self.engine = Engine(registry, self.hub, self.thread, self.context, results)
+            self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
             self._ready.set()
             await work(self.queue, self.engine)
 
@@ -111,17 +114,18 @@ def of(request: web.Request) -> Emulator:
     return request.app[EMULATOR]
 
 
-def load_registry(config: EmulatorConfig) -> Registry:
-    """Built-in node types, then those of ``extra_nodes``, under the definitions of ``object_info``."""
+def load_registry(config: EmulatorConfig) -> tuple[Registry, list[Pack]]:
+    """Built-in node types, then those of ``extra_nodes`` and of packs, under the definitions of ``object_info``."""
     from discomfort.emulator.nodes import register_all
 
     registry = Registry()
     register_all(registry)
     for name, cls in config.extra_nodes.items():
         registry.add_class(name, cls, getattr(cls, "DISPLAY_NAME", name))
+    packs = load_packs(config.custom_nodes, registry)
     if config.object_info is not None:
         registry.add_definitions(read_object_info(config.object_info))
-    return registry
+    return registry, packs
 
 
 def read_object_info(path: Path) -> dict[str, JsonObject]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from discomfort.emulator.faults import Faults
+
 CacheKind = Literal["classic", "lru", "none"]
 
 COMFYUI_VERSION = "0.3.64"
@@ -24,12 +26,13 @@ class EmulatorConfig:
     ``front_end_root`` is a folder with the frontend's ``index.html`` (default: the installed
     ``comfyui-frontend-package``). ``object_info`` is a saved ``/object_info`` (JSON, or ``.gz`` of it) whose
     definitions are served, and win over the built-in ones. ``extra_nodes`` maps class names to classes in the style of
-    ComfyUI nodes (see :mod:`discomfort.emulator.runtime`). ``custom_nodes`` are folders of node packs.
+    ComfyUI nodes (see :mod:`discomfort.emulator.runtime`). ``custom_nodes`` are
+    folders of node packs, whose code is run (see :mod:`discomfort.emulator.packs`).
 
     ``cache`` is ComfyUI's: ``classic`` keeps what the latest prompt uses, ``lru`` the ``cache_lru`` latest results,
     ``none`` nothing between prompts. ``max_upload_size`` is in MiB and holds for every request body.
     ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
-    ``/system_stats``.
+    ``/system_stats``. ``faults`` are things to do wrong (see :mod:`discomfort.emulator.faults`).
     """
 
     base_directory: Path | None = None
@@ -48,6 +51,7 @@ class EmulatorConfig:
     enable_cors: str | None = None
     compress_response_body: bool = False
     argv: Sequence[str] = ()
+    faults: Faults = field(default_factory=Faults)
 
     @property
     def max_body_bytes(self) -> int:

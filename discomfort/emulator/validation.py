@@ -207,7 +207,7 @@ class _Validator:
             )
             return False
         source = value[0]
-        received = self.registry[self.prompt[source]["class_type"]].output_types[value[1]]
+        received = self.registry[self.prompt[source]["class_type"]].return_types[value[1]]
         received_types[name] = received
         if "input_types" not in hook_names and not types_match(received, config[0]):
             details = f"{name}, received_type({received}) mismatch input_type({config[0]})"

@@ -10,10 +10,38 @@ if TYPE_CHECKING:
 
 def register_all(registry: Registry) -> None:
     """Offer all built-in nodes. Imports the numeric libraries."""
-    from discomfort.emulator.nodes import compositing, edges, files, filters, images, masks, scaling, stubs, text
+    from discomfort.emulator.nodes import (
+        compositing,
+        edges,
+        empty_latents,
+        files,
+        filters,
+        images,
+        latent_files,
+        latent_math,
+        latents,
+        masks,
+        scaling,
+        stubs,
+        text,
+    )
     from discomfort.emulator.nodes.base import BUILT_IN
 
-    del compositing, edges, files, filters, images, masks, scaling, text
+    # Imported for what they register.
+    del (
+        compositing,
+        edges,
+        empty_latents,
+        files,
+        filters,
+        images,
+        latent_files,
+        latent_math,
+        latents,
+        masks,
+        scaling,
+        text,
+    )
     stubs.register(registry)
     for name, (cls, title) in BUILT_IN.items():
         registry.add_class(name, cls, title)

@@ -1,4 +1,8 @@
-"""The loaders without which the frontend can not work: known by definition, with no files to offer."""
+"""Nodes known by definition only.
+
+The loaders without which the frontend can not work, with no files to offer, and the nodes of the workflow with which
+the frontend opens.
+"""
 
 from __future__ import annotations
 
@@ -93,6 +97,95 @@ _LOADERS: list[tuple[str, JsonObject, list[str], str, str, str]] = [
 ]
 
 
+_SAMPLERS = [
+    "euler",
+    "euler_cfg_pp",
+    "euler_ancestral",
+    "euler_ancestral_cfg_pp",
+    "heun",
+    "heunpp2",
+    "dpm_2",
+    "dpm_2_ancestral",
+    "lms",
+    "dpm_fast",
+    "dpm_adaptive",
+    "dpmpp_2s_ancestral",
+    "dpmpp_2s_ancestral_cfg_pp",
+    "dpmpp_sde",
+    "dpmpp_sde_gpu",
+    "dpmpp_2m",
+    "dpmpp_2m_cfg_pp",
+    "dpmpp_2m_sde",
+    "dpmpp_2m_sde_gpu",
+    "dpmpp_2m_sde_heun",
+    "dpmpp_2m_sde_heun_gpu",
+    "dpmpp_3m_sde",
+    "dpmpp_3m_sde_gpu",
+    "ddpm",
+    "lcm",
+    "ipndm",
+    "ipndm_v",
+    "deis",
+    "res_multistep",
+    "res_multistep_cfg_pp",
+    "res_multistep_ancestral",
+    "res_multistep_ancestral_cfg_pp",
+    "gradient_estimation",
+    "gradient_estimation_cfg_pp",
+    "er_sde",
+    "seeds_2",
+    "seeds_3",
+    "sa_solver",
+    "sa_solver_pece",
+    "ddim",
+    "uni_pc",
+    "uni_pc_bh2",
+]
+_SCHEDULERS = [
+    "simple",
+    "sgm_uniform",
+    "karras",
+    "exponential",
+    "ddim_uniform",
+    "beta",
+    "normal",
+    "linear_quadratic",
+    "kl_optimal",
+]
+
+_OPENING: list[tuple[str, JsonObject, list[str], str, str, str]] = [
+    (
+        "KSampler",
+        {
+            "model": ["MODEL", {}],
+            "seed": ["INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}],
+            "steps": ["INT", {"default": 20, "min": 1, "max": 10000}],
+            "cfg": ["FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01}],
+            "sampler_name": [_SAMPLERS, {}],
+            "scheduler": [_SCHEDULERS, {}],
+            "positive": ["CONDITIONING", {}],
+            "negative": ["CONDITIONING", {}],
+            "latent_image": ["LATENT", {}],
+            "denoise": ["FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}],
+        },
+        ["LATENT"],
+        "KSampler",
+        "sampling",
+        "nodes",
+    ),
+    (
+        "CLIPTextEncode",
+        {"text": ["STRING", {"multiline": True, "dynamicPrompts": True}], "clip": ["CLIP", {}]},
+        ["CONDITIONING"],
+        "CLIP Text Encode (Prompt)",
+        "conditioning",
+        "nodes",
+    ),
+    ("VAEDecode", {"samples": ["LATENT", {}], "vae": ["VAE", {}]}, ["IMAGE"], "VAE Decode", "latent", "nodes"),
+    ("VAEEncode", {"pixels": ["IMAGE"], "vae": ["VAE"]}, ["LATENT"], "VAE Encode", "latent", "nodes"),
+]
+
+
 def register(registry: Registry) -> None:
-    """Offer the loaders' definitions."""
-    registry.add_definitions({entry[0]: _entry(*entry) for entry in _LOADERS})
+    """Offer the definitions."""
+    registry.add_definitions({entry[0]: _entry(*entry) for entry in [*_LOADERS, *_OPENING]})

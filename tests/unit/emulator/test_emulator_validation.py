@@ -172,6 +172,15 @@ async def test_validator_of_a_class(emulator: N, make: N, value: int, expected: 
     assert errors(answer, "1") == [expected]
 
 
+async def test_slot_errors_tell_the_newer_schema(emulator: N, make: N) -> None:
+    """A slot out of range reads differently for classes of the newer schema, as in ComfyUI."""
+    graph = {"1": make("StringLength", string="x"), "2": make("PreviewAny", source=["1", 3])}
+
+    _, answer = await emulator.submit(graph)
+
+    assert errors(answer, "2") == [("exception_during_validation", "list index out of range")]
+
+
 async def test_good_output_runs_beside_a_bad_one(emulator: N, make: N, make_image: N) -> None:
     """One valid output is enough for 200; the dropped ones are told in ``node_errors``."""
     graph = {

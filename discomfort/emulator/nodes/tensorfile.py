@@ -1,0 +1,50 @@
+"""Safetensors files, as far as float arrays need: a length, a JSON header, then the data."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_MAX_HEADER = 100 * 1024 * 1024
+"""Longer headers are refused, as by the format's own library."""
+
+_TYPES: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "U8": np.uint8}
+
+
+def write_tensors(path: Path, tensors: dict[str, npt.NDArray[np.float32]], metadata: dict[str, str] | None) -> None:
+    """Write float32 arrays under their names. The header is padded to a multiple of 8 bytes."""
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
+    offset = 0
+    for name, array in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    data = b"".join(np.ascontiguousarray(array, dtype="<f4").tobytes() for array in tensors.values())
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a file by name. Raises ``ValueError`` for what is not such a file, or another number type."""
+    data = path.read_bytes()
+    if len(data) < 8:
+        raise ValueError(f"{path.name} is no safetensors file")
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > min(_MAX_HEADER, len(data) - 8):
+        raise ValueError(f"{path.name} is no safetensors file: its header is longer than it")
+    header = json.loads(data[8 : 8 + length])
+    arrays = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in _TYPES:
+            raise ValueError(f"{path.name}: numbers of type {entry['dtype']} are not read here")
+        start, end = (8 + length + offset for offset in entry["data_offsets"])
+        kind = np.dtype(_TYPES[entry["dtype"]]).newbyteorder("<")
+        arrays[name] = np.frombuffer(data[start:end], dtype=kind).reshape(entry["shape"])
+    return arrays
