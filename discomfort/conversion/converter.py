@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import aiohttp
 
 from discomfort.conversion.cache import Entry, PromptCache
 from discomfort.conversion.engine import Engine, attempt_budget, conversion_error
+from discomfort.conversion.explain import Explanation, links_to_nowhere, node_fates
 from discomfort.conversion.freshness import ServerWatch
 from discomfort.conversion.gateway import Gateway
 from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.payload import check_output, encode
-from discomfort.exceptions import BrowserError, ConversionError
+from discomfort.exceptions import BrokenLinksError, BrowserError, ConversionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -192,20 +193,42 @@ class Converter:
         With ``allow_missing`` nodes of unknown type stay in the prompt as the frontend leaves them, their
         ``class_type`` being ``None``; no server runs such a prompt.
 
-        Raises ``PayloadError`` (no workflow), ``MissingNodesError``, ``ConversionTimeout``, ``ConversionError``,
-        ``BrowserError``, ``StateError``. Cancelling closes the page that was at work.
+        Raises ``PayloadError`` (no workflow), ``MissingNodesError``, ``BrokenLinksError``, ``ConversionTimeout``,
+        ``ConversionError``, ``BrowserError``, ``StateError``. Cancelling closes the page that was at work.
         """
+        return (await self._converted(workflow, allow_missing=allow_missing))[1]
+
+    async def explain(self, workflow: JsonObject) -> Explanation:
+        """Convert, and tell what became of each node and what converted it.
+
+        Nodes of missing types are told, not refused.
+        Raises as :meth:`convert` does, but for ``MissingNodesError``.
+        """
+        path, output = await self._converted(workflow, allow_missing=True)
+        return Explanation(path, node_fates(workflow, output), output)
+
+    async def _converted(
+        self, workflow: JsonObject, *, allow_missing: bool
+    ) -> tuple[Literal["browser", "cache"], JsonObject]:
         text = encode(workflow)
         await self._open_gateway()
         environment = await self._look()
         key = environment.key(text) if self._cache else ""
         stored = await self._recall(key)
         if stored is not None:
-            return stored
-        result = await self._convert_fresh(workflow, text, key)
+            return "cache", stored
+        try:
+            result = await self._convert_fresh(workflow, text, key)
+        except ConversionError as error:
+            # The frontend names the first such input at most.
+            if problems := links_to_nowhere(workflow):
+                raise BrokenLinksError(problems) from error
+            raise
         if not allow_missing:
             check_output(workflow, result.output, result.unknown)
-        return result.output
+        if problems := links_to_nowhere(workflow, result.output):
+            raise BrokenLinksError(problems)
+        return "browser", result.output
 
     async def attempt_isolated(self, workflow: JsonObject) -> JsonObject:
         """One attempt in a new context and page, which are closed afterwards. Raises as :meth:`convert` does."""
@@ -264,7 +287,7 @@ class Converter:
         cache, environment = self._cache, result.environment
         if cache is None or environment is None or environment.key(text) != key or result.unknown or not result.alone:
             return
-        if not await page.is_stable(timeout=3 * attempt_budget(text)):
+        if links_to_nowhere(workflow, result.output) or not await page.is_stable(timeout=3 * attempt_budget(text)):
             logger.debug("a prompt is not stored: the frontend makes another one each time")
             return
         lists = environment.lists if environment.took_from_lists(workflow, result.output) else None

@@ -295,10 +295,15 @@ class Engine:
         result: PageResult | None,
         afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None,
     ) -> None:
-        """Give the page back, at once or after the work that is to be done on it."""
+        """Give the page back, at once or after the work that is to be done on it.
+
+        A page that asked the server for something is not used again: the frontend keeps such answers, and a remote
+        combo whose list is already there picks another value than one whose list is still under way.
+        """
         tidy = page.uses % TIDY_USES == 0
-        if result is None or self.closed or not (afterwards or tidy):
-            self.pool.give_back(page, sound=result is not None)
+        sound = result is not None and result.alone
+        if result is None or not sound or self.closed or not (afterwards or tidy):
+            self.pool.give_back(page, sound=sound)
         else:
             self.spawn(self._care(page, result, afterwards, tidy=tidy))
 

@@ -25,6 +25,9 @@ logger = logging.getLogger("discomfort.conversion")
 SETTINGS_AGE: Final = 1.0
 """Seconds for which the server's settings are believed; asking takes 1 to 2 ms."""
 
+SETTINGS_TIMEOUT: Final = 5.0
+"""Seconds to wait for them; a server that does not answer is taken for unchanged."""
+
 AGE_WITHOUT_SOCKET: Final = 5.0
 """Seconds for which everything is believed where the server has no WebSocket; asking takes 0.1 s."""
 
@@ -91,7 +94,8 @@ class ServerWatch:
     async def _settings_unchanged(self) -> bool:
         if not self._listening:
             return False
-        _, settings = await self._gateway.get("/api/settings")
+        async with asyncio.timeout(SETTINGS_TIMEOUT):
+            _, settings = await self._gateway.get("/api/settings")
         self._settings_at = time.monotonic()
         return settings == self._settings
 

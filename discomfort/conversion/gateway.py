@@ -23,6 +23,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from discomfort._async import finish
 from discomfort._json import JsonObject, loads
 
 if TYPE_CHECKING:
@@ -69,6 +70,18 @@ _DROPPED_ANSWER_HEADERS = frozenset(
 )
 _DROPPED_WRITES = frozenset({"settings", "userdata", "v2", "users", "free", "interrupt", "queue", "history"})
 _REFUSED_WRITES = frozenset({"prompt", "upload", "manager", "customnode", "internal"})
+_EXPECTED = frozenset(
+    {
+        *("users", "settings", "userdata", "i18n", "extensions", "object_info", "system_stats", "features", "ws"),
+        *("queue", "history", "jobs", "experiment", "workflow_templates", "templates", "global_subgraphs"),
+        *("node_replacements", "view", "assets", "scripts", "fonts", "cursor"),
+    }
+)
+"""First path segments of what a boot asks for, some of it after the page is ready, and of the pictures that nodes show.
+
+No value of a prompt comes from what is asked under these names during a conversion.
+"""
+
 _COOKIE: Final = "discomfort"
 _PAGE_COOKIE: Final = "discomfort_page"
 _NO_DIALOGS: Final[JsonObject] = {
@@ -139,7 +152,7 @@ class Gateway:
         return {_COOKIE: self._key, _PAGE_COOKIE: page}
 
     def asked(self, page: str) -> int:
-        """How many requests of this page went beyond the frontend's own files."""
+        """How many requests of this page were none that every page makes."""
         return self._asked[page]
 
     @property
@@ -160,7 +173,8 @@ class Gateway:
         try:
             await self._runner.setup()
             site = web.TCPSite(self._runner, "127.0.0.1", 0)
-            await site.start()
+            # To its end even when cancelled: asyncio forgets a listening socket that it was about to hand over.
+            await finish(site.start())
             self.port = self._runner.addresses[0][1]
         except BaseException:
             await self.aclose()
@@ -221,7 +235,7 @@ class Gateway:
         name = path.removeprefix("api/")
         if name == "ws":
             return await self._silent_socket(request)
-        if request.method != "GET" or self._root is None or path.startswith(("api/", "extensions/")):
+        if request.method != "GET" or not self._is_expected(path, name):
             self._asked[request.cookies.get(_PAGE_COOKIE, "")] += 1
         if request.method in ("GET", "HEAD"):
             return await self._read(request, path, name)
@@ -236,6 +250,12 @@ class Gateway:
         # Routes of custom nodes: some packs fetch what their widgets show by POST. They may change things too, but the
         # frontend itself would send the same.
         return await self._forward(request)
+
+    @staticmethod
+    def _is_expected(path: str, name: str) -> bool:
+        """Whether every page asks for this, so that it says nothing of the workflow at hand."""
+        own_file = "/" not in path and ("." in path or not path)
+        return own_file or name == "internal/folder_paths" or name.partition("/")[0] in _EXPECTED
 
     async def _read(self, request: web.Request, path: str, name: str) -> web.StreamResponse:
         if name == "users":

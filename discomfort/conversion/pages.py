@@ -146,7 +146,7 @@ class FrontEndPage:
 
     @property
     def alive(self) -> bool:
-        """Whether the page can still be asked; a crash or a closed browser ends that."""
+        """Whether the page can still be asked; a crash, a navigation or a closed browser ends that."""
         return not self._crashed and not self._page.is_closed()
 
     async def _go(self, address: str, timeout: float) -> None:
@@ -166,6 +166,8 @@ class FrontEndPage:
             state = await self._state()
             raise ConversionTimeout(f"the frontend's page was not ready after {timeout:.0f} s ({state})") from error
         self.version = status["version"]
+        # From now on another document is the end of the loaded frontend; its address alone may change (1.58.1).
+        self._page.on("domcontentloaded", self._on_document)
         logger.info(
             "frontend %s with %d node types ready after %.1f s",
             self.version,
@@ -253,6 +255,10 @@ class FrontEndPage:
     async def aclose(self) -> None:
         """Close the page and its context within two seconds, whatever runs in it. Idempotent; never raises."""
         await _close(self._context, self._session)
+
+    def _on_document(self, _: Page) -> None:
+        self._crashed = True
+        logger.warning("a page was led elsewhere after %d conversions", self.uses)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

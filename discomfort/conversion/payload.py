@@ -119,30 +119,33 @@ def find_node(workflow: JsonObject, node_id: str) -> JsonObject | None:
     node: JsonObject | None = None
     steps = node_id.split(":")
     for depth, step in enumerate(steps):
-        node = next((n for n in _objects(nodes) if str(n.get("id")) == step), None)
+        node = next((n for n in objects(nodes) if str(n.get("id")) == step), None)
         if node is None or depth == len(steps) - 1:
             return node
-        inner = _inner_nodes(workflow, str(node.get("type")))
+        inner = inner_nodes(workflow, str(node.get("type")))
         if inner is None:
             return None
-        # The nodes of a group node are counted, those of a subgraph have ids of their own.
-        nodes = inner if all("id" in n for n in inner) else [n | {"id": i} for i, n in enumerate(inner)]
+        nodes = inner
     return node
 
 
-def _inner_nodes(workflow: JsonObject, type_name: str) -> list[JsonObject] | None:
+def inner_nodes(workflow: JsonObject, type_name: str) -> list[JsonObject] | None:
+    """The nodes inside a subgraph or a group node, with the ids that prompts give them; ``None`` for other types."""
     definitions = workflow.get("definitions")
     subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    for subgraph in _objects(subgraphs):
+    for subgraph in objects(subgraphs):
         if str(subgraph.get("id")) == type_name:
-            return list(_objects(subgraph.get("nodes")))
+            return list(objects(subgraph.get("nodes")))
     extra = workflow.get("extra")
     groups = extra.get("groupNodes") if isinstance(extra, dict) else None
     name = type_name.removeprefix("workflow>").removeprefix("workflow/")
     group = groups.get(name) if isinstance(groups, dict) else None
-    # A group's stored nodes may keep the ids of before; in prompts they are counted.
-    return [{k: v for k, v in n.items() if k != "id"} for n in _objects(group.get("nodes"))] if group else None
+    if not isinstance(group, dict):
+        return None
+    # The stored nodes of a group may keep the ids of before; in prompts they are counted.
+    return [node | {"id": index} for index, node in enumerate(objects(group.get("nodes")))]
 
 
-def _objects(value: Any) -> Iterator[JsonObject]:
+def objects(value: Any) -> Iterator[JsonObject]:
+    """The objects in a list; nothing of what is no list."""
     return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())

@@ -43,6 +43,7 @@ class StubServer:
         definitions = json.loads(gzip.decompress((SHARED / "object_info-0.3.64.json.gz").read_bytes()))
         self.object_info = json.dumps(definitions | (nodes or {})).encode()
         self.settings: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {}
         self.extensions = extensions or {}
         self.static = static
         self.requests: Counter[tuple[str, str]] = Counter()
@@ -85,6 +86,8 @@ class StubServer:
             return web.json_response(self.settings)
         if name == "users":
             return web.json_response({"storage": "server", "migrated": True})
+        if name in self.answers:
+            return web.json_response(self.answers[name])
         if name == "extensions":
             return web.json_response([f"/extensions/pack/{key}" for key in self.extensions])
         script = self.extensions.get(name.removeprefix("extensions/pack/"))

@@ -176,6 +176,18 @@ async def test_uploads_matter_only_where_a_list_is_used(make: Make, server: Stub
     assert (await converter.convert(first))["1"]["inputs"]["image"] == "000.png"
 
 
+async def test_answers_of_the_server_do_not_stay(make: Make, server: StubServer) -> None:
+    """A list that a node fetched is not there for the next conversion, where it would replace the workflow's value."""
+    name = "flux_kontext_dev_basic.json"
+    server.answers["internal/files/output"] = ["first.png [output]", "second.png [output]"]
+    converter = make()
+
+    for _ in range(3):
+        assert await converter.convert(read_json(WORKFLOWS / name)) == read_json(PROMPTS / name)
+
+    assert server.requests["GET", "internal/files/output"] == 3
+
+
 async def test_server_with_another_frontend(server: StubServer, tmp_path: Path) -> None:
     """Where the folder on disk is not what the server serves, the server's frontend converts."""
     other = tmp_path / "static"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from browser.made_workflows import PACK_NODES, all_made, faulty
+from browser.made_workflows import PACK_NODES, all_made, empty_image, faulty, invert, save, workflow
 from browser.stub_server import StubServer, front_end_root, read_json
 
 from discomfort.conversion import Converter
-from discomfort.exceptions import ConversionError, PayloadError
+from discomfort.exceptions import BrokenLinksError, ConversionError, MissingNodesError, PayloadError
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -66,8 +66,6 @@ async def test_order_of_small_workflows_does_not_matter(converter: Converter) ->
 
 async def test_subgraph_of_another_workflow_is_not_found(converter: Converter) -> None:
     """A workflow that uses a subgraph without defining it fails, also right after one that defined it."""
-    from discomfort.exceptions import MissingNodesError
-
     without = MADE["subgraphs"] | {"definitions": {"subgraphs": []}}
     await converter.convert(MADE["subgraphs"])
 
@@ -108,20 +106,24 @@ async def test_code_in_a_workflow_reaches_nothing(converter: Converter, server: 
     prompt = await converter.convert(faulty("run code", code=attempts))
 
     assert prompt["1"]["class_type"] == "PackFaulty"
-    assert await converter.convert(MADE["default" if "default" in MADE else "empty"]) == RECORDED["empty"]
+    assert await converter.convert(MADE["empty"]) == RECORDED["empty"]
     assert [key for key in server.requests if key[0] != "GET" or key[1] in ("opened", "image")] == []
 
 
 async def test_leaving_the_page_fails_only_itself(converter: Converter) -> None:
-    """A workflow that navigates away breaks its own conversion, not the next."""
-    with pytest.raises(ConversionError):
-        await converter.convert(faulty("run code", code="location.href = '/elsewhere'; for (;;);"))
+    """A workflow that navigates away may break its own conversion, never the next."""
+    leaving = converter.convert(faulty("run code", code="location.href = '/elsewhere';"))
+    outcome = (await asyncio.gather(leaving, return_exceptions=True))[0]
 
+    assert isinstance(outcome, dict | ConversionError)
     assert await converter.convert(MADE["modes"]) == RECORDED["modes"]
 
 
-async def test_concurrent_conversion_survives_anothers_hang(converter: Converter) -> None:
+async def test_concurrent_conversion_survives_anothers_hang(
+    converter: Converter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A workflow with an endless script times out; those that wait behind it are served."""
+    monkeypatch.setattr("discomfort.conversion.payload.BASE_BUDGET", 1.0)
     hanging = asyncio.create_task(converter.convert(faulty("hang on load")))
     others = [asyncio.create_task(converter.convert(MADE[name])) for name in ("pack", "modes", "subgraphs")]
 
@@ -132,6 +134,27 @@ async def test_concurrent_conversion_survives_anothers_hang(converter: Converter
         await hanging
     assert len(caught.value.attempts) == 3  # type: ignore[attr-defined]
     assert converter.healthy
+
+
+async def test_links_to_nowhere_are_all_told(converter: Converter) -> None:
+    """A link that does not exist and one from a node that does not exist are an error, not a shorter prompt."""
+    broken = workflow([invert(1), save(2), empty_image(3)], [(9, 0, 2, 0, "IMAGE")])
+    broken["nodes"][0]["inputs"][0]["link"] = 77
+
+    with pytest.raises(BrokenLinksError) as caught:
+        await converter.convert(broken)
+
+    assert [problem.node_id for problem in caught.value.problems] == ["1", "2"]
+
+
+async def test_explanation(converter: Converter) -> None:
+    """Every node is accounted for, with the path that converted it."""
+    told = await converter.explain(MADE["subgraphs"])
+
+    assert told.path == "browser"
+    assert told.prompt == RECORDED["subgraphs"]
+    assert {fate.node_id for fate in told.nodes if fate.outcome == "kept"} == set(told.prompt)
+    assert {fate.node_id: fate.inner for fate in told.nodes if fate.outcome == "subgraph"} == {"10": 2, "10:4": 1}
 
 
 async def test_prompt_json_is_no_workflow(converter: Converter) -> None:

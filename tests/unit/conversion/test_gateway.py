@@ -287,9 +287,9 @@ async def test_other_frontend_is_taken_from_the_server(open_page: Any, server: S
 
 
 async def test_requests_are_counted_by_page(open_page: Any, static: Path) -> None:
-    """Files of the frontend do not count, questions to the server do."""
+    """What every page asks for does not count; what a workflow's nodes ask for does, and so do writes."""
     page = await open_page(front_end_root=static)
-    for path in ("/", "/assets/main.js", "/api/users", "/extensions/a.js"):
+    for path in ("/", "/assets/main.js", "/api/users", "/api/internal/files/output", "/pack/list"):
         async with page.ask("GET", path):
             pass
 
