@@ -10,6 +10,8 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -17,10 +19,12 @@ import platformdirs
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
 from discomfort.conversion import Converter
+from discomfort.conversion.cache import PromptCache, default_directory
 from discomfort.exceptions import ServerDiedError, ServerStartError
 from discomfort.files.journal import Journal
 from discomfort.files.store import FileStore
 from discomfort.lifecycle import Step, release_all
+from discomfort.ownership import OWNER_VARIABLE, owner_mark
 from discomfort.process.engines import Engine, EngineRequest, resolve_engine
 from discomfort.process.ports import PortLease, lease_port
 from discomfort.process.probes import start_budget, wait_until_ready
@@ -102,7 +106,9 @@ class Assembly:
             if self.lease is None:
                 self.take_port()
             port = self.lease.port if self.lease else 0
-            self.supervisor = Supervisor.start(self.engine.command(port), watchdog=self.watchdog)
+            command = self.engine.command(port)
+            owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
+            self.supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
             try:
                 await wait_until_ready(self.supervisor, self.url, budget=budget)
             except ServerStartError:
@@ -114,6 +120,14 @@ class Assembly:
                 self.supervisor.on_exit(on_exit)
                 self.server_ready.set()
                 return
+
+    def learning_worker(self) -> AbstractContextManager[None]:
+        """Around one prompt on an idle ComfyUI: lets its supervisor see which thread executes, and notice its end.
+
+        The emulator's survives all nodes, and of an attached server no thread can be seen.
+        """
+        learns = self.engine is not None and self.engine.kind == "comfyui"
+        return self.supervisor.learn_worker() if self.supervisor is not None and learns else nullcontext()
 
     def take_port(self) -> int:
         """Lease the first free port from ``INITIAL_PORT`` upwards. Raises ServerStartError when there is none."""
@@ -136,6 +150,7 @@ class Assembly:
                 front_end_root=self.engine.front_end_root if self.engine else None,
                 server_ready=self.server_ready,
                 chromium_path=str(chromium) if chromium else None,
+                cache=self._prompt_cache(),
                 on_process=(lambda pid, start: watchdog.watch_process(pid, start, group=False)) if watchdog else None,
                 on_process_end=watchdog.forget_process if watchdog else None,
             )
@@ -143,6 +158,12 @@ class Assembly:
                 folder = self.converter.private_directory
                 watchdog.watch_path(folder, root=folder.parent)
         return self.converter
+
+    def _prompt_cache(self) -> PromptCache | None:
+        setting = self.settings.prompt_cache
+        if setting == "off":
+            return None
+        return PromptCache(setting if isinstance(setting, Path) else default_directory())
 
     async def open_client(self) -> ComfyClient:
         """Connect HTTP and WebSocket. Raises ServerConnectionError."""

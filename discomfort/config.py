@@ -27,6 +27,8 @@ CONFIG_ENV = "DISCOMFORT_CONFIG"
 DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
 _MAX_CONFIG_BYTES = 1 << 20
+_MARKS = frozenset({CONFIG_ENV, "DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
+"""Variables with our prefix that are no settings: the others are marks of a server's processes."""
 
 
 def _not_bool(value: object) -> object:
@@ -56,8 +58,18 @@ class Settings(BaseModel):
         engine: ``auto`` finds ComfyUI and else takes the embedded emulator; ``comfyui`` or ``emulator`` forces one.
         browser: ``eager`` launches Chromium beside the server, ``lazy`` at the first conversion that needs it.
         chromium_path: the browser's executable.
+        prompt_cache: where converted prompts are kept: ``on`` for the user's cache folder, ``off``, or a folder (an
+            absolute path, or one that begins with ``./`` or ``~``).
         comfyui_python: the interpreter that runs ComfyUI.
         emulator_directory: the emulator's base folder; a private one, gone at ``kill_api``, where not given.
+        on_server_death: ``raise`` lets pending runs raise ServerDiedError, and the next call starts the server anew;
+            ``restart`` starts it anew at once, in the background; ``restart_and_resubmit`` also submits the pending
+            runs again, under their prompt ids. For owned servers.
+        max_restarts: how often within 10 minutes the server is started anew by itself; then calls raise
+            RestartLimitError.
+        cancel_restart_after: seconds that a cancelled prompt may ignore its interrupt until the owned server is
+            restarted; never where not given.
+        on_out_of_memory: ``raise``, or ``retry_once`` after the server was asked to free its memory.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,8 +85,13 @@ class Settings(BaseModel):
     engine: Literal["auto", "comfyui", "emulator"] = "auto"
     browser: Literal["eager", "lazy"] = "eager"
     chromium_path: Path | None = None
+    prompt_cache: Literal["on", "off"] | Path = "on"
     comfyui_python: str | None = None
     emulator_directory: Path | None = None
+    on_server_death: Literal["raise", "restart", "restart_and_resubmit"] = "raise"
+    max_restarts: _Int = Field(default=3, ge=0, le=1000)
+    cancel_restart_after: _Float | None = Field(default=None, gt=0, le=86400, allow_inf_nan=False)
+    on_out_of_memory: Literal["raise", "retry_once"] = "raise"
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -88,6 +105,19 @@ class Settings(BaseModel):
         """The host for URLs: wildcard addresses become loopback, IPv6 gets its brackets."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_url, self.api_url)  # noqa: S104 - never bound here
         return f"[{host}]" if ":" in host else host
+
+    @field_validator("prompt_cache", mode="before")
+    @classmethod
+    def _cache_is_meant(cls, value: object) -> object:
+        # A misspelt "on" would otherwise become a folder of that name.
+        text = str(value)
+        if text in ("on", "off"):
+            return text
+        if "\0" in text or not (
+            isinstance(value, Path) or text.startswith(("/", ".", "~")) or Path(text).is_absolute()
+        ):
+            raise ValueError("'on', 'off' or a folder (absolute, or beginning with ./ or ~) is needed")
+        return Path.cwd() / Path(text).expanduser()
 
     @field_validator("api_command_line")
     @classmethod
@@ -177,7 +207,7 @@ def _environment_layers() -> list[tuple[dict[str, Any], str]]:
     layers = []
     for variable, value in os.environ.items():
         name = variable.removeprefix(ENV_PREFIX)
-        if name == variable or variable == CONFIG_ENV or not value:
+        if name == variable or variable in _MARKS or not value:
             continue
         if name.lower() in Settings.model_fields:
             layers.append(({name: value}, f"environment variable {variable}"))

@@ -12,15 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from discomfort._async import retrieve
+from discomfort._async import finish, retrieve
 from discomfort._json import JsonObject
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
 from discomfort.config import Settings, load_settings
-from discomfort.core import ConnectorCore, Payload, load_payload
-from discomfort.exceptions import RunTimeout, StateError, UploadError
+from discomfort.conversion.explain import Explanation
+from discomfort.core import ConnectorCore
+from discomfort.diagnostics import collect, server_facts
+from discomfort.exceptions import PayloadError, RunTimeout, StateError, UploadError
 from discomfort.lifecycle import State
+from discomfort.payloads import Payload, load_payload
 from discomfort.progress import ProgressCallback
+from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
 
 _log = logging.getLogger("discomfort.connector")
@@ -65,7 +69,7 @@ class ComfyConnector(ConnectorCore):
         while True:
             instance = cls._claim(wanted)
             if instance._closing is None:
-                await instance._start()
+                await instance._start_for_caller()
                 return instance
             await asyncio.shield(instance._closing)
 
@@ -80,16 +84,18 @@ class ComfyConnector(ConnectorCore):
     ) -> ComfyConnector:
         """Connect to the server at ``url``, which somebody else runs; ``headers`` go with every request, for auth.
 
+        Credentials in the URL (``https://user:password@host``) are sent as a header too, and shown nowhere.
+
         The same object as :meth:`create` gives, but not the process's single one, and :meth:`kill_api` releases only
         what is ours: the browser and the connections. Uploads go over HTTP. Nothing is run on the server as a test.
 
         Raises ServerConnectionError when the server does not answer, and what :meth:`create` raises for the rest.
         """
-        address = url.rstrip("/")
-        if not address.startswith(("http://", "https://")):
-            address = f"http://{address}"
-        connector = cls(load_settings(config_path, **settings), attach_url=address, headers=headers)
-        await connector._start()
+        address, credentials = split_credentials(url)
+        connector = cls(
+            load_settings(config_path, **settings), attach_url=address, headers={**credentials, **(headers or {})}
+        )
+        await connector._start_for_caller()
         return connector
 
     async def kill_api(self) -> None:
@@ -158,7 +164,9 @@ class ComfyConnector(ConnectorCore):
         conversion, queue and execution together; without it a run may take as long as it does.
 
         Cancelling the awaiting task, or the timeout, takes this prompt off the queue, or interrupts it if it runs, and
-        no other. A server that died before the call is started anew.
+        no other. A server that died before the call is started anew; what happens to runs under way when it dies is
+        the setting ``on_server_death``, and ``on_out_of_memory`` may try once more. Where a run is submitted again,
+        the first events come again too, and ``Done`` comes once, at the very end.
 
         Raises:
             PayloadError: neither workflow nor prompt; UnsafePromptError, MissingNodesError where the server would
@@ -166,6 +174,7 @@ class ComfyConnector(ConnectorCore):
             ValidationError: the server refused the prompt or a part of it.
             ExecutionError: a node raised (OutOfMemoryError where that was it); ExecutionInterrupted; PromptLostError.
             RunTimeout: ``timeout`` passed. ServerDiedError, ServerConnectionError: the server went away.
+            FatalPromptError, RestartLimitError, ResultLostError: the runs survive the server's death, but not this one.
             ConversionError, ConversionTimeout, BrowserError: from the conversion.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -194,7 +203,19 @@ class ComfyConnector(ConnectorCore):
         if kind == "prompt":
             _log.info("the payload is a prompt already; it is returned as it is")
             return loaded
-        return await self._converter_call(lambda: self._parts.get_converter().convert(loaded))
+        return await self._convert(loaded)
+
+    async def explain(self, workflow: Payload) -> Explanation:
+        """Convert a workflow and tell, node by node, what became of it, and which path converted it.
+
+        Nodes of missing types are told, not refused. Raises as :meth:`get_prompt_from_workflow` does for the rest, and
+        PayloadError for a prompt.
+        """
+        await self._ensure_ready()
+        kind, loaded = await load_payload(workflow)
+        if kind == "prompt":
+            raise PayloadError("explain() tells of a workflow's conversion; this payload is a prompt already")
+        return await self._parts.get_converter().explain(loaded)
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.
@@ -212,6 +233,29 @@ class ComfyConnector(ConnectorCore):
         """
         await self._ensure_ready()
         return Editor((await load_payload(payload))[1], await self._client().definitions())
+
+    # --- health ----------------------------------------------------------------------------------------------------
+
+    async def health(self) -> dict[str, str]:
+        """What is wrong with each part, ``""`` where nothing is: ``{"server process": "", "browser": "does not run"}``.
+
+        Cheap enough for every second: one small request on an open connection, 1 to 2 ms, and at most 1 s (5 s for an
+        attached server) where the server does not answer. A server that is silent is not dead: it may load a model.
+        Browser and WebSocket come back by themselves at their next use.
+        """
+        return await self._examine()
+
+    async def diagnostics(self) -> JsonObject:
+        """Everything that a report about a problem should carry, as an object that JSON holds.
+
+        Versions, the last changes of state with their times, settings with their sources, engine, processes (memory,
+        processor time, open files), browser, pending runs, the last 200 events, the end of the server's log, free disk
+        space. Secrets are taken out: headers, credentials in URLs and command lines, the environment; prompts and
+        outputs are not in it. Works in every state, takes some milliseconds, and 2 s where the server does not answer.
+        """
+        server = await server_facts(self._parts)
+        parts, story = self._parts, (self._lifecycle, self._recovery, self._chronicle)
+        return await asyncio.to_thread(collect, parts, *story, server)
 
     # --- files -----------------------------------------------------------------------------------------------------
 
@@ -249,7 +293,7 @@ class ComfyConnector(ConnectorCore):
             raise StateError("upload_data before the connector was started")
         path = self._parts.files.put(source_path, folder_type, subfolder, overwrite, is_ephemeral)
         if folder_type == "input" and subfolder:
-            self._uploads.note(Path(path).name, subfolder)
+            self._runner.uploads.note(Path(path).name, subfolder)
         return path
 
     # --- start and shutdown ----------------------------------------------------------------------------------------
@@ -273,6 +317,16 @@ class ComfyConnector(ConnectorCore):
             )
         return instance
 
+    async def _start_for_caller(self) -> None:
+        """Start; when cancelled although the start has just succeeded, release what nobody has a handle to."""
+        try:
+            await self._start()
+        except asyncio.CancelledError:
+            if self.state is State.READY and not self._handed_out and not self._start_waiters:
+                await finish(self.kill_api())
+            raise
+        self._handed_out = True
+
     def _sync_cleanup(self) -> None:
         """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
         self._parts.kill_now()
@@ -280,6 +334,7 @@ class ComfyConnector(ConnectorCore):
         self._forget_instance()
 
     async def _shut_down(self) -> None:
+        await self._end_background()
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait([self._starting])

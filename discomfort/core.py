@@ -5,75 +5,31 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import os
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 
 from discomfort._async import finish, first_failure, in_thread, retrieve
 from discomfort._json import JsonObject
-from discomfort.assembly import Assembly
 from discomfort.client.comfy import ComfyClient
-from discomfort.config import Settings
-from discomfort.exceptions import (
-    BrowserError,
-    DiscomfortError,
-    MissingNodesError,
-    PayloadError,
-    SelfTestError,
-    ServerConnectionError,
-    StateError,
-)
-from discomfort.lifecycle import Lifecycle, State
+from discomfort.exceptions import DiscomfortError, SelfTestError, ServerConnectionError, StateError
+from discomfort.lifecycle import State
+from discomfort.liveness import REFUSED, VITAL, examine, http_problem
+from discomfort.payloads import Payload, load_payload
 from discomfort.process.probes import responds
 from discomfort.progress import ProgressCallback
+from discomfort.running import Case
 from discomfort.selftest import SELF_TEST_TIMEOUT, self_test_payload
-from discomfort.uploads import UploadPlaces
-from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
+from discomfort.survival import ConnectorBase
+from discomfort.workflow.detect import unwrap
 
 _log = logging.getLogger("discomfort.connector")
 
-_DEATH_NOTICE = 2.0
-"""Seconds to wait for the news of a process's end after its connection broke, to tell death from a network fault."""
 
-_EMULATOR_REMEDY = (
-    "This is the embedded emulator, which has core nodes that need no model only; "
-    "install ComfyUI and set COMFYUI_PATH to run them."
-)
-_PNG = b"\x89PNG\r\n\x1a\n"
-
-Payload = Mapping[str, Any] | str | os.PathLike[str]
-"""A workflow or prompt: the object, JSON text, or the path of a JSON file or of a PNG that ComfyUI saved."""
-
-
-class ConnectorCore:
-    """State and parts of a connector, and everything that it does with them; the public face is ``ComfyConnector``."""
-
-    def __init__(
-        self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:
-        self._settings = settings
-        self._loop = asyncio.get_running_loop()
-        self._parts = Assembly(settings, attach_url=attach_url, headers=headers)
-        self._lifecycle = Lifecycle()
-        self._init_lock = asyncio.Lock()
-        self._starting: asyncio.Task[None] | None = None
-        self._start_waiters = 0
-        self._closing: asyncio.Task[None] | None = None
-        self._self_test_error: BaseException | None = None
-        self._uploads = UploadPlaces()
-
-    @property
-    def state(self) -> State:
-        """``uninit``, ``initializing``, ``ready``, ``error`` or ``killed``."""
-        return self._lifecycle.state
-
-    @property
-    def server_address(self) -> str:
-        """HTTP URL of the server, such as ``http://127.0.0.1:8188``."""
-        return self._parts.url
+class ConnectorCore(ConnectorBase):
+    """Everything that a connector does with its parts; the public face is ``ComfyConnector``."""
 
     # --- documented internals --------------------------------------------------------------------------------------
 
@@ -83,39 +39,56 @@ class ConnectorCore:
         On failure everything of the server is given back, the state is ``error``, and the error is raised.
         """
         async with self._init_lock:
-            if self.state is State.KILLED or self._closing is not None:
-                raise StateError("the connector was shut down; create a new one")
-            if self.state is State.READY and await self._validate_resources():
+            self._refuse_if_shut_down()
+            if self.state is State.READY and await self._is_usable():
                 return
             first = self.state is State.UNINIT
             self._lifecycle.to(State.INITIALIZING)
             try:
                 if not first:
+                    self._lost = self._parts.supervisor  # its end is our doing
                     await self._parts.release_server()
                 await self._boot()
             except BaseException as error:
                 self._lifecycle.to(State.ERROR, repr(error))
+                self._lost = self._parts.supervisor
                 release = self._parts.release if first else self._parts.release_server
                 await finish(release())
                 raise
             self._lifecycle.to(State.READY)
 
     async def _validate_resources(self) -> bool:
-        """Whether process, browser, socket and HTTP all work; what does not is named in the log."""
-        parts = self._parts
-        checks = {"client": parts.client is not None}
-        if parts.owned:
-            supervisor = parts.supervisor
-            checks["server process"] = supervisor is not None and supervisor.running and not supervisor.worker_died
-        if parts.converter is not None:
-            checks["browser"] = parts.converter.healthy
-        if parts.client is not None:
-            checks["WebSocket"] = parts.client.connected
-        checks["HTTP"] = all(checks.values()) and await self._is_api_running()
-        ill = [name for name, healthy in checks.items() if not healthy]
-        if ill:
-            _log.warning("not healthy: %s", ", ".join(ill))
+        """Whether process, browser, socket and HTTP all work; what does not is named in the log, once.
+
+        Cheap enough for every second: one small request on an open connection, 1 to 2 ms.
+        """
+        ill = {name: problem for name, problem in (await self._examine()).items() if problem}
+        if ill != self._ill:
+            self._ill = ill
+            if ill:
+                _log.warning("not healthy: %s", ", ".join(f"{name} {problem}" for name, problem in ill.items()))
+            else:
+                _log.info("healthy again")
         return not ill
+
+    async def _examine(self) -> dict[str, str]:
+        found = await examine(self._parts, http_timeout=self._http_timeout)
+        if self._stuck:
+            found["execution"] = self._stuck
+        return found
+
+    async def _is_usable(self) -> bool:
+        """Whether a ready connector can be used as it is, after a repair of what can be repaired by itself.
+
+        A server that is only slow to answer stays: it may be loading a model, and others wait for its runs.
+        """
+        found = await self._examine()
+        if any(found.get(name) for name in VITAL) or found.get("HTTP") == REFUSED:
+            _log.warning("not usable: %s", ", ".join(f"{n} {p}" for n, p in found.items() if p))
+            return False
+        if found.get("browser") and self._settings.browser == "eager":
+            await self._restart_browser()
+        return True
 
     async def _init_playwright(self) -> None:
         """Launch headless Chromium, installing it where it is missing, and begin to load the first page."""
@@ -139,7 +112,9 @@ class ConnectorCore:
 
     async def _is_api_running(self) -> bool:
         """Whether the server answers HTTP within a second (five where it is attached, over a network)."""
-        timeout = 1.0 if self._parts.owned else 5.0
+        timeout = self._http_timeout
+        if self._parts.client is not None:
+            return not await http_problem(self._parts.client, timeout)
         async with aiohttp.ClientSession(headers=self._parts.headers) as session:
             return await responds(session, self.server_address, timeout=timeout)
 
@@ -161,8 +136,10 @@ class ConnectorCore:
         eager = self._settings.browser == "eager"
         try:
             payload = self_test_payload(self._settings.test_payload_file, browser=eager)
-            prompt, extra = await self._to_prompt(payload, unwrap(payload)[0] == "workflow", None)
-            history = await self._run(prompt, timeout=SELF_TEST_TIMEOUT, extra_data=extra)
+            prompt, extra = await self._to_prompt(payload, unwrap(payload)[0] == "workflow", None, survives=False)
+            deadline = time.monotonic() + SELF_TEST_TIMEOUT
+            with self._parts.learning_worker():
+                history = await self._runner.attempt(Case(prompt, extra, None, deadline, SELF_TEST_TIMEOUT, None))
             return all(record["outputs"] for record in history.values())
         except (DiscomfortError, OSError) as error:
             _log.error("self-test failed: %s", error)
@@ -192,6 +169,9 @@ class ConnectorCore:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if starting.cancelled() and self._closing is not None and not (task and task.cancelling()):
+                raise StateError("the connector was shut down while it started") from None
             if self._start_waiters == 1 and not starting.done():
                 starting.cancel()
                 try:
@@ -251,45 +231,37 @@ class ConnectorCore:
         level = logging.WARNING if engine.kind == "emulator" and self._settings.engine == "auto" else logging.INFO
         _log.log(level, "engine: %s (%s)", engine.kind, engine.reason)
 
-    def _server_exited(self) -> None:
-        """Called from a thread when the server's process or its execution thread ended."""
-        try:
-            self._loop.call_soon_threadsafe(self._server_died)
-        except RuntimeError:
-            _log.debug("the server ended after its event loop")
-
-    def _server_died(self) -> None:
-        supervisor = self._parts.supervisor
-        if self._closing is not None or supervisor is None or (supervisor.running and not supervisor.worker_died):
-            return
-        _log.error("%s", self._parts.death().problem)
-        if self.state is State.READY:
-            self._lifecycle.to(State.ERROR, "the server died")
-        if self._parts.client is not None:
-            self._parts.client.fail_pending(self._parts.death)
-
     # --- runs ------------------------------------------------------------------------------------------------------
 
     async def _ensure_ready(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise StateError("the connector belongs to another event loop; use it there, or SyncConnector from threads")
-        if self.state is State.KILLED or self._closing is not None:
-            raise StateError("the connector was shut down; create a new one")
+        self._refuse_if_shut_down()
+        await self._notice_death()
+        if self.state is not State.READY:
+            await self._recovery.settled()
+            self._refuse_if_shut_down()
         if self.state is not State.READY:
             await self._start()
+
+    def _refuse_if_shut_down(self) -> None:
+        if self.state is State.KILLED or self._closing is not None:
+            raise StateError("the connector was shut down; create a new one")
 
     async def _to_prompt(
         self,
         payload: Payload,
         expect_workflow: bool,
         extra_data: Mapping[str, Any] | None,
+        *,
+        survives: bool = True,
     ) -> tuple[JsonObject, Mapping[str, Any] | None]:
         kind, loaded = await load_payload(payload)
         if (kind == "workflow") is not expect_workflow:
             _log.info("use_workflow_json=%s, but the payload is a %s; it is run as such", expect_workflow, kind)
         if kind == "prompt":
             return loaded, extra_data
-        prompt = await self._converter_call(lambda: self._parts.get_converter().convert(loaded))
+        prompt = await self._convert(loaded, survives=survives)
         extra = dict(extra_data or {})
         extra["extra_pnginfo"] = {"workflow": loaded, **(extra.get("extra_pnginfo") or {})}
         return prompt, extra
@@ -303,69 +275,26 @@ class ConnectorCore:
         extra_data: Mapping[str, Any] | None = None,
         asked: float | None = None,
     ) -> JsonObject:
-        client, engine = self._client(), self._parts.engine
+        began = time.monotonic()
+        self._watch_runs()
         try:
-            if self._uploads and engine is not None:
-                prompt = self._uploads.resolve(prompt, await client.definitions(), engine.folders.input)
-            return await client.run(
+            history = await self._runner.run(
                 prompt, on_progress=on_progress, timeout=timeout, extra_data=extra_data, asked=asked
             )
-        except ServerConnectionError as error:
-            await self._raise_if_dead(error)
+        except BaseException as error:
+            self._note_run(getattr(error, "prompt_id", None), type(error).__name__, began)
             raise
-        except MissingNodesError as error:
-            self._raise_if_emulated(error)
-            raise
+        self._stuck = ""
+        self._note_run(next(iter(history)), "success", began)
+        return history
 
-    async def _converter_call(self, call: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-        try:
-            return await call()
-        except (ServerConnectionError, BrowserError) as error:
-            await self._raise_if_dead(error)
-            raise
-        except MissingNodesError as error:
-            self._raise_if_emulated(error)
-            raise
+    def _note_run(self, prompt_id: str | None, ended: str, began: float) -> None:
+        self._chronicle.note("run", prompt_id=prompt_id, ended=ended, seconds=round(time.monotonic() - began, 3))
 
-    def _raise_if_emulated(self, error: MissingNodesError) -> None:
-        """On the emulator the remedy is not to install a pack."""
-        if self._parts.engine is not None and self._parts.engine.kind == "emulator":
-            raise MissingNodesError(error.missing, remedy=_EMULATOR_REMEDY) from error
-
-    async def _raise_if_dead(self, cause: BaseException) -> None:
-        """Raise the server's death where that is the true reason of a broken connection."""
-        supervisor = self._parts.supervisor
-        if supervisor is None:
-            return
-        try:
-            async with asyncio.timeout(_DEATH_NOTICE):
-                await supervisor.wait()
-        except TimeoutError:
-            return
-        raise self._parts.death() from cause
+    async def _convert(self, workflow: JsonObject, *, survives: bool = True) -> JsonObject:
+        return await self._runner.convert(lambda: self._parts.get_converter().convert(workflow), survives=survives)
 
     def _client(self) -> ComfyClient:
         if self._parts.client is None:
             raise StateError(f"the connector is {self.state}, it has no connection to a server")
         return self._parts.client
-
-
-async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
-    """The graph in a payload, and its kind: from the object itself, JSON text, or a file, which may be a PNG.
-
-    Files are read and parsed in a thread. Raises PayloadError, FileNotFoundError.
-    """
-    if isinstance(payload, Mapping):
-        return unwrap(payload if isinstance(payload, dict) else dict(payload))
-    if isinstance(payload, str) and payload.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
-        return unwrap(await asyncio.to_thread(parse_payload, payload))
-    if isinstance(payload, (str, os.PathLike)):
-        return unwrap(await asyncio.to_thread(_read_payload, Path(payload)))
-    raise PayloadError(f"a payload is an object, JSON text or a path, not {type(payload).__name__}")
-
-
-def _read_payload(path: Path) -> JsonObject:
-    if "\0" in str(path) or not path.is_file():
-        raise FileNotFoundError(f"no payload file at {str(path)[:300]!r} (and it is not JSON text)")
-    data = path.read_bytes()
-    return payload_from_png(data) if data.startswith(_PNG) else parse_payload(data)

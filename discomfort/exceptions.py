@@ -7,6 +7,7 @@
     ├── PayloadError                ValueError        what was given is neither workflow nor prompt
     │   ├── UnsafePromptError                         a graph that a server accepts and then dies of
     │   ├── MissingNodesError                         node types that the server does not have
+    │   ├── BrokenLinksError                          inputs linked to what is not in the workflow
     │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` names nothing, or too much
     ├── UploadError                 ValueError        a place that files may not go to
     ├── ConversionError             RuntimeError      the frontend could not make a prompt of the workflow
@@ -17,6 +18,8 @@
     │   ├── ServerStartError
     │   │   └── ServerStartTimeout  TimeoutError
     │   ├── ServerDiedError
+    │   │   ├── FatalPromptError                      it died each time that this prompt ran
+    │   │   └── RestartLimitError                     it died too often to be started again
     │   ├── ServerConnectionError   ConnectionError
     │   └── ServerResponseError
     ├── SelfTestError               RuntimeError      the server runs, but the self-test workflow does not
@@ -26,6 +29,7 @@
         │   └── OutOfMemoryError
         ├── ExecutionInterrupted                      somebody interrupted it
         ├── PromptLostError                           it left the queue without a record
+        │   └── ResultLostError                       it ended, and its record was lost with the server
         └── RunTimeout              TimeoutError      the caller's deadline passed
 
 Every error carries its facts as fields; the text is made of them and ends with the remedy where there is one.
@@ -37,6 +41,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from discomfort.redaction import redact
 
 
 def _join(parts: Sequence[str], separator: str = "; ", limit: int = 20) -> str:
@@ -55,7 +61,8 @@ class DiscomfortError(Exception):
 class ConfigurationError(DiscomfortError, ValueError):
     """A setting is wrong, or names something that is not there.
 
-    ``key`` is the setting as the user would write it, ``value`` what was found, ``source`` where it came from.
+    ``key`` is the setting as the user would write it, ``value`` what was found, ``source`` where it came from. What
+    looks like a secret in the value is not in the text.
     """
 
     def __init__(
@@ -63,7 +70,7 @@ class ConfigurationError(DiscomfortError, ValueError):
     ) -> None:
         self.problem, self.key, self.value, self.source, self.remedy = problem, key, value, source, remedy
         where = f" (from {source})" if source else ""
-        what = f"{key}={value!r}{where}: " if key else ""
+        what = redact(f"{key}={value!r}") + f"{where}: " if key else ""
         super().__init__(f"{what}{problem}" + (f". {remedy}" if remedy else ""))
 
 
@@ -121,6 +128,14 @@ class MissingNodesError(PayloadError):
         super().__init__(
             f"{len(missing)} node type(s) are not installed on the server: {_join([str(m) for m in missing])}. {remedy}"
         )
+
+
+class BrokenLinksError(PayloadError):
+    """Inputs of a workflow are linked to links or nodes that it does not have; ``problems`` lists all of them."""
+
+    def __init__(self, problems: Sequence[GraphProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("the workflow has links that lead nowhere: " + _join([str(p) for p in problems]))
 
 
 class InputSelectorError(PayloadError):
@@ -189,7 +204,7 @@ class ServerStartTimeout(ServerStartError, TimeoutError):
 
 
 class ServerDiedError(ServerError):
-    """The server that we own ended, or its execution thread did, while it was needed.
+    """The server that we own ended, or a server's execution thread did, while it was needed.
 
     ``exit_code`` is the process's (``None`` if it still runs without its worker), ``signal`` the signal's name if one
     ended it, ``log_tail`` its last lines.
@@ -207,6 +222,40 @@ class ServerDiedError(ServerError):
         self.problem, self.exit_code, self.signal = problem, exit_code, signal
         self.log_tail, self.prompt_id = tuple(log_tail), prompt_id
         super().__init__(problem + _tail(self.log_tail))
+
+
+class _ServerGivenUp(ServerDiedError):
+    """A server that died more than once, with the whole story.
+
+    ``deaths`` are the errors of each end and of each start that failed in between, the oldest first. ``exit_code``,
+    ``signal`` and ``log_tail`` are those of the last one.
+    """
+
+    def __init__(self, problem: str, deaths: Sequence[DiscomfortError], *, prompt_id: str | None = None) -> None:
+        self.deaths = tuple(deaths)
+        last = self.deaths[-1] if self.deaths else None
+        code, signal = getattr(last, "exit_code", None), getattr(last, "signal", None)
+        super().__init__(problem + _story(self.deaths), exit_code=code, signal=signal, prompt_id=prompt_id)
+        self.problem, self.log_tail = problem, tuple(getattr(last, "log_tail", ()))
+
+
+class FatalPromptError(_ServerGivenUp):
+    """The server died more than once while this prompt ran; it is not submitted again. ``deaths`` tells of each end."""
+
+
+class RestartLimitError(_ServerGivenUp):
+    """The server died more often than ``max_restarts`` allows, and is not started again by itself for now.
+
+    ``deaths`` tells of each end, and of each start that failed in between.
+    """
+
+
+def _story(deaths: Sequence[DiscomfortError]) -> str:
+    lines = []
+    for number, death in enumerate(deaths, 1):
+        lines.append(f"\n{number}. {getattr(death, 'problem', '') or str(death)[:300]}")
+        lines.extend(f"\n     {line}" for line in tuple(getattr(death, "log_tail", ()))[-5:])
+    return "".join(lines)
 
 
 class ServerConnectionError(ServerError, ConnectionError):
@@ -349,6 +398,13 @@ class ExecutionInterrupted(RunError):
 
 class PromptLostError(RunError):
     """The prompt is neither queued nor in the history: deleted by somebody, evicted, or the server restarted."""
+
+
+class ResultLostError(PromptLostError):
+    """The prompt ended, or may have, and the server died before its record was read; it is not executed again.
+
+    What it saved to the output folder is there. The server's death is ``__cause__``.
+    """
 
 
 class RunTimeout(RunError, TimeoutError):

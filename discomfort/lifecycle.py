@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,11 +37,27 @@ _FOLLOWERS: dict[State, frozenset[State]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of state; ``at`` is the time of day in seconds since 1970."""
+
+    at: float
+    before: State
+    after: State
+    reason: str
+
+
 class Lifecycle:
     """Holds the state; its only setter is :meth:`to`, which checks the arrow and logs it."""
 
     def __init__(self) -> None:
         self._state = State.UNINIT
+        self._transitions: deque[Transition] = deque(maxlen=50)
+
+    @property
+    def transitions(self) -> tuple[Transition, ...]:
+        """The last changes of state, at most 50, the oldest first."""
+        return tuple(self._transitions)
 
     @property
     def state(self) -> State:
@@ -53,6 +71,7 @@ class Lifecycle:
         if state not in _FOLLOWERS[self._state]:
             raise StateError(f"the connector is {self._state} and can not become {state}")
         _log.info("%s -> %s%s", self._state, state, f": {reason}" if reason else "")
+        self._transitions.append(Transition(time.time(), self._state, state, reason))
         self._state = state
 
 

@@ -14,9 +14,9 @@ from typing import Any, Self, TypeVar
 from discomfort._json import JsonObject
 from discomfort.client.outputs import Output
 from discomfort.connector import ComfyConnector
-from discomfort.core import Payload
 from discomfort.exceptions import StateError
 from discomfort.lifecycle import State
+from discomfort.payloads import Payload
 from discomfort.progress import ProgressCallback
 from discomfort.workflow.edit import Editor
 
@@ -124,6 +124,14 @@ class SyncConnector:
             return [await output.save(directory) for output in self._connector.outputs(history) if output.filename]
 
         return self._call(save())
+
+    def health(self) -> dict[str, str]:
+        """See :meth:`ComfyConnector.health`."""
+        return self._call(self._connector.health())
+
+    def diagnostics(self) -> JsonObject:
+        """See :meth:`ComfyConnector.diagnostics`."""
+        return self._call(self._connector.diagnostics())
 
     def kill_api(self) -> None:
         """Release everything, as :meth:`ComfyConnector.kill_api`, and end the thread. Safe to call twice."""

@@ -79,6 +79,8 @@ _DOCTOR_EPILOG = [
     "discomfort doctor",
     "discomfort doctor --start                  also start the server, test it",
     "discomfort doctor --json | jq '.checks[] | select(.status != \"ok\")'",
+    "discomfort doctor --start --json > report.json     for a bug report",
+    "discomfort doctor --clean                  what dead runs left, removed",
 ]
 
 ConfigOption = Annotated[
@@ -141,6 +143,10 @@ TimeoutOption = Annotated[
     typer.Option("--timeout", metavar="SECONDS", help="Give each workflow so long, and no longer.", show_default=False),
 ]
 StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
+CleanOption = Annotated[
+    bool, typer.Option("--clean", help="Show what dead connectors left, ask, and remove it; no other checks.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="With --clean: remove without asking.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")]
 VerboseOption = Annotated[
     int,
@@ -290,11 +296,21 @@ def _doctor(
     config: ConfigOption = None,
     engine: EngineOption = None,
     start: StartOption = False,
+    clean: CleanOption = False,
+    yes: YesOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Check everything that a run needs, one thing at a time, and say what to do about what is missing."""
+    """Check everything that a run needs, one thing at a time, and say what to do about what is missing.
+
+    With --clean it looks for what dead connectors left instead: servers, private folders, ephemeral uploads. It shows
+    them and asks; without a terminal nothing is removed but with --yes. What belongs to a live process is not touched.
+    """
 
     def work(terminal: Terminal) -> int:
+        if clean:
+            from discomfort.cli.cleaning import clean_command
+
+            return clean_command(terminal, as_json=as_json, is_agreed=yes)
         from discomfort.cli.doctor import doctor_command
 
         target = Target(config, check_target(engine, None, []))

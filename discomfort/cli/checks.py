@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,9 @@ LITTLE_SPACE, NO_SPACE = 2 << 30, 256 << 20
 some 50 MiB, one video some hundreds)."""
 SMALL_SHM = 256 << 20
 """Bytes of ``/dev/shm`` below which Chromium is told to do without it (Docker's default is 64 MiB)."""
+OUR_FOLDER = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12}|browser-[0-9a-f]{32})")
+"""Names of the private folders in the temporary folder: of engines (``mkdtemp``), browsers, and the doctor's browser.
+All are made with mode 0700."""
 _PROBE_SECONDS = 60.0
 _MINIMUM = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:>=\s*([0-9.]+))?")
 _DEPENDENCIES = (
@@ -91,9 +95,12 @@ def dependencies() -> Check:
 
 
 def configuration(settings: Settings) -> Check:
-    """The settings that are not at their defaults, and where each came from."""
+    """The settings that are not at their defaults, and where each came from; without secrets."""
+    from discomfort.redaction import redact
+
     given = [
-        f"{name.upper()}={getattr(settings, name)} ({source})" for name, source in sorted(settings.sources.items())
+        f"{name.upper()}={redact(str(getattr(settings, name)))} ({source})"
+        for name, source in sorted(settings.sources.items())
     ]
     return Check("configuration", "ok", "; ".join(given) or "nothing configured, all defaults")
 
@@ -188,13 +195,18 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the d
 
 
 def leftovers() -> Check:
-    """What connectors left that did not end by themselves: journals of dead processes, private folders."""
+    """What connectors left that did not end by themselves: servers, journals of dead processes, private folders."""
     from discomfort.assembly import journal_directory
+    from discomfort.ownership import orphans
 
-    left = [str(path) for path in (*_dead_journals(journal_directory()), *_unused_folders(Path(tempfile.gettempdir())))]
+    left = [f"process {process.pid}" for process in orphans()]
+    folders = unused_folders(Path(tempfile.gettempdir()))
+    left += [str(path) for path in (*folders, *_dead_journals(journal_directory()))]
     if not left:
         return Check("leftovers", "ok", "none")
-    remedy = "Journals are cleared by the next run; delete the folders if no discomfort is running in a container"
+    remedy = (
+        "discomfort doctor --clean removes them; see first that no discomfort runs in a container with the same /tmp"
+    )
     return Check("leftovers", "warn", ", ".join(left), remedy)
 
 
@@ -219,7 +231,7 @@ def _dead_journals(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def _unused_folders(directory: Path) -> list[Path]:
+def unused_folders(directory: Path) -> list[Path]:
     """Our private folders that no running process has on its command line or as its working directory.
 
     A folder that may belong to a discomfort that runs, by its age, is not counted.
@@ -228,7 +240,7 @@ def _unused_folders(directory: Path) -> list[Path]:
     candidates = [
         path
         for path in sorted(directory.glob("discomfort-*"))
-        if not path.name.startswith("discomfort-runtime-") and path.is_dir() and path.lstat().st_uid == owner
+        if OUR_FOLDER.fullmatch(path.name) and _is_own_folder(path, owner)
     ]
     if not candidates:
         return []
@@ -240,6 +252,11 @@ def _unused_folders(directory: Path) -> list[Path]:
         if process.info["pid"] != os.getpid() and any("discomfort" in word for word in words):
             oldest = min(oldest, process.info["create_time"] or 0.0)
     return [p for p in candidates if p.stat().st_mtime < oldest and not any(str(p) in text for text in used)]
+
+
+def _is_own_folder(path: Path, owner: int | None) -> bool:
+    facts = path.lstat()
+    return stat.S_ISDIR(facts.st_mode) and owner in {None, facts.st_uid} and stat.S_IMODE(facts.st_mode) == 0o700
 
 
 def _engine_python(python: str) -> Check:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from rich.table import Table
 from rich.text import Text
 
+from discomfort._json import JsonObject
 from discomfort.cli import FAILED, OK, checks
 from discomfort.cli.checks import Check
 from discomfort.cli.connect import Holder, Target, connected
@@ -54,7 +55,10 @@ def doctor_command(target: Target, terminal: Terminal, *, as_json: bool, start: 
     failed = [check for check in doctor.found if check.status == "fail"]
     warned = [check for check in doctor.found if check.status == "warn"]
     if as_json:
-        terminal.write_json({"ok": not failed, "checks": [check.as_json() for check in doctor.found]})
+        document: JsonObject = {"ok": not failed, "checks": [check.as_json() for check in doctor.found]}
+        if doctor.diagnostics is not None:
+            document["diagnostics"] = doctor.diagnostics
+        terminal.write_json(document)
     else:
         hint = "" if start else "; --start also starts the server and runs the self-test"
         terminal.note(f"{len(doctor.found)} checks, {len(failed)} failed, {len(warned)} with a warning{hint}")
@@ -68,6 +72,7 @@ class Doctor:
         self._target, self._terminal, self._is_shown = target, terminal, is_shown
         self.display = make_display(terminal)
         self.found: list[Check] = []
+        self.diagnostics: JsonObject | None = None
 
     async def examine(self, holder: Holder, log: LogHandler, *, start: bool) -> None:
         """All checks, in an order in which the later ones need the earlier."""
@@ -134,6 +139,8 @@ class Doctor:
                 detail = (
                     f"{connector.engine} at {connector.server_address} was ready in {seconds:.1f} s, self-test passed"
                 )
+                if not self._is_shown:
+                    self.diagnostics = await connector.diagnostics()
         except (DiscomfortError, OSError) as error:
             return Check("start", "fail", describe(error), "The server's last lines above name the cause")
         finally:

@@ -87,6 +87,11 @@ class ComfyClient:
         return len(self._runs)
 
     @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs under way, the oldest first."""
+        return tuple(self._runs.values())
+
+    @property
     def last_heard(self) -> float:
         """When the socket last brought anything, by the event loop's clock in seconds; 0 before it ever did."""
         return self._parts.mux.last_heard if self._parts is not None else 0.0
@@ -125,7 +130,9 @@ class ComfyClient:
         there is no new socket within ``limits.connect`` seconds (the attempts go on in the background then), and
         StateError when the client is not open.
         """
-        await self._open_parts().mux.refresh(self.limits.connect)
+        parts = self._open_parts()
+        parts.lose_sight()
+        await parts.mux.refresh(self.limits.connect)
 
     def fail_pending(self, error: Callable[[str], BaseException]) -> None:
         """Let every pending run raise ``error(prompt_id)`` at once, as when the server has died.
@@ -157,13 +164,14 @@ class ComfyClient:
         extra_data: Mapping[str, Any] | None = None,
         prompt_id: str | None = None,
         asked: float | None = None,
+        on_run: Callable[[Run], None] | None = None,
     ) -> JsonObject:
         """Run a prompt and return ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
 
         ``timeout`` is in seconds for everything from the check of the prompt to its record. ``extra_data`` is kept
         with the prompt by the server (``extra_pnginfo`` goes into saved images). ``prompt_id`` must be new to the
         server; without one a random one is used. ``asked`` is what RunTimeout tells where ``timeout`` is what was left
-        of a longer time.
+        of a longer time. ``on_run`` is given the run at its beginning, for a look at its stage at any time.
 
         Cancellation takes the prompt off the queue, or interrupts it alone, before CancelledError goes on; this takes
         a fraction of a second, at most ``limits.withdraw``, and goes on in the background when cancelled again. A
@@ -175,6 +183,8 @@ class ComfyClient:
         """
         parts = self._open_parts()
         run = self._enter(parts, prompt, prompt_id, on_progress)
+        if on_run is not None:
+            on_run(run)
         success = False
         try:
             record = await self._supervise(parts, run, timeout, extra_data, asked or timeout)
@@ -294,6 +304,7 @@ class _Parts:
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_CONNECTION),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        self.runs = runs
         self.rest = RestClient(self.session, url, headers)
         self.reconciler = Reconciler(self.rest, runs, limits, blind=self._is_blind)
         self.mux = Multiplexer(
@@ -301,7 +312,7 @@ class _Parts:
             url,
             headers=headers,
             alive=self._answers,
-            on_drop=self.reconciler.kick,
+            on_drop=self._dropped,
             ping_interval=limits.ping,
         )
         self.definitions = Definitions(self.rest)
@@ -314,6 +325,15 @@ class _Parts:
             runs=runs,
             take_off=take_off,
         )
+
+    def lose_sight(self) -> None:
+        """The socket that the runs' events come by is gone."""
+        for run in self.runs.values():
+            run.lose_sight()
+
+    def _dropped(self) -> None:
+        self.lose_sight()
+        self.reconciler.kick()
 
     def after_end(self) -> None:
         """A prompt ended; its record follows, but the message that says so may be lost."""

@@ -69,6 +69,8 @@ class Execution:
         run.client_id = self._mux.client_id
         body = _body(run, extra_data)
         run.sent = True
+        if not self._mux.connected:
+            run.lose_sight()
         try:
             status, answer = await self._rest.prompt(body, deadline=self._limits.post)
         except ServerConnectionError as error:

@@ -44,6 +44,10 @@ BACKOFF_FIRST, BACKOFF_LAST = 0.1, 5.0
 CONNECT_DEADLINE = 30.0
 """Seconds for one attempt to connect; a server that loads a model may need many of them to answer."""
 
+LARGEST_FRAME = 256 << 20
+"""Bytes above which a frame ends the connection. Error messages hold the inputs of the node and can be many megabytes;
+the run's end is then found by the poll."""
+
 CLOSE_DEADLINE = 2.0
 """Seconds to wait for the server's close frame."""
 
@@ -176,7 +180,7 @@ class Multiplexer:
                 headers=self._headers,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_DEADLINE),
                 autoping=False,
-                max_msg_size=0,  # an error message can be megabytes long
+                max_msg_size=LARGEST_FRAME,
             )
             try:
                 await socket.send_str(FEATURE_FLAGS.decode())

@@ -34,6 +34,10 @@ DEFINITIONS_DEADLINE: Final = 120.0
 STREAM_SILENCE: Final = 60.0
 """Seconds without a byte after which a download is given up."""
 
+LARGEST_ANSWER: Final = 256 << 20
+"""Bytes, decompressed, above which an answer is given up. Records hold megabytes when nodes fail on large inputs, and
+``/history`` is only ever asked for one of them; files are streamed and not bounded by this."""
+
 _SLOWEST_UPLOAD: Final = 64 * 1024
 """Bytes per second below which an upload is given up (after a minute's grace)."""
 
@@ -99,6 +103,10 @@ class RestClient:
     async def system_stats(self, *, deadline: float = DEADLINE) -> JsonObject:
         """Versions, memory and devices of the server."""
         return await self._get("/system_stats", deadline)
+
+    async def logs(self, *, deadline: float = DEADLINE) -> JsonObject:
+        """The server's last 300 writes to its log, ``{"entries": [{"t", "m"}…]}``; not every server shows them."""
+        return await self._get("/internal/logs/raw", deadline)
 
     async def remaining(self, *, deadline: float = DEADLINE) -> int:
         """How many prompts are pending or running: the cheapest question that the server has."""
@@ -215,9 +223,20 @@ class RestClient:
             async with self._session.request(
                 method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                return response.status, await response.read()
+                return response.status, await self._body(method, path, response)
         except _TRANSPORT as error:
             raise self._broken(error, deadline) from error
+
+    async def _body(self, method: str, path: str, response: aiohttp.ClientResponse) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > LARGEST_ANSWER:
+                problem = f"the answer is larger than {LARGEST_ANSWER >> 20} MiB"
+                raise self._unexpected(method, path, response.status, b"", problem)
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     def _parse(self, method: str, path: str, status: int, data: bytes) -> JsonObject:
         try:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from discomfort._json import JsonObject
 from discomfort.client.protocol import Message, PreviewFrame, RunState
 from discomfort.client.reporter import Reporter
 from discomfort.progress import ProgressCallback, Queued
+
+Stage = Literal["new", "sent", "queued", "running", "ended"]
+"""``sent``: the server may have the prompt; ``queued``: it has; ``ended``: over, its record may not be read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class Run:
 
     ``future`` ends with ``None`` when the record should be readable, or with the record itself. :meth:`fail` ends the
     run from outside wherever its task is: it wakes the wait, or breaks off the request that is under way.
-    ``news_at`` is when the socket or the poll last told about it, by the event loop's clock.
+    ``news_at`` is when the socket or the poll last told about it, by the event loop's clock; ``blind_since`` when the
+    socket was lost that its events come by, ``None`` while none of them can have been missed.
     """
 
     __slots__ = (
@@ -86,6 +91,7 @@ class Run:
         "_task",
         "_waiting",
         "accepted",
+        "blind_since",
         "client_id",
         "failure",
         "future",
@@ -117,6 +123,7 @@ class Run:
         self.future: asyncio.Future[JsonObject | None] = asyncio.get_running_loop().create_future()
         self.failure: BaseException | None = None
         self.sent = self.accepted = False
+        self.blind_since: float | None = None
         self.news_at = asyncio.get_running_loop().time()
         self.missed = self.strikes = 0
         self.missed_at = 0.0
@@ -127,8 +134,21 @@ class Run:
         self._waiting = self._kicked = self._sealed = False
 
     def __repr__(self) -> str:
-        stage = "accepted" if self.accepted else "sent" if self.sent else "new"
-        return f"<Run {self.prompt_id} {'failed' if self.failure else 'ended' if self.state.ended else stage}>"
+        return f"<Run {self.prompt_id} {'failed' if self.failure else self.stage}>"
+
+    @property
+    def stage(self) -> Stage:
+        """How far the prompt has come, as far as is known; it stays readable after the end of the run."""
+        if self.state.ended:
+            return "ended"
+        if self.state.started:
+            return "running"
+        return "queued" if self.accepted else "sent" if self.sent else "new"
+
+    def lose_sight(self) -> None:
+        """From now on events of this run may be missed."""
+        if self.sent and self.blind_since is None:
+            self.blind_since = asyncio.get_running_loop().time()
 
     def use(self, prompt: JsonObject) -> None:
         """Take the prompt that is really sent."""

@@ -179,7 +179,9 @@ class Browser:
         chromium = self._playwright.chromium
         self.executable = await find_chromium(self._chromium_path, chromium.executable_path, install=self._install)
         self._browser = await self._launch_chromium()
-        await self._record_processes()
+        # Unlike the launch itself, what is asked here has no time limit of its own.
+        async with asyncio.timeout(LAUNCH_TIMEOUT):
+            await self._record_processes()
         logger.debug("Chromium %s from %s", self._browser.version, self.executable)
 
     async def _start_driver(self) -> None:

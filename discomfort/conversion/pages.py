@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from discomfort.conversion.browser import BrowserGoneError
 from discomfort.exceptions import ConversionError, ConversionTimeout
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ logger = logging.getLogger("discomfort.conversion")
 
 LOAD_TIMEOUT: Final = 60.0
 """Seconds for a page to become ready once its server answers; 3 to 4 s on two idle cores."""
+
+ANSWER_TIMEOUT: Final = 10.0
+"""Seconds for the browser to make an empty page; it takes 0.1 s. More means that it hangs."""
 
 POLLING: Final = 50
 """Milliseconds between looks at whether a page is ready."""
@@ -118,18 +122,21 @@ class FrontEndPage:
         """
         from playwright.async_api import Error
 
-        context = await browser.new_context()
+        context: BrowserContext | None = None
         page: FrontEndPage | None = None
         try:
-            await context.add_cookies(
-                [
-                    {"name": key, "value": value, "url": address, "httpOnly": True, "sameSite": "Strict"}
-                    for key, value in cookies.items()
-                ]
-            )
-            await context.add_init_script(page_script())
-            plain = await context.new_page()
-            page = cls(name, context, plain, await context.new_cdp_session(plain))
+            # Playwright sets these calls no limit, and a browser that was stopped, or hangs, answers none of them.
+            async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
+                context = await browser.new_context()
+                await context.add_cookies(
+                    [
+                        {"name": key, "value": value, "url": address, "httpOnly": True, "sameSite": "Strict"}
+                        for key, value in cookies.items()
+                    ]
+                )
+                await context.add_init_script(page_script())
+                plain = await context.new_page()
+                page = cls(name, context, plain, await context.new_cdp_session(plain))
             # What a script opens is closed at once: it could only show what nobody sees.
             context.on("page", _close_popup)
             if early:
@@ -138,7 +145,10 @@ class FrontEndPage:
                 await server_ready.wait()
             await page._become_ready(address, timeout, server_lost, loaded=early)
         except BaseException as error:
-            await _close(context, page._session if page else None)
+            if context is not None:
+                await _close(context, page._session if page else None)
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise BrowserGoneError(f"the browser did not answer within {ANSWER_TIMEOUT:.0f} s") from error
             if isinstance(error, Error):
                 raise ConversionError(f"the frontend's page did not load: {_short(error)}") from error
             raise

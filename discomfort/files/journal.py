@@ -132,6 +132,31 @@ class Journal:
         if self.on_remove is not None:
             self.on_remove(entry)
 
+    def abandoned(self) -> list[tuple[Path, tuple[Entry, ...]]]:
+        """The journals of processes that are gone, with what they list: what :meth:`recover` would look at.
+
+        Nothing is changed. Journals that others may have written are not among them.
+        """
+        found: list[tuple[Path, tuple[Entry, ...]]] = []
+        for path in sorted(self.directory.glob("*.jsonl")) if self.directory.is_dir() else ():
+            match = _NAME.fullmatch(path.name)
+            if match is None or path == self._path or _start_of(int(match[1])) == match[2]:
+                continue
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                logger.debug("cannot read the journal %s: %s", path, error)
+                continue
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                if _is_trusted(os.fstat(fd)):
+                    found.append((path, tuple(_read(path, fd))))
+            except BlockingIOError:
+                logger.debug("the journal %s is held by a live process", path)
+            finally:
+                os.close(fd)
+        return found
+
     def recover(self) -> list[Path]:
         """Delete what processes left that are gone, and return the paths deleted.
 
@@ -266,11 +291,16 @@ def _is_same(entry: Entry, status: os.stat_result) -> bool:
     return (status.st_ino, status.st_size, status.st_mtime_ns) == (entry.inode, entry.size, entry.mtime_ns)
 
 
+def _is_trusted(status: os.stat_result) -> bool:
+    """Whether only we can have written that journal."""
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
 def _recover_locked(path: Path, fd: int) -> list[Path]:
     """Clear one journal. Raises ``BlockingIOError`` if its process holds it."""
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    if not _is_trusted(status):
         logger.warning("ignoring the journal %s: others may have written it", path)
         return []
     if status.st_size > _MOST_BYTES:

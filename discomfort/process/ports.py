@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -28,15 +29,23 @@ class PortLease:
     def __init__(self, port: int, lock: filelock.BaseFileLock | None) -> None:
         self.port = port
         self._lock = lock
+        self._owner = os.getpid()
 
     def __repr__(self) -> str:
         return f"<PortLease {self.port}{'' if self._lock else ' released'}>"
 
     def release(self) -> None:
-        """Give the port back. Idempotent."""
+        """Give the port back. Idempotent; does nothing in a fork of the process that took it."""
+        if os.getpid() != self._owner:
+            return
         lock, self._lock = self._lock, None
         if lock is not None:
+            path = Path(lock.lock_file)
+            # Before the lock goes, so that it can be nobody else's.
+            with contextlib.suppress(OSError):
+                path.unlink()
             lock.release()
+            _remove_if_empty(path.parent)
 
 
 def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
@@ -74,6 +83,8 @@ def _try_lease(directory: Path | None, port: int) -> PortLease | None:
         return PortLease(port, None)
     lock = filelock.FileLock(directory / f"{port}.lock", timeout=0, mode=0o600, thread_local=False)
     try:
+        # Another connector that gave its lease back may just have removed the empty folder.
+        directory.mkdir(exist_ok=True, parents=True, mode=0o700)
         lock.acquire()
     except filelock.Timeout:
         return None
@@ -130,19 +141,36 @@ def _answers(family: socket.AddressFamily, address: str, port: int) -> bool:
 
 def _lock_directory() -> Path | None:
     """Where all connectors of this user look for leases; ``None``, logged, where no such folder can be had."""
-    with warnings.catch_warnings():
-        # It warns where XDG_RUNTIME_DIR is not set, as in most containers; its fallback there is what we want.
-        warnings.simplefilter("ignore")
-        runtime = Path(platformdirs.user_runtime_dir("discomfort", appauthor=False))
-    owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     problem: OSError | None = None
-    for base in (runtime, Path(tempfile.gettempdir()) / f"discomfort-runtime-{owner}"):
+    for find in (_runtime_folder, _temporary_folder):
         try:
-            return _private_directory(base / "ports")
+            return _private_directory(find() / "ports")
         except OSError as error:
             problem = error
     _log.warning("ports are taken without a lease, for want of a folder to keep leases in: %s", problem)
     return None
+
+
+def _runtime_folder() -> Path:
+    with warnings.catch_warnings():
+        # It warns where XDG_RUNTIME_DIR is not set, as in most containers; its fallback there is what we want.
+        warnings.simplefilter("ignore")
+        # It makes a missing folder as private as it wants to find it; one made by us it would refuse next time.
+        return Path(platformdirs.user_runtime_dir("discomfort", appauthor=False, ensure_exists=True))
+
+
+def _temporary_folder() -> Path:
+    owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"discomfort-runtime-{owner}"
+
+
+def _remove_if_empty(directory: Path) -> None:
+    """Remove the folder for leases, and those around it in the temporary folder, as far as they are empty."""
+    temporary = Path(tempfile.gettempdir())
+    folders = [directory, *(parent for parent in directory.parents if temporary in parent.parents)]
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _private_directory(path: Path) -> Path:

@@ -22,6 +22,7 @@ _log = logging.getLogger("discomfort.process")
 
 _MAX_SLEEP = 60.0
 _MAX_BODY = 1 << 16
+_UNSEEN = "a program that can not be seen"
 
 
 def start_budget(attempts: int, sleep: float) -> float:
@@ -86,18 +87,22 @@ async def wait_until_ready(supervisor: Supervisor, url: str, *, budget: float, i
 async def _poll(supervisor: Supervisor, url: str, interval: float) -> None:
     address = urlsplit(url)
     host, port = address.hostname or "127.0.0.1", address.port or (443 if address.scheme == "https" else 80)
-    warned = False
+    warned = unseen = False
     async with aiohttp.ClientSession() as session:
         while True:
             started = time.monotonic()
             if await _accepts(host, port) and await responds(session, url):
                 stranger = await asyncio.to_thread(_stranger_on, supervisor, port)
-                if stranger is None:
+                # A stranger that just ended is not to be seen either: who answers again, and stays unseen, counts.
+                if stranger is None or (stranger == _UNSEEN and unseen):
                     return
-                if not warned:
+                unseen = stranger == _UNSEEN
+                if not unseen and not warned:
                     _log.warning("%s answers at %s, which is not the server that was started", stranger, url)
                     warned = True
                 await asyncio.sleep(0.25)
+            else:
+                unseen = False
             await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
 
 
@@ -115,7 +120,7 @@ async def _accepts(host: str, port: int) -> bool:
 
 
 def _stranger_on(supervisor: Supervisor, port: int) -> str | None:
-    """Name the process that listens on ``port`` if it certainly is not the server's, else ``None``. Blocking."""
+    """``None`` if the server's own processes listen on ``port``, else who does, :data:`_UNSEEN` included. Blocking."""
     try:
         own = {psutil.Process(supervisor.pid), *family.members(supervisor.pid, supervisor.token, leader_lives=True)}
     except psutil.Error:
@@ -125,8 +130,8 @@ def _stranger_on(supervisor: Supervisor, port: int) -> str | None:
     for process in psutil.process_iter():
         if process not in own and _listens(process, port):
             return f"another program (pid {process.pid})"
-    # Nobody that we may look at: another user's, or another container's. It can not be told from ours, so it counts.
-    return None
+    # Nobody that we may look at: another user's, or another container's. It can not be told from ours.
+    return _UNSEEN
 
 
 def _listens(process: psutil.Process, port: int) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -10,14 +11,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
 
 from discomfort.exceptions import ServerError, ServerStartError, StateError
-from discomfort.process import family
+from discomfort.process import family, worker
 from discomfort.process._logtail import LogTail
 from discomfort.process._pump import Pump
 from discomfort.process.launcher import ServerCommand, spawn
@@ -28,6 +29,8 @@ _log = logging.getLogger("discomfort.process")
 
 _KILL_PATIENCE = 5.0
 """Seconds that a process may take to end after SIGKILL, which it can not refuse: more means stuck in the kernel."""
+_WORKER_LOOK = 1.0
+"""Seconds between two looks at the execution thread."""
 _LEFTOVER_PATIENCE = 1.0
 """Seconds between SIGTERM and SIGKILL for what outlived the server itself."""
 
@@ -66,6 +69,7 @@ class Supervisor:
         self._useless = OneShot()
         self._stopped = OneShot()
         self._stop_error: Exception | None = None
+        self._worker_gone = self._worker_watched = False
         # Guards the pid: while it is held the leader is not reaped, so its id, and its group's, are still its own.
         self._lock = threading.Lock()
         self._reaped = False
@@ -112,8 +116,11 @@ class Supervisor:
 
     @property
     def worker_died(self) -> bool:
-        """Whether the server wrote that its execution thread ended by an exception: it answers, and runs nothing."""
-        return self._log_tail.worker_died
+        """Whether the server's execution thread ended: it answers, and runs nothing.
+
+        Known by the server's own words, or by the end of the thread that :meth:`learn_worker` found.
+        """
+        return self._worker_gone or self._log_tail.worker_died
 
     @property
     def token(self) -> str:
@@ -126,6 +133,22 @@ class Supervisor:
         A progress bar that rewrites its line counts as one line with its last state.
         """
         return self._log_tail.tail(count)
+
+    @contextlib.contextmanager
+    def learn_worker(self) -> Iterator[None]:
+        """Around the execution of one prompt on an idle server: see which thread does it, and watch it from then on.
+
+        Where that does not show, or not beyond doubt, nothing is watched.
+        """
+        before = worker.thread_work(self.pid)
+        yield
+        thread = worker.execution_thread(self.pid, before, worker.thread_work(self.pid))
+        if thread is None:
+            _log.debug("the execution thread of server process %d could not be told from the others", self.pid)
+        elif not self._worker_watched:
+            self._worker_watched = True
+            name = f"discomfort-worker-{self.pid}"
+            threading.Thread(target=self._watch_worker, args=(thread,), name=name, daemon=True).start()
 
     def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` once when the process ends or its execution thread dies, whichever comes first.
@@ -182,6 +205,15 @@ class Supervisor:
         family.kill(self._relatives())
         self._pump.close(timeout=0.5)
         self._forget()
+
+    def _watch_worker(self, thread: int) -> None:
+        while not self._ended.wait(_WORKER_LOOK):
+            # The threads of a process that ends go one by one: then its own end is the news.
+            if not worker.thread_lives(self.pid, thread) and not self._ended.wait(_KILL_PATIENCE):
+                self._worker_gone = True
+                _log.error("the execution thread of server process %d died without a word", self.pid)
+                self._useless.fire()
+                return
 
     def _take_output(self, chunk: bytes) -> None:
         before = self._log_tail.worker_died

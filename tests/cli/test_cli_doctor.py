@@ -116,6 +116,30 @@ def test_start_starts_and_stops(cli: Cli, browser: list[Check]) -> None:
     assert cli.connector.names() == ["kill"]
 
 
+def test_start_with_json_carries_the_diagnostics(
+    cli: Cli, browser: list[Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report for others has the bundle of the connector that was started."""
+
+    async def diagnostics() -> dict[str, str]:
+        return {"state": "ready"}
+
+    monkeypatch.setattr(cli.connector, "diagnostics", diagnostics, raising=False)
+
+    assert cli("doctor", "--engine", "emulator", "--start", "--json") == 0
+    assert json.loads(cli.out)["diagnostics"] == {"state": "ready"}
+
+
+def test_secrets_of_the_configuration_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token on the configured command line is taken out of the check."""
+    monkeypatch.setenv("DISCOMFORT_API_COMMAND_LINE", "python3 main.py --api-token hunter2")
+
+    detail = checks.configuration(load_settings()).detail
+
+    assert "hunter2" not in detail
+    assert "python3 main.py --api-token ***" in detail
+
+
 def test_a_start_that_fails(cli: Cli, browser: list[Check]) -> None:
     """The server's own words are shown."""
 
@@ -280,11 +304,11 @@ def test_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dead, live, locked = (journals / f"{pid}-1.jsonl" for pid in (4194303, psutil.Process().pid, 4194302))
     for path in (dead, live, locked):
         path.touch()
-    left, used = tmp_path / "tmp" / "discomfort-left", tmp_path / "tmp" / "discomfort-used"
-    left.mkdir()
-    used.mkdir()
-    recent = tmp_path / "tmp" / "discomfort-recent"
-    recent.mkdir()
+    left, used = tmp_path / "tmp" / "discomfort-left0000", tmp_path / "tmp" / "discomfort-used0000"
+    recent, others = tmp_path / "tmp" / "discomfort-recent00", tmp_path / "tmp" / "discomfort-notours0"
+    for folder in (left, used, recent, others):
+        folder.mkdir(mode=0o755 if folder == others else 0o700)
+    os.utime(others, (1000, 1000))
     os.utime(left, (1000, 1000))
     os.utime(used, (1000, 1000))
     running = [
@@ -297,13 +321,14 @@ def test_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for pid, words, start in running
     ]
     monkeypatch.setattr("psutil.process_iter", lambda attrs: processes)
+    monkeypatch.setattr("discomfort.ownership.orphans", lambda: iter([SimpleNamespace(pid=4194301)]))
     monkeypatch.setattr("psutil.pid_exists", lambda pid: pid == psutil.Process().pid)
     with locked.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         check = checks.leftovers()
 
     assert check.status == "warn"
-    assert check.detail == f"{dead}, {left}"
+    assert check.detail == f"process 4194301, {left}, {dead}"
 
 
 def test_no_leftovers() -> None:

@@ -58,6 +58,8 @@ def private_environment(state: Path) -> Iterator[None]:
             patch.delenv(name)
         patch.setenv("XDG_STATE_HOME", str(state / "state"))
         patch.setenv("XDG_CACHE_HOME", str(state / "cache"))
+        # A cache that torch shares between all its processes, in the temporary folder where nothing else is said.
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(state / "torch"))
         yield
 
 

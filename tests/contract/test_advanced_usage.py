@@ -88,7 +88,9 @@ async def test_documented_example_runs_as_it_stands(engine: EngineUnderTest) -> 
     assert not (engine.home / "input" / "batch").exists()
 
 
-async def test_folder_loads_as_a_node_pack_without_complaint(connector: ComfyConnector, engine: EngineUnderTest) -> None:
+async def test_folder_loads_as_a_node_pack_without_complaint(
+    connector: ComfyConnector, engine: EngineUnderTest
+) -> None:
     """ComfyUI imports the repository in its custom_nodes folder like any pack; the emulator does not mind it."""
     supervisor = connector._parts.supervisor
     assert supervisor is not None

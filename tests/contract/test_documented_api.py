@@ -61,11 +61,11 @@ def test_documented_plain_methods(name: str) -> None:
 
 def test_documented_import_path() -> None:
     """The documented modules lead to the same classes as the short names."""
-    from discomfort.comfy_serverless import ComfyConnector as from_module
-    from discomfort.discomfort import Discomfort as orchestration
+    from discomfort import comfy_serverless
+    from discomfort import discomfort as orchestration
 
-    assert from_module is ComfyConnector
-    assert orchestration is Discomfort
+    assert comfy_serverless.ComfyConnector is ComfyConnector
+    assert orchestration.Discomfort is Discomfort
 
 
 def test_states_are_the_documented_ones() -> None:
@@ -148,9 +148,9 @@ async def test_conversion_gives_the_prompt(connector: ComfyConnector) -> None:
 async def test_one_isolated_conversion_attempt(connector: ComfyConnector) -> None:
     """``_attempt_workflow_to_prompt_conversion`` gives the same as the public method."""
     workflow = picture_workflow()
-    assert await connector._attempt_workflow_to_prompt_conversion(
+    assert await connector._attempt_workflow_to_prompt_conversion(workflow) == await connector.get_prompt_from_workflow(
         workflow
-    ) == await connector.get_prompt_from_workflow(workflow)
+    )
 
 
 @pytest.mark.browser

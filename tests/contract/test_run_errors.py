@@ -111,7 +111,10 @@ async def test_exception_in_a_node(connector: ComfyConnector) -> None:
 
 async def test_outputs_before_the_failure_are_kept(connector: ComfyConnector) -> None:
     """The record in the error holds what was finished before."""
-    prompt = {"1": node("ContractShow", value=77), "2": node("ContractFail", kind="ValueError", message="x", after=["1", 0])}
+    prompt = {
+        "1": node("ContractShow", value=77),
+        "2": node("ContractFail", kind="ValueError", message="x", after=["1", 0]),
+    }
     with pytest.raises(ExecutionError) as caught:
         await connector.run_workflow(prompt, False)
     assert caught.value.history["outputs"]["1"]["text"] == ["77"]
@@ -178,7 +181,10 @@ async def test_missing_node_types_of_a_prompt(connector: ComfyConnector) -> None
     prompt["9"] = node("NorThisOne", images=["1", 0])
     with pytest.raises(MissingNodesError) as caught:
         await connector.run_workflow(prompt, False)
-    assert {(m.class_type, m.node_ids) for m in caught.value.missing} == {("NoSuchNode", ("8",)), ("NorThisOne", ("9",))}
+    assert {(m.class_type, m.node_ids) for m in caught.value.missing} == {
+        ("NoSuchNode", ("8",)),
+        ("NorThisOne", ("9",)),
+    }
     assert isinstance(caught.value, ValueError)
 
 

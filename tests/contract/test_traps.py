@@ -118,7 +118,9 @@ async def test_partly_valid_prompt_is_an_error(connector: ComfyConnector, raw: a
     """One output of two does not validate: the server would drop it without a word; here it is an error."""
     prompt = {
         **picture_prompt(),
-        "3": node("ImageScale", "Bad", image=["1", 0], upscale_method="bilinear", width=10**6, height=1, crop="disabled"),
+        "3": node(
+            "ImageScale", "Bad", image=["1", 0], upscale_method="bilinear", width=10**6, height=1, crop="disabled"
+        ),
         "4": node("PreviewImage", "Dropped", images=["3", 0]),
     }
     with pytest.raises(ValidationError) as caught:

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
     """Answers the question that readiness asks, and nothing else: there is no WebSocket."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server wants
+    def do_GET(self) -> None:
         found = self.path == "/prompt"
         body = json.dumps({"exec_info": {"queue_remaining": 0}}).encode() if found else b""
         self.send_response(200 if found else 404)

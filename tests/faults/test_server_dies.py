@@ -35,9 +35,7 @@ async def test_killed_while_running_and_queued(any_engine: EngineUnderTest, trac
     """SIGKILL: the running and the queued prompt both say so, with the signal and the log; the next run restarts."""
     async with await ComfyConnector.create(**lazily(any_engine)) as connector:
         running, queued = Recorder(), Recorder()
-        first = asyncio.create_task(
-            connector.run_workflow(gate_prompt(tmp_path / "never"), False, on_progress=running)
-        )
+        first = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "never"), False, on_progress=running))
         await running.running()
         second = asyncio.create_task(connector.run_workflow(show_prompt(1), False, on_progress=queued))
         prompt_id = (await queued.queued()).prompt_id
@@ -122,7 +120,9 @@ async def test_uploads_survive_a_restart(emulator: EngineUnderTest, trace: Trace
     assert not uploaded.exists()
 
 
-async def test_server_that_ignores_sigterm(emulator: EngineUnderTest, trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_server_that_ignores_sigterm(
+    emulator: EngineUnderTest, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that can not be asked to stop is killed; stopped (SIGSTOP) processes ignore everything else too."""
     monkeypatch.setattr("discomfort.assembly.STOP_GRACE", 0.5)
     connector = await ComfyConnector.create(**lazily(emulator))

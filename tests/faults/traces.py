@@ -60,7 +60,7 @@ class Trace:
     async def settle(self) -> list[str]:
         """Wait until nothing is left; returns what stays after :data:`DEADLINE`."""
         deadline = time.monotonic() + DEADLINE
-        while (found := self.left()) and time.monotonic() < deadline:
+        while (found := self.left()) and time.monotonic() < deadline:  # noqa: ASYNC110 - processes send no events
             await asyncio.sleep(0.05)
         return found
 

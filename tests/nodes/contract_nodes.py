@@ -1,7 +1,7 @@
 """Nodes with known behaviour, for tests; loads in ComfyUI (as a file in a custom node folder) and in the emulator.
 
-Each takes an optional ``after`` link and gives an INT, so that they can be chained in any order. What waits, waits for a
-file to appear: a test decides when, not a clock.
+Each takes an optional ``after`` link and gives an INT, so that they can be chained in any order. What waits, waits for
+a file to appear: a test decides when, not a clock.
 """
 
 from __future__ import annotations

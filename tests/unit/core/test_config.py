@@ -117,6 +117,8 @@ def test_missing_file() -> None:
         ('{"COMFYUI_PATH": "a\\u0000b"}', "NUL"),
         ('{"ENGINE": "comfy"}', "ENGINE='comfy'"),
         ('{"BROWSER": "never"}', "BROWSER='never'"),
+        ('{"PROMPT_CACHE": "onn"}', "'on', 'off' or a folder"),
+        ('{"PROMPT_CACHE": false}', "'on', 'off' or a folder"),
     ],
 )
 def test_wrong_configuration(tmp_path: Path, content: str, message: str) -> None:
@@ -169,3 +171,11 @@ def test_unknown_argument() -> None:
 def test_connect_host(api_url: str, host: str) -> None:
     """Wildcards connect through loopback, IPv6 addresses are bracketed."""
     assert Settings(api_url=api_url).connect_host == host
+
+
+@pytest.mark.parametrize(("value", "meant"), [("on", "on"), ("off", "off"), ("./cache", "cache"), ("/c", Path("/c"))])
+def test_prompt_cache(tmp_path: Path, value: str, meant: str | Path) -> None:
+    """A switch or a folder, relative to the working directory."""
+    expected = tmp_path / meant if meant == "cache" else meant
+
+    assert load_settings(prompt_cache=value).prompt_cache == expected

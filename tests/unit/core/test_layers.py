@@ -13,7 +13,11 @@ PARTS = {"config", "process", "client", "conversion", "files", "emulator"}
 LAYERS = {
     **dict.fromkeys(["exceptions", "progress", "_json", "_async", "workflow", "resources", ""], 0),
     **dict.fromkeys(PARTS, 1),
-    **dict.fromkeys(["lifecycle", "assembly", "selftest", "uploads", "core", "connector", "comfy_serverless", "sync"], 2),
+    **dict.fromkeys(
+        ["lifecycle", "assembly", "selftest", "uploads", "payloads", "core", "connector", "comfy_serverless", "sync"], 2
+    ),
+    **dict.fromkeys(["survival", "running", "recovery", "liveness", "ownership", "chronicle", "diagnostics"], 2),
+    "redaction": 0,
     "discomfort": 3,
     **dict.fromkeys(["cli", "__main__"], 4),
 }

@@ -19,5 +19,7 @@ def test_reference_is_current(tmp_path: Path) -> None:
     module.main(tmp_path)
 
     made = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_text() for path in (DOCS / "reference").glob("*.md")}
+    # Pages that are written by hand do not say that they are made.
+    texts = {path.name: path.read_text() for path in (DOCS / "reference").glob("*.md")}
+    kept = {name: text for name, text in texts.items() if "by `docs/make_reference.py`" in text[:200]}
     assert kept == made, "run `make docs` and commit the pages"

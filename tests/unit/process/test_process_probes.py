@@ -202,8 +202,8 @@ class TestStranger:
             assert probes._stranger_on(server, port) is None
 
     def test_nobody_that_can_be_seen(self, start: Start) -> None:
-        """A listener in another container is seen by nobody here, and counts as ours."""
-        assert probes._stranger_on(start(), free_port()) is None
+        """A listener in another container is seen by nobody here; it counts as ours once it has answered twice."""
+        assert probes._stranger_on(start(), free_port()) == probes._UNSEEN
 
     def test_a_server_that_ended_is_not_who_answers(self, start: Start) -> None:
         """Its end is about to be reported, so an answer is not taken for it."""

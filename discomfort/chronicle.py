@@ -1,0 +1,28 @@
+"""The last things that happened to a connector, kept for its diagnostics."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from discomfort._json import JsonObject
+
+_KEPT = 200
+_LONGEST_TEXT = 500
+
+
+class Chronicle:
+    """A ring of the last 200 events: time of day, kind, facts. No prompts, no outputs, no headers."""
+
+    def __init__(self) -> None:
+        self._events: deque[JsonObject] = deque(maxlen=_KEPT)
+
+    def note(self, kind: str, **facts: str | float | None) -> None:
+        """Keep one event; long texts are cut."""
+        kept = {name: fact[:_LONGEST_TEXT] if isinstance(fact, str) else fact for name, fact in facts.items()}
+        self._events.append({"at": round(time.time(), 3), "kind": kind, **kept})
+
+    @property
+    def events(self) -> list[JsonObject]:
+        """What is kept, the oldest first."""
+        return [dict(event) for event in self._events]

@@ -1,0 +1,134 @@
+"""``discomfort doctor --clean``: what dead connectors left, shown first, and removed when the user agrees."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from discomfort._json import JsonObject
+from discomfort.cli import FAILED, OK
+from discomfort.cli.checks import unused_folders
+from discomfort.cli.terminal import Terminal, clean
+
+_PATIENCE = 3.0
+"""Seconds between SIGTERM and SIGKILL for a server that nobody waits for any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One thing that a dead connector left; ``remove`` removes it, and returns what kept it from being removed."""
+
+    kind: Literal["process", "folder", "journal"]
+    name: str
+    detail: str
+    remove: Callable[[], str]
+
+    def as_json(self) -> JsonObject:
+        """The leftover as ``--json`` has it."""
+        return {"kind": self.kind, "name": self.name, "detail": self.detail}
+
+
+def clean_command(
+    terminal: Terminal, *, as_json: bool, is_agreed: bool, ask: Callable[[str], bool] | None = None
+) -> int:
+    """Show, ask, remove. Returns 0 where nothing is left in the end, else 1.
+
+    Without a terminal to ask on, and with ``as_json``, nothing is removed unless ``is_agreed``.
+    """
+    found = find_leftovers()
+    if not as_json:
+        for leftover in found:
+            terminal.write(f"{leftover.kind:<8} {clean(leftover.name)}: {clean(leftover.detail)}\n")
+        if not found:
+            terminal.note("nothing was left by dead connectors")
+    agreed = is_agreed
+    if found and not agreed and not as_json and (ask is not None or sys.stdin.isatty()):
+        agreed = (ask or _ask)(f"End and delete these {len(found)}?")
+    problems = [(leftover, leftover.remove() if agreed else "not removed") for leftover in found]
+    remaining = [leftover for leftover, problem in problems if problem]
+    if as_json:
+        listed = [{**leftover.as_json(), "problem": problem or None} for leftover, problem in problems]
+        terminal.write_json({"ok": not remaining, "removed": agreed, "leftovers": listed})
+    elif found and not agreed:
+        terminal.note("nothing was removed; --yes removes it without asking")
+    else:
+        for leftover, problem in problems:
+            if problem:
+                terminal.fail(f"{leftover.kind} {leftover.name}: {problem}")
+        if found:
+            terminal.note(f"{len(found) - len(remaining)} of {len(found)} removed")
+    return FAILED if remaining else OK
+
+
+def find_leftovers() -> list[Leftover]:
+    """Everything that can be told to be a dead connector's, in the order in which it has to go."""
+    from discomfort.ownership import orphans
+
+    found = [_process(process) for process in orphans()]
+    found += [_folder(path) for path in unused_folders(Path(tempfile.gettempdir()))]
+    return found + _journals()
+
+
+def _process(process: psutil.Process) -> Leftover:
+    from discomfort.process import family
+    from discomfort.redaction import redact_words
+
+    def remove() -> str:
+        # psutil compares pid and start before it signals: a pid that was given to another by now is safe.
+        return "it does not end" if family.end([process], patience=_PATIENCE) else ""
+
+    try:
+        command = " ".join(redact_words(process.cmdline()))[:200]
+    except psutil.Error:
+        command = "?"
+    return Leftover("process", str(process.pid), f"{command}; the process that started it is gone", remove)
+
+
+def _folder(path: Path) -> Leftover:
+    def remove() -> str:
+        if path not in unused_folders(path.parent):
+            return "somebody uses it by now"
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            return str(error)
+        return ""
+
+    files = [file for file in path.rglob("*") if file.is_file() and not file.is_symlink()]
+    size = sum(file.stat().st_size for file in files)
+    return Leftover("folder", str(path), f"{len(files)} files, {size >> 20} MiB; no process uses it", remove)
+
+
+def _journals() -> list[Leftover]:
+    from discomfort.assembly import journal_directory
+    from discomfort.files.journal import Journal
+
+    journal = Journal(journal_directory())
+
+    def remover(path: Path) -> Callable[[], str]:
+        def remove() -> str:
+            journal.recover()
+            return "some of it could not be deleted" if path.exists() else ""
+
+        return remove
+
+    found = []
+    for path, entries in journal.abandoned():
+        shown = ", ".join(str(entry.path) for entry in entries[:5])
+        more = f" and {len(entries) - 5} more" if len(entries) > 5 else ""
+        detail = f"ephemeral uploads {shown}{more}" if entries else "lists nothing any more"
+        found.append(Leftover("journal", str(path), detail, remover(path)))
+    return found
+
+
+def _ask(question: str) -> bool:
+    import typer
+
+    return typer.confirm(question, err=True)

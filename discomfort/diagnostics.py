@@ -1,0 +1,208 @@
+"""A bundle of facts for a report about a problem: versions, states, settings, processes, events, log. No secrets.
+
+Every part is collected by itself: what can not be told is told as such, and keeps nothing else from being told.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import platformdirs
+import psutil
+
+from discomfort._json import JsonObject
+from discomfort.assembly import Assembly
+from discomfort.chronicle import Chronicle
+from discomfort.exceptions import DiscomfortError
+from discomfort.lifecycle import Lifecycle
+from discomfort.recovery import Recovery
+from discomfort.redaction import redact_value, redact_words
+
+_log = logging.getLogger("discomfort.diagnostics")
+
+_STATS_DEADLINE = 2.0
+_LOG_LINES = 100
+_PACKAGES = ("aiohttp", "comfyui-frontend-package", "orjson", "playwright", "psutil", "pydantic")
+
+
+async def server_facts(parts: Assembly) -> JsonObject:
+    """What the server says about itself, asked with a deadline of 2 s."""
+    if parts.client is None:
+        return {"problem": "not connected"}
+    try:
+        stats = await parts.client.rest.system_stats(deadline=_STATS_DEADLINE)
+    except DiscomfortError as error:
+        return {"problem": str(error)[:500]}
+    system = stats.get("system")
+    facts: JsonObject = dict(system) if isinstance(system, dict) else {}
+    arguments = facts.get("argv")
+    if isinstance(arguments, list):
+        facts["argv"] = redact_words([str(word) for word in arguments])
+    return {"system": facts, "devices": stats.get("devices")}
+
+
+def collect(
+    parts: Assembly, lifecycle: Lifecycle, recovery: Recovery, chronicle: Chronicle, server: JsonObject
+) -> JsonObject:
+    """The bundle; ``server`` is :func:`server_facts`. Blocks for some milliseconds: it looks at processes and disks.
+
+    JSON holds it as it is. Headers, credentials in URLs and command lines, and the environment are not in it; prompts
+    and outputs neither.
+    """
+    sections: dict[str, Callable[[], object]] = {
+        "versions": lambda: versions(parts),
+        "state": lambda: _states(lifecycle, recovery),
+        "settings": lambda: _settings(parts),
+        "engine": lambda: _engine(parts),
+        "server": lambda: server,
+        "processes": lambda: _processes(parts),
+        "browser": lambda: _browser(parts),
+        "connections": lambda: _connections(parts),
+        "runs": lambda: [{"prompt_id": run.prompt_id, "stage": run.stage} for run in _runs(parts)],
+        "events": lambda: chronicle.events,
+        "log": lambda: list(parts.supervisor.log_tail(_LOG_LINES)) if parts.supervisor is not None else [],
+        "disks": lambda: _disks(parts),
+    }
+    bundle: JsonObject = {"made": _moment(time.time())}
+    for name, section in sections.items():
+        try:
+            bundle[name] = section()
+        except Exception as error:  # noqa: BLE001 - the other facts are worth as much without this one
+            _log.debug("diagnostics: %s can not be told", name, exc_info=True)
+            bundle[name] = {"problem": f"{type(error).__name__}: {error}"}
+    cleaned = redact_value(bundle, parts.headers.values())
+    return cast("JsonObject", cleaned)
+
+
+def versions(parts: Assembly) -> JsonObject:
+    """Of Python, the system, ourselves and what we stand on."""
+    found: JsonObject = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    for name in ("discomfort", *_PACKAGES):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    found["frontend"] = frontend_version(parts.engine.front_end_root) if parts.engine is not None else None
+    return found
+
+
+def frontend_version(root: Path | None) -> str | None:
+    """The version of the frontend in ``root`` (the ``static`` folder of ``comfyui_frontend_package``), where told."""
+    if root is None:
+        return None
+    names = sorted(path.name for path in root.parent.parent.glob("comfyui_frontend_package-*.dist-info"))
+    return names[-1].removeprefix("comfyui_frontend_package-").removesuffix(".dist-info") if names else None
+
+
+def process_facts(pid: int, role: str) -> JsonObject:
+    """One process in numbers: bytes, seconds of processor time, open descriptors, threads, children."""
+    facts: JsonObject = {"role": role, "pid": pid}
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            facts |= {
+                "started": _moment(process.create_time()),
+                "status": process.status(),
+                "rss": process.memory_info().rss,
+                "cpu_seconds": round(times.user + times.system, 2),
+                "threads": process.num_threads(),
+                "command": redact_words(process.cmdline())[:40],
+            }
+        facts["open_files"] = process.num_fds() if hasattr(process, "num_fds") else None
+        facts["children"] = len(process.children(recursive=True))
+    except psutil.Error as error:
+        facts["problem"] = f"{type(error).__name__}: {error}"
+    return facts
+
+
+def _states(lifecycle: Lifecycle, recovery: Recovery) -> JsonObject:
+    return {
+        "state": str(lifecycle.state),
+        "transitions": [
+            {"at": _moment(t.at), "from": str(t.before), "to": str(t.after), "reason": t.reason}
+            for t in lifecycle.transitions
+        ],
+        "on_server_death": recovery.policy,
+        "restarts_within_window": recovery.budget.used,
+        "is_restarting": recovery.under_way,
+        "deaths": [str(error)[:2000] for error in recovery.budget.story],
+    }
+
+
+def _settings(parts: Assembly) -> JsonObject:
+    settings = parts.settings
+    shown: JsonObject = {}
+    for name, value in settings.model_dump().items():
+        words = str(value) if isinstance(value, Path) else value
+        shown[name] = {"value": words, "source": settings.sources.get(name, "default")}
+    return shown
+
+
+def _engine(parts: Assembly) -> JsonObject:
+    if not parts.owned:
+        return {"kind": "attached", "url": parts.url, "headers": len(parts.headers)}
+    engine = parts.engine
+    if engine is None:
+        return {"kind": None}
+    return {
+        "kind": engine.kind,
+        "reason": engine.reason,
+        "command": redact_words(engine.argv),
+        "cwd": str(engine.cwd),
+        "python": engine.python,
+        "folders": {name: str(getattr(engine.folders, name)) for name in ("base", "input", "output", "temp", "models")},
+        "url": parts.url,
+    }
+
+
+def _processes(parts: Assembly) -> list[JsonObject]:
+    found = [process_facts(os.getpid(), "this")]
+    if parts.supervisor is not None:
+        found.append(process_facts(parts.supervisor.pid, "server") | {"supervisor": repr(parts.supervisor)})
+    if parts.watchdog is not None and parts.watchdog.pid:
+        found.append(process_facts(parts.watchdog.pid, "watchdog"))
+    return found
+
+
+def _browser(parts: Assembly) -> JsonObject:
+    if parts.converter is None:
+        return {"is_running": False}
+    return {"is_running": parts.converter.healthy, "converter": repr(parts.converter)}
+
+
+def _connections(parts: Assembly) -> JsonObject:
+    client = parts.client
+    if client is None:
+        return {"is_open": False}
+    return {"is_open": True, "socket_connected": client.connected, "client": repr(client)}
+
+
+def _runs(parts: Assembly) -> Iterable[Any]:
+    return parts.client.runs if parts.client is not None else ()
+
+
+def _disks(parts: Assembly) -> list[JsonObject]:
+    folders = [Path(tempfile.gettempdir()), Path(platformdirs.user_state_dir("discomfort", appauthor=False))]
+    if parts.engine is not None:
+        folders += [parts.engine.folders.output, parts.engine.folders.temp]
+    found = []
+    for folder in dict.fromkeys(folders):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        usage = shutil.disk_usage(existing)
+        found.append({"path": str(folder), "total": usage.total, "free": usage.free})
+    return found
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

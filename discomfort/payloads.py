@@ -1,0 +1,39 @@
+"""What can be run, and how it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.exceptions import PayloadError
+from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+Payload = Mapping[str, Any] | str | os.PathLike[str]
+"""A workflow or prompt: the object, JSON text, or the path of a JSON file or of a PNG that ComfyUI saved."""
+
+
+async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
+    """The graph in a payload, and its kind: from the object itself, JSON text, or a file, which may be a PNG.
+
+    Files are read and parsed in a thread. Raises PayloadError, FileNotFoundError.
+    """
+    if isinstance(payload, Mapping):
+        return unwrap(payload if isinstance(payload, dict) else dict(payload))
+    if isinstance(payload, str) and payload.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+        return unwrap(await asyncio.to_thread(parse_payload, payload))
+    if isinstance(payload, (str, os.PathLike)):
+        return unwrap(await asyncio.to_thread(_read_payload, Path(payload)))
+    raise PayloadError(f"a payload is an object, JSON text or a path, not {type(payload).__name__}")
+
+
+def _read_payload(path: Path) -> JsonObject:
+    if "\0" in str(path) or not path.is_file():
+        raise FileNotFoundError(f"no payload file at {str(path)[:300]!r} (and it is not JSON text)")
+    data = path.read_bytes()
+    return payload_from_png(data) if data.startswith(_PNG) else parse_payload(data)

@@ -1,0 +1,213 @@
+"""What follows the death of an owned server: which restart, when, how often; and which prompts are suspected.
+
+Decisions are plain functions of what is known; only :class:`Recovery` waits, in one background task at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Literal
+
+from discomfort.chronicle import Chronicle
+from discomfort.client.runs import Run
+from discomfort.exceptions import (
+    BrowserError,
+    DiscomfortError,
+    RestartLimitError,
+    SelfTestError,
+    ServerDiedError,
+    ServerError,
+    StateError,
+)
+
+_log = logging.getLogger("discomfort.recovery")
+
+Policy = Literal["raise", "restart", "restart_and_resubmit"]
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+WINDOW = 600.0
+"""Seconds in which ``max_restarts`` are counted."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds before the second restart within the window, and at most; the pause doubles, the first restart has none."""
+
+
+def suspects(runs: Iterable[Run]) -> frozenset[str]:
+    """The prompts that may have killed the server: what ran, else what was being accepted, else the first in line.
+
+    The news that a prompt started may die with the server, so the one in front counts where none is known to run.
+    """
+    by_stage: dict[str, list[str]] = {}
+    for run in runs:
+        by_stage.setdefault(run.stage, []).append(run.prompt_id)
+    for stage in ("running", "sent"):
+        if stage in by_stage:
+            return frozenset(by_stage[stage])
+    return frozenset(by_stage.get("queued", [])[:1])
+
+
+def about(death: ServerDiedError, prompt_id: str | None) -> ServerDiedError:
+    """The same death, told to the caller of one prompt."""
+    return ServerDiedError(
+        death.problem,
+        exit_code=death.exit_code,
+        signal=death.signal,
+        log_tail=death.log_tail,
+        prompt_id=prompt_id,
+    )
+
+
+class RestartBudget:
+    """Counts the restarts within a sliding window; ``clock`` is in seconds."""
+
+    def __init__(self, limit: int, *, window: float = WINDOW, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit, self._window, self._clock = limit, window, clock
+        self._restarts: deque[float] = deque()
+        self._story: deque[tuple[float, DiscomfortError]] = deque(maxlen=50)
+
+    def note(self, error: DiscomfortError) -> None:
+        """A death, or a start that failed."""
+        self._story.append((self._clock(), error))
+
+    @property
+    def story(self) -> tuple[DiscomfortError, ...]:
+        """The deaths and failed starts within the window, the oldest first."""
+        earliest = self._clock() - self._window
+        return tuple(error for at, error in self._story if at >= earliest)
+
+    @property
+    def used(self) -> int:
+        """The restarts within the window."""
+        earliest = self._clock() - self._window
+        while self._restarts and self._restarts[0] < earliest:
+            self._restarts.popleft()
+        return len(self._restarts)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no restart is left for now."""
+        return self.used >= self.limit
+
+    def take(self) -> float:
+        """Use one restart; returns the seconds to wait before it."""
+        used = self.used
+        self._restarts.append(self._clock())
+        return 0.0 if used == 0 else float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (used - 1)))
+
+    def error(self) -> RestartLimitError:
+        """What is raised while no restart is left."""
+        problem = (
+            f"the server is not started again by itself: {self.used} restart(s) within {self._window / 60:g} minutes "
+            f"is the limit (MAX_RESTARTS={self.limit}); what happened:"
+        )
+        return RestartLimitError(problem, self.story)
+
+
+class Recovery:
+    """Starts a dead server anew, as the policy says; ``start`` does it, ``spawn`` runs it in the background."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        budget: RestartBudget,
+        *,
+        start: Callable[[], Awaitable[None]],
+        spawn: Spawn,
+        chronicle: Chronicle,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.policy, self.budget = policy, budget
+        self._start, self._spawn, self._chronicle, self._sleep = start, spawn, chronicle, sleep
+        self._task: asyncio.Task[None] | None = None
+        self._gave_up = False
+        self._news = asyncio.Event()
+        self.count = 0
+        """How many times the server was lost; a caller that saw another number before was hit by one."""
+        self.last: ServerDiedError | None = None
+        self.lost_at = 0.0
+        """When the server was last lost, by the event loop's clock."""
+        self.suspects: frozenset[str] = frozenset()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a restart in the background has not come to its end."""
+        return self._task is not None and not self._task.done()
+
+    def note(self, death: ServerDiedError, suspected: frozenset[str] = frozenset()) -> None:
+        """The server was lost."""
+        self.count += 1
+        self._news.set()
+        self._news = asyncio.Event()
+        self.last, self.suspects = death, suspected
+        self.budget.note(death)
+        self._chronicle.note("server lost", problem=death.problem, suspects=", ".join(sorted(suspected)) or None)
+
+    def begin(self, *, ordered: bool = False) -> None:
+        """Start the server anew in the background where the policy says so, or where that was ``ordered``.
+
+        An ordered restart is no accident and is not counted.
+        """
+        if self.under_way or (self.policy == "raise" and not ordered):
+            return
+        self._gave_up = False
+        self._task = self._spawn(self._work(is_free=ordered), "discomfort-recovery")
+
+    async def noted(self, count: int, seconds: float) -> None:
+        """Wait until the server was lost once more than ``count`` times, at most so many seconds."""
+        if self.count == count:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+            except TimeoutError:
+                _log.debug("nobody noted the end of the server")
+
+    async def settled(self) -> None:
+        """Wait for a restart that is under way. Raises RestartLimitError where restarts were given up for now.
+
+        Safe to cancel: the restart goes on.
+        """
+        task = self._task
+        if task is not None and not task.done():
+            await asyncio.wait([task])
+        if self._gave_up and self.budget.exhausted:
+            raise self.budget.error()
+
+    async def _work(self, *, is_free: bool) -> None:
+        while True:
+            if not is_free:
+                if self.budget.exhausted:
+                    self._gave_up = True
+                    _log.error("%s", self.budget.error().problem)
+                    self._chronicle.note("restarts given up", used=self.budget.used)
+                    return
+                pause = self.budget.take()
+                if pause:
+                    _log.warning("starting the server again in %g s (restart %d)", pause, self.budget.used)
+                    await self._sleep(pause)
+            is_free = False
+            seen = self.count
+            try:
+                await self._start()
+            except StateError as error:
+                # It was shut down meanwhile: nobody wants a server any more.
+                _log.debug("no restart: %s", error)
+                return
+            except (ServerError, SelfTestError, BrowserError, OSError) as error:
+                _log.exception("the server could not be started again")
+                self._note_failure(error)
+                if self.policy == "raise":
+                    return
+            else:
+                _log.warning("the server was started again")
+                self._chronicle.note("server restarted")
+                if self.count == seen:
+                    return
+
+    def _note_failure(self, error: Exception) -> None:
+        story = error if isinstance(error, DiscomfortError) else ServerError(f"the start failed: {error}")
+        self.budget.note(story)
+        self._chronicle.note("restart failed", problem=str(story))

@@ -1,0 +1,208 @@
+"""``discomfort doctor --clean``: real leftovers of dead processes are shown, then removed; what lives is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from cli.conftest import Cli
+
+from discomfort.assembly import journal_directory
+from discomfort.cli import cleaning
+from discomfort.cli.terminal import Terminal
+from discomfort.files.journal import Entry, Journal
+from discomfort.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
+from discomfort.process.family import TOKEN_VARIABLE
+
+SLEEPER = "import time; time.sleep(600)"
+LEAVER = """
+import sys
+from pathlib import Path
+from discomfort.assembly import journal_directory
+from discomfort.files.journal import Entry, Journal
+path = Path(sys.argv[1])
+facts = path.stat()
+Journal(journal_directory()).add(Entry("file", path.parent, path, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What other connectors of this user leave is not this test's."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that carries the marks of a server whose owner is dead: pid 4194303 was never started now."""
+    marks = {TOKEN_VARIABLE: uuid.uuid4().hex, OWNER_VARIABLE: "4194303-boot.1"}
+    process = subprocess.Popen([sys.executable, "-c", SLEEPER], env={**os.environ, **marks})
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]) -> None:
+    """No other process of this machine is a candidate, whatever else runs here."""
+    monkeypatch.setattr("discomfort.ownership.orphans", lambda: (p for p in orphans() if p.pid == sleeper.pid))
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is a candidate."""
+    monkeypatch.setattr("discomfort.ownership.orphans", lambda: iter(()))
+
+
+def left_folder(tmp_path: Path, *, mode: int = 0o700) -> Path:
+    """A private folder as an engine makes it, older than every process."""
+    folder = tmp_path / "tmp" / f"discomfort-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(mode=mode)
+    (folder / "comfyui.db").write_bytes(b"x" * 100)
+    os.utime(folder, (1000, 1000))
+    return folder
+
+
+def left_journal(tmp_path: Path) -> Path:
+    """An ephemeral upload whose process ended without deleting it."""
+    upload = tmp_path / "upload.bin"
+    upload.write_bytes(b"data")
+    subprocess.run([sys.executable, "-c", LEAVER, str(upload)], check=True, env=dict(os.environ))
+    return upload
+
+
+def test_nothing_left(cli: Cli, nobody: None) -> None:
+    """A clean machine is told so, with exit code 0."""
+    assert cli("doctor", "--clean") == 0
+    assert "nothing was left" in cli.err
+
+
+def test_shown_first_and_removed_with_yes(
+    cli: Cli, only: None, sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """Without --yes and a terminal all is only shown; with it process, folder, upload and journal are gone."""
+    folder, upload = left_folder(tmp_path), left_journal(tmp_path)
+
+    assert cli("doctor", "--clean") == 1
+    for name in (str(sleeper.pid), str(folder), str(upload)):
+        assert name in cli.out
+    assert sleeper.poll() is None
+    assert folder.exists()
+    assert upload.exists()
+
+    assert cli("doctor", "--clean", "--yes") == 0
+    assert "3 of 3 removed" in cli.err
+    assert sleeper.wait(10) != 0
+    assert not folder.exists()
+    assert not upload.exists()
+    assert list(journal_directory().glob("*.jsonl")) == []
+
+
+def test_json(cli: Cli, nobody: None, tmp_path: Path) -> None:
+    """--json is for programs: it lists, and removes only with --yes."""
+    folder = left_folder(tmp_path)
+    assert cli("doctor", "--clean", "--json") == 1
+    document = json.loads(cli.out)
+    assert document["leftovers"][0]["problem"] == "not removed"
+    assert folder.exists()
+
+    assert cli("doctor", "--clean", "--json", "--yes") == 0
+    assert json.loads(cli.out)["ok"] is True
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 1)])
+def test_asking(answer: bool, code: int, nobody: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal the user decides."""
+    folder = left_folder(tmp_path)
+
+    assert cleaning.clean_command(Terminal(), as_json=False, is_agreed=False, ask=lambda _: answer) == code
+    assert folder.exists() is not answer
+    assert capsys.readouterr().out
+
+
+def test_what_is_in_use_stays(nobody: None, tmp_path: Path) -> None:
+    """A folder that a process was given, one that others can write to, and a link are no leftovers."""
+    used, shared = left_folder(tmp_path), left_folder(tmp_path, mode=0o777)
+    shared.chmod(0o777)
+    link = tmp_path / "tmp" / "discomfort-abcdefgh"
+    link.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    user = subprocess.Popen([sys.executable, "-c", SLEEPER, f"--temp-directory={used}"])
+    try:
+        assert cleaning.find_leftovers() == []
+    finally:
+        user.kill()
+        user.wait()
+    assert [leftover.name for leftover in cleaning.find_leftovers()] == [str(used)]
+
+
+def test_folder_that_is_taken_meanwhile(nobody: None, tmp_path: Path) -> None:
+    """Between showing and removing somebody may take it: it is looked at again."""
+    folder = left_folder(tmp_path)
+    (leftover,) = cleaning.find_leftovers()
+    user = subprocess.Popen([sys.executable, "-c", SLEEPER, str(folder)])
+    try:
+        assert leftover.remove() == "somebody uses it by now"
+    finally:
+        user.kill()
+        user.wait()
+    assert folder.exists()
+
+
+def test_orphans_are_told_by_both_marks(sleeper: subprocess.Popen[bytes]) -> None:
+    """A server whose owner lives, and a process without our marks, are no orphans."""
+    marks = {TOKEN_VARIABLE: uuid.uuid4().hex, OWNER_VARIABLE: owner_mark()}
+    ours = subprocess.Popen([sys.executable, "-c", SLEEPER], env={**os.environ, **marks})
+    half = subprocess.Popen([sys.executable, "-c", SLEEPER], env={**os.environ, TOKEN_VARIABLE: "x"})
+    try:
+        found = {process.pid for process in orphans()}
+    finally:
+        for process in (ours, half):
+            process.kill()
+            process.wait()
+
+    assert sleeper.pid in found
+    assert not found & {ours.pid, half.pid, os.getpid()}
+
+
+@pytest.mark.parametrize(
+    ("mark", "lives"),
+    [("4194303-boot.1", False), (f"{os.getpid()}-other.1", False), ("nonsense", True), ("", True), ("12-", True)],
+)
+def test_owner(mark: str, lives: bool) -> None:
+    """Pid and start both count; a mark that can not be read proves nothing."""
+    assert owner_lives(mark) is lives
+    assert owner_lives(owner_mark())
+
+
+def test_zombie_owner_is_dead() -> None:
+    """A process that ended and was not reaped owns nothing any more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    start = start_of(process.pid)
+    assert start
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    assert start_of(process.pid) == ""
+    process.wait()
+
+
+def test_journal_of_a_live_process_is_not_abandoned(tmp_path: Path) -> None:
+    """Our own journal, and one whose process holds its lock, are not listed."""
+    journal = Journal(journal_directory())
+    journal.add(Entry("folder", tmp_path, tmp_path / "x", 1))
+    try:
+        assert Journal(journal_directory()).abandoned() == []
+    finally:
+        journal.drop(tmp_path / "x")
+        journal.close()

@@ -1,0 +1,137 @@
+"""The bundle for a report: complete, JSON, and without secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from discomfort.assembly import Assembly
+from discomfort.chronicle import Chronicle
+from discomfort.config import load_settings
+from discomfort.diagnostics import collect, frontend_version, process_facts, server_facts
+from discomfort.exceptions import ServerConnectionError, ServerDiedError
+from discomfort.lifecycle import Lifecycle, State
+from discomfort.recovery import Recovery, RestartBudget
+
+SECTIONS = {
+    "made", "versions", "state", "settings", "engine", "server", "processes", "browser", "connections", "runs",
+    "events", "log", "disks",
+}  # fmt: skip
+
+
+def bundle(parts: Assembly, server: dict[str, Any] | None = None) -> Any:
+    """What a connector with these parts would tell."""
+    lifecycle, chronicle = Lifecycle(), Chronicle()
+    lifecycle.to(State.INITIALIZING, "why not")
+    recovery = Recovery("restart", RestartBudget(3), start=nothing, spawn=lambda w, n: asyncio.ensure_future(w),
+                        chronicle=chronicle)  # fmt: skip
+    recovery.note(ServerDiedError("it died", log_tail=["Authorization: Bearer abcdefghijk"]))
+    return collect(parts, lifecycle, recovery, chronicle, server or {})
+
+
+async def nothing() -> None:
+    """Start nothing."""
+
+
+async def test_before_any_start() -> None:
+    """A connector that holds nothing yet can be reported on too."""
+    found = bundle(Assembly(load_settings()))
+
+    assert set(found) == SECTIONS
+    assert found["state"]["state"] == "initializing"
+    assert found["state"]["transitions"][0]["reason"] == "why not"
+    assert found["events"][0]["kind"] == "server lost"
+    assert found["settings"]["initial_port"] == {"value": 8188, "source": "default"}
+    assert found["processes"][0]["pid"] == os.getpid()
+    assert found["versions"]["python"]
+    assert found["disks"][0]["free"] > 0
+    assert "abcdefghijk" not in json.dumps(found)
+
+
+async def test_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers, the environment, tokens on command lines and in settings are not in it, wherever they were echoed."""
+    header, token, variable = (secrets.token_hex(8) for _ in range(3))
+    monkeypatch.setenv("MY_OWN_SECRET", variable)
+    settings = load_settings(api_command_line=f"python3 main.py --api-token {token}")
+    parts = Assembly(settings, attach_url="http://127.0.0.1:9", headers={"X-Proxy": header})
+    parts.supervisor = SimpleNamespace(  # type: ignore[assignment]
+        pid=os.getpid(), log_tail=lambda count: (f"the proxy sent {header}", f"--api-token={token}")
+    )
+
+    text = json.dumps(bundle(parts, {"system": {"argv": ["main.py"], "echo": header}}))
+
+    assert "python3 main.py --api-token ***" in text
+    assert [secret for secret in (header, token, variable) if secret in text] == []
+    assert '"headers": 1' in text
+
+
+async def test_a_section_that_fails_is_told() -> None:
+    """What can not be collected has its reason in its place, and the rest is there."""
+    parts = Assembly(load_settings())
+    parts.supervisor = SimpleNamespace(pid=os.getpid())  # type: ignore[assignment]
+
+    found = bundle(parts)
+
+    assert found["log"]["problem"].startswith("AttributeError")
+    assert set(found) == SECTIONS
+
+
+def test_process_facts() -> None:
+    """A process in numbers; one that is gone says so."""
+    facts = process_facts(os.getpid(), "this")
+    assert facts["rss"] > 0
+    assert facts["open_files"] > 0
+    assert facts["started"] < facts["started"].replace(facts["started"][:4], "9999")
+
+    assert "NoSuchProcess" in process_facts(4194304, "gone")["problem"]
+
+
+async def test_server_facts() -> None:
+    """The server's own words, with its command line cleaned; a server that does not answer is a problem told."""
+    answers: list[Any] = [
+        {"system": {"comfyui_version": "0.3.64", "argv": ["main.py", "--token", "abcdef"]}, "devices": []},
+        {"odd": 1},
+        ServerConnectionError("silent", url="http://x"),
+    ]
+
+    async def system_stats(**_: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    parts: Any = SimpleNamespace(client=SimpleNamespace(rest=SimpleNamespace(system_stats=system_stats)))
+    assert (await server_facts(parts))["system"] == {"comfyui_version": "0.3.64", "argv": ["main.py", "--token", "***"]}
+    assert await server_facts(parts) == {"system": {}, "devices": None}
+    assert "silent" in (await server_facts(parts))["problem"]
+    parts.client = None
+    assert await server_facts(parts) == {"problem": "not connected"}
+
+
+def test_frontend_version(tmp_path: Path) -> None:
+    """It is read from the package's metadata beside the files."""
+    (tmp_path / "comfyui_frontend_package-1.27.10.dist-info").mkdir()
+    root = tmp_path / "comfyui_frontend_package" / "static"
+
+    assert frontend_version(root) == "1.27.10"
+    assert frontend_version(tmp_path / "a" / "b" / "c") is None
+    assert frontend_version(None) is None
+
+
+def test_the_ring_is_bounded() -> None:
+    """Old events go, long texts are cut."""
+    chronicle = Chronicle()
+    for number in range(300):
+        chronicle.note("x", number=number, text="y" * 1000)
+
+    events = chronicle.events
+
+    assert [event["number"] for event in events] == list(range(100, 300))
+    assert len(events[0]["text"]) == 500
