@@ -136,9 +136,11 @@ class Registry(Mapping[str, NodeType]):
         self._types: dict[str, NodeType] = {}
 
     def add_class(self, name: str, cls: type, title: str | None) -> None:
-        """Offer ``cls`` as ``name``; ``title`` is the display name (``None``: the frontend shows the class name)."""
-        saved = self._types[name].saved if name in self._types else None
-        self._types[name] = NodeType(name, cls, title=title, saved=saved)
+        """Offer ``cls`` as ``name``, in place of whatever was offered under that name before.
+
+        ``title`` is the display name (``None``: the frontend shows the class name).
+        """
+        self._types[name] = NodeType(name, cls, title=title)
 
     def add_definitions(self, object_info: Mapping[str, JsonObject]) -> None:
         """Serve these ``/object_info`` entries; implementations already here stay, under the new definition."""

@@ -52,10 +52,17 @@ class Trace:
     def left(self) -> list[str]:
         """What is still there, in words."""
         found = [f"process {process.pid} {_name(process)}" for process in self.record()]
-        found += [f"file {path}" for path in sorted(self.folder.rglob("*"))]
+        found += [f"file {path}" for path in self._files()]
         found += [f"port {port}" for port in sorted(self.ports) if _is_taken(port)]
         found += [f"thread {t.name}" for t in threading.enumerate() if t.name.startswith("discomfort")]
         return found
+
+    def _files(self) -> list[Path]:
+        while True:
+            try:
+                return sorted(self.folder.rglob("*"))
+            except FileNotFoundError:
+                continue  # A folder vanished while it was listed: look again, it can not vanish for ever.
 
     async def settle(self) -> list[str]:
         """Wait until nothing is left; returns what stays after :data:`DEADLINE`."""
