@@ -170,6 +170,19 @@ async def test_a_child_of_the_server_may_serve(start: Start, tmp_path: Path) -> 
     assert wrapper.running
 
 
+@pytest.mark.parametrize("looks", [["unseen", "unseen"], ["unseen", "other", "unseen", "own"]])
+async def test_a_listener_that_nobody_sees(start: Start, monkeypatch: pytest.MonkeyPatch, looks: list[str]) -> None:
+    """It counts when it was not to be seen twice in a row; once may be a stranger that just ended."""
+    port = free_port()
+    server = start("--port", port)
+    answers = iter([{"unseen": probes._UNSEEN, "other": "another program", "own": None}[look] for look in looks])
+    monkeypatch.setattr(probes, "_stranger_on", lambda *_: next(answers))
+
+    await wait_until_ready(server, url_of(port), budget=60)
+
+    assert next(answers, "all were asked for") == "all were asked for"
+
+
 async def test_cancelling_the_wait(start: Start) -> None:
     """The process stays, and no task does."""
     server = start()

@@ -1,0 +1,198 @@
+"""Faults as real ones: processes, signals, sockets, browsers; every test ends by looking for what is left.
+
+Tests that take ``trace`` start a server of their own; those that take ``shared`` use one server per engine for the
+whole session, and put it back in order where they break it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import shlex
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from contract.engines import REAL, EngineUnderTest, comfyui_home, emulator_home, private_environment
+from faults.conftest import private_state, temporary  # noqa: F401 - fixtures
+from faults.traces import MARK, Trace
+from matrix.faulty import Faulty
+from matrix.waiting import until
+
+from discomfort import ComfyConnector
+
+HERE = Path(__file__).resolve().parent
+PACK = HERE / "pack"
+PORT = 27500
+_ENGINES = [pytest.param("emulator", id="emulator")]
+if REAL is not None:
+    _ENGINES.append(pytest.param("comfyui", id="comfyui", marks=pytest.mark.comfyui))
+_OPEN: list[tuple[asyncio.AbstractEventLoop, ComfyConnector]] = []
+
+
+def prepared(kind: str, home: Path, port: int) -> EngineUnderTest:
+    """An engine with the nodes of both packs, not started, without a browser until one is needed."""
+    if kind == "emulator":
+        engine = emulator_home(home, initial_port=port)
+        more = ["--extra-nodes", str(PACK / "matrix_nodes.py")]
+    else:
+        if REAL is None:
+            raise AssertionError("this parameter exists only where there is a ComfyUI")
+        engine = comfyui_home(home, REAL, initial_port=port)
+        paths = home / "matrix_paths.yaml"
+        paths.write_text(f"matrix:\n  base_path: {HERE}\n  custom_nodes: {PACK.name}\n")
+        more = ["--extra-model-paths-config", str(paths)]
+    command = f"{engine.settings['api_command_line']} {shlex.join(more)}"
+    return replace(engine, settings={**engine.settings, "api_command_line": command, "browser": "lazy"})
+
+
+class LaterTrace(Trace):
+    """A trace beside the session's server, whose threads were there before."""
+
+    def __init__(self, folder: Path, mark: str) -> None:
+        super().__init__(folder, mark)
+        self._before = {thread.name for thread in threading.enumerate()}
+
+    def left(self) -> list[str]:
+        """What is still there of what came since."""
+        return [found for found in super().left() if found.removeprefix("thread ") not in self._before]
+
+
+@pytest_asyncio.fixture
+async def trace(
+    temporary: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Trace]:
+    """Follows what the test starts; whatever is left at its end fails the test, and is then ended."""
+    # torch keeps a cache there for all its processes, which is not the server's to delete.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    # The lock of a killed process's port stays there, empty and unlocked, until that port is leased again.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
+    followed = LaterTrace(temporary, mark)
+    yield followed
+    left = await followed.settle()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    instance, ComfyConnector._instance = ComfyConnector._instance, None
+    for process in followed.record():
+        process.kill()
+    assert left == []
+    assert {task.get_name() for task in tasks if task.get_name().startswith("discomfort")} == set()
+    assert instance is None
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> EngineUnderTest:
+    """An emulator, not started."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return prepared("emulator", home, PORT)
+
+
+@pytest.fixture(params=_ENGINES)
+def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> EngineUnderTest:
+    """Each engine, not started."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return prepared(request.param, home, PORT + 100)
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Callable[..., Faulty]:
+    """Makes a server with faults: ``faulty("--ignore-sigterm", rules=[…])``, not started."""
+
+    def make(*switches: str, rules: list[dict[str, Any]] | None = None) -> Faulty:
+        home = tmp_path / "faulty"
+        home.mkdir(exist_ok=True)
+        return Faulty(home, switches, rules or [], PORT + 200)
+
+    return make
+
+
+@pytest.fixture(scope="session", params=_ENGINES)
+def shared_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> EngineUnderTest:
+    """The engine of the session's server."""
+    return prepared(request.param, tmp_path_factory.mktemp(f"matrix-{request.param}"), PORT + 300)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared(
+    shared_engine: EngineUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ComfyConnector]:
+    with private_environment(tmp_path_factory.mktemp("matrix-state")):
+        made = await ComfyConnector.create(**shared_engine.settings)
+    # It steps aside, as if it lived in another process, for the tests that make their own.
+    ComfyConnector._instance = None
+    _OPEN.append((asyncio.get_running_loop(), made))
+    yield made
+    await made.kill_api()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shared(_shared: ComfyConnector, gate: Path) -> AsyncIterator[ComfyConnector]:
+    """The session's connector; afterwards nothing of the test is queued, pending, or at work in the background."""
+    yield _shared
+    gate.touch()
+    client = _shared._parts.client
+    await until(lambda: client is None or not (client.pending or _busy()), 30)
+    if _shared.state == "ready":
+        await until(lambda: idle(_shared), 30)
+
+
+def _busy() -> list[str]:
+    names = ("discomfort-withdraw", "discomfort-progress", "discomfort-close")
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name() in names]
+
+
+async def remaining(connector: ComfyConnector) -> int:
+    """How many prompts the server has."""
+    async with aiohttp.ClientSession() as session, session.get(f"{connector.server_address}/prompt") as response:
+        return int((await response.json())["exec_info"]["queue_remaining"])
+
+
+async def idle(connector: ComfyConnector) -> bool:
+    """Whether the server has nothing to do."""
+    return not await remaining(connector)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stranger(shared: ComfyConnector) -> AsyncIterator[aiohttp.ClientSession]:
+    """Plain HTTP to the session's server, as somebody else would use it."""
+    async with aiohttp.ClientSession(shared.server_address) as session:
+        yield session
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """The file that opens a gate; it is opened at the end of the test whatever happened."""
+    path = tmp_path / "open"
+    yield path
+    path.touch()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Release the session's server with the last test of this folder: other suites should not run beside it."""
+    if nextitem is not None and nextitem.path.is_relative_to(HERE):
+        return
+    while _OPEN:
+        loop, connector = _OPEN.pop()
+        if not loop.is_closed():
+            loop.run_until_complete(connector.kill_api())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the session's server run in the loop that its connector lives in."""
+    mark = pytest.mark.asyncio(loop_scope="session")
+    for item in items:
+        is_ours = item.path.is_relative_to(HERE) and "shared" in getattr(item, "fixturenames", ())
+        if is_ours and inspect.iscoroutinefunction(getattr(item, "function", None)):
+            item.add_marker(mark, append=False)

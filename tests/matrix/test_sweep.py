@@ -1,0 +1,197 @@
+"""Cancelled at every await: of ``create``, ``run_workflow``, ``get_prompt_from_workflow`` and ``kill_api``.
+
+Not samples: a first, undisturbed call tells all places at which it and its tasks stand, and each is cancelled once. The
+number of places is written to the log of the test run (``-rP`` shows it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract.engines import EngineUnderTest
+from contract.graphs import Recorder, gate_prompt, node, picture_workflow, show_prompt, texts_of
+from faults.test_server_dies import server_pid
+from faults.traces import Trace
+from matrix.conftest import idle
+from matrix.steps import Cancel, places
+from matrix.test_server_faults import runs
+from matrix.waiting import until
+
+from discomfort import ComfyConnector
+from discomfort.progress import NodeStarted, ProgressEvent
+
+log = logging.getLogger("matrix.sweep")
+
+
+def own_tasks() -> set[str]:
+    """Names of the package's tasks that are alive."""
+    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("discomfort")}
+
+
+async def test_us_cancelled_everywhere_in_create(emulator: EngineUnderTest, trace: Trace) -> None:
+    """Each time everything that the start had taken is given back before the cancellation is delivered."""
+    made: list[ComfyConnector] = []
+
+    async def create() -> None:
+        made.append(await ComfyConnector.create(**emulator.settings))
+
+    found = await places(create)
+    await made.pop().kill_api()
+    assert len(found) > 20, found
+    reached = 0
+    for place in found:
+        strike = Cancel(place=place)
+        end = await strike.run(create)
+        reached += strike.reached
+        if made:
+            # The cancellation came when it was done already, or the place was not passed this time.
+            assert end is None
+            await made.pop().kill_api()
+        else:
+            assert isinstance(end, asyncio.CancelledError), (place, end)
+        assert ComfyConnector._instance is None, place
+        assert own_tasks() == set(), place
+        left = [entry for entry in trace.left() if not entry.startswith("thread")]
+        assert left == [] or await trace.settle() == [], place
+    log.info("create: %d places, %d cancelled", len(found), reached)
+    assert reached > 0.8 * len(found)
+
+
+async def sweep(shared: ComfyConnector, call: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Cancel ``call`` at its first await, its second, and so on until it is through; returns how many there were."""
+    client = shared._parts.client
+    assert client is not None
+    for nth in itertools.count(1):
+        client.forget_definitions()
+        strike = Cancel(nth=nth)
+        async with asyncio.timeout(60):
+            end = await strike.run(call)
+        assert end is None or isinstance(end, asyncio.CancelledError), (nth, end)
+        assert client.pending == 0, nth
+        await until(lambda: idle(shared))
+        if not strike.reached:
+            assert end is None
+            return nth - 1
+    raise AssertionError("unreachable")
+
+
+async def test_us_cancelled_everywhere_in_run_workflow(shared: ComfyConnector) -> None:
+    """Each time the prompt is off the server, nothing is pending, and the next run works on the same server."""
+    pid = server_pid(shared)
+    numbers = itertools.count(100_000)
+
+    async def run() -> None:
+        await shared.run_workflow(show_prompt(next(numbers)), False, on_progress=Recorder(), timeout=60)
+
+    counts = [await sweep(shared, run) for _ in range(3)]
+    log.info("run_workflow: %s awaits", counts)
+    assert min(counts) >= 5
+    assert await runs(shared)
+    assert server_pid(shared) == pid
+
+
+async def test_us_cancelled_everywhere_in_a_long_run(shared: ComfyConnector, tmp_path: Path) -> None:
+    """The same for a run that waits behind another, and is polled: no place leaves its node running."""
+    numbers = itertools.count()
+
+    async def run() -> None:
+        path = tmp_path / f"gate-{next(numbers)}"
+        events = Recorder()
+
+        def tell(event: ProgressEvent) -> Awaitable[None]:
+            if isinstance(event, NodeStarted):
+                path.touch()
+            return events(event)
+
+        prompt = {**gate_prompt(path), "2": node("ContractSteps", steps=3, preview="JPEG", after=["1", 0])}
+        await shared.run_workflow(prompt, False, on_progress=tell, timeout=60)
+
+    count = await sweep(shared, run)
+    log.info("run_workflow with progress: %d awaits", count)
+    assert count >= 5
+    assert await runs(shared)
+
+
+async def test_us_cancelled_at_every_event(shared: ComfyConnector, tmp_path: Path) -> None:
+    """Cancelled as each event of a run comes in: queued, started, cached, each node, step, preview, output."""
+    for nth in itertools.count(1):
+        seen, end = await cancelled_at(shared, tmp_path / f"event-{nth}", nth)
+        assert isinstance(end, dict | asyncio.CancelledError), (nth, end)
+        await until(lambda: idle(shared))
+        if seen < nth:
+            break
+    assert isinstance(end, dict)
+    log.info("run_workflow: %d events", nth - 1)
+    assert nth > 10
+    assert await runs(shared)
+
+
+async def cancelled_at(connector: ComfyConnector, path: Path, nth: int) -> tuple[int, object]:
+    """Cancel a run as its ``nth`` event comes; how many events came, and what it ended with."""
+    seen = 0
+
+    def tell(event: ProgressEvent) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == nth:
+            run.cancel()
+        elif isinstance(event, NodeStarted):
+            path.touch()
+
+    prompt = {**gate_prompt(path), "2": node("ContractSteps", steps=3, preview="JPEG", after=["1", 0])}
+    run = asyncio.create_task(connector.run_workflow(prompt, False, on_progress=tell))
+    async with asyncio.timeout(30):
+        (end,) = await asyncio.gather(run, return_exceptions=True)
+    return seen, end
+
+
+async def test_us_cancelled_everywhere_in_kill_api(emulator: EngineUnderTest, trace: Trace) -> None:
+    """Cancelling whoever waits stops nothing: a second call returns when all is gone, wherever the first one was."""
+    connector = await ComfyConnector.create(**emulator.settings)
+    found = await places(connector.kill_api)
+    assert len(found) > 8, found
+    for place in found:
+        connector = await ComfyConnector.create(**emulator.settings)
+        end = await Cancel(place=place).run(connector.kill_api)
+        assert end is None or isinstance(end, asyncio.CancelledError), (place, end)
+        async with asyncio.timeout(60):
+            await connector.kill_api()
+        assert connector.state == "killed"
+        assert ComfyConnector._instance is None, place
+        assert own_tasks() == set(), place
+        left = [entry for entry in trace.left() if not entry.startswith("thread")]
+        assert left == [], place
+    log.info("kill_api: %d places", len(found))
+
+
+@pytest.mark.browser
+async def test_us_cancelled_everywhere_in_conversion(emulator: EngineUnderTest, trace: Trace) -> None:
+    """``get_prompt_from_workflow`` on a warm page: each time the next conversion is right, and one browser runs."""
+    async with await ComfyConnector.create(**{**emulator.settings, "browser": "eager"}) as connector:
+        colours = iter(range(1, 1000))
+
+        async def convert() -> None:
+            colour = next(colours)
+            prompt = await connector.get_prompt_from_workflow(picture_workflow(colour))
+            assert prompt["1"]["inputs"]["color"] == colour
+
+        found = await places(convert)
+        assert found
+        reached = 0
+        for place in found:
+            strike = Cancel(place=place)
+            end = await strike.run(convert)
+            reached += strike.reached
+            assert end is None or isinstance(end, asyncio.CancelledError), (place, end)
+            async with asyncio.timeout(90):
+                await convert()
+        assert connector._parts.converter is not None
+        assert connector._parts.converter.healthy
+        assert texts_of(await connector.run_workflow(show_prompt(1), False)) == ["1"]
+        log.info("get_prompt_from_workflow: %d places, %d cancelled", len(found), reached)
