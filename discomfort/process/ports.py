@@ -165,12 +165,20 @@ def _temporary_folder() -> Path:
 
 
 def _remove_if_empty(directory: Path) -> None:
-    """Remove the folder for leases, and those around it in the temporary folder, as far as they are empty."""
-    temporary = Path(tempfile.gettempdir())
-    folders = [directory, *(parent for parent in directory.parents if temporary in parent.parents)]
+    """Remove the folder for leases, and those around it in the temporary folder, as far as they are empty.
+
+    A runtime folder that the user named is the user's, empty or not.
+    """
+    temporary, named = Path(tempfile.gettempdir()), os.environ.get("XDG_RUNTIME_DIR")
+    around = (parent for parent in directory.parents if temporary in parent.parents)
+    folders = [directory, *(folder for folder in around if named is None or folder not in _with_parents(Path(named)))]
     with contextlib.suppress(OSError):
         for folder in folders:
             folder.rmdir()
+
+
+def _with_parents(path: Path) -> set[Path]:
+    return {path, *path.parents}
 
 
 def _private_directory(path: Path) -> Path:

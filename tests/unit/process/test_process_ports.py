@@ -255,3 +255,15 @@ def test_a_lock_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert isinstance(lease, PortLease)
     assert "8188" in caplog.text
     lease.release()
+
+
+def test_a_runtime_folder_that_the_user_named_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What we made in it goes with the last lease; the folder itself is not ours, empty or not."""
+    named = tmp_path / "named"
+    (named / "discomfort" / "ports").mkdir(parents=True)
+    monkeypatch.setattr(ports.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(named))
+
+    ports._remove_if_empty(named / "discomfort" / "ports")
+
+    assert list(tmp_path.rglob("*")) == [named]
