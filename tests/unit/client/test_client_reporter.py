@@ -114,6 +114,7 @@ async def test_a_callback_that_never_returns_is_cancelled() -> None:
     await reporter.finish(DONE, deadline=0.01)
 
     await asyncio.wait_for(cancelled.wait(), 5)
+    assert cancelled.is_set()
 
 
 async def test_cancelling_the_end_cancels_the_callback() -> None:
