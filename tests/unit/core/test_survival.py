@@ -85,6 +85,10 @@ async def test_runs_survive_under_their_ids(create: Create, tmp_path: Path) -> N
     queued_run = asyncio.create_task(connector.run_workflow(show_prompt(5), False, on_progress=second))
     await second.queued()
     old = supervisor_of(connector).pid
+    # The server tells that a node starts before it calls it.
+    async with asyncio.timeout(30):
+        while not (tmp_path / "g.entered").exists():  # noqa: ASYNC110 - another process makes the file
+            await asyncio.sleep(0.005)
     (tmp_path / "g.entered").unlink()
     kill(connector)
     await supervisor_of(connector).wait()
