@@ -86,9 +86,7 @@ async def test_runs_survive_under_their_ids(create: Create, tmp_path: Path) -> N
     await second.queued()
     old = supervisor_of(connector).pid
     # The server tells that a node starts before it calls it.
-    async with asyncio.timeout(30):
-        while not (tmp_path / "g.entered").exists():  # noqa: ASYNC110 - another process makes the file
-            await asyncio.sleep(0.005)
+    await until((tmp_path / "g.entered").exists)
     (tmp_path / "g.entered").unlink()
     kill(connector)
     await supervisor_of(connector).wait()
