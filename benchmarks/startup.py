@@ -114,7 +114,7 @@ async def ours(arguments: argparse.Namespace) -> float:
     if arguments.comfyui:
         settings = {"comfyui_path": str(arguments.comfyui), "api_command_line": arguments.command}
     began = time.perf_counter()
-    connector = await ComfyConnector.create(**settings, initial_port=PORT + 10)
+    connector = await ComfyConnector.create(**settings, initial_port=PORT + 10, prompt_cache="off")
     took = time.perf_counter() - began
     await connector.kill_api()
     return took
