@@ -14,9 +14,9 @@ from typing import Any, Self, TypeVar
 from discomfort._json import JsonObject
 from discomfort.client.outputs import Output
 from discomfort.connector import ComfyConnector
+from discomfort.connector.lifecycle import State
+from discomfort.connector.payloads import Payload
 from discomfort.exceptions import StateError
-from discomfort.lifecycle import State
-from discomfort.payloads import Payload
 from discomfort.progress import ProgressCallback
 from discomfort.workflow.edit import Editor
 

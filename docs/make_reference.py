@@ -24,7 +24,7 @@ PAGES = {
         "Workflows and prompts",
         ["discomfort.workflow.edit", "discomfort.workflow.detect", "discomfort.workflow.preflight"],
     ),
-    "configuration.md": ("Configuration", ["discomfort.config", "discomfort.lifecycle"]),
+    "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.lifecycle"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "emulator.md": (
         "The emulator",

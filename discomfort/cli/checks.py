@@ -196,8 +196,8 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the d
 
 def leftovers() -> Check:
     """What connectors left that did not end by themselves: servers, journals of dead processes, private folders."""
-    from discomfort.assembly import journal_directory
-    from discomfort.ownership import orphans
+    from discomfort.connector.assembly import journal_directory
+    from discomfort.connector.ownership import orphans
 
     left = [f"process {process.pid}" for process in orphans()]
     folders = unused_folders(Path(tempfile.gettempdir()))

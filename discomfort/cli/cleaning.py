@@ -69,7 +69,7 @@ def clean_command(
 
 def find_leftovers() -> list[Leftover]:
     """Everything that can be told to be a dead connector's, in the order in which it has to go."""
-    from discomfort.ownership import orphans
+    from discomfort.connector.ownership import orphans
 
     found = [_process(process) for process in orphans()]
     found += [_folder(path) for path in unused_folders(Path(tempfile.gettempdir()))]
@@ -107,7 +107,7 @@ def _folder(path: Path) -> Leftover:
 
 
 def _journals() -> list[Leftover]:
-    from discomfort.assembly import journal_directory
+    from discomfort.connector.assembly import journal_directory
     from discomfort.files.journal import Journal
 
     journal = Journal(journal_directory())

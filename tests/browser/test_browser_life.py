@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
 from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
+from waiting import until
 
 from discomfort.conversion import Converter
 from discomfort.exceptions import BrowserError, ConversionError, StateError
@@ -64,12 +65,6 @@ def converter(server: StubServer, watch: Watch | None = None, **options: object)
         on_process_end=seen.ended.append,
         **options,  # type: ignore[arg-type]
     )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something became true; the test's time limit ends it."""
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event
-        await asyncio.sleep(0.001)
 
 
 def leftovers(made: Converter) -> list[str]:

@@ -14,18 +14,18 @@ import psutil
 import pytest
 from cli.conftest import Cli
 
-from discomfort.assembly import journal_directory
 from discomfort.cli import cleaning
 from discomfort.cli.terminal import Terminal
+from discomfort.connector.assembly import journal_directory
+from discomfort.connector.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
 from discomfort.files.journal import Entry, Journal
-from discomfort.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
 from discomfort.process.family import TOKEN_VARIABLE
 
 SLEEPER = "import time; time.sleep(600)"
 LEAVER = """
 import sys
 from pathlib import Path
-from discomfort.assembly import journal_directory
+from discomfort.connector.assembly import journal_directory
 from discomfort.files.journal import Entry, Journal
 path = Path(sys.argv[1])
 facts = path.stat()
@@ -55,13 +55,15 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]) -> None:
     """No other process of this machine is a candidate, whatever else runs here."""
-    monkeypatch.setattr("discomfort.ownership.orphans", lambda: (p for p in orphans() if p.pid == sleeper.pid))
+    monkeypatch.setattr(
+        "discomfort.connector.ownership.orphans", lambda: (p for p in orphans() if p.pid == sleeper.pid)
+    )
 
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process is a candidate."""
-    monkeypatch.setattr("discomfort.ownership.orphans", lambda: iter(()))
+    monkeypatch.setattr("discomfort.connector.ownership.orphans", lambda: iter(()))
 
 
 def left_folder(tmp_path: Path, *, mode: int = 0o700) -> Path:

@@ -321,7 +321,7 @@ def test_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for pid, words, start in running
     ]
     monkeypatch.setattr("psutil.process_iter", lambda attrs: processes)
-    monkeypatch.setattr("discomfort.ownership.orphans", lambda: iter([SimpleNamespace(pid=4194301)]))
+    monkeypatch.setattr("discomfort.connector.ownership.orphans", lambda: iter([SimpleNamespace(pid=4194301)]))
     monkeypatch.setattr("psutil.pid_exists", lambda pid: pid == psutil.Process().pid)
     with locked.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

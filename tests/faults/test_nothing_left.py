@@ -19,9 +19,9 @@ from faults.conftest import PORT
 from faults.traces import Trace
 
 from discomfort import ComfyConnector
-from discomfort.assembly import Assembly
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.runs import Limits
+from discomfort.connector.assembly import Assembly
 from discomfort.conversion import Converter
 from discomfort.exceptions import (
     BrowserError,

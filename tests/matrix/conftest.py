@@ -23,7 +23,7 @@ from contract.engines import REAL, EngineUnderTest, comfyui_home, emulator_home,
 from faults.conftest import private_state, temporary  # noqa: F401 - fixtures
 from faults.traces import MARK, Trace
 from matrix.faulty import Faulty
-from matrix.waiting import until
+from waiting import until
 
 from discomfort import ComfyConnector
 

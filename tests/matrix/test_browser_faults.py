@@ -16,7 +16,7 @@ import pytest_asyncio
 from contract.engines import private_environment
 from contract.graphs import picture_workflow, show_prompt, texts_of
 from matrix.conftest import PORT, prepared
-from matrix.waiting import until
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.conversion.engine import Engine

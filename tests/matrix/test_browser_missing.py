@@ -13,7 +13,7 @@ from contract.graphs import picture_workflow, show_prompt, texts_of
 from faults.traces import Trace
 from matrix import children
 from matrix.test_browser_faults import chromiums, main_process
-from matrix.waiting import until
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.conversion import chromium

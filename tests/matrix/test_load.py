@@ -13,8 +13,8 @@ from contract.engines import EngineUnderTest
 from contract.graphs import show_prompt, texts_of
 from faults.traces import Trace
 from matrix.test_poison import attached, fake  # noqa: F401 - fixtures
-from matrix.waiting import until
 from unit.client.fake_comfy import FakeComfy, tiny_prompt
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.exceptions import RunTimeout

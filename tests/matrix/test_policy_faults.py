@@ -14,7 +14,7 @@ from faults.test_server_dies import server_pid
 from faults.traces import Trace
 from matrix.faulty import Control, Faulty
 from matrix.test_server_faults import runs
-from matrix.waiting import until
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.exceptions import FatalPromptError, ResultLostError, RunTimeout, ServerDiedError

@@ -21,7 +21,7 @@ from faults.traces import Trace
 from matrix.conftest import idle
 from matrix.steps import Cancel, places
 from matrix.test_server_faults import runs
-from matrix.waiting import until
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.progress import NodeStarted, ProgressEvent

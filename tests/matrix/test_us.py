@@ -21,7 +21,7 @@ from contract.graphs import Recorder, gate_prompt, node, record_of, show_prompt,
 from faults.traces import Trace
 from matrix import children
 from matrix.test_server_faults import runs
-from matrix.waiting import until
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.progress import Done, ProgressEvent

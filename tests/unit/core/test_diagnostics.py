@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from discomfort.assembly import Assembly
-from discomfort.chronicle import Chronicle
 from discomfort.config import load_settings
-from discomfort.diagnostics import collect, frontend_version, process_facts, server_facts
+from discomfort.connector.assembly import Assembly
+from discomfort.connector.chronicle import Chronicle
+from discomfort.connector.diagnostics import collect, frontend_version, process_facts, server_facts
+from discomfort.connector.lifecycle import Lifecycle, State
+from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.exceptions import ServerConnectionError, ServerDiedError
-from discomfort.lifecycle import Lifecycle, State
-from discomfort.recovery import Recovery, RestartBudget
 
 SECTIONS = {
     "made", "versions", "state", "settings", "engine", "server", "processes", "browser", "connections", "runs",

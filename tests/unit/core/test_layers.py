@@ -11,13 +11,9 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "discomfort"
 PARTS = {"config", "process", "client", "conversion", "files", "emulator"}
 LAYERS = {
-    **dict.fromkeys(["exceptions", "progress", "_json", "_async", "workflow", "resources", ""], 0),
+    **dict.fromkeys(["exceptions", "progress", "_json", "_async", "redaction", "workflow", "resources", ""], 0),
     **dict.fromkeys(PARTS, 1),
-    **dict.fromkeys(
-        ["lifecycle", "assembly", "selftest", "uploads", "payloads", "core", "connector", "comfy_serverless", "sync"], 2
-    ),
-    **dict.fromkeys(["survival", "running", "recovery", "liveness", "ownership", "chronicle", "diagnostics"], 2),
-    "redaction": 0,
+    **dict.fromkeys(["connector", "comfy_serverless", "sync"], 2),
     "discomfort": 3,
     **dict.fromkeys(["cli", "__main__"], 4),
 }

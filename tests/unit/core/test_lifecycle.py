@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
+from discomfort.connector.lifecycle import Lifecycle, State, Step, release_all
 from discomfort.exceptions import StateError
-from discomfort.lifecycle import Lifecycle, State, Step, release_all
 
 ARROWS = {
     ("uninit", "initializing"),

@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from discomfort import liveness
+from discomfort.connector import liveness
+from discomfort.connector.liveness import StuckWatch, examine, process_problem
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
-from discomfort.liveness import StuckWatch, examine, process_problem
 
 DEATH = ["got prompt\n", "Exception in thread ", "Thread-1 (prompt_worker)", ":\n", "KeyError: '99'\n"]
 

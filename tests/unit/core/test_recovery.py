@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from discomfort.chronicle import Chronicle
+from discomfort.connector.chronicle import Chronicle
+from discomfort.connector.recovery import Policy, Recovery, RestartBudget, about, suspects
 from discomfort.exceptions import (
     FatalPromptError,
     RestartLimitError,
@@ -18,7 +19,6 @@ from discomfort.exceptions import (
     ServerStartError,
     StateError,
 )
-from discomfort.recovery import Policy, Recovery, RestartBudget, about, suspects
 
 
 class Clock:

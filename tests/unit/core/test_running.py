@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from discomfort.chronicle import Chronicle
 from discomfort.config import Settings
+from discomfort.connector.chronicle import Chronicle
+from discomfort.connector.lifecycle import Lifecycle, State
+from discomfort.connector.recovery import Recovery, RestartBudget
+from discomfort.connector.running import Runner
 from discomfort.exceptions import (
     BrowserError,
     ExecutionInterrupted,
@@ -23,10 +26,7 @@ from discomfort.exceptions import (
     ServerDiedError,
     StateError,
 )
-from discomfort.lifecycle import Lifecycle, State
 from discomfort.progress import Done, ProgressEvent, Started
-from discomfort.recovery import Recovery, RestartBudget
-from discomfort.running import Runner
 
 Attempt = Callable[["Bench", Any], Awaitable[dict[str, Any]]]
 

@@ -11,12 +11,12 @@ import pytest
 from unit.client.fake_comfy import DEFINITIONS, FakeComfy, tiny_prompt
 
 from discomfort import _json
-from discomfort.assembly import Assembly
 from discomfort.cli.connect import Target
 from discomfort.client import multiplexer, rest
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import decode_text
 from discomfort.config import load_settings
+from discomfort.connector.assembly import Assembly
 from discomfort.emulator.command import parser
 from discomfort.exceptions import ConfigurationError, ServerResponseError
 from discomfort.process.launcher import ServerCommand
@@ -62,7 +62,7 @@ def test_loopback_unless_told_otherwise(tmp_path: Path) -> None:
     """The emulator listens on loopback by default, and a started server is given no other address."""
     assert parser().parse_args([]).listen == "127.0.0.1"
     settings = load_settings(engine="emulator", emulator_directory=tmp_path)
-    from discomfort.assembly import engine_request
+    from discomfort.connector.assembly import engine_request
     from discomfort.process.engines import resolve_engine
 
     argv = resolve_engine(engine_request(settings)).command(1).argv

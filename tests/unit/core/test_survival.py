@@ -13,8 +13,10 @@ import psutil
 import pytest
 from contract.engines import emulator_home, private_environment
 from contract.graphs import Recorder, gate_prompt, node, show_prompt, texts_of
+from waiting import until
 
-from discomfort import ComfyConnector, SyncConnector, recovery, running
+from discomfort import ComfyConnector, SyncConnector
+from discomfort.connector import recovery, running
 from discomfort.exceptions import (
     ExecutionInterrupted,
     FatalPromptError,
@@ -65,15 +67,6 @@ def supervisor_of(connector: ComfyConnector) -> Supervisor:
 def kill(connector: ComfyConnector) -> None:
     """SIGKILL to the server."""
     psutil.Process(supervisor_of(connector).pid).kill()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds; 30 s at most."""
-    async with asyncio.timeout(30):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0)
 
 
 async def test_runs_survive_under_their_ids(create: Create, tmp_path: Path) -> None:

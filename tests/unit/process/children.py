@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
-
 import psutil
+from waiting import until_blocking
 
 from discomfort.process.supervisor import Supervisor
 
@@ -89,21 +86,6 @@ time.sleep(600)
 """
 
 
-def until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-    """Wait until ``condition`` holds, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.005)
-
-
-async def until_async(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-    """Wait until ``condition`` holds, or fail, letting the event loop run."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - nothing signals what the condition looks at
-            await asyncio.sleep(0.005)
-
-
 def is_gone(process: psutil.Process) -> bool:
     """Whether this very process has ended (its zombie may remain where nobody reaps)."""
     try:
@@ -114,6 +96,8 @@ def is_gone(process: psutil.Process) -> bool:
 
 def grandchild_of(supervisor: Supervisor) -> psutil.Process:
     """The process that the child said to have started, once it is set up."""
-    until(lambda: "ready" in supervisor.log_tail() and any(x.startswith("grandchild") for x in supervisor.log_tail()))
+    until_blocking(
+        lambda: "ready" in supervisor.log_tail() and any(x.startswith("grandchild") for x in supervisor.log_tail())
+    )
     line = next(x for x in supervisor.log_tail() if x.startswith("grandchild"))
     return psutil.Process(int(line.split()[1]))

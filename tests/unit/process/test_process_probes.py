@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from unit.process.children import until_async
+from waiting import until
 
 from discomfort.exceptions import ServerStartError, ServerStartTimeout
 from discomfort.process import probes
@@ -147,7 +147,7 @@ async def test_a_stranger_on_the_port_is_not_ours(
     answers["/prompt"] = web.json_response({"exec_info": {"queue_remaining": 0}})
     server = start("--when", tmp_path / "now", "--port", url.rpartition(":")[2])
     task = asyncio.ensure_future(wait_until_ready(server, url, budget=60))
-    await until_async(lambda: "not the server that was started" in caplog.text)
+    await until(lambda: "not the server that was started" in caplog.text)
     (tmp_path / "now").touch()
     with pytest.raises(ServerStartError, match="took its port"):
         await task
@@ -187,7 +187,7 @@ async def test_cancelling_the_wait(start: Start) -> None:
     """The process stays, and no task does."""
     server = start()
     task = asyncio.ensure_future(wait_until_ready(server, url_of(free_port()), budget=60))
-    await until_async(lambda: len(asyncio.all_tasks()) >= 4)
+    await until(lambda: len(asyncio.all_tasks()) >= 4)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

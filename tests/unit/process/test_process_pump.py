@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from unit.process.children import until
+from waiting import until_blocking
 
 from discomfort.process import _pump
 from discomfort.process._pump import Pump
@@ -42,7 +42,7 @@ def test_a_relative_that_floods_the_pipe_does_not_hold_up_the_end(
     chunks: list[bytes] = []
     pump = Pump(flooded, chunks.append)
     pump.start()
-    until(lambda: b"end" in b"".join(chunks[:50]))
+    until_blocking(lambda: b"end" in b"".join(chunks[:50]))
     pump.close(timeout=20)
     pump.close(timeout=20)
 
@@ -95,7 +95,7 @@ def test_the_rest_of_a_quiet_pipe_that_stays_open(monkeypatch: pytest.MonkeyPatc
     chunks: list[bytes] = []
     pump = Pump(process, chunks.append)
     pump.start()
-    until(lambda: chunks)
+    until_blocking(lambda: chunks)
     pump.close(timeout=20)
     process.kill()
     process.wait()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from unit.process.children import grandchild_of, is_gone, until, until_async
+from unit.process.children import grandchild_of, is_gone
+from waiting import until, until_blocking
 
 from discomfort.exceptions import ServerError, ServerStartError, StateError
 from discomfort.process import family
@@ -44,7 +45,7 @@ def test_exit_status_reads_well() -> None:
 async def test_a_started_server_runs_until_stopped(start: Start) -> None:
     """Identity while it runs, exit status after, and stop is quick when SIGTERM is heeded."""
     server = start()
-    await until_async(up(server))
+    await until(up(server))
     same = psutil.Process(server.pid)
 
     assert server.running
@@ -64,17 +65,17 @@ async def test_stop_leaves_no_descriptor_and_no_thread(start: Start) -> None:
     """Pipes are closed and threads end."""
     before = open_descriptors()
     server = start()
-    await until_async(up(server))
+    await until(up(server))
     await server.stop()
 
-    await until_async(lambda: not [t for t in threading.enumerate() if t.name.endswith(f"-{server.pid}")])
+    await until(lambda: not [t for t in threading.enumerate() if t.name.endswith(f"-{server.pid}")])
     assert open_descriptors() <= before
 
 
 async def test_stop_twice_and_at_once(start: Start) -> None:
     """Concurrent and later calls share one end."""
     server = start()
-    await until_async(up(server))
+    await until(up(server))
 
     results = await asyncio.gather(*(server.stop() for _ in range(5)))
 
@@ -84,7 +85,7 @@ async def test_stop_twice_and_at_once(start: Start) -> None:
 async def test_sigterm_ignored_means_sigkill(start: Start) -> None:
     """A server that does not heed SIGTERM is killed after the grace."""
     server = start("--ignore-term")
-    await until_async(up(server))
+    await until(up(server))
 
     assert await server.stop(grace=0.05) == ExitStatus(None, "SIGKILL")
 
@@ -92,7 +93,7 @@ async def test_sigterm_ignored_means_sigkill(start: Start) -> None:
 async def test_a_stopped_process_still_gets_its_sigterm(start: Start) -> None:
     """A server halted by SIGSTOP is continued, so it need not be killed."""
     server = start()
-    await until_async(up(server))
+    await until(up(server))
     os.kill(server.pid, signal.SIGSTOP)
 
     assert await server.stop(grace=30) == ExitStatus(None, "SIGTERM")
@@ -102,7 +103,7 @@ async def test_a_stopped_process_still_gets_its_sigterm(start: Start) -> None:
 async def test_grandchildren_end_with_the_server(start: Start, kind: str) -> None:
     """Children of the group, of their own session, without living parent, and deaf to SIGTERM are all ended."""
     server = start("--grandchild", kind)
-    await until_async(up(server))
+    await until(up(server))
     grandchild = grandchild_of(server)
 
     await server.stop(grace=5)
@@ -140,7 +141,7 @@ def test_strangers_are_left_alone(start: Start) -> None:
 async def test_cancelling_stop_does_not_stop_the_stopping(start: Start) -> None:
     """The caller goes, the server too."""
     server = start("--ignore-term")
-    await until_async(up(server))
+    await until(up(server))
     task = asyncio.ensure_future(server.stop(grace=0.2))
     await asyncio.sleep(0)
     task.cancel()
@@ -189,7 +190,7 @@ async def test_last_words_are_there_when_the_end_is_told(start: Start) -> None:
 async def test_a_flood_of_output_blocks_nobody(start: Start) -> None:
     """More output than any pipe holds is taken while the event loop does not run."""
     server = start("--flood", 20_000_000)
-    until(up(server))  # blocks the event loop on purpose
+    until_blocking(up(server))  # blocks the event loop on purpose
 
     assert server.log_tail(2) == ("x" * 99, "up")
 
@@ -197,7 +198,7 @@ async def test_a_flood_of_output_blocks_nobody(start: Start) -> None:
 async def test_garbage_output(start: Start) -> None:
     """Bytes that are no text do not end the reading."""
     server = start("--say", r"\xff\x00\xc3", "--say", r"1%\r2%\r3%")
-    await until_async(up(server))
+    await until(up(server))
 
     assert server.log_tail()[-2:] == ("3%", "up")
 
@@ -213,7 +214,7 @@ async def test_on_exit_is_called_once(start: Start, tmp_path: Path) -> None:
     remove()
     remove()
     (tmp_path / "now").touch()
-    await until_async(lambda: len(calls) == 2)
+    await until(lambda: len(calls) == 2)
     server.on_exit(lambda: calls.append("late"))
 
     assert calls == ["early", f"discomfort-wait-{server.pid}", "late"]
@@ -224,7 +225,7 @@ async def test_death_of_the_worker_is_told_while_the_process_lives(start: Start)
     calls: list[bool] = []
     server = start("--say", "Exception in thread Thread-1 (prompt_worker):")
     server.on_exit(lambda: calls.append(server.running))
-    await until_async(up(server))
+    await until(up(server))
 
     assert server.worker_died
     assert "worker died" in repr(server)
@@ -237,20 +238,20 @@ async def test_death_of_the_worker_is_told_while_the_process_lives(start: Start)
 def test_kill_now(start: Start) -> None:
     """The emergency exit kills and reaps all at once, and can be taken twice."""
     server = start("--ignore-term", "--grandchild", "stubborn")
-    until(up(server))
+    until_blocking(up(server))
     grandchild = grandchild_of(server)
 
     server.kill_now()
     server.kill_now()
 
     assert server.exit == ExitStatus(None, "SIGKILL")
-    until(lambda: is_gone(grandchild))
+    until_blocking(lambda: is_gone(grandchild))
 
 
 async def test_kill_now_during_stop(start: Start) -> None:
     """Impatience shortens a stop that waits for its grace."""
     server = start("--ignore-term")
-    await until_async(up(server))
+    await until(up(server))
     stopping = asyncio.ensure_future(server.stop(grace=600))
     await asyncio.sleep(0)
     await asyncio.to_thread(server.kill_now)
@@ -261,7 +262,7 @@ async def test_kill_now_during_stop(start: Start) -> None:
 def test_a_fork_can_not_end_what_it_did_not_start(start: Start) -> None:
     """In a forked child kill_now does nothing and stop refuses."""
     server = start()
-    until(up(server))
+    until_blocking(up(server))
     pid = os.fork()
     if pid == 0:
         try:
@@ -296,7 +297,7 @@ def test_environment_has_the_mark_and_all_else(tmp_path: Path) -> None:
     code = "import os; print(sorted(k for k in os.environ if k != 'LC_CTYPE'))"
     command = ServerCommand((sys.executable, "-I", "-S", "-c", code), tmp_path, {"A": "1"})
     server = Supervisor.start(command)
-    until(lambda: not server.running)
+    until_blocking(lambda: not server.running)
 
     assert server.log_tail() == ("['A', 'DISCOMFORT_SERVER_TOKEN']",)
     assert server.command == replace(command)
@@ -333,7 +334,7 @@ async def test_a_process_that_can_not_be_killed(
     """One that is stuck in the kernel makes stop fail within its bounds, and kill_now says so."""
     monkeypatch.setattr(module, "_KILL_PATIENCE", 0.01)
     server = start("--ignore-term")
-    await until_async(up(server))
+    await until(up(server))
     wait = server._ended.wait
     with monkeypatch.context() as patch:
         patch.setattr(server, "_signal_group", lambda _: None)
@@ -369,7 +370,7 @@ async def test_what_survives_even_sigkill_is_named(
 ) -> None:
     """The pids that are left are logged, and the stop ends."""
     server = start("--grandchild", "session")
-    await until_async(up(server))
+    await until(up(server))
     grandchild = grandchild_of(server)
     with monkeypatch.context() as patch:
         patch.setattr(module.family, "end", lambda *_, **__: [grandchild])
@@ -416,7 +417,7 @@ async def test_a_reader_that_fails_is_logged(
     server = start("--when", tmp_path / "now")
     monkeypatch.setattr(server._pump, "_sink", lambda _: 1 / 0)
     (tmp_path / "now").touch()
-    await until_async(lambda: "reading the server's output failed" in caplog.text)
+    await until(lambda: "reading the server's output failed" in caplog.text)
 
     assert await server.stop() == ExitStatus(None, "SIGTERM")
 
@@ -426,7 +427,7 @@ async def test_an_output_that_is_closed_early(start: Start, tmp_path: Path) -> N
     script = tmp_path / "closing.py"
     script.write_text("import os, time\nprint('bye', flush=True)\nos.close(1); os.close(2)\ntime.sleep(600)")
     server = Supervisor.start(ServerCommand((sys.executable, "-I", "-S", str(script)), tmp_path))
-    await until_async(lambda: not server._pump._thread.is_alive())
+    await until(lambda: not server._pump._thread.is_alive())
 
     assert server.running
     assert server.log_tail() == ("bye",)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from unit.process.children import is_gone, until
+from unit.process.children import is_gone
+from waiting import until_blocking
 
 import discomfort
 from discomfort.exceptions import ServerStartError
@@ -27,7 +28,8 @@ _VICTIM = """
 import asyncio, json, os, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from unit.process.children import grandchild_of, until
+from unit.process.children import grandchild_of
+from waiting import until_blocking
 from discomfort.process.launcher import ServerCommand
 from discomfort.process.supervisor import Supervisor
 from discomfort.process.watchdog import Watchdog
@@ -39,7 +41,7 @@ servers = [server("--grandchild", "group"), server("--ignore-term", "--grandchil
            server("--grandchild", "orphan")]
 pids = [dog.pid, *(s.pid for s in servers), *(grandchild_of(s).pid for s in servers)]
 for s in servers:
-    until(lambda: "up" in s.log_tail())
+    until_blocking(lambda: "up" in s.log_tail())
 dog.watch_path(folder / "file.bin", root=folder)
 dog.watch_path(folder / "private", root=folder)
 dog.watch_path(folder / "kept", root=folder)
@@ -87,7 +89,7 @@ def test_nothing_is_left_when_we_are_killed(
         if way != "exit":
             victim.send_signal(way if isinstance(way, signal.Signals) else signal.SIGKILL)
         victim.wait(20)
-        until(lambda: all(is_gone(process) for process in processes))
+        until_blocking(lambda: all(is_gone(process) for process in processes))
         seconds = time.monotonic() - begun
     finally:
         if fork:
@@ -192,7 +194,7 @@ def test_the_supervisor_takes_back_what_it_registered(watchdog: Watchdog, start:
 def test_signals_do_not_reach_it(watchdog: Watchdog) -> None:
     """It has its own session and ignores what ends others."""
     process = psutil.Process(watchdog.pid)
-    until(lambda: _ignored_signals(watchdog.pid) >= {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    until_blocking(lambda: _ignored_signals(watchdog.pid) >= {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
     assert os.getsid(watchdog.pid) == watchdog.pid
     assert process.num_fds() == 3
@@ -213,7 +215,7 @@ def test_a_killed_watchdog_is_replaced(
     for name in ("a", "b"):
         before = watchdog.pid
         os.kill(before, signal.SIGKILL)
-        until(lambda: not watchdog.running)
+        until_blocking(lambda: not watchdog.running)
         (tmp_path / name).touch()
         watchdog.watch_path(tmp_path / name, root=tmp_path)
         assert watchdog.pid != before
@@ -404,7 +406,7 @@ def test_closing_a_dead_or_deaf_watchdog(monkeypatch: pytest.MonkeyPatch, caplog
         dog = Watchdog.start()
         process = psutil.Process(dog.pid)
         os.kill(dog.pid, number)
-        until(lambda process=process: process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED})
+        until_blocking(lambda process=process: process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED})
         dog.close()
 
         assert not process.is_running()

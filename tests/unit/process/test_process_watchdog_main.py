@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-from unit.process.children import grandchild_of, is_gone, until
+from unit.process.children import grandchild_of, is_gone
+from waiting import until_blocking
 
 from discomfort.process import watchdog_main
 from discomfort.process.supervisor import Supervisor
@@ -131,7 +132,7 @@ def test_a_dead_leader_is_found_by_its_mark(start: Callable[..., Supervisor], tm
     server = start("--grandchild", "session", "--when", tmp_path / "now", "--kill-self")
     grandchild = grandchild_of(server)
     (tmp_path / "now").touch()
-    until(lambda: not server.running)
+    until_blocking(lambda: not server.running)
     entry = {"start": 1.0, "group": True, "token": server.token}
 
     assert grandchild.pid in {p for p, _ in watchdog_main.targets({server.pid: entry}, MARK)}
@@ -146,11 +147,11 @@ def entry_of(server: Supervisor) -> dict[int, dict[str, Any]]:
 def test_all_of_a_server_is_ended(start: Callable[..., Supervisor], switches: tuple[str, ...]) -> None:
     """SIGTERM to those who heed it, SIGKILL to the others, also where a process is halted."""
     server = start(*switches)
-    until(lambda: "up" in server.log_tail())
+    until_blocking(lambda: "up" in server.log_tail())
     relatives = [grandchild_of(server)] if "--grandchild" in switches else []
     os.kill(server.pid, signal.SIGSTOP)
     watchdog_main.end_processes(entry_of(server), MARK)
-    until(lambda: not server.running)
+    until_blocking(lambda: not server.running)
 
     assert server.exit is not None
     assert server.exit.signal == ("SIGKILL" if "--ignore-term" in switches else "SIGTERM")
@@ -160,7 +161,7 @@ def test_all_of_a_server_is_ended(start: Callable[..., Supervisor], switches: tu
 def test_a_signal_goes_to_the_same_process_only(start: Callable[..., Supervisor]) -> None:
     """Not to one that has its pid, and one that ended meanwhile is no error."""
     server = start()
-    until(lambda: "up" in server.log_tail())
+    until_blocking(lambda: "up" in server.log_tail())
     watchdog_main.send({(server.pid, 1.0), (2**22 + 1, 1.0)}, signal.SIGKILL)
 
     assert server.running
@@ -190,7 +191,7 @@ def test_follow_waits_for_what_comes_late(monkeypatch: pytest.MonkeyPatch) -> No
     thread.start()
     for part in (b'{"op": "pa', b'th", "path": "/a/b"}', b"\n"):
         os.write(write, part)
-    until(lambda: registry.paths)
+    until_blocking(lambda: registry.paths)
     os.close(write)
     thread.join(20)
     os.close(read)

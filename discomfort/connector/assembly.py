@@ -18,20 +18,20 @@ import platformdirs
 
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
+from discomfort.connector.lifecycle import Step, release_all
+from discomfort.connector.ownership import OWNER_VARIABLE, owner_mark
 from discomfort.conversion import Converter
 from discomfort.conversion.cache import PromptCache, default_directory
 from discomfort.exceptions import ServerDiedError, ServerStartError
 from discomfort.files.journal import Journal
 from discomfort.files.store import FileStore
-from discomfort.lifecycle import Step, release_all
-from discomfort.ownership import OWNER_VARIABLE, owner_mark
 from discomfort.process.engines import Engine, EngineRequest, resolve_engine
 from discomfort.process.ports import PortLease, lease_port
 from discomfort.process.probes import start_budget, wait_until_ready
 from discomfort.process.supervisor import Supervisor
 from discomfort.process.watchdog import Watchdog
 
-_log = logging.getLogger("discomfort.assembly")
+_log = logging.getLogger("discomfort.connector.assembly")
 
 STOP_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for the server's process group."""

@@ -21,14 +21,14 @@ import platformdirs
 import psutil
 
 from discomfort._json import JsonObject
-from discomfort.assembly import Assembly
-from discomfort.chronicle import Chronicle
+from discomfort.connector.assembly import Assembly
+from discomfort.connector.chronicle import Chronicle
+from discomfort.connector.lifecycle import Lifecycle
+from discomfort.connector.recovery import Recovery
 from discomfort.exceptions import DiscomfortError
-from discomfort.lifecycle import Lifecycle
-from discomfort.recovery import Recovery
 from discomfort.redaction import redact_value, redact_words
 
-_log = logging.getLogger("discomfort.diagnostics")
+_log = logging.getLogger("discomfort.connector.diagnostics")
 
 _STATS_DEADLINE = 2.0
 _LOG_LINES = 100

@@ -17,7 +17,7 @@ import psutil
 
 from discomfort.process.family import TOKEN_VARIABLE
 
-_log = logging.getLogger("discomfort.ownership")
+_log = logging.getLogger("discomfort.connector.ownership")
 
 OWNER_VARIABLE = "DISCOMFORT_SERVER_OWNER"
 """Environment variable with ``<pid>-<start>`` of the process that owns a server."""

@@ -8,14 +8,14 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from discomfort.assembly import Assembly
-from discomfort.chronicle import Chronicle
 from discomfort.config import Settings
+from discomfort.connector.assembly import Assembly
+from discomfort.connector.chronicle import Chronicle
+from discomfort.connector.lifecycle import Lifecycle, State
+from discomfort.connector.liveness import StuckWatch
+from discomfort.connector.recovery import Recovery, RestartBudget, about, suspects
+from discomfort.connector.running import Runner
 from discomfort.exceptions import ServerDiedError
-from discomfort.lifecycle import Lifecycle, State
-from discomfort.liveness import StuckWatch
-from discomfort.recovery import Recovery, RestartBudget, about, suspects
-from discomfort.running import Runner
 
 _log = logging.getLogger("discomfort.connector")
 

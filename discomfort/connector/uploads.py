@@ -15,7 +15,7 @@ from typing import Any
 from discomfort._json import JsonObject
 from discomfort.workflow.preflight import input_spec
 
-_log = logging.getLogger("discomfort.uploads")
+_log = logging.getLogger("discomfort.connector.uploads")
 
 
 class UploadPlaces:

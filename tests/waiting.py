@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 
 
 async def until(condition: Callable[[], object | Awaitable[object]], seconds: float = 60.0) -> None:
-    """Wait until ``condition`` holds; TimeoutError after ``seconds``."""
+    """Wait until ``condition`` holds, letting the event loop run; TimeoutError after ``seconds``."""
     async with asyncio.timeout(seconds):
         while True:
             found = condition()
@@ -17,3 +18,11 @@ async def until(condition: Callable[[], object | Awaitable[object]], seconds: fl
             if found:
                 return
             await asyncio.sleep(0.005)
+
+
+def until_blocking(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until ``condition`` holds, or fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)

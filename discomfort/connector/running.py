@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discomfort._json import JsonObject
-from discomfort.assembly import Assembly
-from discomfort.chronicle import Chronicle
 from discomfort.client.protocol import running_prompts
 from discomfort.client.reporter import Reporter
 from discomfort.client.runs import Run
+from discomfort.connector.assembly import Assembly
+from discomfort.connector.chronicle import Chronicle
+from discomfort.connector.lifecycle import Lifecycle, State
+from discomfort.connector.recovery import Recovery, Spawn, about
+from discomfort.connector.uploads import UploadPlaces
 from discomfort.exceptions import (
     BrowserError,
     ConversionError,
@@ -34,10 +37,7 @@ from discomfort.exceptions import (
     ServerError,
     StateError,
 )
-from discomfort.lifecycle import Lifecycle, State
 from discomfort.progress import Done, ProgressCallback, ProgressEvent
-from discomfort.recovery import Recovery, Spawn, about
-from discomfort.uploads import UploadPlaces
 
 _log = logging.getLogger("discomfort.connector")
 

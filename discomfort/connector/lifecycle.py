@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from discomfort.exceptions import StateError
 
-_log = logging.getLogger("discomfort.lifecycle")
+_log = logging.getLogger("discomfort.connector.lifecycle")
 
 
 class State(StrEnum):

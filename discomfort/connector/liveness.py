@@ -14,14 +14,14 @@ from collections.abc import Callable
 import psutil
 
 from discomfort._json import JsonObject
-from discomfort.assembly import Assembly
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import queue_positions, running_prompts
 from discomfort.client.rest import never_sent
+from discomfort.connector.assembly import Assembly
 from discomfort.exceptions import ServerConnectionError, ServerError, ServerResponseError
 from discomfort.process.supervisor import Supervisor
 
-_log = logging.getLogger("discomfort.liveness")
+_log = logging.getLogger("discomfort.connector.liveness")
 
 LOOK_EVERY = 15.0
 """Seconds between two looks at the queue while runs are pending."""

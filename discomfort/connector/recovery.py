@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Literal
 
-from discomfort.chronicle import Chronicle
 from discomfort.client.runs import Run
+from discomfort.connector.chronicle import Chronicle
 from discomfort.exceptions import (
     BrowserError,
     DiscomfortError,
@@ -24,7 +24,7 @@ from discomfort.exceptions import (
     StateError,
 )
 
-_log = logging.getLogger("discomfort.recovery")
+_log = logging.getLogger("discomfort.connector.recovery")
 
 Policy = Literal["raise", "restart", "restart_and_resubmit"]
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]

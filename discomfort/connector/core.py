@@ -14,15 +14,15 @@ import aiohttp
 from discomfort._async import finish, first_failure, in_thread, retrieve
 from discomfort._json import JsonObject
 from discomfort.client.comfy import ComfyClient
+from discomfort.connector.lifecycle import State
+from discomfort.connector.liveness import REFUSED, VITAL, examine, http_problem
+from discomfort.connector.payloads import Payload, load_payload
+from discomfort.connector.running import Case
+from discomfort.connector.selftest import SELF_TEST_TIMEOUT, self_test_payload
+from discomfort.connector.survival import ConnectorBase
 from discomfort.exceptions import DiscomfortError, SelfTestError, ServerConnectionError, StateError
-from discomfort.lifecycle import State
-from discomfort.liveness import REFUSED, VITAL, examine, http_problem
-from discomfort.payloads import Payload, load_payload
 from discomfort.process.probes import responds
 from discomfort.progress import ProgressCallback
-from discomfort.running import Case
-from discomfort.selftest import SELF_TEST_TIMEOUT, self_test_payload
-from discomfort.survival import ConnectorBase
 from discomfort.workflow.detect import unwrap
 
 _log = logging.getLogger("discomfort.connector")

@@ -17,12 +17,12 @@ from discomfort._json import JsonObject
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
 from discomfort.config import Settings, load_settings
+from discomfort.connector.core import ConnectorCore
+from discomfort.connector.diagnostics import collect, server_facts
+from discomfort.connector.lifecycle import State
+from discomfort.connector.payloads import Payload, load_payload
 from discomfort.conversion.explain import Explanation
-from discomfort.core import ConnectorCore
-from discomfort.diagnostics import collect, server_facts
 from discomfort.exceptions import PayloadError, RunTimeout, StateError, UploadError
-from discomfort.lifecycle import State
-from discomfort.payloads import Payload, load_payload
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor

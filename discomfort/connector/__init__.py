@@ -1,0 +1,5 @@
+"""The connector: the only place that wires the parts together. :class:`ComfyConnector` is its public face."""
+
+from discomfort.connector.public import ComfyConnector
+
+__all__ = ["ComfyConnector"]
