@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from discomfort.cli import FAILED, USAGE
-from discomfort.cli.connect import Target
+from discomfort.cli.connect import Target, read_target
 from discomfort.cli.inputs import (
     check_directory,
     check_files,
     check_target,
     check_timeout,
+    check_url,
     read_assignments,
     read_headers,
     read_sources,
+)
+from discomfort.cli.options import (
+    AttachOption,
+    CleanOption,
+    ConfigOption,
+    EngineOption,
+    ForceOption,
+    HeaderOption,
+    InputOption,
+    JsonOption,
+    PromptFileOption,
+    QuietOption,
+    SaveOption,
+    SetOption,
+    SnapshotOption,
+    StartOption,
+    TimeoutOption,
+    UrlArgument,
+    VerboseOption,
+    WorkflowArgument,
+    YesOption,
 )
 from discomfort.cli.terminal import Terminal, make_streams_safe
 from discomfort.exceptions import DiscomfortError
 
 _INTERRUPTED_BY_TYPER = 130
 """typer's exit code for Ctrl-C outside of a run; ours is 1."""
-
-
-class EngineChoice(StrEnum):
-    """What may run the prompts."""
-
-    AUTO = "auto"
-    COMFYUI = "comfyui"
-    EMULATOR = "emulator"
 
 
 # Lines of at most 75 characters: with their indent they fit a terminal of 80 columns.
@@ -82,85 +95,12 @@ _DOCTOR_EPILOG = [
     "discomfort doctor --start --json > report.json     for a bug report",
     "discomfort doctor --clean                  what dead runs left, removed",
 ]
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="JSON configuration file.", show_default=False),
-]
-EngineOption = Annotated[
-    EngineChoice | None,
-    typer.Option(
-        "--engine",
-        help="What runs the prompts, over the configuration; auto finds ComfyUI, else takes the embedded emulator.",
-        show_default=False,
-    ),
-]
-AttachOption = Annotated[
-    str | None,
-    typer.Option(
-        "--attach", metavar="URL", help="Use the server that runs there; it is not stopped.", show_default=False
-    ),
-]
-HeaderOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--header",
-        metavar="'NAME: VALUE'",
-        help="Sent with every request to an attached server; @FILE reads them from a file, one per line. Repeatable.",
-        show_default=False,
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NODE.INPUT=VALUE",
-        help="Set an input before running; NODE is a node's title, class or id. Repeatable.",
-        show_default=False,
-    ),
-]
-InputOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--input",
-        metavar="FILE",
-        help="Put a file into the server's input folder, and take it away at the end. Repeatable.",
-        show_default=False,
-    ),
-]
-SaveOption = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Where outputs are saved; nothing is overwritten.")
-]
-PromptFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE|DIR", help="File, or folder for several; else stdout.", show_default=False
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-TimeoutOption = Annotated[
-    float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="Give each workflow so long, and no longer.", show_default=False),
-]
-StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
-CleanOption = Annotated[
-    bool, typer.Option("--clean", help="Show what dead connectors left, ask, and remove it; no other checks.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="With --clean: remove without asking.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")]
-VerboseOption = Annotated[
-    int,
-    typer.Option(
-        "--verbose", "-v", count=True, help="Log and tracebacks on stderr; -vv: everything.", show_default=False
-    ),
-]
-WorkflowArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="WORKFLOW",
-        help="Workflow as the UI saves it, or API prompt: a JSON file, a PNG that carries one, or - for stdin.",
-        show_default=False,
-    ),
+_SNAPSHOT_EPILOG = [
+    "Examples:",
+    "discomfort snapshot http://gpu:8188 -o object_info.json.gz",
+    "discomfort snapshot https://gpu --header @token.txt -o definitions.json",
+    "discomfort snapshot http://gpu:8188 | jq 'keys | length'",
+    "discomfort serve --object-info object_info.json.gz     serve them",
 ]
 
 
@@ -189,9 +129,13 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_top)
-    app.command("run", short_help="Run workflows and save their outputs.", epilog=_lay_out(_RUN_EPILOG))(_run)
-    app.command("convert", short_help="Convert workflows to API prompts.", epilog=_lay_out(_CONVERT_EPILOG))(_convert)
-    app.command("doctor", short_help="Check everything that a run needs.", epilog=_lay_out(_DOCTOR_EPILOG))(_doctor)
+    for name, command, short, examples in (
+        ("run", _run, "Run workflows and save their outputs.", _RUN_EPILOG),
+        ("convert", _convert, "Convert workflows to API prompts.", _CONVERT_EPILOG),
+        ("doctor", _doctor, "Check everything that a run needs.", _DOCTOR_EPILOG),
+        ("snapshot", _snapshot, "Save a server's node definitions.", _SNAPSHOT_EPILOG),
+    ):
+        app.command(name, short_help=short, epilog=_lay_out(examples))(command)
     app.command(
         "serve",
         short_help="Serve the emulator: ComfyUI's API without torch.",
@@ -247,8 +191,7 @@ def _run(
     def work(terminal: Terminal) -> int:
         from discomfort.cli.run import RunOptions, run_command
 
-        files = inputs or []
-        target = Target(config, check_target(engine, attach, header or []), attach, read_headers(header or []))
+        target, files = read_target(config, engine, attach, header), inputs or []
         check_files(files)
         check_directory(output)
         options = RunOptions(
@@ -284,7 +227,7 @@ def _convert(
     def work(terminal: Terminal) -> int:
         from discomfort.cli.convert import ConvertOptions, convert_command, plan_files
 
-        target = Target(config, check_target(engine, attach, header or []), attach, read_headers(header or []))
+        target = read_target(config, engine, attach, header)
         files = plan_files(workflows, output)
         return convert_command(ConvertOptions(read_sources(workflows), target, files), terminal)
 
@@ -317,6 +260,29 @@ def _doctor(
         return doctor_command(target, terminal, as_json=as_json, start=start)
 
     _guarded(work, quiet=False, verbose=verbose)
+
+
+def _snapshot(
+    url: UrlArgument,
+    output: SnapshotOption = Path("-"),
+    force: ForceOption = False,
+    header: HeaderOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Save the node definitions of a server, its /object_info, for discomfort serve --object-info.
+
+    Workflows then convert, and prompts are validated, without that server: on a laptop or in CI. The file is gzipped
+    where its name ends in .gz, and the same bytes for the same definitions.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.snapshot import SnapshotOptions, snapshot_command
+
+        options = SnapshotOptions(check_url(url), read_headers(header or []), output, force=force)
+        return snapshot_command(options, terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
 
 
 def _serve(context: typer.Context) -> None:

@@ -33,7 +33,7 @@ LITTLE_SPACE, NO_SPACE = 2 << 30, 256 << 20
 some 50 MiB, one video some hundreds)."""
 SMALL_SHM = 256 << 20
 """Bytes of ``/dev/shm`` below which Chromium is told to do without it (Docker's default is 64 MiB)."""
-OUR_FOLDER = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12}|browser-[0-9a-f]{32})")
+OUR_FOLDER = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12}|doctor-[0-9a-f]{7})")
 """Names of the private folders in the temporary folder: of engines (``mkdtemp``), browsers, and the doctor's browser.
 All are made with mode 0700."""
 _PROBE_SECONDS = 60.0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from discomfort.cli.inputs import check_target, read_headers
 from discomfort.cli.progress import Display
 from discomfort.cli.terminal import LogHandler, Terminal
 
@@ -31,6 +32,12 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+def read_target(config: Path | None, engine: str | None, attach: str | None, headers: Sequence[str] | None) -> Target:
+    """The server that a command's options name. Raises UsageError for a contradiction, OSError for a header file."""
+    given = list(headers or [])
+    return Target(config, check_target(engine, attach, given), attach, read_headers(given))
+
+
 class Holder:
     """Knows the connector that is alive, for the forced end."""
 
@@ -39,9 +46,9 @@ class Holder:
 
     def release_now(self) -> None:
         """Kill the server and the browser and delete ephemeral files, at once. Callable from any thread."""
-        connector = self.connector or _instance()
+        connector = self.connector or _starting()
         if connector is not None:
-            connector._sync_cleanup()
+            connector.release_now()
 
 
 async def open_connector(target: Target) -> ComfyConnector:
@@ -74,16 +81,10 @@ async def connected(
         holder.connector = None
 
 
-def output_folder(connector: ComfyConnector) -> Path | None:
-    """Where an owned server saves its outputs; unknown of an attached one."""
-    parts = getattr(connector, "_parts", None)
-    engine = None if parts is None else parts.engine
-    return None if engine is None else Path(engine.folders.output)
-
-
-def _instance() -> ComfyConnector | None:
+def _starting() -> ComfyConnector | None:
     """The connector that is still starting, which nobody has been given yet."""
     import sys
 
+    # Not imported here: where nothing has imported it, there is none.
     module = sys.modules.get("discomfort.connector")
-    return None if module is None else module.ComfyConnector._instance
+    return None if module is None else module.ComfyConnector.current()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from discomfort.cli.connect import Target
 from discomfort.cli.inputs import STDIN, Source, UsageError
 from discomfort.cli.report import Result
 from discomfort.cli.terminal import Terminal
+from discomfort.cli.writing import write_atomically
 
 if TYPE_CHECKING:
     from discomfort.connector import ComfyConnector
@@ -82,22 +81,3 @@ class ConvertBatch(Batch):
             self.display.close()
             self.terminal.write(f"{file}\n")
         self.prompts[source.name] = prompt
-
-
-def write_atomically(file: Path, data: bytes) -> None:
-    """Write ``file`` whole or not at all; one that was there is replaced. Raises OSError."""
-    if file.exists() and not file.is_file():
-        # /dev/stdout, a named pipe: to be written to, not replaced.
-        file.write_bytes(data)
-        return
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".discomfort-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -153,7 +153,7 @@ async def chromium(configured: str | None) -> Check:
     from discomfort.conversion.browser import Browser
 
     # As long a path as a run's: Chromium makes a socket below it, and the length of a socket's path is limited.
-    folder = Path(tempfile.gettempdir(), f"discomfort-browser-{uuid.uuid4().hex}")
+    folder = Path(tempfile.gettempdir(), f"discomfort-doctor-{uuid.uuid4().hex[:7]}")
     with _Notices() as notices:
         browser = Browser(folder, host="127.0.0.1", port=9, chromium_path=configured, install=False)
         try:

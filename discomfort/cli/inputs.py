@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import ConfigurationError, DiscomfortError, PayloadError
+from discomfort.redaction import split_credentials
 from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
 from discomfort.workflow.edit import parse_assignment
 
@@ -109,6 +111,21 @@ def check_target(engine: str | None, attach: str | None, headers: Sequence[str])
     if attach is not None and engine is not None:
         raise UsageError(f"--engine {engine} starts a server and --attach uses one that runs: give one of them")
     return None if engine is None else str(engine)
+
+
+def check_url(url: str) -> str:
+    """A server's address as given, of http or https and with a host. Raises UsageError; no credential is shown."""
+    scheme, separator, rest = url.partition("://")
+    shown = split_credentials(rest if separator else url)[0]
+    try:
+        parts = urlsplit(shown)
+        is_good = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_good = False
+    if not is_good or (separator and scheme not in ("http", "https")):
+        named = f"{scheme}{separator}" * bool(separator) + shown.partition("://")[2]
+        raise UsageError(f"{named!r}: an address such as http://127.0.0.1:8188 is needed")
+    return url
 
 
 def check_files(paths: Sequence[Path]) -> None:

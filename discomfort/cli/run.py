@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from discomfort._json import JsonObject
 from discomfort.cli.batch import Batch
-from discomfort.cli.connect import Target, output_folder
+from discomfort.cli.connect import Target
 from discomfort.cli.inputs import Source
 from discomfort.cli.report import Result, save_outputs, show_result
 from discomfort.cli.terminal import Terminal
@@ -81,7 +81,7 @@ class RunBatch(Batch):
             connector.outputs(result.history),
             self._options.output,
             result.rows,
-            server_folder=output_folder(connector),
+            server_folder=connector.output_directory,
         )
 
     def finished(self, result: Result) -> None:

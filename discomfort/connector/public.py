@@ -74,6 +74,11 @@ class ComfyConnector(ConnectorCore):
             await asyncio.shield(instance._closing)
 
     @classmethod
+    def current(cls) -> ComfyConnector | None:
+        """The process's single instance, also while it is still starting; ``None`` where there is none. No I/O."""
+        return ComfyConnector._instance
+
+    @classmethod
     async def attach(
         cls,
         url: str,
@@ -112,6 +117,14 @@ class ComfyConnector(ConnectorCore):
             self._closing = self._loop.create_task(self._shut_down(), name="discomfort-shutdown")
         await asyncio.shield(self._closing)
 
+    def release_now(self) -> None:
+        """Kill server and browser and delete ephemeral files at once: for a signal handler, or a loop that hangs.
+
+        Needs no event loop and may be called from any thread; runs under way are not settled. Use :meth:`kill_api`
+        wherever there is a choice.
+        """
+        self._sync_cleanup()
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -140,6 +153,12 @@ class ComfyConnector(ConnectorCore):
         if not self._parts.owned:
             return "attached"
         return self._parts.engine.kind if self._parts.engine else ""
+
+    @property
+    def output_directory(self) -> Path | None:
+        """The folder that an owned server saves outputs to; ``None`` before the start, and of an attached server."""
+        engine = self._parts.engine
+        return None if engine is None else Path(engine.folders.output)
 
     def __repr__(self) -> str:
         return f"<ComfyConnector {self.state} {self.engine or '-'} {self.server_address}>"

@@ -54,6 +54,7 @@ class FakeConnector:
     target: connect.Target = field(default_factory=connect.Target)
     engine: str = "comfyui"
     server_address: str = "http://127.0.0.1:1"
+    output_directory: Path | None = None
     calls: list[tuple[str, Any]] = field(default_factory=list)
     upload_name: str | None = None
     converted: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +121,8 @@ class FakeConnector:
         await asyncio.sleep(0)
         self.calls.append(("kill", None))
 
-    def _sync_cleanup(self) -> None:
+    def release_now(self) -> None:
+        """Say so: the process ends right after it."""
         sys.stderr.write("sync cleanup\n")
         sys.stderr.flush()
 

@@ -61,7 +61,7 @@ def test_the_servers_own_file_is_not_doubled(cli: Cli, tmp_path: Path, folder: s
     served = tmp_path / "out" / "sub" / "p.png"
     served.parent.mkdir(parents=True)
     served.write_bytes(b"picture")
-    cli.connector._parts = SimpleNamespace(engine=SimpleNamespace(folders=SimpleNamespace(output=tmp_path / "out")))
+    cli.connector.output_directory = tmp_path / "out"
     output = FakeOutput("1", "Save", "Save", "image", "images", {}, filename="p.png", subfolder="sub", folder=folder)
     cli.connector.outputs = lambda history: [output]
 

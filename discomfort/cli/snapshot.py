@@ -1,0 +1,139 @@
+"""``discomfort snapshot``: a server's node definitions as a file that ``discomfort serve --object-info`` takes."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from discomfort import _json
+from discomfort._json import JsonObject
+from discomfort.cli import FAILED, OK
+from discomfort.cli.batch import exit_code
+from discomfort.cli.inputs import STDIN, UsageError, check_directory
+from discomfort.cli.progress import make_display
+from discomfort.cli.runner import Interrupted, run
+from discomfort.cli.terminal import Terminal
+from discomfort.cli.writing import write_atomically
+from discomfort.exceptions import ServerResponseError
+from discomfort.redaction import split_credentials
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOptions:
+    """What ``discomfort snapshot`` was asked for. ``headers`` and the URL may hold secrets."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    output: Path = Path(STDIN)
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The definitions of a server, and what its ``/system_stats`` tells of it (empty where that can not be read)."""
+
+    definitions: JsonObject = field(repr=False)
+    system: JsonObject
+
+    def describe(self) -> str:
+        """One line: how many classes, of which versions."""
+        versions = [
+            f"{name} {self.system[key]}"
+            for key, name in (("comfyui_version", "ComfyUI"), ("required_frontend_version", "frontend"))
+            if self.system.get(key)
+        ]
+        return f"{len(self.definitions)} node classes" + (f" of {', '.join(versions)}" if versions else "")
+
+
+def snapshot_command(options: SnapshotOptions, terminal: Terminal) -> int:
+    """Fetch, check and write the definitions; returns the exit code.
+
+    The file appears whole or not at all. Raises UsageError for a file that is there (without ``force``), and
+    ConfigurationError for a folder that can not be written to, both before the server is asked.
+    """
+    to_file = str(options.output) != STDIN
+    if to_file:
+        _check_output(options)
+    display = make_display(terminal)
+    display.phase("fetching node definitions")
+    try:
+        snapshot = run(
+            lambda: fetch_snapshot(options.url, options.headers),
+            on_stop=lambda name: terminal.note(f"{name}: stopping"),
+            on_force=lambda: None,
+        )
+        data = encode(snapshot.definitions, is_gzip=options.output.suffix == ".gz")
+        display.close()
+        if to_file:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(options.output, data)
+            terminal.write(f"{options.output}\n")
+        else:
+            terminal.write(data.decode())
+    except Interrupted as error:
+        terminal.fail(str(error))
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the border of the program: everything becomes a message
+        display.close()
+        terminal.explain(error)
+        return exit_code(error)
+    finally:
+        display.close()
+    terminal.note(snapshot.describe())
+    return OK
+
+
+async def fetch_snapshot(url: str, headers: Mapping[str, str]) -> Snapshot:
+    """The definitions of the server at ``url``, which may hold credentials.
+
+    Raises ServerConnectionError where nothing answers, ServerResponseError where what answers is not ComfyUI.
+    Safe to cancel.
+    """
+    import aiohttp
+
+    from discomfort.client.rest import RestClient
+
+    address, credentials = split_credentials(url)
+    async with aiohttp.ClientSession() as session:
+        rest = RestClient(session, address, {**credentials, **headers})
+        definitions = await rest.object_info()
+        problem = _problem_of(definitions)
+        if problem:
+            raise ServerResponseError(
+                f"this is not ComfyUI: {problem}", method="GET", url=f"{address}/object_info", status=200
+            )
+        return Snapshot(definitions, await _system_of(rest))
+
+
+def encode(definitions: JsonObject, *, is_gzip: bool) -> bytes:
+    """The file's bytes: JSON, gzipped without name and time, so that equal definitions are equal files."""
+    data = _json.dumps(definitions) + b"\n"
+    return gzip.compress(data, mtime=0) if is_gzip else data
+
+
+def _problem_of(definitions: JsonObject) -> str:
+    if not definitions:
+        return "it has no node definitions"
+    wrong = [name for name, value in definitions.items() if not isinstance(value, dict) or "input" not in value]
+    return f"{wrong[0]!r} is no node definition" if wrong else ""
+
+
+async def _system_of(rest: Any) -> JsonObject:
+    """What the server says of itself; it is for the eye only, so a server that does not say it is none the worse."""
+    try:
+        found = (await rest.system_stats()).get("system")
+    except ServerResponseError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_output(options: SnapshotOptions) -> None:
+    output = options.output
+    if output.is_dir():
+        raise UsageError(f"--output {output}: that is a folder; name a file, such as {output / 'object_info.json.gz'}")
+    if output.exists() and not options.force:
+        raise UsageError(f"--output {output}: that file is there already; give another name, or --force to replace it")
+    check_directory(output.parent)
