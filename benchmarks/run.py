@@ -75,9 +75,10 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def script(name: str, *options: str) -> bool:
-    """Run one benchmark and show what it prints; whether it ended well."""
+    """Run one benchmark, a file or a package, and show what it prints; whether it ended well."""
     print(f"\n== {name} {' '.join(options)}", flush=True)
-    return subprocess.run([sys.executable, str(HERE / name), *options], check=False).returncode == 0
+    what = [str(HERE / name)] if name.endswith(".py") else ["-m", name]
+    return subprocess.run([sys.executable, *what, *options], check=False, cwd=HERE.parent).returncode == 0
 
 
 def engines(comfyui: Path | None) -> list[tuple[str, Path | None]]:
@@ -104,8 +105,7 @@ def main() -> int:
     good.append(script("upload.py", "--gigabytes", "2" if options.full else "0.5"))
     good.append(script("conversion.py", "--literal", "12" if options.full else "2"))
     if options.comfyui:
-        with server(None) as emulator, server(options.comfyui) as real:
-            good.append(script("emulator_parity.py", emulator, real))
+        good.append(script("benchmarks.parity", "--comfyui", str(options.comfyui.resolve())))
     return 0 if all(good) else 1
 
 

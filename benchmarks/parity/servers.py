@@ -1,0 +1,183 @@
+"""Servers: started for a comparison, or given by their URL; prompts run on them, and their outputs read."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.parity.building import Graph
+
+START_SECONDS = 120.0
+RUN_SECONDS = 120.0
+NODES = Path(__file__).parent / "nodes"
+"""The node pack that both servers load; see :mod:`benchmarks.parity.nodes.parity_nodes`."""
+
+
+class Server:
+    """One server by its URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def send(
+        self, path: str, data: bytes | None = None, *, headers: dict[str, str] | None = None, method: str | None = None
+    ) -> tuple[int, bytes]:
+        """One request: status and body, whatever the status."""
+        request = urllib.request.Request(self.url + path, data=data, headers=headers or {}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=RUN_SECONDS) as answer:
+                return int(answer.status), bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def request(self, path: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+        """The body of an answer, also of an error."""
+        return self.send(path, data, headers=headers)[1]
+
+    def upload(self, name: str, content: bytes) -> None:
+        """Put a file into the input folder."""
+        mark = uuid.uuid4().hex
+        head = (
+            f'--{mark}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
+            f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+            f"Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        body = head + content + f"\r\n--{mark}--\r\n".encode()
+        self.request("/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={mark}"})
+
+    def run(self, graph: Graph) -> dict[str, Any]:
+        """Queue a prompt and wait for its record; a refused prompt gives ``{"refused": …}``."""
+        answer = json.loads(self.request("/prompt", json.dumps({"prompt": graph}).encode()))
+        return self.record(answer["prompt_id"]) if "prompt_id" in answer else {"refused": answer}
+
+    def record(self, prompt_id: str) -> dict[str, Any]:
+        """Wait for the record of a prompt. Raises ``TimeoutError``."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while time.monotonic() < deadline:
+            found = json.loads(self.request(f"/history/{urllib.parse.quote(prompt_id, safe='')}"))
+            if found:
+                return dict(found[prompt_id])
+            time.sleep(0.01)
+        raise TimeoutError(f"{self.url} did not finish a prompt within {RUN_SECONDS:g} s")
+
+    def outputs(self, record: dict[str, Any]) -> list[Any]:
+        """Arrays of the files, and the texts, that a record names, in the order of the node ids."""
+        found: list[Any] = []
+        for node_id in sorted(record["outputs"], key=lambda key: (len(key), key)):
+            for kind, values in sorted(record["outputs"][node_id].items()):
+                found += [self.read(value) if is_file(value) else f"{kind}: {value}" for value in values]
+        return found
+
+    def read(self, reference: dict[str, str]) -> Any:
+        """The content of an output file, as its kind is read."""
+        content = self.request(f"/view?{urllib.parse.urlencode(reference)}")
+        return READERS.get(Path(reference["filename"]).suffix, read_picture)(content)
+
+
+def is_file(value: object) -> bool:
+    """Whether a value in a node's output is a reference to a file."""
+    return isinstance(value, dict) and "filename" in value
+
+
+def read_picture(data: bytes) -> Any:
+    """The frames of a picture."""
+    with Image.open(io.BytesIO(data)) as picture:
+        frames = [np.asarray(picture.seek(k) or picture) for k in range(getattr(picture, "n_frames", 1))]
+    return np.stack(frames)
+
+
+def read_latent(data: bytes) -> Any:
+    """The array of a saved latent, in thousandths, so that it can be compared like levels."""
+    length = int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8 : 8 + length])["latent_tensor"]
+    start, end = (8 + length + offset for offset in entry["data_offsets"])
+    array = np.frombuffer(data[start:end], dtype="<f4").reshape(entry["shape"])
+    return np.rint(array.astype(np.float64) * 1000).astype(int)
+
+
+READERS: dict[str, Callable[[bytes], Any]] = {".latent": read_latent}
+"""How files that are no pictures are read, by ending: to an array of integers, or to a text."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def emulator(*options: str) -> Iterator[Server]:
+    """The emulator with the comparison's nodes, in folders of its own."""
+    with tempfile.TemporaryDirectory() as base:
+        command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", base]
+        with started([*command, "--extra-nodes", str(NODES / "parity_nodes.py"), *options], Path.cwd()) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def comfyui(path: Path, python: Path | None = None, *options: str) -> Iterator[Server]:
+    """A real ComfyUI with the comparison's nodes, in folders of its own; ``path`` is only read."""
+    with tempfile.TemporaryDirectory() as base:
+        (Path(base) / "custom_nodes").mkdir()
+        extra = Path(base) / "extra.yaml"
+        extra.write_text(f"parity:\n  base_path: {NODES.parent}\n  custom_nodes: {NODES.name}\n")
+        command = [str(python or own_python(path)), "main.py", "--cpu", "--base-directory", base]
+        command += ["--extra-model-paths-config", str(extra), "--database-url", "sqlite:///:memory:"]
+        with started([*command, *options], path) as server:
+            yield server
+
+
+def own_python(path: Path) -> Path:
+    """The interpreter of a ComfyUI's own environment, else this one."""
+    names = (path / folder / "bin" / "python" for folder in (".venv", "venv"))
+    return next((name for name in names if name.exists()), Path(sys.executable))
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], folder: Path) -> Iterator[Server]:
+    """A server's process from its first 200 to its end. Raises ``RuntimeError`` with its log if it does not start."""
+    port = free_port()
+    server = Server(f"http://127.0.0.1:{port}")
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            if not answers(server, process):
+                log.seek(0)
+                raise RuntimeError(f"{command} did not start:\n{log.read().decode(errors='replace')[-2000:]}")
+            yield server
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def answers(server: Server, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the first 200; ``False`` if the process ends before, or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if server.send("/prompt")[0] == 200:
+                return True
+        time.sleep(0.02)
+    return False
