@@ -67,12 +67,16 @@ class Row:
 
 
 def _same(prompt: Prompt, expected: Prompt) -> bool:
-    # Text leaves out the class and title of a node of unknown type, where the recording has null.
+    return _without_nulls(prompt) == _without_nulls(expected)
+
+
+def _without_nulls(prompt: Prompt) -> Prompt:
+    # A node of unknown type has no class and no title; text leaves them out where an object has null.
+    nodes = {}
     for node_id, node in prompt.items():
-        if expected.get(node_id, {}).get("class_type", "") is None:
-            node.setdefault("class_type", None)
-            node["_meta"].setdefault("title", None)
-    return prompt == expected
+        meta = {key: value for key, value in node.get("_meta", {}).items() if value is not None}
+        nodes[node_id] = {key: value for key, value in node.items() if value is not None} | {"_meta": meta}
+    return nodes
 
 
 async def measure_literal(url: str, names: list[str], expected: dict[str, Prompt]) -> Row:

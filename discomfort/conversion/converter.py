@@ -15,7 +15,7 @@ from discomfort.conversion.explain import Explanation, links_to_nowhere, node_fa
 from discomfort.conversion.freshness import ServerWatch
 from discomfort.conversion.gateway import Gateway
 from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
-from discomfort.conversion.payload import check_output, encode
+from discomfort.conversion.payload import check_output, encode, largest_graph
 from discomfort.exceptions import BrokenLinksError, BrowserError, ConversionError
 
 if TYPE_CHECKING:
@@ -248,11 +248,12 @@ class Converter:
         async def store(page: FrontEndPage, result: PageResult) -> None:
             await self._store(workflow, text, key, page, result)
 
-        result = await self._engine.convert(text, store if self._cache else None)
+        nodes = largest_graph(workflow)
+        result = await self._engine.convert(text, store if self._cache else None, nodes=nodes)
         for _ in range(MAX_REFRESHES):
             if await self._is_fresh(workflow, result):
                 break
-            result = await self._engine.convert(text)
+            result = await self._engine.convert(text, nodes=nodes)
         return result
 
     async def _is_fresh(self, workflow: JsonObject, result: PageResult) -> bool:

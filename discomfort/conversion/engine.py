@@ -17,7 +17,7 @@ from discomfort.conversion.gateway import HOST_NAME
 from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.payload import budget
 from discomfort.conversion.pool import PagePool
-from discomfort.exceptions import ConversionError, ConversionTimeout, StateError
+from discomfort.exceptions import ConversionError, ConversionTimeout, PayloadError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -39,6 +39,10 @@ recorded set (1.27.10), and conversions grow slower with it.
 
 MAX_HEAP: Final = 512 << 20
 """Bytes of JavaScript heap above which a page is replaced at once; a fresh one has 65 MB."""
+
+LARGE: Final = 4 << 20
+"""Bytes of JSON above which a workflow has a page to itself: 50 MB left 3 GB in a page of 1.27.10, where 0.13 MB, the
+largest official template, leaves nothing."""
 
 TIDY_USES: Final = 25
 """After every so many conversions a page collects its garbage, which Chromium itself would let grow to 0.5 GB."""
@@ -235,19 +239,24 @@ class Engine:
     # -- conversion ----------------------------------------------------------------------------------------------------
 
     async def convert(
-        self, text: str, afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None = None
+        self,
+        text: str,
+        afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None = None,
+        *,
+        nodes: int = 0,
     ) -> PageResult:
-        """Convert the workflow ``text`` (JSON) in up to three attempts.
+        """Convert the workflow ``text`` (JSON), whose largest graph has ``nodes`` nodes, in up to three attempts.
 
         ``afterwards`` is run in the background on the page that gave the result, before anybody else gets that page.
-        Raises ``ConversionTimeout``, ``ConversionError``, ``BrowserError``, ``StateError``.
+        Raises ``ConversionTimeout``, ``ConversionError``, ``BrowserError``, ``StateError``; ``PayloadError`` for more
+        nodes than the frontend takes.
         """
         failures: list[PageFailure] = []
         for attempt in range(ATTEMPTS):
             generation = self._generation
             try:
                 if attempt == 0:
-                    return await self._on_warm_page(text, afterwards)
+                    return await self._on_warm_page(text, nodes, afterwards)
                 if attempt == ATTEMPTS - 1:
                     await self._restart(generation)
                 return await self.on_fresh_page(text)
@@ -276,10 +285,16 @@ class Engine:
             await page.aclose()
 
     async def _on_warm_page(
-        self, text: str, afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None
+        self, text: str, nodes: int, afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None
     ) -> PageResult:
         await self.ensure_running()
         page = await self.pool.lease()
+        if page.node_limit is not None and nodes > page.node_limit:
+            self.pool.give_back(page, sound=True)
+            raise PayloadError(
+                f"the workflow has a graph of {nodes} nodes, more than the {page.node_limit} that the frontend "
+                f"{page.version} takes; split it, or put parts of it into subgraphs"
+            )
         asked = self._gateway.asked(page.name)
         result: PageResult | None = None
         try:
@@ -287,21 +302,23 @@ class Engine:
             result = converted.on(page, alone=self._gateway.asked(page.name) == asked)
             return result
         finally:
-            self._after(page, result, afterwards)
+            self._after(page, result, len(text), afterwards)
 
     def _after(
         self,
         page: FrontEndPage,
         result: PageResult | None,
+        size: int,
         afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None,
     ) -> None:
         """Give the page back, at once or after the work that is to be done on it.
 
         A page that asked the server for something is not used again: the frontend keeps such answers, and a remote
-        combo whose list is already there picks another value than one whose list is still under way.
+        combo whose list is already there picks another value than one whose list is still under way. Nor is a page that
+        had a very large workflow: it would keep gigabytes.
         """
         tidy = page.uses % TIDY_USES == 0
-        sound = result is not None and result.alone
+        sound = result is not None and result.alone and size <= LARGE
         if result is None or not sound or self.closed or not (afterwards or tidy):
             self.pool.give_back(page, sound=sound)
         else:

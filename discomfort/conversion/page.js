@@ -24,6 +24,7 @@
     graph: Boolean(window.graph),
     spinner: workspace()?.spinner ?? null,
     types: Object.keys(window.LiteGraph?.registered_node_types ?? {}).length,
+    limit: window.LiteGraph?.MAX_NUMBER_OF_NODES ?? null,
     version: window.__COMFYUI_FRONTEND_VERSION__ ?? null,
     url: location.pathname,
   });

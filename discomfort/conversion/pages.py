@@ -88,6 +88,8 @@ class FrontEndPage:
         self.heap = 0
         """Bytes of JavaScript heap after the latest conversion, garbage included."""
         self.version: str | None = None
+        self.node_limit: int | None = None
+        """How many nodes this frontend takes in one graph: LiteGraph's ``MAX_NUMBER_OF_NODES``, 10,000."""
         self.environment: Environment | None = None
         """What the server offered when the page was loaded."""
         self.root: Path | None = None
@@ -176,6 +178,7 @@ class FrontEndPage:
             state = await self._state()
             raise ConversionTimeout(f"the frontend's page was not ready after {timeout:.0f} s ({state})") from error
         self.version = status["version"]
+        self.node_limit = status["limit"]
         # From now on another document is the end of the loaded frontend; its address alone may change (1.58.1).
         self._page.on("domcontentloaded", self._on_document)
         logger.info(

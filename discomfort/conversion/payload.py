@@ -57,6 +57,14 @@ def encode(workflow: object) -> str:
     return text
 
 
+def largest_graph(workflow: JsonObject) -> int:
+    """How many nodes the largest of the workflow's graphs has: its own, or that of a subgraph."""
+    definitions = workflow.get("definitions")
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    graphs = (graph.get("nodes") for graph in (workflow, *objects(subgraphs)))
+    return max(len(nodes) if isinstance(nodes, list) else 0 for nodes in graphs)
+
+
 def _dump(workflow: JsonObject) -> str:
     try:
         return orjson.dumps(workflow).decode()

@@ -161,3 +161,33 @@ async def test_prompt_json_is_no_workflow(converter: Converter) -> None:
     """A prompt given as a workflow is refused before any page is asked."""
     with pytest.raises(PayloadError):
         await converter.convert(RECORDED["pack"])
+
+
+async def test_fifty_megabytes_of_nodes(converter: Converter) -> None:
+    """More nodes than the frontend takes are refused before it is given them, with its limit; the next is right."""
+    node = empty_image(1) | {"title": "x" * 300}
+    huge = workflow([save(0), *(node | {"id": number} for number in range(1, 100_001))], [])
+
+    with pytest.raises(PayloadError, match="a graph of 100001 nodes, more than the 10000"):
+        await converter.convert(huge)
+
+    assert await converter.convert(MADE["modes"]) == RECORDED["modes"]
+
+
+async def test_a_large_workflow_has_a_page_to_itself(converter: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page keeps of megabytes of script in a title goes with the page; the script is text and nothing else."""
+    monkeypatch.setattr("discomfort.conversion.engine.LARGE", 1 << 20)
+    pool = converter._engine.pool
+    before = await pool.lease()
+    pool.give_back(before, sound=True)
+    title = "<script>window.hacked = 1</script>" * 60_000
+    hostile = workflow([empty_image(1) | {"title": title}, save(2)], [(1, 0, 2, 0, "IMAGE")])
+
+    prompt = await converter.convert(hostile)
+
+    assert prompt["1"]["_meta"]["title"] == title
+    after = await pool.lease()
+    pool.give_back(after, sound=True)
+    assert after is not before
+    assert not before.alive
+    assert await converter.convert(MADE["pack"]) == RECORDED["pack"]
