@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+
+PACKS = Path(__file__).parent / "custom_nodes"
+"""The folder of the node pack, as a server has it."""
+
+PACK_SCRIPT = PACKS / "test_pack" / "web" / "pack.js"
 
 PACK_NODES: Json = {
     name: {

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from browser import literal
-from browser.made_workflows import PACK_NODES, all_made
+from browser.made_workflows import PACK_NODES, PACK_SCRIPT, all_made
 from browser.stub_server import StubServer, front_end_root
 from playwright.async_api import async_playwright
 
@@ -22,9 +22,7 @@ HERE = Path(__file__).parent
 
 async def record(root: Path) -> dict[str, object]:
     """The prompt of every small workflow, from the frontend in ``root``."""
-    server = await StubServer(
-        static=root, nodes=PACK_NODES, extensions={"pack.js": (HERE / "pack.js").read_text()}
-    ).start()
+    server = await StubServer(static=root, nodes=PACK_NODES, extensions={"pack.js": PACK_SCRIPT.read_text()}).start()
     async with async_playwright() as playwright:
         executable = existing_chromium(None, playwright.chromium.executable_path)
         browser = await playwright.chromium.launch(executable_path=executable, args=["--enable-webgl", "--disable-gpu"])

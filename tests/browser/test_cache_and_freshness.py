@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.made_workflows import PACK_NODES, empty_image, faulty, node, save, workflow
+from browser.made_workflows import PACK_NODES, PACK_SCRIPT, empty_image, faulty, node, save, workflow
 from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
 
 from discomfort.conversion import Converter, PromptCache
@@ -26,7 +26,7 @@ Make = Callable[..., Converter]
 @pytest.fixture
 async def server() -> AsyncIterator[StubServer]:
     """A server with the test pack."""
-    scripts = {"pack.js": (HERE / "pack.js").read_text()}
+    scripts = {"pack.js": PACK_SCRIPT.read_text()}
     stub = await StubServer(nodes=PACK_NODES, extensions=scripts).start()
     yield stub
     await stub.aclose()

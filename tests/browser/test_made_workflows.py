@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from browser.made_workflows import PACK_NODES, all_made, empty_image, faulty, invert, save, workflow
+from browser.made_workflows import PACK_NODES, PACK_SCRIPT, all_made, empty_image, faulty, invert, save, workflow
 from browser.stub_server import StubServer, front_end_root, read_json
 
 from discomfort.conversion import Converter
@@ -26,7 +26,7 @@ RECORDED: dict[str, Any] = read_json(HERE / "made_prompts.json")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[StubServer]:
     """A server with a frontend and a node pack."""
-    scripts = {"pack.js": (HERE / "pack.js").read_text()}
+    scripts = {"pack.js": PACK_SCRIPT.read_text()}
     stub = await StubServer(static=front_end_root(), nodes=PACK_NODES, extensions=scripts).start()
     yield stub
     await stub.aclose()
