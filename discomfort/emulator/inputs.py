@@ -46,8 +46,10 @@ def gather(
         elif entry is not None:
             inputs[name] = [value]
     for name, wanted in (kind.structure.get("hidden") or {}).items():
-        if isinstance(wanted, str) and wanted in hidden:
-            inputs[name] = [hidden[wanted]]
+        # The newer schema has its hidden inputs in lists of one.
+        value_kind = wanted if isinstance(wanted, str) else wanted[0]
+        if value_kind in hidden:
+            inputs[kind.hidden_prefix + name] = [hidden[value_kind]]
     return inputs, missing
 
 

@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from discomfort.emulator.registry import Registry
 
+_MODULES = (
+    "audio",
+    "compositing",
+    "conditioning",
+    "edges",
+    "empty_latents",
+    "files",
+    "filters",
+    "hooks",
+    "images",
+    "latent_files",
+    "latent_math",
+    "latent_operations",
+    "latents",
+    "masks",
+    "records",
+    "samplers",
+    "scaling",
+    "sigmas",
+    "text",
+    "three_d",
+    "video",
+    "video_conditioning",
+)
+
 
 def register_all(registry: Registry) -> None:
     """Offer all built-in nodes. Imports the numeric libraries."""
-    from discomfort.emulator.nodes import (
-        compositing,
-        edges,
-        empty_latents,
-        files,
-        filters,
-        images,
-        latent_files,
-        latent_math,
-        latents,
-        masks,
-        scaling,
-        stubs,
-        text,
-    )
+    from discomfort.emulator.nodes import stubs
     from discomfort.emulator.nodes.base import BUILT_IN
 
-    # Imported for what they register.
-    del (
-        compositing,
-        edges,
-        empty_latents,
-        files,
-        filters,
-        images,
-        latent_files,
-        latent_math,
-        latents,
-        masks,
-        scaling,
-        text,
-    )
+    for name in _MODULES:
+        # For what it registers as it is imported.
+        import_module(f"discomfort.emulator.nodes.{name}")
     stubs.register(registry)
     for name, (cls, title) in BUILT_IN.items():
         registry.add_class(name, cls, title)

@@ -20,6 +20,7 @@ Mask = npt.NDArray[np.float32]
 
 Entry = list[Any]
 MAX_SIDE = 16384
+SEED_MAX = 2**64 - 1
 
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 
@@ -89,7 +90,7 @@ def declare(
     category: str,
     title: str | None = "",
     optional: Mapping[str, Entry] | None = None,
-    hidden: Mapping[str, str] | None = None,
+    hidden: Mapping[str, Any] | None = None,
     names: str = "",
     lists: Sequence[bool] = (),
     v3: bool = False,

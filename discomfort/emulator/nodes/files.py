@@ -34,15 +34,27 @@ _IMAGES = link("IMAGE")
 JsonObject = dict[str, Any]
 
 
-def _path(name: str) -> Path:
+def input_path(name: str) -> Path:
+    """The file that a loader's value names. Raises ``ValueError`` if it would leave its folder."""
     path = annotated_path(runtime.context().folders, name)
     if path is None:
         raise ValueError(f"{name!r} is not inside of the folder that it names")
     return path
 
 
+def file_digest(name: str) -> str:
+    """A fingerprint of the file that a loader's value names."""
+    return hashlib.sha256(input_path(name).read_bytes()).hexdigest()
+
+
+def existing_file(name: str, kind: str) -> bool | str:
+    """Whether a loader's value names a file; if not, the reason for validation."""
+    path = annotated_path(runtime.context().folders, name)
+    return True if path is not None and path.exists() else f"Invalid {kind} file: {name}"
+
+
 def _digest(image: str, **_: object) -> str:
-    return hashlib.sha256(_path(image).read_bytes()).hexdigest()
+    return file_digest(image)
 
 
 def _digest_mask(image: str, channel: str) -> str:
@@ -51,8 +63,7 @@ def _digest_mask(image: str, channel: str) -> str:
 
 
 def _check(image: str) -> bool | str:
-    path = annotated_path(runtime.context().folders, image)
-    return True if path is not None and path.exists() else f"Invalid image file: {image}"
+    return existing_file(image, "image")
 
 
 def _listing() -> Entry:
@@ -65,7 +76,7 @@ def _open(name: str) -> Any:
 
     # As in ComfyUI, a truncated file gives the part that is there.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
-    return Pillow.open(_path(name))
+    return Pillow.open(input_path(name))
 
 
 def _upright(picture: Any) -> Any:
@@ -210,7 +221,8 @@ class _Saver:
         return {"ui": {"images": saved}}
 
 
-def _temporary_suffix() -> str:
+def temporary_suffix() -> str:
+    """What is appended to a previewer's file names."""
     # Of a fresh object, so that the files of two nodes, or of two prompts, do not meet.
     return "_temp_" + "".join(random.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5))  # noqa: S311 - a name
 
@@ -221,7 +233,7 @@ class _Previewer(_Saver):
     folder, compress_level = "temp", 1
 
     def __init__(self) -> None:
-        self.suffix = _temporary_suffix()
+        self.suffix = temporary_suffix()
 
 
 class _MaskPreviewer(_Previewer):

@@ -21,7 +21,7 @@ _POST: dict[str, Any] = {
 _RADIUS = integer(1, 1, 31, step=1)
 
 
-def _gaussian(radius: int, sigma: float) -> npt.NDArray[np.float32]:
+def gaussian(radius: int, sigma: float) -> npt.NDArray[np.float32]:
     """One axis of the kernel; the sides lie at -1 and 1, whatever the radius."""
     line = np.linspace(-1, 1, radius * 2 + 1, dtype=np.float32)
     weights = np.exp(-(line * line) / np.float32(2.0 * sigma * sigma))
@@ -57,7 +57,7 @@ def sum_of(parts: Any) -> Image:
 )
 def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
     """Gaussian; ``sigma`` is relative to the radius."""
-    return image if blur_radius == 0 else _convolve(image, _gaussian(blur_radius, sigma))
+    return image if blur_radius == 0 else _convolve(image, gaussian(blur_radius, sigma))
 
 
 @node(
@@ -76,7 +76,7 @@ def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float)
     if sharpen_radius == 0:
         return image
     strength = np.float32(alpha * 10)
-    blurred = _convolve(image, _gaussian(sharpen_radius, sigma))
+    blurred = _convolve(image, gaussian(sharpen_radius, sigma))
     return np.clip(image * (np.float32(1.0) + strength) - blurred * strength, 0, 1)
 
 
@@ -126,32 +126,45 @@ def _ordered(pixels: npt.NDArray[np.uint8], palette: Any, order: int) -> npt.NDA
 
 
 def torch_randn(count: int, seed: int) -> npt.NDArray[np.float32]:
-    """``count`` normal numbers as torch's CPU generator gives them for float32, from the same Mersenne twister.
+    """``count`` normal numbers as torch's CPU generator gives them for float32, from the same Mersenne twister."""
+    numbers: npt.NDArray[np.float32] = torch_randn_parts(1, count, seed)[0]
+    return numbers
+
+
+def torch_randn_parts(times: int, count: int, seed: int) -> npt.NDArray[np.float32]:
+    """``[times, count]``: what so many draws of ``count`` numbers give, one after the other.
 
     From 16 values on, torch turns blocks of 16 uniforms into normals by Box and Muller's method, and draws the last
-    block anew where the count is no multiple; below 16 it makes pairs in double precision.
+    block anew where the count is no multiple; below 16 it makes pairs in double precision, and keeps the second of a
+    pair for the next draw.
     """
     source = np.random.RandomState(seed & 0xFFFFFFFF)
 
     def draw(number: int) -> npt.NDArray[np.uint64]:
         return source.randint(0, 2**32, size=number, dtype=np.uint64)
 
-    if count < 16:
-        return _few_normals(count, draw)
+    if count < _BLOCK:
+        return _few_normals(times * count, draw).reshape(times, count)
+    return np.stack([_many_normals(count, draw) for _ in range(times)])
 
+
+_BLOCK = 16
+
+
+def _many_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
     def normals(raw: npt.NDArray[np.uint64]) -> npt.NDArray[np.float32]:
         uniform = (raw & np.uint64(0xFFFFFF)).astype(np.float32) * np.float32(2.0**-24)
-        blocks = uniform.reshape(-1, 2, 8)
+        blocks = uniform.reshape(-1, 2, _BLOCK // 2)
         radius = np.sqrt(np.float32(-2.0) * np.log(np.float32(1.0) - blocks[:, 0]))
         angle = np.float32(2.0 * math.pi) * blocks[:, 1]
         return np.stack((radius * np.cos(angle), radius * np.sin(angle)), axis=1).reshape(-1).astype(np.float32)
 
     raw = draw(count)
-    whole = count // 16 * 16
+    whole = count // _BLOCK * _BLOCK
     values = np.empty(count, dtype=np.float32)
     values[:whole] = normals(raw[:whole])
     if whole != count:
-        values[count - 16 :] = normals(draw(16))
+        values[count - _BLOCK :] = normals(draw(_BLOCK))
     return values
 
 

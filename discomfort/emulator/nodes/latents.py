@@ -34,7 +34,9 @@ _CELL = 8
 def planes(samples: Array, width: int, height: int, method: str, crop: str) -> Array:
     """``samples`` at a new size in cells; time steps are scaled one by one."""
     if method == "bislerp":
-        raise NotImplementedError("bislerp is not implemented by the discomfort emulator; run this on a real ComfyUI")
+        from discomfort.emulator.nodes.latent_operations import bislerp
+
+        return bislerp(samples, width, height)
     last = np.moveaxis(samples.reshape(-1, *samples.shape[-3:]), 1, -1) if samples.ndim == 4 else None
     if last is None:
         flat = samples.reshape(-1, *samples.shape[-2:])[..., None]

@@ -97,7 +97,7 @@ _LOADERS: list[tuple[str, JsonObject, list[str], str, str, str]] = [
 ]
 
 
-_SAMPLERS = [
+SAMPLERS = [
     "euler",
     "euler_cfg_pp",
     "euler_ancestral",
@@ -161,7 +161,7 @@ _OPENING: list[tuple[str, JsonObject, list[str], str, str, str]] = [
             "seed": ["INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}],
             "steps": ["INT", {"default": 20, "min": 1, "max": 10000}],
             "cfg": ["FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01}],
-            "sampler_name": [_SAMPLERS, {}],
+            "sampler_name": [SAMPLERS, {}],
             "scheduler": [_SCHEDULERS, {}],
             "positive": ["CONDITIONING", {}],
             "negative": ["CONDITIONING", {}],
