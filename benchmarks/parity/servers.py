@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.parity import readers
 from benchmarks.parity.building import Graph
 
 START_SECONDS = 120.0
@@ -113,7 +114,7 @@ def read_latent(data: bytes) -> Any:
     return np.rint(array.astype(np.float64) * 1000).astype(int)
 
 
-READERS: dict[str, Callable[[bytes], Any]] = {".latent": read_latent}
+READERS: dict[str, Callable[[bytes], Any]] = readers.READERS | {".latent": read_latent}
 """How files that are no pictures are read, by ending: to an array of integers, or to a text."""
 
 
@@ -129,7 +130,9 @@ def emulator(*options: str) -> Iterator[Server]:
     """The emulator with the comparison's nodes, in folders of its own."""
     with tempfile.TemporaryDirectory() as base:
         command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", base]
-        with started([*command, "--extra-nodes", str(NODES / "parity_nodes.py"), *options], Path.cwd()) as server:
+        for pack in sorted(NODES.glob("*.py")):
+            command += ["--extra-nodes", str(pack)]
+        with started([*command, *options], Path.cwd()) as server:
             yield server
 
 

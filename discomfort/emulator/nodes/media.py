@@ -110,12 +110,14 @@ def resample_audio(waveform: Waveform, rate: int, target: int) -> Waveform:
     old, new = rate // common, target // common
     base = min(old, new) * _ROLLOFF
     width = math.ceil(_HALF_WIDTH * old / base)
-    taps = np.arange(-width, width + old, dtype=np.float64) / old
-    # The phases are float32 before they meet the taps, as torch's default number type has it.
-    phases = (np.arange(0, -new, -1, dtype=np.float32) / np.float32(new)).astype(np.float64)
-    time = np.clip((phases[:, None] + taps) * base, -_HALF_WIDTH, _HALF_WIDTH)
-    window = np.cos(time * math.pi / _HALF_WIDTH / 2) ** 2
-    kernel = (np.sinc(time) * window * (base / old)).astype(np.float32)
+    # In single precision throughout, as torchaudio computes the kernel for float32 samples.
+    taps = np.arange(-width, width + old, dtype=np.float32) / np.float32(old)
+    phases = np.arange(0, -new, -1, dtype=np.float32) / np.float32(new)
+    time = np.clip((phases[:, None] + taps) * np.float32(base), -_HALF_WIDTH, _HALF_WIDTH)
+    window = np.cos(time * np.float32(math.pi) / np.float32(_HALF_WIDTH) / np.float32(2)) ** 2
+    angle = time * np.float32(math.pi)
+    wave = np.divide(np.sin(angle), angle, out=np.ones_like(angle), where=angle != 0)
+    kernel = wave * (window * np.float32(base / old))
     flat = waveform.reshape(-1, waveform.shape[-1])
     padded = np.pad(flat, ((0, 0), (width, width + old)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[1], axis=1)[:, ::old]

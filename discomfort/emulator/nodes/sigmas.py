@@ -195,14 +195,17 @@ def ltxv(
     """From 1 to 0, shifted by the size of the latent; the last level before zero may be set to ``terminal``."""
     tokens = _MANY_TOKENS if latent is None else math.prod(latent["samples"].shape[2:])
     slope = (max_shift - base_shift) / (_MANY_TOKENS - _FEW_TOKENS)
-    shift = math.exp(tokens * slope + base_shift - slope * _FEW_TOKENS)
-    levels = _ramp(1.0, 0.0, steps + 1)
+    shift, one = np.float32(math.exp(tokens * slope + base_shift - slope * _FEW_TOKENS)), np.float32(1)
+    levels = linspace(1.0, 0.0, steps + 1)
     lit = levels != 0
-    levels[lit] = shift / (shift + (1 / levels[lit] - 1))
+    # In single precision, and by the reciprocal as torch divides a number by a tensor: the stretch below divides by
+    # what is left of 1, which is all rounding for a single step.
+    levels[lit] = one / (shift + (one / levels[lit] - one)) * shift
     if stretch:
-        rest = 1.0 - levels[lit]
-        levels[lit] = 1.0 - rest / (rest[-1] / (1.0 - terminal))
-    return _single(levels)
+        rest = one - levels[lit]
+        with np.errstate(invalid="ignore"):
+            levels[lit] = one - rest / (rest[-1] / np.float32(1.0 - terminal))
+    return levels
 
 
 _SIGMAS = {"sigmas": link("SIGMAS")}

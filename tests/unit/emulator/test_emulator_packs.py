@@ -141,9 +141,3 @@ def test_video_latents_count_the_first_frame_alone() -> None:
     assert latent["samples"].shape == (1, 64, 1024)
     assert trimmed["samples"].shape[2] == 5
     assert wide["samples"].shape == (1, 16, 7, 16, 8)
-
-
-def test_bislerp_names_the_remedy() -> None:
-    """The one method that is missing says where it exists."""
-    with pytest.raises(NotImplementedError, match="real ComfyUI"):
-        latents.upscale_by({"samples": np.zeros((1, 4, 8, 8), np.float32)}, "bislerp", 2.0)

@@ -1,0 +1,150 @@
+"""Cases of sound and video."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+from benchmarks.parity.building import Case, Source, case, load, made
+from benchmarks.parity.cases.values import described
+from benchmarks.parity.samples import noisy
+
+FRAMES = load("p_anim.gif")
+
+
+def tone(rate: int = 8000, channels: int = 2, seconds: float = 0.5, batch: int = 1) -> Source:
+    """A chord."""
+    return made("ParityTone", rate=rate, channels=channels, seconds=seconds, batch=batch)
+
+
+def cases() -> Iterator[Case]:
+    """All of them."""
+    yield from sounds()
+    yield from joined()
+    yield from saved_sounds()
+    yield from films()
+
+
+def sounds() -> Iterator[Case]:
+    """Loaded, silent, cut, louder."""
+    for name in FILES:
+        yield described("LoadAudio", name, audio=name)
+        yield described("RecordAudio", name, audio=name)
+    for duration, rate, channels in ((0.5, 8000, 1), (0.013, 44100, 2)):
+        yield described("EmptyAudio", rate, duration=duration, sample_rate=rate, channels=channels)
+    for start, duration in ((0.0, 60.0), (0.1, 0.2), (-0.2, 0.1), (99.0, 1.0), (0.2, 0.0)):
+        label = f"{start} {duration}"
+        yield described("TrimAudioDuration", label, audio=tone(), start_index=start, duration=duration)
+    for channels in (1, 2):
+        yield described("SplitAudioChannels", channels, (0, 1), audio=tone(channels=channels))
+    for volume in (0, 6, -20, 100):
+        yield described("AudioAdjustVolume", volume, audio=tone(), volume=volume)
+
+
+def joined() -> Iterator[Case]:
+    """Two sounds, of several sample rates."""
+    pairs = ((tone(), tone(channels=1)), (tone(), tone(44100)), (tone(22050, 2, 0.1), tone(8000, 2, 0.3)))
+    for (number, (one, two)), direction in itertools.product(enumerate(pairs), ("after", "before")):
+        yield described("AudioConcat", f"{number} {direction}", audio1=one, audio2=two, direction=direction)
+    for (number, (one, two)), method in itertools.product(enumerate(pairs), ("add", "mean", "subtract", "multiply")):
+        yield described("AudioMerge", f"{number} {method}", audio1=one, audio2=two, merge_method=method)
+
+
+def saved_sounds() -> Iterator[Case]:
+    """Each format and quality, at sample rates that it takes and others."""
+    prefix = {"filename_prefix": "parity/sound"}
+    for rate, channels in ((8000, 1), (44100, 2)):
+        label, chord = f"{rate} {channels}", tone(rate, channels, batch=2)
+        yield case("SaveAudio", label, (), audio=chord, **prefix)
+        yield case("PreviewAudio", label, (), audio=chord)
+        for quality in ("V0", "128k", "320k"):
+            yield case("SaveAudioMP3", f"{label} {quality}", (), audio=chord, quality=quality, **prefix)
+    # Not at rates that are resampled first: the encoder decides otherwise for a difference of a ten-millionth.
+    for (rate, channels), quality in itertools.product(((8000, 1), (48000, 2)), ("64k", "192k")):
+        label, chord = f"{rate} {channels}", tone(rate, channels, batch=2)
+        yield case("SaveAudioOpus", f"{label} {quality}", (), audio=chord, quality=quality, **prefix)
+
+
+def films() -> Iterator[Case]:
+    """Made, taken apart, loaded, saved."""
+    made_films = {
+        "silent": made("CreateVideo", images=FRAMES, fps=24.0),
+        "loud": made("CreateVideo", images=FRAMES, fps=12.0, audio=tone(44100)),
+    } | {name: made("LoadVideo", file=name) for name in FILMS}
+    for name, film in made_films.items():
+        yield described("LoadVideo" if name in FILMS else "CreateVideo", name, **inputs_of(name))
+        yield described("GetVideoComponents", name, (0, 1, 2), video=film)
+        for container, codec in itertools.product(("auto", "mp4"), ("auto", "h264")):
+            options = {"filename_prefix": "parity/film", "format": container, "codec": codec}
+            yield case("SaveVideo", f"{name} {container} {codec}", (), video=film, **options)
+    for codec, crf in itertools.product(("vp9", "av1"), (10.0, 50.0)):
+        options = {"filename_prefix": "parity/webm", "codec": codec, "fps": 12.5, "crf": crf}
+        large = made("ImageScale", image=FRAMES, upscale_method="bilinear", width=64, height=64, crop="disabled")
+        yield case("SaveWEBM", f"{codec} {crf}", (), images=large, **options)
+    for compression in (0, 10, 35, 100):
+        yield case("LTXVPreprocess", compression, image=load("p_smooth.png"), img_compression=compression)
+
+
+def inputs_of(name: str) -> dict[str, Any]:
+    """The inputs with which a film is made."""
+    if name in FILMS:
+        return {"file": name}
+    return {"images": FRAMES, "fps": 24.0} | ({"audio": tone(44100)} if name == "loud" else {})
+
+
+def film(codec: str, container: str, *, sound: bool) -> bytes:
+    """A short film."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 24, 40, "yuv420p"
+        track = output.add_stream("aac", rate=16000, layout="stereo") if sound else None
+        for shift in range(4):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.roll(noisy(), shift, axis=0)), format="rgb24")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        if track is not None:
+            output.mux(track.encode(chord("flt", 16000)))
+            output.mux(track.encode(None))
+    return buffer.getvalue()
+
+
+def chord(kind: str, rate: int) -> Any:
+    """A frame of sound."""
+    time = np.arange(rate // 4) / rate
+    wave = np.stack([np.sin(time * 440 * 2 * np.pi * k) * 0.5 for k in (1, 2)]).T.reshape(1, -1)
+    levels = wave.astype(np.float32) if kind == "flt" else (wave * 2**15).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(levels), format=kind, layout="stereo")
+    frame.sample_rate, frame.pts = rate, 0
+    return frame
+
+
+def sound(codec: str, container: str, kind: str) -> bytes:
+    """A short sound."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=16000, layout="stereo")
+        output.mux(stream.encode(chord(kind, 16000)))
+        output.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+FILES = ("p.wav", "p.flac", "p.mp3", "p_loud.mp4")
+FILMS = ("p_loud.mp4", "p_quiet.mkv")
+
+
+def samples() -> dict[str, bytes]:
+    """The files."""
+    return {
+        "p.wav": sound("pcm_s16le", "wav", "s16"),
+        "p.flac": sound("flac", "flac", "s16"),
+        "p.mp3": sound("libmp3lame", "mp3", "flt"),
+        "p_loud.mp4": film("libx264", "mp4", sound=True),
+        "p_quiet.mkv": film("libvpx-vp9", "matroska", sound=False),
+    }

@@ -1,0 +1,222 @@
+"""Values that only models or other packs make, and a node that shows any value as text and numbers.
+
+Loads in ComfyUI (as a file in a custom node folder) and in the emulator.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+def native(array: Any) -> Any:
+    """An array as the server's nodes take it: numpy's in the emulator, torch's in ComfyUI."""
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    if "discomfort.emulator" in sys.modules:
+        return array
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def random(*shape: int, seed: int = 0) -> Any:
+    """Normal numbers."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+class _Node:
+    RETURN_TYPES: tuple[str, ...] = ()
+    FUNCTION = "make"
+    CATEGORY = "parity"
+    REQUIRED: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": dict(cls.REQUIRED)}
+
+
+_SEED = ("INT", {"default": 0})
+
+
+class ParityConditioning(_Node):
+    """Two conditionings, the first with a pooled output."""
+
+    RETURN_TYPES = ("CONDITIONING",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"seed": _SEED, "tokens": ("INT", {"default": 7})}
+
+    def make(self, seed: int, tokens: int) -> tuple[Any]:
+        """Make it."""
+        vectors = [native(random(1, tokens, 6, seed=seed + k)) for k in range(2)]
+        return ([[vectors[0], {"pooled_output": native(random(1, 5, seed=seed))}], [vectors[1], {}]],)
+
+
+class ParitySeen(_Node):
+    """What a vision model would give."""
+
+    RETURN_TYPES = ("CLIP_VISION_OUTPUT",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"seed": _SEED}
+
+    def make(self, seed: int) -> tuple[Any]:
+        """Make it."""
+        return (SimpleNamespace(last_hidden_state=native(random(1, 3, 8, seed=seed))),)
+
+
+class ParityVoxels(_Node):
+    """A ball with a rough surface; ``size`` cells on the longest side."""
+
+    RETURN_TYPES = ("VOXEL",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"seed": _SEED, "size": ("INT", {"default": 24})}
+
+    def make(self, seed: int, size: int) -> tuple[Any]:
+        """Make it."""
+        shape = (size, size - 2, size - 5)
+        place = np.stack(np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij"))
+        ball = 1.2 - np.sqrt((place**2).sum(axis=0)) + 0.05 * random(*shape, seed=seed)
+        return (SimpleNamespace(data=native(ball[None])),)
+
+
+class ParityDrawings(_Node):
+    """Two vector drawings."""
+
+    RETURN_TYPES = ("SVG",)
+
+    def make(self) -> tuple[Any]:
+        """Make them."""
+        drawings = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{k}"><g/></svg>' for k in (8, 9)]
+        return (SimpleNamespace(data=[io.BytesIO(drawing.encode()) for drawing in drawings]),)
+
+
+class ParityLosses(_Node):
+    """Losses of a training."""
+
+    RETURN_TYPES = ("LOSS_MAP",)
+
+    def make(self) -> tuple[Any]:
+        """Make them."""
+        return ({"loss": [1.0 / (k + 1) + 0.1 * (k % 3) for k in range(50)]},)
+
+
+class ParityFloats(_Node):
+    """Numbers."""
+
+    RETURN_TYPES = ("FLOATS",)
+
+    def make(self) -> tuple[Any]:
+        """Make them."""
+        return ([0.1, 0.9, 0.4],)
+
+
+class ParityTone(_Node):
+    """A chord, ``seconds`` long."""
+
+    RETURN_TYPES = ("AUDIO",)
+    REQUIRED: ClassVar[dict[str, Any]] = {
+        "rate": ("INT", {"default": 8000, "max": 200000}),
+        "channels": ("INT", {"default": 2}),
+        "seconds": ("FLOAT", {"default": 0.5}),
+        "batch": ("INT", {"default": 1}),
+    }
+
+    def make(self, rate: int, channels: int, seconds: float, batch: int) -> tuple[Any]:
+        """Make it."""
+        time = np.arange(int(rate * seconds)) / rate
+        waves = [[np.sin(time * 440 * 2 * np.pi * (1 + k + j)) * 0.7 for j in range(channels)] for k in range(batch)]
+        return ({"waveform": native(np.array(waves)), "sample_rate": rate},)
+
+
+class ParityMaskedLatent(_Node):
+    """A latent with a mask, of a size and a batch."""
+
+    RETURN_TYPES = ("LATENT",)
+    REQUIRED: ClassVar[dict[str, Any]] = {
+        "batch": ("INT", {"default": 2}),
+        "side": ("INT", {"default": 8}),
+        "indices": ("BOOLEAN", {"default": False}),
+    }
+
+    def make(self, batch: int, side: int, indices: bool) -> tuple[Any]:
+        """Make it."""
+        mask = native(np.abs(random(batch, 1, side * 8, side * 8)) % 1)
+        latent = {"samples": native(random(batch, 4, side, side)), "noise_mask": mask}
+        return (latent | ({"batch_index": list(range(5, 5 + batch))} if indices else {}),)
+
+
+class ParityList(_Node):
+    """Two values as a list."""
+
+    RETURN_TYPES = ("LATENT",)
+    OUTPUT_IS_LIST = (True,)
+    REQUIRED: ClassVar[dict[str, Any]] = {"first": ("LATENT",), "second": ("LATENT",)}
+
+    def make(self, first: Any, second: Any) -> tuple[Any]:
+        """Make it."""
+        return ([first, second],)
+
+
+class ParityDescribe(_Node):
+    """The structure of any value as text, and all its numbers as a latent."""
+
+    RETURN_TYPES = ("STRING", "LATENT")
+    REQUIRED: ClassVar[dict[str, Any]] = {"value": ("*",)}
+    INPUT_IS_LIST = True
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, input_types: Any) -> bool:  # noqa: N802 - ComfyUI's name
+        """Take everything."""
+        return True
+
+    def make(self, value: list[Any]) -> tuple[str, Any]:
+        """Describe it."""
+        numbers: list[Any] = [np.zeros(1)]
+        text = json.dumps(self.structure(value, numbers))
+        flat = np.concatenate([np.asarray(part, dtype=np.float64).reshape(-1) for part in numbers])
+        return text, {"samples": native(np.nan_to_num(flat, posinf=9e5, neginf=-9e5)[None, None, None])}
+
+    def structure(self, value: Any, numbers: list[Any]) -> Any:
+        """Names, kinds and shapes; floating numbers and arrays go to ``numbers``."""
+        if value is None or isinstance(value, bool | int | str):
+            return value
+        if hasattr(value, "shape") and hasattr(value, "dtype"):
+            numbers.append(np.asarray(value))
+            return f"array{list(value.shape)}"
+        if isinstance(value, float):
+            numbers.append(value)
+            return "float"
+        if isinstance(value, dict):
+            return {key: self.structure(value[key], numbers) for key in sorted(value)}
+        if isinstance(value, list | tuple):
+            return [self.structure(item, numbers) for item in value]
+        return self.of_object(value, numbers)
+
+    def of_object(self, value: Any, numbers: list[Any]) -> Any:
+        """The same of an object: what it is asked for by those who use it."""
+        if hasattr(value, "generate_noise"):
+            empty = native(np.zeros((2, 3, 7, 5)))
+            given = [{"samples": empty}, {"samples": empty, "batch_index": [3, 1]}, {"samples": empty[:, :, :1, :2]}]
+            return self.structure([value.generate_noise(latent) for latent in given], numbers)
+        if hasattr(value, "sampler_function"):
+            return self.structure([value.sampler_function.__name__, value.extra_options], numbers)
+        if hasattr(value, "get_components"):
+            value = value.get_components()
+            return self.structure([value.images, value.audio, float(value.frame_rate)], numbers)
+        for names in (("name", "options"), ("start_percent", "guarantee_steps", "strength"), ("keyframes",)):
+            if hasattr(value, names[0]):
+                found = [getattr(value, name) for name in names]
+                if names[0] == "name":
+                    found[0] = f"sample_{found[0]}"
+                if names[0] == "start_percent":
+                    found[2] = float(found[2])
+                return self.structure(found[0] if len(found) == 1 else found, numbers)
+        if hasattr(value, "vertices"):
+            return self.structure([value.vertices, value.faces], numbers)
+        return type(value).__name__
+
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {
+    name: cls for name, cls in list(globals().items()) if name.startswith("Parity") and isinstance(cls, type)
+}
