@@ -26,6 +26,7 @@ PAGES = {
     ),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.lifecycle"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
+    "conformance.md": ("Conformance", ["discomfort.conformance"]),
     "emulator.md": (
         "The emulator",
         [

@@ -11,6 +11,7 @@ import typer
 from discomfort.cli import FAILED, USAGE
 from discomfort.cli.connect import Target, read_target
 from discomfort.cli.inputs import (
+    UsageError,
     check_directory,
     check_files,
     check_target,
@@ -21,14 +22,18 @@ from discomfort.cli.inputs import (
     read_sources,
 )
 from discomfort.cli.options import (
+    AgainstOption,
     AttachOption,
     CleanOption,
     ConfigOption,
     EngineOption,
+    ExclusiveOption,
     ForceOption,
     HeaderOption,
     InputOption,
     JsonOption,
+    ListOption,
+    OnlyOption,
     PromptFileOption,
     QuietOption,
     SaveOption,
@@ -102,6 +107,14 @@ _SNAPSHOT_EPILOG = [
     "discomfort snapshot http://gpu:8188 | jq 'keys | length'",
     "discomfort serve --object-info object_info.json.gz     serve them",
 ]
+_CONFORMANCE_EPILOG = [
+    "Examples:",
+    "discomfort conformance --against http://127.0.0.1:8188",
+    "discomfort conformance --against http://127.0.0.1:8188 --exclusive",
+    "discomfort conformance --against https://gpu --only 'files.*' --only routes",
+    "discomfort conformance --list              what is checked",
+    "discomfort conformance --against http://127.0.0.1:8188 --json > report.json",
+]
 
 
 def invoke(arguments: Sequence[str]) -> int:
@@ -133,6 +146,7 @@ def build_app() -> typer.Typer:
         ("run", _run, "Run workflows and save their outputs.", _RUN_EPILOG),
         ("convert", _convert, "Convert workflows to API prompts.", _CONVERT_EPILOG),
         ("doctor", _doctor, "Check everything that a run needs.", _DOCTOR_EPILOG),
+        ("conformance", _conformance, "Say where a server differs from ComfyUI.", _CONFORMANCE_EPILOG),
         ("snapshot", _snapshot, "Save a server's node definitions.", _SNAPSHOT_EPILOG),
     ):
         app.command(name, short_help=short, epilog=_lay_out(examples))(command)
@@ -281,6 +295,36 @@ def _snapshot(
 
         options = SnapshotOptions(check_url(url), read_headers(header or []), output, force=force)
         return snapshot_command(options, terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+def _conformance(
+    against: AgainstOption = None,
+    only: OnlyOption = None,
+    exclusive: ExclusiveOption = False,
+    listing: ListOption = False,
+    as_json: JsonOption = False,
+    header: HeaderOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Check, through its URL alone, whether a server behaves as ComfyUI 0.3.64 does, and say where it differs.
+
+    Only prompts and files of its own are touched, whose names begin with discomfort-conformance; two small pictures
+    stay in the input and the output folder. Exit code 0: nothing differs; 1: something does; 2: no server.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.conformance import ConformanceOptions, conformance_command, list_command
+
+        if listing:
+            return list_command(only or [], terminal, as_json=as_json)
+        if against is None:
+            raise UsageError("--against URL is needed: the server to check (--list only names the checks)")
+        headers = read_headers(header or [])
+        options = ConformanceOptions(check_url(against), headers, only or [], exclusive=exclusive, json=as_json)
+        return conformance_command(options, terminal)
 
     _guarded(work, quiet=quiet, verbose=verbose)
 

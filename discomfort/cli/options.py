@@ -102,3 +102,23 @@ SnapshotOption = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="File, gzipped where it ends in .gz; - is stdout."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")]
+AgainstOption = Annotated[
+    str | None, typer.Option("--against", metavar="URL", help="The server to check.", show_default=False)
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Only checks, or areas, of that name; * and ? stand for any.",
+        show_default=False,
+    ),
+]
+ExclusiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--exclusive",
+        help="Nobody else uses the server: also clear its queue and history, interrupt whatever runs, free its memory.",
+    ),
+]
+ListOption = Annotated[bool, typer.Option("--list", help="Name the checks, and do nothing else.")]

@@ -8,13 +8,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from aiohttp import web
+from cli.served import served
 
 from discomfort.cli import main
 from discomfort.emulator.server import read_object_info
@@ -27,38 +27,18 @@ STATS = {"system": {"comfyui_version": "9.9.9", "required_frontend_version": "1.
 
 
 class Server:
-    """Answers with what it is told to; runs in a thread, since the command has an event loop of its own."""
+    """Answers with what it is told to, and keeps the headers that came."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, web.Response | Any] = {"/object_info": DEFINITIONS, "/system_stats": STATS}
+        self.answers: dict[str, Any] = {"/object_info": DEFINITIONS, "/system_stats": STATS}
         self.headers: list[str | None] = []
         self.url = ""
-        self._loop = asyncio.new_event_loop()
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._started.wait(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    def app(self) -> web.Application:
+        """The application."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
-        runner = web.AppRunner(app)
-        self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        self._loop.run_until_complete(site.start())
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._started.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
+        return app
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.headers.append(request.headers.get("Authorization"))
@@ -73,7 +53,8 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A server with two node classes."""
-    with Server() as made:
+    made = Server()
+    with served(made.app) as made.url:
         yield made
 
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "discomfort"
-PARTS = {"config", "process", "client", "conversion", "files", "emulator"}
+PARTS = {"config", "process", "client", "conversion", "files", "emulator", "conformance"}
 LAYERS = {
     **dict.fromkeys(["exceptions", "progress", "_json", "_async", "redaction", "workflow", "resources", ""], 0),
     **dict.fromkeys(PARTS, 1),

@@ -1,0 +1,101 @@
+"""``discomfort conformance``: what it tells of a server that conforms, of one that does not, and of none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli.served import served
+from unit.conformance.deviations import deviating_app
+
+from discomfort.cli import main
+from discomfort.cli.conformance import show_difference
+from discomfort.cli.terminal import Terminal
+from discomfort.conformance import Difference, Result, all_checks
+
+
+@pytest.fixture
+def deviating(tmp_path: Path) -> Iterator[str]:
+    """The address of an emulator that has no answer for an unknown record."""
+    with served(lambda: deviating_app(tmp_path, "missing")) as url:
+        yield url
+
+
+def test_differences(deviating: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each difference is a line on stdout, the sum is on stderr, and the exit code 1."""
+    assert main(["conformance", "--against", deviating, "--only", "history.unknown", "--only", "*.clear"]) == 1
+
+    told = capsys.readouterr()
+    path = "/history/discomfort-conformance-none"
+    assert f"history.unknown: status of GET {path}: expected 200, found 404\n" in told.out
+    assert "skipped queueing.clear, history.clear: touches what others do" in told.err
+    assert "(the emulator, as ComfyUI 0.3.64): 0 as ComfyUI 0.3.64, 1 different, 2 skipped" in told.err
+
+
+def test_conforming(deviating: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing on stdout, and exit code 0, where nothing differs."""
+    assert main(["conformance", "--against", deviating, "--only", "history.texts"]) == 0
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "1 as ComfyUI 0.3.64, 0 different, 0 skipped" in told.err
+
+
+def test_json(deviating: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """All results are one document on stdout."""
+    assert main(["conformance", "--against", deviating, "--only", "history.*n*", "--json", "-q"]) == 1
+
+    told = capsys.readouterr()
+    report = json.loads(told.out)
+    assert (report["ok"], report["counts"]["differs"], report["server"]["comfyui_version"]) == (False, 1, "0.3.64")
+    assert {"history.unknown", "history.completion-order"} <= {result["name"] for result in report["results"]}
+    assert told.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--against URL is needed"),
+        (["--against", "http://127.0.0.1:1"], "http://127.0.0.1:1: no answer"),
+        (["--against", "nonsense://x"], "an address such as"),
+        (["--against", "http://127.0.0.1:1", "--only", "nothing"], "no check is called so"),
+        (["--against", "http://127.0.0.1:1", "--header", "no header"], "expected 'Name: value'"),
+    ],
+)
+def test_exit_code_2(capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
+    """Bad usage, and a server that is not there, are exit code 2."""
+    assert main(["conformance", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """The names of all checks, or of some, without a server."""
+    assert main(["conformance", "--list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(all_checks())
+    assert main(["conformance", "--list", "--only", "queueing.clear", "--json"]) == 0
+
+    (check,) = json.loads(capsys.readouterr().out)
+    assert (check["name"], check["exclusive"]) == ("queueing.clear", True)
+
+
+def test_on_a_terminal(deviating: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person sees what should be and what is, and a table of the areas."""
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(["conformance", "--against", deviating, "--only", "history.unknown"]) == 1
+
+    out = capsys.readouterr().out
+    assert "expected 200" in out
+    assert "found    404" in out
+    assert [line.split() for line in out.splitlines() if line.startswith("history ")] == [["history", "0", "1", "0"]]
+
+
+def test_control_codes_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a server sends may not change the terminal."""
+    (check,) = all_checks(["history.unknown"])
+    show_difference(Terminal(), Result(check, "differs", [Difference("x", "a", "\x1b[31m")]))
+
+    assert "\x1b" not in capsys.readouterr().out
