@@ -131,7 +131,7 @@ def executable_nodes(prompt: Mapping[str, Any], definitions: Mapping[str, Any] |
     waiting = [
         node_id
         for node_id, node in prompt.items()
-        if isinstance(node, Mapping) and (definitions.get(str(node.get("class_type"))) or {}).get("output_node")
+        if isinstance(node, Mapping) and _is_output(definitions.get(str(node.get("class_type"))))
     ]
     found: set[str] = set(waiting)
     while waiting:
@@ -144,6 +144,10 @@ def executable_nodes(prompt: Mapping[str, Any], definitions: Mapping[str, Any] |
                     found.add(source)
                     waiting.append(source)
     return frozenset(found) or frozenset(prompt)
+
+
+def _is_output(definition: object) -> bool:
+    return isinstance(definition, Mapping) and bool(definition.get("output_node"))
 
 
 def queue_positions(queue: Mapping[str, Any]) -> dict[str, int]:

@@ -66,7 +66,8 @@ class Environment:
         way of a primitive or a promoted widget.
         """
         for node_id, node in output.items():
-            names = self.files.get(node.get("class_type") or "", frozenset())
+            kind = node.get("class_type")
+            names = self.files.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
             for name, value in node["inputs"].items():
                 if name in names and not _is_link(value) and not _gives(find_node(workflow, node_id), value):
                     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,6 +24,9 @@ SUBGRAPH_INPUT: Final = -10
 """Id that the links of a subgraph give as their origin where they come from its inputs."""
 
 Outcome = Literal["kept", "muted", "bypassed", "virtual", "frontend-only", "subgraph", "group", "missing", "dropped"]
+
+MAX_NODES: Final = 20_000
+"""Nodes that are looked at, inner ones counted once per instance: a subgraph that holds itself twice has no end."""
 
 MAX_DEPTH: Final = 100
 """Subgraphs within subgraphs that are followed; the frontend allows 1000, and one that contains itself has no end."""
@@ -63,7 +67,8 @@ class Explanation:
 
 def node_fates(workflow: JsonObject, output: JsonObject) -> tuple[NodeFate, ...]:
     """The fate of every node of ``workflow`` in the prompt ``output``, inner nodes after the node that holds them."""
-    return tuple(_fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, active=True))
+    found = _fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, active=True)
+    return tuple(itertools.islice(found, MAX_NODES))
 
 
 def _fates(
@@ -86,11 +91,10 @@ def _fates(
 
 def _outcome(node: JsonObject, kind: str, made: Any, *, active: bool) -> Outcome:
     mode = node.get("mode")
-    by_mode: dict[Any, Outcome] = {MUTED: "muted", BYPASSED: "bypassed"}
     if isinstance(made, dict):
         return "kept" if isinstance(made.get("class_type"), str) else "missing"
-    if mode in by_mode:
-        return by_mode[mode]
+    if mode in (MUTED, BYPASSED):
+        return "muted" if mode == MUTED else "bypassed"
     if not active:
         return "dropped"
     return "frontend-only" if kind in FRONTEND_ONLY else "virtual"
@@ -102,16 +106,23 @@ def links_to_nowhere(workflow: JsonObject, output: JsonObject | None = None) -> 
     With the prompt ``output`` only inputs of its nodes count that it lacks; without one, those of all nodes that are
     neither muted nor bypassed. The frontend either fails at such an input or leaves it out without a word.
     """
-    return tuple(_nowhere(workflow, output, workflow, "", 0))
+    return tuple(_nowhere(workflow, output, workflow, "", 0, budget=iter(range(MAX_NODES))))
 
 
 def _nowhere(
-    workflow: JsonObject, output: JsonObject | None, graph: JsonObject, prefix: str, depth: int
+    workflow: JsonObject,
+    output: JsonObject | None,
+    graph: JsonObject,
+    prefix: str,
+    depth: int,
+    *,
+    budget: Iterator[int],
 ) -> Iterator[GraphProblem]:
     nodes = list(objects(graph.get("nodes")))
     ids = {str(node.get("id")) for node in nodes}
     origins = dict(_origins(graph))
-    for node in nodes:
+    # The budget comes last: zip takes from it only where there is a node.
+    for node, _ in zip(nodes, budget, strict=False):
         node_id, kind = f"{prefix}{node.get('id')}", str(node.get("type"))
         for name, link in _linked_inputs(node, node_id, output):
             problem = _where(origins, ids, link)
@@ -119,7 +130,7 @@ def _nowhere(
                 yield GraphProblem(node_id, kind, node.get("title"), name, problem)
         subgraph = _subgraph(workflow, kind) if depth < MAX_DEPTH else None
         if subgraph is not None and node.get("mode") not in (MUTED, BYPASSED):
-            yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1)
+            yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1, budget=budget)
 
 
 def _linked_inputs(node: JsonObject, node_id: str, output: JsonObject | None) -> Iterator[tuple[str, str]]:
@@ -152,7 +163,7 @@ def _where(origins: dict[str, str], ids: set[str], link: str) -> str | None:
 def _origins(graph: JsonObject) -> Iterator[tuple[str, str]]:
     """Link id and origin of every link: lists in version 0.4, objects since; some writers give an object of them."""
     links = graph.get("links")
-    for link in links.values() if isinstance(links, dict) else links or ():
+    for link in links.values() if isinstance(links, dict) else links if isinstance(links, list) else ():
         if isinstance(link, list) and len(link) > 1:
             yield str(link[0]), str(link[1])
         elif isinstance(link, dict):

@@ -67,7 +67,7 @@ def iterate(workflow: JsonObject) -> Iterator[WorkflowNode]:
         if count > MAX_NODES:
             raise PayloadError(f"the workflow has more than {MAX_NODES} nodes with its subgraphs in place")
         found = WorkflowNode(
-            f"{prefix}{node.get('id')}", node, graph, active and node.get("mode") not in {MODE_MUTED, MODE_BYPASSED}
+            f"{prefix}{node.get('id')}", node, graph, active and node.get("mode") not in (MODE_MUTED, MODE_BYPASSED)
         )
         yield found
         inner = definitions.get(found.type)

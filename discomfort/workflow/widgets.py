@@ -55,7 +55,9 @@ def input_specs(definition: Any) -> dict[str, Any]:
         if not isinstance(declared, Mapping):
             continue
         order = orders.get(section) if isinstance(orders, Mapping) else None
-        names = [name for name in order or () if name in declared]
+        names = (
+            [name for name in order if isinstance(name, str) and name in declared] if isinstance(order, list) else []
+        )
         for name in [*names, *(name for name in declared if name not in names)]:
             specs[name] = declared[name]
     return specs
@@ -120,7 +122,7 @@ def sockets(node: JsonObject) -> list[JsonObject]:
 
 def _slots(node: JsonObject, definition: Any) -> tuple[list[Slot], int, bool]:
     """Return the known slots from the first on, how many unnamed ones may follow, and whether the list broke off."""
-    plain = {entry.get("name") for entry in sockets(node) if not entry.get("widget")}
+    plain = {str(entry.get("name")) for entry in sockets(node) if not entry.get("widget")}
     slots: list[Slot] = []
     extras = 0
     for name, spec in input_specs(definition).items():
@@ -129,7 +131,7 @@ def _slots(node: JsonObject, definition: Any) -> tuple[list[Slot], int, bool]:
             continue
         if any(str(key).endswith("_upload") and value for key, value in settings.items()):
             extras = _UPLOAD_EXTRAS
-        if kind not in _WIDGET_TYPES or settings.get("widgetType") not in {None, kind}:
+        if kind not in _WIDGET_TYPES or settings.get("widgetType") not in (None, kind):
             if name in plain or kind == "*":
                 continue
             # Neither a socket nor a widget of a known kind: how many entries it has is up to some extension.

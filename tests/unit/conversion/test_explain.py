@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from discomfort.conversion.explain import Explanation, NodeFate, links_to_nowhere, node_fates
+import pytest
+from fuzzing import nested
+
+from discomfort.conversion.explain import MAX_NODES, Explanation, NodeFate, links_to_nowhere, node_fates
 
 KEPT: dict[str, Any] = {"class_type": "A", "inputs": {}}
 
@@ -107,3 +110,12 @@ def test_links_inside_subgraphs() -> None:
     workflow = {"nodes": [node(5, "u")], "links": [], "definitions": {"subgraphs": [inner]}}
 
     assert [problem.node_id for problem in links_to_nowhere(workflow)] == ["5:2"]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_subgraphs_without_end(closed: bool) -> None:
+    """Subgraphs that hold each other twice, over many levels or for ever, are looked at to a limit."""
+    workflow = nested(50, closed=closed)
+
+    assert len(node_fates(workflow, {})) == MAX_NODES
+    assert links_to_nowhere(workflow) == ()
