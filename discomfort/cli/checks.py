@@ -33,7 +33,7 @@ LITTLE_SPACE, NO_SPACE = 2 << 30, 256 << 20
 some 50 MiB, one video some hundreds)."""
 SMALL_SHM = 256 << 20
 """Bytes of ``/dev/shm`` below which Chromium is told to do without it (Docker's default is 64 MiB)."""
-OUR_FOLDER = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12}|doctor-[0-9a-f]{7})")
+OUR_FOLDER = re.compile(r"discomfort-(?:(?:temp-)?[a-z0-9_]{8}|[0-9a-f]{12}|doctor-[0-9a-f]{7})")
 """Names of the private folders in the temporary folder: of engines (``mkdtemp``), browsers, and the doctor's browser.
 All are made with mode 0700."""
 _PROBE_SECONDS = 60.0
@@ -198,10 +198,13 @@ def leftovers() -> Check:
     """What connectors left that did not end by themselves: servers, journals of dead processes, private folders."""
     from discomfort.connector.assembly import journal_directory
     from discomfort.connector.ownership import orphans
+    from discomfort.emulator.temporary import abandoned_folders
+    from discomfort.process.ports import abandoned_locks
 
     left = [f"process {process.pid}" for process in orphans()]
     folders = unused_folders(Path(tempfile.gettempdir()))
-    left += [str(path) for path in (*folders, *_dead_journals(journal_directory()))]
+    left += [str(path) for path in (*folders, *abandoned_folders(), *_dead_journals(journal_directory()))]
+    left += [str(path) for path in abandoned_locks()]
     if not left:
         return Check("leftovers", "ok", "none")
     remedy = (

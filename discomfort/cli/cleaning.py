@@ -25,7 +25,7 @@ _PATIENCE = 3.0
 class Leftover:
     """One thing that a dead connector left; ``remove`` removes it, and returns what kept it from being removed."""
 
-    kind: Literal["process", "folder", "journal"]
+    kind: Literal["process", "folder", "journal", "lock"]
     name: str
     detail: str
     remove: Callable[[], str]
@@ -73,7 +73,27 @@ def find_leftovers() -> list[Leftover]:
 
     found = [_process(process) for process in orphans()]
     found += [_folder(path) for path in unused_folders(Path(tempfile.gettempdir()))]
-    return found + _journals()
+    return found + _emulators() + _journals() + _locks()
+
+
+def _emulators() -> list[Leftover]:
+    from discomfort.emulator import temporary
+
+    def remover(path: Path) -> Callable[[], str]:
+        return lambda: "" if temporary.remove_abandoned(path) else "it could not be removed"
+
+    detail = "temporary files of an emulator that is gone"
+    return [Leftover("folder", str(path), detail, remover(path)) for path in temporary.abandoned_folders()]
+
+
+def _locks() -> list[Leftover]:
+    from discomfort.process import ports
+
+    def remover(path: Path) -> Callable[[], str]:
+        return lambda: "" if ports.remove_lock(path) else "somebody holds it by now"
+
+    detail = "lock of a port that nobody holds"
+    return [Leftover("lock", str(path), detail, remover(path)) for path in ports.abandoned_locks()]
 
 
 def _process(process: psutil.Process) -> Leftover:
@@ -123,7 +143,7 @@ def _journals() -> list[Leftover]:
     for path, entries in journal.abandoned():
         shown = ", ".join(str(entry.path) for entry in entries[:5])
         more = f" and {len(entries) - 5} more" if len(entries) > 5 else ""
-        detail = f"ephemeral uploads {shown}{more}" if entries else "lists nothing any more"
+        detail = f"lists {shown}{more}" if entries else "lists nothing any more"
         found.append(Leftover("journal", str(path), detail, remover(path)))
     return found
 

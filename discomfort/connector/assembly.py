@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -22,10 +24,12 @@ from discomfort.connector.lifecycle import Step, release_all
 from discomfort.connector.ownership import OWNER_VARIABLE, owner_mark
 from discomfort.conversion import Converter
 from discomfort.conversion.cache import PromptCache, default_directory
+from discomfort.conversion.engine import private_directory
 from discomfort.exceptions import ServerDiedError, ServerStartError
-from discomfort.files.journal import Journal
+from discomfort.files.journal import Entry, Journal
 from discomfort.files.store import FileStore
 from discomfort.process.engines import Engine, EngineRequest, resolve_engine
+from discomfort.process.family import TOKEN_VARIABLE
 from discomfort.process.ports import PortLease, lease_port
 from discomfort.process.probes import start_budget, wait_until_ready
 from discomfort.process.supervisor import Supervisor
@@ -49,6 +53,7 @@ class Assembly:
         self.watchdog: Watchdog | None = None
         self.journal: Journal | None = None
         self.files: FileStore | None = None
+        self.browser_directory: Path | None = None
         self.lease: PortLease | None = None
         self.supervisor: Supervisor | None = None
         self.converter: Converter | None = None
@@ -72,21 +77,40 @@ class Assembly:
         """Resolve the engine, clear what a dead process left, take watchdog, journal and file store. Blocking."""
         if self.watchdog is None:
             self.watchdog = Watchdog.start()
+        if self.journal is None:
+            self._open_journal(self.watchdog)
         if not self.owned or self.engine is not None:
             return
-        watchdog = self.watchdog
         self.engine = resolve_engine(engine_request(self.settings))
         for path in self.engine.private:
-            watchdog.watch_path(path, root=path.parent)
-        self.journal = Journal(journal_directory())
-        self.journal.recover()
-        self.journal.on_add = lambda entry: watchdog.watch_path(
-            entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
-        )
-        self.journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
+            self._note_private(path)
+        if self.journal is None:
+            raise AssertionError("the journal was opened above")
         folders = self.engine.folders
         targets = {"input": folders.input, "output": folders.output, "temp": folders.temp, "models": folders.models}
         self.files = FileStore(targets, self.journal)
+
+    def _open_journal(self, watchdog: Watchdog) -> None:
+        journal = self.journal = Journal(journal_directory())
+        journal.recover()
+        journal.on_add = lambda entry: watchdog.watch_path(
+            entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
+        )
+        journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
+        # Named here, made by the browser: what a power cut leaves of it must be known before.
+        self.browser_directory = private_directory()
+        self._note_private(self.browser_directory)
+
+    def _note_private(self, path: Path) -> None:
+        """See to it that the folder goes with this process, or at the next start after a power cut."""
+        path = path.parent.resolve() / path.name
+        try:
+            if self.journal is not None:
+                self.journal.add(Entry("private", path.parent, path))
+        except OSError as error:
+            _log.warning("the private folder %s is not in the journal, a power cut would leave it: %s", path, error)
+            if self.watchdog is not None:
+                self.watchdog.watch_path(path, root=path.parent)
 
     async def start_server(self, on_exit: Callable[[], None]) -> None:
         """Start the owned server and wait until it answers; another port is tried when a stranger took ours meanwhile.
@@ -134,6 +158,12 @@ class Assembly:
         if self.lease is None:
             start = self.settings.initial_port
             self.lease = lease_port(self.settings.connect_host.strip("[]"), start)
+            if self.watchdog is not None:
+                for path in self.lease.folders:
+                    self.watchdog.watch_path(path, root=path.parent, only_empty=True)
+                if self.lease.path is not None:
+                    path, inode = self.lease.path, self.lease.inode
+                    self.watchdog.watch_path(path, root=path.parent, inode=inode, only_unlocked=True)
         return self.lease.port
 
     async def start_browser(self) -> None:
@@ -153,10 +183,9 @@ class Assembly:
                 cache=self._prompt_cache(),
                 on_process=(lambda pid, start: watchdog.watch_process(pid, start, group=False)) if watchdog else None,
                 on_process_end=watchdog.forget_process if watchdog else None,
+                directory=self.browser_directory,
+                environment={OWNER_VARIABLE: owner_mark(), TOKEN_VARIABLE: secrets.token_hex(16)},
             )
-            if watchdog is not None:
-                folder = self.converter.private_directory
-                watchdog.watch_path(folder, root=folder.parent)
         return self.converter
 
     def _prompt_cache(self) -> PromptCache | None:
@@ -199,7 +228,8 @@ class Assembly:
         steps = self._server_steps()
         steps += [
             Step("ephemeral files", self._delete_files, 30),
-            Step("private folders", self._discard_engine, 30),
+            Step("private folders", self._discard, 30),
+            Step("journal", self._close_journal, 5),
             Step("watchdog", self._close_watchdog, 5),
         ]
         return await release_all(steps)
@@ -210,8 +240,9 @@ class Assembly:
             ("server", self.supervisor.kill_now if self.supervisor else None),
             ("browser", self.converter.kill_now if self.converter else None),
             ("ephemeral files", self._delete_files_now),
-            ("private folders", self.engine.discard if self.engine else None),
-            ("port", self.lease.release if self.lease else None),
+            ("private folders", self._discard_now),
+            ("journal", self._close_journal_now),
+            ("port", self._release_port),
             ("watchdog", self.watchdog.close if self.watchdog else None),
         ):
             try:
@@ -220,7 +251,7 @@ class Assembly:
             except Exception:  # noqa: BLE001 - the next part must be released whatever this one raised
                 _log.exception("emergency cleanup of %s failed", name)
         self.supervisor = self.converter = self.client = self.lease = self.engine = self.watchdog = None
-        self.journal = self.files = None
+        self.journal = self.files = self.browser_directory = None
 
     def _server_steps(self) -> list[Step]:
         return [
@@ -236,8 +267,6 @@ class Assembly:
                 await self.converter.aclose()
             finally:
                 self.converter.kill_now()
-                if self.watchdog is not None:
-                    self.watchdog.forget_path(self.converter.private_directory)
                 self.converter = None
 
     async def _close_client(self) -> None:
@@ -258,9 +287,12 @@ class Assembly:
                 self._release_port()
 
     def _release_port(self) -> None:
-        if self.lease is not None:
-            self.lease.release()
-            self.lease = None
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release()
+            if self.watchdog is not None:
+                for path in filter(None, (lease.path, *lease.folders)):
+                    self.watchdog.forget_path(path)
 
     async def _delete_files(self) -> None:
         await asyncio.to_thread(self._delete_files_now)
@@ -268,17 +300,39 @@ class Assembly:
     def _delete_files_now(self) -> None:
         if self.files is not None:
             self.files.delete_ephemeral()
+        self.files = None
+
+    async def _discard(self) -> None:
+        await asyncio.to_thread(self._discard_now)
+
+    def _discard_now(self) -> None:
+        folders = [*(self.engine.private if self.engine is not None else ())]
+        if self.engine is not None:
+            self.engine.discard()
+        if self.browser_directory is not None:
+            folders.append(self.browser_directory)
+            shutil.rmtree(self.browser_directory, ignore_errors=True)
+        for path in folders:
+            self._forget_private(path.parent.resolve() / path.name)
+        self.engine = self.browser_directory = None
+
+    def _forget_private(self, path: Path) -> None:
+        if self.watchdog is not None:
+            self.watchdog.forget_path(path)
+        # One that could not be removed stays listed, for the next start.
+        if self.journal is not None and self.journal.is_ours and not path.exists():
+            try:
+                self.journal.drop(path)
+            except OSError as error:
+                _log.debug("the journal still lists %s: %s", path, error)
+
+    async def _close_journal(self) -> None:
+        await asyncio.to_thread(self._close_journal_now)
+
+    def _close_journal_now(self) -> None:
         if self.journal is not None:
             self.journal.close()
-        self.files = self.journal = None
-
-    async def _discard_engine(self) -> None:
-        if self.engine is not None:
-            await asyncio.to_thread(self.engine.discard)
-            if self.watchdog is not None:
-                for path in self.engine.private:
-                    self.watchdog.forget_path(path)
-            self.engine = None
+        self.journal = None
 
     async def _close_watchdog(self) -> None:
         if self.watchdog is not None:

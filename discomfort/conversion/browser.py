@@ -21,7 +21,7 @@ from discomfort.conversion.processes import OwnProcess, kill_trees
 from discomfort.exceptions import BrowserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from playwright.async_api import Browser as PlaywrightBrowser
@@ -107,6 +107,7 @@ class Browser:
 
     ``directory`` is private to this browser: profile and temporary files go there. ``on_process`` is told pid and start
     time (psutil's ``create_time``) of the driver and of Chromium, ``on_process_end`` the pid when it is gone.
+    ``environment`` is added to that of the driver, which hands it on to Chromium.
     """
 
     def __init__(
@@ -119,11 +120,13 @@ class Browser:
         install: bool = True,
         on_process: Callable[[int, float], None] | None = None,
         on_process_end: Callable[[int], None] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory
         self._host, self._port = host, port
         self._chromium_path, self._install = chromium_path, install
         self._on_process, self._on_process_end = on_process, on_process_end
+        self._environment = dict(environment or {})
         self._playwright: Playwright | None = None
         self._browser: PlaywrightBrowser | None = None
         self._processes: list[OwnProcess] = []
@@ -168,7 +171,7 @@ class Browser:
         await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
         if not _isolate_driver_environment():
             logger.debug("this Playwright's temporary files stay in the system's folder")
-        token = _driver_environment.set({"TMPDIR": str(self._directory)})
+        token = _driver_environment.set({**self._environment, "TMPDIR": str(self._directory)})
         try:
             # Cancelled half-way, Playwright would leave its driver running with nobody to stop it.
             await _to_its_end(self._start_driver())

@@ -41,7 +41,8 @@ class Converter:
     (psutil's ``create_time``) of each process started, ``on_process_end`` the pid when it is gone.
 
     ``pages`` is how many pages are kept loaded; on two cores one is fastest. ``directory`` is the browser's folder
-    (default: one of its own below the system's temporary folder). ``cache`` holds prompts made before (``None``: no
+    (default: one of its own below the system's temporary folder), ``environment`` variables that it and what it starts
+    get beside ours. ``cache`` holds prompts made before (``None``: no
     cache); with one, a browser is started only for a workflow that is not in it.
 
     Any number of conversions may run at once. Without :meth:`start` the first conversion that needs it starts the
@@ -62,6 +63,7 @@ class Converter:
         pages: int = 1,
         directory: Path | None = None,
         cache: PromptCache | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._gateway = Gateway(url, headers=headers, front_end_root=front_end_root, server_ready=server_ready)
         self._watch = ServerWatch(self._gateway)
@@ -78,6 +80,7 @@ class Converter:
             on_process_end=on_process_end,
             pages=pages,
             directory=directory,
+            environment_variables=environment,
         )
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from discomfort.conversion.pool import PagePool
 from discomfort.exceptions import ConversionError, ConversionTimeout, PayloadError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from discomfort.conversion.environment import Environment
     from discomfort.conversion.gateway import Gateway
@@ -81,12 +81,14 @@ class Engine:
         on_process_end: Callable[[int], None] | None = None,
         pages: int = 1,
         directory: Path | None = None,
+        environment_variables: Mapping[str, str] | None = None,
     ) -> None:
         self._gateway, self._environment, self._ready = gateway, environment, server_ready
         self._chromium_path, self._install = chromium_path, install
         self._on_process, self._on_process_end = on_process, on_process_end
+        self._variables = dict(environment_variables or {})
         # Only a name until the launch: an engine that was never started leaves nothing.
-        self.directory = directory or _private_directory()
+        self.directory = directory or private_directory()
         self.pool = PagePool(self._open_page, size=max(1, pages), worn=_worn, stale=stale)
         self.browser: Browser | None = None
         self._generation = 0
@@ -124,6 +126,7 @@ class Engine:
             install=self._install,
             on_process=self._on_process,
             on_process_end=self._on_process_end,
+            environment=self._variables,
         )
         # Known before it runs, so that kill_now() reaches a browser that is being launched.
         self.browser = browser
@@ -367,7 +370,7 @@ def _worn(page: FrontEndPage) -> bool:
     return page.uses >= MAX_USES or page.heap >= MAX_HEAP
 
 
-def _private_directory() -> Path:
+def private_directory() -> Path:
     """A new name in the temporary folder, or in ``/tmp`` where Chromium's socket would get too long a path there."""
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _LONGEST_PARENT and os.access("/tmp", os.W_OK):  # noqa: S108 - the shortest there is

@@ -6,8 +6,6 @@ import logging
 import mimetypes
 import os
 import re
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +13,6 @@ from typing import TYPE_CHECKING
 from discomfort.emulator.runtime import Folders
 
 if TYPE_CHECKING:
-    from filelock import FileLock
-
     from discomfort.emulator.settings import EmulatorConfig
 
 log = logging.getLogger("discomfort.emulator")
@@ -34,42 +30,6 @@ def default_base_directory() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("discomfort", appauthor=False) / "emulator"
-
-
-class TempFolder:
-    """The temporary folder: ``parent/temp``, held by a lock so that two servers never wipe each other's files.
-
-    Where the lock is taken, a fresh private folder is used instead and removed at :meth:`close`.
-    """
-
-    def __init__(self, parent: Path) -> None:
-        self._lock: FileLock | None = None
-        self.path = parent / "temp"
-        self._parent = parent
-
-    def open(self) -> Path:
-        """Take the folder, empty it, and return its path. Blocking."""
-        from filelock import FileLock, Timeout
-
-        self._parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._parent / ".discomfort-temp.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.path = Path(tempfile.mkdtemp(prefix="discomfort-temp-"))
-            log.info("another emulator holds %s/temp; using %s", self._parent, self.path)
-        else:
-            self._lock = lock
-            shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True, exist_ok=True)
-        return self.path
-
-    def close(self) -> None:
-        """Remove the folder and release the lock. Idempotent."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
 
 def resolve_folders(config: EmulatorConfig, temp: Path) -> Folders:

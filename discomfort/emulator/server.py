@@ -15,11 +15,12 @@ from aiohttp import web
 from discomfort.emulator import runtime
 from discomfort.emulator.cache import ResultCache
 from discomfort.emulator.engine import Engine
-from discomfort.emulator.folders import TempFolder, default_base_directory, resolve_folders
+from discomfort.emulator.folders import default_base_directory, resolve_folders
 from discomfort.emulator.hub import Hub
 from discomfort.emulator.packs import Pack, load_packs
 from discomfort.emulator.queue import PromptQueue, work
 from discomfort.emulator.registry import JsonObject, Registry
+from discomfort.emulator.temporary import TempFolder
 from discomfort.emulator.worker import NodeThread
 
 if TYPE_CHECKING:

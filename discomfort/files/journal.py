@@ -14,6 +14,7 @@ import fcntl
 import logging
 import os
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ Outcome = Literal["removed", "missing", "kept"]
 PARTIAL = re.compile(r"\.discomfort-[0-9a-f]{32}\.part")
 """Names of files that are still being copied: random enough to be ours by name alone."""
 
+PRIVATE = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12})")
+"""Names of folders made for one server or browser alone: as random, and nobody else may enter them (mode 0700)."""
+
 _NAME = re.compile(r"(\d{1,10})-([0-9a-f.]{1,64})\.jsonl")
 _MOST_BYTES = 64 * 1024 * 1024
 _RECOVERY_WAIT = 30.0  # seconds for another process's recovery; it does our work meanwhile
@@ -47,10 +51,10 @@ class Entry:
     """One thing that is ours to delete. ``root`` is a real path, ``path`` is inside it.
 
     ``inode``, ``size`` (bytes) and ``mtime_ns`` tell our file from one that took its name; folders have the inode only,
-    files that are still being copied nothing but their name.
+    files that are still being copied nothing but their name. A ``private`` folder goes with all that is in it.
     """
 
-    kind: Literal["file", "folder", "partial"]
+    kind: Literal["file", "folder", "partial", "private"]
     root: Path
     path: Path
     inode: int = 0
@@ -272,6 +276,9 @@ def _unlink(entry: Entry, status: os.stat_result, folder: int) -> Outcome:
     if not is_folder(status):
         os.unlink(entry.path.name, dir_fd=folder)
         return "removed"
+    if entry.kind == "private":
+        shutil.rmtree(entry.path.name, dir_fd=folder)
+        return "removed"
     try:
         os.rmdir(entry.path.name, dir_fd=folder)
     except OSError as error:
@@ -284,6 +291,9 @@ def _unlink(entry: Entry, status: os.stat_result, folder: int) -> Outcome:
 def _is_same(entry: Entry, status: os.stat_result) -> bool:
     if entry.kind == "folder":
         return is_folder(status) and status.st_ino == entry.inode
+    if entry.kind == "private":
+        is_own = is_folder(status) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
+        return is_own and PRIVATE.fullmatch(entry.path.name) is not None
     if not stat.S_ISREG(status.st_mode):
         return False
     if entry.kind == "partial":
@@ -357,7 +367,7 @@ def _apply(record: Any, entries: dict[Path, Entry]) -> None:
         return
     root, kind = Path(record["root"]), record["kind"]
     numbers = [record["inode"], record["size"], record["mtime_ns"]]
-    if record["op"] != "add" or kind not in {"file", "folder", "partial"} or "\0" in f"{root}{path}":
+    if record["op"] != "add" or kind not in {"file", "folder", "partial", "private"} or "\0" in f"{root}{path}":
         raise ValueError("not a line of ours")
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
         raise ValueError("not a line of ours")

@@ -84,7 +84,7 @@ class FileStore:
         removed: list[Path] = []
         if not self._journal.is_ours:
             return removed
-        for entry in reversed(self._journal.entries):
+        for entry in reversed([entry for entry in self._journal.entries if entry.kind != "private"]):
             try:
                 outcome = remove_entry(entry)
                 self._journal.drop(entry.path)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from discomfort.exceptions import ServerStartError
 _log = logging.getLogger("discomfort.process")
 
 _CONNECT_SECONDS = 0.25
+_LOCK_NAME = re.compile(r"[0-9]{1,5}\.lock")
 _ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, and bound for an instant to see whether it can be
 
 
@@ -28,8 +31,15 @@ class PortLease:
 
     def __init__(self, port: int, lock: filelock.BaseFileLock | None) -> None:
         self.port = port
+        self.path = Path(lock.lock_file) if lock is not None else None
+        self.inode = self.path.stat().st_ino if self.path is not None else 0
         self._lock = lock
         self._owner = os.getpid()
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders around the lock's file that go when they are empty, the outermost first."""
+        return _own_folders(self.path.parent)[::-1] if self.path is not None else []
 
     def __repr__(self) -> str:
         return f"<PortLease {self.port}{'' if self._lock else ' released'}>"
@@ -53,8 +63,8 @@ def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
 
     Free means: nothing listens there on ``host`` nor on all addresses, and no other connector of this user has a lease
     on it. The lease is a lock of the operating system on a file, so a process that crashes frees it. A foreign program
-    may still take the port before the server does; the server then ends, and its error says so. Blocks for
-    milliseconds as a rule.
+    may still take the port before the server does; the server then ends, and its error says so. Lock files that
+    killed processes left are removed. Blocks for milliseconds as a rule.
 
     Raises ServerStartError when none is free, naming the range, or when ``host`` is no address of this machine.
     """
@@ -71,11 +81,53 @@ def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
             lease.release()
             raise
         if free:
+            for path in abandoned_locks(directory) if directory is not None else ():
+                remove_lock(path)
             return lease
         lease.release()
     raise ServerStartError(
         f"no free port from {initial} to {last} on {host}", remedy="Set INITIAL_PORT to the start of a free range"
     )
+
+
+def abandoned_locks(directory: Path | None = None) -> list[Path]:
+    """Files of leases that nobody holds any more, in ``directory`` or where leases are kept. Nothing is changed."""
+    folder = directory or _lock_directory()
+    if folder is None:
+        return []
+    found = [path for path in sorted(folder.glob("*.lock")) if _LOCK_NAME.fullmatch(path.name) and _is_free_lock(path)]
+    if directory is None:
+        # Looking made it where there was none.
+        _remove_if_empty(folder)
+    return found
+
+
+def remove_lock(path: Path) -> bool:
+    """Remove the file of a lease, and its folders as far as they are empty, unless it is held; whether it is gone."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                path.unlink()
+        finally:
+            os.close(descriptor)
+        _remove_if_empty(path.parent)
+    return not path.exists()
+
+
+def _is_free_lock(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _try_lease(directory: Path | None, port: int) -> PortLease | None:
@@ -165,16 +217,19 @@ def _temporary_folder() -> Path:
 
 
 def _remove_if_empty(directory: Path) -> None:
-    """Remove the folder for leases, and those around it in the temporary folder, as far as they are empty.
+    with contextlib.suppress(OSError):
+        for folder in _own_folders(directory):
+            folder.rmdir()
+
+
+def _own_folders(directory: Path) -> list[Path]:
+    """The folder for leases, and those around it in the temporary folder, the innermost first.
 
     A runtime folder that the user named is the user's, empty or not.
     """
     temporary, named = Path(tempfile.gettempdir()), os.environ.get("XDG_RUNTIME_DIR")
     around = (parent for parent in directory.parents if temporary in parent.parents)
-    folders = [directory, *(folder for folder in around if named is None or folder not in _with_parents(Path(named)))]
-    with contextlib.suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
+    return [directory, *(folder for folder in around if named is None or folder not in _with_parents(Path(named)))]
 
 
 def _with_parents(path: Path) -> set[Path]:

@@ -94,10 +94,13 @@ class Watchdog:
         """Do not end process ``pid`` any more."""
         self._forget(("process", pid), {"op": "forget-process", "pid": pid})
 
-    def watch_path(self, path: Path, *, root: Path, inode: int = 0, only_empty: bool = False) -> None:
+    def watch_path(
+        self, path: Path, *, root: Path, inode: int = 0, only_empty: bool = False, only_unlocked: bool = False
+    ) -> None:
         """Remove the file or folder ``path`` after us, if it then still lies in ``root`` without a symlink between.
 
-        With ``inode`` only if it still is that file; with ``only_empty`` a folder that others use meanwhile stays.
+        With ``inode`` only if it still is that file; with ``only_empty`` a folder that others use meanwhile stays, with
+        ``only_unlocked`` a lock file (flock) that another process holds by then.
 
         A symlink at ``path`` itself is removed, never what it points to. Raises ValueError where ``path`` or ``root``
         is not absolute, ``path`` is not inside ``root``, or is the home, the working directory or a parent of one.
@@ -105,7 +108,9 @@ class Watchdog:
         target, anchor = _contained(path, root)
         parts = list(target.relative_to(anchor).parts)
         message = {"op": "path", "path": str(target), "root": str(anchor), "parts": parts}
-        self._register(("path", str(target)), {**message, "inode": inode, "only_empty": only_empty})
+        self._register(
+            ("path", str(target)), {**message, "inode": inode, "only_empty": only_empty, "only_unlocked": only_unlocked}
+        )
 
     def forget_path(self, path: Path) -> None:
         """Do not remove ``path`` any more."""

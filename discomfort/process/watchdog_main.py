@@ -195,7 +195,10 @@ def remove_path(entry: dict[str, Any]) -> None:
             inner = os.open(part, flags, dir_fd=folder)
             os.close(folder)
             folder = inner
-        _remove_registered(folder, parts[-1], int(entry.get("inode") or 0), bool(entry.get("only_empty")))
+        if entry.get("only_unlocked"):
+            _remove_unlocked(folder, parts[-1], int(entry.get("inode") or 0))
+        else:
+            _remove_registered(folder, parts[-1], int(entry.get("inode") or 0), bool(entry.get("only_empty")))
     finally:
         os.close(folder)
 
@@ -207,6 +210,19 @@ def _remove_registered(folder: int, name: str, inode: int, only_empty: bool) -> 
         os.rmdir(name, dir_fd=folder)
     else:
         _remove(folder, name, depth=0)
+
+
+def _remove_unlocked(folder: int, name: str, inode: int) -> None:
+    import fcntl
+
+    lock = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        # Raises where somebody holds it. While it is ours, nobody can take it to be theirs.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_ino == inode:
+            os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(lock)
 
 
 def _remove(folder: int, name: str, depth: int) -> None:

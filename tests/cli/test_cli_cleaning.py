@@ -16,16 +16,19 @@ from cli.conftest import Cli
 
 from discomfort.cli import cleaning
 from discomfort.cli.terminal import Terminal
-from discomfort.connector.assembly import journal_directory
+from discomfort.config import load_settings
+from discomfort.connector.assembly import Assembly, journal_directory
 from discomfort.connector.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
 from discomfort.files.journal import Entry, Journal
 from discomfort.process.family import TOKEN_VARIABLE
+from discomfort.process.ports import lease_port
 
 SLEEPER = "import time; time.sleep(600)"
 LEAVER = """
 import sys
 from pathlib import Path
-from discomfort.connector.assembly import journal_directory
+from discomfort.config import load_settings
+from discomfort.connector.assembly import Assembly, journal_directory
 from discomfort.files.journal import Entry, Journal
 path = Path(sys.argv[1])
 facts = path.stat()
@@ -208,3 +211,44 @@ def test_journal_of_a_live_process_is_not_abandoned(tmp_path: Path) -> None:
     finally:
         journal.drop(tmp_path / "x")
         journal.close()
+
+
+def test_locks_and_emulators_folders(cli: Cli, nobody: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of a killed process's port, and the temporary folder of a killed emulator."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    lease = lease_port("127.0.0.1", 29800)
+    assert lease.path is not None
+    dead = lease.path.with_name("29999.lock")
+    dead.touch()
+    folder = tmp_path / "tmp" / "discomfort-temp-4194303-1-abcdefgh"
+    folder.mkdir(mode=0o700)
+
+    assert cli("doctor", "--clean") == 1
+    assert str(dead) in cli.out
+    assert str(folder) in cli.out
+    assert str(lease.path) not in cli.out
+    assert cli("doctor", "--clean", "--yes") == 0
+
+    assert not dead.exists()
+    assert not folder.exists()
+    assert lease.path.exists()
+    lease.release()
+
+
+@pytest.mark.browser
+async def test_browser_carries_the_marks(tmp_path: Path) -> None:
+    """Driver and Chromium can be told by them once their owner is dead; their own folder is not asked for."""
+    parts = Assembly(load_settings(engine="emulator", browser="lazy"))
+    converter = parts.get_converter()
+    try:
+        await converter.start()
+        browser = converter._engine.browser
+        assert browser is not None
+        assert len(browser.processes) == 2
+        for process in browser.processes:
+            environment = psutil.Process(process.pid).environ()
+            assert environment[OWNER_VARIABLE] == owner_mark()
+            assert environment[TOKEN_VARIABLE]
+    finally:
+        await parts.release()

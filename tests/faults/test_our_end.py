@@ -6,22 +6,26 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import Prompt, gate_prompt, show_prompt
 from faults.traces import Trace
 
+from discomfort.config import load_settings
+from discomfort.connector.assembly import Assembly
+
 PROGRAM = Path(__file__).with_name("child_program.py")
 
 
 @pytest.fixture(autouse=True)
-def runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Port leases are locks, which end with their process; their empty files may stay, outside the temporary folder."""
-    (tmp_path / "run").mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+def runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port leases are kept below the folder that is watched: their files must go too."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
 
 
 class Child:
@@ -119,3 +123,26 @@ async def test_program_that_just_ends(emulator: EngineUnderTest, trace: Trace, t
     assert child.process.returncode == 0
     assert await trace.settle() == []
     assert not child.uploaded.exists()
+
+
+@pytest.mark.browser
+async def test_power_cut(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """All processes end at once, the watchdog too: the next start removes private folders, upload and lock."""
+    private = {**emulator.settings, "emulator_directory": None}
+    private["api_command_line"] = private["api_command_line"].replace(f"--base-directory {emulator.home} ", "")
+    used = replace(emulator, settings={name: value for name, value in private.items() if value is not None})
+    child = await Child.start(used, trace, gate_prompt(tmp_path / "never"), "untidy", tmp_path / "up.bin")
+    processes = trace.record()
+    # The watchdog first: it has no mark, is a child of the program, and would clean up as soon as that ends.
+    for process in (*psutil.Process(child.process.pid).children(), *processes):
+        process.kill()
+    await child.process.communicate()
+    left = trace.left()
+    assert any("discomfort-" in found for found in left)
+
+    parts = Assembly(load_settings(engine="emulator", initial_port=emulator.settings["initial_port"]))
+    await asyncio.to_thread(parts.prepare)
+    parts.take_port()
+    assert not child.uploaded.exists()
+    assert await parts.release() == []
+    assert await trace.settle() == []

@@ -73,8 +73,8 @@ async def trace(
     """Follows what the test starts; whatever is left at its end fails the test, and is then ended."""
     # torch keeps a cache there for all its processes, which is not the server's to delete.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    # The lock of a killed process's port stays there, empty and unlocked, until that port is leased again.
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    # The locks of ports are kept below the folder that is watched, where a user has no folder for such things.
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
     followed = LaterTrace(temporary, mark)

@@ -421,3 +421,33 @@ def test_entries_of_nowhere_are_kept(folder: Path) -> None:
     assert remove_entry(Entry("file", folder, entry.path / "below", 1, 1, 1)) == "missing"
     assert remove_entry(Entry("file", folder, folder / "b.png", 1, 1, 1)) == "missing"
     assert entry.path.exists()
+
+
+def test_private_folders_of_dead_processes_go_whole(journal: Journal, tmp_path: Path) -> None:
+    """By name, owner and mode: a folder that others may enter, one of another name, and a link stay."""
+    names = ["discomfort-abcdef12", "discomfort-0123456789ab", "discomfort-ABCDEF12", "discomfort-shared00"]
+    folders = [tmp_path / name for name in names]
+    for path in folders:
+        path.mkdir(mode=0o700)
+        (path / "deep").mkdir()
+        (path / "deep" / "file").write_bytes(b"x")
+    folders[3].chmod(0o755)
+    link = tmp_path / "discomfort-link0000"
+    link.symlink_to(folders[3])
+    _left_behind(journal, *(_line(Entry("private", tmp_path, path)) for path in (*folders, link)))
+
+    assert sorted(journal.recover()) == sorted(folders[:2])
+    assert [path.exists() for path in folders] == [False, False, True, True]
+    assert link.is_symlink()
+
+
+def test_private_folders_are_not_the_stores(journal: Journal, store: FileStore, tmp_path: Path) -> None:
+    """Deleting the uploads leaves them: they end with the server and the browser."""
+    path = tmp_path / "discomfort-abcdef12"
+    path.mkdir(mode=0o700)
+    journal.add(Entry("private", tmp_path, path))
+
+    store.delete_ephemeral()
+
+    assert path.exists()
+    journal.drop(path)

@@ -14,7 +14,7 @@ import pytest
 import discomfort
 from discomfort.exceptions import ServerStartError
 from discomfort.process import ports
-from discomfort.process.ports import PortLease, lease_port
+from discomfort.process.ports import PortLease, abandoned_locks, lease_port, remove_lock
 
 HOST = "127.0.0.1"
 
@@ -267,3 +267,26 @@ def test_a_runtime_folder_that_the_user_named_stays(tmp_path: Path, monkeypatch:
     ports._remove_if_empty(named / "discomfort" / "ports")
 
     assert list(tmp_path.rglob("*")) == [named]
+
+
+def test_lock_of_a_killed_process_is_cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """SIGKILL leaves an empty, unlocked file: the next lease removes it; one that is held, and other files, stay."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    held = lease_port("127.0.0.1", 29710)
+    assert held.path is not None
+    folder = held.path.parent
+    dead, other = folder / "29900.lock", folder / "notes.lock"
+    dead.touch()
+    other.touch()
+    assert abandoned_locks() == [dead]
+    assert not remove_lock(held.path)
+
+    lease = lease_port("127.0.0.1", 29730)
+
+    assert not dead.exists()
+    assert other.exists()
+    assert held.path.exists()
+    other.unlink()
+    lease.release()
+    held.release()
+    assert abandoned_locks() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -334,3 +335,19 @@ def test_a_file_that_was_replaced_stays(tmp_path: Path) -> None:
     )
 
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
+
+
+def test_lock_that_somebody_took_stays(tmp_path: Path) -> None:
+    """The file of a dead process's lock goes; one that is held by then, or is another file, stays."""
+    free, held, other = (tmp_path / name for name in ("1.lock", "2.lock", "3.lock"))
+    entries = {}
+    for path in (free, held, other):
+        path.touch()
+        inode = path.stat().st_ino + (path == other)
+        entry = {"root": str(tmp_path), "parts": [path.name], "inode": inode, "only_unlocked": True}
+        entries[path.name] = entry
+    with held.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        watchdog_main.remove_paths(entries)
+
+    assert [path.exists() for path in (free, held, other)] == [False, True, True]
