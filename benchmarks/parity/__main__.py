@@ -1,25 +1,38 @@
-"""Run the same prompts on the emulator and on a real ComfyUI, and compare what comes out.
+"""Run the same on the emulator and on a real ComfyUI, and compare what comes out.
 
     python -m benchmarks.parity --comfyui PATH [--write]      # starts both
     python -m benchmarks.parity EMULATOR_URL COMFYUI_URL      # both run already
 
-Prints a table: node, cases, equal cases, largest difference of an 8-bit level. Exits with 1 where a difference is
-larger than ``--tolerance``. ``--write`` puts the table into the documentation.
+Four parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
+(answers to wrong prompts), ``random`` (graphs by Hypothesis). Prints a table for each, and with ``--notes`` every
+difference. Exits with 1 where outputs differ by more than ``--tolerance`` levels of 255, or anything else at all.
+``--write`` puts the tables into the documentation.
+
+Servers that run already have to have loaded ``benchmarks/parity/nodes``, ComfyUI under ``PYTHONHASHSEED=1`` (the order
+in which it runs outputs hangs on that); all but ``nodes`` needs both.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.parity import cases, comparing, servers, table
+from benchmarks.parity import bodies, cases, comparing, sequences, servers, table
 from benchmarks.parity.building import Case
+from benchmarks.parity.comparing import Row
+from benchmarks.parity.ordering import SetOrder
+from benchmarks.parity.random_graphs import Duel
 from benchmarks.parity.samples import samples
+from benchmarks.parity.scenarios import SCENARIOS
 from benchmarks.parity.servers import Server
+
+Rows = Mapping[str, Row]
+Part = Callable[[argparse.Namespace, Server, Server, SetOrder], Rows]
 
 
 def parse() -> argparse.Namespace:
@@ -27,57 +40,92 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("urls", nargs="*", metavar="URL", help="the emulator's and ComfyUI's")
-    parser.add_argument("--comfyui", type=Path, metavar="PATH", help="start both, ComfyUI from this folder")
-    parser.add_argument("--python", type=Path, help="for ComfyUI; default: of its own environment")
-    parser.add_argument("--group", choices=cases.groups(), action="append", help="only these kinds of nodes")
-    parser.add_argument("--node", help="only these nodes, separated by commas")
-    parser.add_argument("--tolerance", type=int, default=1, metavar="LEVELS")
-    parser.add_argument("--notes", action="store_true", help="list every difference beyond 1")
-    parser.add_argument("--write", action="store_true", help=f"write {table.PAGE.name}")
+    add = parser.add_argument
+    add("urls", nargs="*", metavar="URL", help="the emulator's and ComfyUI's")
+    add("--comfyui", type=Path, metavar="PATH", help="start both, ComfyUI from this folder")
+    add("--python", type=Path, help="for ComfyUI; default: of its own environment")
+    add("--part", choices=PARTS, action="append", help="only these parts")
+    add("--group", choices=cases.groups(), action="append", help="only these kinds of nodes")
+    add("--node", help="only these nodes, separated by commas")
+    add("--scenario", action="append", choices=SCENARIOS, metavar="NAME", help="only these scenarios")
+    add("--random", type=int, default=300, metavar="N", help="how many random graphs (default 300)")
+    add("--tolerance", type=int, default=1, metavar="LEVELS")
+    add("--notes", action="store_true", help="list every difference beyond 1")
+    add("--write", action="store_true", help=f"write {table.PAGE.name}; runs everything")
     options = parser.parse_args()
     if len(options.urls) != (0 if options.comfyui else 2):
         parser.error("two URLs, or --comfyui")
+    if options.write and (options.part or options.group or options.node or options.scenario):
+        parser.error("--write is for the whole comparison")
     return options
 
 
 @contextlib.contextmanager
-def both(options: argparse.Namespace) -> Iterator[tuple[Server, Server]]:
-    """The two servers, with the samples in their input folders."""
+def both(options: argparse.Namespace) -> Iterator[tuple[Server, Server, SetOrder]]:
+    """The two servers, with the samples in their input folders, and the order of ComfyUI's outputs."""
     with contextlib.ExitStack() as stack:
         if options.comfyui:
             ours = stack.enter_context(servers.emulator())
             theirs = stack.enter_context(servers.comfyui(options.comfyui.resolve(), options.python))
+            python = options.python or servers.own_python(options.comfyui.resolve())
         else:
             ours, theirs = (Server(url) for url in options.urls)
+            python = options.python
         for name, content in (samples() | cases.extra_samples()).items():
             ours.upload(name, content)
             theirs.upload(name, content)
-        yield ours, theirs
+        yield ours, theirs, stack.enter_context(SetOrder(python, ours.output_classes()))
+
+
+def nodes(options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:
+    """Outputs, node by node."""
+    return comparing.run(ours, theirs, chosen(options))
 
 
 def chosen(options: argparse.Namespace) -> Iterator[Case]:
     """The cases that were asked for."""
-    nodes = options.node.split(",") if options.node else None
+    names = options.node.split(",") if options.node else None
     for name, group in cases.groups().items():
         if options.group is None or name in options.group:
-            yield from (case for case in group() if nodes is None or case.node in nodes)
+            yield from (case for case in group() if names is None or case.node in names)
+
+
+def messages(options: argparse.Namespace, ours: Server, theirs: Server, order: SetOrder) -> Rows:
+    """Messages, scenario by scenario."""
+    return asyncio.run(sequences.compare((ours.url, theirs.url), options.scenario or list(SCENARIOS), order))
+
+
+def wrong(_options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:
+    """Answers to wrong prompts."""
+    return bodies.compare(ours, theirs)
+
+
+def random(options: argparse.Namespace, ours: Server, theirs: Server, order: SetOrder) -> Rows:
+    """Random graphs."""
+    return {"random": Duel((ours.url, theirs.url), order).examine(options.random)}
+
+
+PARTS: dict[str, Part] = {"nodes": nodes, "messages": messages, "bodies": wrong, "random": random}
 
 
 def main() -> int:
-    """Compare, print the table, and say by the exit code whether all is within the tolerance."""
+    """Compare, print the tables, and say by the exit code whether all is as it should be."""
     options = parse()
-    with both(options) as (ours, theirs):
-        rows = comparing.run(ours, theirs, chosen(options))
+    found: dict[str, Rows] = {}
+    with both(options) as (ours, theirs, order):
         version = json.loads(theirs.request("/system_stats"))["system"]["comfyui_version"]
-    print(table.table(rows))
+        for name, part in PARTS.items():
+            if options.part is None or name in options.part:
+                found[name] = part(options, ours, theirs, order)
+                shown = table.table(found[name]) if name == "nodes" else table.differences(found[name], name)
+                print(f"{shown}\n", flush=True)
     if options.notes:
-        for name, row in sorted(rows.items()):
-            for note in row.notes:
-                print(f"{name}: {note}")
+        for rows in found.values():
+            for name, row in rows.items():
+                print(*(f"{name}: {note}" for note in row.notes), sep="\n", end="\n" if row.notes else "")
     if options.write:
-        table.PAGE.write_text(table.page(version, rows))
-    return 1 if comparing.total(rows.values()).largest > options.tolerance else 0
+        table.PAGE.write_text(table.page(version, found))
+    return 1 if any(comparing.total(rows.values()).largest > options.tolerance for rows in found.values()) else 0
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from PIL import Image
 
 from benchmarks.parity import readers
 from benchmarks.parity.building import Graph
+from benchmarks.parity.ordering import SEED
 
 START_SECONDS = 120.0
 RUN_SECONDS = 120.0
@@ -79,6 +80,11 @@ class Server:
             time.sleep(0.01)
         raise TimeoutError(f"{self.url} did not finish a prompt within {RUN_SECONDS:g} s")
 
+    def output_classes(self) -> set[str]:
+        """The classes of this server that are outputs."""
+        info = json.loads(self.request("/object_info"))
+        return {name for name, about in info.items() if about["output_node"]}
+
     def outputs(self, record: dict[str, Any]) -> list[Any]:
         """Arrays of the files, and the texts, that a record names, in the order of the node ids."""
         found: list[Any] = []
@@ -130,9 +136,7 @@ def emulator(*options: str) -> Iterator[Server]:
     """The emulator with the comparison's nodes, in folders of its own."""
     with tempfile.TemporaryDirectory() as base:
         command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", base]
-        for pack in sorted(NODES.glob("*.py")):
-            command += ["--extra-nodes", str(pack)]
-        with started([*command, *options], Path.cwd()) as server:
+        with started([*command, "--custom-node-directory", str(NODES), *options], Path.cwd()) as server:
             yield server
 
 
@@ -160,9 +164,15 @@ def started(command: Sequence[str], folder: Path) -> Iterator[Server]:
     """A server's process from its first 200 to its end. Raises ``RuntimeError`` with its log if it does not start."""
     port = free_port()
     server = Server(f"http://127.0.0.1:{port}")
+    environment = os.environ | {"PYTHONHASHSEED": SEED}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            [*command, "--port", str(port)],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             if not answers(server, process):

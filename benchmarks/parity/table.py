@@ -15,6 +15,28 @@ Made by `python -m benchmarks.parity --comfyui PATH --write`: the same prompts i
 ComfyUI {version}, and what differs.
 """
 
+_SEQUENCES = """
+## Messages, scenario by scenario
+
+Clients connect, prompts are queued, interrupted, deleted, refused, cached, expanded. A case is what one client was sent
+over its socket (types, data and binary frames in their order), the number of its `status` messages, or all answers and
+history records of the scenario. Times, server-made ids and tracebacks are not compared.
+"""
+
+_BODIES = """
+## Wrong prompts
+
+A case is one body of `POST /prompt`: status and answer are compared, and where both servers accept it, the record of
+its run. What ends ComfyUI's execution thread or its process is not among them.
+"""
+
+_RANDOM = """
+## Random prompts
+
+Graphs made by Hypothesis, valid and invalid, each run twice; answers, messages, records and pictures (up to one level)
+are compared.
+"""
+
 _NODES = """
 ## Outputs, node by node
 
@@ -36,6 +58,19 @@ def table(rows: Mapping[str, Row], head: str = "node", worst: str = "largest dif
     return "\n".join(lines)
 
 
-def page(version: str, nodes: Mapping[str, Row]) -> str:
-    """The page of the documentation."""
-    return f"{_HEAD.format(version=version)}{_NODES}\n{table(nodes)}\n"
+def differences(rows: Mapping[str, Row], head: str) -> str:
+    """The rows of what is either equal or not."""
+    width = max(len(name) for name in [*rows, head])
+    lines = [f"| {head:<{width}} | cases | equal |", f"|{'-' * (width + 2)}|------:|------:|"]
+    lines += [f"| {name:<{width}} | {row.cases:>5} | {row.equal:>5} |" for name, row in rows.items()]
+    everything = total(rows.values())
+    return "\n".join([*lines, f"| {'all':<{width}} | {everything.cases:>5} | {everything.equal:>5} |"])
+
+
+def page(version: str, parts: Mapping[str, Mapping[str, Row]]) -> str:
+    """The page of the documentation, of all parts."""
+    texts = [_HEAD.format(version=version)]
+    texts += [f"{_NODES}\n{table(parts['nodes'])}\n", f"{_SEQUENCES}\n{differences(parts['messages'], 'scenario')}\n"]
+    texts.append(f"{_BODIES}\n{differences(parts['bodies'], 'what is wrong')}\n")
+    texts.append(f"{_RANDOM}\n{differences(parts['random'], 'graphs')}\n")
+    return "".join(texts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,15 +65,16 @@ class Keys:
         kind = self._registry[node["class_type"]]
         inputs: dict[str, Any] = {}
         for name, value in node_inputs(node).items():
-            inputs[name] = {"\0link": [self._keys[value[0]].hex(), value[1]]} if is_link(value) else value
+            linked = is_link(value)
+            inputs[name] = {"\0link": [self._keys[value[0]].hex(), value[1]]} if linked else _comparable(value)
         parent = self._graph.parent(node_id)
         token = self._tokens.get(node_id)
         parts = [
             kind.name,
             inputs,
             None if token is None else _token_text(token),
-            node_id if self._by_id or parent is not None or wants_own_id(kind) else None,
-            self.of(parent).hex() if parent is not None else None,
+            node_id if self._by_id or wants_own_id(kind) else None,
+            self._graph.path(parent) if parent is not None else None,
         ]
         text = json.dumps(parts, sort_keys=True, default=repr)
         return _digest(text + (f" {next(_unique)}" if "NaN" in text and _has_nan(parts) else ""))
@@ -90,6 +91,17 @@ def _digest(text: str) -> Key:
 
 def _token_text(token: Any) -> Any:
     return token if isinstance(token, str | int | float | bool | list) else repr(token)
+
+
+def _comparable(value: Any) -> Any:
+    """A constant in a form in which what Python calls equal reads equal: ``1``, ``1.0`` and ``True`` are one value."""
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _comparable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
+    return value
 
 
 def _has_nan(value: Any) -> bool:
@@ -123,14 +135,18 @@ class ResultCache:
         """Whether keys are to hold the node id: without a cache, equal nodes of one prompt all run."""
         return self._kind == "none"
 
-    def begin(self, keys: list[Key]) -> None:
-        """A run that names ``keys`` begins: drop what the policy does not keep."""
+    def begin(self, keys: list[Key], below: Iterable[Key] = ()) -> None:
+        """A run that names ``keys`` begins: drop what the policy does not keep.
+
+        ``below`` are keys of nodes that the nodes of this run added in former ones.
+        """
         self._run += 1
         named = set(keys)
         if self._kind == "none":
             self._entries.clear()
         elif self._kind == "classic":
-            self._entries = {key: entry for key, entry in self._entries.items() if key in named}
+            kept = named.union(below)
+            self._entries = {key: entry for key, entry in self._entries.items() if key in kept}
         else:
             for key in named & self._entries.keys():
                 self._used[key] = self._run
@@ -157,6 +173,34 @@ class ResultCache:
     def __len__(self) -> int:
         """How many results are kept."""
         return len(self._entries)
+
+
+class Expansions:
+    """What expansions added, below the node that expanded; kept from run to run for as long as that node is there.
+
+    Their results stay cached as long, even where the expanding node itself has to run again. And ComfyUI's
+    ``current_outputs`` of an error lists what its caches know when a run begins: the nodes of the prompt, and these.
+    """
+
+    def __init__(self) -> None:
+        self._below: dict[tuple[str, str], tuple[dict[str, Key], Expansions]] = {}
+
+    def begin(self, classes: Mapping[str, str]) -> None:
+        """A run, or an expansion, has nodes of these classes: forget what others had."""
+        self._below = {key: kept for key, kept in self._below.items() if classes.get(key[0]) == key[1]}
+
+    def nodes(self) -> list[tuple[str, Key]]:
+        """Ids and keys of all added nodes, at any depth."""
+        return [found for added, deeper in self._below.values() for found in (*added.items(), *deeper.nodes())]
+
+    def add(self, path: Sequence[tuple[str, str]], classes: Mapping[str, str], keys: Mapping[str, Key]) -> None:
+        """The last node of ``path`` (ids and classes, from the prompt downwards) expanded to nodes of these classes."""
+        here = self
+        for step in path[:-1]:
+            here = here._below.setdefault(step, ({}, Expansions()))[1]
+        deeper = here._below[path[-1]][1] if path[-1] in here._below else Expansions()
+        deeper.begin(classes)
+        here._below[path[-1]] = dict(keys), deeper
 
 
 class ObjectCache:

@@ -66,7 +66,7 @@ class Returns:
     def add(self, value: Any, kind: NodeType) -> None:
         """Take one call's return value in any of the forms that ComfyUI allows.
 
-        Raises ``TypeError`` for other forms.
+        Raises ``TypeError`` for other forms; a string counts as the sequence that it is, as in ComfyUI.
         """
         if isinstance(value, dict):
             if "ui" in value:
@@ -76,8 +76,6 @@ class Returns:
             elif "result" in value:
                 self.results.append(_as_values(value["result"], kind))
             return
-        if value is None:
-            value = ()
         self.results.append(_as_values(value, kind))
 
     def merged_ui(self) -> JsonObject:
@@ -94,9 +92,8 @@ class Returns:
 def _as_values(value: Any, kind: NodeType) -> Sequence[Any]:
     if isinstance(value, ExecutionBlocker):
         return (value,) * len(kind.output_types)
-    if not isinstance(value, tuple | list):
-        raise TypeError(f"node {kind.name} returned {type(value).__name__}; a tuple of its outputs was expected")
-    return value
+    len(value)  # raises the TypeError that ComfyUI reports for what is no sequence, None included
+    return value  # type: ignore[no-any-return]
 
 
 def merge(results: Sequence[Sequence[Any]], kind: NodeType) -> list[list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from discomfort.emulator.cache import ObjectCache, ResultCache
+from discomfort.emulator.cache import Expansions, ObjectCache, ResultCache
 from discomfort.emulator.faults import Faults
 from discomfort.emulator.hub import Hub
 from discomfort.emulator.registry import JsonObject, Registry
@@ -23,6 +23,7 @@ class Engine:
     context: NodeContext
     results: ResultCache
     objects: ObjectCache = field(default_factory=ObjectCache)
+    expansions: Expansions = field(default_factory=Expansions)
     faults: Faults = field(default_factory=Faults)
     current_node: str | None = None
 
@@ -30,6 +31,7 @@ class Engine:
         """Forget all results and node objects."""
         self.results.clear()
         self.objects = ObjectCache()
+        self.expansions = Expansions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._failed: _Failure | None = None
+        self._known: list[str] = []
 
     async def execute(self) -> RunOutcome:
         """Run to the end. Never raises for what nodes or the graph do; cancellation ends asynchronous nodes too."""
@@ -91,8 +92,12 @@ class Run:
 
     async def _prepare(self) -> None:
         self._engine.objects.begin(self._prompt)
+        classes = {node_id: str(node["class_type"]) for node_id, node in self._prompt.items()}
+        self._engine.expansions.begin(classes)
+        added = self._engine.expansions.nodes()
+        self._known = [*classes, *(node_id for node_id, _ in added)]
         await self._read_tokens(self._prompt)
-        self._engine.results.begin([self._keys.of(node_id) for node_id in self._prompt])
+        self._engine.results.begin([self._keys.of(node_id) for node_id in self._prompt], [key for _, key in added])
         cached = [node_id for node_id in self._prompt if self._cached(node_id) is not None]
         self._note("execution_cached", {"nodes": cached})
         for node_id in self._request.outputs:
@@ -189,7 +194,8 @@ class Run:
     def _inputs(self, node_id: str, *, constants_only: bool = False) -> tuple[Inputs, set[str]]:
         def value_of(source: str, slot: int) -> list[Any] | None:
             entry = None if constants_only else self._cached(source)
-            return None if entry is None else entry.values[slot]
+            # A node that gave fewer outputs than it declares leaves None, as in ComfyUI.
+            return None if entry is None or slot >= len(entry.values) else entry.values[slot]
 
         hidden = hidden_values(self._graph, node_id, self._request.extra_data)
         return gather(self._kind(node_id), node_inputs(self._graph.node(node_id)), value_of, hidden)
@@ -313,14 +319,19 @@ class Run:
                 if child in self._graph:
                     raise ValueError(f"the expansion of node {node_id} has a node {child}, which exists already")
                 if node.get("class_type") not in self._engine.registry:
-                    raise ValueError(f"the expansion of node {node_id} has the unknown class {node.get('class_type')}")
+                    # As bare as ComfyUI's own error, so that programs meet the same.
+                    raise KeyError(node.get("class_type"))
                 self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
                 new_ids[child] = None
         await self._read_tokens(new_ids)
+        classes = {child: self._graph.class_type(child) for child in new_ids}
+        keys = {child: self._keys.of(child) for child in new_ids}
+        self._engine.expansions.add(self._graph.path(node_id), classes, keys)
         self._expanded[node_id] = returns
         for child in new_ids:
             if self._kind(child).is_output:
-                self._schedule.need(node_id, child)
+                # Nobody waits for these, and a cached one is still announced, as in ComfyUI.
+                self._schedule.add(child)
         for result in returns.results:
             for _, source, _ in result_links(result.result if isinstance(result, Expansion) else ()):
                 self._schedule.need(node_id, source)
@@ -354,8 +365,7 @@ class Run:
         if isinstance(error, NodeCrash) and error.__cause__ is not None:
             error = error.__cause__
         log.error("node %s (%s) failed: %s", node_id, common["node_type"], exception_name(error))
-        everything = [*self._prompt, *self._graph.added()]
-        data = common | failure_details(error, failure.inputs or {}, everything)
+        data = common | failure_details(error, failure.inputs or {}, self._known)
         self._note("execution_error", data)
 
     def _collect(self) -> tuple[JsonObject, JsonObject]:

@@ -72,6 +72,13 @@ class RunGraph:
             node_id = origin.parent
         return node_id
 
+    def path(self, node_id: str) -> list[tuple[str, str]]:
+        """Ids and classes from the submitted node down to this one."""
+        found = [(node_id, self.class_type(node_id))]
+        while (parent := self.parent(found[0][0])) is not None:
+            found.insert(0, (parent, self.class_type(parent)))
+        return found
+
     def added(self) -> Iterable[str]:
         """Ids of the nodes that expansions added."""
         return self._added.keys()

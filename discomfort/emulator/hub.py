@@ -196,9 +196,11 @@ def preview_payloads(image: Any, image_format: str, max_size: int | None, metada
     """A preview as the payloads of message types 1 and 4. Blocking: encodes the image."""
     import io
 
+    from PIL import Image, ImageOps
+
     if max_size is not None:
-        image = image.copy()
-        image.thumbnail((max_size, max_size))
+        # Smaller pictures are enlarged, as ComfyUI does.
+        image = ImageOps.contain(image, (max_size, max_size), Image.Resampling.BILINEAR)
     kind = "PNG" if image_format == "PNG" else "JPEG"
     if kind == "JPEG" and image.mode not in ("RGB", "L"):
         image = image.convert("RGB")

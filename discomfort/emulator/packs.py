@@ -75,7 +75,8 @@ def _load(path: Path, registry: Registry) -> Pack:
 
 
 def _import(path: Path) -> ModuleType:
-    name = f"discomfort_custom_nodes.{path.stem.replace('.', '_')}"
+    # ComfyUI names modules of packs after their place; exceptions of a pack show it in ``exception_type``.
+    name = str(path.absolute()).replace(".", "_x_") if path.is_dir() else str(path.absolute().with_suffix(""))
     file = path / "__init__.py" if path.is_dir() else path
     search = [str(path)] if path.is_dir() else None
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=search)

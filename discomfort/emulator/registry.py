@@ -23,6 +23,37 @@ class NeedsComfyUIError(NotImplementedError):
         )
 
 
+class Wildcard(str):
+    """A type that matches every other one in validation, as ComfyUI's ``IO.ANY``."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        """Never different."""
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        """As text."""
+        return str.__eq__(self, other) is True
+
+    __hash__ = str.__hash__
+
+
+ANY = Wildcard("*")
+
+
+def _with_wildcards(saved: JsonObject) -> JsonObject:
+    """A saved definition, in which ``*`` can only have been meant to match everything."""
+    sections: JsonObject = {}
+    for section, entries in saved["input"].items():
+        sections[section] = {
+            name: [ANY, *entry[1:]] if isinstance(entry, list) and entry and entry[0] == "*" else entry
+            for name, entry in (entries or {}).items()
+        }
+    output = [ANY if kind == "*" else kind for kind in saved.get("output") or ()]
+    return saved | {"input": sections, "output": output}
+
+
 class NodeType:
     """One node class.
 
@@ -148,7 +179,7 @@ class Registry(Mapping[str, NodeType]):
         """Serve these ``/object_info`` entries; implementations already here stay, under the new definition."""
         for name, info in object_info.items():
             known = self._types.get(name)
-            self._types[name] = NodeType(name, known.cls if known else None, saved=dict(info))
+            self._types[name] = NodeType(name, known.cls if known else None, saved=_with_wildcards(info))
 
     def infos(self) -> dict[str, JsonObject]:
         """``/object_info`` of all classes. A class whose definition raises is left out and logged."""

@@ -61,7 +61,7 @@ class Folders:
 class PreviewImage:
     """An image to show while a node runs: ``format`` is ``JPEG`` or ``PNG``, ``image`` a Pillow image.
 
-    It is made smaller to fit ``max_size`` pixels, where given.
+    It is scaled to fit ``max_size`` by ``max_size`` pixels, up or down, where given.
     """
 
     format: str

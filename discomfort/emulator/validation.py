@@ -236,15 +236,16 @@ class _Validator:
 def types_match(received: Any, wanted: Any) -> bool:
     """Whether an output of type ``received`` may go into an input of type ``wanted``.
 
-    ``*`` takes everything; a comma list takes any type that stands in both.
+    Comma lists match where a type stands in both. Types decide by their ``!=``, as in ComfyUI, so that a string class
+    of a pack's own (and :class:`~discomfort.emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
     """
-    if received == wanted or "*" in (received, wanted):
+    if not received != wanted:  # noqa: SIM202 - == of such classes is another comparison
         return True
     if not isinstance(received, str) or not isinstance(wanted, str):
         return False
     given = {part.strip() for part in received.split(",")}
     taken = {part.strip() for part in wanted.split(",")}
-    return given <= taken
+    return bool(given & taken)
 
 
 _CONVERTERS: dict[str, Any] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}

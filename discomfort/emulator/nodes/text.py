@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from discomfort.emulator.nodes.base import choice, integer, node, number, switch, text
+from discomfort.emulator.registry import ANY
 
 _LIMIT = 2**63 - 1
 _PRIMITIVE = {"module": "comfy_extras.nodes_primitive", "category": "utils/primitive", "v3": True}
@@ -32,7 +33,7 @@ def primitive(value: Any) -> Any:
 
 @node(
     "PreviewAny",
-    {"source": ["*", {}]},
+    {"source": [ANY, {}]},
     "",
     module="comfy_extras.nodes_preview_any",
     category="utils",

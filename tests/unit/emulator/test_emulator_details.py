@@ -1,0 +1,81 @@
+"""Details of execution that the comparison with ComfyUI brought to light."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from discomfort.emulator.calls import Returns
+from discomfort.emulator.hub import preview_payloads
+from discomfort.emulator.registry import ANY, NodeType
+from discomfort.emulator.validation import types_match
+
+N = Any
+
+
+class _Once:
+    RETURN_TYPES = ("INT", "INT")
+    FUNCTION = "go"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {"value": ("INT", {})}}
+
+    def go(self, value: int) -> tuple[int]:
+        return (value,)
+
+
+@pytest.mark.parametrize("value", [None, 5])
+def test_what_is_no_sequence_is_no_result(value: Any) -> None:
+    """A node that returns nothing, or a number, fails with Python's own words, as in ComfyUI."""
+    with pytest.raises(TypeError, match="has no len"):
+        Returns().add(value, NodeType("Once", _Once))
+
+
+async def test_a_missing_output_is_none(launch: N, make: N) -> None:
+    """A link to an output that the node declares and did not give brings ``None``."""
+    graph = {"1": make("Once", value=1), "2": make("PreviewAny", source=["1", 1])}
+
+    async with launch(extra_nodes={"Once": _Once}) as client:
+        _, record = await client.run(graph)
+
+    assert record["outputs"]["2"] == {"text": ["None"]}
+
+
+@pytest.mark.parametrize("values", [(1, True), (0.0, False), (2, 2.0)])
+async def test_equal_constants_are_one_to_the_cache(emulator: N, make: N, values: N) -> None:
+    """What Python calls equal is equal to the cache, whatever its type."""
+    records = [(await emulator.run({"1": make("PreviewAny", source={"x": value})}))[1] for value in values]
+
+    assert records[0]["outputs"] == records[1]["outputs"]
+
+
+async def test_children_of_a_failed_expansion_stay_cached(emulator: N, nodes: N, make: N) -> None:
+    """Run again, the expansion does not call again what ended well inside of it, and the error lists its nodes."""
+    graph = {"1": make("Expand", value=1, fail=True), "2": make("PreviewAny", source=["1", 0])}
+
+    records = [(await emulator.run(graph))[1] for _ in range(2)]
+
+    errors = [record["status"]["messages"][-1][1] for record in records]
+    assert nodes["Count"].calls == 1
+    assert [len(error["current_outputs"]) for error in errors] == [2, 4]
+
+
+def test_types_match_as_their_classes_say() -> None:
+    """Comma lists match where they share a type, the wildcard matches all, a plain star only itself."""
+    assert types_match("INT", ANY)
+    assert types_match(ANY, "INT")
+    assert types_match("INT,FLOAT", "FLOAT,STRING")
+    assert not types_match("INT", "*")
+    assert not types_match(["a"], "INT")
+
+
+def test_small_previews_are_enlarged() -> None:
+    """A preview fills the size that was asked for."""
+    legacy, _ = preview_payloads(Image.new("RGB", (8, 4)), "PNG", 64, {})
+
+    assert struct.unpack(">I", legacy[:4]) == (2,)
+    assert struct.unpack(">II", legacy[4 + 16 : 4 + 24]) == (64, 32)
