@@ -60,6 +60,11 @@ class SyncConnector:
         return self._connector
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The facade's event loop, in which the connector's coroutines run; it belongs to the facade's thread."""
+        return self._loop
+
+    @property
     def state(self) -> State:
         """See :attr:`ComfyConnector.state`."""
         return self._connector.state

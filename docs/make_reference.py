@@ -27,6 +27,15 @@ PAGES = {
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.lifecycle"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "conformance.md": ("Conformance", ["discomfort.conformance"]),
+    "testing.md": (
+        "Testing",
+        [
+            "discomfort.testing",
+            "discomfort.testing.servers",
+            "discomfort.testing.emulated",
+            "discomfort.testing.bridge",
+        ],
+    ),
     "emulator.md": (
         "The emulator",
         [

@@ -293,11 +293,22 @@ def test_fragments_run(start_folder: Path) -> None:
 
 def test_test_suites_run(tmp_path: Path) -> None:
     """The tests that the page on testing shows pass as they stand, each with the fixtures shown before it."""
-    for block in (b for b in PYTHON if b.note[0] == "file"):
-        (tmp_path / block.note[1]).write_text(block.text)
+    for block in (b for b in _blocks("python", "ini", "yaml") if b.note[0] == "file"):
+        file = tmp_path / block.note[1]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(block.text)
         if block.note[1].startswith("test_"):
             printed = _run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.note[1]], tmp_path)
             assert "2 passed" in printed
+
+
+def test_the_workflow_for_ci_runs_the_tests() -> None:
+    """What the page tells GitHub to run is what was run above, with the engine that was used there."""
+    (block,) = (b for b in _blocks("yaml") if b.note[1].startswith(".github"))
+    commands = re.findall(r"- run: (.+)", block.text)
+
+    assert commands == ["pip install discomfort pytest", "python -m pytest"]
+    assert "DISCOMFORT_ENGINE: emulator" in block.text
 
 
 def test_nothing_is_left_out_without_a_reason() -> None:

@@ -1,0 +1,148 @@
+"""A connector for tests that await, whatever runs their event loops.
+
+A connector belongs to one event loop, and pytest's plugins give tests loops of different lives. So the connector lives
+in a loop of its own, in a thread, and what a test awaits is done there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+from collections.abc import Coroutine, Mapping
+from typing import Any, BinaryIO, TypeVar, cast
+
+from discomfort._json import JsonObject
+from discomfort.client.outputs import Output, collect_outputs
+from discomfort.client.rest import RestClient
+from discomfort.connector.lifecycle import State
+from discomfort.connector.payloads import Payload
+from discomfort.conversion.explain import Explanation
+from discomfort.progress import ProgressCallback, ProgressEvent
+from discomfort.sync import SyncConnector
+from discomfort.workflow.edit import Editor
+
+T = TypeVar("T")
+
+
+class AsyncConnector:
+    """``ComfyConnector``'s methods for any event loop; ``sync`` is the connector that does the work.
+
+    Cancelling a call cancels the work, and waits until it has let go. Callbacks are called in the caller's loop, all of
+    them before the call returns.
+    """
+
+    def __init__(self, sync: SyncConnector) -> None:
+        self.sync = sync
+
+    def __repr__(self) -> str:
+        return f"<AsyncConnector {self.state} {self.server_address}>"
+
+    @property
+    def state(self) -> State:
+        """See :attr:`ComfyConnector.state`."""
+        return self.sync.state
+
+    @property
+    def engine(self) -> str:
+        """See :attr:`ComfyConnector.engine`."""
+        return self.sync.engine
+
+    @property
+    def server_address(self) -> str:
+        """See :attr:`ComfyConnector.server_address`."""
+        return self.sync.server_address
+
+    async def run_workflow(
+        self,
+        payload: Payload,
+        use_workflow_json: bool = True,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> JsonObject:
+        """See :meth:`ComfyConnector.run_workflow`."""
+        told = None if on_progress is None else _here(on_progress)
+        connector = self.sync.connector
+        return await self._there(
+            connector.run_workflow(payload, use_workflow_json, on_progress=told, timeout=timeout, extra_data=extra_data)
+        )
+
+    async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
+        """See :meth:`ComfyConnector.get_prompt_from_workflow`."""
+        return await self._there(self.sync.connector.get_prompt_from_workflow(workflow))
+
+    async def explain(self, workflow: Payload) -> Explanation:
+        """See :meth:`ComfyConnector.explain`."""
+        return await self._there(self.sync.connector.explain(workflow))
+
+    async def edit(self, payload: Payload) -> Editor:
+        """See :meth:`ComfyConnector.edit`."""
+        return await self._there(self.sync.connector.edit(payload))
+
+    async def health(self) -> dict[str, str]:
+        """See :meth:`ComfyConnector.health`."""
+        return await self._there(self.sync.connector.health())
+
+    async def diagnostics(self) -> JsonObject:
+        """See :meth:`ComfyConnector.diagnostics`."""
+        return await self._there(self.sync.connector.diagnostics())
+
+    def upload_data(
+        self,
+        source_path: str | os.PathLike[str],
+        folder_type: str = "input",
+        subfolder: str | None = None,
+        overwrite: bool = False,
+        is_ephemeral: bool = False,
+    ) -> str:
+        """See :meth:`ComfyConnector.upload_data`."""
+        return self.sync.upload_data(source_path, folder_type, subfolder, overwrite, is_ephemeral)
+
+    def outputs(self, history: Mapping[str, Any]) -> list[Output]:
+        """See :meth:`ComfyConnector.outputs`; the outputs are read in the caller's loop."""
+        found = self.sync.outputs(history)
+        rest = next((output._rest for output in found if output._rest is not None), None)
+        # Only what an output asks of it: see Output.read and Output.save.
+        return collect_outputs(dict(history), None if rest is None else cast(RestClient, _Rest(rest, self)))
+
+    async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+        outcome = asyncio.run_coroutine_threadsafe(work, self.sync.loop)
+        waiting = asyncio.wrap_future(outcome)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            outcome.cancel()
+            with contextlib.suppress(BaseException):
+                await asyncio.wait([waiting])
+            raise
+
+
+class _Rest:
+    """What an output needs of the client, done where that lives."""
+
+    def __init__(self, rest: RestClient, connector: AsyncConnector) -> None:
+        self._rest, self._connector = rest, connector
+
+    async def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:  # noqa: A002
+        return await self._connector._there(self._rest.view(filename, subfolder, type))
+
+    async def view_to(self, target: BinaryIO, filename: str, subfolder: str = "", type: str = "output") -> int:  # noqa: A002
+        return await self._connector._there(self._rest.view_to(target, filename, subfolder, type))
+
+
+def _here(callback: ProgressCallback) -> ProgressCallback:
+    """The callback, called in the loop that runs now, and waited for."""
+    loop = asyncio.get_running_loop()
+
+    async def call(event: ProgressEvent) -> None:
+        outcome = callback(event)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+    async def there(event: ProgressEvent) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(event), loop))
+
+    return there
