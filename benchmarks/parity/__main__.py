@@ -3,8 +3,8 @@
     python -m benchmarks.parity --comfyui PATH [--write]      # starts both
     python -m benchmarks.parity EMULATOR_URL COMFYUI_URL      # both run already
 
-Four parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
-(answers to wrong prompts), ``random`` (graphs by Hypothesis). Prints a table for each, and with ``--notes`` every
+Five parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
+(answers to wrong prompts), ``routes`` (requests of every kind), ``random`` (graphs by Hypothesis). Prints a table for each, and with ``--notes`` every
 difference. Exits with 1 where outputs differ by more than ``--tolerance`` levels of 255, or anything else at all.
 ``--write`` puts the tables into the documentation.
 
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.parity import bodies, cases, comparing, sequences, servers, table
+from benchmarks.parity import bodies, cases, comparing, routes, sequences, servers, table
 from benchmarks.parity.building import Case
 from benchmarks.parity.comparing import Row
 from benchmarks.parity.ordering import SetOrder
@@ -100,12 +100,17 @@ def wrong(_options: argparse.Namespace, ours: Server, theirs: Server, _order: Se
     return bodies.compare(ours, theirs)
 
 
+def requests(_options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:
+    """Requests of every kind."""
+    return routes.compare(ours, theirs)
+
+
 def random(options: argparse.Namespace, ours: Server, theirs: Server, order: SetOrder) -> Rows:
     """Random graphs."""
     return {"random": Duel((ours.url, theirs.url), order).examine(options.random)}
 
 
-PARTS: dict[str, Part] = {"nodes": nodes, "messages": messages, "bodies": wrong, "random": random}
+PARTS: dict[str, Part] = {"nodes": nodes, "messages": messages, "bodies": wrong, "routes": requests, "random": random}
 
 
 def main() -> int:

@@ -30,6 +30,12 @@ A case is one body of `POST /prompt`: status and answer are compared, and where 
 its run. What ends ComfyUI's execution thread or its process is not among them.
 """
 
+_ROUTES = """
+## Requests
+
+A case is one request to fresh servers: status, the headers that matter and, where it can be the same, the body.
+"""
+
 _RANDOM = """
 ## Random prompts
 
@@ -72,5 +78,6 @@ def page(version: str, parts: Mapping[str, Mapping[str, Row]]) -> str:
     texts = [_HEAD.format(version=version)]
     texts += [f"{_NODES}\n{table(parts['nodes'])}\n", f"{_SEQUENCES}\n{differences(parts['messages'], 'scenario')}\n"]
     texts.append(f"{_BODIES}\n{differences(parts['bodies'], 'what is wrong')}\n")
+    texts.append(f"{_ROUTES}\n{differences(parts['routes'], 'requests')}\n")
     texts.append(f"{_RANDOM}\n{differences(parts['random'], 'graphs')}\n")
     return "".join(texts)

@@ -67,7 +67,7 @@ async def _pack_file(request: web.Request) -> web.StreamResponse:
         found = contained(root, path)
         if found is not None and found.is_file():
             return web.FileResponse(found)
-    raise web.HTTPNotFound
+    return web.Response(status=404, content_type="application/octet-stream")
 
 
 async def _no_templates(_request: web.Request) -> web.Response:

@@ -150,6 +150,7 @@ def parser() -> argparse.ArgumentParser:
     add("--max-upload-size", type=float, default=100, metavar="MIB")
     add("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
     add("--enable-compress-response-body", action="store_true")
+    add("--multi-user", action="store_true", help="settings and files for each user that comfy-user names")
     add("--verbose", nargs="?", const="DEBUG", default="INFO", metavar="LEVEL")
     cache = result.add_mutually_exclusive_group()
     cache.add_argument("--cache-classic", action="store_true")
@@ -203,6 +204,7 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         max_upload_size=options.max_upload_size,
         enable_cors=options.enable_cors_header,
         compress_response_body=options.enable_compress_response_body,
+        multi_user=options.multi_user,
         argv=("discomfort serve", *argv),
     )
 

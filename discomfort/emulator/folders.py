@@ -25,6 +25,23 @@ MODEL_FOLDERS = (
 """The names under which ``/models`` lists model files (ComfyUI 0.3.64)."""
 
 
+ALL_FOLDERS = (MODEL_FOLDERS[0], "configs", *MODEL_FOLDERS[1:13], "custom_nodes", *MODEL_FOLDERS[13:])
+"""The same and two folders of other things, in ComfyUI's order."""
+
+_OTHER_NAMES = {"text_encoders": ("text_encoders", "clip"), "controlnet": ("controlnet", "t2i_adapter")}
+_OTHER_NAMES["diffusion_models"] = ("unet", "diffusion_models")
+_SAVED = {"checkpoints": "checkpoints", "loras": "loras", "vae": "vae", "text_encoders": "clip"}
+_SAVED["diffusion_models"] = "diffusion_models"
+
+
+def model_places(base: Path, output: Path, kind: str) -> list[Path]:
+    """The folders that hold files of a kind of model: below ``models``, and where nodes save them (ComfyUI 0.3.64)."""
+    if kind == "custom_nodes":
+        return [base / "custom_nodes"]
+    places = [base / "models" / name for name in _OTHER_NAMES.get(kind, (kind,))]
+    return [*places, output / _SAVED[kind]] if kind in _SAVED else places
+
+
 def default_base_directory() -> Path:
     """Where an emulator keeps its folders if it was told nothing: the user's data folder of this application."""
     from platformdirs import user_data_path

@@ -25,11 +25,8 @@ _DAY, _HOUR = 86_400, 3_600
 @web.middleware
 async def cache_control(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Scripts, styles and the index are never cached, images for a day (ComfyUI's rules)."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        _set_cache(request, error)
-        raise
+    # What is raised (405, say) has none, as in ComfyUI.
+    response = await handler(request)
     _set_cache(request, response)
     return response
 

@@ -94,7 +94,7 @@ async def change_queue(request: web.Request) -> web.Response:
     """Remove what waits: all of it, or by id."""
     data = await request.json()
     prompts = of(request).queue
-    if data.get("clear"):
+    if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
         prompts.clear()
     if "delete" in data:
         for prompt_id in data["delete"]:
@@ -148,7 +148,7 @@ async def change_history(request: web.Request) -> web.Response:
     """Forget records: all of them, or by id."""
     data = await request.json()
     records = of(request).queue.history
-    if data.get("clear"):
+    if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
         records.clear()
     if "delete" in data:
         for prompt_id in data["delete"]:

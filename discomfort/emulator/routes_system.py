@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from discomfort.emulator.folders import MODEL_FOLDERS
+from discomfort.emulator.folders import ALL_FOLDERS, MODEL_FOLDERS, model_places
 from discomfort.emulator.registry import JsonObject
 from discomfort.emulator.server import Emulator, of
 from discomfort.emulator.settings import COMFYUI_VERSION
@@ -86,48 +86,60 @@ async def embeddings(request: web.Request) -> web.Response:
 
 @routes.get("/models")
 async def models(_request: web.Request) -> web.Response:
-    """Names of the model folders."""
-    return web.json_response(list(MODEL_FOLDERS))
+    """Names of the model folders, and of two others."""
+    return web.json_response(list(ALL_FOLDERS))
 
 
 @routes.get("/models/{folder}")
 async def model_files(request: web.Request) -> web.Response:
     """Model files of a folder."""
     folder = request.match_info["folder"]
-    if folder not in MODEL_FOLDERS:
+    if folder not in ALL_FOLDERS:
         return web.Response(status=404)
     return web.json_response(await asyncio.to_thread(model_names, of(request), folder))
 
 
+def model_files_of(emulator: Emulator, folder: str) -> list[tuple[int, Path, Path]]:
+    """Files of a kind: the index of the place, the place, and the path in it. Blocking."""
+    found = []
+    for index, root in enumerate(_places(emulator, folder)):
+        found += [(index, root, path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
+    return found
+
+
 def model_names(emulator: Emulator, folder: str) -> list[str]:
-    """Files below ``models/folder``, as relative names. Blocking."""
-    root = emulator.base / "models" / folder
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()) if root.is_dir() else []
+    """Files of a kind, as names relative to their place. Blocking."""
+    return sorted({str(path) for _, _, path in model_files_of(emulator, folder)})
+
+
+def _places(emulator: Emulator, folder: str) -> list[Path]:
+    return model_places(emulator.base, emulator.folders.output, folder)
 
 
 @routes.get("/experiment/models")
 async def model_folders(request: web.Request) -> web.Response:
     """Model folders with their places."""
-    base = of(request).base / "models"
-    return web.json_response([{"name": name, "folders": [str(base / name)]} for name in MODEL_FOLDERS])
+    emulator = of(request)
+    return web.json_response(
+        [{"name": name, "folders": [str(place) for place in _places(emulator, name)]} for name in MODEL_FOLDERS]
+    )
 
 
 @routes.get("/experiment/models/{folder}")
 async def model_details(request: web.Request) -> web.Response:
     """Model files of a folder with size and times."""
     folder = request.match_info["folder"]
-    if folder not in MODEL_FOLDERS:
+    if folder not in ALL_FOLDERS:
         return web.Response(status=404)
 
     def describe() -> list[JsonObject]:
-        root = of(request).base / "models" / folder
         found = []
-        for name in model_names(of(request), folder):
+        for index, root, name in model_files_of(of(request), folder):
             stat = (root / name).stat()
             found.append(
                 {
-                    "name": name,
-                    "pathIndex": 0,
+                    "name": str(name),
+                    "pathIndex": index,
                     "modified": stat.st_mtime,
                     "created": stat.st_ctime,
                     "size": stat.st_size,
@@ -182,29 +194,31 @@ async def workflow_templates(_request: web.Request) -> web.Response:
 
 
 @internal_routes.get("/internal/logs")
-async def logs(_request: web.Request) -> web.Response:
-    """The log as one text: not kept here."""
-    return web.json_response("")
+async def logs(request: web.Request) -> web.Response:
+    """The latest log lines as one text."""
+    return web.json_response("".join(f"{entry['t']} - {entry['m']}" for entry in of(request).log_book.entries()))
 
 
 @internal_routes.get("/internal/logs/raw")
-async def raw_logs(_request: web.Request) -> web.Response:
-    """The log as entries: not kept here."""
-    return web.json_response({"entries": [], "size": {"cols": 80, "rows": 24}})
+async def raw_logs(request: web.Request) -> web.Response:
+    """The latest log lines one by one, and the size of the terminal."""
+    book = of(request).log_book
+    return web.json_response({"entries": book.entries(), "size": book.size()})
 
 
 @internal_routes.patch("/internal/logs/subscribe")
 async def subscribe_logs(request: web.Request) -> web.Response:
-    """Accepted; no log lines are sent."""
-    await request.json()
+    """Send log lines to a socket as they come, or no more."""
+    data = await request.json()
+    of(request).log_book.subscribe(data["clientId"], enabled=bool(data["enabled"]))
     return web.Response(status=200)
 
 
 @internal_routes.get("/internal/folder_paths")
 async def folder_paths(request: web.Request) -> web.Response:
     """Model folders and their places."""
-    base = of(request).base / "models"
-    return web.json_response({name: [str(base / name)] for name in MODEL_FOLDERS})
+    emulator = of(request)
+    return web.json_response({name: [str(place) for place in _places(emulator, name)] for name in ALL_FOLDERS})
 
 
 @internal_routes.get("/internal/files/{kind}")

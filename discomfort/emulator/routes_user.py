@@ -1,4 +1,4 @@
-"""Routes of the one user: settings and stored files."""
+"""Routes of a user: settings and stored files."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import web
 
 from discomfort.emulator.folders import contained
 from discomfort.emulator.registry import JsonObject
 from discomfort.emulator.server import of
+from discomfort.emulator.users import HEADER, DuplicateUserError, UnknownUserError
 
 routes = web.RouteTableDef()
 
 
 def _home(request: web.Request) -> Path:
-    return of(request).folders.user / "default"
+    return of(request).users.home(request.headers.get(HEADER))
 
 
 def _settings_path(request: web.Request) -> Path:
-    return _home(request) / "comfy.settings.json"
+    try:
+        return _home(request) / "comfy.settings.json"
+    except UnknownUserError as error:
+        raise web.HTTPUnauthorized from error
 
 
 def _read_settings(path: Path) -> JsonObject:
@@ -47,14 +52,21 @@ def _write(path: Path, content: bytes) -> None:
 
 @routes.get("/users")
 async def users(request: web.Request) -> web.Response:
-    """The storage kind; ``migrated`` once something was stored."""
+    """The storage kind; ``migrated`` once the one user stored something, or else the users."""
+    known = of(request).users
+    if known.multiple:
+        return web.json_response({"storage": "server", "users": known.names})
     return web.json_response({"storage": "server", "migrated": _home(request).exists()})
 
 
 @routes.post("/users")
-async def create_user(_request: web.Request) -> web.Response:
-    """Several users are not offered here."""
-    return web.json_response({"error": "the emulator has one user"}, status=400)
+async def create_user(request: web.Request) -> web.Response:
+    """Make a user, whose id is the answer. A server for one user keeps it for later, as ComfyUI does."""
+    name = (await request.json())["username"]
+    try:
+        return web.json_response(await asyncio.to_thread(of(request).users.add, name))
+    except DuplicateUserError:
+        return web.json_response({"error": "Duplicate username."}, status=400)
 
 
 @routes.get("/settings")
@@ -156,7 +168,8 @@ def _stored(request: web.Request, part: str = "file", *, must_exist: bool = True
     name = request.match_info.get(part, "")
     if not name:
         raise web.HTTPBadRequest
-    path = contained(_home(request), name)
+    # A name that was encoded twice is decoded twice, before it is judged.
+    path = contained(_home(request), unquote(name))
     if path is None:
         raise web.HTTPForbidden
     if must_exist and not path.exists():

@@ -17,10 +17,12 @@ from discomfort.emulator.cache import ResultCache
 from discomfort.emulator.engine import Engine
 from discomfort.emulator.folders import default_base_directory, resolve_folders
 from discomfort.emulator.hub import Hub
+from discomfort.emulator.logbook import LogBook
 from discomfort.emulator.packs import Pack, load_packs
 from discomfort.emulator.queue import PromptQueue, work
 from discomfort.emulator.registry import JsonObject, Registry
 from discomfort.emulator.temporary import TempFolder
+from discomfort.emulator.users import Users
 from discomfort.emulator.worker import NodeThread
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Emulator:
         }
         self.faults = config.faults
         self.hub = Hub(self.features, self.faults)
+        self.log_book = LogBook(self.hub)
+        self.users = Users(self.folders.user, multiple=config.multi_user)
         self.thread = NodeThread()
         self.context = runtime.NodeContext(self.folders, metadata=not config.disable_metadata)
         self._registry: Registry | None = None
@@ -83,6 +87,7 @@ class Emulator:
         if path != self.folders.temp:
             self.folders = runtime.Folders(self.folders.input, self.folders.output, path, self.folders.user)
             self.context.folders = self.folders
+        self.log_book.open()
         self.thread.start()
         self._worker = asyncio.create_task(self._work())
 
@@ -104,6 +109,7 @@ class Emulator:
                 await worker
         await self.hub.close()
         self.thread.stop()
+        self.log_book.close()
         await asyncio.to_thread(self._temp.close)
 
 

@@ -31,6 +31,7 @@ class EmulatorConfig:
 
     ``cache`` is ComfyUI's: ``classic`` keeps what the latest prompt uses, ``lru`` the ``cache_lru`` latest results,
     ``none`` nothing between prompts. ``max_upload_size`` is in MiB and holds for every request body.
+    ``multi_user`` gives every user that the ``comfy-user`` header names settings and files of its own.
     ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
     ``/system_stats``. ``faults`` are things to do wrong (see :mod:`discomfort.emulator.faults`).
     """
@@ -50,6 +51,7 @@ class EmulatorConfig:
     max_upload_size: float = 100.0
     enable_cors: str | None = None
     compress_response_body: bool = False
+    multi_user: bool = False
     argv: Sequence[str] = ()
     faults: Faults = field(default_factory=Faults)
 

@@ -1,4 +1,4 @@
-"""The emulator beside a real ComfyUI: messages, refusals and random prompts, by the command that makes the table."""
+"""The emulator beside a real ComfyUI: all but the pixels, by the command that makes the table."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ REAL = os.environ.get("COMFYUI_PATH")
 @pytest.mark.skipif(REAL is None, reason="needs COMFYUI_PATH")
 @pytest.mark.timeout(400)
 def test_both_servers_answer_alike() -> None:
-    """Every scenario, every wrong prompt and the same fifty random graphs end in the same messages and records."""
+    """Every scenario, wrong prompt and request, and the same fifty random graphs, are answered alike."""
     command = [sys.executable, "-m", "benchmarks.parity", "--comfyui", str(REAL), "--notes", "--random", "50"]
-    parts = [option for part in ("messages", "bodies", "random") for option in ("--part", part)]
+    parts = [option for part in ("messages", "bodies", "routes", "random") for option in ("--part", part)]
 
     done = subprocess.run([*command, *parts], cwd=ROOT, capture_output=True, text=True, timeout=360, check=False)
 

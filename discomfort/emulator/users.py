@@ -1,0 +1,57 @@
+"""Who uses the server: one user, or several that a header tells apart (``--multi-user``)."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+
+HEADER = "comfy-user"
+"""The request header that names the user of a multi-user server (ComfyUI protocol)."""
+
+
+class UnknownUserError(KeyError):
+    """A request for a user that the server does not have."""
+
+
+class DuplicateUserError(ValueError):
+    """A user of that name is there already."""
+
+
+class Users:
+    """The users of one server, kept in ``users.json`` of its user folder.
+
+    A single-user server has the user ``default``, whatever a request says. A multi-user server has those that were
+    made, and a request without the header is one for ``default``, which it does not have.
+    """
+
+    def __init__(self, folder: Path, *, multiple: bool) -> None:
+        self._folder, self.multiple = folder, multiple
+        self.names: dict[str, str] = {} if multiple else {"default": "default"}
+        if multiple and self._file.is_file():
+            self.names = dict(json.loads(self._file.read_text("utf-8")))
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "users.json"
+
+    def home(self, wanted: str | None) -> Path:
+        """The folder of the user that a request's header names. Raises :class:`UnknownUserError`."""
+        user = wanted if self.multiple and wanted is not None else "default"
+        if user not in self.names:
+            raise UnknownUserError(f"Unknown user: {user}")
+        return self._folder / user
+
+    def add(self, name: str) -> str:
+        """Make a user; the id. Raises :class:`DuplicateUserError`, ``ValueError`` for a blank name. Blocking."""
+        if name in self.names.values():
+            raise DuplicateUserError(name)
+        name = name.strip()
+        if not name:
+            raise ValueError("a user needs a name")
+        user = f"{re.sub('[^a-zA-Z0-9_-]+', '-', name)}_{uuid.uuid4()}"
+        self.names[user] = name
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(self.names), "utf-8")
+        return user
