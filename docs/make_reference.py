@@ -43,6 +43,7 @@ PAGES = {
             "discomfort.emulator.settings",
             "discomfort.emulator.app",
             "discomfort.emulator.runtime",
+            "discomfort.emulator.faults",
         ],
     ),
 }
