@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test check bench docs clean
+.PHONY: setup run test check coverage faults bench docs clean
 
 setup: $(STAMP) ## environment with all that tests need, and a Chromium
 	@$(BIN)/python -m discomfort.conversion
@@ -25,6 +25,15 @@ check: setup ## what a change must pass
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+coverage: setup ## line and branch coverage of each part, by the whole suite; with TESTS="…" by those alone
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q $(TESTS)
+	$(BIN)/coverage combine -q
+	$(BIN)/python scripts/coverage_table.py
+
+faults: setup ## the fault matrix three times in a row while all cores are busy
+	$(BIN)/python benchmarks/matrix_under_load.py
 
 bench: setup ## the benchmarks on the emulator; benchmarks/README.md tells the rest
 	$(BIN)/python benchmarks/run.py

@@ -14,6 +14,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,8 @@ def main() -> int:
     parser.add_argument("--comfyui", help="also against the ComfyUI in this folder")
     parser.add_argument("--log", type=Path, default=Path(tempfile.gettempdir(), "matrix-under-load"))
     options = parser.parse_args()
+    # A plain kill unwinds too: nobody else would end the burners.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.comfyui:
         os.environ["COMFYUI_PATH"] = options.comfyui
     outcomes = []

@@ -115,8 +115,11 @@ def growth(samples: list[Sample]) -> dict[str, float]:
 
 
 def is_flat(grown: dict[str, float]) -> bool:
-    """Whether nothing grew but what breathes: pages of memory, and objects of caches by one in fifty runs."""
-    counted = all(grown[name] <= 0 for name in ("descriptors", "threads", "tasks"))
+    """Whether nothing grew but what breathes: pages of memory, and objects of caches by one in fifty runs.
+
+    A look at the queue has a connection of its own where it falls into another request: two descriptors, at most.
+    """
+    counted = all(grown[name] <= 0 for name in ("threads", "tasks")) and grown["descriptors"] <= 2
     return counted and grown["memory"] <= MEMORY_SLACK and grown["objects"] <= 1000
 
 

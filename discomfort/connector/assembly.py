@@ -28,6 +28,7 @@ from discomfort.conversion.engine import private_directory
 from discomfort.exceptions import ServerDiedError, ServerStartError
 from discomfort.files.journal import Entry, Journal
 from discomfort.files.store import FileStore
+from discomfort.process.causes import PORT_TAKEN
 from discomfort.process.engines import Engine, EngineRequest, resolve_engine
 from discomfort.process.family import TOKEN_VARIABLE
 from discomfort.process.ports import PortLease, lease_port
@@ -135,8 +136,11 @@ class Assembly:
             self.supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
             try:
                 await wait_until_ready(self.supervisor, self.url, budget=budget)
-            except ServerStartError:
-                if attempt == _PORT_TRIES or self.supervisor.running or not await _somebody_listens(self.url):
+            except ServerStartError as error:
+                if attempt == _PORT_TRIES or self.supervisor.running:
+                    raise
+                # Who took it may be gone again by now, but the server's last words tell.
+                if PORT_TAKEN not in error.problem and not await _somebody_listens(self.url):
                     raise
                 _log.warning("port %d was taken by another program while the server started; trying the next", port)
                 await self._stop_server()

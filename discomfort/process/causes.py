@@ -14,12 +14,15 @@ class Cause(NamedTuple):
     remedy: str = ""
 
 
+PORT_TAKEN = "another program took its port meanwhile"
+"""The cause that another port helps against."""
+
 # The one that matches last in the log counts: what a server survives (a custom node that fails to import, say) comes
 # before what ends it.
 _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"address already in use|error while attempting to bind on address|Errno (?:98|48)\b|10048"),
-        "another program took its port meanwhile",
+        PORT_TAKEN,
         "Try again, or set INITIAL_PORT to another port",
     ),
     (

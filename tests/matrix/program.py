@@ -199,10 +199,13 @@ async def start_without_descriptors(settings: Settings) -> None:
 
 
 async def find_folders_read_only(settings: Settings, home: str, state: str) -> None:
-    """Folders that may not be written to: each call fails with the system's error, and the rest works."""
+    """Folders that may not be written to: each call fails with the system's error, and the rest works.
+
+    The journal is open by then, and goes on.
+    """
     async with await ComfyConnector.create(**settings) as connector:
         faults = {}
-        for name, folder, ephemeral in (("journal", Path(state), True), ("input", Path(home, "input"), False)):
+        for name, folder, ephemeral in (("input", Path(home, "input"), False), ("journal", Path(state), True)):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o500)
             try:

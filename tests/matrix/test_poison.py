@@ -24,6 +24,7 @@ from faults.test_server_dies import server_pid
 from faults.traces import Trace
 from matrix.faulty import Control, Faulty
 from matrix.test_server_faults import runs
+from PIL import Image
 from unit.client.fake_comfy import FakeComfy, Job, tiny_prompt
 
 from discomfort import ComfyConnector
@@ -33,6 +34,7 @@ from discomfort.exceptions import (
     RunTimeout,
     ServerDiedError,
     ServerResponseError,
+    ValidationError,
 )
 
 LETHAL = {**picture_prompt(), "9": {"class_type": "EmptyImage", "inputs": None}}
@@ -241,6 +243,38 @@ async def test_poison_neighbour_that_does_not_read(shared: ComfyConnector, stran
         failing = {"1": node("ContractFail", kind="ValueError", message="long " * 5_000_000)}
         assert await post(stranger, prompt=failing, client_id="lazy") == 200
         assert [await runs(shared, number) for number in range(3)] == [True] * 3
+    assert await runs(shared)
+
+
+async def test_poison_pixels_are_truncated(shared: ComfyConnector, shared_engine: EngineUnderTest) -> None:
+    """What the server saved is what comes, untouched: ComfyUI cuts off where one would round, 190 becomes 189."""
+    prompt = picture_prompt(0x414141, prefix="exact/p")
+    prompt["3"] = node("ImageInvert", image=["1", 0])
+    prompt["2"]["inputs"]["images"] = ["3", 0]
+    (output,) = shared.outputs(await shared.run_workflow(prompt, False))
+    assert (await output.image()).convert("RGB").getpixel((0, 0)) == (189, 189, 189)
+    assert await output.read() == (shared_engine.home / "output" / "exact" / str(output.filename)).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["relative", "absolute"])
+async def test_poison_paths_that_leave_the_input_folder(
+    shared: ComfyConnector, shared_engine: EngineUnderTest, tmp_path: Path, kind: str
+) -> None:
+    """ComfyUI loads them, so a prompt is as trusted as who wrote it; the emulator refuses; uploads never leave."""
+    outside = shared_engine.home / f"outside-{kind}.png"
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(outside)
+    name = str(outside) if kind == "absolute" else f"../{outside.name}"
+    prompt = {"1": node("LoadImage", image=name), "2": node("PreviewImage", images=["1", 0])}
+    if shared_engine.real:
+        (output,) = shared.outputs(await shared.run_workflow(prompt, False))
+        assert (await output.image()).convert("RGB").getpixel((0, 0)) == (1, 2, 3)
+    else:
+        with pytest.raises(ValidationError) as caught:
+            await shared.run_workflow(prompt, False)
+        assert [(problem.node_id, problem.input_name) for problem in caught.value.problems] == [("1", "image")]
+    subfolder = str(tmp_path) if kind == "absolute" else "../outside"
+    with pytest.raises(ValueError, match="outside|absolute|leave"):
+        shared.upload_data(outside, subfolder=subfolder)
     assert await runs(shared)
 
 

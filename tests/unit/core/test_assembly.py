@@ -1,0 +1,113 @@
+"""What a connector holds: started where others are in the way, given back where it can not all be given back."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from contract.engines import private_environment
+
+from discomfort.config import load_settings
+from discomfort.connector.assembly import Assembly
+from discomfort.exceptions import ServerStartError
+
+STARTER = """
+import pathlib, runpy, sys
+count = pathlib.Path(sys.argv[1])
+tries = len(count.read_text()) if count.exists() else 0
+count.write_text("x" * (tries + 1))
+if tries < int(sys.argv[2]):
+    sys.exit(sys.argv[3])
+sys.argv = ["discomfort", "serve", *sys.argv[4:]]
+runpy.run_module("discomfort", run_name="__main__")
+"""
+Make = Callable[[int, str], Assembly]
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes parts whose server ends a number of times with a message before it starts; they are released."""
+    made: list[Assembly] = []
+    script = tmp_path / "starter.py"
+    script.write_text(STARTER)
+
+    def parts(failures: int, message: str) -> Assembly:
+        words = [sys.executable, str(script), str(tmp_path / "count"), str(failures), message]
+        made.append(Assembly(load_settings(engine="emulator", api_command_line=shlex.join(words), initial_port=19700)))
+        return made[-1]
+
+    with private_environment(tmp_path / "private"):
+        yield parts
+        for each in made:
+            assert await each.release() == []
+
+
+async def test_port_that_was_taken_meanwhile(make: Make, tmp_path: Path) -> None:
+    """The server says so and ends, and whoever had the port is gone by then: it is started again."""
+    parts = make(1, "[Errno 98] error while attempting to bind on address: address already in use")
+    await asyncio.to_thread(parts.prepare)
+    await parts.start_server(lambda: None)
+
+    assert (tmp_path / "count").read_text() == "xx"
+    assert parts.supervisor is not None
+    await parts.start_server(lambda: None)
+    assert (tmp_path / "count").read_text() == "xx"
+
+
+@pytest.mark.parametrize(("message", "tries"), [("address already in use", "xxx"), ("no such thing", "x")])
+async def test_start_that_fails_again_and_again(make: Make, tmp_path: Path, message: str, tries: str) -> None:
+    """Three ports at most; another failure is not tried again."""
+    parts = make(9, message)
+    await asyncio.to_thread(parts.prepare)
+    with pytest.raises(ServerStartError) as caught:
+        await parts.start_server(lambda: None)
+
+    assert caught.value.exit_code == 1
+    assert (tmp_path / "count").read_text() == tries
+
+
+async def test_journal_that_can_not_be_written(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No state folder: a warning; the watchdog alone knows the private folders, and they go at the release."""
+    (tmp_path / "state").write_text("a file, no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    parts = make(0, "")
+    await asyncio.to_thread(parts.prepare)
+
+    assert "not in the journal" in caplog.text
+    assert parts.engine is not None
+    folders = parts.engine.private
+    assert [folder.is_dir() for folder in folders] == [True]
+    assert await parts.release() == []
+    assert not folders[0].exists()
+
+
+async def test_emergency_release(make: Make) -> None:
+    """Everything is given back at once and without a loop; a part that raises does not keep the others."""
+    parts = make(0, "")
+    await asyncio.to_thread(parts.prepare)
+    parts.take_port()
+    assert parts.engine is not None
+    assert parts.lease is not None
+    folder, lock = parts.engine.private[0], parts.lease.path
+    assert lock is not None
+    assert lock.exists()
+    assert parts.files is not None
+    parts.files.delete_ephemeral = lambda: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+
+    await asyncio.to_thread(parts.kill_now)
+
+    assert not folder.exists()
+    assert not lock.exists()
+    assert (parts.engine, parts.lease, parts.journal, parts.watchdog) == (None, None, None, None)
+
+
+async def test_server_before_its_preparation() -> None:
+    """That is a mistake of ours, and said so."""
+    with pytest.raises(AssertionError, match="prepare"):
+        await Assembly(load_settings(engine="emulator")).start_server(lambda: None)
