@@ -40,7 +40,7 @@ _EXPONENT_FULL = re.compile(rb"[g\xe7].{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
 """A float in :mod:`marshal`'s form (``g`` and eight bytes, little-endian) whose exponent is all ones: NaN, infinity."""
 
 
-def _may_be_non_finite(value: object) -> bool:
+def _may_be_non_finite(value: Any) -> bool:
     """Whether some number in a value may be NaN or infinite; a text that looks like one counts, too.
 
     Written out by marshal and searched, that takes a tenth of the time that a walk through the value takes.

@@ -4,9 +4,9 @@
     python -m benchmarks.parity EMULATOR_URL COMFYUI_URL      # both run already
 
 Five parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
-(answers to wrong prompts), ``routes`` (requests of every kind), ``random`` (graphs by Hypothesis). Prints a table for each, and with ``--notes`` every
-difference. Exits with 1 where outputs differ by more than ``--tolerance`` levels of 255, or anything else at all.
-``--write`` puts the tables into the documentation.
+(answers to wrong prompts), ``routes`` (requests of every kind), ``random`` (graphs by Hypothesis). Prints a table for
+each, and with ``--notes`` every difference. Exits with 1 where outputs differ by more than ``--tolerance`` levels of
+255, or anything else at all. ``--write`` puts the tables into the documentation.
 
 Servers that run already have to have loaded ``benchmarks/parity/nodes``, ComfyUI under ``PYTHONHASHSEED=1`` (the order
 in which it runs outputs hangs on that); all but ``nodes`` needs both.
