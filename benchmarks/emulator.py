@@ -3,9 +3,9 @@
     python benchmarks/emulator.py [--rounds 5] [--runs 2000] [--growth 24000]
 
 *boot*: from the start of the process to the first 200, and its resident memory then. *speed*: tiny prompts, each
-another one, through ``run_workflow`` of a connector, eight at a time. *growth*: the server's memory over many bare runs,
-once with its history as it is (it keeps the latest 10,001 records, as ComfyUI does) and once with the history cleared
-now and then: what grows in the first and not in the second is history. Exits with 1 where a target is missed.
+another one, through ``run_workflow`` of a connector, eight at a time. *growth*: the server's memory over many bare
+runs, once with its history as it is (it keeps the latest 10,001 records, as ComfyUI does) and once with the history
+cleared now and then: what grows in the first and not in the second is history. Exits with 1 where a target is missed.
 """
 
 from __future__ import annotations

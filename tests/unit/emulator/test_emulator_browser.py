@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 
 N = Any
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "hello.json"
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "hello.json"
 
 # Requests that fail on a healthy ComfyUI 0.3.64 with frontend 1.27.10 too (first boot, clean user folder).
 KNOWN_FAILURES = {
@@ -32,6 +36,15 @@ def chromium_path() -> str | None:
     return shutil.which("chromium") or shutil.which("google-chrome")
 
 
+@dataclass
+class Visit:
+    """What a person's visit to a page brought about: failed requests, errors of the console and of the page."""
+
+    failed: set[str]
+    console: list[str]
+    page_errors: list[str]
+
+
 @pytest.fixture
 async def page() -> AsyncIterator[Any]:
     """A page of a headless browser."""
@@ -39,35 +52,86 @@ async def page() -> AsyncIterator[Any]:
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
         try:
-            yield await browser.new_page()
+            yield await browser.new_page(viewport={"width": 1280, "height": 720})
         finally:
             await browser.close()
 
 
-@pytest.mark.browser
-async def test_frontend_boots_and_runs_the_example(emulator: N, page: Any) -> None:
-    """No request fails that does not fail on ComfyUI, and the queued example shows its picture."""
-    url = str(emulator.http.make_url("/")).rstrip("/")
-    failed: set[str] = set()
-    page_errors: list[str] = []
-    page.on("response", lambda r: failed.add(r.url.removeprefix(url).split("?")[0]) if r.status >= 400 else None)
-    page.on("pageerror", lambda error: page_errors.append(str(error)))
+def watch(page: Any, url: str) -> Visit:
+    """Collect what goes wrong on a page. Other hosts can not be reached, and do not count."""
+    visit = Visit(set(), [], [])
+
+    def answered(response: Any) -> None:
+        if response.status >= 400:
+            visit.failed.add(response.url.removeprefix(url).split("?")[0])
+
+    def said(message: Any) -> None:
+        place = message.location.get("url", "")
+        if message.type == "error" and place.startswith(url):
+            visit.console.append(f"{message.text} {place.removeprefix(url).split('?')[0]}")
+
+    page.on("response", answered)
+    page.on("console", said)
+    page.on("pageerror", lambda error: visit.page_errors.append(str(error)))
+    return visit
+
+
+async def run_the_example(page: Any, url: str) -> Visit:
+    """Open the page as one who has been there before, load the example, press Run, and wait for the picture."""
+    visit = watch(page, url)
     await page.route(lambda address: not address.startswith(url), lambda route: route.abort())
-
-    await emulator.post("/settings", json={"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.27.10"})
-
+    settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.27.10"}
+    await page.request.post(f"{url}/settings", data=settings)
     await page.goto(url)
     await page.wait_for_function(READY, timeout=60_000)
     await page.evaluate("async (workflow) => { await app.loadGraphData(workflow); }", json.loads(EXAMPLE.read_text()))
-    await page.evaluate("async () => { await app.queuePrompt(0, 1); }")
+    await page.get_by_test_id("queue-button").get_by_role("button", name="Run", exact=True).click()
     await page.wait_for_function("() => app.graph.nodes.some((node) => node.imgs?.[0]?.naturalWidth === 512)")
-    dialogs = await page.evaluate("() => document.querySelectorAll('.p-dialog').length")
+    return visit
 
-    assert failed <= KNOWN_FAILURES
+
+@pytest.mark.browser
+async def test_frontend_boots_and_runs_the_example(emulator: N, page: Any) -> None:
+    """No request fails that does not fail on ComfyUI, and the queued example shows its picture.
+
+    With ``DISCOMFORT_SCREENSHOT`` set to a path, what a person sees is written there.
+    """
+    url = str(emulator.http.make_url("/")).rstrip("/")
+
+    visit = await run_the_example(page, url)
+    dialogs = await page.evaluate("() => document.querySelectorAll('.p-dialog').length")
+    if path := os.environ.get("DISCOMFORT_SCREENSHOT"):
+        await page.evaluate("() => { app.canvas.ds.reset(); app.canvas.fitViewToSelectionAnimated?.(); }")
+        await page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => done(true)))")
+        await page.screenshot(path=path)
+
+    assert visit.failed <= KNOWN_FAILURES
+    assert all("404 (Not Found)" in text for text in visit.console), visit.console
     assert dialogs == 0
     # One page error belongs to every healthy boot of this frontend.
-    assert len(page_errors) <= 1, page_errors
+    assert len(visit.page_errors) <= 1, visit.page_errors
     assert (emulator.base / "output" / "hello_00001_.png").exists()
+
+
+@pytest.mark.browser
+@pytest.mark.comfyui
+@pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="needs COMFYUI_PATH")
+@pytest.mark.timeout(240)
+async def test_comfyui_has_the_same_complaints(emulator: N, page: Any, monkeypatch: N) -> None:
+    """Whatever fails or is complained of on the emulator, does and is on ComfyUI too."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    servers = importlib.import_module("benchmarks.parity.servers")
+    url = str(emulator.http.make_url("/")).rstrip("/")
+
+    ours = await run_the_example(page, url)
+    await page.unroute_all()
+    other = await page.context.new_page()
+    with servers.comfyui(Path(os.environ["COMFYUI_PATH"]).resolve()) as real:
+        theirs = await run_the_example(other, real.url)
+
+    assert ours.failed <= theirs.failed
+    assert set(ours.console) <= set(theirs.console)
+    assert set(ours.page_errors) <= set(theirs.page_errors)
 
 
 def test_example_and_self_test_are_complete() -> None:
