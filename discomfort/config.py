@@ -60,6 +60,8 @@ class Settings(BaseModel):
         chromium_path: the browser's executable.
         prompt_cache: where converted prompts are kept: ``on`` for the user's cache folder, ``off``, or a folder (an
             absolute path, or one that begins with ``./`` or ``~``).
+        native_conversion: whether a workflow that differs from known ones in its values only may be converted without
+            the browser: ``on`` once that was right three times, ``trial`` compares and never uses it, ``off``.
         comfyui_python: the interpreter that runs ComfyUI.
         emulator_directory: the emulator's base folder; a private one, gone at ``kill_api``, where not given.
         on_server_death: ``raise`` lets pending runs raise ServerDiedError, and the next call starts the server anew;
@@ -86,6 +88,7 @@ class Settings(BaseModel):
     browser: Literal["eager", "lazy"] = "eager"
     chromium_path: Path | None = None
     prompt_cache: Literal["on", "off"] | Path = "on"
+    native_conversion: Literal["on", "trial", "off"] = "on"
     comfyui_python: str | None = None
     emulator_directory: Path | None = None
     on_server_death: Literal["raise", "restart", "restart_and_resubmit"] = "raise"

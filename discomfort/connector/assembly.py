@@ -185,6 +185,7 @@ class Assembly:
                 server_ready=self.server_ready,
                 chromium_path=str(chromium) if chromium else None,
                 cache=self._prompt_cache(),
+                native=self.settings.native_conversion,
                 on_process=(lambda pid, start: watchdog.watch_process(pid, start, group=False)) if watchdog else None,
                 on_process_end=watchdog.forget_process if watchdog else None,
                 directory=self.browser_directory,

@@ -178,7 +178,8 @@ def _processes(parts: Assembly) -> list[JsonObject]:
 def _browser(parts: Assembly) -> JsonObject:
     if parts.converter is None:
         return {"is_running": False}
-    return {"is_running": parts.converter.healthy, "converter": repr(parts.converter)}
+    converter = parts.converter
+    return {"is_running": converter.healthy, "converter": repr(converter), "conversions": converter.counts}
 
 
 def _connections(parts: Assembly) -> JsonObject:

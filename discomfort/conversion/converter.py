@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Final, Literal
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
 from discomfort.conversion.cache import Entry, PromptCache
 from discomfort.conversion.engine import Engine, attempt_budget, conversion_error
-from discomfort.conversion.explain import Explanation, links_to_nowhere, node_fates
+from discomfort.conversion.explain import ConversionPath, Explanation, links_to_nowhere, node_fates
 from discomfort.conversion.freshness import ServerWatch
 from discomfort.conversion.gateway import Gateway
+from discomfort.conversion.native import NativeMode, NativePath, Offer
 from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.payload import check_output, encode, largest_graph
-from discomfort.exceptions import BrokenLinksError, BrowserError, ConversionError
+from discomfort.exceptions import BrokenLinksError, BrowserError, ConversionError, DiscomfortError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from discomfort._json import JsonObject
     from discomfort.conversion.environment import Environment
+    from discomfort.conversion.probing import Convert
 
 logger = logging.getLogger("discomfort.conversion")
 
@@ -42,8 +45,9 @@ class Converter:
 
     ``pages`` is how many pages are kept loaded; on two cores one is fastest. ``directory`` is the browser's folder
     (default: one of its own below the system's temporary folder), ``environment`` variables that it and what it starts
-    get beside ours. ``cache`` holds prompts made before (``None``: no
-    cache); with one, a browser is started only for a workflow that is not in it.
+    get beside ours. ``cache`` holds prompts made before (``None``: no cache); with one, a browser is started only for
+    a workflow that is not in it. ``native``: whether workflows that differ from known ones in their values only may be
+    converted without the browser (see ``native``).
 
     Any number of conversions may run at once. Without :meth:`start` the first conversion that needs it starts the
     browser.
@@ -64,11 +68,15 @@ class Converter:
         directory: Path | None = None,
         cache: PromptCache | None = None,
         environment: Mapping[str, str] | None = None,
+        native: NativeMode = "off",
     ) -> None:
         self._gateway = Gateway(url, headers=headers, front_end_root=front_end_root, server_ready=server_ready)
         self._watch = ServerWatch(self._gateway)
         self._opening = asyncio.Lock()
         self._cache = cache
+        self._native = NativePath(native, cache)
+        self._lessons: set[asyncio.Task[None]] = set()
+        self._paths: Counter[ConversionPath] = Counter()
         self._engine = Engine(
             self._gateway,
             self._label,
@@ -84,7 +92,7 @@ class Converter:
         )
 
     def __repr__(self) -> str:
-        return f"<Converter {self._engine!r} {self._gateway!r} {self._watch!r} cache={self._cache!r}>"
+        return f"<Converter {self._engine!r} {self._gateway!r} {self._watch!r} {self._native!r} cache={self._cache!r}>"
 
     @property
     def healthy(self) -> bool:
@@ -95,6 +103,11 @@ class Converter:
     def private_directory(self) -> Path:
         """The folder of everything that the browser writes; removed by :meth:`aclose` and :meth:`kill_now`."""
         return self._engine.directory
+
+    @property
+    def counts(self) -> JsonObject:
+        """How many workflows each path converted, and how often, by reason, the native one declined."""
+        return {"paths": dict(self._paths), "declined": dict(self._native.declined)}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -131,6 +144,8 @@ class Converter:
 
         Conversions in flight fail. A cancellation is delivered after the processes were killed.
         """
+        for lesson in tuple(self._lessons):
+            lesson.cancel()
         try:
             await self._engine.aclose()
         finally:
@@ -210,9 +225,12 @@ class Converter:
         path, output = await self._converted(workflow, allow_missing=True)
         return Explanation(path, node_fates(workflow, output), output)
 
-    async def _converted(
-        self, workflow: JsonObject, *, allow_missing: bool
-    ) -> tuple[Literal["browser", "cache"], JsonObject]:
+    async def _converted(self, workflow: JsonObject, *, allow_missing: bool) -> tuple[ConversionPath, JsonObject]:
+        path, output = await self._by_some_path(workflow, allow_missing=allow_missing)
+        self._paths[path] += 1
+        return path, output
+
+    async def _by_some_path(self, workflow: JsonObject, *, allow_missing: bool) -> tuple[ConversionPath, JsonObject]:
         text = encode(workflow)
         await self._open_gateway()
         environment = await self._look()
@@ -220,6 +238,18 @@ class Converter:
         stored = await self._recall(key)
         if stored is not None:
             return "cache", stored
+        offer = await self._native.offer(text, environment)
+        if offer is not None and offer.prompt is not None and offer.trusted:
+            if offer.check and self._engine.healthy:
+                self._teach(self._check_again(offer, text))
+            return "native", offer.prompt
+        result = await self._in_browser(workflow, text, key, allow_missing=allow_missing)
+        if offer is not None and _is_of(result, environment):
+            await self._native.compare(offer, result.output)
+            self._teach(self._native.learn(offer, text, json.dumps(result.output), self._probe(environment)))
+        return "browser", result.output
+
+    async def _in_browser(self, workflow: JsonObject, text: str, key: str, *, allow_missing: bool) -> PageResult:
         try:
             result = await self._convert_fresh(workflow, text, key)
         except ConversionError as error:
@@ -231,7 +261,43 @@ class Converter:
             check_output(workflow, result.output, result.unknown)
         if problems := links_to_nowhere(workflow, result.output):
             raise BrokenLinksError(problems)
-        return "browser", result.output
+        return result
+
+    def _probe(self, environment: Environment) -> Convert:
+        """For experiments: converts once; ``None`` where that fails, or depends on more than ``environment``."""
+
+        async def convert(text: str, *, steady: bool = False) -> JsonObject | None:
+            answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            limit = 3 * attempt_budget(text)
+
+            async def look(page: FrontEndPage, _: PageResult) -> None:
+                stable = await page.is_stable(timeout=limit)
+                if not answer.done():
+                    answer.set_result(stable)
+
+            try:
+                result = await self._engine.on_warm_page(text, afterwards=look if steady else None)
+                if not _is_of(result, environment):
+                    return None
+                async with asyncio.timeout(limit + 1):
+                    return result.output if not steady or await answer else None
+            except (PageFailure, DiscomfortError, TimeoutError) as error:
+                logger.debug("an experiment failed: %s", error)
+                return None
+
+        return convert
+
+    def _teach(self, lesson: Coroutine[Any, Any, None]) -> None:
+        """Learn in the background; a close does not wait for it."""
+        task = asyncio.create_task(lesson)
+        self._lessons.add(task)
+        task.add_done_callback(self._lessons.discard)
+
+    async def _check_again(self, offer: Offer, text: str) -> None:
+        """Compare what the native path made with the browser's word, after it was used."""
+        prompt = await self._probe(offer.environment)(text)
+        if prompt is not None:
+            await self._native.compare(offer, prompt)
 
     async def attempt_isolated(self, workflow: JsonObject) -> JsonObject:
         """One attempt in a new context and page, which are closed afterwards. Raises as :meth:`convert` does."""
@@ -297,3 +363,9 @@ class Converter:
         lists = environment.lists if environment.took_from_lists(workflow, result.output) else None
         entry = Entry(json.dumps(result.output).encode(), lists)
         await asyncio.to_thread(cache.put, key, entry)
+
+
+def _is_of(result: PageResult, environment: Environment) -> bool:
+    """Whether a result is of a whole workflow, and depends on nothing of the server's but ``environment``."""
+    known = result.environment
+    return known is not None and known.digest == environment.digest and result.alone and not result.unknown

@@ -259,7 +259,7 @@ class Engine:
             generation = self._generation
             try:
                 if attempt == 0:
-                    return await self._on_warm_page(text, nodes, afterwards)
+                    return await self.on_warm_page(text, nodes, afterwards)
                 if attempt == ATTEMPTS - 1:
                     await self._restart(generation)
                 return await self.on_fresh_page(text)
@@ -287,9 +287,16 @@ class Engine:
         finally:
             await page.aclose()
 
-    async def _on_warm_page(
-        self, text: str, nodes: int, afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None
+    async def on_warm_page(
+        self,
+        text: str,
+        nodes: int = 0,
+        afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None = None,
     ) -> PageResult:
+        """One attempt on a loaded page, at a workflow whose largest graph has ``nodes``.
+
+        Raises ``PageFailure``, ``PayloadError`` (more nodes than the frontend takes), and as :meth:`convert`.
+        """
         await self.ensure_running()
         page = await self.pool.lease()
         if page.node_limit is not None and nodes > page.node_limit:

@@ -9,20 +9,19 @@ are stored under, and results that may have taken a value from such a list are t
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from discomfort.conversion.payload import find_node
+from discomfort.conversion.rules import FILE_NAME, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from discomfort._json import JsonObject
 
-_FILE_NAME = re.compile(r"\.\w{1,12}$")
 _ELIDED: Final = "\0files"
 
 
@@ -31,12 +30,15 @@ class Environment:
     """The server's side of a conversion at one moment.
 
     ``digest`` stands for frontend, extensions, settings and node definitions without lists of files; ``lists`` for the
-    node definitions with everything. ``files`` names the inputs that choose from a list of files, by class.
+    node definitions with everything. ``files`` names the inputs that choose from a list of files, by class; ``limits``
+    has what other inputs allow, by class and name. ``foreign``: the page runs scripts that are not the frontend's own.
     """
 
     digest: str
     lists: str
     files: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    limits: Mapping[str, Mapping[str, Limits]] = field(default_factory=dict, repr=False, compare=False)
+    foreign: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, parts: Mapping[str, bytes], object_info: bytes) -> Environment:
@@ -53,7 +55,9 @@ class Environment:
             hashed.update(f"{name}\0{len(body)}\0".encode() + body)
         # In the server's order: the frontend shows and registers in it.
         hashed.update(orjson.dumps(definitions))
-        return cls(hashed.hexdigest(), hashlib.sha256(object_info).hexdigest(), files)
+        limits = {name: dict(_limits(info)) for name, info in definitions.items()}
+        foreign = any("extensions/" in name for name in parts)
+        return cls(hashed.hexdigest(), hashlib.sha256(object_info).hexdigest(), files, limits, foreign)
 
     def key(self, text: str) -> str:
         """Under which name the prompt of the workflow ``text`` (JSON) is stored."""
@@ -85,24 +89,42 @@ def _gives(node: JsonObject | None, value: Any) -> bool:
     return isinstance(values, list) and any(type(each) is type(value) and each == value for each in values)
 
 
-def _elide_files(info: Any) -> Iterator[str]:
-    """Take lists of files out of one class's definition; yields the names of its inputs that had one."""
+def _inputs(info: Any) -> Iterator[tuple[str, list[Any], JsonObject]]:
+    """Name, specification and options of each input of one class's definition."""
     inputs = info.get("input") if isinstance(info, dict) else None
     for group in inputs.values() if isinstance(inputs, dict) else ():
         for name, spec in group.items() if isinstance(group, dict) else ():
-            if not isinstance(spec, list) or not spec:
-                continue
-            options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
-            if isinstance(spec[0], list) and _is_files(spec[0], options):
-                spec[0] = _ELIDED
-                yield name
-            elif isinstance(options.get("options"), list) and _is_files(options["options"], options):
-                options["options"] = _ELIDED
-                yield name
+            if isinstance(spec, list) and spec:
+                yield name, spec, spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+
+
+def _elide_files(info: Any) -> Iterator[str]:
+    """Take lists of files out of one class's definition; yields the names of its inputs that had one."""
+    for name, spec, options in _inputs(info):
+        if isinstance(spec[0], list) and _is_files(spec[0], options):
+            spec[0] = _ELIDED
+            yield name
+        elif isinstance(options.get("options"), list) and _is_files(options["options"], options):
+            options["options"] = _ELIDED
+            yield name
+
+
+def _limits(info: Any) -> Iterator[tuple[str, Limits]]:
+    """What the inputs of a class allow whose lists of files were elided."""
+    for name, spec, options in _inputs(info):
+        given = spec[0] if isinstance(spec[0], list) else options.get("options")
+        if isinstance(given, list):
+            yield name, Limits(frozenset(each for each in given if isinstance(each, str | int | float)))
+        elif any(isinstance(options.get(key), int | float) for key in ("min", "max")):
+            yield name, Limits(None, *(_number(options.get(key)) for key in ("min", "max", "step")))
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _is_files(choices: list[Any], options: JsonObject) -> bool:
     """Whether a combo's choices are names of files: empty, or some have an extension, or files can be added to them."""
     if not choices or any(key.endswith("_upload") and value for key, value in options.items()):
         return True
-    return any(isinstance(choice, str) and _FILE_NAME.search(choice) for choice in choices)
+    return any(isinstance(choice, str) and FILE_NAME.search(choice) for choice in choices)

@@ -25,6 +25,8 @@ SUBGRAPH_INPUT: Final = -10
 
 Outcome = Literal["kept", "muted", "bypassed", "virtual", "frontend-only", "subgraph", "group", "missing", "dropped"]
 
+ConversionPath = Literal["browser", "cache", "native"]
+
 MAX_NODES: Final = 20_000
 """Nodes that are looked at, inner ones counted once per instance: a subgraph that holds itself twice has no end."""
 
@@ -57,7 +59,7 @@ class NodeFate:
 class Explanation:
     """A conversion, node by node: ``path`` tells what converted it, ``prompt`` is the result."""
 
-    path: Literal["browser", "cache"]
+    path: ConversionPath
     nodes: tuple[NodeFate, ...]
     prompt: JsonObject = field(repr=False)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.background import settled
 from browser.made_workflows import PACK_NODES, PACK_SCRIPT, empty_image, faulty, node, save, workflow
 from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
 
@@ -44,12 +45,6 @@ async def make(server: StubServer, tmp_path: Path) -> AsyncIterator[Make]:
 
     yield build
     await asyncio.gather(*(converter.aclose() for converter in made))
-
-
-async def settled(converter: Converter) -> None:
-    """Wait until what happens after a conversion has happened."""
-    while converter._engine._background:
-        await asyncio.wait(tuple(converter._engine._background))
 
 
 async def test_second_process_needs_no_browser(make: Make) -> None:

@@ -1,0 +1,111 @@
+"""Is the native path right: ``python benchmarks/native.py [--variants N] [--only TEXT]``.
+
+Each recorded workflow is converted, learnt, and then converted with other values, drawn at random: seeds, texts,
+numbers, choices, file names. A second converter without the native path makes the same from scratch. The table tells
+how many prompts each path made, which are wrong (there must be none), and why the native path declined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from browser.background import settled
+from browser.stub_server import WORKFLOWS, StubServer, front_end_root, read_json
+from browser.variants import inputs_by_class, varied
+
+from discomfort.conversion import Converter
+from discomfort.conversion.native import TRIALS
+
+NAMES = sorted(path.name for path in WORKFLOWS.glob("*.json"))
+
+
+class Tally:
+    """What happened, over all workflows."""
+
+    def __init__(self) -> None:
+        self.paths: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.seconds: list[float] = []
+
+
+async def one(name: str, native: Converter, plain: Converter, inputs: Any, variants: int, tally: Tally) -> None:
+    """Learn one workflow, pass its trial, then compare its variants."""
+    original = read_json(WORKFLOWS / name)
+    chance = random.Random(name)
+    for number in range(2 + TRIALS + variants):
+        # Nothing odd in the trial, so that it is passed; then the original first.
+        trial = number < 2 + TRIALS
+        first = number in (0, 2 + TRIALS)
+        workflow = original if first else varied(original, chance, inputs, odd=0 if trial else 0.02)
+        before = Counter(native.counts["declined"])
+        told = await native.explain(workflow)
+        reasons = Counter(native.counts["declined"]) - before
+        await settled(native)
+        if number < 2 + TRIALS:
+            continue
+        started = time.perf_counter()
+        prompt = await native.convert(workflow, allow_missing=True)
+        elapsed = time.perf_counter() - started
+        tally.paths[told.path] += 1
+        tally.reasons += reasons
+        if told.path == "native":
+            tally.seconds.append(elapsed)
+        expected = await plain.convert(workflow, allow_missing=True)
+        if json.dumps(told.prompt) != json.dumps(expected) or json.dumps(prompt) != json.dumps(expected):
+            tally.wrong.append(f"{name} by {told.path}")
+    print(f"{name:<60} {dict(tally.paths)} wrong {len(tally.wrong)} {dict(tally.reasons)}", flush=True)
+
+
+async def main(variants: int, only: str) -> None:
+    """Convert everything and print the table."""
+    server = await StubServer(static=front_end_root()).start()
+    native = Converter(server.url, front_end_root=front_end_root(), native="on")
+    plain = Converter(server.url, front_end_root=front_end_root())
+    tally, inputs = Tally(), inputs_by_class(server.object_info)
+    started = time.perf_counter()
+    try:
+        await asyncio.gather(native.wait_page(), plain.wait_page())
+        for name in NAMES:
+            if only in name:
+                await one(name, native, plain, inputs, variants, tally)
+        print(f"\n{native!r}\n{time.perf_counter() - started:.0f} s; prompts by path: {dict(tally.paths)}")
+        print(f"different from the browser's: {len(tally.wrong)} {tally.wrong}")
+        share = 1 - tally.paths["native"] / max(1, tally.paths.total())
+        print(f"not converted natively: {share:.1%}; why it declined:")
+        for reason, count in tally.reasons.most_common():
+            print(f"{count:>6}  {reason}")
+        if tally.seconds:
+            median, slowest = statistics.median(tally.seconds) * 1000, max(tally.seconds) * 1000
+            print(f"native: median {median:.2f} ms, slowest {slowest:.2f} ms")
+    finally:
+        await native.aclose()
+        await plain.aclose()
+        await server.aclose()
+
+
+def arguments() -> Any:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variants", type=int, default=4, metavar="N", help="sets of values per workflow")
+    parser.add_argument("--only", default="", metavar="TEXT", help="workflows whose name has TEXT")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="  %(message)s")
+    given = arguments()
+    asyncio.run(main(given.variants, given.only))

@@ -1,0 +1,177 @@
+"""The native path: learnt the second time, tried three times, trusted until it is wrong once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.conversion.fake_frontend import FakeFrontEnd, environment, workflow
+
+from discomfort.conversion.cache import PromptCache
+from discomfort.conversion.native import CHECK_EVERY, TRIALS, NativeMode, NativePath, Offer
+
+ENVIRONMENT = environment()
+
+
+async def convert(path: NativePath, front_end: FakeFrontEnd, **values: Any) -> Offer:
+    """What a converter does with one workflow: take the offer, or ask the browser, compare and learn."""
+    text = workflow(**values)
+    offer = await path.offer(text, ENVIRONMENT)
+    assert offer is not None
+    if not offer.trusted:
+        prompt = await front_end.convert(text)
+        assert prompt is not None
+        await path.compare(offer, prompt)
+        await path.learn(offer, text, json.dumps(prompt), front_end.convert)
+    return offer
+
+
+async def trusted(path: NativePath, front_end: FakeFrontEnd) -> None:
+    """Convert until the path is trusted."""
+    for seed in range(10, 10 + TRIALS):
+        await convert(path, front_end, seed=seed)
+
+
+async def test_learnt_tried_trusted() -> None:
+    """Two workflows teach and count for the trial, the third ends it, the fourth needs no browser."""
+    path, front_end = NativePath("on"), FakeFrontEnd()
+
+    first = await convert(path, front_end, seed=10)
+    again = await convert(path, front_end, seed=10)
+    after_one = front_end.conversions
+    second = await convert(path, front_end, seed=11)
+    third = await convert(path, front_end, seed=12, text="on trial")
+    fourth = await convert(path, front_end, seed=13, text="alone")
+
+    assert (first.plan, again.plan, second.plan) == (None, None, None)
+    assert after_one == 2
+    assert third.prompt is not None
+    assert not third.trusted
+    assert fourth.trusted
+    assert fourth.prompt == await front_end.convert(workflow(seed=13, text="alone"))
+    assert path.declined == {"its shape is not known": 3, "its shape is on trial": 1}
+    assert "1 trusted" in repr(path)
+
+
+@pytest.mark.parametrize("mode", ["off", "trial"])
+async def test_other_modes_never_convert(mode: NativeMode) -> None:
+    """Switched off nothing is read; in trial mode everything is compared and nothing used."""
+    path, front_end = NativePath(mode), FakeFrontEnd()
+    if mode == "off":
+        assert await path.offer(workflow(), ENVIRONMENT) is None
+        return
+    await trusted(path, front_end)
+
+    offer = await convert(path, front_end, seed=99)
+
+    assert offer.prompt is not None
+    assert not offer.trusted
+
+
+async def test_one_difference_ends_it(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """What differs is logged by its place, without what stands there; other processes know it too."""
+    path, front_end = NativePath("on", PromptCache(tmp_path)), FakeFrontEnd()
+    await convert(path, front_end, seed=10)
+    await convert(path, front_end, seed=11)
+    front_end.quirk = lambda prompt, values: prompt["2"]["inputs"].update(text="a secret")
+
+    with caplog.at_level(logging.DEBUG, logger="discomfort.conversion"):
+        await convert(path, front_end, seed=12)
+
+    (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert "node 2, input text" in record.getMessage()
+    assert "secret" not in caplog.text
+    elsewhere = await NativePath("on", PromptCache(tmp_path)).offer(workflow(seed=13), ENVIRONMENT)
+    for offer in (await convert(path, front_end, seed=13), elsewhere):
+        assert offer is not None
+        assert offer.prompt is None
+        assert "something else" in offer.reason
+
+
+async def test_earlier_prompts_that_disagree_end_it() -> None:
+    """A frontend that made something else of a workflow before is not believed."""
+    path, front_end = NativePath("on"), FakeFrontEnd()
+    front_end.quirk = lambda prompt, values: prompt["2"]["inputs"].update(text="before")
+    await convert(path, front_end, seed=10)
+    front_end.quirk = None
+    await convert(path, front_end, seed=11)
+
+    assert "something else" in (await convert(path, front_end, seed=12)).reason
+
+
+async def test_plan_serves_other_processes(tmp_path: Path) -> None:
+    """A stored plan converts in a process that never saw the workflow; one for other definitions is not found."""
+    front_end = FakeFrontEnd()
+    await trusted(NativePath("on", PromptCache(tmp_path)), front_end)
+    cold = NativePath("on", PromptCache(tmp_path))
+
+    offer = await cold.offer(workflow(seed=50, name="lms"), ENVIRONMENT)
+    other = await cold.offer(workflow(seed=50), environment(foreign=True))
+
+    assert offer is not None
+    assert offer.trusted
+    assert offer.prompt == await front_end.convert(workflow(seed=50, name="lms"))
+    assert other is not None
+    assert other.plan is None
+
+
+async def test_damaged_plan_is_ignored(tmp_path: Path) -> None:
+    """What can not be read is as if it were not there."""
+    await trusted(NativePath("on", PromptCache(tmp_path)), FakeFrontEnd())
+    for file in tmp_path.rglob("*.prompt"):
+        file.write_bytes(file.read_bytes()[:-5])
+
+    offer = await NativePath("on", PromptCache(tmp_path)).offer(workflow(), ENVIRONMENT)
+
+    assert offer is not None
+    assert offer.plan is None
+
+
+async def test_unlearnable_shape_is_tried_once() -> None:
+    """A shape that can not be learnt costs experiments once; the reason is told."""
+    path = NativePath("on")
+    front_end = FakeFrontEnd()
+    front_end.quirk = lambda prompt, values: prompt["1"]["inputs"].update(steps=front_end.conversions)
+    await trusted(path, front_end)
+    spent = front_end.conversions
+
+    offer = await convert(path, front_end, seed=99)
+
+    assert front_end.conversions == spent + 1
+    assert "node 1" in offer.reason
+    assert "1 off" in repr(path)
+
+
+async def test_declined_values_go_to_the_browser() -> None:
+    """A trusted shape still declines what is not proven for it."""
+    path, front_end = NativePath("on"), FakeFrontEnd()
+    await trusted(path, front_end)
+
+    offer = await convert(path, front_end, steps=20_000)
+
+    assert offer.prompt is None
+    assert "beyond the proven range (node 1, steps)" in offer.reason
+    assert path.declined["the number is beyond the proven range"] == 1
+
+
+async def test_trusted_shapes_are_checked_now_and_then() -> None:
+    """One of a hundred is to be compared, and a difference then ends the trust."""
+    path, front_end = NativePath("on"), FakeFrontEnd()
+    await trusted(path, front_end)
+
+    offers = [await convert(path, front_end, seed=1000 + number) for number in range(CHECK_EVERY)]
+
+    assert [offer.check for offer in offers].count(True) == 1
+    checked = next(offer for offer in offers if offer.check)
+    prompt = dict(checked.prompt or {})
+    prompt.pop("3")
+    await path.compare(checked, prompt)
+    assert not (await convert(path, front_end, seed=5000)).trusted
+
+
+async def test_what_can_not_be_read_has_no_offer() -> None:
+    """A workflow that can not be taken apart is the browser's."""
+    assert await NativePath("on").offer('{"nodes": [{"id": "\\ud800"}]}', ENVIRONMENT) is None
