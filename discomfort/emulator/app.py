@@ -15,6 +15,7 @@ from discomfort.emulator import (
     routes_prompt,
     routes_system,
     routes_user,
+    runtime,
 )
 from discomfort.emulator.folders import contained
 from discomfort.emulator.server import EMULATOR, Emulator
@@ -68,6 +69,30 @@ async def _pack_file(request: web.Request) -> web.StreamResponse:
         if found is not None and found.is_file():
             return web.FileResponse(found)
     return web.Response(status=404, content_type="application/octet-stream")
+
+
+@web.middleware
+async def _pack_routes(request: web.Request, handler: middleware.Handler) -> web.StreamResponse:
+    """Requests that no route of the server answers go to those that packs added while they were loaded.
+
+    They come too late for the application's own router, which is closed when it starts.
+    """
+    found = request.match_info
+    if found.http_exception is None and not isinstance(found.route.resource, web.StaticResource):
+        return await handler(request)
+    emulator = request.app[EMULATOR]
+    await emulator.nodes()
+    match = await emulator.pack_router.resolve(request)
+    if match.http_exception is not None:
+        return await handler(request)
+    match.add_app(request.app)
+    match.freeze()
+    # A copy, since a request keeps the match that it was first asked for.
+    matched = request.clone()
+    matched._match_info = match
+    with runtime.using(emulator.context):
+        answer: web.StreamResponse = await match.handler(matched)
+    return answer
 
 
 async def _no_templates(_request: web.Request) -> web.Response:
@@ -124,7 +149,8 @@ def create_app(config: EmulatorConfig | None = None) -> web.Application:
     stack: list[Middleware] = [middleware.faulty(config.faults), middleware.cache_control]
     if config.compress_response_body:
         stack.append(middleware.compress)
-    app = web.Application(middlewares=[*stack, guard], client_max_size=config.max_body_bytes)
+    inner = [guard, _pack_routes] if config.custom_nodes else [guard]
+    app = web.Application(middlewares=[*stack, *inner], client_max_size=config.max_body_bytes)
     app[EMULATOR] = Emulator(config, front_end)
     app.router.add_get("/", _index)
     app.router.add_get("/api/", _index)

@@ -57,6 +57,7 @@ def resolve_folders(config: EmulatorConfig, temp: Path) -> Folders:
         output=Path(config.output_directory or base / "output").absolute(),
         temp=temp,
         user=Path(config.user_directory or base / "user").absolute(),
+        base=base,
     )
     for path in (folders.input, folders.output, folders.user):
         path.mkdir(parents=True, exist_ok=True)

@@ -31,8 +31,8 @@ def gather(
 ) -> tuple[Inputs, set[str]]:
     """The inputs of a node as lists, and the names of links without a value (yet); those are ``[None]``.
 
-    A constant that the class does not declare is dropped, a link that it does not declare is passed on. Raises
-    ``IndexError`` for a link to an output that is not there.
+    A constant that the class does not declare is dropped, a link that it does not declare is passed on. A link to an
+    output that its node did not give counts as one without a value.
     """
     inputs: Inputs = {}
     missing: set[str] = set()

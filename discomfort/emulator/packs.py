@@ -1,19 +1,25 @@
-"""Custom node packs in plain Python: folders or files with ``NODE_CLASS_MAPPINGS``.
+"""Custom node packs in plain Python: folders or files with ``NODE_CLASS_MAPPINGS`` or ``comfy_entrypoint``.
 
-A pack runs here as far as what it imports is installed; one that fails is logged and left out. Packs in the newer
-schema (``comfy_entrypoint``) and packs that need ``torch`` or ``comfy`` belong to a real ComfyUI.
+A pack runs here as far as what it imports is installed; one that fails is logged and left out. Of ComfyUI itself it can
+import what :mod:`discomfort.emulator.compat` has; what deals in torch's tensors belongs to a real ComfyUI.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import importlib.util
+import inspect
 import logging
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from discomfort.emulator.compat.imports import MissingModuleError, PackLoader, watch
 from discomfort.emulator.registry import Registry
 
 log = logging.getLogger("discomfort.emulator")
@@ -49,29 +55,79 @@ def load_packs(folders: Iterable[Path], registry: Registry) -> list[Pack]:
             try:
                 packs.append(_load(path, registry))
             except Exception as error:
-                log.warning("custom nodes %s (IMPORT FAILED): %s: %s", path.name, type(error).__name__, error)
+                log.warning("custom nodes %s (IMPORT FAILED): %s", path.name, _reason(error))
                 log.debug("the import of %s failed", path, exc_info=error)
     return packs
 
 
+def _reason(error: Exception) -> str:
+    """Why a pack is not there, and what helps."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not isinstance(error, MissingModuleError):
+        return f"{type(error).__name__}: it imports {error.name}, which is not installed here"
+    return f"{type(error).__name__}: {error}"
+
+
 def _load(path: Path, registry: Registry) -> Pack:
     module = _import(path)
-    mappings: dict[str, type] | None = getattr(module, "NODE_CLASS_MAPPINGS", None)
-    if mappings is None:
-        raise ImportError("it has no NODE_CLASS_MAPPINGS; packs in the newer schema need a real ComfyUI")
-    titles = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
     added = []
-    for name, cls in mappings.items():
+    for name, cls, title in _classes(module, f"custom_nodes.{path.stem}"):
         if name in registry and registry[name].cls is not None:
             log.warning("custom nodes %s: %s exists already and stays as it is", path.name, name)
             continue
-        if not hasattr(cls, "RELATIVE_PYTHON_MODULE"):
-            setattr(cls, "RELATIVE_PYTHON_MODULE", f"custom_nodes.{path.stem}")  # noqa: B010 - not declared
-        registry.add_class(name, cls, titles.get(name, name))
+        registry.add_class(name, cls, title)
         added.append(name)
     web = getattr(module, "WEB_DIRECTORY", None)
     folder = (path / web).resolve() if web and path.is_dir() else None
     return Pack(path.stem, tuple(added), folder if folder is not None and folder.is_dir() else None)
+
+
+def _classes(module: ModuleType, source: str) -> list[tuple[str, type, str | None]]:
+    """Names, classes and display names of a pack's nodes; ``source`` is where they say that they are from."""
+    mappings: dict[str, type] | None = getattr(module, "NODE_CLASS_MAPPINGS", None)
+    if mappings is None:
+        return [_newer(cls, source) for cls in _listed(module)]
+    titles = getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}
+    found = []
+    for name, cls in mappings.items():
+        if getattr(cls, "RELATIVE_PYTHON_MODULE", None) is None:
+            setattr(cls, "RELATIVE_PYTHON_MODULE", source)  # noqa: B010 - not declared
+        if hasattr(cls, "define_schema"):
+            _, cls, _ = _newer(cls, source)
+        found.append((name, cls, titles.get(name, name)))
+    return found
+
+
+def _newer(cls: type, source: str) -> tuple[str, type, str | None]:
+    from discomfort.emulator.compat.schema import ComfyNode, adapted
+
+    if not issubclass(cls, ComfyNode):
+        raise TypeError(f"{cls.__name__} is a node of the ComfyUI that is installed here; run it there")
+    if cls.RELATIVE_PYTHON_MODULE is None:
+        cls.RELATIVE_PYTHON_MODULE = source
+    return adapted(cls)
+
+
+def _listed(module: ModuleType) -> list[type]:
+    """The node classes of a pack in the newer schema. Raises ``ImportError`` for what is no pack."""
+    entry = getattr(module, "comfy_entrypoint", None)
+    if entry is None:
+        raise ImportError("it has neither NODE_CLASS_MAPPINGS nor comfy_entrypoint")
+
+    async def ask() -> Any:
+        extension = entry()
+        if inspect.isawaitable(extension):
+            extension = await extension
+        if not hasattr(extension, "get_node_list"):
+            raise ImportError("its comfy_entrypoint did not return a ComfyExtension")
+        return await extension.get_node_list()
+
+    # In a thread of its own: packs are also loaded where an event loop runs already.
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1, thread_name_prefix="discomfort-pack") as pool:
+        classes = pool.submit(context.run, asyncio.run, ask()).result()
+    if not isinstance(classes, list):
+        raise ImportError("its get_node_list did not return a list")  # noqa: TRY004 - what failed is the import
+    return classes
 
 
 def _import(path: Path) -> ModuleType:
@@ -79,9 +135,12 @@ def _import(path: Path) -> ModuleType:
     name = str(path.absolute()).replace(".", "_x_") if path.is_dir() else str(path.absolute().with_suffix(""))
     file = path / "__init__.py" if path.is_dir() else path
     search = [str(path)] if path.is_dir() else None
-    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=search)
+    spec = importlib.util.spec_from_file_location(
+        name, file, loader=PackLoader(name, str(file)), submodule_search_locations=search
+    )
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} can not be loaded")
+    watch(name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -85,7 +85,9 @@ class NodeType:
         self.change_hook = self._hook("IS_CHANGED")
         self.validate_hook = self._hook("VALIDATE_INPUTS")
         self._structure: JsonObject | None = None
-        self._constant_inputs: JsonObject | None = saved["input"] if saved else getattr(cls, "CONSTANT_INPUTS", None)
+        own: JsonObject | None = getattr(cls, "CONSTANT_INPUTS", None)
+        self._lists_change = cls is not None and own is None
+        self._constant_inputs: JsonObject | None = saved["input"] if saved else own
 
     def _attribute(self, of_class: str, of_saved: str, default: Any) -> Any:
         if self.saved is not None:
@@ -97,13 +99,17 @@ class NodeType:
         return hook if callable(hook) else None
 
     def input_types(self) -> JsonObject:
-        """``{"required": …, "optional": …, "hidden": …}`` as the class gives it now."""
-        if self._constant_inputs is not None:
+        """``{"required": …, "optional": …, "hidden": …}`` as the class gives it now.
+
+        A saved definition has the lists of files of the server that it was saved from; where there is a class that
+        makes such lists, they are its own.
+        """
+        if self._constant_inputs is not None and not self._lists_change:
             return self._constant_inputs
         if self.cls is None:
             return {}
         result: JsonObject = self.cls.INPUT_TYPES()  # type: ignore[attr-defined]
-        return result
+        return result if self._constant_inputs is None else _with_lists_of(result, self._constant_inputs)
 
     @property
     def structure(self) -> JsonObject:
@@ -130,7 +136,10 @@ class NodeType:
     def info(self) -> JsonObject:
         """The entry of ``/object_info``."""
         if self.saved is not None:
-            return self.saved
+            return {**self.saved, "input": self.input_types()} if self._lists_change else self.saved
+        if hasattr(self.cls, "NODE_INFO"):
+            told: JsonObject = self.cls.NODE_INFO()  # type: ignore[union-attr]
+            return told
         cls, declared = self.cls, self.input_types()
         info: JsonObject = {
             "input": declared,
@@ -160,6 +169,22 @@ class NodeType:
         if self.cls is None:
             raise NeedsComfyUIError(self.name)
         return self.cls()
+
+
+def _with_lists_of(current: JsonObject, saved: JsonObject) -> JsonObject:
+    """A saved definition of inputs with the current lists of choices."""
+    result = {section: dict(entries) for section, entries in saved.items()}
+    for section, entries in current.items():
+        for name, entry in entries.items():
+            old = result.get(section, {}).get(name)
+            if old is None or isinstance(entry, str):
+                continue
+            options = entry[1] if len(entry) > 1 else {}
+            if isinstance(entry[0], list) and isinstance(old[0], list):
+                result[section][name] = [entry[0], *old[1:]]
+            elif "options" in options and len(old) > 1 and "options" in old[1]:
+                result[section][name] = [old[0], {**old[1], "options": options["options"]}]
+    return result
 
 
 class Registry(Mapping[str, NodeType]):

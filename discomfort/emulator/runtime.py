@@ -51,6 +51,8 @@ class Folders:
     output: Path
     temp: Path
     user: Path
+    base: Path | None = None
+    """The folder that the others are in unless they were set apart."""
 
     def by_type(self, name: str) -> Path | None:
         """The folder that a file reference calls ``input``, ``output`` or ``temp``."""
@@ -71,14 +73,17 @@ class PreviewImage:
 
 ProgressReport = Callable[[str, float, float, PreviewImage | None], None]
 TextReport = Callable[[str, str], None]
+Send = Callable[[str, Any, "str | None"], None]
+"""Sends a message: its kind, its data, and the id of the client that it is for (``None``: all)."""
 
 
 @dataclass(slots=True)
 class NodeContext:
     """The surroundings of a running node; the same for hooks that run without a node (``node_id`` is then empty).
 
-    ``report`` and ``text`` may be called from any thread. ``call`` counts the calls of the node in this run, ``graphs``
-    the sub-graphs that this call began.
+    ``report``, ``text`` and ``send`` may be called from any thread. ``call`` counts the calls of the node in this run,
+    ``graphs`` the sub-graphs that this call began. ``routes`` is the table to which packs add routes while they are
+    loaded.
     """
 
     folders: Folders
@@ -89,6 +94,8 @@ class NodeContext:
     text: TextReport | None = None
     call: int = 0
     graphs: int = 0
+    send: Send | None = None
+    routes: Any = None
 
 
 _CONTEXT: ContextVar[NodeContext] = ContextVar("discomfort_emulator_node")

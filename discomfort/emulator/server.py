@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +51,11 @@ class Emulator:
         self.log_book = LogBook(self.hub)
         self.users = Users(self.folders.user, multiple=config.multi_user)
         self.thread = NodeThread()
-        self.context = runtime.NodeContext(self.folders, metadata=not config.disable_metadata)
+        self.pack_routes = web.RouteTableDef()
+        self.context = runtime.NodeContext(
+            self.folders, metadata=not config.disable_metadata, send=self._send, routes=self.pack_routes
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._registry: Registry | None = None
         self._worker: asyncio.Task[None] | None = None
         self.queue = PromptQueue(self.announce, self.faults)
@@ -69,6 +75,18 @@ class Emulator:
         await self._ready.wait()
         return self.registry
 
+    @functools.cached_property
+    def pack_router(self) -> web.UrlDispatcher:
+        """The routes of packs, under both prefixes; of use once they are loaded."""
+        router = web.UrlDispatcher()
+        for route in self.pack_routes:
+            if isinstance(route, web.RouteDef):
+                for path in (route.path, f"/api{route.path}"):
+                    router.add_route(route.method, path, route.handler, **route.kwargs)
+            else:
+                route.register(router)
+        return router
+
     def queue_info(self) -> JsonObject:
         """What ``/prompt`` and ``status`` messages tell."""
         return {"exec_info": {"queue_remaining": self.queue.remaining}}
@@ -76,6 +94,11 @@ class Emulator:
     def announce(self) -> None:
         """Send ``status`` to everybody."""
         self.hub.send("status", {"status": self.queue_info()})
+
+    def _send(self, event: str, data: Any, sid: str | None = None) -> None:
+        """Send a message from any thread; nothing before the start."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.hub.send, event, data, sid)
 
     def interrupt(self) -> None:
         """Interrupt what runs, at the next point where it looks."""
@@ -85,9 +108,10 @@ class Emulator:
         """Take the temporary folder and begin to work. Called when the application starts, with its port bound."""
         path = await asyncio.to_thread(self._temp.open)
         if path != self.folders.temp:
-            self.folders = runtime.Folders(self.folders.input, self.folders.output, path, self.folders.user)
+            self.folders = replace(self.folders, temp=path)
             self.context.folders = self.folders
         self.log_book.open()
+        self._loop = asyncio.get_running_loop()
         self.thread.start()
         self._worker = asyncio.create_task(self._work())
 

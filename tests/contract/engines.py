@@ -18,6 +18,7 @@ from discomfort.process.locate import search
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NODES = REPOSITORY / "tests" / "nodes"
+PACKS = REPOSITORY / "tests" / "packs"
 
 
 def _real_comfyui() -> Path | None:
@@ -66,7 +67,7 @@ def private_environment(state: Path) -> Iterator[None]:
 def emulator_home(home: Path, *, initial_port: int = 18188) -> EngineUnderTest:
     """An emulator with the test nodes, based in ``home``."""
     command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", str(home)]
-    command += ["--extra-nodes", str(NODES / "contract_nodes.py")]
+    command += ["--extra-nodes", str(NODES / "contract_nodes.py"), "--custom-node-directory", str(PACKS)]
     settings = {
         "engine": "emulator",
         "emulator_directory": home,
@@ -93,7 +94,7 @@ def comfyui_home(home: Path, real: Path, *, initial_port: int = 18288) -> Engine
             (home / name).symlink_to((real / name).resolve())
             break
     extra = home / "contract_paths.yaml"
-    extra.write_text(f"contract:\n  base_path: {NODES.parent}\n  custom_nodes: {NODES.name}\n")
+    extra.write_text(f"contract:\n  base_path: {NODES.parent}\n  custom_nodes: |\n    {NODES.name}\n    {PACKS.name}\n")
     (home / "custom_nodes" / "discomfort").symlink_to(REPOSITORY)
     settings = {
         "engine": "comfyui",

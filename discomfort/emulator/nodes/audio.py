@@ -64,6 +64,25 @@ _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 """The sample rates that the Opus codec takes."""
 
 
+def save_sounds(
+    audio: Audio, prefix: str, folder: str, ending: str, quality: str, tags: dict[str, str]
+) -> list[dict[str, str]]:
+    """Each sound of a batch as a file; references to them. Opus gets the next sample rate that it knows."""
+    root = runtime.context().folders.by_type(folder)
+    assert root is not None  # noqa: S101 - callers name existing folders
+    target, stem, counter, subfolder = next_save_path(prefix, root)
+    rate = given = int(audio["sample_rate"])
+    if ending == "opus":
+        rate = next((known for known in _OPUS_RATES if known >= given), _OPUS_RATES[-1])
+    saved = []
+    for index, channels in enumerate(audio["waveform"]):
+        name = f"{stem.replace('%batch_num%', str(index))}_{counter + index:05}_.{ending}"
+        content = encode_audio(resample_audio(channels, given, rate), rate, ending, quality, tags)
+        (target / name).write_bytes(content)
+        saved.append({"filename": name, "subfolder": subfolder, "type": folder})
+    return saved
+
+
 class _AudioSaver:
     """Saves each sound of a batch as a file."""
 
@@ -77,21 +96,9 @@ class _AudioSaver:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> JsonObject:
-        """Write the files; the UI lists them. Opus gets the next sample rate that it knows."""
-        root = runtime.context().folders.by_type(self.folder)
-        assert root is not None  # noqa: S101 - the classes below name existing folders
-        target, stem, counter, subfolder = next_save_path(filename_prefix + self.suffix, root)
+        """Write the files; the UI lists them."""
         tags = dict(metadata_parts(prompt, extra_pnginfo))
-        rate = given = int(audio["sample_rate"])
-        if self.ending == "opus":
-            rate = next((known for known in _OPUS_RATES if known >= given), _OPUS_RATES[-1])
-        saved = []
-        for index, channels in enumerate(audio["waveform"]):
-            name = f"{stem.replace('%batch_num%', str(index))}_{counter:05}_.{self.ending}"
-            content = encode_audio(resample_audio(channels, given, rate), rate, self.ending, quality, tags)
-            (target / name).write_bytes(content)
-            saved.append({"filename": name, "subfolder": subfolder, "type": self.folder})
-            counter += 1
+        saved = save_sounds(audio, filename_prefix + self.suffix, self.folder, self.ending, quality, tags)
         return {"ui": {"audio": saved}}
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,9 @@ class _Saver:
             remember_counter(target, stem, counter)
         return {"ui": {"images": saved}}
 
+    save_images = save
+    """The name by which packs call it that derive from it."""
+
 
 def temporary_suffix() -> str:
     """What is appended to a previewer's file names."""
@@ -295,6 +299,29 @@ def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
     return target / name, {"filename": name, "subfolder": subfolder, "type": "output"}
 
 
+def animated_exif(picture: Any, parts: Sequence[tuple[str, str]]) -> Any:
+    """EXIF that tells of a picture's making: the prompt as model, the rest as make and the tags below."""
+    exif = picture.getexif()
+    tag = _EXIF_MAKE
+    for key, value in parts:
+        if key == "prompt" and _EXIF_MODEL not in exif:
+            exif[_EXIF_MODEL] = f"{key}:{value}"
+        else:
+            exif[tag] = f"{key}:{value}"
+            tag -= 1
+    return exif
+
+
+def animated_info(parts: Sequence[tuple[str, str]]) -> Any:
+    """The same as chunks of an animated PNG."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in parts:
+        info.add(b"comf", key.encode("latin-1") + b"\0" + value.encode("latin-1"), after_idat=True)
+    return info
+
+
 @node(
     "SaveAnimatedWEBP",
     {
@@ -321,14 +348,7 @@ def save_animated_webp(
     """All images as one animation, the metadata in EXIF."""
     path, reference = _place(images, filename_prefix, "webp")
     frames = pictures(images)
-    exif = frames[0].getexif()
-    tag = _EXIF_MAKE
-    for key, value in metadata_parts(prompt, extra_pnginfo):
-        if key == "prompt" and _EXIF_MODEL not in exif and prompt is not None:
-            exif[_EXIF_MODEL] = f"{key}:{value}"
-        else:
-            exif[tag] = f"{key}:{value}"
-            tag -= 1
+    exif = animated_exif(frames[0], metadata_parts(prompt, extra_pnginfo))
     frames[0].save(
         path,
         save_all=True,
@@ -357,19 +377,11 @@ def save_animated_png(
     extra_pnginfo: Any = None,
 ) -> JsonObject:
     """All images as one animated PNG, the metadata in private chunks after the picture."""
-    from PIL.PngImagePlugin import PngInfo
-
     path, reference = _place(images, filename_prefix, "png")
     frames = pictures(images)
-    info: PngInfo | None = None
-    if runtime.context().metadata:
-        info = PngInfo()
-        for key, value in metadata_parts(prompt, extra_pnginfo):
-            content = key.encode("latin-1") + b"\0" + value.encode("latin-1")
-            info.add(b"comf", content, after_idat=True)
     frames[0].save(
         path,
-        pnginfo=info,
+        pnginfo=animated_info(metadata_parts(prompt, extra_pnginfo)),
         compress_level=compress_level,
         save_all=True,
         duration=int(1000.0 / fps),

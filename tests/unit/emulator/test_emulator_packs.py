@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,18 @@ def test_video_latents_count_the_first_frame_alone() -> None:
     assert latent["samples"].shape == (1, 64, 1024)
     assert trimmed["samples"].shape[2] == 5
     assert wide["samples"].shape == (1, 16, 7, 16, 8)
+
+
+async def test_saved_definitions_have_the_servers_own_files(launch: N, make: N, tmp_path: Any) -> None:
+    """Of a node that is implemented, the saved definition wins but for its lists of files."""
+    saved = tmp_path / "info.json"
+    image = {"input": {"required": {"image": [["theirs.png"], {"image_upload": True, "new": 1}]}}, "output": ["IMAGE"]}
+    video = {"input": {"required": {"file": ["COMBO", {"options": ["theirs.mp4"], "new": 1}]}}, "output": ["VIDEO"]}
+    saved.write_text(json.dumps({"LoadImage": image, "LoadVideo": video}))
+    async with launch(object_info=saved) as client:
+        for name in ("mine.png", "mine.mp4"):
+            (client.base / "input" / name).touch()
+        infos = await client.get("/object_info")
+
+    assert infos["LoadImage"]["input"]["required"]["image"] == [["mine.png"], {"image_upload": True, "new": 1}]
+    assert infos["LoadVideo"]["input"]["required"]["file"] == ["COMBO", {"options": ["mine.mp4"], "new": 1}]

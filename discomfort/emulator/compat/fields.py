@@ -1,0 +1,347 @@
+"""Inputs and outputs of nodes in ComfyUI's newer schema, and what ``/object_info`` tells of them.
+
+Names, arguments and the resulting definitions are interface facts of ComfyUI 0.3.64's ``comfy_api.latest.io``.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, ClassVar
+
+JsonObject = dict[str, Any]
+
+
+class FolderType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+    """Where files are."""
+
+    input = "input"
+    output = "output"
+    temp = "temp"
+
+
+class UploadType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+    """Kinds of upload buttons, as the option is called."""
+
+    image = "image_upload"
+    audio = "audio_upload"
+    video = "video_upload"
+    model = "file_upload"
+
+
+class NumberDisplay(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+    """How a number is shown."""
+
+    number = "number"
+    slider = "slider"
+
+
+def given(**values: Any) -> JsonObject:
+    """What is not ``None``."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+class RemoteOptions:
+    """A choice whose options come from a route."""
+
+    def __init__(
+        self,
+        route: str,
+        refresh_button: bool,
+        control_after_refresh: str = "first",
+        timeout: int | None = None,
+        max_retries: int | None = None,
+        refresh: int | None = None,
+    ) -> None:
+        self.route, self.refresh_button, self.control_after_refresh = route, refresh_button, control_after_refresh
+        self.timeout, self.max_retries, self.refresh = timeout, max_retries, refresh
+
+    def as_dict(self) -> JsonObject:
+        """The definition."""
+        return given(**vars(self))
+
+
+class _Field:
+    Parent: ClassVar[Any] = None
+
+    @property
+    def io_type(self) -> Any:
+        """The type's name."""
+        return self.Parent.io_type
+
+    @property
+    def Type(self) -> Any:  # noqa: N802 - ComfyUI's name
+        """What values are in Python."""
+        return self.Parent.Type
+
+
+class Input(_Field):
+    """An input that is linked."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - ComfyUI's name
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: JsonObject | None = None,
+    ) -> None:
+        self.id, self.display_name, self.optional, self.tooltip, self.lazy = id, display_name, optional, tooltip, lazy
+        self.extra_dict = extra_dict or {}
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        own = given(display_name=self.display_name, optional=self.optional, tooltip=self.tooltip, lazy=self.lazy)
+        return own | given(**self.extra_dict)
+
+    def get_io_type(self) -> Any:
+        """The type in the definition."""
+        return self.io_type
+
+
+class WidgetInput(Input):
+    """An input that has a widget.
+
+    Further options are named as in ComfyUI; ``_options`` lists those of a kind of input with their default and their
+    name in the definition, in ComfyUI's order of arguments.
+    """
+
+    _options: ClassVar[Sequence[tuple[str, Any, str]]] = ()
+    default: Any
+    socketless: bool | None
+    force_input: bool | None
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - ComfyUI's name
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        *positional: Any,
+        **options: Any,
+    ) -> None:
+        extra = options.pop("extra_dict", None)
+        super().__init__(id, display_name, optional, tooltip, lazy, extra)
+        names = self._names()
+        if len(positional) > len(names) or options.keys() - names:
+            unknown = sorted(options.keys() - names) or "too many values"
+            raise TypeError(f"{type(self).__qualname__}({id!r}): unexpected {unknown}; it takes {', '.join(names)}")
+        values = dict(zip(names, positional, strict=False)) | options
+        for name, default, _ in self._all_options():
+            setattr(self, name, values.get(name, default))
+        self.widget_type: str | None = values.get("widget_type")
+
+    @classmethod
+    def _all_options(cls) -> list[tuple[str, Any, str]]:
+        first = [("default", None, "default")]
+        last = [("socketless", None, "socketless"), ("force_input", None, "forceInput")]
+        return [*first, *cls._options, *last]
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        names = [name for name, *_ in cls._all_options()]
+        # The plain widget input alone takes another widget's type, before the last.
+        return names if cls._options else [*names[:2], "widget_type", *names[2:]]
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        own = {shown: getattr(self, name) for name, _, shown in self._all_options()}
+        return super().as_dict() | given(widgetType=self.widget_type, **own)
+
+    def get_io_type(self) -> Any:
+        """The widget's type, if there is another."""
+        return self.widget_type if self.widget_type is not None else super().get_io_type()
+
+
+class Output(_Field):
+    """An output."""
+
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - ComfyUI's name
+        display_name: str | None = None,
+        tooltip: str | None = None,
+        is_output_list: bool = False,
+    ) -> None:
+        self.id, self.display_name, self.tooltip, self.is_output_list = id, display_name, tooltip, is_output_list
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        return given(display_name=self.display_name, tooltip=self.tooltip, is_output_list=self.is_output_list)
+
+    def get_io_type(self) -> Any:
+        """The type in the definition."""
+        return self.io_type
+
+
+class ComfyTypeI:
+    """A type that has inputs only. Every type has classes of its own for inputs and outputs, which know it."""
+
+    Type: Any = Any
+    io_type: ClassVar[Any] = None
+    Input: ClassVar[type[Any]] = Input
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the type its own classes."""
+        super().__init_subclass__(**kwargs)
+        for name in ("Input", "Output"):
+            base = getattr(cls, name, None)
+            if base is not None:
+                setattr(cls, name, type(name, (base,), {"Parent": cls, "__qualname__": f"{cls.__name__}.{name}"}))
+
+
+class ComfyTypeIO(ComfyTypeI):
+    """A type that has inputs and outputs."""
+
+    Output: ClassVar[type[Any]] = Output
+
+
+def comfytype(io_type: str, **_: Any) -> Any:
+    """Class decorator: a type of that name. Its ``Input`` and ``Output``, where it has them, are used."""
+
+    def decorate(cls: type) -> type:
+        base = cls if issubclass(cls, ComfyTypeI) else type(cls.__name__, (cls, ComfyTypeIO), {})
+        base.io_type = io_type  # type: ignore[attr-defined]
+        return base
+
+    return decorate
+
+
+def Custom(io_type: str) -> type[ComfyTypeIO]:  # noqa: N802 - ComfyUI's name
+    """A type of one's own."""
+    return type("CustomComfyType", (ComfyTypeIO,), {"io_type": io_type})
+
+
+class DynamicInput(Input, ABC):
+    """An input that stands for several."""
+
+    @abstractmethod
+    def get_dynamic(self) -> list[Input]:
+        """The inputs of the definition."""
+
+
+class DynamicOutput(Output, ABC):
+    """An output that stands for several."""
+
+    @abstractmethod
+    def get_dynamic(self) -> list[Output]:
+        """The outputs of the definition."""
+
+
+class AutogrowInput(DynamicInput):
+    """As many inputs like a template as are linked, ``min`` of them required."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - ComfyUI's name
+        template_input: Input,
+        min: int = 1,  # noqa: A002
+        max: int | None = None,  # noqa: A002
+        **options: Any,
+    ) -> None:
+        super().__init__(id, **options)
+        self.template_input, self.min, self.max = template_input, min, max
+
+    def get_dynamic(self) -> list[Input]:
+        """All inputs that there may be."""
+        found = []
+        for number in range(1, max(self.min, self.max or self.min) + 1):
+            field = copy.copy(self.template_input)
+            field.id = f"{field.id}{number}_${self.id}_ag$"
+            if field.display_name is not None:
+                field.display_name = f"{field.display_name}{number}"
+            field.optional = number > self.min or self.optional or field.optional
+            if isinstance(field, WidgetInput):
+                field.force_input = True
+            found.append(field)
+        return found
+
+
+class MultiInput(Input):
+    """An input that takes several types; ``id`` may be an input whose widget is shown."""
+
+    def __init__(
+        self,
+        id: str | Input,  # noqa: A002 - ComfyUI's name
+        types: Sequence[Any],
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: JsonObject | None = None,
+    ) -> None:
+        self.input_override: Input | None = None
+        if isinstance(id, Input):
+            self.input_override = shown = copy.copy(id)
+            id, optional = shown.id, shown.optional or optional  # noqa: A001
+            tooltip = shown.tooltip if shown.tooltip is not None else tooltip
+            display_name = shown.display_name if shown.display_name is not None else display_name
+            lazy = shown.lazy if shown.lazy is not None else lazy
+            if isinstance(shown, WidgetInput):
+                shown.widget_type = shown.get_io_type()
+        super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
+        self._types = types
+
+    @property
+    def io_types(self) -> list[Any]:
+        """The types."""
+        return [kind if isinstance(kind, type) else type(kind) for kind in self._types]
+
+    def get_io_type(self) -> str:
+        """All names, the widget's first."""
+        names = [str(kind.io_type) for kind in self.io_types]
+        if self.input_override is not None:
+            names.insert(0, str(self.input_override.get_io_type()))
+        return ",".join(dict.fromkeys(names))
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition, the widget's too."""
+        return (self.input_override.as_dict() if self.input_override is not None else {}) | super().as_dict()
+
+
+class MatchTemplate:
+    """A type that several inputs and outputs have in common."""
+
+    def __init__(self, template_id: str, allowed_types: Any) -> None:
+        self.template_id = template_id
+        self.allowed_types = list(allowed_types) if isinstance(allowed_types, list | tuple) else [allowed_types]
+
+    def as_dict(self) -> JsonObject:
+        """The definition; the names stand next to each other without a separator, as in ComfyUI 0.3.64."""
+        return {"template_id": self.template_id, "allowed_types": "".join(str(t.io_type) for t in self.allowed_types)}
+
+
+class MatchInput(DynamicInput):
+    """An input of the common type."""
+
+    def __init__(self, id: str, template: MatchTemplate, **options: Any) -> None:  # noqa: A002 - ComfyUI's name
+        super().__init__(id, **options)
+        self.template = template
+
+    def get_dynamic(self) -> list[Input]:
+        """Itself."""
+        return [self]
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        return super().as_dict() | {"template": self.template.as_dict()}
+
+
+class MatchOutput(DynamicOutput):
+    """An output of the common type."""
+
+    def __init__(self, id: str, template: MatchTemplate, **options: Any) -> None:  # noqa: A002 - ComfyUI's name
+        super().__init__(id, **options)
+        self.template = template
+
+    def get_dynamic(self) -> list[Output]:
+        """Itself."""
+        return [self]
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        return super().as_dict() | {"template": self.template.as_dict()}

@@ -1,0 +1,94 @@
+"""A custom node pack in the newer schema: the same definitions and results from either engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from contract.graphs import node
+
+from discomfort import ComfyConnector
+from discomfort.exceptions import ValidationError
+
+DEFINITIONS = Path(__file__).with_name("schema_pack.json")
+"""What ComfyUI 0.3.64 makes of the pack."""
+
+
+async def test_definitions_are_comfyuis(raw: aiohttp.ClientSession) -> None:
+    """Every kind of input, output and flag is described as ComfyUI 0.3.64 does."""
+    async with raw.get("/object_info") as answer:
+        infos = await answer.json()
+    ours = {name: info for name, info in infos.items() if name.startswith("Schema")}
+
+    assert ours == json.loads(DEFINITIONS.read_text())
+
+
+async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> None:
+    """Hidden values, lazy inputs, expansion, coroutines, blockers, lists, and what is shown."""
+    prompt = {
+        "1": node("SchemaText", value=5, prompt="hello"),
+        "2": node("SchemaShow", value=["1", 0]),
+        "3": node("SchemaPicture", side=6),
+        "4": node("SchemaSaved", images=["3", 0]),
+        "5": node("SchemaLazy", second=True, a=["15", 0], b=["13", 0]),
+        "6": node("SchemaShow", value=["5", 0]),
+        "7": node("SchemaExpand", value=1),
+        "8": node("SchemaShow", value=["7", 0]),
+        "9": node("SchemaBlocked", value=2),
+        "10": node("SchemaShow", value=["9", 1]),
+        "11": node("SchemaBlocked", value=0),
+        "12": node("SchemaShow", value=["11", 1]),
+        "13": node("SchemaList", value=3),
+        "14": node("SchemaShow", value=["13", 0]),
+        "15": node("SchemaChecked", value=2),
+    }
+    history = await connector.run_workflow(prompt, False)
+    (record,) = history.values()
+    outputs: dict[str, Any] = record["outputs"]
+
+    assert outputs["2"] == {"text": [f"5 hello ('1', {sorted(prompt)}, None) True"]}
+    assert (outputs["3"]["images"][0]["type"], outputs["3"]["animated"]) == ("temp", [False])
+    assert outputs["4"]["images"][0]["subfolder"] == "schema"
+    assert outputs["6"]["text"] == ["None 3", "None 3", "None 13"]
+    assert outputs["8"]["text"] == ["later 2"]
+    assert "10" not in outputs
+    assert outputs["12"]["text"] == ["None"]
+    assert outputs["14"]["text"] == ["3", "3", "13"]
+
+
+async def test_validators_and_fingerprints(connector: ComfyConnector) -> None:
+    """A node runs again while its fingerprint changes, is kept while not, and refuses what it does not like."""
+
+    async def calls(value: int) -> int:
+        prompt = {"1": node("SchemaChecked", value=value), "2": node("SchemaShow", value=["1", 0])}
+        (record,) = (await connector.run_workflow(prompt, False)).values()
+        return int(record["outputs"]["2"]["text"][0])
+
+    first = await calls(1)
+
+    assert await calls(1) == first + 1
+    assert await calls(2) == await calls(2)
+    with pytest.raises(ValidationError, match="unlucky"):
+        await calls(13)
+
+
+async def test_routes_and_scripts_are_served(raw: aiohttp.ClientSession) -> None:
+    """What a pack adds to the server answers under both prefixes; its scripts are listed."""
+    answers = []
+    for path in ("/schema_pack/folder/output", "/api/schema_pack/folder/none"):
+        async with raw.get(path) as answer:
+            answers.append(await answer.json())
+    async with raw.get("/extensions") as answer:
+        scripts = await answer.json()
+    async with raw.get("/extensions/schema_pack/hello.js") as answer:
+        script = await answer.text()
+    async with raw.get("/schema_pack/nothing") as answer:
+        missing = answer.status
+
+    assert answers == [{"there": True}, {"there": False}]
+    assert "/extensions/schema_pack/hello.js" in scripts
+    assert script.startswith("export")
+    assert missing == 404
