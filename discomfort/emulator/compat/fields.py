@@ -38,6 +38,27 @@ class NumberDisplay(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is no
     slider = "slider"
 
 
+class TypeName(str):
+    """A type's name, which decides by ``!=`` what may be linked: ``*`` is never different, nor is a part of a list."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        """Whether neither takes the other."""
+        if "*" in (str(self), other):
+            return False
+        if not isinstance(other, str):
+            return True
+        mine, yours = set(str(self).split(",")), set(other.split(","))
+        return not (mine <= yours or yours <= mine)
+
+    def __eq__(self, other: object) -> bool:
+        """As text."""
+        return str.__eq__(self, other) is True
+
+    __hash__ = str.__hash__
+
+
 def given(**values: Any) -> JsonObject:
     """What is not ``None``."""
     return {key: value for key, value in values.items() if value is not None}
@@ -188,6 +209,8 @@ class ComfyTypeI:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give the type its own classes."""
         super().__init_subclass__(**kwargs)
+        if isinstance(cls.io_type, str):
+            cls.io_type = TypeName(cls.io_type)
         for name in ("Input", "Output"):
             base = getattr(cls, name, None)
             if base is not None:
@@ -205,7 +228,7 @@ def comfytype(io_type: str, **_: Any) -> Any:
 
     def decorate(cls: type) -> type:
         base = cls if issubclass(cls, ComfyTypeI) else type(cls.__name__, (cls, ComfyTypeIO), {})
-        base.io_type = io_type  # type: ignore[attr-defined]
+        base.io_type = TypeName(io_type)  # type: ignore[attr-defined]
         return base
 
     return decorate
