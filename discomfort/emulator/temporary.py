@@ -13,8 +13,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from filelock import FileLock
 
@@ -120,10 +118,12 @@ def _take(path: Path) -> int:
 
 def _start_of(pid: int) -> int:
     """When that process started, 0 where there is none: ticks since boot on Linux (field 22 of proc(5)'s ``stat``)."""
+    if sys.platform != "linux":
+        import psutil
+
+        return int(psutil.Process(pid).create_time() * 100) if psutil.pid_exists(pid) else 0
     try:
-        if sys.platform == "linux":
-            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
-        return int(psutil.Process(pid).create_time() * 100)
-    except (OSError, IndexError, ValueError, psutil.Error):
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
+    except (OSError, IndexError, ValueError):
         return 0

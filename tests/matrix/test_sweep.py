@@ -1,7 +1,7 @@
 """Cancelled at every await: of ``create``, ``run_workflow``, ``get_prompt_from_workflow`` and ``kill_api``.
 
 Not samples: a first, undisturbed call tells all places at which it and its tasks stand, and each is cancelled once. The
-number of places is written to the log of the test run (``-rP`` shows it).
+number of places is written to the log of the test run (``-rP --log-level=INFO`` shows it).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from discomfort import ComfyConnector
 from discomfort.progress import NodeStarted, ProgressEvent
 
 log = logging.getLogger("matrix.sweep")
+LONG = 900
+"""Seconds for a sweep with a start of the server for each place: half a minute where nothing else runs."""
 
 
 def own_tasks() -> set[str]:
@@ -34,6 +36,7 @@ def own_tasks() -> set[str]:
     return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("discomfort")}
 
 
+@pytest.mark.timeout(LONG)
 async def test_us_cancelled_everywhere_in_create(emulator: EngineUnderTest, trace: Trace) -> None:
     """Each time everything that the start had taken is given back before the cancellation is delivered."""
     made: list[ComfyConnector] = []
@@ -151,6 +154,7 @@ async def cancelled_at(connector: ComfyConnector, path: Path, nth: int) -> tuple
     return seen, end
 
 
+@pytest.mark.timeout(LONG)
 async def test_us_cancelled_everywhere_in_kill_api(emulator: EngineUnderTest, trace: Trace) -> None:
     """Cancelling whoever waits stops nothing: a second call returns when all is gone, wherever the first one was."""
     connector = await ComfyConnector.create(**emulator.settings)
@@ -171,6 +175,7 @@ async def test_us_cancelled_everywhere_in_kill_api(emulator: EngineUnderTest, tr
 
 
 @pytest.mark.browser
+@pytest.mark.timeout(LONG)
 async def test_us_cancelled_everywhere_in_conversion(emulator: EngineUnderTest, trace: Trace) -> None:
     """``get_prompt_from_workflow`` on a warm page: each time the next conversion is right, and one browser runs."""
     async with await ComfyConnector.create(**{**emulator.settings, "browser": "eager"}) as connector:
