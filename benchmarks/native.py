@@ -1,4 +1,4 @@
-"""Is the native path right: ``python benchmarks/native.py [--variants N] [--only TEXT]``.
+"""Is the native path right: ``python benchmarks/native.py [--variants N] [--only TEXT] [--front-end ROOT]``.
 
 Each recorded workflow is converted, learnt, and then converted with other values, drawn at random: seeds, texts,
 numbers, choices, file names. A second converter without the native path makes the same from scratch. The table tells
@@ -68,11 +68,11 @@ async def one(name: str, native: Converter, plain: Converter, inputs: Any, varia
     print(f"{name:<60} {dict(tally.paths)} wrong {len(tally.wrong)} {dict(tally.reasons)}", flush=True)
 
 
-async def main(variants: int, only: str) -> None:
+async def main(variants: int, only: str, root: Path) -> None:
     """Convert everything and print the table."""
-    server = await StubServer(static=front_end_root()).start()
-    native = Converter(server.url, front_end_root=front_end_root(), native="on")
-    plain = Converter(server.url, front_end_root=front_end_root())
+    server = await StubServer(static=root).start()
+    native = Converter(server.url, front_end_root=root, native="on")
+    plain = Converter(server.url, front_end_root=root)
     tally, inputs = Tally(), inputs_by_class(server.object_info)
     started = time.perf_counter()
     try:
@@ -100,6 +100,7 @@ def arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", type=int, default=4, metavar="N", help="sets of values per workflow")
     parser.add_argument("--only", default="", metavar="TEXT", help="workflows whose name has TEXT")
+    parser.add_argument("--front-end", type=Path, default=front_end_root(), metavar="ROOT", help="another frontend")
     return parser.parse_args()
 
 
@@ -108,4 +109,4 @@ if __name__ == "__main__":
 
     logging.basicConfig(level=logging.INFO, format="  %(message)s")
     given = arguments()
-    asyncio.run(main(given.variants, given.only))
+    asyncio.run(main(given.variants, given.only, given.front_end))

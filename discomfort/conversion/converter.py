@@ -34,6 +34,10 @@ MAX_REFRESHES: Final = 3
 """Conversions of one workflow that may be thrown away because the server changed meanwhile."""
 
 
+LESSON_END: Final = 1.0
+"""Seconds that a close waits for cancelled experiments; they end at once."""
+
+
 class Converter:
     """Converts workflows with the frontend of one ComfyUI server, in a headless Chromium that it starts and owns.
 
@@ -144,9 +148,12 @@ class Converter:
 
         Conversions in flight fail. A cancellation is delivered after the processes were killed.
         """
-        for lesson in tuple(self._lessons):
+        lessons = tuple(self._lessons)
+        for lesson in lessons:
             lesson.cancel()
         try:
+            if lessons:
+                await asyncio.wait(lessons, timeout=LESSON_END)
             await self._engine.aclose()
         finally:
             await self._watch.aclose()

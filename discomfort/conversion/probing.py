@@ -82,7 +82,8 @@ class Experiment:
         self._owners = owners(workflow)
         self._random = random.Random(reading.key)  # noqa: S311 - choices among harmless values
         self._base: JsonObject = {}
-        self._held: set[int] = set()
+        # JSON's writer here knows no whole numbers beyond 64 bits.
+        self._held = {i for i, value in enumerate(self._values) if _is_huge(value)}
         self._round: set[int] = set()
         self._others = {i: swap for i in range(len(self._values)) if (swap := self._alternative(i)) is not None}
 
@@ -361,8 +362,12 @@ def _unit(value: Value) -> int:
     """By how much a number is changed: some inputs round to multiples; doubles have gaps of 2048 below 2**64."""
     number = float(value)
     if abs(number) >= 2**48:
-        return -4096
+        return -4096 if number > 0 else 4096
     return 64 if number >= 64 and number % 8 == 0 else 1
+
+
+def _is_huge(value: Value) -> bool:
+    return not isinstance(value, str) and not _LOWEST <= value <= _HIGHEST
 
 
 def _is_fine(number: float) -> bool:

@@ -225,6 +225,16 @@ async def test_shapes_that_can_not_be_learnt(quirk: Any) -> None:
         await learn(FakeFrontEnd(quirk))
 
 
+@pytest.mark.parametrize("seed", [1e300, -(2**63), 2**64 - 1, 2**70, -1e19, 2**53 + 1])
+async def test_numbers_of_any_size(seed: float) -> None:
+    """Numbers beyond 64 bits are held, those at their ends are learnt like others."""
+    front_end = FakeFrontEnd()
+    plan = await learn(front_end, workflow(seed=seed))
+
+    assert await agrees(plan, front_end, seed=seed, steps=24) or not 0 <= seed < 2**64
+    assert plan.rules[0].kind == ("number" if -(2**63) <= seed < 2**64 else "held")
+
+
 async def test_prompt_of_the_day_is_not_learnt() -> None:
     """What would be another prompt tomorrow, whatever the values, is left to the browser."""
     front_end = FakeFrontEnd()
