@@ -125,7 +125,7 @@ async def test_comfyui_has_the_same_complaints(emulator: N, page: Any, monkeypat
 
     ours = await run_the_example(page, url)
     await page.unroute_all()
-    other = await page.context.new_page()
+    other = await page.context.browser.new_page(viewport=page.viewport_size)
     with servers.comfyui(Path(os.environ["COMFYUI_PATH"]).resolve()) as real:
         theirs = await run_the_example(other, real.url)
 
