@@ -1,8 +1,8 @@
 """Many conversions in a row, then many at once: ``python benchmarks/conversion_soak.py [--runs 1000]``.
 
-Prints the memory of the browser's processes (proportional set size, so that shared pages count once) after the first
-fifty conversions and at the end; no prompt cache, so that each goes through the browser. Then fifty at once: how many
-are right, and how long the first and the last of them waited.
+Prints the memory of the browser's processes after the first fifty conversions and at the end; no prompt cache, so that
+each goes through the browser. It is the unique set size, which other browsers on the machine do not change. Then fifty
+at once: how many are right, and how long the first and the last of them waited.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def browser_memory() -> float:
     for process in psutil.Process().children(recursive=True):
         try:
             if "chrom" in process.name():
-                total += process.memory_full_info().pss
+                total += process.memory_full_info().uss
         except psutil.Error:
             continue
     return total / 2**20
