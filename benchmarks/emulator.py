@@ -62,7 +62,8 @@ def server() -> Iterator[tuple[psutil.Process, str, float]]:
             yield psutil.Process(process.pid), url, time.perf_counter() - started
         finally:
             process.terminate()
-            process.wait(20)
+            # Tens of thousands of previews are removed from its temporary folder first.
+            process.wait(180)
             lease.release()
 
 
