@@ -1,8 +1,8 @@
 """Is the native path right: ``python benchmarks/native.py [--variants N] [--only TEXT] [--front-end ROOT]``.
 
-Each recorded workflow is converted, learnt, and then converted with other values, drawn at random: seeds, texts,
-numbers, choices, file names. A second converter without the native path makes the same from scratch. The table tells
-how many prompts each path made, which are wrong (there must be none), and why the native path declined.
+Each recorded workflow is converted once, learnt, and then converted again and with other values, drawn at random:
+seeds, texts, numbers, choices, file names. A second converter without the native path makes the same from scratch. The
+table tells how many prompts each path made, which are wrong (there must be none), and why the native path declined.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from browser.stub_server import WORKFLOWS, StubServer, front_end_root, read_json
 from browser.variants import inputs_by_class, varied
 
 from discomfort.conversion import Converter
-from discomfort.conversion.native import TRIALS
 
 NAMES = sorted(path.name for path in WORKFLOWS.glob("*.json"))
 
@@ -41,20 +40,17 @@ class Tally:
 
 
 async def one(name: str, native: Converter, plain: Converter, inputs: Any, variants: int, tally: Tally) -> None:
-    """Learn one workflow, pass its trial, then compare its variants."""
+    """Have one workflow learnt, then compare it and its variants."""
     original = read_json(WORKFLOWS / name)
     chance = random.Random(name)
-    for number in range(2 + TRIALS + variants):
-        # Nothing odd in the trial, so that it is passed; then the original first.
-        trial = number < 2 + TRIALS
-        first = number in (0, 2 + TRIALS)
-        workflow = original if first else varied(original, chance, inputs, odd=0 if trial else 0.02)
+    await native.convert(original, allow_missing=True)
+    await settled(native)
+    for number in range(variants):
+        workflow = original if number == 0 else varied(original, chance, inputs, odd=0.02)
         before = Counter(native.counts["declined"])
         told = await native.explain(workflow)
         reasons = Counter(native.counts["declined"]) - before
         await settled(native)
-        if number < 2 + TRIALS:
-            continue
         started = time.perf_counter()
         prompt = await native.convert(workflow, allow_missing=True)
         elapsed = time.perf_counter() - started

@@ -77,10 +77,13 @@ class PromptCache:
             self._memory.move_to_end(key)
         return entry
 
-    def get(self, key: str) -> Entry | None:
-        """The entry of ``key`` from memory or disk. A damaged one is removed and not returned."""
+    def get(self, key: str, *, fresh: bool = False) -> Entry | None:
+        """The entry of ``key`` from memory or disk. A damaged one is removed and not returned.
+
+        With ``fresh`` the disk is asked first: another process may have stored another.
+        """
         entry = self.recall(key)
-        if entry is not None or self._directory is None:
+        if self._directory is None or (entry is not None and not fresh):
             return entry
         path = self._path(self._directory, key)
         try:

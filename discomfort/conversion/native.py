@@ -1,8 +1,9 @@
 """Workflows of a known shape become prompts without the browser, where that is proven to be right.
 
-A shape is learnt when its second workflow comes (see ``probing``). Then it is on trial: the browser converts, and what
-the plan would have made is compared. After ``TRIALS`` equal ones the plan converts alone, and is compared again now and
-then. One difference ends it, for good: that is stored too.
+A shape is learnt after its first workflow (see ``probing``). Then it is on trial: the browser converts, and what the
+plan would have made is compared; the experiments with drawn values that end the learning count for it. After ``TRIALS``
+equal ones the plan converts alone, and is compared again now and then. One difference ends it, for good: that is stored
+too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import orjson
 
 from discomfort.conversion.cache import Entry
 from discomfort.conversion.plans import Plan, difference
-from discomfort.conversion.probing import Convert, Experiment
+from discomfort.conversion.probing import CHECKS, Convert, Experiment
 from discomfort.conversion.shapes import Reading, read
 from discomfort.conversion.trouble import UnprovenError
 
@@ -32,8 +33,9 @@ logger = logging.getLogger("discomfort.conversion")
 
 NativeMode = Literal["off", "trial", "on"]
 
-TRIALS: Final = 3
-"""Prompts of a shape that must have been the browser's too before its plan converts alone."""
+TRIALS: Final = CHECKS + 1
+"""Prompts of a shape that must have been the browser's too before its plan converts alone: those for drawn values, and
+that of the workflow itself."""
 
 CHECK_EVERY: Final = 100
 """Of so many prompts that a plan made alone, one is compared with the browser's afterwards."""
@@ -137,22 +139,24 @@ class NativePath:
         )
 
     async def learn(self, offer: Offer, text: str, prompt: str, convert: Convert) -> None:
-        """Take note of the browser's ``prompt`` (JSON) for ``text``; when other values come, learn the shape.
+        """Take note of the browser's ``prompt`` (JSON) for ``text``, and learn its shape.
 
-        ``convert`` is the browser's way of converting experiments: ``None`` for what it can not.
+        While another shape is being learnt it is only remembered, until it comes again: a stream of workflows that
+        differ in everything costs no more than one at a time. ``convert`` is the browser's way of converting
+        experiments: ``None`` for what it can not.
         """
         key, reading = offer.reading.key, offer.reading
         if offer.plan is not None or key in self._plans or not reading.values:
             return
-        sight = self._sights.pop(key, None)
         latest = _Sight(text, reading, prompt)
-        if sight is None or sight.reading.values == reading.values:
+        if self._learning.locked():
             self._sights[key] = latest
             _trim(self._sights)
             return
+        sight = self._sights.pop(key, latest)
         async with self._learning:
             plan = await self._learnt(latest, sight, offer.environment, convert)
-        for each in (sight, latest):
+        for each in (latest,) if sight.reading == reading else (sight, latest):
             if plan.refusal(each.reading.values) is None:
                 where = difference(plan.apply(each.reading.values), json.loads(each.prompt))
                 if where is None:
@@ -171,6 +175,7 @@ class NativePath:
         except UnprovenError as error:
             logger.info("a workflow's shape is left to the browser: %s", error)
             return Plan(b"{}", off=str(error))
+        plan.agreed = CHECKS
         plan.know(environment.limits, seen_only=environment.foreign)
         held = sum(1 for rule in plan.rules if rule.kind == "held")
         logger.info("learnt the shape of a workflow: %d values, %d of them not proven", len(plan.rules), held)
@@ -199,7 +204,12 @@ class NativePath:
 
     @staticmethod
     def _save(cache: PromptCache, key: str, plan: Plan) -> None:
-        cache.put(_name(key), Entry(plan.to_json()))
+        name = _name(key)
+        entry = cache.get(name, fresh=True)
+        if plan.off is None and entry is not None:
+            # Another process may have seen a difference meanwhile.
+            plan.off = orjson.loads(entry.prompt).get("off")
+        cache.put(name, Entry(plan.to_json()))
 
 
 def _name(key: str) -> str:

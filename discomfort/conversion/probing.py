@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ROUNDS: Final = 8
 """How often the experiments begin anew with more values held."""
 
-CHECKS: Final = 2
-"""Experiments with values drawn at random, after which a plan is believed enough to be tried."""
+CHECKS: Final = 3
+"""Experiments with values drawn at random, which the plan has to predict."""
 
 EDGES: Final = 8
 """Experiments with values at the edges of what is likely to arrive unchanged."""
@@ -60,9 +60,9 @@ class Convert(Protocol):
 
 
 class Experiment:
-    """Learns the shape of one workflow; ``other`` has the values of another one of the shape.
+    """Learns the shape of one workflow; ``other`` has the values of another one of the shape, if there is one.
 
-    :meth:`learn` does 12 to 17 conversions, one after the other; more where values have to be held.
+    :meth:`learn` does 13 to 18 conversions, one after the other; more where values have to be held.
     """
 
     def __init__(

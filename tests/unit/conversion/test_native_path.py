@@ -1,4 +1,4 @@
-"""The native path: learnt the second time, tried three times, trusted until it is wrong once."""
+"""The native path: learnt once, tried, trusted until it is wrong once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from unit.conversion.fake_frontend import FakeFrontEnd, environment, workflow
 
 from discomfort.conversion.cache import PromptCache
-from discomfort.conversion.native import CHECK_EVERY, TRIALS, NativeMode, NativePath, Offer
+from discomfort.conversion.native import CHECK_EVERY, NativeMode, NativePath, Offer
 
 ENVIRONMENT = environment()
 
@@ -30,30 +30,53 @@ async def convert(path: NativePath, front_end: FakeFrontEnd, **values: Any) -> O
 
 
 async def trusted(path: NativePath, front_end: FakeFrontEnd) -> None:
-    """Convert until the path is trusted."""
-    for seed in range(10, 10 + TRIALS):
+    """Convert until the path is trusted, and once more."""
+    for seed in (10, 11):
         await convert(path, front_end, seed=seed)
 
 
 async def test_learnt_tried_trusted() -> None:
-    """Two workflows teach and count for the trial, the third ends it, the fourth needs no browser."""
+    """The first workflow of a shape teaches it; the next one, with other values, needs no browser."""
     path, front_end = NativePath("on"), FakeFrontEnd()
 
     first = await convert(path, front_end, seed=10)
-    again = await convert(path, front_end, seed=10)
-    after_one = front_end.conversions
-    second = await convert(path, front_end, seed=11)
-    third = await convert(path, front_end, seed=12, text="on trial")
-    fourth = await convert(path, front_end, seed=13, text="alone")
+    second = await convert(path, front_end, seed=13, text="alone")
 
-    assert (first.plan, again.plan, second.plan) == (None, None, None)
-    assert after_one == 2
-    assert third.prompt is not None
-    assert not third.trusted
-    assert fourth.trusted
-    assert fourth.prompt == await front_end.convert(workflow(seed=13, text="alone"))
-    assert path.declined == {"its shape is not known": 3, "its shape is on trial": 1}
+    assert first.plan is None
+    assert second.trusted
+    assert second.prompt == await front_end.convert(workflow(seed=13, text="alone"))
+    assert path.declined == {"its shape is not known": 1}
     assert "1 trusted" in repr(path)
+
+
+async def test_a_trial_that_the_experiments_could_not_end() -> None:
+    """Where the workflow's own values are not proven, the next ones are tried beside the browser."""
+    path, front_end = NativePath("on"), FakeFrontEnd()
+    front_end.quirk = lambda prompt, values: prompt["2"]["inputs"].update(text=values["text"].replace("{", "("))
+
+    first = await convert(path, front_end, seed=10, text="a {fox}")
+    second = await convert(path, front_end, seed=11, text="a wolf")
+    third = await convert(path, front_end, seed=12, text="a hare")
+
+    assert first.plan is None
+    assert second.prompt is not None
+    assert not second.trusted
+    assert third.trusted
+    assert path.declined["its shape is on trial"] == 1
+
+
+async def test_one_shape_is_learnt_at_a_time() -> None:
+    """What comes while another shape is learnt is learnt when it comes again, with the values of both."""
+    path, front_end = NativePath("on"), FakeFrontEnd()
+    async with path._learning:
+        await convert(path, front_end, seed=10)
+        asked = front_end.conversions
+
+    await convert(path, front_end, seed=11)
+
+    assert asked == 1
+    assert front_end.conversions > 2
+    assert (await convert(path, front_end, seed=12)).trusted
 
 
 @pytest.mark.parametrize("mode", ["off", "trial"])
@@ -73,9 +96,8 @@ async def test_other_modes_never_convert(mode: NativeMode) -> None:
 
 async def test_one_difference_ends_it(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """What differs is logged by its place, without what stands there; other processes know it too."""
-    path, front_end = NativePath("on", PromptCache(tmp_path)), FakeFrontEnd()
+    path, front_end = NativePath("trial", PromptCache(tmp_path)), FakeFrontEnd()
     await convert(path, front_end, seed=10)
-    await convert(path, front_end, seed=11)
     front_end.quirk = lambda prompt, values: prompt["2"]["inputs"].update(text="a secret")
 
     with caplog.at_level(logging.DEBUG, logger="discomfort.conversion"):
@@ -95,7 +117,8 @@ async def test_earlier_prompts_that_disagree_end_it() -> None:
     """A frontend that made something else of a workflow before is not believed."""
     path, front_end = NativePath("on"), FakeFrontEnd()
     front_end.quirk = lambda prompt, values: prompt["2"]["inputs"].update(text="before")
-    await convert(path, front_end, seed=10)
+    async with path._learning:
+        await convert(path, front_end, seed=10)
     front_end.quirk = None
     await convert(path, front_end, seed=11)
 
@@ -128,6 +151,23 @@ async def test_damaged_plan_is_ignored(tmp_path: Path) -> None:
 
     assert offer is not None
     assert offer.plan is None
+
+
+async def test_another_process_that_saw_a_difference_is_heeded(tmp_path: Path) -> None:
+    """What one process switched off is not switched on again by another that had only equal ones."""
+    front_end, text = FakeFrontEnd(), workflow(seed=10)
+    wrong, right = (NativePath("trial", PromptCache(tmp_path)) for _ in range(2))
+    for path in (wrong, right):
+        await convert(path, front_end, seed=10)
+    offer = await wrong.offer(text, ENVIRONMENT)
+    assert offer is not None
+    await wrong.compare(offer, {})
+
+    (plan,) = right._plans.values()
+    await right._store(offer.reading.key, plan)
+
+    assert "something else" in (await convert(right, front_end, seed=11)).reason
+    assert "something else" in (await convert(NativePath("on", PromptCache(tmp_path)), front_end, seed=12)).reason
 
 
 async def test_unlearnable_shape_is_tried_once() -> None:
