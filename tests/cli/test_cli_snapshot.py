@@ -20,8 +20,12 @@ from discomfort.cli import main
 from discomfort.emulator.server import read_object_info
 
 DEFINITIONS: dict[str, Any] = {
-    "Zebra": {"input": {"required": {"n": ["INT", {"default": 1, "max": 18446744073709551615}]}}, "name": "Zebra"},
-    "Ärger": {"input": {}, "name": "Ärger"},
+    "Zebra": {
+        "input": {"required": {"n": ["INT", {"default": 1, "max": 18446744073709551615}]}},
+        "output": [],
+        "name": "Zebra",
+    },
+    "Ärger": {"input": {}, "output": [], "name": "Ärger"},
 }
 STATS = {"system": {"comfyui_version": "9.9.9", "required_frontend_version": "1.2.3"}, "devices": []}
 

@@ -30,6 +30,8 @@ from discomfort import ComfyConnector
 HERE = Path(__file__).resolve().parent
 PACK = HERE / "pack"
 PORT = 27500
+THROUGH_THE_BROWSER = {"browser": "eager", "native_conversion": "off"}
+"""Settings for faults of the browser: each conversion uses it, and nothing else does between them."""
 _ENGINES = [pytest.param("emulator", id="emulator")]
 if REAL is not None:
     _ENGINES.append(pytest.param("comfyui", id="comfyui", marks=pytest.mark.comfyui))

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from contract.engines import private_environment
 from contract.graphs import picture_workflow, show_prompt, texts_of
-from matrix.conftest import PORT, prepared
+from matrix.conftest import PORT, THROUGH_THE_BROWSER, prepared
 from waiting import until
 
 from discomfort import ComfyConnector
@@ -31,7 +31,7 @@ async def browsing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Co
     """A connector on the emulator, with a browser."""
     engine = prepared("emulator", tmp_path_factory.mktemp("browsing"), PORT + 400)
     with private_environment(tmp_path_factory.mktemp("browsing-state")):
-        made = await ComfyConnector.create(**{**engine.settings, "browser": "eager"})
+        made = await ComfyConnector.create(**{**engine.settings, **THROUGH_THE_BROWSER})
         ComfyConnector._instance = None
         yield made
         await made.kill_api()

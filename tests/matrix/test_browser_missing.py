@@ -12,6 +12,7 @@ from contract.engines import EngineUnderTest
 from contract.graphs import picture_workflow, show_prompt, texts_of
 from faults.traces import Trace
 from matrix import children
+from matrix.conftest import THROUGH_THE_BROWSER
 from matrix.test_browser_faults import chromiums, main_process
 from waiting import until
 
@@ -27,7 +28,7 @@ CONDITIONS = children.conditions_can_be_set()
 @pytest.mark.parametrize("stopped", [False, True], ids=["page", "process"])
 async def test_browser_hangs_on_close(emulator: EngineUnderTest, trace: Trace, stopped: bool) -> None:
     """Its page runs an endless script, or the whole process is stopped: killed within the shutdown's bound."""
-    connector = await ComfyConnector.create(**{**emulator.settings, "browser": "eager"})
+    connector = await ComfyConnector.create(**{**emulator.settings, **THROUGH_THE_BROWSER})
     assert connector._parts.converter is not None
     await connector._parts.converter.wait_page()
     page = connector._parts.converter._engine.pool._idle[0]

@@ -18,7 +18,7 @@ from contract.engines import EngineUnderTest
 from contract.graphs import Recorder, gate_prompt, node, picture_workflow, show_prompt, texts_of
 from faults.test_server_dies import server_pid
 from faults.traces import Trace
-from matrix.conftest import idle
+from matrix.conftest import THROUGH_THE_BROWSER, idle
 from matrix.steps import Cancel, places
 from matrix.test_server_faults import runs
 from waiting import until
@@ -178,7 +178,7 @@ async def test_us_cancelled_everywhere_in_kill_api(emulator: EngineUnderTest, tr
 @pytest.mark.timeout(LONG)
 async def test_us_cancelled_everywhere_in_conversion(emulator: EngineUnderTest, trace: Trace) -> None:
     """``get_prompt_from_workflow`` on a warm page: each time the next conversion is right, and one browser runs."""
-    async with await ComfyConnector.create(**{**emulator.settings, "browser": "eager"}) as connector:
+    async with await ComfyConnector.create(**{**emulator.settings, **THROUGH_THE_BROWSER}) as connector:
         colours = iter(range(1, 1000))
 
         async def convert() -> None:
