@@ -40,6 +40,9 @@ that of the workflow itself."""
 CHECK_EVERY: Final = 100
 """Of so many prompts that a plan made alone, one is compared with the browser's afterwards."""
 
+WAITING: Final = 4
+"""Shapes that are learnt or wait for it; of more only the latest values are remembered, until they come again."""
+
 SHAPES: Final = 64
 """Shapes kept in memory; plans are stored with the prompts too."""
 
@@ -79,6 +82,7 @@ class NativePath:
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._sights: OrderedDict[str, _Sight] = OrderedDict()
         self._learning = asyncio.Lock()
+        self._lessons = 0
         self.declined: Counter[str] = Counter()
 
     def __repr__(self) -> str:
@@ -141,21 +145,27 @@ class NativePath:
     async def learn(self, offer: Offer, text: str, prompt: str, convert: Convert) -> None:
         """Take note of the browser's ``prompt`` (JSON) for ``text``, and learn its shape.
 
-        While another shape is being learnt it is only remembered, until it comes again: a stream of workflows that
-        differ in everything costs no more than one at a time. ``convert`` is the browser's way of converting
-        experiments: ``None`` for what it can not.
+        One shape is learnt at a time and few wait for it, so that a stream of workflows that differ in everything does
+        not keep the browser busy. ``convert`` is the browser's way of converting experiments: ``None`` for what it can
+        not.
         """
         key, reading = offer.reading.key, offer.reading
         if offer.plan is not None or key in self._plans or not reading.values:
             return
         latest = _Sight(text, reading, prompt)
-        if self._learning.locked():
+        if self._lessons >= WAITING:
             self._sights[key] = latest
             _trim(self._sights)
             return
         sight = self._sights.pop(key, latest)
-        async with self._learning:
-            plan = await self._learnt(latest, sight, offer.environment, convert)
+        self._lessons += 1
+        try:
+            async with self._learning:
+                if key in self._plans:
+                    return
+                plan = await self._learnt(latest, sight, offer.environment, convert)
+        finally:
+            self._lessons -= 1
         for each in (latest,) if sight.reading == reading else (sight, latest):
             if plan.refusal(each.reading.values) is None:
                 where = difference(plan.apply(each.reading.values), json.loads(each.prompt))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from unit.conversion.fake_frontend import FakeFrontEnd, environment, workflow
+from waiting import until
 
 from discomfort.conversion.cache import PromptCache
 from discomfort.conversion.native import CHECK_EVERY, NativeMode, NativePath, Offer
@@ -65,18 +67,34 @@ async def test_a_trial_that_the_experiments_could_not_end() -> None:
     assert path.declined["its shape is on trial"] == 1
 
 
-async def test_one_shape_is_learnt_at_a_time() -> None:
-    """What comes while another shape is learnt is learnt when it comes again, with the values of both."""
+async def test_more_than_a_few_shapes_wait_until_they_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes while many are learnt is learnt when it comes again, with the values of both."""
     path, front_end = NativePath("on"), FakeFrontEnd()
-    async with path._learning:
+    with monkeypatch.context() as patch:
+        patch.setattr("discomfort.conversion.native.WAITING", 0)
         await convert(path, front_end, seed=10)
-        asked = front_end.conversions
+    asked = front_end.conversions
 
     await convert(path, front_end, seed=11)
 
     assert asked == 1
     assert front_end.conversions > 2
     assert (await convert(path, front_end, seed=12)).trusted
+
+
+async def test_a_shape_is_learnt_once_by_those_that_come_together() -> None:
+    """Two workflows of one shape at the same time cost the experiments of one."""
+    together, alone = FakeFrontEnd(), FakeFrontEnd()
+    path = NativePath("on")
+
+    async with path._learning:
+        asked = [asyncio.ensure_future(convert(path, together, seed=seed)) for seed in (10, 11, 12)]
+        await until(lambda: path._lessons == 3)
+    await asyncio.gather(*asked)
+    await convert(NativePath("on"), alone, seed=10)
+
+    assert together.conversions == alone.conversions + 2
+    assert (await convert(path, together, seed=13)).trusted
 
 
 @pytest.mark.parametrize("mode", ["off", "trial"])
@@ -113,11 +131,12 @@ async def test_one_difference_ends_it(caplog: pytest.LogCaptureFixture, tmp_path
         assert "something else" in offer.reason
 
 
-async def test_earlier_prompts_that_disagree_end_it() -> None:
+async def test_earlier_prompts_that_disagree_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frontend that made something else of a workflow before is not believed."""
     path, front_end = NativePath("on"), FakeFrontEnd()
     front_end.quirk = lambda prompt, values: prompt["2"]["inputs"].update(text="before")
-    async with path._learning:
+    with monkeypatch.context() as patch:
+        patch.setattr("discomfort.conversion.native.WAITING", 0)
         await convert(path, front_end, seed=10)
     front_end.quirk = None
     await convert(path, front_end, seed=11)
