@@ -1,8 +1,9 @@
 """Many conversions in a row, then many at once: ``python benchmarks/conversion_soak.py [--runs 1000]``.
 
 Prints the memory of the browser's processes after the first fifty conversions and at the end; no prompt cache, so that
-each goes through the browser. It is the unique set size, which other browsers on the machine do not change. Then fifty
-at once: how many are right, and how long the first and the last of them waited.
+each goes through the browser. It is their anonymous memory (``RssAnon``, Linux): what is mapped from files is shared
+with any other Chromium that happens to run. Then fifty at once: how many are right, and how long the first and the last
+of them waited.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ def browser_memory() -> float:
     for process in psutil.Process().children(recursive=True):
         try:
             if "chrom" in process.name():
-                total += process.memory_full_info().uss
-        except psutil.Error:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                total += int(status.partition("RssAnon:")[2].split()[0])
+        except (psutil.Error, OSError, IndexError):
+            # It ended meanwhile.
             continue
-    return total / 2**20
+    return total / 1024
 
 
 async def in_a_row(converter: Converter, runs: int) -> tuple[float, float, int]:
