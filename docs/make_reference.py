@@ -41,7 +41,7 @@ PAGES = {
         [
             "discomfort.emulator",
             "discomfort.emulator.settings",
-            "discomfort.emulator.app",
+            "discomfort.emulator.http.app",
             "discomfort.emulator.runtime",
             "discomfort.emulator.faults",
         ],

@@ -13,15 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from discomfort.emulator.app import create_app
     from discomfort.emulator.command import main, serve
     from discomfort.emulator.faults import Faults, faults_of
+    from discomfort.emulator.http.app import create_app
     from discomfort.emulator.settings import EmulatorConfig
 
 _HOMES = {
     "EmulatorConfig": "settings",
     "Faults": "faults",
-    "create_app": "app",
+    "create_app": "http.app",
     "faults_of": "faults",
     "main": "command",
     "serve": "command",

@@ -39,7 +39,7 @@ async def serve(
     """
     from aiohttp import web
 
-    from discomfort.emulator.app import create_app
+    from discomfort.emulator.http.app import create_app
 
     if config.faults.any:
         log.warning("faults on demand: %s", config.faults)

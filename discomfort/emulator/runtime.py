@@ -155,9 +155,9 @@ def send_text(text: str, node_id: str | None = None) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """:class:`~discomfort.emulator.builder.GraphBuilder`, which needs this module itself."""
+    """:class:`~discomfort.emulator.execution.builder.GraphBuilder`, which needs this module itself."""
     if name != "GraphBuilder":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from discomfort.emulator.builder import GraphBuilder
+    from discomfort.emulator.execution.builder import GraphBuilder
 
     return GraphBuilder

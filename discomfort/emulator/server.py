@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from discomfort.emulator import runtime
-from discomfort.emulator.cache import ResultCache
-from discomfort.emulator.engine import Engine
+from discomfort.emulator.execution.cache import ResultCache
+from discomfort.emulator.execution.engine import Engine
+from discomfort.emulator.execution.queue import PromptQueue, work
+from discomfort.emulator.execution.worker import NodeThread
 from discomfort.emulator.folders import default_base_directory, resolve_folders
-from discomfort.emulator.hub import Hub
-from discomfort.emulator.logbook import LogBook
+from discomfort.emulator.http.hub import Hub
+from discomfort.emulator.http.logbook import LogBook
 from discomfort.emulator.packs import Pack, load_packs
-from discomfort.emulator.queue import PromptQueue, work
 from discomfort.emulator.registry import JsonObject, Registry
 from discomfort.emulator.temporary import TempFolder
 from discomfort.emulator.users import Users
-from discomfort.emulator.worker import NodeThread
 
 if TYPE_CHECKING:
     from discomfort.emulator.settings import EmulatorConfig

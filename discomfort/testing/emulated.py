@@ -11,9 +11,9 @@ from typing import Any, Literal, Self, TypeVar
 
 from aiohttp import web
 
-from discomfort.emulator.app import create_app
 from discomfort.emulator.command import bind, config_from, parser
 from discomfort.emulator.faults import Faults, parse_faults
+from discomfort.emulator.http.app import create_app
 from discomfort.emulator.server import EMULATOR
 from discomfort.emulator.settings import EmulatorConfig
 from discomfort.exceptions import ConfigurationError, StateError

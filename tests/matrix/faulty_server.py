@@ -23,8 +23,8 @@ from typing import Any
 
 from aiohttp import web
 
-from discomfort.emulator import app as emulator_app
 from discomfort.emulator import command
+from discomfort.emulator.http import app as emulator_app
 from discomfort.emulator.server import EMULATOR
 
 _LAST_WORDS = "Exception in thread Thread-1 (prompt_worker):\nTraceback (most recent call last):\nKeyError: '99'\n"

@@ -29,7 +29,7 @@ def _progress(value: float, max_value: float, node_id: str | None, preview_image
     if hasattr(preview_image, "shape"):
         from PIL import Image
 
-        from discomfort.emulator.nodes.resample import to_bytes
+        from discomfort.emulator.nodes.images.resample import to_bytes
 
         first = preview_image[0] if preview_image.ndim == 4 else preview_image
         preview_image = Image.fromarray(to_bytes(first))

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from discomfort.emulator.nodes.media import Video as VideoInput
+from discomfort.emulator.nodes.media.codecs import Video as VideoInput
 
 ImageInput = MaskInput = np.ndarray
 

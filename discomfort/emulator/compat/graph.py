@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from discomfort.emulator.builder import GraphBuilder
-from discomfort.emulator.builder import GraphNode as Node
+from discomfort.emulator.execution.builder import GraphBuilder
+from discomfort.emulator.execution.builder import GraphNode as Node
 from discomfort.emulator.registry import is_link
 from discomfort.emulator.runtime import ExecutionBlocker
 

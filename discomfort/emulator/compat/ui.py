@@ -11,8 +11,14 @@ from discomfort.emulator import runtime
 from discomfort.emulator.compat.fields import FolderType, JsonObject
 from discomfort.emulator.compat.schema import ComfyNode, UIOutput
 from discomfort.emulator.folders import next_save_path
-from discomfort.emulator.nodes import audio as _audio
-from discomfort.emulator.nodes.files import animated_exif, animated_info, metadata_parts, pictures, temporary_suffix
+from discomfort.emulator.nodes.images.files import (
+    animated_exif,
+    animated_info,
+    metadata_parts,
+    pictures,
+    temporary_suffix,
+)
+from discomfort.emulator.nodes.media import audio as _audio
 
 Owner = type[ComfyNode] | None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from discomfort.emulator import runtime
-from discomfort.emulator.nodes.latent_operations import bislerp
-from discomfort.emulator.nodes.latents import planes
-from discomfort.emulator.nodes.resample import repeat_to
+from discomfort.emulator.nodes.images.resample import repeat_to
+from discomfort.emulator.nodes.latents.basic import planes
+from discomfort.emulator.nodes.latents.operations import bislerp
 
 
 class ProgressBar:

@@ -48,7 +48,7 @@ def test_process_serves_and_stops_cleanly(tmp_path: Path, number: signal.Signals
 def test_import_is_light() -> None:
     """The command and the application import nothing heavy."""
     heavy = ("typer", "rich", "playwright", "pydantic", "numpy", "PIL", "torch")
-    code = "import sys, discomfort.emulator.app, discomfort.emulator.command"
+    code = "import sys, discomfort.emulator.http.app, discomfort.emulator.command"
     code += f"; print([name for name in {heavy} if name in sys.modules])"
 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

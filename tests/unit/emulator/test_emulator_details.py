@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from discomfort.emulator.calls import Returns
-from discomfort.emulator.hub import preview_payloads
+from discomfort.emulator.execution.calls import Returns
+from discomfort.emulator.execution.validation import types_match
+from discomfort.emulator.http.hub import preview_payloads
 from discomfort.emulator.registry import ANY, NodeType
-from discomfort.emulator.validation import types_match
 
 N = Any
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from discomfort.emulator import runtime
 from discomfort.emulator.folders import contained, next_save_path, split_annotation
-from discomfort.emulator.nodes import files
+from discomfort.emulator.nodes.images import files
 
 N = Any
 

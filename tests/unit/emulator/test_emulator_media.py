@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from discomfort.emulator import runtime
-from discomfort.emulator.nodes import audio, media, video
+from discomfort.emulator.nodes.media import audio, codecs, video
 
 N = Any
 
 
-def tone(rate: int = 8000, channels: int = 2, seconds: float = 0.25) -> media.Audio:
+def tone(rate: int = 8000, channels: int = 2, seconds: float = 0.25) -> codecs.Audio:
     """A sine of 440 Hz in every channel, the second quieter."""
     wave = np.sin(np.arange(int(rate * seconds)) / rate * 440 * 2 * np.pi).astype(np.float32)
     return {
@@ -25,7 +25,7 @@ def tone(rate: int = 8000, channels: int = 2, seconds: float = 0.25) -> media.Au
     }
 
 
-def frames(count: int = 3) -> media.Image:
+def frames(count: int = 3) -> codecs.Image:
     """Flat pictures that become brighter."""
     levels = np.linspace(0.1, 0.9, count, dtype=np.float32)
     return np.broadcast_to(levels[:, None, None, None], (count, 16, 32, 3)).copy()
@@ -68,9 +68,9 @@ def test_sounds_survive_their_formats(tmp_path: Path, ending: str, worst: float)
     """What is encoded decodes to nearly the same loudness."""
     given = tone(48000)
     path = tmp_path / f"x.{ending}"
-    path.write_bytes(media.encode_audio(given["waveform"][0], 48000, ending, "320k", {}))
+    path.write_bytes(codecs.encode_audio(given["waveform"][0], 48000, ending, "320k", {}))
 
-    found = media.read_audio(path)
+    found = codecs.read_audio(path)
 
     assert found["sample_rate"] == 48000
     assert found["waveform"].shape[:2] == (1, 2)
@@ -83,15 +83,15 @@ def test_opus_gets_a_rate_that_it_takes(folders: runtime.Folders) -> None:
 
     saver.save(tone(44100), "x")
 
-    assert media.read_audio(folders.output / "x_00001_.opus")["sample_rate"] == 48000
+    assert codecs.read_audio(folders.output / "x_00001_.opus")["sample_rate"] == 48000
 
 
 def test_resampling_keeps_a_tone() -> None:
     """Up and down again is the same wave, away from the ends; the length is rounded up."""
     given = tone(8000)["waveform"]
 
-    up = media.resample_audio(given, 8000, 44100)
-    back = media.resample_audio(up, 44100, 8000)
+    up = codecs.resample_audio(given, 8000, 44100)
+    back = codecs.resample_audio(up, 44100, 8000)
 
     assert up.shape == (1, 2, 11025)
     assert np.abs(back - given)[..., 100:-100].max() < 0.01
@@ -115,13 +115,13 @@ def test_sounds_are_cut_joined_and_mixed() -> None:
 
 
 @pytest.mark.parametrize("sound", [None, tone(16000)])
-def test_video_is_saved_copied_and_taken_apart(folders: runtime.Folders, sound: media.Audio | None) -> None:
+def test_video_is_saved_copied_and_taken_apart(folders: runtime.Folders, sound: codecs.Audio | None) -> None:
     """An MP4 of images has their frame rate and sound, and is copied, tags and all, when it is saved again."""
     import av
 
     video.save_video(video.create_video(frames(), 12.0, sound), "a/x", "auto", "auto", {"1": {}}, {"workflow": {}})
     first = folders.output / "a" / "x_00001_.mp4"
-    loaded = media.Video(first)
+    loaded = codecs.Video(first)
     answer = video.save_video(loaded, "x", "mp4", "h264")
     images, heard, fps = video.components(loaded)
 
@@ -138,29 +138,29 @@ def test_webm_and_compression(folders: runtime.Folders) -> None:
     video.save_webm(frames(), "x", "vp9", 24.0, 10.0, {"1": {}})
     through = video.compress(frames()[:, :15, :31], 30)
 
-    assert media.Video(folders.output / "x_00001_.webm").get_components().images.shape == (3, 16, 32, 3)  # type: ignore[union-attr]
+    assert codecs.Video(folders.output / "x_00001_.webm").get_components().images.shape == (3, 16, 32, 3)  # type: ignore[union-attr]
     assert through.shape == (3, 14, 30, 3)
     assert np.abs(through - frames()[:, :14, :30]).max() < 0.05
 
 
 def test_other_sample_types() -> None:
     """Whole numbers become floats; what is neither is refused."""
-    assert media._levels(np.array([[-(2**15)]], dtype=np.int16)).tolist() == [[-1.0]]
+    assert codecs._levels(np.array([[-(2**15)]], dtype=np.int16)).tolist() == [[-1.0]]
     with pytest.raises(ValueError, match="uint8"):
-        media._levels(np.zeros((1, 1), dtype=np.uint8))
+        codecs._levels(np.zeros((1, 1), dtype=np.uint8))
 
 
 def test_files_without_sound_or_picture(tmp_path: Path) -> None:
     """They are named."""
     sound = tmp_path / "x.flac"
-    sound.write_bytes(media.encode_audio(tone()["waveform"][0], 8000, "flac", "", {}))
+    sound.write_bytes(codecs.encode_audio(tone()["waveform"][0], 8000, "flac", "", {}))
     film = tmp_path / "x.mp4"
-    media.Video(None, frames(), Fraction(5)).save(film, "auto", "auto", {})
+    codecs.Video(None, frames(), Fraction(5)).save(film, "auto", "auto", {})
 
     with pytest.raises(ValueError, match=r"x\.flac"):
-        media.Video(sound).size()
+        codecs.Video(sound).size()
     with pytest.raises(ValueError, match=r"x\.mp4"):
-        media.read_audio(film)
+        codecs.read_audio(film)
 
 
 async def test_without_pyav_the_remedy_is_named(launch: N, make: N, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from discomfort.emulator import runtime
-from discomfort.emulator.nodes import compositing, edges, filters, images, masks, register_all, scaling, text
-from discomfort.emulator.nodes.resample import from_bytes, resize, to_bytes
+from discomfort.emulator.nodes import register_all, text
+from discomfort.emulator.nodes.images import basic as images
+from discomfort.emulator.nodes.images import compositing, edges, filters, masks, scaling
+from discomfort.emulator.nodes.images.resample import from_bytes, resize, to_bytes
 from discomfort.emulator.registry import Registry
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "data" / "object_info-0.3.64.json.gz"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from discomfort.emulator import runtime
-from discomfort.emulator.nodes import empty_latents, latent_files, latent_math, latents
-from discomfort.emulator.nodes.tensorfile import read_tensors, write_tensors
+from discomfort.emulator.nodes.latents import arithmetic, empty, files
+from discomfort.emulator.nodes.latents import basic as latents
+from discomfort.emulator.nodes.latents.tensorfile import read_tensors, write_tensors
 
 N = Any
 
@@ -81,12 +82,12 @@ def test_latents_are_saved_and_loaded(tmp_path: Path) -> None:
     folders = runtime.Folders(tmp_path, tmp_path, tmp_path, tmp_path)
     array = np.random.default_rng(1).standard_normal((1, 4, 8, 8)).astype(np.float32)
     with runtime.using(runtime.NodeContext(folders)):
-        saved = latent_files.save_latent({"samples": array}, "x", {"1": {}}, None)
+        saved = files.save_latent({"samples": array}, "x", {"1": {}}, None)
         name = saved["ui"]["latents"][0]["filename"]
-        (loaded,) = latent_files.load_latent(name)
-        assert latent_files._check_latent(name) is True
-        assert latent_files._check_latent("../x") == "Invalid latent file: ../x"
-        assert latent_files._latent_files() == {"required": {"latent": [[name]]}}
+        (loaded,) = files.load_latent(name)
+        assert files._check_latent(name) is True
+        assert files._check_latent("../x") == "Invalid latent file: ../x"
+        assert files._latent_files() == {"required": {"latent": [[name]]}}
 
     assert np.array_equal(loaded["samples"], array)
     assert b'"prompt":"{\\"1\\": {}}"' in (tmp_path / name).read_bytes()
@@ -118,9 +119,9 @@ def test_batches_keep_their_indices() -> None:
 
     (part,) = latents.from_batch(base, 1, 9)
     (twice,) = latents.repeat_batch(part, 2)
-    (joined,) = latent_math.batch(part, base)
-    (fixed,) = latent_math.seed_behavior(joined, "fixed")
-    (free,) = latent_math.seed_behavior(joined, "random")
+    (joined,) = arithmetic.batch(part, base)
+    (fixed,) = arithmetic.seed_behavior(joined, "fixed")
+    (free,) = arithmetic.seed_behavior(joined, "random")
 
     assert part["batch_index"] == [1, 2]
     assert part["noise_mask"].shape[0] == 2
@@ -133,10 +134,10 @@ def test_batches_keep_their_indices() -> None:
 
 def test_video_latents_count_the_first_frame_alone() -> None:
     """25 frames are 7 cells of time, and trimming takes from the front."""
-    (latent,) = empty_latents.empty_audio_latent(47.6, 1)
+    (latent,) = empty.empty_audio_latent(47.6, 1)
     video = {"samples": np.zeros((1, 16, 7, 4, 4), np.float32)}
 
-    (trimmed,) = latent_math.trim_video(video, 2)
+    (trimmed,) = arithmetic.trim_video(video, 2)
     (wide,) = latents.upscale(video, "bilinear", 64, 128, "disabled")
 
     assert latent["samples"].shape == (1, 64, 1024)

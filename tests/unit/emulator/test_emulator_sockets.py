@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from discomfort.emulator import hub
-from discomfort.emulator.hub import Client, Hub
+from discomfort.emulator.http import hub
+from discomfort.emulator.http.hub import Client, Hub
 from discomfort.emulator.server import EMULATOR
 
 N = Any

@@ -12,17 +12,14 @@ import pytest
 from PIL import Image
 
 from discomfort.emulator import runtime
-from discomfort.emulator.nodes import (
-    conditioning,
-    hooks,
-    latent_operations,
-    latents,
-    records,
-    samplers,
-    sigmas,
-    three_d,
-    video_conditioning,
-)
+from discomfort.emulator.nodes.conditioning import basic as conditioning
+from discomfort.emulator.nodes.conditioning import hooks
+from discomfort.emulator.nodes.conditioning import video as video_conditioning
+from discomfort.emulator.nodes.images import records
+from discomfort.emulator.nodes.latents import basic as latents
+from discomfort.emulator.nodes.latents import operations as latent_operations
+from discomfort.emulator.nodes.media import three_d
+from discomfort.emulator.nodes.sampling import samplers, sigmas
 
 RANDOM = np.random.default_rng(0)
 

@@ -1,0 +1,54 @@
+"""What a run needs from its server, what it is asked to do, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from discomfort.emulator.execution.cache import Expansions, ObjectCache, ResultCache
+from discomfort.emulator.execution.worker import NodeThread
+from discomfort.emulator.faults import Faults
+from discomfort.emulator.http.hub import Hub
+from discomfort.emulator.registry import JsonObject, Registry
+from discomfort.emulator.runtime import NodeContext
+
+
+@dataclass(slots=True)
+class Engine:
+    """What outlives a run: node types, caches, the nodes' thread, and the surroundings of every node."""
+
+    registry: Registry
+    hub: Hub
+    thread: NodeThread
+    context: NodeContext
+    results: ResultCache
+    objects: ObjectCache = field(default_factory=ObjectCache)
+    expansions: Expansions = field(default_factory=Expansions)
+    faults: Faults = field(default_factory=Faults)
+    current_node: str | None = None
+
+    def reset(self) -> None:
+        """Forget all results and node objects."""
+        self.results.clear()
+        self.objects = ObjectCache()
+        self.expansions = Expansions()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A prompt as it was queued."""
+
+    prompt_id: str
+    prompt: Mapping[str, JsonObject]
+    extra_data: JsonObject
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What the history keeps of a run."""
+
+    success: bool
+    messages: list[tuple[str, JsonObject]]
+    outputs: JsonObject
+    meta: JsonObject

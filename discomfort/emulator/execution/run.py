@@ -1,0 +1,379 @@
+"""One run: from a validated prompt to outputs in the history, with every message on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from discomfort.emulator.execution.cache import Entry, Keys
+from discomfort.emulator.execution.calls import Expansion, Inputs, Returns, find_blocker, slices
+from discomfort.emulator.execution.details import blocked_details, failure_details
+from discomfort.emulator.execution.engine import Engine, RunOutcome, RunRequest
+from discomfort.emulator.execution.graph import RunGraph, Schedule, result_links
+from discomfort.emulator.execution.inputs import gather, hidden_values, resolve
+from discomfort.emulator.execution.progress import RunProgress
+from discomfort.emulator.execution.validation import exception_name
+from discomfort.emulator.execution.worker import NodeCrash
+from discomfort.emulator.registry import JsonObject, NodeType, node_inputs
+from discomfort.emulator.runtime import ExecutionBlocker, Interrupted, NodeContext, check_interrupted, using
+from discomfort.emulator.runtime import context as current_context
+
+log = logging.getLogger("discomfort.emulator")
+
+
+class _Failure(Exception):
+    def __init__(self, node_id: str, error: BaseException, inputs: Inputs | None = None) -> None:
+        super().__init__(node_id)
+        self.node_id, self.error, self.inputs = node_id, error, inputs
+
+
+class Run:
+    """One execution of one prompt. :meth:`execute` once."""
+
+    def __init__(self, engine: Engine, request: RunRequest) -> None:
+        self._engine, self._request = engine, request
+        # A copy of each node: change tokens are written into it, and the history shows the prompt without them.
+        self._prompt: dict[str, JsonObject] = {node_id: dict(node) for node_id, node in request.prompt.items()}
+        self._graph = RunGraph(self._prompt)
+        self._sid = request.extra_data.get("client_id")
+        self._progress = RunProgress(engine.hub, self._graph, request.prompt_id, self._sid)
+        self._tokens: dict[str, Any] = {}
+        self._keys = Keys(self._graph, engine.registry, self._tokens, by_id=engine.results.by_id)
+        self._schedule = Schedule(self._graph, engine.registry, lambda node: self._cached(node) is not None)
+        self._messages: list[tuple[str, JsonObject]] = []
+        self._executed: dict[str, None] = {}
+        self._awaited: dict[str, Returns] = {}
+        self._expanded: dict[str, Returns] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._failed: _Failure | None = None
+        self._known: list[str] = []
+
+    async def execute(self) -> RunOutcome:
+        """Run to the end. Never raises for what nodes or the graph do; cancellation ends asynchronous nodes too."""
+        self._engine.context.interrupt.clear()
+        self._note("execution_start", {})
+        success = False
+        try:
+            await self._prepare()
+            await self._loop()
+        except _Failure as failure:
+            self._report(failure)
+        else:
+            success = True
+            self._note("execution_success", {})
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._engine.current_node = None
+        outputs, meta = self._collect()
+        return RunOutcome(success, self._messages, outputs, meta)
+
+    def _note(self, event: str, data: JsonObject, *, broadcast: bool = False) -> None:
+        data = {**data, "prompt_id": self._request.prompt_id, "timestamp": int(time.time() * 1000)}
+        self._messages.append((event, data))
+        if self._sid is not None or broadcast:
+            self._engine.hub.send(event, data, self._sid)
+
+    def _send(self, event: str, data: JsonObject) -> None:
+        if self._sid is not None:
+            self._engine.hub.send(event, data, self._sid)
+
+    def _kind(self, node_id: str) -> NodeType:
+        return self._engine.registry[self._graph.class_type(node_id)]
+
+    def _cached(self, node_id: str) -> Entry | None:
+        return self._engine.results.get(self._keys.of(node_id))
+
+    async def _prepare(self) -> None:
+        self._engine.objects.begin(self._prompt)
+        classes = {node_id: str(node["class_type"]) for node_id, node in self._prompt.items()}
+        self._engine.expansions.begin(classes)
+        added = self._engine.expansions.nodes()
+        self._known = [*classes, *(node_id for node_id, _ in added)]
+        await self._read_tokens(self._prompt)
+        self._engine.results.begin([self._keys.of(node_id) for node_id in self._prompt], [key for _, key in added])
+        cached = [node_id for node_id in self._prompt if self._cached(node_id) is not None]
+        self._note("execution_cached", {"nodes": cached})
+        for node_id in self._request.outputs:
+            try:
+                self._schedule.add(node_id)
+            except Exception as error:
+                raise _Failure(node_id, error) from error
+
+    async def _read_tokens(self, node_ids: Mapping[str, object]) -> None:
+        """Evaluate the change token of every node that has one, as its class computes it from its constants."""
+        for node_id in node_ids:
+            node = self._graph.node(node_id)
+            kind = self._kind(node_id)
+            if kind.change_hook is None:
+                continue
+            if "is_changed" not in node:
+                inputs, _ = self._inputs(node_id, constants_only=True)
+                hook, takes_lists = kind.change_hook, kind.input_is_list
+                context = replace(self._engine.context, node_id=node_id)
+
+                def evaluate(hook: Any = hook, inputs: Inputs = inputs, takes: bool = takes_lists) -> list[Any]:
+                    return [hook(**arguments) for arguments in slices(inputs, input_is_list=takes)]
+
+                try:
+                    with using(context):
+                        node["is_changed"] = await self._engine.thread.run(evaluate)
+                except Exception as error:  # noqa: BLE001 - means: always changed, as in ComfyUI
+                    log.warning("the change check of node %s failed: %s", node_id, error)
+                    node["is_changed"] = float("nan")
+            self._tokens[node_id] = node["is_changed"]
+
+    async def _loop(self) -> None:
+        while self._schedule:
+            if self._failed is not None:
+                raise self._failed
+            try:
+                node_id = self._schedule.pick()
+            except Exception as error:
+                raise _Failure(next(iter(self._request.outputs)), error) from error
+            if node_id is None:
+                self._wake.clear()
+                await self._wake.wait()
+            elif await self._step(node_id):
+                self._schedule.done(node_id)
+
+    async def _step(self, node_id: str) -> bool:
+        """Bring one node forward; ``False`` if it has to wait for something. Raises :class:`_Failure`."""
+        entry = self._cached(node_id)
+        if entry is not None:
+            self._send_executed(node_id, entry.ui["output"] if entry.ui else None)
+            self._progress.finish(node_id)
+            return True
+        inputs: Inputs | None = None
+        try:
+            kind = self._kind(node_id)
+            values: list[list[Any]]
+            if node_id in self._expanded:
+                values, ui = resolve(kind, self._expanded.pop(node_id), self._cached), {}
+            else:
+                if node_id in self._awaited:
+                    returns = self._awaited.pop(node_id)
+                else:
+                    inputs, missing = self._begin(node_id)
+                    if self._engine.faults.any:
+                        await self._engine.faults.before_node(node_id, kind.name)
+                    instance = self._engine.objects.get(node_id, kind.name, kind.instantiate)
+                    if missing and kind.has_lazy_check and await self._ask_lazy(node_id, instance, inputs, missing):
+                        return False
+                    called = await self._call(node_id, kind, instance, inputs)
+                    if called is None:
+                        return False
+                    returns = called
+                ui = self._publish(node_id, returns)
+                if returns.expands:
+                    await self._expand(node_id, returns)
+                    return False
+                values = returns.merged_values(kind)
+            self._engine.results.put(self._keys.of(node_id), Entry(values, ui or None))
+        except _Failure:
+            raise
+        except Exception as error:
+            raise _Failure(node_id, error, inputs) from error
+        self._progress.finish(node_id)
+        self._executed[node_id] = None
+        return True
+
+    def _begin(self, node_id: str) -> tuple[Inputs, set[str]]:
+        self._progress.start(node_id)
+        display = self._graph.display(node_id)
+        self._engine.current_node = display
+        self._send("executing", {"node": node_id, "display_node": display, "prompt_id": self._request.prompt_id})
+        return self._inputs(node_id)
+
+    def _inputs(self, node_id: str, *, constants_only: bool = False) -> tuple[Inputs, set[str]]:
+        def value_of(source: str, slot: int) -> list[Any] | None:
+            entry = None if constants_only else self._cached(source)
+            # A node that gave fewer outputs than it declares leaves None, as in ComfyUI.
+            return None if entry is None or slot >= len(entry.values) else entry.values[slot]
+
+        hidden = hidden_values(self._graph, node_id, self._request.extra_data)
+        return gather(self._kind(node_id), node_inputs(self._graph.node(node_id)), value_of, hidden)
+
+    async def _ask_lazy(self, node_id: str, instance: Any, inputs: Inputs, missing: set[str]) -> bool:
+        """Ask the node which of its lazy inputs it wants; ``True`` if it has to wait for some."""
+
+        def ask() -> list[Any]:
+            takes = self._kind(node_id).input_is_list
+            return [instance.check_lazy_status(**a) for a in slices(inputs, input_is_list=takes)]
+
+        answers = await self._in_thread(node_id, ask)
+        wanted = {name for answer in answers for name in answer or () if name in missing}
+        waits = False
+        for name in sorted(wanted):
+            waits = self._schedule.need(node_id, node_inputs(self._graph.node(node_id))[name][0]) or waits
+        return waits
+
+    async def _in_thread(self, node_id: str, function: Any) -> Any:
+        context = self._node_context(node_id)
+        with using(context):
+            return await self._engine.thread.run(function)
+
+    def _node_context(self, node_id: str) -> NodeContext:
+        return replace(self._engine.context, node_id=node_id, report=self._progress.report, text=self._progress.text)
+
+    async def _call(self, node_id: str, kind: NodeType, instance: Any, inputs: Inputs) -> Returns | None:
+        """Call the node once per list element; ``None`` if it went on asynchronously."""
+        function = getattr(instance, kind.cls.FUNCTION)  # type: ignore[union-attr]
+        if kind.is_async:
+            return await self._start_async(node_id, kind, function, inputs)
+        loop = asyncio.get_running_loop()
+
+        def work() -> Returns:
+            returns = Returns()
+            here = current_context()
+            for here.call, arguments in enumerate(slices(inputs, input_is_list=kind.input_is_list)):
+                here.graphs = 0
+                blocker = find_blocker(arguments, input_is_list=kind.input_is_list)
+                if blocker is not None:
+                    loop.call_soon_threadsafe(self._blocked, node_id, blocker)
+                    returns.add(ExecutionBlocker(None), kind)
+                    continue
+                check_interrupted()
+                returns.add(function(**arguments), kind)
+            return returns
+
+        result: Returns = await self._in_thread(node_id, work)
+        return result
+
+    async def _start_async(self, node_id: str, kind: NodeType, function: Any, inputs: Inputs) -> Returns | None:
+        """Start a coroutine node; other nodes may run while it waits."""
+        returns = Returns()
+
+        async def work() -> None:
+            with using(self._node_context(node_id)) as here:
+                for here.call, arguments in enumerate(slices(inputs, input_is_list=kind.input_is_list)):
+                    here.graphs = 0
+                    blocker = find_blocker(arguments, input_is_list=kind.input_is_list)
+                    if blocker is not None:
+                        self._blocked(node_id, blocker)
+                        returns.add(ExecutionBlocker(None), kind)
+                        continue
+                    check_interrupted()
+                    returns.add(await function(**arguments), kind)
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        if task.done():
+            task.result()
+            return returns
+        self._schedule.hold(node_id)
+        self._tasks.add(task)
+
+        def settle(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is None:
+                self._awaited[node_id] = returns
+            elif self._failed is None:
+                self._failed = _Failure(node_id, error)
+            self._schedule.release(node_id)
+            self._wake.set()
+
+        task.add_done_callback(settle)
+        return None
+
+    def _publish(self, node_id: str, returns: Returns) -> JsonObject:
+        """Send the UI part, if there is one. Raises ``TypeError`` for what JSON can not hold, before it is sent."""
+        ui = returns.merged_ui()
+        if not ui:
+            return {}
+        try:
+            json.dumps(ui)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"the UI output of node {node_id} is not JSON: {error}") from error
+        self._send_executed(node_id, ui)
+        graph = self._graph
+        meta = {
+            "node_id": node_id,
+            "display_node": graph.display(node_id),
+            "parent_node": graph.parent(node_id),
+            "real_node_id": graph.real(node_id),
+        }
+        return {"meta": meta, "output": ui}
+
+    def _send_executed(self, node_id: str, output: Any) -> None:
+        display = self._graph.display(node_id)
+        data = {"node": node_id, "display_node": display, "output": output, "prompt_id": self._request.prompt_id}
+        self._send("executed", data)
+
+    async def _expand(self, node_id: str, returns: Returns) -> None:
+        """Add the sub-graphs that the calls returned; the node waits for the links among their results."""
+        new_ids: dict[str, None] = {}
+        for result in returns.results:
+            if not isinstance(result, Expansion):
+                continue
+            for child, node in result.graph.items():
+                if child in self._graph:
+                    raise ValueError(f"the expansion of node {node_id} has a node {child}, which exists already")
+                if node.get("class_type") not in self._engine.registry:
+                    # As bare as ComfyUI's own error, so that programs meet the same.
+                    raise KeyError(node.get("class_type"))
+                self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
+                new_ids[child] = None
+        await self._read_tokens(new_ids)
+        classes = {child: self._graph.class_type(child) for child in new_ids}
+        keys = {child: self._keys.of(child) for child in new_ids}
+        self._engine.expansions.add(self._graph.path(node_id), classes, keys)
+        self._expanded[node_id] = returns
+        for child in new_ids:
+            if self._kind(child).is_output:
+                # Nobody waits for these, and a cached one is still announced, as in ComfyUI.
+                self._schedule.add(child)
+        for result in returns.results:
+            for _, source, _ in result_links(result.result if isinstance(result, Expansion) else ()):
+                self._schedule.need(node_id, source)
+
+    def _blocked(self, node_id: str, blocker: ExecutionBlocker) -> None:
+        if blocker.message is None:
+            return
+        common = {
+            "prompt_id": self._request.prompt_id,
+            "node_id": node_id,
+            "node_type": self._graph.class_type(node_id),
+            "executed": list(self._executed),
+        }
+        # Unlike every other error, ComfyUI shows this one to everybody when the prompt has no client.
+        self._engine.hub.send("execution_error", common | blocked_details(blocker.message), self._sid)
+
+    def _report(self, failure: _Failure) -> None:
+        """Tell how the run failed, under the id of the submitted node."""
+        node_id, error = self._graph.real(failure.node_id), failure.error
+        known = node_id in self._graph
+        common: JsonObject = {
+            "prompt_id": self._request.prompt_id,
+            "node_id": node_id,
+            "node_type": self._graph.class_type(node_id) if known else "",
+            "executed": list(self._executed),
+        }
+        if isinstance(error, Interrupted):
+            log.info("prompt %s was interrupted", self._request.prompt_id)
+            self._note("execution_interrupted", common, broadcast=True)
+            return
+        if isinstance(error, NodeCrash) and error.__cause__ is not None:
+            error = error.__cause__
+        log.error("node %s (%s) failed: %s", node_id, common["node_type"], exception_name(error))
+        data = common | failure_details(error, failure.inputs or {}, self._known)
+        self._note("execution_error", data)
+
+    def _collect(self) -> tuple[JsonObject, JsonObject]:
+        """The UI of all nodes of the prompt that have a result, requested now or not."""
+        outputs: JsonObject = {}
+        meta: JsonObject = {}
+        for node_id in [*self._prompt, *self._graph.added()]:
+            entry = self._cached(node_id)
+            if entry is not None and entry.ui:
+                outputs[node_id], meta[node_id] = entry.ui["output"], entry.ui["meta"]
+        return outputs, meta

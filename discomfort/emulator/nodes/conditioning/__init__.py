@@ -1,0 +1,1 @@
+"""Conditionings and what they carry."""

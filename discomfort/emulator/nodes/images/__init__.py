@@ -1,0 +1,1 @@
+"""Images and masks: loaded and saved, made, scaled, filtered, laid over each other."""

@@ -1,0 +1,1 @@
+"""Latents: made, changed, saved, as far as no model is asked."""

@@ -1,0 +1,1 @@
+"""Sound, moving pictures, 3D."""

@@ -1,0 +1,1 @@
+"""What a sampler is given: noise levels, noise, samplers by name."""
