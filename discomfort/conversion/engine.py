@@ -17,6 +17,7 @@ from discomfort.conversion.gateway import HOST_NAME
 from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.payload import budget
 from discomfort.conversion.pool import PagePool
+from discomfort.conversion.wear import LARGE, tidy_due, worn
 from discomfort.exceptions import ConversionError, ConversionTimeout, PayloadError, StateError
 
 if TYPE_CHECKING:
@@ -29,23 +30,6 @@ logger = logging.getLogger("discomfort.conversion")
 
 ATTEMPTS: Final = 3
 """Attempts at one conversion, as documented for the connector: a warm page, a fresh context, a fresh browser."""
-
-MAX_USES: Final = 100
-"""Conversions on one page before a new one takes its place.
-
-The frontend keeps something of every workflow that it loads: 0.8 MB and 300 detached elements on average over the
-recorded set (1.27.10), and conversions grow slower with it.
-"""
-
-MAX_HEAP: Final = 512 << 20
-"""Bytes of JavaScript heap above which a page is replaced at once; a fresh one has 65 MB."""
-
-LARGE: Final = 4 << 20
-"""Bytes of JSON above which a workflow has a page to itself: 50 MB left 3 GB in a page of 1.27.10, where 0.13 MB, the
-largest official template, leaves nothing."""
-
-TIDY_USES: Final = 25
-"""After every so many conversions a page collects its garbage, which Chromium itself would let grow to 0.5 GB."""
 
 MAX_STRETCH: Final = 4.0
 """How much longer an attempt may take on a busy machine, at most."""
@@ -89,7 +73,7 @@ class Engine:
         self._variables = dict(environment_variables or {})
         # Only a name until the launch: an engine that was never started leaves nothing.
         self.directory = directory or private_directory()
-        self.pool = PagePool(self._open_page, size=max(1, pages), worn=_worn, stale=stale)
+        self.pool = PagePool(self._open_page, size=max(1, pages), worn=worn, stale=stale)
         self.browser: Browser | None = None
         self._generation = 0
         self._numbers = itertools.count(1)
@@ -283,9 +267,19 @@ class Engine:
         await self.ensure_running()
         page = await self._open_page()
         try:
-            return await page.convert(text, timeout=attempt_budget(text))
+            return await self._on(page, text, patience=0.5)
         finally:
             await page.aclose()
+
+    async def _on(self, page: FrontEndPage, text: str, *, patience: float = 1.0) -> PageResult:
+        """Convert while fetched lists of choices are held back for ``patience`` of the time.
+
+        Less than all of it where a first attempt failed: custom nodes may wait for such a list themselves.
+        """
+        remotes = page.environment.remotes if page.environment else frozenset()
+        timeout = attempt_budget(text)
+        with self._gateway.holding(page.name, remotes, seconds=timeout * patience):
+            return await page.convert(text, timeout=timeout)
 
     async def on_warm_page(
         self,
@@ -305,11 +299,13 @@ class Engine:
                 f"the workflow has a graph of {nodes} nodes, more than the {page.node_limit} that the frontend "
                 f"{page.version} takes; split it, or put parts of it into subgraphs"
             )
-        asked = self._gateway.asked(page.name)
+        before = self._gateway.asked(page.name)
         result: PageResult | None = None
         try:
-            converted = await page.convert(text, timeout=attempt_budget(text))
-            result = converted.on(page, alone=self._gateway.asked(page.name) == asked)
+            converted = await self._on(page, text)
+            # Both: pictures are not asked for by scripts, and what scripts ask for may not have arrived.
+            quiet = self._gateway.asked(page.name) == before and all(map(self._gateway.is_expected, converted.asked))
+            result = converted.on(page, alone=quiet)
             return result
         finally:
             self._after(page, result, len(text), afterwards)
@@ -327,7 +323,7 @@ class Engine:
         combo whose list is already there picks another value than one whose list is still under way. Nor is a page that
         had a very large workflow: it would keep gigabytes.
         """
-        tidy = page.uses % TIDY_USES == 0
+        tidy = tidy_due(page)
         sound = result is not None and result.alone and size <= LARGE
         if result is None or not sound or self.closed or not (afterwards or tidy):
             self.pool.give_back(page, sound=sound)
@@ -371,10 +367,6 @@ def attempt_budget(text: str) -> float:
     except OSError:
         load = 1.0
     return budget(len(text)) * min(MAX_STRETCH, max(1.0, load))
-
-
-def _worn(page: FrontEndPage) -> bool:
-    return page.uses >= MAX_USES or page.heap >= MAX_HEAP
 
 
 def private_directory() -> Path:

@@ -31,13 +31,15 @@ class Environment:
 
     ``digest`` stands for frontend, extensions, settings and node definitions without lists of files; ``lists`` for the
     node definitions with everything. ``files`` names the inputs that choose from a list of files, by class; ``limits``
-    has what other inputs allow, by class and name. ``foreign``: the page runs scripts that are not the frontend's own.
+    has what other inputs allow, by class and name. ``remotes`` are the paths (no leading ``/`` or ``api/``) that inputs
+    fetch their choices from. ``foreign``: the page runs scripts that are not the frontend's own.
     """
 
     digest: str
     lists: str
     files: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     limits: Mapping[str, Mapping[str, Limits]] = field(default_factory=dict, repr=False, compare=False)
+    remotes: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     foreign: bool = field(default=False, compare=False)
 
     @classmethod
@@ -56,8 +58,9 @@ class Environment:
         # In the server's order: the frontend shows and registers in it.
         hashed.update(orjson.dumps(definitions))
         limits = {name: dict(_limits(info)) for name, info in definitions.items()}
+        remotes = frozenset(path for info in definitions.values() for path in _remotes(info))
         foreign = any("extensions/" in name for name in parts)
-        return cls(hashed.hexdigest(), hashlib.sha256(object_info).hexdigest(), files, limits, foreign)
+        return cls(hashed.hexdigest(), hashlib.sha256(object_info).hexdigest(), files, limits, remotes, foreign)
 
     def key(self, text: str) -> str:
         """Under which name the prompt of the workflow ``text`` (JSON) is stored."""
@@ -117,6 +120,18 @@ def _limits(info: Any) -> Iterator[tuple[str, Limits]]:
             yield name, Limits(frozenset(each for each in given if isinstance(each, str | int | float)))
         elif any(isinstance(options.get(key), int | float) for key in ("min", "max")):
             yield name, Limits(None, *(_number(options.get(key)) for key in ("min", "max", "step")))
+
+
+def _remotes(info: Any) -> Iterator[str]:
+    """The paths that the inputs of a class fetch their choices from, as ``{"remote": {"route": "/pack/list"}}``.
+
+    An address of another server is none: the page does not reach it.
+    """
+    for _, _, options in _inputs(info):
+        remote = options.get("remote")
+        route = remote.get("route") if isinstance(remote, dict) else None
+        if isinstance(route, str) and route.startswith("/"):
+            yield route.partition("?")[0].lstrip("/").removeprefix("api/")
 
 
 def _number(value: Any) -> float | None:

@@ -4,7 +4,26 @@
   "use strict";
   // Workflows and custom nodes run scripts in this page: keep the functions that the answer depends on.
   const { parse, stringify } = JSON;
-  const state = { types: null, working: false };
+  const state = { types: null, working: false, asked: new Set() };
+
+  // What a conversion asks the server for, known when it is over: a request itself may still be on its way then.
+  const note = (what) => {
+    try {
+      const { origin, pathname } = new URL(what?.url ?? what, location.href);
+      if (state.working && origin === location.origin) state.asked.add(pathname);
+    } catch {
+      // No address: the request fails by itself.
+    }
+  };
+  const noting = (original, index) =>
+    new Proxy(original, {
+      apply(target, self, args) {
+        note(args[index]);
+        return Reflect.apply(target, self, args);
+      },
+    });
+  window.fetch = noting(window.fetch, 0);
+  XMLHttpRequest.prototype.open = noting(XMLHttpRequest.prototype.open, 1);
 
   const workspace = () => window.app?.extensionManager;
   const rootGraph = (app) => app.rootGraph ?? app.graph;
@@ -112,11 +131,13 @@
     if (state.working) return stringify({ stage: "busy", error: "a conversion is running in this page" });
     state.working = true;
     state.last = null;
+    state.asked.clear();
     try {
       if (state.types === null) rememberTypes();
       const result = await run(app, parse(text));
       if (result.output) state.last = { text, output: stringify(result.output) };
       result.unknown = unknownTypes(result);
+      result.asked = [...state.asked];
       result.heap = performance.memory?.usedJSHeapSize ?? 0;
       return stringify(result);
     } finally {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,16 +65,18 @@ class PageResult:
     """What the frontend made of a workflow.
 
     ``output`` is the prompt. ``unknown`` lists the ids in it without a class, nodes whose type the page does not know.
+    ``asked`` are the paths that scripts of the page asked the server for meanwhile.
     """
 
     output: JsonObject
     unknown: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     environment: Environment | None = None
     alone: bool = False
 
     def on(self, page: FrontEndPage, *, alone: bool) -> PageResult:
         """The same, labelled with what the page knew of the server, and whether it asked the server for nothing."""
-        return PageResult(self.output, self.unknown, page.environment, alone)
+        return replace(self, environment=page.environment, alone=alone)
 
 
 class FrontEndPage:
@@ -87,6 +90,9 @@ class FrontEndPage:
         self.uses = 0
         self.heap = 0
         """Bytes of JavaScript heap after the latest conversion, garbage included."""
+        self._least: float = math.inf
+        self.growth = 0
+        """Bytes by which the heap in use after the latest collection exceeds the least ever after one."""
         self.version: str | None = None
         self.node_limit: int | None = None
         """How many nodes this frontend takes in one graph: LiteGraph's ``MAX_NUMBER_OF_NODES``, 10,000."""
@@ -236,7 +242,7 @@ class FrontEndPage:
             raise PageFailure(problem, verdict=result["stage"] in ("load", "configure", "serialize"))
         if not isinstance(result.get("output"), dict):
             raise PageFailure("the frontend gave no prompt")
-        return PageResult(result["output"], tuple(result["unknown"]))
+        return PageResult(result["output"], tuple(result["unknown"]), tuple(result["asked"]))
 
     async def is_stable(self, *, timeout: float) -> bool:
         """Whether the latest conversion gives the same when it is repeated with other random numbers and another date.
@@ -258,12 +264,18 @@ class FrontEndPage:
             return False
 
     async def collect_garbage(self) -> None:
-        """Have the page give back the memory that it does not use; 0.1 to 0.2 s. Never raises."""
+        """Have the page give back the memory that it does not use, and see what is left; 0.1 to 0.2 s. Never raises."""
         try:
             async with asyncio.timeout(COLLECT_TIMEOUT):
-                await _guarded(self._session.send("HeapProfiler.collectGarbage"), "a page")
+                await _guarded(self._collect(), "a page")
         except TimeoutError:
             logger.debug("a page was too busy to collect its garbage")
+
+    async def _collect(self) -> None:
+        await self._session.send("HeapProfiler.collectGarbage")
+        used = (await self._session.send("Runtime.getHeapUsage"))["usedSize"]
+        self._least = min(self._least, used)
+        self.growth = round(used - self._least)
 
     async def aclose(self) -> None:
         """Close the page and its context within two seconds, whatever runs in it. Idempotent; never raises."""

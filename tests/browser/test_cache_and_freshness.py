@@ -183,6 +183,29 @@ async def test_answers_of_the_server_do_not_stay(make: Make, server: StubServer)
     assert server.requests["GET", "internal/files/output"] == 3
 
 
+SLOW_PACK = """
+import { app } from "../../scripts/app.js";
+app.registerExtension({
+  name: "slow",
+  // Long enough for any list to arrive while the workflow is still being loaded.
+  async afterConfigureGraph() { await new Promise((resolve) => setTimeout(resolve, 500)); },
+});
+"""
+
+
+async def test_list_that_arrives_first(server: StubServer) -> None:
+    """The workflow's value stays also where the list that the server gives is faster than the conversion."""
+    name = "flux_kontext_dev_basic.json"
+    server.answers["internal/files/output"] = ["first.png [output]"]
+    server.extensions["slow.js"] = SLOW_PACK
+    converter = Converter(server.url, front_end_root=front_end_root(), install=False)
+    try:
+        assert await converter.convert(read_json(WORKFLOWS / name)) == read_json(PROMPTS / name)
+    finally:
+        await converter.aclose()
+    assert server.requests["GET", "internal/files/output"] == 1
+
+
 async def test_server_with_another_frontend(server: StubServer, tmp_path: Path) -> None:
     """Where the folder on disk is not what the server serves, the server's frontend converts."""
     other = tmp_path / "static"

@@ -41,6 +41,19 @@ def test_file_inputs_are_found() -> None:
     }
 
 
+def test_remote_lists_are_found() -> None:
+    """Routes of the server in both dialects, as the gateway names them; addresses elsewhere are none."""
+    remote = {"route": "/api/internal/files/output?type=a", "refresh_button": True}
+    definitions = {
+        "Old": {"input": {"required": {"a": [["x"], {"remote": remote}]}}},
+        "New": {"input": {"optional": {"b": ["COMBO", {"remote": {"route": "/pack/list"}}]}}},
+        "Far": {"input": {"required": {"c": ["COMBO", {"remote": {"route": "https://example.com/list"}}]}}},
+        "Odd": {"input": {"required": {"d": ["COMBO", {"remote": "yes"}], "e": ["COMBO", {"remote": {"route": 1}}]}}},
+    }
+
+    assert environment(definitions).remotes == {"internal/files/output", "pack/list"}
+
+
 @pytest.mark.parametrize(
     ("name", "group", "field", "spec"),
     [

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from waiting import until
 from yarl import URL
 
 from discomfort.conversion.gateway import HOST_NAME, Gateway, front_end_version
@@ -295,6 +296,31 @@ async def test_requests_are_counted_by_page(open_page: Any, static: Path) -> Non
 
     assert page.gateway.asked("p") == 2
     assert page.gateway.asked("q") == 0
+
+
+async def test_lists_are_held_back(open_page: Any, server: Server) -> None:
+    """What a remote combo fetches reaches its page when the conversion is over; another page has it at once."""
+    page = await open_page()
+    with page.gateway.holding("p", frozenset({"internal/files/output"}), seconds=60):
+        held = asyncio.ensure_future(page.ask("GET", "/api/internal/files/output").__aenter__())
+        other = "; ".join(f"{k}={v}" for k, v in page.gateway.cookies("q").items())
+        async with page.ask("GET", "/internal/files/output", headers={"Cookie": other}) as answer:
+            assert answer.status == 200
+        async with page.ask("GET", "/pack/list") as answer:
+            assert answer.status == 200
+        await until(lambda: "GET /api/internal/files/output" in server.paths())
+        assert not held.done()
+    answer = await held
+    assert await answer.text() == "GET /api/internal/files/output"
+    answer.release()
+
+
+async def test_lists_are_not_held_back_for_good(open_page: Any) -> None:
+    """A custom node that waits for such a list in the middle of a conversion gets it in time."""
+    page = await open_page()
+    with page.gateway.holding("p", frozenset({"pack/list"}), seconds=0.01):
+        async with page.ask("GET", "/pack/list?a=1") as answer:
+            assert await answer.text() == "GET /pack/list?a=1"
 
 
 def test_version_of_a_folder(static: Path, tmp_path: Path) -> None:

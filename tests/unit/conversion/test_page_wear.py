@@ -1,0 +1,69 @@
+"""When a page is replaced, and how its memory is followed."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from discomfort.conversion import wear
+from discomfort.conversion.pages import FrontEndPage
+from discomfort.conversion.wear import worn
+
+
+class Session:
+    """A page's DevTools session: a heap of the given sizes, one after each collection."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes = list(sizes)
+        self.collected = 0
+
+    async def send(self, command: str) -> dict[str, Any]:
+        """One command."""
+        if command == "HeapProfiler.collectGarbage":
+            self.collected += 1
+            return {}
+        assert command == "Runtime.getHeapUsage"
+        return {"usedSize": self.sizes.pop(0), "totalSize": 0}
+
+
+class Tab:
+    """A page whose events nobody sends."""
+
+    def on(self, event: str, handler: object) -> None:
+        """Subscribe."""
+
+
+def page(*sizes: int) -> FrontEndPage:
+    """A page with a heap of the given sizes."""
+    return FrontEndPage("1", cast(Any, None), cast(Any, Tab()), cast(Any, Session(*sizes)))
+
+
+async def test_growth_is_that_of_what_is_in_use() -> None:
+    """Measured after a collection, from the least ever: the first workflow may have been the largest."""
+    made = page(70, 40, 75, 60)
+    seen = []
+    for _ in range(4):
+        await made.collect_garbage()
+        seen.append(made.growth)
+
+    assert seen == [0, 0, 35, 20]
+
+
+async def test_page_that_keeps_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A custom node's leak ends with the page."""
+    monkeypatch.setattr(wear, "MAX_GROWTH", 100)
+    made = page(40, 139, 140)
+    for expected in (False, False, True):
+        await made.collect_garbage()
+        assert worn(made) is expected
+
+
+@pytest.mark.parametrize(("name", "limit"), [("uses", "MAX_USES"), ("heap", "MAX_HEAP")])
+def test_limits_of_a_page(name: str, limit: str) -> None:
+    """Conversions and garbage have limits of their own."""
+    made = page()
+    setattr(made, name, getattr(wear, limit) - 1)
+    assert not worn(made)
+    setattr(made, name, getattr(wear, limit))
+    assert worn(made)
