@@ -132,6 +132,7 @@ class Emulator:
             with contextlib.suppress(asyncio.CancelledError):
                 await worker
         await self.hub.close()
+        self.queue.history.close()
         self.thread.stop()
         self.log_book.close()
         await asyncio.to_thread(self._temp.close)

@@ -8,19 +8,17 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from discomfort.emulator.execution.engine import Engine, RunOutcome, RunRequest
+from discomfort.emulator.execution.history import History
 from discomfort.emulator.execution.run import Run
 from discomfort.emulator.faults import Faults
 from discomfort.emulator.registry import JsonObject
 
 log = logging.getLogger("discomfort.emulator")
-
-HISTORY_LIMIT = 10_001
-"""Records kept, the oldest dropped first (measured on ComfyUI 0.3.64)."""
 
 SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
 """Keys of ``extra_data`` that the history does not show."""
@@ -54,8 +52,7 @@ class PromptQueue:
         self._sequence = itertools.count()
         self._available = asyncio.Event()
         self.running: QueueItem | None = None
-        self.history: dict[str, str] = {}
-        """Records by id, as JSON text: a quarter of the memory of the objects, and ready to be sent."""
+        self.history = History()
         self._flags: dict[str, bool] = {}
         self._counter = 0
 
@@ -93,16 +90,10 @@ class PromptQueue:
             text = json.dumps(record)
             if self._faults.history_delay:
                 loop = asyncio.get_running_loop()
-                loop.call_later(self._faults.history_delay, self._store, item.prompt_id, text)
+                loop.call_later(self._faults.history_delay, self.history.put, item.prompt_id, text)
             else:
-                self._store(item.prompt_id, text)
+                self.history.put(item.prompt_id, text)
         self._changed()
-
-    def _store(self, prompt_id: str, text: str) -> None:
-        self.history.pop(prompt_id, None)
-        self.history[prompt_id] = text
-        while len(self.history) > HISTORY_LIMIT:
-            del self.history[next(iter(self.history))]
 
     def listing(self) -> tuple[list[list[Any]], list[list[Any]]]:
         """The running and the pending items."""
@@ -140,12 +131,14 @@ class PromptQueue:
 
     def pages(self, max_items: int | None, offset: int) -> str:
         """JSON text: ``max_items`` records from ``offset``; a negative offset counts the newest."""
-        ids: Sequence[str] = list(self.history)
+        count = len(self.history)
         if offset < 0 and max_items is not None:
-            offset = len(ids) - max_items
+            offset = count - max_items
         start = max(offset, 0)
-        end = len(ids) if max_items is None else start + max(max_items, 0)
-        return "{" + ", ".join(f"{json.dumps(key)}: {self.history[key]}" for key in ids[start:end]) + "}"
+        # Where there is a record to begin with, ComfyUI gives it even if none was asked for.
+        end = count if max_items is None else start + max(max_items, 1)
+        found = self.history.page(start, min(end, count))
+        return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in found) + "}"
 
 
 def make_record(item: QueueItem, outcome: RunOutcome) -> JsonObject:

@@ -152,7 +152,7 @@ async def change_history(request: web.Request) -> web.Response:
         records.clear()
     if "delete" in data:
         for prompt_id in data["delete"]:
-            records.pop(prompt_id, None)
+            records.delete(prompt_id)
     return web.Response(status=200)
 
 
