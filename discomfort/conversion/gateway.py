@@ -2,8 +2,9 @@
 
 It serves the frontend's static files from disk, so that a page loads while ComfyUI still imports; passes every other
 request on, with the credentials of an attached server; and answers for itself what must not reach the server (writes of
-settings and user data, uploads, prompts) or what a conversion can do without (queue, history, the event socket).
-Which requests a boot makes, and which of them it can do without, was measured on frontends 1.27.10 and 1.58.1.
+settings and user data, prompts, all uploads but one, see ``passing``) or what a conversion can do without (queue,
+history, the event socket). Which requests a boot makes, and which of them it can do without, was measured on frontends
+1.27.10 and 1.58.1.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from yarl import URL
 
 from discomfort._async import finish
 from discomfort._json import JsonObject, loads
+from discomfort.conversion.passing import MAX_BYTES, captured, headers_back, headers_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,21 +56,6 @@ SOCKET_TIMEOUT: Final = 5.0
 HEARTBEAT: Final = 20.0
 """Seconds between pings on it; a peer that vanished without a word is noticed after half as long again."""
 
-# Hop by hop (RFC 9110, 7.6.1), or true of the gateway's origin only: ComfyUI compares Host with Origin.
-_DROPPED_HEADERS = frozenset(
-    {
-        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
-        *("transfer-encoding", "upgrade", "content-length", "host", "origin", "referer", "cookie"),
-        *("sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user"),
-    }
-)
-_DROPPED_ANSWER_HEADERS = frozenset(
-    {
-        *("connection", "keep-alive", "transfer-encoding", "content-length", "set-cookie", "alt-svc", "server", "date"),
-        *("content-security-policy", "content-security-policy-report-only"),
-        *("access-control-allow-origin", "strict-transport-security"),
-    }
-)
 _DROPPED_WRITES = frozenset({"settings", "userdata", "v2", "users", "free", "interrupt", "queue", "history"})
 _REFUSED_WRITES = frozenset({"prompt", "upload", "manager", "customnode", "internal"})
 _EXPECTED = frozenset(
@@ -187,7 +174,7 @@ class Gateway:
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BYTES)
         app.router.add_route("*", "/{path:.*}", self._dispatch)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         try:
@@ -263,6 +250,8 @@ class Gateway:
             await self._hold(page, name)
             return answer
         area = name.partition("/")[0]
+        if name == "upload/image" and (form := await captured(request)) is not None:
+            return await self._forward(request, form)
         if area in _REFUSED_WRITES:
             logger.warning("refused %s /%s from the conversion page", request.method, path)
             return web.Response(status=403, text="the conversion page may not change anything")
@@ -380,20 +369,19 @@ class Gateway:
         self.server_lost.clear()
         return answer.status, body
 
-    async def _forward(self, request: web.Request) -> web.StreamResponse:
+    async def _forward(self, request: web.Request, form: aiohttp.FormData | None = None) -> web.StreamResponse:
         session = await self._server()
-        kept = {k: v for k, v in request.headers.items() if k.lower() not in _DROPPED_HEADERS}
-        body = await request.read() if request.can_read_body else None
+        body = form if form is not None else await request.read() if request.can_read_body else None
+        headers = headers_on(request, new_body=form is not None) | self._headers
         # As the page wrote it: userdata's file names have their slashes encoded.
         target = URL(self.url + request.raw_path, encoded=True)
         try:
             async with session.request(
-                request.method, target, headers=kept | self._headers, data=body, allow_redirects=False
+                request.method, target, headers=headers, data=body, allow_redirects=False
             ) as answer:
                 content = await answer.read()
                 self.server_lost.clear()
-                headers = {k: v for k, v in answer.headers.items() if k.lower() not in _DROPPED_ANSWER_HEADERS}
-                return self._with_policy(web.Response(status=answer.status, body=content, headers=headers))
+                return self._with_policy(web.Response(status=answer.status, body=content, headers=headers_back(answer)))
         except (aiohttp.ClientError, TimeoutError) as error:
             logger.debug("no answer to %s %s: %r", request.method, request.path, error)
             self.server_lost.set()

@@ -46,6 +46,7 @@ class StubServer:
         self.answers: dict[str, Any] = {}
         self.extensions = extensions or {}
         self.static = static
+        self.uploads: dict[str, bytes] = {}
         self.requests: Counter[tuple[str, str]] = Counter()
         self.sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
@@ -58,7 +59,7 @@ class StubServer:
 
     async def start(self, port: int = 0) -> StubServer:
         """Listen on ``port``, or on a free one."""
-        app = web.Application()
+        app = web.Application(client_max_size=1 << 26)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -76,6 +77,8 @@ class StubServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         name = request.path.removeprefix("/api").lstrip("/")
         self.requests[request.method, name] += 1
+        if name == "upload/image" and request.method == "POST":
+            return web.json_response(await self._keep(request))
         if request.method != "GET":
             return web.Response(status=405)
         if name == "ws":
@@ -94,6 +97,14 @@ class StubServer:
         if script is not None:
             return web.Response(text=script, content_type="text/javascript")
         return self._static(name)
+
+    async def _keep(self, request: web.Request) -> dict[str, str]:
+        fields = await request.post()
+        image = fields["image"]
+        assert isinstance(image, web.FileField)
+        place = {"name": image.filename, "subfolder": str(fields["subfolder"]), "type": str(fields["type"])}
+        self.uploads["{subfolder}/{name} [{type}]".format(**place)] = image.file.read()
+        return place
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

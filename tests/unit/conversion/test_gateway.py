@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class Server:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.forms: list[dict[str, Any]] = []
         self.settings: dict[str, Any] = {"Comfy.Locale": "fr"}
         self.index = b"<p>server"
         self.url = ""
@@ -28,6 +30,9 @@ class Server:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.method, request.raw_path, dict(request.headers)))
+        if request.content_type == "multipart/form-data":
+            fields = await request.post()
+            self.forms.append({k: len(v.file.read()) if isinstance(v, web.FileField) else v for k, v in fields.items()})
         if request.path == "/":
             return web.Response(body=self.index, status=self.status)
         if request.path == "/api/settings":
@@ -46,7 +51,7 @@ class Server:
 async def server() -> AsyncIterator[Server]:
     """A server on a free port."""
     handler = Server()
-    app = web.Application()
+    app = web.Application(client_max_size=1 << 24)
     app.router.add_route("*", "/{path:.*}", handler.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -174,6 +179,31 @@ async def test_nothing_is_written(open_page: Any, server: Server, prefix: str) -
         async with page.ask(method, prefix + path, data="{}") as answer:
             assert (answer.status < 300) == (line in dropped), line
     assert server.seen == []
+
+
+def upload(folder: str) -> aiohttp.FormData:
+    """A picture for one of the server's folders, as the frontend sends it."""
+    form = aiohttp.FormData()
+    form.add_field("image", io.BytesIO(b"pixels" * 400_000), filename="scene_1.png", content_type="image/png")
+    form.add_field("subfolder", "threed")
+    form.add_field("type", folder)
+    form.add_field("overwrite", "true")
+    return form
+
+
+async def test_what_a_node_records_of_itself_is_uploaded(open_page: Any, server: Server) -> None:
+    """A file for the temporary folder reaches the server, whole and never over another; one for another folder not."""
+    page = await open_page()
+
+    async with page.ask("POST", "/api/upload/image", data=upload("temp")) as answer:
+        assert answer.status == 200
+    for refused in (upload("input"), b"--x\r\nno form"):
+        headers = {"Content-Type": "multipart/form-data; boundary=x"} if isinstance(refused, bytes) else {}
+        async with page.ask("POST", "/api/upload/image", data=refused, headers=headers) as answer:
+            assert answer.status == 403
+
+    assert server.paths() == ["POST /api/upload/image"]
+    assert server.forms == [{"image": 2_400_000, "subfolder": "threed", "type": "temp"}]
 
 
 async def test_reads_that_need_no_server(open_page: Any, server: Server) -> None:

@@ -1,0 +1,62 @@
+"""What of a page's requests goes through the gateway: headers both ways, and the one kind of upload.
+
+That is what a node records of itself while it is serialized. The frontend's 3D viewers photograph their scene then,
+upload the pictures to the server's temporary folder, and put their new names into the prompt (``Load3D`` of frontend
+1.27.10). Without the files the server could not run it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import ClientResponse, FormData, web
+from aiohttp.http import HttpProcessingError
+
+MAX_BYTES: Final = 64 << 20
+"""Largest upload that is passed on. A picture of a 3D scene has up to a few megabytes, its recording some ten."""
+
+# Hop by hop (RFC 9110, 7.6.1), or true of the gateway's origin only: ComfyUI compares Host with Origin.
+_DROPPED_HEADERS = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "content-length", "host", "origin", "referer", "cookie"),
+        *("sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user"),
+    }
+)
+_DROPPED_ANSWER_HEADERS = frozenset(
+    {
+        *("connection", "keep-alive", "transfer-encoding", "content-length", "set-cookie", "alt-svc", "server", "date"),
+        *("content-security-policy", "content-security-policy-report-only"),
+        *("access-control-allow-origin", "strict-transport-security"),
+    }
+)
+
+
+def headers_on(request: web.Request, *, new_body: bool) -> dict[str, str]:
+    """The headers of a page's request that go on to the server; with ``new_body`` those of its own body do not."""
+    dropped = _DROPPED_HEADERS | {"content-type"} if new_body else _DROPPED_HEADERS
+    return {name: value for name, value in request.headers.items() if name.lower() not in dropped}
+
+
+def headers_back(answer: ClientResponse) -> dict[str, str]:
+    """The headers of the server's answer that go back to the page."""
+    return {name: value for name, value in answer.headers.items() if name.lower() not in _DROPPED_ANSWER_HEADERS}
+
+
+async def captured(request: web.Request) -> FormData | None:
+    """The form of a ``POST /upload/image`` into the temporary folder, to be sent on; ``None`` for what is another.
+
+    ``overwrite`` is left out: nothing that is there may be changed. Raises ``web.HTTPRequestEntityTooLarge``.
+    """
+    try:
+        fields = await request.post()
+    except (ValueError, HttpProcessingError):
+        return None
+    image, subfolder = fields.get("image"), fields.get("subfolder", "")
+    if fields.get("type") != "temp" or not isinstance(image, web.FileField) or not isinstance(subfolder, str):
+        return None
+    form = FormData()
+    form.add_field("image", image.file, filename=image.filename, content_type=image.content_type)
+    form.add_field("subfolder", subfolder)
+    form.add_field("type", "temp")
+    return form
