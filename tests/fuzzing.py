@@ -241,7 +241,7 @@ def _convert(workflow: Json) -> None:
     explain.node_fates(workflow, PROMPT)
     explain.links_to_nowhere(workflow)
     explain.links_to_nowhere(workflow, PROMPT)
-    payload.missing_nodes(workflow, ["1", "10:3", "3:0:1"])
+    payload.missing_nodes(workflow, {"1": "A", "10:3": None, "3:0:1": None})
 
 
 def _edit(graph: Json) -> None:
@@ -289,7 +289,7 @@ def _take_environment(data: bytes) -> None:
 def _judge_output(output: Json) -> None:
     workflow = all_made()["modes"]
     if isinstance(output, dict):
-        payload.check_output(workflow, output, ())
+        payload.check_output(workflow, output, {})
         explain.node_fates(workflow, output)
         explain.links_to_nowhere(workflow, output)
         Environment("", "", {"SaveImage": frozenset({"images"})}).took_from_lists(workflow, output)

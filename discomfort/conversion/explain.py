@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from discomfort.conversion.javascript import id_text
 from discomfort.conversion.payload import inner_nodes, objects
 from discomfort.exceptions import GraphProblem
 
@@ -77,7 +78,7 @@ def _fates(
     workflow: JsonObject, output: JsonObject, nodes: list[JsonObject], prefix: str, depth: int, *, active: bool
 ) -> Iterator[NodeFate]:
     for node in nodes:
-        node_id, kind = f"{prefix}{node.get('id')}", str(node.get("type"))
+        node_id, kind = f"{prefix}{id_text(node.get('id'))}", str(node.get("type"))
         inner = inner_nodes(workflow, kind) if depth < MAX_DEPTH else None
         outcome = _outcome(node, kind, output.get(node_id), active=active)
         if inner is not None and outcome in ("virtual", "muted", "bypassed", "dropped"):
@@ -121,11 +122,11 @@ def _nowhere(
     budget: Iterator[int],
 ) -> Iterator[GraphProblem]:
     nodes = list(objects(graph.get("nodes")))
-    ids = {str(node.get("id")) for node in nodes}
+    ids = {id_text(node.get("id")) for node in nodes}
     origins = dict(_origins(graph))
     # The budget comes last: zip takes from it only where there is a node.
     for node, _ in zip(nodes, budget, strict=False):
-        node_id, kind = f"{prefix}{node.get('id')}", str(node.get("type"))
+        node_id, kind = f"{prefix}{id_text(node.get('id'))}", str(node.get("type"))
         for name, link in _linked_inputs(node, node_id, output):
             problem = _where(origins, ids, link)
             if problem:
@@ -148,7 +149,7 @@ def _linked_inputs(node: JsonObject, node_id: str, output: JsonObject | None) ->
     for slot in objects(node.get("inputs")):
         name = str(slot.get("name"))
         if slot.get("link") is not None and name not in given:
-            yield name, str(slot["link"])
+            yield name, id_text(slot["link"])
 
 
 def _where(origins: dict[str, str], ids: set[str], link: str) -> str | None:
@@ -167,9 +168,9 @@ def _origins(graph: JsonObject) -> Iterator[tuple[str, str]]:
     links = graph.get("links")
     for link in links.values() if isinstance(links, dict) else links if isinstance(links, list) else ():
         if isinstance(link, list) and len(link) > 1:
-            yield str(link[0]), str(link[1])
+            yield id_text(link[0]), id_text(link[1])
         elif isinstance(link, dict):
-            yield str(link.get("id")), str(link.get("origin_id"))
+            yield id_text(link.get("id")), id_text(link.get("origin_id"))
 
 
 def _subgraph(workflow: JsonObject, kind: str) -> JsonObject | None:

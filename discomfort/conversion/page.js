@@ -116,6 +116,14 @@
     return { output: prompt.output, nodes };
   };
 
+  // The type of a prompt's node, by the frontend's own graph: its ids need not be the workflow's, where those are
+  // given twice or not at all. "12:5" is node 5 in the subgraph of node 12.
+  const typeOf = (id) => {
+    let node = { subgraph: rootGraph(window.app) };
+    for (const step of id.split(":")) node = node?.subgraph?.getNodeById(step);
+    return node?.type || node?.last_serialization?.type || null;
+  };
+
   // A node of unknown type has no class and no title; JSON would drop the keys, null keeps them visible.
   const unknownTypes = (result) => {
     const unknown = Object.entries(result.output ?? {}).filter(([, node]) => typeof node.class_type !== "string");
@@ -123,7 +131,7 @@
       node.class_type = null;
       if (node._meta) node._meta.title ??= null;
     }
-    return unknown.map(([id]) => id);
+    return unknown.map(([id]) => [id, typeOf(id)]);
   };
 
   const convert = async (text) => {

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,12 +64,13 @@ class PageFailure(Exception):
 class PageResult:
     """What the frontend made of a workflow.
 
-    ``output`` is the prompt. ``unknown`` lists the ids in it without a class, nodes whose type the page does not know.
-    ``asked`` are the paths that scripts of the page asked the server for meanwhile.
+    ``output`` is the prompt. ``unknown`` has the ids in it without a class, nodes whose type the page does not know,
+    each with that type as the frontend writes it (``None`` where it can not tell). ``asked`` are the paths that scripts
+    of the page asked the server for meanwhile.
     """
 
     output: JsonObject
-    unknown: tuple[str, ...] = ()
+    unknown: Mapping[str, str | None] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
     environment: Environment | None = None
     alone: bool = False
@@ -242,7 +243,7 @@ class FrontEndPage:
             raise PageFailure(problem, verdict=result["stage"] in ("load", "configure", "serialize"))
         if not isinstance(result.get("output"), dict):
             raise PageFailure("the frontend gave no prompt")
-        return PageResult(result["output"], tuple(result["unknown"]), tuple(result["asked"]))
+        return PageResult(result["output"], dict(result["unknown"]), tuple(result["asked"]))
 
     async def is_stable(self, *, timeout: float) -> bool:
         """Whether the latest conversion gives the same when it is repeated with other random numbers and another date.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from discomfort.conversion.javascript import id_text
 from discomfort.exceptions import ConversionError, MissingNode, MissingNodesError, PayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from discomfort._json import JsonObject
 
@@ -29,6 +31,9 @@ A page of 1.27.10 takes 0.5 to 1 s for 0.13 MB (44 nodes, three subgraphs) on tw
 
 MAX_BUDGET: Final = 120.0
 """Seconds that one attempt may take at most, whatever the size."""
+
+_TAKEN_OUT: Final = re.compile("[&<>\"'`=]")
+"""Characters that the frontend takes out of the names of types that it does not know."""
 
 
 def budget(size: int) -> float:
@@ -48,9 +53,9 @@ def encode(workflow: object) -> str:
     if not isinstance(nodes, list):
         keys = ", ".join(map(str, list(workflow)[:8])) or "nothing"
         raise PayloadError(f"a workflow has a list 'nodes', this has {keys}")
-    bad = next((i for i, n in enumerate(nodes) if not isinstance(n, dict) or "type" not in n or "id" not in n), None)
+    bad = next((i for i, node in enumerate(nodes) if not isinstance(node, dict) or "type" not in node), None)
     if bad is not None:
-        raise PayloadError(f"entry {bad} of the workflow's nodes is no node: it needs 'id' and 'type'")
+        raise PayloadError(f"entry {bad} of the workflow's nodes is no node: it needs a 'type'")
     text = _dump(workflow)
     if len(text) > MAX_BYTES:
         raise PayloadError(f"the workflow has {len(text) / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
@@ -84,8 +89,8 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def check_output(workflow: JsonObject, output: JsonObject, unknown: Sequence[str]) -> None:
-    """Refuse a prompt with nodes that no server can run.
+def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str, str | None]) -> None:
+    """Refuse a prompt with nodes that no server can run; ``unknown`` as the page tells them.
 
     Raises ``MissingNodesError`` naming every type that the page did not know, ``ConversionError`` if the output is no
     prompt at all.
@@ -97,12 +102,18 @@ def check_output(workflow: JsonObject, output: JsonObject, unknown: Sequence[str
             raise ConversionError(f"the frontend gave no inputs for node {node_id}")
 
 
-def missing_nodes(workflow: JsonObject, ids: Sequence[str]) -> tuple[MissingNode, ...]:
-    """The types behind the prompt's node ids ``ids``, each with its nodes and the pack that the workflow names."""
+def missing_nodes(workflow: JsonObject, unknown: Mapping[str, str | None]) -> tuple[MissingNode, ...]:
+    """The types of the prompt's nodes in ``unknown``, each with its nodes and the pack that the workflow names.
+
+    The workflow spells a type in full, where the frontend takes characters out; but the frontend gives other ids to
+    nodes that have none, or one that was given before.
+    """
     found: dict[str, tuple[list[str], str | None]] = {}
-    for node_id in ids:
+    for node_id, told in unknown.items():
         node = find_node(workflow, node_id)
         name = str(node.get("type")) if node else "?"
+        if told is not None and _TAKEN_OUT.sub("", name) != told:
+            node, name = None, told
         nodes, pack = found.setdefault(name, ([], None))
         nodes.append(node_id)
         found[name] = (nodes, pack or (pack_of(node) if node else None))
@@ -127,7 +138,7 @@ def find_node(workflow: JsonObject, node_id: str) -> JsonObject | None:
     node: JsonObject | None = None
     steps = node_id.split(":")
     for depth, step in enumerate(steps):
-        node = next((n for n in objects(nodes) if str(n.get("id")) == step), None)
+        node = next((n for n in objects(nodes) if id_text(n.get("id")) == step), None)
         if node is None or depth == len(steps) - 1:
             return node
         inner = inner_nodes(workflow, str(node.get("type")))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from discomfort.conversion.javascript import Value, through_javascript
 from discomfort.conversion.rules import Limits, Rule
-from discomfort.conversion.shapes import Value, through_javascript
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject

@@ -14,9 +14,10 @@ import random
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+from discomfort.conversion.javascript import Value, through_javascript
 from discomfort.conversion.plans import Plan, limits_of
 from discomfort.conversion.rules import FEATURES, SMALL, Rule
-from discomfort.conversion.shapes import Reading, Value, owners, parse, through_javascript, write
+from discomfort.conversion.shapes import Reading, owners, parse, write
 from discomfort.conversion.trouble import TroubleError, UnprovenError, compare, frame, same_frame
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
-    from discomfort.conversion.shapes import Value
+    from discomfort.conversion.javascript import Value
 
 Kind = Literal["held", "text", "choice", "number", "switch"]
 

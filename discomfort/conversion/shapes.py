@@ -7,28 +7,22 @@ Two workflows of one shape differ in nothing but plain values (text, numbers, bo
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from discomfort.conversion.javascript import Value
 from discomfort.conversion.payload import objects
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
-Value = str | int | float | bool
-
 MAX_TEXT: Final = 1 << 20
 """Characters of JSON above which a workflow is not taken apart; the largest official template has 0.13 million."""
 
 _KINDS: Final[dict[type, int]] = {str: 0, int: 1, float: 1, bool: 2}
-_SAFE: Final = 1 << 53
-_EXPONENT: Final = 1e21
-"""From here on JavaScript writes numbers with an exponent, which Python reads as floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +101,3 @@ def _nodes(workflow: JsonObject) -> Iterator[JsonObject]:
     for group in groups.values() if isinstance(groups, dict) else ():
         if isinstance(group, dict):
             yield from objects(group.get("nodes"))
-
-
-def through_javascript(value: Value) -> Value:
-    """What a value is after JavaScript has read and written it: numbers are doubles, and whole ones have no point.
-
-    ``JSON.stringify`` writes the shortest digits that mean the same double, as Python's ``repr`` does, and fills up
-    with zeros below 1e21.
-    """
-    if isinstance(value, str | bool) or (isinstance(value, int) and abs(value) <= _SAFE):
-        return value
-    number = float(value)
-    if not number.is_integer():
-        return number
-    if abs(number) >= _EXPONENT or not math.isfinite(number):
-        return number
-    return int(Decimal(repr(number)))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
+    from discomfort.conversion.javascript import Value
     from discomfort.conversion.plans import Plan
-    from discomfort.conversion.shapes import Value
 
 
 class UnprovenError(Exception):

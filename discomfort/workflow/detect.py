@@ -230,7 +230,8 @@ def _check_graph(graph: JsonObject, place: str) -> None:
             raise PayloadError(f"workflow: {where} has 'class_type', which belongs in a prompt, and no 'type'")
         if not isinstance(node.get("type"), str):
             raise PayloadError(f"workflow: {where}.type is {describe(node.get('type'))}, not a text")
-        if not isinstance(node.get("id"), int | str) or isinstance(node["id"], bool):
+        # Without one the frontend gives the node an id itself.
+        if not isinstance(node.get("id"), int | float | str | None) or isinstance(node.get("id"), bool):
             raise PayloadError(f"workflow: {where}.id is {describe(node.get('id'))}, neither number nor text")
 
 

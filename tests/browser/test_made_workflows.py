@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from browser.made_workflows import PACK_NODES, PACK_SCRIPT, all_made, empty_image, faulty, invert, save, workflow
+from browser.made_workflows import PACK_NODES, PACK_SCRIPT, all_made, empty_image, faulty, invert, node, save, workflow
 from browser.stub_server import StubServer, front_end_root, read_json
 
 from discomfort.conversion import Converter
@@ -110,6 +110,20 @@ async def test_code_in_a_workflow_reaches_nothing(converter: Converter, server: 
     assert [key for key in server.requests if key[0] != "GET" or key[1] in ("opened", "image")] == []
 
 
+async def test_pictures_of_a_scene_reach_the_server(converter: Converter, server: StubServer) -> None:
+    """A 3D viewer photographs its scene while it is converted: the prompt names files that the server has."""
+    values = ["none", "", "", "", "", 64, 64]
+    scene = workflow([node(1, "Load3D", (), ("IMAGE",), values), save(2)], [(1, 0, 2, 0, "IMAGE")])
+
+    first = await converter.convert(scene)
+    again = await converter.convert(scene)
+
+    pictures = first["1"]["inputs"]["image"]
+    for kind in ("image", "mask", "normal"):
+        assert server.uploads[pictures[kind]].startswith(b"\x89PNG")
+    assert again["1"]["inputs"]["image"]["image"] != pictures["image"]
+
+
 async def test_leaving_the_page_fails_only_itself(converter: Converter) -> None:
     """A workflow that navigates away may break its own conversion, never the next."""
     leaving = converter.convert(faulty("run code", code="location.href = '/elsewhere';"))
@@ -145,6 +159,18 @@ async def test_links_to_nowhere_are_all_told(converter: Converter) -> None:
         await converter.convert(broken)
 
     assert [problem.node_id for problem in caught.value.problems] == ["1", "2"]
+
+
+async def test_missing_types_are_named_whatever_their_ids(converter: Converter) -> None:
+    """Neither an id that the frontend chose nor characters that it takes out hide a missing type."""
+    nameless = node(0, "Gone As Well")
+    given = workflow([node(1, "Gone & Lost"), nameless, empty_image(2), save(3)], [(2, 0, 3, 0, "IMAGE")])
+    del nameless["id"]
+
+    with pytest.raises(MissingNodesError) as caught:
+        await converter.convert(given)
+
+    assert {missing.class_type for missing in caught.value.missing} == {"Gone & Lost", "Gone As Well"}
 
 
 async def test_explanation(converter: Converter) -> None:

@@ -17,7 +17,7 @@ from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, 
 from browser.variants import inputs_by_class, varied
 
 from discomfort.conversion import Converter, PromptCache
-from discomfort.conversion.shapes import through_javascript
+from discomfort.conversion.javascript import through_javascript
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 

@@ -68,13 +68,22 @@ def test_missing_nodes_are_grouped_by_type() -> None:
         {"id": "x", "type": "B", "properties": {"aux_id": "owner/b"}},
     )
 
-    found = missing_nodes(given, ["1", "2", "x", "99"])
+    found = missing_nodes(given, {"1": "A", "2": None, "x": "B", "99": None})
 
     assert [(m.class_type, m.node_ids, m.pack) for m in found] == [
         ("A", ("1", "2"), "pack-a"),
         ("B", ("x",), "owner/b"),
         ("?", ("99",), None),
     ]
+
+
+def test_missing_nodes_whose_ids_the_frontend_chose() -> None:
+    """What the frontend says counts where it numbered nodes anew, but for the characters that it takes out."""
+    given = workflow({"id": 1, "type": "A & B"}, {"id": 2, "type": "Known"}, {"id": 2, "type": "C"}, {"type": "D"})
+
+    found = missing_nodes(given, {"1": "A  B", "2": "C", "3": "D"})
+
+    assert [(m.class_type, m.node_ids) for m in found] == [("A & B", ("1",)), ("C", ("2",)), ("D", ("3",))]
 
 
 def test_ids_lead_into_subgraphs_and_groups() -> None:
@@ -91,15 +100,16 @@ def test_ids_lead_into_subgraphs_and_groups() -> None:
     assert (find_node(given, "7:3:1") or {})["type"] == "Deep"
     assert (find_node(given, "8:1") or {})["type"] == "Second"
     assert find_node(given, "7:9") is None
+    assert find_node(workflow({"id": 5.0, "type": "Float"}), "5") is not None
     assert find_node(given, "7:3:1:5") is None
 
 
 def test_prompts_that_no_server_can_run_are_refused() -> None:
     """Unknown classes and nodes without inputs are errors; a sound prompt passes."""
     given = workflow({"id": 1, "type": "A"})
-    check_output(given, {"1": {"class_type": "A", "inputs": {}}}, [])
+    check_output(given, {"1": {"class_type": "A", "inputs": {}}}, {})
 
     with pytest.raises(MissingNodesError):
-        check_output(given, {"1": {"class_type": None, "inputs": {}}}, ["1"])
+        check_output(given, {"1": {"class_type": None, "inputs": {}}}, {"1": "A"})
     with pytest.raises(ConversionError, match="node 1"):
-        check_output(given, {"1": {"class_type": "A"}}, [])
+        check_output(given, {"1": {"class_type": "A"}}, {})

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from unit.conversion.fake_frontend import FakeFrontEnd, environment, workflow
 
+from discomfort.conversion.javascript import Value
 from discomfort.conversion.plans import Plan, difference
 from discomfort.conversion.probing import Experiment
-from discomfort.conversion.shapes import Value, read
+from discomfort.conversion.shapes import read
 from discomfort.conversion.trouble import UnprovenError
 
 

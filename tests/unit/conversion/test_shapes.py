@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from discomfort.conversion.shapes import MAX_TEXT, owners, parse, read, through_javascript, write
+from discomfort.conversion.javascript import id_text, through_javascript
+from discomfort.conversion.shapes import MAX_TEXT, owners, parse, read, write
 
 WORKFLOW: dict[str, Any] = {
     "nodes": [
@@ -135,3 +136,22 @@ def test_values_are_written_back() -> None:
 def test_numbers_through_javascript(value: Any, text: str) -> None:
     """Whole numbers lose their point, those above 2^53 their last digits, as ``JSON.stringify`` writes them."""
     assert json.dumps(through_javascript(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (5, "5"),
+        (5.0, "5"),
+        (7.5, "7.5"),
+        ("005", "005"),
+        (2**53 + 1, "9007199254740992"),
+        (10**30, "1e+30"),
+        (-1, "-1"),
+    ],
+)
+def test_ids_as_prompts_write_them(given: Any, written: str) -> None:
+    """A number is one number however it was written."""
+    assert id_text(given) == written
+    assert id_text(None) == "None"
+    assert id_text(10**400) == str(10**400)

@@ -44,6 +44,7 @@ payload_like = json_values | st.fixed_dictionaries(
         {"nodes": [FLOW_NODE], "links": [[1, 1, 0, 2, 0, "IMAGE"]], "version": 0.4},
         {"nodes": [{"id": "a", "type": "X"}], "links": [{"id": 1, "origin_id": 1}], "version": 1},
         {"nodes": [FLOW_NODE]},
+        {"nodes": [{"type": "X"}, {"type": "X", "id": None}, {"type": "X", "id": 5.0}]},
         {"nodes": [FLOW_NODE], "links": [], "definitions": {"subgraphs": [{"id": "u", "nodes": [FLOW_NODE]}]}},
     ],
 )
@@ -91,7 +92,7 @@ def test_the_api_envelope_is_opened() -> None:
         ({"nodes": [FLOW_NODE, 5]}, "nodes[1] is the number 5"),
         ({"nodes": [NODE]}, "nodes[0] has 'class_type'"),
         ({"nodes": [{"id": 1, "type": None}]}, "nodes[0].type is null"),
-        ({"nodes": [{"type": "X"}]}, "nodes[0].id is null"),
+        ({"nodes": [{"type": "X", "id": []}]}, "nodes[0].id is an empty list"),
         ({"nodes": [{"type": "X", "id": True}]}, "nodes[0].id is the boolean true"),
         ({"nodes": [FLOW_NODE], "links": 3}, "'links' is the number 3"),
         ({"nodes": [FLOW_NODE], "definitions": [1]}, "'definitions' is a list"),
