@@ -116,7 +116,7 @@ class MissingNode:
 
     def __str__(self) -> str:
         nodes = f" (node {_join(self.node_ids, ', ', 5)})" if self.node_ids else ""
-        return f"{self.class_type}{nodes}" + (f" from pack {self.pack!r}" if self.pack else "")
+        return f"{self.class_type or 'without a name'}{nodes}" + (f" from pack {self.pack!r}" if self.pack else "")
 
 
 class MissingNodesError(PayloadError):

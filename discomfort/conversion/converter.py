@@ -13,6 +13,7 @@ import aiohttp
 from discomfort.conversion.cache import Entry, PromptCache
 from discomfort.conversion.engine import Engine, attempt_budget, conversion_error
 from discomfort.conversion.explain import ConversionPath, Explanation, links_to_nowhere, node_fates
+from discomfort.conversion.faults import faults
 from discomfort.conversion.freshness import ServerWatch
 from discomfort.conversion.gateway import Gateway
 from discomfort.conversion.native import NativeMode, NativePath, Offer
@@ -263,6 +264,8 @@ class Converter:
             # The frontend names the first such input at most.
             if problems := links_to_nowhere(workflow):
                 raise BrokenLinksError(problems) from error
+            if told := faults(workflow):
+                raise ConversionError(f"{error.problem}: {'; '.join(told)}", attempts=error.attempts) from error
             raise
         if not allow_missing:
             check_output(workflow, result.output, result.unknown)

@@ -35,6 +35,12 @@ MAX_BUDGET: Final = 120.0
 _TAKEN_OUT: Final = re.compile("[&<>\"'`=]")
 """Characters that the frontend takes out of the names of types that it does not know."""
 
+_SUBGRAPH: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""The type of a subgraph's node: the id of its definition."""
+
+_GROUP: Final = ("workflow>", "workflow/")
+"""What the type of a group node begins with; with a slash in older workflows."""
+
 
 def budget(size: int) -> float:
     """Seconds for one attempt at a workflow of ``size`` bytes of JSON: 3 s, and more for one above 0.1 MB."""
@@ -96,10 +102,23 @@ def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str,
     prompt at all.
     """
     if unknown:
-        raise MissingNodesError(missing_nodes(workflow, unknown))
+        missing = missing_nodes(workflow, unknown)
+        raise MissingNodesError(missing, remedy=_remedy([each.class_type for each in missing]))
     for node_id, node in output.items():
         if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
             raise ConversionError(f"the frontend gave no inputs for node {node_id}")
+
+
+def _remedy(names: list[str]) -> str:
+    """What to do about missing types: not all of them come from packs."""
+    inner = [name for name in names if _SUBGRAPH.fullmatch(name) or name.startswith(_GROUP)]
+    remedies = ["Install the packs that provide them."] if len(inner) < len(names) else []
+    if inner:
+        remedies.append(
+            f"The workflow uses {inner[0]!r}, a subgraph or group node, without its definition "
+            "(definitions.subgraphs, extra.groupNodes): save it again where it is defined."
+        )
+    return " ".join(remedies)
 
 
 def missing_nodes(workflow: JsonObject, unknown: Mapping[str, str | None]) -> tuple[MissingNode, ...]:

@@ -235,15 +235,23 @@ def _check_graph(graph: JsonObject, place: str) -> None:
             raise PayloadError(f"workflow: {where}.id is {describe(node.get('id'))}, neither number nor text")
 
 
+def _hint(payload: JsonObject) -> str:
+    """What was probably meant by an object that is neither, in brackets."""
+    if isinstance(payload.get("nodes"), list):
+        return " (this is a workflow: pass it without what is around it)"
+    if "nodes" in payload:
+        return f" ('nodes' is {describe(payload['nodes'])}, a workflow has a list there)"
+    if isinstance(payload.get("output"), dict) and "workflow" in payload:
+        return " (its 'output' may be the prompt, its 'workflow' the workflow: pass one of them)"
+    inner = (key for key, value in payload.items() if isinstance(value, dict) and isinstance(value.get("nodes"), list))
+    found = next(inner, None)
+    return "" if found is None else f" (its {found!r} is a workflow: pass that)"
+
+
 def _check_prompt(prompt: JsonObject, place: str) -> None:
     nodes = sum(isinstance(node, dict) and "class_type" in node for node in prompt.values())
     if not nodes:
-        hint = ""
-        if "nodes" in prompt:
-            hint = f" ('nodes' is {describe(prompt['nodes'])}, a workflow has a list there)"
-        elif isinstance(prompt.get("output"), dict) and "workflow" in prompt:
-            hint = " (its 'output' may be the prompt, its 'workflow' the workflow: pass one of them)"
-        raise PayloadError(f"neither a workflow nor a prompt: found {describe(prompt)}{hint}")
+        raise PayloadError(f"neither a workflow nor a prompt: found {describe(prompt)}{_hint(prompt)}")
     for key, node in prompt.items():
         if not isinstance(key, str):
             raise PayloadError(f"prompt: the node id {key!r} is a {type(key).__name__}, not a text")

@@ -161,6 +161,15 @@ async def test_links_to_nowhere_are_all_told(converter: Converter) -> None:
     assert [problem.node_id for problem in caught.value.problems] == ["1", "2"]
 
 
+async def test_a_failure_of_the_frontend_has_a_place(converter: Converter) -> None:
+    """Where the frontend only says that something is undefined, the error says which link is meant."""
+    broken = workflow([empty_image(1), save(2)], [(1, 0, 2, 0, "IMAGE")])
+    broken["links"][0][0] = "1"
+
+    with pytest.raises(ConversionError, match=r"of node 2 has the link 1, and the 'links' say '1'"):
+        await converter.convert(broken)
+
+
 async def test_missing_types_are_named_whatever_their_ids(converter: Converter) -> None:
     """Neither an id that the frontend chose nor characters that it takes out hide a missing type."""
     nameless = node(0, "Gone As Well")

@@ -86,6 +86,21 @@ def test_missing_nodes_whose_ids_the_frontend_chose() -> None:
     assert [(m.class_type, m.node_ids) for m in found] == [("A & B", ("1",)), ("C", ("2",)), ("D", ("3",))]
 
 
+def test_subgraphs_without_definition_come_from_no_pack() -> None:
+    """The remedy for them is another than for nodes that a pack provides."""
+    subgraph = "0d6b3e5a-9f43-4c53-8f10-7c4d3a4f2b11"
+    given = workflow({"id": 1, "type": subgraph}, {"id": 2, "type": "Gone"}, {"id": 3, "type": "workflow>G"})
+
+    with pytest.raises(MissingNodesError) as both:
+        check_output(given, {}, {"1": subgraph, "2": "Gone"})
+    with pytest.raises(MissingNodesError) as group:
+        check_output(given, {}, {"3": "workflow>G"})
+
+    assert "Install the packs" in both.value.remedy
+    assert f"uses {subgraph!r}" in both.value.remedy
+    assert "Install" not in group.value.remedy
+
+
 def test_ids_lead_into_subgraphs_and_groups() -> None:
     """``7:3:1`` is node 1 of the subgraph of node 3 of the subgraph of node 7; a group's nodes are counted."""
     inner = {"id": "in", "nodes": [{"id": 1, "type": "Deep"}]}

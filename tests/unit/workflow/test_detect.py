@@ -88,6 +88,8 @@ def test_the_api_envelope_is_opened() -> None:
         ({"nodes": []}, "has no nodes"),
         ({"nodes": {}}, "'nodes' is an empty object"),
         ({"output": {"3": NODE}, "workflow": {}}, "pass one of them"),
+        ({"workflow": {"nodes": [FLOW_NODE]}}, "its 'workflow' is a workflow: pass that"),
+        ({"prompt": {"nodes": [FLOW_NODE]}}, "this is a workflow: pass it without what is around it"),
         ({"nodes": [FLOW_NODE], "3": NODE}, "mixture"),
         ({"nodes": [FLOW_NODE, 5]}, "nodes[1] is the number 5"),
         ({"nodes": [NODE]}, "nodes[0] has 'class_type'"),
