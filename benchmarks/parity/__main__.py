@@ -3,10 +3,11 @@
     python -m benchmarks.parity --comfyui PATH [--write]      # starts both
     python -m benchmarks.parity EMULATOR_URL COMFYUI_URL      # both run already
 
-Five parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
-(answers to wrong prompts), ``routes`` (requests of every kind), ``random`` (graphs by Hypothesis). Prints a table for
-each, and with ``--notes`` every difference. Exits with 1 where outputs differ by more than ``--tolerance`` levels of
-255, or anything else at all. ``--write`` puts the tables into the documentation.
+Six parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
+(answers to wrong prompts), ``routes`` (requests of every kind), ``random`` (graphs by Hypothesis), ``options`` (other
+command lines, with servers of their own; needs ``--comfyui``). With ``--eviction`` also the history beyond its limit,
+which takes minutes. Prints a table for each, and with ``--notes`` every difference. Exits with 1 where outputs differ
+by more than ``--tolerance`` levels of 255, or anything else at all. ``--write`` puts the tables into the documentation.
 
 Servers that run already have to have loaded ``benchmarks/parity/nodes``, ComfyUI under ``PYTHONHASHSEED=1`` (the order
 in which it runs outputs hangs on that); all but ``nodes`` needs both.
@@ -22,16 +23,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.parity import bodies, cases, comparing, routes, sequences, servers, table
+from benchmarks.parity import bodies, cases, comparing, eviction, routes, sequences, servers, settings, table
 from benchmarks.parity.building import Case
 from benchmarks.parity.comparing import Row
+from benchmarks.parity.corners import SCENARIOS
 from benchmarks.parity.ordering import SetOrder
 from benchmarks.parity.random_graphs import Duel
 from benchmarks.parity.samples import samples
-from benchmarks.parity.scenarios import SCENARIOS
 from benchmarks.parity.servers import Server
 
 Rows = Mapping[str, Row]
+OPTIONS = "options"
 Part = Callable[[argparse.Namespace, Server, Server, SetOrder], Rows]
 
 
@@ -44,11 +46,13 @@ def parse() -> argparse.Namespace:
     add("urls", nargs="*", metavar="URL", help="the emulator's and ComfyUI's")
     add("--comfyui", type=Path, metavar="PATH", help="start both, ComfyUI from this folder")
     add("--python", type=Path, help="for ComfyUI; default: of its own environment")
-    add("--part", choices=PARTS, action="append", help="only these parts")
+    add("--part", choices=[*PARTS, OPTIONS], action="append", help="only these parts")
     add("--group", choices=cases.groups(), action="append", help="only these kinds of nodes")
     add("--node", help="only these nodes, separated by commas")
     add("--scenario", action="append", choices=SCENARIOS, metavar="NAME", help="only these scenarios")
     add("--random", type=int, default=300, metavar="N", help="how many random graphs (default 300)")
+    add("--setting", type=int, action="append", metavar="N", help="only these of the command lines, from 0")
+    add("--eviction", action="store_true", help="fill the history beyond its limit, too")
     add("--tolerance", type=int, default=1, metavar="LEVELS")
     add("--notes", action="store_true", help="list every difference beyond 1")
     add("--write", action="store_true", help=f"write {table.PAGE.name}; runs everything")
@@ -57,6 +61,8 @@ def parse() -> argparse.Namespace:
         parser.error("two URLs, or --comfyui")
     if options.write and (options.part or options.group or options.node or options.scenario):
         parser.error("--write is for the whole comparison")
+    if OPTIONS in (options.part or ()) and not options.comfyui:
+        parser.error("--part options starts servers of its own: name --comfyui")
     return options
 
 
@@ -113,23 +119,42 @@ def random(options: argparse.Namespace, ours: Server, theirs: Server, order: Set
 PARTS: dict[str, Part] = {"nodes": nodes, "messages": messages, "bodies": wrong, "routes": requests, "random": random}
 
 
+def forgotten(_options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:
+    """The history beyond its limit."""
+    return eviction.compare(ours, theirs)
+
+
+def other_settings(options: argparse.Namespace) -> Rows:
+    """Other command lines."""
+    return settings.compare(options.comfyui.resolve(), options.python, options.setting or ())
+
+
+def parts(options: argparse.Namespace) -> Iterator[tuple[str, Rows]]:
+    """The rows of every part that was asked for, as they come."""
+    known = PARTS | ({"eviction": forgotten} if options.eviction else {})
+    chosen = [name for name in known if options.part is None or name in options.part or name == "eviction"]
+    if chosen:
+        with both(options) as (ours, theirs, order):
+            options.version = json.loads(theirs.request("/system_stats"))["system"]["comfyui_version"]
+            for name in chosen:
+                yield name, known[name](options, ours, theirs, order)
+    if options.comfyui and (options.part is None or OPTIONS in options.part):
+        yield OPTIONS, other_settings(options)
+
+
 def main() -> int:
     """Compare, print the tables, and say by the exit code whether all is as it should be."""
     options = parse()
     found: dict[str, Rows] = {}
-    with both(options) as (ours, theirs, order):
-        version = json.loads(theirs.request("/system_stats"))["system"]["comfyui_version"]
-        for name, part in PARTS.items():
-            if options.part is None or name in options.part:
-                found[name] = part(options, ours, theirs, order)
-                shown = table.table(found[name]) if name == "nodes" else table.differences(found[name], name)
-                print(f"{shown}\n", flush=True)
+    for name, rows in parts(options):
+        found[name] = rows
+        print(f"{table.table(rows) if name == 'nodes' else table.differences(rows, name)}\n", flush=True)
     if options.notes:
         for rows in found.values():
             for name, row in rows.items():
                 print(*(f"{name}: {note}" for note in row.notes), sep="\n", end="\n" if row.notes else "")
     if options.write:
-        table.PAGE.write_text(table.page(version, found))
+        table.PAGE.write_text(table.page(options.version, found))
     return 1 if any(comparing.total(rows.values()).largest > options.tolerance for rows in found.values()) else 0
 
 

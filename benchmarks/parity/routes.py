@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -27,6 +28,15 @@ HEADERS = [
     "Access-Control-Allow-Headers",
     "Access-Control-Allow-Credentials",
 ]
+
+
+UPGRADE = (
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "cGFyaXR5IG9mIGJvdGggcw=="),
+)
+"""Headers that ask for a socket."""
 
 
 class Ask(NamedTuple):
@@ -56,6 +66,7 @@ def asks(port: int) -> Iterator[Ask]:
     ):
         for method, path in (("GET", "/prompt"), ("POST", "/queue"), ("OPTIONS", "/prompt"), ("GET", "/nothing")):
             yield Ask("origin", path, method, b"{}", (("Origin", origin),), "nothing")
+        yield Ask("origin", "/ws", headers=(("Origin", origin), *UPGRADE), look="nothing")
 
 
 def plain() -> Iterator[Ask]:
@@ -194,7 +205,13 @@ def answer(server: Server, ask: Ask) -> Any:
     if ask.method == "HEAD" and response.status == 404:
         return {"status": 404}  # of no body, servers say as they like what kind it has
     headers = {name: value for name in HEADERS if (value := response.getheader(name)) is not None}
+    body = uncompressed(body, headers.get("Content-Encoding", ""))
     return {"status": response.status, "headers": headers, "body": content(body, headers, ask.look)}
+
+
+def uncompressed(body: bytes, coding: str) -> bytes:
+    """A body without its coding."""
+    return zlib.decompress(body, wbits=zlib.MAX_WBITS | 32) if coding in ("gzip", "deflate") and body else body
 
 
 def content(body: bytes, headers: dict[str, str], look: str) -> Any:

@@ -20,7 +20,8 @@ _SEQUENCES = """
 
 Clients connect, prompts are queued, interrupted, deleted, refused, cached, expanded. A case is what one client was sent
 over its socket (types, data and binary frames in their order), the number of its `status` messages, or all answers and
-history records of the scenario. Times, server-made ids and tracebacks are not compared.
+history records of the scenario. Times and server-made ids are not compared; of a traceback it is compared that it has
+Python's form, and its last frame where that is in a node that both servers load.
 """
 
 _BODIES = """
@@ -41,6 +42,19 @@ _RANDOM = """
 
 Graphs made by Hypothesis, valid and invalid, each run twice; answers, messages, records and pictures (up to one level)
 are compared.
+"""
+
+_OPTIONS = """
+## Other command lines
+
+Both servers are started again with the same options of ComfyUI's. A case is one request (headers and decoded body), or
+under *messages* what one client was sent in a scenario, or its answers and records.
+"""
+
+_EVICTION = """
+## The history beyond its limit
+
+A case is one page or record of the history after so many prompts.
 """
 
 _NODES = """
@@ -80,4 +94,7 @@ def page(version: str, parts: Mapping[str, Mapping[str, Row]]) -> str:
     texts.append(f"{_BODIES}\n{differences(parts['bodies'], 'what is wrong')}\n")
     texts.append(f"{_ROUTES}\n{differences(parts['routes'], 'requests')}\n")
     texts.append(f"{_RANDOM}\n{differences(parts['random'], 'graphs')}\n")
+    for name, text in (("options", _OPTIONS), ("eviction", _EVICTION)):
+        if name in parts:
+            texts.append(f"{text}\n{differences(parts[name], name)}\n")
     return "".join(texts)

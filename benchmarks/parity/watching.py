@@ -1,6 +1,7 @@
 """What a server tells its clients during a scenario, in a form that two servers can be compared in.
 
-Ids that the server made, times, and tracebacks are taken out; sets that a server lists in any order are sorted.
+Ids that the server made and times are taken out, tracebacks are reduced to their form and to a node's own frame; sets
+that a server lists in any order are sorted.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from benchmarks.parity.ordering import SetOrder
 WAIT_SECONDS = 60.0
 Event = tuple[str, Any]
 UNORDERED = ("executed", "current_outputs", "nodes")
+_FRAME = re.compile(r' {2}File "(?P<file>[^"\n]+)", line \d+, in .+\n( {4}.*\n)*')
 _TEMPORARY_NAME = re.compile(r"ComfyUI_temp_[a-z]{5}_")
 
 
@@ -64,20 +66,23 @@ class Stage:
         self.clients: dict[str, Client] = {}
         self.told: list[Event] = []
         self._names: dict[str, str] = {}
+        self._ids: dict[str, str] = {}
         self._gates: set[str] = set()
         self.mark = uuid.uuid4().hex[:8]
         self._names[self.mark] = "mark"
 
-    async def join(self, name: str, *, features: bool = False) -> Client:
-        """A client with that id connects."""
-        socket = await self.session.ws_connect(f"/ws?clientId={name}-{self.mark}", max_msg_size=0)
-        self._names[f"{name}-{self.mark}"] = name
+    async def join(self, name: str, *, features: bool = False, query: str | None = None) -> Client:
+        """A client with that id connects; with a ``query`` of its own it goes by the id that the server tells."""
+        asked = f"?clientId={name}-{self.mark}" if query is None else query
+        socket = await self.session.ws_connect(f"/ws{asked}", max_msg_size=0)
         self.clients[name] = client = Client(socket)
         if features:
             await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
             await client.until("feature_flags")
         else:
             await client.until("status")
+        self._ids[name] = f"{name}-{self.mark}" if query is None else client.events[0][1]["sid"]
+        self._names[self._ids[name]] = name
         return client
 
     async def post(self, path: str, body: Any, name: str = "") -> Any:
@@ -93,7 +98,7 @@ class Stage:
         graph = self._order.arranged(graph, fields.get("partial_execution_targets"))
         body: dict[str, Any] = {"prompt": graph, "prompt_id": f"{prompt_id}-{self.mark}", **fields}
         if client is not None:
-            body["client_id"] = f"{client}-{self.mark}"
+            body["client_id"] = self._ids.get(client, f"{client}-{self.mark}")
             self._names[body["client_id"]] = client
         self._names[body["prompt_id"]] = prompt_id
         await self.post("/prompt", body)
@@ -153,6 +158,10 @@ class Stage:
         """Let all that waits or runs come to its end."""
         for name in self._gates:
             self.open(name)
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Wait until nothing runs or waits."""
         while True:
             async with self.session.get("/prompt") as answer:
                 if not (await answer.json())["exec_info"]["queue_remaining"]:
@@ -180,7 +189,7 @@ class Stage:
         if isinstance(value, dict):
             return {self.plain(name): self.plain(item, name) for name, item in sorted(value.items())}
         if key == "traceback":
-            return "…"
+            return frames(value)
         if key == "timestamp":
             return "timestamp" if isinstance(value, int) else value
         if key == "number":
@@ -198,6 +207,16 @@ class Stage:
             if key == "details":
                 value = "\n".join(sorted(value.split("\n")))
         return value
+
+
+def frames(traceback: Any) -> Any:
+    """Of a traceback, whether each of its parts is one frame in Python's form, and the last frame, if a node's."""
+    if not isinstance(traceback, list) or not all(isinstance(part, str) for part in traceback):
+        return traceback
+    found = [_FRAME.fullmatch(part) for part in traceback]
+    last = found[-1] if found else None
+    own = last is not None and "/parity/nodes/" in last["file"]
+    return [bool(found), None not in found, traceback[-1].split("\n")[:2] if own else "elsewhere"]
 
 
 def binary(data: bytes) -> dict[str, Any]:

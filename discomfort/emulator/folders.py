@@ -163,7 +163,8 @@ def _next_counter(folder: Path, stem: str) -> int:
 
 
 def _taken(folder: Path, stem: str, counter: int) -> bool:
-    return (folder / f"{stem}_{counter:05}_.png").exists()
+    # Not by pathlib: it interns every name, and Python's table of those grows with each that was ever in it.
+    return os.path.exists(os.path.join(folder, f"{stem}_{counter:05}_.png"))  # noqa: PTH110, PTH118 - see above
 
 
 def remember_counter(folder: Path, stem: str, counter: int) -> None:

@@ -29,11 +29,14 @@ _SKIPPED = {"__pycache__"}
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A loaded pack: its name, the classes it brought, and its folder of scripts for the frontend."""
+    """A loaded pack: its name, the classes it brought, and its folders of scripts for the frontend.
+
+    ``webs`` are names, which their URLs have, and folders: what ``pyproject.toml`` names, and ``WEB_DIRECTORY``.
+    """
 
     name: str
     classes: tuple[str, ...]
-    web: Path | None
+    webs: tuple[tuple[str, Path], ...]
 
 
 def pack_paths(folder: Path) -> list[Path]:
@@ -69,6 +72,7 @@ def _reason(error: Exception) -> str:
 
 def _load(path: Path, registry: Registry) -> Pack:
     module = _import(path)
+    webs = _webs(path, module)
     added = []
     for name, cls, title in _classes(module, f"custom_nodes.{path.stem}"):
         if name in registry and registry[name].cls is not None:
@@ -76,9 +80,34 @@ def _load(path: Path, registry: Registry) -> Pack:
             continue
         registry.add_class(name, cls, title)
         added.append(name)
-    web = getattr(module, "WEB_DIRECTORY", None)
-    folder = (path / web).resolve() if web and path.is_dir() else None
-    return Pack(path.stem, tuple(added), folder if folder is not None and folder.is_dir() else None)
+    return Pack(path.stem, tuple(added), webs)
+
+
+def _webs(path: Path, module: ModuleType) -> tuple[tuple[str, Path], ...]:
+    """The folders of a pack's scripts: under its project's name, and under its folder's, as in ComfyUI."""
+    if not path.is_dir():
+        return ()
+    project, folder = _project(path)
+    named = [(project, folder), (path.name, getattr(module, "WEB_DIRECTORY", None))]
+    found = {name: (path / web).resolve() for name, web in named if name and web and (path / web).is_dir()}
+    return tuple(found.items())
+
+
+def _project(path: Path) -> tuple[str, str | None]:
+    """The project's name in a pack's ``pyproject.toml``, and what its ``tool.comfy.web`` names. Never raises."""
+    import tomllib
+
+    try:
+        content = tomllib.loads((path / "pyproject.toml").read_text("utf-8"))
+        name, web = content["project"].get("name", ""), content.get("tool", {}).get("comfy", {}).get("web")
+        if not isinstance(name, str) or not isinstance(web, str | None):
+            raise TypeError("project.name and tool.comfy.web have to be texts")  # noqa: TRY301 - as the others
+    except FileNotFoundError:
+        return path.name, None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("custom nodes %s: its pyproject.toml can not be read: %s", path.name, error)
+        return path.name, None
+    return name, web
 
 
 def _classes(module: ModuleType, source: str) -> list[tuple[str, type, str | None]]:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from discomfort.emulator import runtime
-from discomfort.emulator.execution.cache import ResultCache
 from discomfort.emulator.execution.engine import Engine
 from discomfort.emulator.execution.queue import PromptQueue, work
+from discomfort.emulator.execution.stores import Results
 from discomfort.emulator.execution.worker import NodeThread
 from discomfort.emulator.folders import default_base_directory, resolve_folders
 from discomfort.emulator.http.hub import Hub
@@ -118,7 +118,7 @@ class Emulator:
     async def _work(self) -> None:
         with runtime.using(self.context):
             registry = await self.thread.run(lambda: self.registry)
-            results = ResultCache(self.config.cache, self.config.cache_lru)
+            results = Results(self.config.cache, self.config.cache_lru)
             self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
             self._ready.set()
             await work(self.queue, self.engine)

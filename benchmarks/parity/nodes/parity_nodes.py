@@ -205,6 +205,18 @@ class ParityExpand(_Node):
         return {"result": (child.out(0),), "expand": graph.finalize()}
 
 
+class ParityShowAndExpand(_Node):
+    """Shows something and expands, well or badly."""
+
+    OUTPUT_NODE = True
+    REQUIRED: ClassVar = {"value": _INT, "well": ("BOOLEAN", {"default": True})}
+
+    def go(self, value: int, well: bool) -> Any:
+        graph = GraphBuilder()
+        child = graph.node("ParityNumber" if well else "NoSuchNode", value=value)
+        return {"ui": {"text": [f"both {value}"]}, "result": (child.out(0),), "expand": graph.finalize()}
+
+
 class ParityBlock(_Node):
     """Lets a number pass, or blocks what hangs on it."""
 
@@ -262,6 +274,26 @@ class ParityPicky(_Node):
 
     def go(self, value: int, other: int) -> tuple[int]:
         return (value + other,)
+
+
+class ParityAsyncHooks1(_Node):
+    """Validated and given its change token by coroutines."""
+
+    REQUIRED: ClassVar = {"value": _INT}
+    HIDDEN: ClassVar = {"me": "UNIQUE_ID", "prompt": "PROMPT", "extra": "EXTRA_PNGINFO"}
+
+    @classmethod
+    async def VALIDATE_INPUTS(cls, value: int, **hidden: Any) -> bool | str:  # noqa: N802 - ComfyUI's name
+        await asyncio.sleep(0)
+        return {2: False, 3: f"not three {hidden}"}.get(value, True)
+
+    @classmethod
+    async def IS_CHANGED(cls, value: int, **hidden: Any) -> Any:  # noqa: N802 - ComfyUI's name
+        await asyncio.sleep(0)
+        return float("nan") if value % 2 else f"{value} {hidden}"
+
+    def go(self, value: int, me: Any, prompt: Any, extra: Any) -> tuple[int]:
+        return (value + len(prompt),)
 
 
 class ParityAnyway(_Node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -290,9 +291,23 @@ def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
         "run": run_async if inspect.iscoroutinefunction(cls.execute) else run,
     }
     if (validate := cls.own("validate_inputs")) is not None:
-        members["VALIDATE_INPUTS"] = validate
-    if (fingerprint := cls.own("fingerprint_inputs")) is not None:
-        members["IS_CHANGED"] = staticmethod(lambda **arguments: fingerprint(**_parted(arguments)[0]))
-    if (lazy := cls.own("check_lazy_status")) is not None:
-        members["check_lazy_status"] = lambda _self, **arguments: lazy(**_parted(arguments)[0])
+        members["VALIDATE_INPUTS"] = staticmethod(functools.wraps(validate)(_hook(cls, "validate_inputs")))
+    if cls.own("fingerprint_inputs") is not None:
+        # ComfyUI gives it no hidden values.
+        members["IS_CHANGED"] = staticmethod(_hook(cls, "fingerprint_inputs", hidden=False))
+    if cls.own("check_lazy_status") is not None:
+        members["check_lazy_status"] = staticmethod(_hook(cls, "check_lazy_status"))
     return schema.node_id, type(cls.__name__, (), members), schema.display_name
+
+
+def _hook(cls: type[ComfyNode], name: str, *, hidden: bool = True) -> Callable[..., Any]:
+    """A hook in the older shape, a coroutine function if it is one; ``hidden``: it sees the hidden values."""
+
+    def call(**arguments: Any) -> Any:
+        plain, hidden_values = _parted(arguments)
+        return getattr(_called(cls, hidden_values if hidden else {}), name)(**plain)
+
+    async def call_async(**arguments: Any) -> Any:
+        return await call(**arguments)
+
+    return call_async if inspect.iscoroutinefunction(getattr(cls, name)) else call

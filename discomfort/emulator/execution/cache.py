@@ -9,32 +9,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discomfort.emulator.execution.graph import RunGraph
+from discomfort.emulator.execution.stores import Key
 from discomfort.emulator.registry import JsonObject, NodeType, Registry, is_link, node_inputs
-from discomfort.emulator.settings import CacheKind
-
-Key = bytes
 
 _unique = itertools.count()
 
 
-@dataclass(slots=True)
-class Entry:
-    """The result of a node: per output slot its list of values, and the UI part with its ``meta``, if there is one."""
-
-    values: list[list[Any]]
-    ui: JsonObject | None = None
-
-
 class Keys:
-    """Keys of the nodes of one run. ``tokens`` are change tokens by node id, evaluated before."""
+    """Keys of the nodes of one run. ``tokens`` are change tokens by node id, evaluated before.
 
-    def __init__(self, graph: RunGraph, registry: Registry, tokens: Mapping[str, Any], *, by_id: bool = False) -> None:
-        self._graph, self._registry, self._tokens, self._by_id = graph, registry, tokens, by_id
+    Where they are ``flat``, it is no part of a node's key which node added it.
+    """
+
+    def __init__(self, graph: RunGraph, registry: Registry, tokens: Mapping[str, Any], *, flat: bool = False) -> None:
+        self._graph, self._registry, self._tokens, self._flat = graph, registry, tokens, flat
         self._keys: dict[str, Key] = {}
 
     def of(self, node_id: str) -> Key:
@@ -73,8 +65,8 @@ class Keys:
             kind.name,
             inputs,
             None if token is None else _token_text(token),
-            node_id if self._by_id or wants_own_id(kind) else None,
-            self._graph.path(parent) if parent is not None else None,
+            node_id if wants_own_id(kind) else None,
+            self._graph.path(parent) if parent is not None and not self._flat else None,
         ]
         text = json.dumps(parts, sort_keys=True, default=repr)
         return _digest(text + (f" {next(_unique)}" if "NaN" in text and _has_nan(parts) else ""))
@@ -117,64 +109,6 @@ def _has_nan(value: Any) -> bool:
     return False
 
 
-class ResultCache:
-    """Entries by key, under one of ComfyUI's three policies.
-
-    ``classic`` keeps the entries that the newest prompt names, ``lru`` those of the newest prompts until their number
-    passes the limit (never one that the running prompt used), ``none`` nothing from one prompt to the next.
-    """
-
-    def __init__(self, kind: CacheKind = "classic", limit: int = 0) -> None:
-        self._kind, self._limit = kind, limit
-        self._entries: dict[Key, Entry] = {}
-        self._used: dict[Key, int] = {}
-        self._run = 0
-
-    @property
-    def by_id(self) -> bool:
-        """Whether keys are to hold the node id: without a cache, equal nodes of one prompt all run."""
-        return self._kind == "none"
-
-    def begin(self, keys: list[Key], below: Iterable[Key] = ()) -> None:
-        """A run that names ``keys`` begins: drop what the policy does not keep.
-
-        ``below`` are keys of nodes that the nodes of this run added in former ones.
-        """
-        self._run += 1
-        named = set(keys)
-        if self._kind == "none":
-            self._entries.clear()
-        elif self._kind == "classic":
-            kept = named.union(below)
-            self._entries = {key: entry for key, entry in self._entries.items() if key in kept}
-        else:
-            for key in named & self._entries.keys():
-                self._used[key] = self._run
-            oldest = sorted(self._entries, key=lambda key: self._used[key])
-            for key in oldest[: max(0, len(oldest) - self._limit)]:
-                if self._used[key] != self._run:
-                    del self._entries[key]
-        self._used = {key: self._used.get(key, self._run) for key in self._entries}
-
-    def get(self, key: Key) -> Entry | None:
-        """The entry under ``key``."""
-        return self._entries.get(key)
-
-    def put(self, key: Key, entry: Entry) -> None:
-        """Keep ``entry``."""
-        self._entries[key] = entry
-        self._used[key] = self._run
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self._used.clear()
-
-    def __len__(self) -> int:
-        """How many results are kept."""
-        return len(self._entries)
-
-
 class Expansions:
     """What expansions added, below the node that expanded; kept from run to run for as long as that node is there.
 
@@ -189,9 +123,13 @@ class Expansions:
         """A run, or an expansion, has nodes of these classes: forget what others had."""
         self._below = {key: kept for key, kept in self._below.items() if classes.get(key[0]) == key[1]}
 
-    def nodes(self) -> list[tuple[str, Key]]:
-        """Ids and keys of all added nodes, at any depth."""
-        return [found for added, deeper in self._below.values() for found in (*added.items(), *deeper.nodes())]
+    def nodes(self, *, deep: bool = True) -> list[tuple[str, Key]]:
+        """Ids and keys of all added nodes, at any depth, or only of those that nodes of the prompt added."""
+        found: list[tuple[str, Key]] = []
+        for added, deeper in self._below.values():
+            found += added.items()
+            found += deeper.nodes() if deep else []
+        return found
 
     def add(self, path: Sequence[tuple[str, str]], classes: Mapping[str, str], keys: Mapping[str, Key]) -> None:
         """The last node of ``path`` (ids and classes, from the prompt downwards) expanded to nodes of these classes."""
@@ -209,8 +147,9 @@ class ObjectCache:
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], Any] = {}
 
-    def begin(self, prompt: Mapping[str, JsonObject]) -> None:
-        """Forget objects of nodes that the new prompt does not have."""
+    def begin(self, prompt: Mapping[str, JsonObject], *, anew: bool = False) -> None:
+        """Forget objects of nodes that the new prompt does not have, or all of them."""
+        prompt = {} if anew else prompt
         self._objects = {
             key: value
             for key, value in self._objects.items()

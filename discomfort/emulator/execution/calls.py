@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,9 +28,10 @@ def slices(inputs: Inputs, *, input_is_list: bool) -> Iterator[dict[str, Any]]:
         yield {name: values[index if index < len(values) else -1] for name, values in inputs.items()}
 
 
-def call_list(function: Callable[..., Any], inputs: Inputs, *, input_is_list: bool) -> list[Any]:
-    """Call a synchronous hook once per slice."""
-    return [function(**arguments) for arguments in slices(inputs, input_is_list=input_is_list)]
+async def call_each(function: Callable[..., Any], inputs: Inputs, *, input_is_list: bool) -> list[Any]:
+    """Call a hook of a class once per slice, and wait for it where it is a coroutine function."""
+    results = [function(**arguments) for arguments in slices(inputs, input_is_list=input_is_list)]
+    return await asyncio.gather(*results) if inspect.iscoroutinefunction(function) else results
 
 
 def find_blocker(arguments: Mapping[str, Any], *, input_is_list: bool) -> ExecutionBlocker | None:

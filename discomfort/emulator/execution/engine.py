@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from discomfort.emulator.execution.cache import Expansions, ObjectCache, ResultCache
+from discomfort.emulator.execution.cache import Expansions, ObjectCache
+from discomfort.emulator.execution.stores import Results
 from discomfort.emulator.execution.worker import NodeThread
 from discomfort.emulator.faults import Faults
 from discomfort.emulator.http.hub import Hub
@@ -21,7 +22,7 @@ class Engine:
     hub: Hub
     thread: NodeThread
     context: NodeContext
-    results: ResultCache
+    results: Results
     objects: ObjectCache = field(default_factory=ObjectCache)
     expansions: Expansions = field(default_factory=Expansions)
     faults: Faults = field(default_factory=Faults)

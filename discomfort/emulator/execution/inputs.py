@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from discomfort.emulator.execution.cache import Entry
 from discomfort.emulator.execution.calls import Expansion, Inputs, Returns, merge
 from discomfort.emulator.execution.graph import RunGraph, result_links
 from discomfort.emulator.registry import JsonObject, NodeType, is_link
@@ -21,6 +20,12 @@ def hidden_values(graph: RunGraph, node_id: str, extra_data: JsonObject) -> dict
         "AUTH_TOKEN_COMFY_ORG": extra_data.get("auth_token_comfy_org"),
         "API_KEY_COMFY_ORG": extra_data.get("api_key_comfy_org"),
     }
+
+
+def bare_hidden_values(node_id: str) -> dict[str, Any]:
+    """The same for hooks that are asked before a node runs; ComfyUI tells these no more."""
+    kinds = ("DYNPROMPT", "EXTRA_PNGINFO", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG")
+    return {"PROMPT": {}, "UNIQUE_ID": node_id, **dict.fromkeys(kinds)}
 
 
 def gather(
@@ -53,7 +58,7 @@ def gather(
     return inputs, missing
 
 
-def resolve(kind: NodeType, returns: Returns, cached: Callable[[str], Entry | None]) -> list[list[Any]]:
+def resolve(kind: NodeType, returns: Returns, cached: Callable[[str], list[list[Any]] | None]) -> list[list[Any]]:
     """The values of a node that expanded: links in its results replaced by what the children gave.
 
     Raises ``ValueError`` where a child has no result.
@@ -68,7 +73,7 @@ def resolve(kind: NodeType, returns: Returns, cached: Callable[[str], Entry | No
             entry = cached(source)
             if entry is None:
                 raise ValueError(f"node {source} of the expansion has no result")
-            found = entry.values[slot]
+            found = entry[slot]
             is_list = position < len(kind.output_is_list) and kind.output_is_list[position]
             values[position] = found if is_list or len(found) != 1 else found[0]
         resolved.append(values)

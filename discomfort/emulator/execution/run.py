@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import time
@@ -10,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from discomfort.emulator.execution.cache import Entry, Keys
-from discomfort.emulator.execution.calls import Expansion, Inputs, Returns, find_blocker, slices
+from discomfort.emulator.execution.cache import Keys
+from discomfort.emulator.execution.calls import Expansion, Inputs, Returns, call_each, find_blocker, slices
 from discomfort.emulator.execution.details import blocked_details, failure_details
 from discomfort.emulator.execution.engine import Engine, RunOutcome, RunRequest
 from discomfort.emulator.execution.graph import RunGraph, Schedule, result_links
-from discomfort.emulator.execution.inputs import gather, hidden_values, resolve
+from discomfort.emulator.execution.inputs import bare_hidden_values, gather, hidden_values, resolve
 from discomfort.emulator.execution.progress import RunProgress
 from discomfort.emulator.execution.validation import exception_name
 from discomfort.emulator.execution.worker import NodeCrash
@@ -43,7 +44,7 @@ class Run:
         self._sid = request.extra_data.get("client_id")
         self._progress = RunProgress(engine.hub, self._graph, request.prompt_id, self._sid)
         self._tokens: dict[str, Any] = {}
-        self._keys = Keys(self._graph, engine.registry, self._tokens, by_id=engine.results.by_id)
+        self._keys = Keys(self._graph, engine.registry, self._tokens, flat=engine.results.flat)
         self._schedule = Schedule(self._graph, engine.registry, lambda node: self._cached(node) is not None)
         self._messages: list[tuple[str, JsonObject]] = []
         self._executed: dict[str, None] = {}
@@ -87,17 +88,17 @@ class Run:
     def _kind(self, node_id: str) -> NodeType:
         return self._engine.registry[self._graph.class_type(node_id)]
 
-    def _cached(self, node_id: str) -> Entry | None:
-        return self._engine.results.get(self._keys.of(node_id))
+    def _cached(self, node_id: str) -> list[list[Any]] | None:
+        return self._engine.results.values.get(node_id)
 
     async def _prepare(self) -> None:
-        self._engine.objects.begin(self._prompt)
+        self._engine.objects.begin(self._prompt, anew=self._engine.results.frugal)
         classes = {node_id: str(node["class_type"]) for node_id, node in self._prompt.items()}
         self._engine.expansions.begin(classes)
-        added = self._engine.expansions.nodes()
+        added = self._engine.expansions.nodes(deep=not self._engine.results.flat)
         self._known = [*classes, *(node_id for node_id, _ in added)]
         await self._read_tokens(self._prompt)
-        self._engine.results.begin([self._keys.of(node_id) for node_id in self._prompt], [key for _, key in added])
+        self._engine.results.begin(self._prompt, self._keys.of, [key for _, key in added])
         cached = [node_id for node_id in self._prompt if self._cached(node_id) is not None]
         self._note("execution_cached", {"nodes": cached})
         for node_id in self._request.outputs:
@@ -115,19 +116,21 @@ class Run:
                 continue
             if "is_changed" not in node:
                 inputs, _ = self._inputs(node_id, constants_only=True)
-                hook, takes_lists = kind.change_hook, kind.input_is_list
                 context = replace(self._engine.context, node_id=node_id)
-
-                def evaluate(hook: Any = hook, inputs: Inputs = inputs, takes: bool = takes_lists) -> list[Any]:
-                    return [hook(**arguments) for arguments in slices(inputs, input_is_list=takes)]
-
                 try:
                     with using(context):
-                        node["is_changed"] = await self._engine.thread.run(evaluate)
+                        node["is_changed"] = await self._hook_results(kind, kind.change_hook, inputs)
                 except Exception as error:  # noqa: BLE001 - means: always changed, as in ComfyUI
                     log.warning("the change check of node %s failed: %s", node_id, error)
                     node["is_changed"] = float("nan")
             self._tokens[node_id] = node["is_changed"]
+
+    async def _hook_results(self, kind: NodeType, hook: Any, inputs: Inputs) -> list[Any]:
+        """What a hook of a class gives, call by call: awaited in the event loop, or called in the nodes' thread."""
+        if inspect.iscoroutinefunction(hook):
+            return await call_each(hook, inputs, input_is_list=kind.input_is_list)
+        calls = list(slices(inputs, input_is_list=kind.input_is_list))
+        return await self._engine.thread.run(lambda: [hook(**arguments) for arguments in calls])
 
     async def _loop(self) -> None:
         while self._schedule:
@@ -145,9 +148,9 @@ class Run:
 
     async def _step(self, node_id: str) -> bool:
         """Bring one node forward; ``False`` if it has to wait for something. Raises :class:`_Failure`."""
-        entry = self._cached(node_id)
-        if entry is not None:
-            self._send_executed(node_id, entry.ui["output"] if entry.ui else None)
+        if self._cached(node_id) is not None:
+            shown = self._engine.results.shown.get(node_id)
+            self._send_executed(node_id, shown["output"] if shown else None)
             self._progress.finish(node_id)
             return True
         inputs: Inputs | None = None
@@ -155,7 +158,7 @@ class Run:
             kind = self._kind(node_id)
             values: list[list[Any]]
             if node_id in self._expanded:
-                values, ui = resolve(kind, self._expanded.pop(node_id), self._cached), {}
+                values = resolve(kind, self._expanded.pop(node_id), self._cached)
             else:
                 if node_id in self._awaited:
                     returns = self._awaited.pop(node_id)
@@ -170,12 +173,12 @@ class Run:
                     if called is None:
                         return False
                     returns = called
-                ui = self._publish(node_id, returns)
+                self._publish(node_id, returns)
                 if returns.expands:
                     await self._expand(node_id, returns)
                     return False
                 values = returns.merged_values(kind)
-            self._engine.results.put(self._keys.of(node_id), Entry(values, ui or None))
+            self._engine.results.values.put(node_id, values)
         except _Failure:
             raise
         except Exception as error:
@@ -195,19 +198,17 @@ class Run:
         def value_of(source: str, slot: int) -> list[Any] | None:
             entry = None if constants_only else self._cached(source)
             # A node that gave fewer outputs than it declares leaves None, as in ComfyUI.
-            return None if entry is None or slot >= len(entry.values) else entry.values[slot]
+            return None if entry is None or slot >= len(entry) else entry[slot]
 
-        hidden = hidden_values(self._graph, node_id, self._request.extra_data)
+        hidden = bare_hidden_values(node_id)
+        if not constants_only:
+            hidden = hidden_values(self._graph, node_id, self._request.extra_data)
         return gather(self._kind(node_id), node_inputs(self._graph.node(node_id)), value_of, hidden)
 
     async def _ask_lazy(self, node_id: str, instance: Any, inputs: Inputs, missing: set[str]) -> bool:
         """Ask the node which of its lazy inputs it wants; ``True`` if it has to wait for some."""
-
-        def ask() -> list[Any]:
-            takes = self._kind(node_id).input_is_list
-            return [instance.check_lazy_status(**a) for a in slices(inputs, input_is_list=takes)]
-
-        answers = await self._in_thread(node_id, ask)
+        with using(self._node_context(node_id)):
+            answers = await self._hook_results(self._kind(node_id), instance.check_lazy_status, inputs)
         wanted = {name for answer in answers for name in answer or () if name in missing}
         waits = False
         for name in sorted(wanted):
@@ -285,16 +286,15 @@ class Run:
         task.add_done_callback(settle)
         return None
 
-    def _publish(self, node_id: str, returns: Returns) -> JsonObject:
-        """Send the UI part, if there is one. Raises ``TypeError`` for what JSON can not hold, before it is sent."""
+    def _publish(self, node_id: str, returns: Returns) -> None:
+        """Keep and send the UI part, if there is one. Raises ``TypeError`` before for what JSON can not hold."""
         ui = returns.merged_ui()
         if not ui:
-            return {}
+            return
         try:
             json.dumps(ui)
         except (TypeError, ValueError) as error:
             raise TypeError(f"the UI output of node {node_id} is not JSON: {error}") from error
-        self._send_executed(node_id, ui)
         graph = self._graph
         meta = {
             "node_id": node_id,
@@ -302,7 +302,8 @@ class Run:
             "parent_node": graph.parent(node_id),
             "real_node_id": graph.real(node_id),
         }
-        return {"meta": meta, "output": ui}
+        self._engine.results.shown.put(node_id, {"meta": meta, "output": ui})
+        self._send_executed(node_id, ui)
 
     def _send_executed(self, node_id: str, output: Any) -> None:
         display = self._graph.display(node_id)
@@ -323,6 +324,9 @@ class Run:
                     raise KeyError(node.get("class_type"))
                 self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
                 new_ids[child] = None
+        if new_ids and self._engine.results.frugal:
+            # ComfyUI 0.3.64 knows no needs of nodes that were added, and fails so under --cache-none.
+            raise KeyError(next(iter(new_ids)))
         await self._read_tokens(new_ids)
         classes = {child: self._graph.class_type(child) for child in new_ids}
         keys = {child: self._keys.of(child) for child in new_ids}
@@ -373,7 +377,7 @@ class Run:
         outputs: JsonObject = {}
         meta: JsonObject = {}
         for node_id in [*self._prompt, *self._graph.added()]:
-            entry = self._cached(node_id)
-            if entry is not None and entry.ui:
-                outputs[node_id], meta[node_id] = entry.ui["output"], entry.ui["meta"]
+            ui = self._engine.results.shown.get(node_id)
+            if ui:
+                outputs[node_id], meta[node_id] = ui["output"], ui["meta"]
         return outputs, meta

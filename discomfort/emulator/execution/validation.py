@@ -1,7 +1,7 @@
 """Validation of a prompt: the same errors, with the same texts and fields, as ComfyUI gives for the same prompt.
 
 Nodes are visited from each output through its links, depth first, without recursion, so that the depth of a chain has
-no limit here.
+no limit here. A class's own validator may be a coroutine function, which is waited for.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from discomfort.emulator.execution.calls import call_list
+from discomfort.emulator.execution.calls import call_each
+from discomfort.emulator.execution.inputs import bare_hidden_values, gather
 from discomfort.emulator.registry import JsonObject, NodeType, Registry
 
 log = logging.getLogger("discomfort.emulator")
@@ -37,7 +38,8 @@ class _Checked:
     errors: list[JsonObject]
 
 
-_Visit = Generator[str, _Checked, _Checked]
+_Visit = Generator[str | Awaitable[list[JsonObject]], Any, _Checked]
+"""Yields the id of a linked node and is sent how that was found, or what to wait for and is sent what comes of it."""
 
 
 def error_object(kind: str, message: str, details: str = "", **extra: Any) -> JsonObject:
@@ -51,7 +53,7 @@ def exception_name(error: BaseException) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def validate(prompt: Mapping[str, Any], registry: Registry, targets: Any = None) -> Outcome:
+async def validate(prompt: Mapping[str, Any], registry: Registry, targets: Any = None) -> Outcome:
     """Check ``prompt`` and coerce its constants in place.
 
     ``targets`` limits the outputs (``partial_execution_targets``). Raises ``TypeError`` or ``AttributeError`` for what
@@ -71,7 +73,7 @@ def validate(prompt: Mapping[str, Any], registry: Registry, targets: Any = None)
             outputs.append(node_id)
     if not outputs:
         return Outcome(error_object("prompt_no_outputs", "Prompt has no outputs"))
-    return _Validator(prompt, registry).outputs(outputs)
+    return await _Validator(prompt, registry).outputs(outputs)
 
 
 class _Validator:
@@ -79,14 +81,14 @@ class _Validator:
         self.prompt, self.registry = prompt, registry
         self.checked: dict[str, _Checked] = {}
 
-    def outputs(self, outputs: list[str]) -> Outcome:
+    async def outputs(self, outputs: list[str]) -> Outcome:
         """Validate each output; collect the good ones and every error with the outputs that it spoils."""
         good: list[str] = []
         own_errors: list[JsonObject] = []
         node_errors: dict[str, JsonObject] = {}
         for output in outputs:
             try:
-                result = self.drive(output)
+                result = await self.drive(output)
             except Exception as error:  # noqa: BLE001 - whatever a graph or a validator raises is the graph's error
                 extra = {"exception_type": exception_name(error), "traceback": traceback.format_tb(error.__traceback__)}
                 reason = error_object(
@@ -119,18 +121,18 @@ class _Validator:
             )
             entry["dependent_outputs"].append(output)
 
-    def drive(self, output: str) -> _Checked:
+    async def drive(self, output: str) -> _Checked:
         """Run the visits of ``output`` and what it depends on, on an explicit stack."""
         if output in self.checked:
             return self.checked[output]
         stack: list[tuple[str, _Visit]] = [(output, self.visit(output))]
         active = {output}
-        answer: _Checked | None = None
+        answer: _Checked | list[JsonObject] | None = None
         failure: Exception | None = None
         while True:
             node_id, visit = stack[-1]
             try:
-                wanted = visit.throw(failure) if failure is not None else visit.send(answer)  # type: ignore[arg-type]
+                wanted = visit.throw(failure) if failure is not None else visit.send(answer)
                 failure = None
             except StopIteration as done:
                 answer, failure = done.value, None
@@ -138,7 +140,9 @@ class _Validator:
             except Exception as error:  # noqa: BLE001 - handed to the visit that asked
                 answer, failure = None, error
             else:
-                if wanted in self.checked:
+                if not isinstance(wanted, str):
+                    answer, failure = await _settled(wanted)
+                elif wanted in self.checked:
                     answer = self.checked[wanted]
                 elif wanted in active:
                     # A cycle: invalid, and no error object, which is what ComfyUI's exhausted recursion leaves.
@@ -184,7 +188,7 @@ class _Validator:
                 if problem is not None:
                     errors.append(problem)
         if kind.validate_hook is not None and (hook_names or takes_any):
-            errors += run_hook(kind, inputs, hook_names, takes_any, received_types)
+            errors += yield run_hook(kind, node_id, inputs, hook_names, takes_any, received_types)
         return _Checked(valid and not errors, errors)
 
     def link(
@@ -196,7 +200,7 @@ class _Validator:
         errors: list[JsonObject],
         hook_names: frozenset[str],
         received_types: dict[str, Any],
-    ) -> Generator[str, _Checked, bool]:
+    ) -> Generator[str | Awaitable[list[JsonObject]], Any, bool]:
         """Check a linked input: its form, the type that arrives, and the node that it comes from."""
         if len(value) != 2:
             message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
@@ -230,7 +234,15 @@ class _Validator:
             reason = error_object("exception_during_inner_validation", message, str(error), **extra)
             self.checked[source] = _Checked(False, [reason])
             return False
-        return result.valid
+        return bool(result.valid)
+
+
+async def _settled(work: Awaitable[list[JsonObject]]) -> tuple[list[JsonObject] | None, Exception | None]:
+    """What comes of waiting: a result or an error."""
+    try:
+        return await work, None
+    except Exception as error:  # noqa: BLE001 - handed to the visit that waits
+        return None, error
 
 
 def types_match(received: Any, wanted: Any) -> bool:
@@ -294,21 +306,26 @@ def _hook_parameters(kind: NodeType) -> tuple[frozenset[str], bool]:
     return names, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
-def run_hook(
-    kind: NodeType, inputs: JsonObject, names: frozenset[str], takes_any: bool, received_types: dict[str, Any]
+async def run_hook(
+    kind: NodeType,
+    node_id: str,
+    inputs: JsonObject,
+    names: frozenset[str],
+    takes_any: bool,
+    received_types: dict[str, Any],
 ) -> list[JsonObject]:
     """Call the class's own validator with the constants that it takes; ``True`` means good, a text is the reason."""
     assert kind.validate_hook is not None  # noqa: S101 - the caller looked
-    declared = kind.input_types()
-    known = {name for section in ("required", "optional") for name in declared.get(section) or {}}
-    arguments: dict[str, list[Any]] = {}
-    for name, value in inputs.items():
-        if name in known and (takes_any or name in names):
-            arguments[name] = [None] if isinstance(value, list) else [value]
+    given, _ = gather(kind, inputs, lambda _source, _slot: None, bare_hidden_values(node_id))
+    arguments = {name: value for name, value in given.items() if takes_any or name in names}
     shown = list(arguments)
     if "input_types" in names:
         arguments["input_types"] = [received_types]
-    results = call_list(kind.validate_hook, arguments, input_is_list=kind.input_is_list)
+    if kind.hidden_prefix:
+        # The newer schema gives them beside the arguments.
+        arguments |= {name: value for name, value in given.items() if name.startswith(kind.hidden_prefix)}
+        shown = [name for name in shown if not name.startswith(kind.hidden_prefix)]
+    results = await call_each(kind.validate_hook, arguments, input_is_list=kind.input_is_list)
     errors = []
     for name in shown:
         for result in results:

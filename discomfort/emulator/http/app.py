@@ -55,7 +55,7 @@ async def _pack_file(request: web.Request) -> web.StreamResponse:
     emulator = request.app[EMULATOR]
     await emulator.nodes()
     name, path = request.match_info["pack"], request.match_info["path"]
-    roots = [pack.web for pack in emulator.packs if pack.name == name and pack.web is not None]
+    roots = [web for pack in emulator.packs for known, web in pack.webs if known == name]
     if not roots and emulator.front_end is not None:
         roots = [emulator.front_end / "extensions" / name]
     for root in roots:

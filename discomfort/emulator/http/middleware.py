@@ -48,7 +48,7 @@ def cors(origin: str) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = web.Response() if request.method == "OPTIONS" else await handler(request)
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Methods"] = "POST, GET, DELETE, PUT, OPTIONS, PATCH"
+        response.headers["Access-Control-Allow-Methods"] = "POST, GET, DELETE, PUT, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = "Content-Type, Authorization"
         response.headers["Access-Control-Allow-Credentials"] = "true"
         return response
@@ -79,12 +79,12 @@ async def origin_allowed(host: str, origin: str) -> bool:
         ports = host_parts.port, origin_parts.port
     except ValueError:
         return False
-    names = host_parts.hostname, origin_parts.hostname
-    if not names[0] or not names[1] or not await is_loopback(names[0]):
+    # Where one has no port, the other's is left out: an IPv6 address loses its brackets then, and matches nothing.
+    asked = host_parts.netloc if ports[1] is not None else host_parts.hostname
+    asking = origin_parts.netloc if ports[0] is not None else origin_parts.hostname
+    if not asked or not asking or not host_parts.hostname or not await is_loopback(host_parts.hostname):
         return True
-    if names[0] != names[1] or "@" in origin_parts.netloc:
-        return False
-    return ports[0] is None or ports[1] is None or ports[0] == ports[1]
+    return asked == asking
 
 
 async def is_loopback(name: str) -> bool:
@@ -106,11 +106,12 @@ async def is_loopback(name: str) -> bool:
 
 @web.middleware
 async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gzip JSON and text bodies for clients that take it."""
+    """Compress JSON and text bodies for clients that take gzip; with deflate where they take that too, as ComfyUI."""
     response = await handler(request)
-    text = isinstance(response, web.Response) and response.content_type in ("application/json", "text/plain")
-    if text and "gzip" in request.headers.get("Accept-Encoding", "").lower():
-        response.enable_compression(web.ContentCoding.gzip)
+    if not isinstance(response, web.Response) or response.content_type not in ("application/json", "text/plain"):
+        return response
+    if response.body and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression()
     return response
 
 

@@ -55,7 +55,7 @@ async def submit(request: web.Request) -> web.Response:
     prompt_id = str(data.get("prompt_id", uuid.uuid4()))
     targets = data.get("partial_execution_targets")
     with using(emulator.context):
-        outcome = validate(prompt, await of(request).nodes(), targets)
+        outcome = await validate(prompt, await of(request).nodes(), targets)
     if outcome.error is not None:
         log.warning("invalid prompt: %s", outcome.error["type"])
         return web.json_response({"error": outcome.error, "node_errors": outcome.node_errors}, status=400)

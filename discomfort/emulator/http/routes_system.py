@@ -9,6 +9,7 @@ import sys
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -171,7 +172,7 @@ async def extensions(request: web.Request) -> web.Response:
 
     def find() -> list[str]:
         places = [] if root is None else [(root / "extensions", "/extensions")]
-        places += [(pack.web, f"/extensions/{pack.name}") for pack in emulator.packs if pack.web is not None]
+        places += [(web, f"/extensions/{quote(name)}") for pack in emulator.packs for name, web in pack.webs]
         return [
             f"{url}/{path.relative_to(folder).as_posix()}"
             for folder, url in places

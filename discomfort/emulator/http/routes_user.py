@@ -82,9 +82,12 @@ async def setting(request: web.Request) -> web.Response:
     return web.json_response(values.get(request.match_info["id"]))
 
 
-async def _merge(request: web.Request, change: JsonObject) -> web.Response:
-    # Reading and writing happen in one step of the event loop: two changes at once lose nothing.
+async def _merge(request: web.Request, name: str | None = None) -> web.Response:
+    # Who asks comes before what is asked for.
     path = _settings_path(request)
+    content = await request.json()
+    change = content if name is None else {name: content}
+    # Reading and writing happen in one step of the event loop: two changes at once lose nothing.
     _write(path, json.dumps({**_read_settings(path), **change}, indent=4).encode())
     return web.Response(status=200)
 
@@ -92,13 +95,13 @@ async def _merge(request: web.Request, change: JsonObject) -> web.Response:
 @routes.post("/settings")
 async def change_settings(request: web.Request) -> web.Response:
     """Merge settings."""
-    return await _merge(request, await request.json())
+    return await _merge(request)
 
 
 @routes.post("/settings/{id}")
 async def change_setting(request: web.Request) -> web.Response:
     """Set one setting to any JSON value."""
-    return await _merge(request, {request.match_info["id"]: await request.json()})
+    return await _merge(request, request.match_info["id"])
 
 
 def _file_info(path: Path, root: Path) -> JsonObject:
@@ -136,7 +139,10 @@ async def list_userdata(request: web.Request) -> web.Response:
 async def browse_userdata(request: web.Request) -> web.Response:
     """Stored files and directories with their details, directories first."""
     asked = request.rel_url.query.get("path", "")
-    home = _home(request)
+    try:
+        home = _home(request)
+    except UnknownUserError:
+        return web.Response(status=403, text="Invalid user specified in request")
     home.mkdir(parents=True, exist_ok=True)
     folder = contained(home, asked)
     if folder is None:

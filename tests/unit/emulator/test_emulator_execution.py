@@ -127,7 +127,7 @@ async def test_cache_policy_decides_about_older_prompts(
 
 
 async def test_without_cache_everything_runs(launch: N, make: N, nodes: N) -> None:
-    """With ``none``, equal nodes and equal prompts all run."""
+    """With ``none``, equal prompts run again; of equal nodes in one prompt one runs, while its result is needed."""
     graph = {
         "1": make("Count", value=1),
         "2": make("Count", value=1),
@@ -138,7 +138,72 @@ async def test_without_cache_everything_runs(launch: N, make: N, nodes: N) -> No
         await client.run(graph)
         await client.run(graph)
 
-    assert nodes["Count"].calls == 4
+    assert nodes["Count"].calls == 2
+
+
+async def test_without_cache_results_go_with_their_last_use(launch: N, make: N, nodes: N) -> None:
+    """With ``none``, a result whose dependents were executed is forgotten, and an equal node runs again."""
+    graph = {
+        "1": make("Count", value=1),
+        "2": make("PreviewAny", source=["1", 0]),
+        "3": make("Count", value=1),
+        "4": make("Count", value=["3", 0]),
+        "5": make("PreviewAny", source=["4", 0]),
+    }
+    async with launch(cache="none") as client:
+        _, record = await client.run(graph)
+
+    assert record["status"]["status_str"] == "success"
+    assert set(record["outputs"]) == {"2", "5"}
+    assert nodes["Count"].calls == 3
+
+
+async def test_expansion_without_cache_fails_as_in_comfyui(launch: N, make: N) -> None:
+    """With ``none``, ComfyUI 0.3.64 can not add nodes, and says so by the id of the first."""
+    graph = {"1": make("Expand", value=1, fail=False), "2": make("PreviewAny", source=["1", 0])}
+    async with launch(cache="none") as client:
+        _, record = await client.run(graph)
+
+    kind, data = record["status"]["messages"][-1]
+    assert (kind, data["node_id"], data["exception_type"]) == ("execution_error", "1", "KeyError")
+
+
+@pytest.mark.parametrize(("limit", "ran"), [(4, [0, 1, 2]), (1, [0, 1, 0, 2, 0])])
+async def test_latest_results_are_kept_run_by_run(launch: N, make: N, nodes: N, limit: int, ran: list[int]) -> None:
+    """With ``lru``, whole runs are forgotten, the oldest first, once there is more than the limit."""
+    counted = []
+    async with launch(cache="lru", cache_lru=limit) as client:
+        for value in (0, 1, 0, 2, 0):
+            before = nodes["Count"].calls
+            await client.run({"1": make("Count", value=value), "2": make("PreviewAny", source=["1", 0])})
+            counted += [value] * (nodes["Count"].calls - before)
+
+    assert counted == ran
+
+
+async def test_what_an_expanding_node_shows_is_kept(launch: N, make: N) -> None:
+    """A node that shows something and expands has both in its record, now and from the cache."""
+    from discomfort.emulator import runtime
+
+    class Both:
+        RETURN_TYPES = ("INT",)
+        FUNCTION = "go"
+        CATEGORY = "test"
+        OUTPUT_NODE = True
+
+        @classmethod
+        def INPUT_TYPES(cls) -> N:  # noqa: N802 - ComfyUI's name
+            return {"required": {"value": ("INT", {})}}
+
+        def go(self, value: int) -> N:
+            graph = runtime.GraphBuilder()
+            child = graph.node("PrimitiveInt", value=value)
+            return {"ui": {"text": ["both"]}, "result": (child.out(0),), "expand": graph.finalize()}
+
+    async with launch(extra_nodes={"Both": Both}) as client:
+        for _ in range(2):
+            _, record = await client.run({"1": make("Both", value=1)})
+            assert record["outputs"] == {"1": {"text": ["both"]}}
 
 
 async def test_free_memory_forgets_results(emulator: N, make: N, nodes: N) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -214,7 +215,9 @@ class _Saver:
         saved = []
         for index, picture in enumerate(pictures(images)):
             name = f"{stem.replace('%batch_num%', str(index))}_{counter:05}_.png"
-            picture.save(target / name, pnginfo=info, compress_level=self.compress_level)
+            # Not by pathlib: it interns every name, and Python's table of those grows with each that was ever in it.
+            path = os.path.join(target, name)  # noqa: PTH118 - see above
+            picture.save(path, pnginfo=info, compress_level=self.compress_level)
             saved.append({"filename": name, "subfolder": subfolder, "type": self.folder})
             counter += 1
         if "%batch_num%" not in stem:
