@@ -24,3 +24,15 @@ def test_both_servers_answer_alike() -> None:
     done = subprocess.run([*command, *parts], cwd=ROOT, capture_output=True, text=True, timeout=360, check=False)
 
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.comfyui
+@pytest.mark.skipif(REAL is None, reason="needs COMFYUI_PATH")
+@pytest.mark.timeout(400)
+def test_both_servers_answer_alike_under_other_command_lines() -> None:
+    """Compression, CORS, small bodies, several users, other caches and addresses are alike as well."""
+    command = [sys.executable, "-m", "benchmarks.parity", "--comfyui", str(REAL), "--notes", "--part", "options"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=360, check=False)
+
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

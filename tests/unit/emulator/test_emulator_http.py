@@ -241,6 +241,9 @@ async def test_user_files(emulator: N) -> None:
         ("localhost:9", "http://localhost:9", 200),
         ("localhost", "http://evil.com", 403),
         ("[::1]:9", "http://evil.com", 403),
+        ("[::1]:9", "http://[::1]:9", 200),
+        ("[::1]:9", "http://[::1]", 403),
+        ("127.0.0.1", "http://user@127.0.0.1:9", 200),
         ("192.0.2.1:9", "http://evil.com", 200),
     ],
 )

@@ -19,6 +19,15 @@ async def test_every_user_has_settings_and_files(launch: N) -> None:
             statuses = nobody.status, lost.status
         mine = await client.get("/settings", headers=ann)
 
+        details = {}
+        for path in ("/v2/userdata", "/settings"):
+            async with client.http.request("POST" if path == "/settings" else "GET", path, data=b"{") as answer:
+                details[path] = answer.status, await answer.text()
+
+    assert details == {
+        "/v2/userdata": (403, "Invalid user specified in request"),
+        "/settings": (401, "401: Unauthorized"),
+    }
     assert (again, stored, statuses) == (400, 200, (401, 500))
     assert listed == {"storage": "server", "users": {ann["comfy-user"]: "Ann B"}}
     assert ann["comfy-user"].startswith("Ann-B_")
