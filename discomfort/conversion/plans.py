@@ -13,8 +13,8 @@ from discomfort.conversion.rules import Limits, Rule
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
-VERSION: Final = 1
-"""Of the stored form; plans of another are not used."""
+VERSION: Final = 2
+"""Of the stored form and of what counts as proven; plans of another are not used."""
 
 
 @dataclass(slots=True)

@@ -36,7 +36,8 @@ EDGES: Final = 8
 _TEXTS: Final = (
     r"a {b|c} d // e /* f */ \{g\} {h} i\\",
     r"a \(b\) c",
-    "100% %date:yyyy-MM-dd% %{target}% %width% %seed%",
+    "all of it, 100% and more",
+    "%date:yyyy-MM-dd%-%{target}%-%{title}%-%width%-%seed%",
     "  <lora:a:1> __b__ [c:d:0.5] $e #f *g @h ^i ~j\n\n`k`\tél\u00e8ve \u6f22\u5b57 \U0001f642 ",
     "",
     "12.50",
@@ -83,6 +84,8 @@ class Experiment:
         self._owners = owners(workflow)
         self._random = random.Random(reading.key)  # noqa: S311 - choices among harmless values
         self._base: JsonObject = {}
+        # Which names stand between percent signs is the frontend's choice, and that of any script beside it.
+        self._provable = set(FEATURES) - ({"something between percent signs"} if environment.foreign else set())
         # JSON's writer here knows no whole numbers beyond 64 bits.
         self._held = {i for i, value in enumerate(self._values) if _is_huge(value)}
         self._round: set[int] = set()
@@ -243,7 +246,7 @@ class Experiment:
                 if rule.kind in ("choice", "switch"):
                     raise TroubleError(values, *rule.targets[0], {i})
             elif rule.kind == "text":
-                rule.features |= set(list(FEATURES)[number : number + 1])
+                rule.features |= self._provable & set(list(FEATURES)[number : number + 1])
             elif rule.kind in ("choice", "number"):
                 self._widen(rule, value)
 
@@ -266,7 +269,7 @@ class Experiment:
         if rule.kind == "text":
             if step >= len(_TEXTS):
                 return _name(number)
-            return _TEXTS[step].replace("{target}", self._named(rule)) + (f" {_name(number)}" if step < 2 else "")
+            return self._filled(_TEXTS[step], rule) + (f" {_name(number)}" if step < 2 else "")
         if rule.kind == "switch":
             return bool((step + number) % 2)
         if rule.kind == "choice":
@@ -280,10 +283,12 @@ class Experiment:
         chosen = edges[step] if step < EDGES else self._samples[step - EDGES][number]
         return chosen if isinstance(chosen, int | float) and low <= chosen <= high else rule.value
 
-    def _named(self, rule: Rule) -> str:
-        """A value as texts refer to it, by its node's name."""
+    def _filled(self, text: str, rule: Rule) -> str:
+        """``text`` that refers to a value as texts do: by its node's name, or by its title."""
         node, name = rule.targets[0] if rule.targets else ("", "seed")
-        return f"{self._base.get(node, {}).get('class_type')}.{name}"
+        entry = self._base.get(node, {})
+        title = (entry.get("_meta") or {}).get("title")
+        return text.replace("{target}", f"{entry.get('class_type')}.{name}").replace("{title}", f"{title}.{name}")
 
     def _range(self, rule: Rule, number: int) -> tuple[float, float, float]:
         """Which numbers are tried, and in which steps: what the definition allows, or near what the workflow has."""

@@ -21,13 +21,17 @@ FEATURES: Final[Mapping[str, re.Pattern[str]]] = {
     "braces, bars, backslashes or comments": re.compile(r"[{}|]|//|/\*|\\(?![()])"),
     "escaped parentheses": re.compile(r"\\[()]"),
     "percent signs": re.compile("%"),
+    "something between percent signs": re.compile("%[^%]+%"),
     "lines, marks or letters beyond ASCII": re.compile(r"[\n\t<>\[\]$#@*^~`\x80-\U0010ffff]|__|^\s|\s$"),
     "nothing": re.compile(r"\A\Z"),
     "a number or a constant": re.compile(
         r"\A\s*([+-]?[\d.]+(e[+-]?\d+)?|0x[\da-f]+|true|false|null|nan)\s*\Z", re.IGNORECASE
     ),
 }
-"""What a text may contain that has to be proven for each widget, by its name."""
+"""What a text may contain that has to be proven for each widget, by its name.
+
+The frontend takes percent signs in pairs from the left: what stands between the second and the third is text again.
+"""
 
 FILE_NAME: Final = re.compile(r"\.\w{1,12}$")
 """What the name of a file ends with."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -148,11 +149,14 @@ async def test_dynamic_prompts_and_dates_are_declined(native: Converter) -> None
         await settled(native)
     assert (await native.explain(made)).path == "native"
 
+    prefix["widgets_values"][0] = "%date:yyyy%/made"
+    dated = await native.explain(made)
     text["widgets_values"][0] = "{day|day} sky"
     prefix["widgets_values"][0] = "%KSampler.seed%"
     dynamic = await native.explain(made)
 
-    assert dynamic.path == "browser"
+    assert (dated.path, dynamic.path) == ("browser", "browser")
+    assert re.fullmatch(r"\d{4}/made", dated.prompt[str(prefix["id"])]["inputs"]["filename_prefix"])
     assert dynamic.prompt[str(text["id"])]["inputs"]["text"] == "day sky"
     assert dynamic.prompt[str(prefix["id"])]["inputs"]["filename_prefix"].isdigit()
 

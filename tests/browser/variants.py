@@ -8,7 +8,8 @@ import random
 from typing import Any
 
 WORDS = ["a", "red", "fox,", "in the", "(snow:1.3)", "at night.", "cinematic", "100% sharp", "8k", "O'Neill's"]
-ODD = ["{day|night} sky", "a // note", "one\ntwo", "\\(escaped\\)", "%date:yyyy%/x", "<lora:x:0.8>", "", "7", "漢字"]
+ODD = ["{day|night} sky", "a // note", "one\ntwo", "\\(escaped\\)", "<lora:x:0.8>", "", "7", "漢字"]
+ODD += ["%date:yyyy%/x", "%KSampler.seed%", "50% a, 5% b"]
 CONTROL = ["fixed", "randomize", "increment", "decrement"]
 
 Inputs = dict[str, list[tuple[Any, dict[str, Any]]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -64,9 +65,13 @@ def dynamic(prompt: dict[str, Any], values: dict[str, Any]) -> None:
 
 
 def dates(prompt: dict[str, Any], values: dict[str, Any]) -> None:
-    """Names refer to dates and to other widgets."""
-    text = values["text"].replace("%date:yyyy-MM-dd%", "1999-01-01").replace("%Sampler.seed%", str(values["seed"]))
-    prompt["2"]["inputs"]["text"] = text
+    """What stands between percent signs, taken in pairs from the left, may refer to dates and to other widgets."""
+    known = {"Sampler.seed": str(values["seed"])}
+
+    def filled(found: re.Match[str]) -> str:
+        return "1999" if found[1].startswith("date:") else known.get(found[1], found[0])
+
+    prompt["2"]["inputs"]["text"] = re.sub("%([^%]+)%", filled, values["text"])
 
 
 def trimmed(prompt: dict[str, Any], values: dict[str, Any]) -> None:
@@ -84,7 +89,7 @@ def numeric(prompt: dict[str, Any], values: dict[str, Any]) -> None:
     ("quirk", "fine", "declined"),
     [
         (dynamic, "plain, 100%\n", ["{a|b}", "a // b", "a|b"]),
-        (dates, "plain {a|b}\n", ["%date:yyyy-MM-dd%", "%Sampler.seed%"]),
+        (dates, "plain {a|b}, 100%\n", ["%date:yyyy-MM-dd%", "%date:yyyy%/x", "%Sampler.seed%", "1% %date:MM% 2%"]),
         (trimmed, "plain {a} %x%", [" a", "a\n"]),
         (numeric, "plain {a} %x%\n", ["12", ""]),
     ],
@@ -257,6 +262,14 @@ async def test_failure_at_an_edge_proves_nothing() -> None:
 
     assert await agrees(plan, front_end, text="fine {a}")
     assert "percent" in str(plan.refusal(values_of(workflow(text="100%"))))
+
+
+async def test_scripts_of_packs_may_know_other_names() -> None:
+    """Beside a pack's script nothing is proven for what stands between percent signs; one such sign is."""
+    plan = await learn(FakeFrontEnd(), foreign=True)
+
+    assert plan.refusal(values_of(workflow(text="100% sharp"))) is None
+    assert "between percent signs" in str(plan.refusal(values_of(workflow(text="%now%"))))
 
 
 async def test_values_from_dictionaries() -> None:
