@@ -172,3 +172,13 @@ def remember_counter(folder: Path, stem: str, counter: int) -> None:
     if len(_counters) >= _COUNTERS_KEPT:
         _counters.clear()
     _counters[folder, stem] = counter, folder.stat().st_mtime_ns
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file into a folder that is there: a reader sees the old content or the new. Blocking."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

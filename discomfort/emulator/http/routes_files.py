@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from discomfort.emulator.folders import contained, split_annotation
+from discomfort.emulator.folders import contained, split_annotation, write_atomically
 from discomfort.emulator.registry import JsonObject
 from discomfort.emulator.server import Emulator, of
 
@@ -137,12 +137,7 @@ def _store(upload: _Upload, content: bytes) -> JsonObject | None:
     (upload.root / upload.subfolder).mkdir(parents=True, exist_ok=True)
     path, fresh = _free_path(path, content, overwrite=upload.overwrite)
     if fresh:
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(path, content)
     return {"name": path.name, "subfolder": upload.subfolder, "type": upload.kind}
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from discomfort.emulator.folders import contained
+from discomfort.emulator.folders import contained, write_atomically
 from discomfort.emulator.registry import JsonObject
 from discomfort.emulator.server import of
 from discomfort.emulator.users import HEADER, DuplicateUserError, UnknownUserError
@@ -40,14 +40,8 @@ def _read_settings(path: Path) -> JsonObject:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write atomically: a reader sees the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, content)
 
 
 @routes.get("/users")
