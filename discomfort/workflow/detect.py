@@ -149,7 +149,9 @@ def _load_tolerantly(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except json.JSONDecodeError as error:
-        raise PayloadError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
+        # Python's own text ends in "at" where a place is to follow.
+        reason = error.msg.removesuffix(" at")
+        raise PayloadError(f"not JSON: {reason} at line {error.lineno} column {error.colno}") from error
     except UnicodeDecodeError as error:
         raise PayloadError(f"not JSON: byte {error.start} is not UTF-8") from error
     except ValueError as error:  # an integer of more digits than Python converts
