@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,42 @@ from discomfort.workflow.edit import Editor
 T = TypeVar("T")
 
 
-class SyncConnector:
+class ConnectorFace(ABC):
+    """What every face of a :class:`ComfyConnector` offers as it is, since it needs no event loop."""
+
+    @property
+    @abstractmethod
+    def connector(self) -> ComfyConnector:
+        """The connector itself."""
+
+    @property
+    def state(self) -> State:
+        """See :attr:`ComfyConnector.state`."""
+        return self.connector.state
+
+    @property
+    def engine(self) -> str:
+        """See :attr:`ComfyConnector.engine`."""
+        return self.connector.engine
+
+    @property
+    def server_address(self) -> str:
+        """See :attr:`ComfyConnector.server_address`."""
+        return self.connector.server_address
+
+    def upload_data(
+        self,
+        source_path: str | os.PathLike[str],
+        folder_type: str = "input",
+        subfolder: str | None = None,
+        overwrite: bool = False,
+        is_ephemeral: bool = False,
+    ) -> str:
+        """See :meth:`ComfyConnector.upload_data`."""
+        return self.connector.upload_data(source_path, folder_type, subfolder, overwrite, is_ephemeral)
+
+
+class SyncConnector(ConnectorFace):
     """A :class:`ComfyConnector` in a thread with an event loop of its own; every call blocks until it is done.
 
     Works beside a running event loop, as in a notebook. All calls may come from any thread. Ctrl-C during a call
@@ -64,21 +100,6 @@ class SyncConnector:
         """The facade's event loop, in which the connector's coroutines run; it belongs to the facade's thread."""
         return self._loop
 
-    @property
-    def state(self) -> State:
-        """See :attr:`ComfyConnector.state`."""
-        return self._connector.state
-
-    @property
-    def engine(self) -> str:
-        """See :attr:`ComfyConnector.engine`."""
-        return self._connector.engine
-
-    @property
-    def server_address(self) -> str:
-        """See :attr:`ComfyConnector.server_address`."""
-        return self._connector.server_address
-
     def run_workflow(
         self,
         payload: Payload,
@@ -102,17 +123,6 @@ class SyncConnector:
     def edit(self, payload: Payload) -> Editor:
         """See :meth:`ComfyConnector.edit`."""
         return self._call(self._connector.edit(payload))
-
-    def upload_data(
-        self,
-        source_path: str | os.PathLike[str],
-        folder_type: str = "input",
-        subfolder: str | None = None,
-        overwrite: bool = False,
-        is_ephemeral: bool = False,
-    ) -> str:
-        """See :meth:`ComfyConnector.upload_data`."""
-        return self._connector.upload_data(source_path, folder_type, subfolder, overwrite, is_ephemeral)
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """See :meth:`ComfyConnector.outputs`; read them with :meth:`read` or save them with :meth:`save_outputs`."""

@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import os
 from collections.abc import Coroutine, Mapping
 from typing import Any, BinaryIO, TypeVar, cast
 
 from discomfort._json import JsonObject
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.rest import RestClient
-from discomfort.connector.lifecycle import State
+from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload
 from discomfort.conversion.explain import Explanation
 from discomfort.progress import ProgressCallback, ProgressEvent
-from discomfort.sync import SyncConnector
+from discomfort.sync import ConnectorFace, SyncConnector
 from discomfort.workflow.edit import Editor
 
 T = TypeVar("T")
 
 
-class AsyncConnector:
+class AsyncConnector(ConnectorFace):
     """``ComfyConnector``'s methods for any event loop; ``sync`` is the connector that does the work.
 
     Cancelling a call cancels the work, and waits until it has let go. Callbacks are called in the caller's loop, all of
@@ -40,19 +39,9 @@ class AsyncConnector:
         return f"<AsyncConnector {self.state} {self.server_address}>"
 
     @property
-    def state(self) -> State:
-        """See :attr:`ComfyConnector.state`."""
-        return self.sync.state
-
-    @property
-    def engine(self) -> str:
-        """See :attr:`ComfyConnector.engine`."""
-        return self.sync.engine
-
-    @property
-    def server_address(self) -> str:
-        """See :attr:`ComfyConnector.server_address`."""
-        return self.sync.server_address
+    def connector(self) -> ComfyConnector:
+        """The connector itself; its coroutines run in the loop of ``sync`` only."""
+        return self.sync.connector
 
     async def run_workflow(
         self,
@@ -65,41 +54,31 @@ class AsyncConnector:
     ) -> JsonObject:
         """See :meth:`ComfyConnector.run_workflow`."""
         told = None if on_progress is None else _here(on_progress)
-        connector = self.sync.connector
         return await self._there(
-            connector.run_workflow(payload, use_workflow_json, on_progress=told, timeout=timeout, extra_data=extra_data)
+            self.connector.run_workflow(
+                payload, use_workflow_json, on_progress=told, timeout=timeout, extra_data=extra_data
+            )
         )
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """See :meth:`ComfyConnector.get_prompt_from_workflow`."""
-        return await self._there(self.sync.connector.get_prompt_from_workflow(workflow))
+        return await self._there(self.connector.get_prompt_from_workflow(workflow))
 
     async def explain(self, workflow: Payload) -> Explanation:
         """See :meth:`ComfyConnector.explain`."""
-        return await self._there(self.sync.connector.explain(workflow))
+        return await self._there(self.connector.explain(workflow))
 
     async def edit(self, payload: Payload) -> Editor:
         """See :meth:`ComfyConnector.edit`."""
-        return await self._there(self.sync.connector.edit(payload))
+        return await self._there(self.connector.edit(payload))
 
     async def health(self) -> dict[str, str]:
         """See :meth:`ComfyConnector.health`."""
-        return await self._there(self.sync.connector.health())
+        return await self._there(self.connector.health())
 
     async def diagnostics(self) -> JsonObject:
         """See :meth:`ComfyConnector.diagnostics`."""
-        return await self._there(self.sync.connector.diagnostics())
-
-    def upload_data(
-        self,
-        source_path: str | os.PathLike[str],
-        folder_type: str = "input",
-        subfolder: str | None = None,
-        overwrite: bool = False,
-        is_ephemeral: bool = False,
-    ) -> str:
-        """See :meth:`ComfyConnector.upload_data`."""
-        return self.sync.upload_data(source_path, folder_type, subfolder, overwrite, is_ephemeral)
+        return await self._there(self.connector.diagnostics())
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """See :meth:`ComfyConnector.outputs`; the outputs are read in the caller's loop."""
