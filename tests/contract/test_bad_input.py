@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ async def test_empty_file(connector: ComfyConnector, tmp_path: Path, content: by
     """An empty file is no payload."""
     path = tmp_path / "empty.json"
     path.write_bytes(content)
-    await fails(connector, path)
+    assert "empty" in str(await fails(connector, path))
 
 
 async def test_truncated_file(connector: ComfyConnector, tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ async def test_file_that_is_not_json(connector: ComfyConnector, tmp_path: Path, 
     """Something else than JSON is told as such."""
     path = tmp_path / "other.json"
     path.write_bytes(content.encode("latin-1"))
-    await fails(connector, path)
+    assert str(await fails(connector, path)).startswith("not JSON: ")
 
 
 @pytest.mark.parametrize("depth", [1_000, 1_000_000])
@@ -68,37 +69,58 @@ async def test_huge_object_in_memory_is_deeply_nested(connector: ComfyConnector)
     deep: list[Any] = []
     for _ in range(5_000):
         deep = [deep]
-    await fails(connector, {"1": node("ContractShow", value=1, after=deep)}, False)
-
-
-@pytest.mark.parametrize("kind", ["one long text", "not json at its end", "too large"])
-async def test_huge_file(connector: ComfyConnector, tmp_path: Path, kind: str) -> None:
-    """50 MB and more end in bounded time, as an error that says what is wrong."""
-    path = tmp_path / "huge.json"
-    size = 70_000_000 if kind == "too large" else 50_000_000
-    end = "" if kind == "not json at its end" else '"}'
-    path.write_text('{"text": "' + "x" * size + end)
-    await fails(connector, path)
+    error = await fails(connector, {"1": node("ContractShow", value=1, after=deep)}, False)
+    assert "nest" in str(error)
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("size", "end", "told"),
     [
-        {}, [], 5, None, True, "{}", "[1, 2]", "null", "7", '{"nodes": 5}', {"nodes": []}, {"nodes": [None]},
-        {"nodes": [{"id": 1}]}, {"nodes": [{"type": "EmptyImage"}]}, {"nodes": [{"id": 1, "type": "X"}], "links": 3},
-        {"1": {"inputs": {}}}, {"1": "x"}, {"1": {"class_type": 5, "inputs": {}}}, {"prompt": 5}, {"prompt": {}},
-        {"1": {"class_type": "EmptyImage", "inputs": {"width": b"bytes"}}},
-        {"1": {"class_type": "EmptyImage", "inputs": {"width": {1, 2}}}},
-        {1: {"class_type": "EmptyImage", "inputs": {}}},
+        pytest.param(50_000_000, '"}', "neither a workflow nor a prompt", id="one long text"),
+        pytest.param(50_000_000, "", "Unterminated string", id="not json at its end"),
+        pytest.param(70_000_000, '"}', "70000012 bytes, more than", id="too large"),
     ],
-    ids=str,
-)  # fmt: skip
+)
+async def test_huge_file(connector: ComfyConnector, tmp_path: Path, size: int, end: str, told: str) -> None:
+    """50 MB and more end in bounded time, as an error that says what is wrong."""
+    path = tmp_path / "huge.json"
+    path.write_text('{"text": "' + "x" * size + end)
+    assert told in str(await fails(connector, path))
+
+
+WRONG_SHAPES: list[tuple[Any, str]] = [
+    ({}, "the object is empty"),
+    ([], "not list"),
+    (5, "not int"),
+    (None, "not NoneType"),
+    (True, "not bool"),
+    ("{}", "the object is empty"),
+    ("[1, 2]", "found a list of 2 items"),
+    ("null", "no payload file at 'null'"),
+    ("7", "no payload file at '7'"),
+    ('{"nodes": 5}', "'nodes' is the number 5"),
+    ({"nodes": []}, "has no nodes"),
+    ({"nodes": [None]}, "nodes[0] is null"),
+    ({"nodes": [{"id": 1}]}, "nodes[0].type is null"),
+    ({"nodes": [{"type": "EmptyImage"}]}, "nodes[0].id is null"),
+    ({"nodes": [{"id": 1, "type": "X"}], "links": 3}, "'links' is the number 3"),
+    ({"1": {"inputs": {}}}, "an object with the keys '1'"),
+    ({"1": "x"}, "an object with the keys '1'"),
+    ({"1": {"class_type": 5, "inputs": {}}}, "node 1: class_type is the number 5"),
+    ({"prompt": 5}, "an object with the keys 'prompt'"),
+    ({"prompt": {}}, "'prompt' inside the API envelope is empty"),
+    ({"1": {"class_type": "EmptyImage", "inputs": {"width": b"bytes"}}}, "node 1 input 'width'"),
+    ({"1": {"class_type": "EmptyImage", "inputs": {"width": {1, 2}}}}, "node 1 input 'width'"),
+    ({1: {"class_type": "EmptyImage", "inputs": {}}}, "the node id 1"),
+]
+
+
+@pytest.mark.parametrize(("payload", "told"), WRONG_SHAPES, ids=[str(payload) for payload, _ in WRONG_SHAPES])
 @pytest.mark.parametrize("as_workflow", [True, False])
-async def test_wrong_shape(connector: ComfyConnector, payload: Any, as_workflow: bool) -> None:
+async def test_wrong_shape(connector: ComfyConnector, payload: Any, told: str, as_workflow: bool) -> None:
     """What is neither a workflow nor a prompt is a ValueError that says what was found; nothing is sent."""
-    with pytest.raises((PayloadError, FileNotFoundError)) as caught:
+    with pytest.raises((PayloadError, FileNotFoundError), match=re.escape(told)):
         await connector.run_workflow(payload, as_workflow)
-    assert str(caught.value)
 
 
 async def test_prompt_without_output_node(connector: ComfyConnector) -> None:
