@@ -26,8 +26,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browser import literal
-from browser.stub_server import PROMPTS, SHARED, WORKFLOWS, StubServer, front_end_root, read_json
+from browser.stub_server import StubServer, front_end_root, read_json
 from playwright.async_api import async_playwright
+from saved import DEFINITIONS, PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
 from discomfort.conversion.chromium import existing_chromium
@@ -94,7 +95,7 @@ def measure_comfy_cli(python: str, expected: dict[str, Prompt]) -> Row:
     """comfy-cli's converter, in the interpreter that has it; titles are not held against it."""
     script = Path(__file__).with_name("comfy_cli_convert.py")
     paths = [str(WORKFLOWS / name) for name in NAMES]
-    command = [python, str(script), str(SHARED / "object_info-0.3.64.json.gz"), *paths]
+    command = [python, str(script), str(DEFINITIONS), *paths]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300)
     row = Row("comfy-cli", {name: _bare(prompt) for name, prompt in expected.items()})
     for line in done.stdout.splitlines():

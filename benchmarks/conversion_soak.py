@@ -19,7 +19,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
+from browser.stub_server import StubServer, front_end_root, read_json
+from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter
 

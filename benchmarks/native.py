@@ -21,8 +21,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browser.background import settled
-from browser.stub_server import WORKFLOWS, StubServer, front_end_root, read_json
+from browser.stub_server import StubServer, front_end_root, read_json
 from browser.variants import inputs_by_class, varied
+from saved import WORKFLOWS
 
 from discomfort.conversion import Converter
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import saved
 from aiohttp import web
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-WORKFLOWS = SHARED / "conversion" / "workflows"
-PROMPTS = SHARED / "conversion" / "prompts"
 
 INCOMPLETE = "video_wan2_2_14B_animate.json"
 """The one workflow of the set with nodes that the server does not have."""
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file of the test data."""
+    """A JSON file of the test data; skips where that is a saved one and there are none."""
+    if path.is_relative_to(saved.FOLDER):
+        saved.require()
     return json.loads(path.read_bytes())
 
 
@@ -40,8 +38,7 @@ class StubServer:
         nodes: dict[str, Any] | None = None,
         extensions: dict[str, str] | None = None,
     ) -> None:
-        definitions = json.loads(gzip.decompress((SHARED / "object_info-0.3.64.json.gz").read_bytes()))
-        self.object_info = json.dumps(definitions | (nodes or {})).encode()
+        self.object_info = json.dumps(saved.definitions() | (nodes or {})).encode()
         self.settings: dict[str, Any] = {}
         self.answers: dict[str, Any] = {}
         self.extensions = extensions or {}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
+from browser.stub_server import StubServer, front_end_root, read_json
+from saved import PROMPTS, WORKFLOWS
 from waiting import until
 
 from discomfort.conversion import Converter

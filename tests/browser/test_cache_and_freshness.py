@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from browser.background import settled
 from browser.made_workflows import PACK_NODES, PACK_SCRIPT, empty_image, faulty, node, save, workflow
-from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
+from browser.stub_server import StubServer, front_end_root, read_json
+from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
 from discomfort.exceptions import MissingNodesError

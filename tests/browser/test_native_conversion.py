@@ -14,8 +14,9 @@ import pytest
 import pytest_asyncio
 from browser.background import settled
 from browser.made_workflows import PACK_NODES, PACK_SCRIPT, all_made, faulty, node, workflow
-from browser.stub_server import PROMPTS, WORKFLOWS, StubServer, front_end_root, read_json
+from browser.stub_server import StubServer, front_end_root, read_json
 from browser.variants import inputs_by_class, varied
+from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
 from discomfort.conversion.javascript import through_javascript
@@ -34,14 +35,6 @@ NAMES = (
     "api_recraft_image_gen_with_color_control.json",
 )
 """Plain ones, one with primitives, one with a subgraph, one of API nodes; ``benchmarks/native.py`` takes all."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server() -> AsyncIterator[StubServer]:
-    """A server without packs."""
-    stub = await StubServer().start()
-    yield stub
-    await stub.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -7,7 +7,9 @@ import copy
 import random
 
 import pytest
-from browser.stub_server import INCOMPLETE, PROMPTS, WORKFLOWS, read_json
+import saved
+from browser.stub_server import INCOMPLETE, read_json
+from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter
 from discomfort.exceptions import MissingNodesError
@@ -19,6 +21,7 @@ NAMES = sorted(path.name for path in WORKFLOWS.glob("*.json"))
 
 async def test_the_set_is_whole() -> None:
     """All 73 workflows are there, each with its prompt."""
+    saved.require()
     assert len(NAMES) == 73
     assert sorted(path.name for path in PROMPTS.glob("*.json")) == NAMES
 

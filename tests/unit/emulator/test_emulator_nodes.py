@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import saved
 
 from discomfort.emulator import runtime
 from discomfort.emulator.nodes import register_all, text
@@ -17,7 +16,6 @@ from discomfort.emulator.nodes.images import compositing, edges, filters, masks,
 from discomfort.emulator.nodes.images.resample import from_bytes, resize, to_bytes
 from discomfort.emulator.registry import Registry
 
-REFERENCE = Path(__file__).parents[4] / "shared" / "data" / "object_info-0.3.64.json.gz"
 RAMP = from_bytes(np.arange(0, 120, 10, dtype=np.uint8).reshape(1, 3, 4, 1).repeat(3, axis=3))
 
 
@@ -35,11 +33,10 @@ def registry() -> Registry:
     return result
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason="no reference definitions on this machine")
 def test_definitions_equal_comfyuis(tmp_path: Path) -> None:
     """Every built-in node has the interface of its namesake in ComfyUI 0.3.64."""
     (tmp_path / "example.png").touch()
-    reference = json.loads(gzip.decompress(REFERENCE.read_bytes()))
+    reference = saved.definitions()
     folders = runtime.Folders(tmp_path, tmp_path, tmp_path, tmp_path)
     fields = (
         "input",

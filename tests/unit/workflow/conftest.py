@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
+import saved
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of saved workflows and prompts beside the repository."""
-    if not SHARED.is_dir():
-        pytest.skip("the saved workflows are not beside the repository")
-    return SHARED
+    """The folder of saved workflows and prompts."""
+    saved.require()
+    return saved.FOLDER
 
 
 @pytest.fixture(scope="session")
-def real_definitions(shared_data: Path) -> dict[str, Any]:
+def real_definitions() -> dict[str, Any]:
     """``/object_info`` of ComfyUI 0.3.64."""
-    with gzip.open(shared_data / "object_info-0.3.64.json.gz") as file:
-        loaded: dict[str, Any] = json.load(file)
-    return loaded
+    return saved.definitions()
 
 
 def _node(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
