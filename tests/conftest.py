@@ -1,8 +1,12 @@
-"""What all tests need of the process that they run in."""
+"""What all tests need of the process that they run in, and what tests of several folders share."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 
 def pytest_configure() -> None:
@@ -15,3 +19,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """The file that opens a ContractGate; it is opened at the end of the test whatever happened."""
+    path = tmp_path / "open"
+    yield path
+    path.touch()

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from browser import literal
 from browser.made_workflows import PACKS, all_made
-from contract.engines import REAL, EngineUnderTest, comfyui_home, emulator_home, private_environment
+from contract.engines import ENGINES, REAL, EngineUnderTest, prepare, private_environment
 from playwright.async_api import Browser, async_playwright
 
 from discomfort import ComfyConnector
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 MADE = all_made()
 # The literal procedure takes seconds each; on the stub server all of them are compared with what it gave.
+_PORTS = {"emulator": 19188, "comfyui": 19288}
 NAMES = sorted(MADE.keys() - {"empty", "notes"}) if REAL else ["pack"]
 
 
@@ -39,7 +40,7 @@ def _with_pack(engine: EngineUnderTest) -> dict[str, Any]:
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=["emulator", *([pytest.param("comfyui", marks=pytest.mark.comfyui)] if REAL else [])],
+    params=ENGINES,
 )
 async def connector(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -47,11 +48,7 @@ async def connector(
     """A server with the pack."""
     home: Path = tmp_path_factory.mktemp(request.param)
     with private_environment(tmp_path_factory.mktemp("state")):
-        if request.param == "emulator":
-            engine = emulator_home(home, initial_port=19188)
-        else:
-            assert REAL is not None
-            engine = comfyui_home(home, REAL, initial_port=19288)
+        engine = prepare(request.param, home, initial_port=_PORTS[request.param])
         async with await ComfyConnector.create(**_with_pack(engine)) as made:
             yield made
 

@@ -5,23 +5,19 @@ One server per engine serves the whole session, through one connector; pytest gr
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from contract.engines import REAL, EngineUnderTest, comfyui_home, emulator_home, private_environment
+from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment
+from contract.sessions import SharedServers
 
 from discomfort import ComfyConnector
 
-HERE = Path(__file__).resolve().parent
-_ENGINES = [pytest.param("emulator", id="emulator")]
-if REAL is not None:
-    _ENGINES.append(pytest.param("comfyui", id="comfyui", marks=pytest.mark.comfyui))
-_OPEN: list[tuple[asyncio.AbstractEventLoop, ComfyConnector]] = []
+_PORTS = {"emulator": 18188, "comfyui": 18288}
+_SERVERS = SharedServers(Path(__file__).resolve().parent)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,37 +27,23 @@ def private_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=_ENGINES)
+@pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> EngineUnderTest:
     """The engine under test, not started."""
-    home = tmp_path_factory.mktemp(request.param)
-    if request.param == "emulator":
-        return emulator_home(home)
-    if REAL is None:
-        raise AssertionError("this parameter exists only where there is a ComfyUI")
-    return comfyui_home(home, REAL)
+    return prepare(request.param, tmp_path_factory.mktemp(request.param), initial_port=_PORTS[request.param])
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def connector(engine: EngineUnderTest) -> AsyncIterator[ComfyConnector]:
     """The session's connector of that engine. It is not the process's single instance: tests may make their own."""
-    made = await ComfyConnector.create(**engine.settings)
-    # It steps aside, as if it lived in another process, for the tests of the life cycle.
-    ComfyConnector._instance = None
-    _OPEN.append((asyncio.get_running_loop(), made))
-    yield made
-    await made.kill_api()
+    async with _SERVERS.connector(engine.settings) as made:
+        yield made
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Release the session's server with the last test of this folder: other suites should not run beside it."""
-    if nextitem is not None and nextitem.path.is_relative_to(HERE):
-        return
-    while _OPEN:
-        loop, open_connector = _OPEN.pop()
-        if not loop.is_closed():
-            loop.run_until_complete(open_connector.kill_api())
+    """Release the session's server with the last test of this folder."""
+    _SERVERS.release_after(nextitem)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -71,17 +53,6 @@ async def raw(connector: ComfyConnector) -> AsyncIterator[aiohttp.ClientSession]
         yield session
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Path]:
-    """The file that opens a ContractGate; it is opened at the end of the test whatever happened."""
-    path = tmp_path / "open"
-    yield path
-    path.touch()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All coroutines of this suite share the loop that the session's connector lives in."""
-    mark = pytest.mark.asyncio(loop_scope="session")
-    for item in items:
-        if item.path.is_relative_to(HERE) and inspect.iscoroutinefunction(getattr(item, "function", None)):
-            item.add_marker(mark, append=False)
+    _SERVERS.share_loop(items, lambda _: True)

@@ -31,6 +31,10 @@ def _real_comfyui() -> Path | None:
 
 
 REAL = _real_comfyui()
+ENGINES = [pytest.param("emulator", id="emulator")]
+"""Parameters of the fixtures that take each engine."""
+if REAL is not None:
+    ENGINES.append(pytest.param("comfyui", id="comfyui", marks=pytest.mark.comfyui))
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,16 @@ def private_environment(state: Path) -> Iterator[None]:
         yield
 
 
-def emulator_home(home: Path, *, initial_port: int = 18188) -> EngineUnderTest:
+def prepare(kind: str, home: Path, *, initial_port: int) -> EngineUnderTest:
+    """An engine of that kind with the test nodes, based in ``home``, not started."""
+    if kind == "emulator":
+        return emulator_home(home, initial_port=initial_port)
+    if REAL is None:
+        raise AssertionError("this parameter exists only where there is a ComfyUI")
+    return comfyui_home(home, REAL, initial_port=initial_port)
+
+
+def emulator_home(home: Path, *, initial_port: int) -> EngineUnderTest:
     """An emulator with the test nodes, based in ``home``."""
     command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", str(home)]
     command += ["--extra-nodes", str(NODES / "contract_nodes.py"), "--custom-node-directory", str(PACKS)]
@@ -77,7 +90,7 @@ def emulator_home(home: Path, *, initial_port: int = 18188) -> EngineUnderTest:
     return EngineUnderTest("emulator", home, settings)
 
 
-def comfyui_home(home: Path, real: Path, *, initial_port: int = 18288) -> EngineUnderTest:
+def comfyui_home(home: Path, real: Path, *, initial_port: int) -> EngineUnderTest:
     """A private copy of a ComfyUI tree with the test nodes; the tree itself is only read."""
     left_out = {".git", ".venv", "venv", "models", "input", "output", "temp", "user", "tests", "tests-unit"}
     shutil.copytree(

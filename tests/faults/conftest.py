@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from contract.engines import REAL, EngineUnderTest, comfyui_home, emulator_home, private_environment
-from faults.traces import MARK, Trace
+from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment
+from faults.traces import Trace, nothing_left
 
-from discomfort import ComfyConnector
-
-_ENGINES = [pytest.param("emulator", id="emulator")]
-if REAL is not None:
-    _ENGINES.append(pytest.param("comfyui", id="comfyui", marks=pytest.mark.comfyui))
 PORT = 19088
+_PORTS = {"emulator": PORT, "comfyui": PORT + 100}
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +32,10 @@ def emulator(tmp_path: Path) -> EngineUnderTest:
 def _prepared(kind: str, tmp_path: Path) -> EngineUnderTest:
     home = tmp_path / "home"
     home.mkdir()
-    if kind == "emulator":
-        return emulator_home(home, initial_port=PORT)
-    if REAL is None:
-        raise AssertionError("this parameter exists only where there is a ComfyUI")
-    return comfyui_home(home, REAL, initial_port=PORT + 100)
+    return prepare(kind, home, initial_port=_PORTS[kind])
 
 
-@pytest.fixture(params=_ENGINES)
+@pytest.fixture(params=ENGINES)
 def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> EngineUnderTest:
     """Each engine, not started."""
     return _prepared(request.param, tmp_path)
@@ -64,15 +54,5 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest_asyncio.fixture
 async def trace(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Trace]:
     """Follows what the test starts; whatever is left at its end fails the test, and is then ended."""
-    mark = uuid.uuid4().hex
-    monkeypatch.setenv(MARK, mark)
-    followed = Trace(temporary, mark)
-    yield followed
-    left = await followed.settle()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    instance, ComfyConnector._instance = ComfyConnector._instance, None
-    for process in followed.record():
-        process.kill()
-    assert left == []
-    assert {task.get_name() for task in tasks if task.get_name().startswith("discomfort")} == set()
-    assert instance is None
+    async with nothing_left(Trace, temporary, monkeypatch) as followed:
+        yield followed

@@ -6,9 +6,16 @@ import asyncio
 import socket
 import threading
 import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
+import pytest
+
+from discomfort import ComfyConnector
 
 MARK = "CONTRACT_TRACE"
 DEADLINE = 20.0
@@ -70,6 +77,26 @@ class Trace:
         while (found := self.left()) and time.monotonic() < deadline:  # noqa: ASYNC110 - processes send no events
             await asyncio.sleep(0.05)
         return found
+
+
+T = TypeVar("T", bound=Trace)
+
+
+@asynccontextmanager
+async def nothing_left(kind: type[T], folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[T]:
+    """A trace of what the block starts; whatever is left at its end fails the test, and is then ended."""
+    mark = uuid.uuid4().hex
+    patch.setenv(MARK, mark)
+    followed = kind(folder, mark)
+    yield followed
+    left = await followed.settle()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    instance, ComfyConnector._instance = ComfyConnector._instance, None
+    for process in followed.record():
+        process.kill()
+    assert left == []
+    assert {task.get_name() for task in tasks if task.get_name().startswith("discomfort")} == set()
+    assert instance is None
 
 
 def _lives(process: psutil.Process) -> bool:

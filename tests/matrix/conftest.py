@@ -7,11 +7,10 @@ whole session, and put it back in order where they break it.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import shlex
 import threading
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from contract.engines import REAL, EngineUnderTest, comfyui_home, emulator_home, private_environment
+from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment
+from contract.sessions import SharedServers
 from faults.conftest import private_state, temporary  # noqa: F401 - fixtures
-from faults.traces import MARK, Trace
+from faults.traces import Trace, nothing_left
 from matrix.faulty import Faulty
 from waiting import until
 
@@ -32,21 +32,15 @@ PACK = HERE / "pack"
 PORT = 27500
 THROUGH_THE_BROWSER = {"browser": "eager", "native_conversion": "off"}
 """Settings for faults of the browser: each conversion uses it, and nothing else does between them."""
-_ENGINES = [pytest.param("emulator", id="emulator")]
-if REAL is not None:
-    _ENGINES.append(pytest.param("comfyui", id="comfyui", marks=pytest.mark.comfyui))
-_OPEN: list[tuple[asyncio.AbstractEventLoop, ComfyConnector]] = []
+_SERVERS = SharedServers(HERE)
 
 
 def prepared(kind: str, home: Path, port: int) -> EngineUnderTest:
     """An engine with the nodes of both packs, not started, without a browser until one is needed."""
+    engine = prepare(kind, home, initial_port=port)
     if kind == "emulator":
-        engine = emulator_home(home, initial_port=port)
         more = ["--extra-nodes", str(PACK / "matrix_nodes.py")]
     else:
-        if REAL is None:
-            raise AssertionError("this parameter exists only where there is a ComfyUI")
-        engine = comfyui_home(home, REAL, initial_port=port)
         paths = home / "matrix_paths.yaml"
         paths.write_text(f"matrix:\n  base_path: {HERE}\n  custom_nodes: {PACK.name}\n")
         more = ["--extra-model-paths-config", str(paths)]
@@ -77,18 +71,8 @@ async def trace(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     # The locks of ports are kept below the folder that is watched, where a user has no folder for such things.
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    mark = uuid.uuid4().hex
-    monkeypatch.setenv(MARK, mark)
-    followed = LaterTrace(temporary, mark)
-    yield followed
-    left = await followed.settle()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    instance, ComfyConnector._instance = ComfyConnector._instance, None
-    for process in followed.record():
-        process.kill()
-    assert left == []
-    assert {task.get_name() for task in tasks if task.get_name().startswith("discomfort")} == set()
-    assert instance is None
+    async with nothing_left(LaterTrace, temporary, monkeypatch) as followed:
+        yield followed
 
 
 @pytest.fixture
@@ -99,7 +83,7 @@ def emulator(tmp_path: Path) -> EngineUnderTest:
     return prepared("emulator", home, PORT)
 
 
-@pytest.fixture(params=_ENGINES)
+@pytest.fixture(params=ENGINES)
 def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> EngineUnderTest:
     """Each engine, not started."""
     home = tmp_path / "home"
@@ -119,7 +103,7 @@ def faulty(tmp_path: Path) -> Callable[..., Faulty]:
     return make
 
 
-@pytest.fixture(scope="session", params=_ENGINES)
+@pytest.fixture(scope="session", params=ENGINES)
 def shared_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> EngineUnderTest:
     """The engine of the session's server."""
     return prepared(request.param, tmp_path_factory.mktemp(f"matrix-{request.param}"), PORT + 300)
@@ -129,13 +113,10 @@ def shared_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 async def _shared(
     shared_engine: EngineUnderTest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ComfyConnector]:
-    with private_environment(tmp_path_factory.mktemp("matrix-state")):
-        made = await ComfyConnector.create(**shared_engine.settings)
-    # It steps aside, as if it lived in another process, for the tests that make their own.
-    ComfyConnector._instance = None
-    _OPEN.append((asyncio.get_running_loop(), made))
-    yield made
-    await made.kill_api()
+    async with AsyncExitStack() as stack:
+        with private_environment(tmp_path_factory.mktemp("matrix-state")):
+            made = await stack.enter_async_context(_SERVERS.connector(shared_engine.settings))
+        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -172,29 +153,12 @@ async def stranger(shared: ComfyConnector) -> AsyncIterator[aiohttp.ClientSessio
         yield session
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Path]:
-    """The file that opens a gate; it is opened at the end of the test whatever happened."""
-    path = tmp_path / "open"
-    yield path
-    path.touch()
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Release the session's server with the last test of this folder: other suites should not run beside it."""
-    if nextitem is not None and nextitem.path.is_relative_to(HERE):
-        return
-    while _OPEN:
-        loop, connector = _OPEN.pop()
-        if not loop.is_closed():
-            loop.run_until_complete(connector.kill_api())
+    """Release the session's server with the last test of this folder."""
+    _SERVERS.release_after(nextitem)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the session's server run in the loop that its connector lives in."""
-    mark = pytest.mark.asyncio(loop_scope="session")
-    for item in items:
-        is_ours = item.path.is_relative_to(HERE) and "shared" in getattr(item, "fixturenames", ())
-        if is_ours and inspect.iscoroutinefunction(getattr(item, "function", None)):
-            item.add_marker(mark, append=False)
+    _SERVERS.share_loop(items, lambda item: "shared" in getattr(item, "fixturenames", ()))
