@@ -233,3 +233,4 @@ def test_queue_positions_go_by_number() -> None:
     assert queue_positions(queue) == {"run": 0, "front": 1, "mid": 2, "late": 3}
     assert running_prompts(queue) == {"run"}
     assert queue_positions({"queue_running": None}) == {}
+    assert queue_positions({"queue_pending": [[1], [2, "two fields are enough"]]}) == {"two fields are enough": 0}

@@ -53,6 +53,43 @@ async def test_before_any_start() -> None:
     assert found["versions"]["python"]
     assert found["disks"][0]["free"] > 0
     assert "abcdefghijk" not in json.dumps(found)
+    assert found["engine"] == {"kind": None}
+    assert found["browser"] == {"is_running": False}
+    assert found["connections"] == {"is_open": False}
+    assert found["runs"] == found["log"] == []
+
+
+async def test_with_everything_there(tmp_path: Path) -> None:
+    """Engine, browser, connection and runs are told as they are."""
+    folders = {name: tmp_path / name for name in ("base", "input", "output", "temp", "models")}
+    parts: Any = Assembly(load_settings())
+    parts.engine = SimpleNamespace(
+        kind="emulator",
+        reason="it was asked for",
+        argv=["python3", "-m", "discomfort"],
+        cwd=tmp_path,
+        python="python3",
+        folders=SimpleNamespace(**folders),
+        front_end_root=None,
+    )
+    parts.converter = SimpleNamespace(healthy=True, counts={"paths": {"browser": 2}})
+    parts.client = SimpleNamespace(connected=True, runs=[SimpleNamespace(prompt_id="p", stage="queued")])
+
+    found = bundle(parts)
+
+    assert found["engine"] == {
+        "kind": "emulator",
+        "reason": "it was asked for",
+        "command": ["python3", "-m", "discomfort"],
+        "cwd": str(tmp_path),
+        "python": "python3",
+        "folders": {name: str(path) for name, path in folders.items()},
+        "url": parts.url,
+    }
+    assert found["browser"]["conversions"] == {"paths": {"browser": 2}}
+    assert found["connections"]["socket_connected"] is True
+    assert found["runs"] == [{"prompt_id": "p", "stage": "queued"}]
+    assert str(folders["output"]) in {disk["path"] for disk in found["disks"]}
 
 
 async def test_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

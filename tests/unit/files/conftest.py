@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,17 @@ from pathlib import Path
 import pytest
 
 from discomfort.files import FileStore, Journal
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open(tmp_path: Path) -> Iterator[None]:
+    """At the end of a test no descriptor leads below its folder, whatever failed in it."""
+    yield
+    opened = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that reads this list
+            opened.append(str(entry.readlink()))
+    assert [path for path in opened if path.startswith(f"{tmp_path}/")] == []
 
 
 @pytest.fixture

@@ -68,3 +68,30 @@ def test_only_impossible_ways_are_passed_over(tmp_path: Path, monkeypatch: pytes
 
 def _not_here(*_: object) -> None:
     raise OSError(errno.ENOSYS, "not here")
+
+
+@pytest.mark.parametrize("call", ["copy_file_range", "sendfile"])
+def test_a_way_that_ends_halfway_is_gone_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """What the kernel has copied before it gave up is neither copied twice nor left out."""
+    real, calls = getattr(os, call), iter((1000, 500))
+
+    def breaks_off(first: int, second: int, *rest: int | None) -> int:
+        count = next(calls, 0)
+        if not count:
+            raise OSError(errno.EINVAL, "no more")
+        return int(real(first, second, *rest[:-1], count))
+
+    monkeypatch.setattr(copying, "_reflink", lambda *_: False)
+    monkeypatch.setattr(os, call, breaks_off)
+    if call == "sendfile":
+        monkeypatch.setattr(os, "copy_file_range", _not_here)
+    content = os.urandom(5000)
+    (tmp_path / "a").write_bytes(content)
+
+    with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("xb") as target:
+        copying.copy_contents(source.fileno(), target.fileno())
+
+    assert (tmp_path / "b").read_bytes() == content
+    assert next(calls, None) is None
