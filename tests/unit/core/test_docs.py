@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from discomfort.config import load_settings
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MORE_PAGES = [ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"]
 WORKFLOW = ROOT / "examples" / "hello.json"
 _COMMENT = re.compile(r"<!-- (not run|file): (.+) -->")
 _FENCE = re.compile(r"```(\w*)$")
@@ -122,7 +124,7 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_resolve(page: Path) -> None:
     """Every relative link leads to a file of the repository, and its anchor to a heading there."""
     for target in re.findall(r"\]\(([^)\s]+)\)", _prose(page)):
@@ -133,6 +135,39 @@ def test_links_resolve(page: Path) -> None:
         assert linked.exists(), target
         assert linked.is_relative_to(ROOT), target
         assert not anchor or anchor in _anchors(linked), target
+
+
+_ROOMS = ("discomfort", "tests", "docs", "benchmarks", "examples", "scripts")
+_FILE = re.compile(rf"`((?:{'|'.join(_ROOMS)})/[\w./-]+)`")
+_MODULE = re.compile(r"`(discomfort(?:\.(?!py`)\w+)+)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_and_modules_exist(page: Path) -> None:
+    """A file of the repository that a page names is there, and so is a module, or what a module has."""
+    prose = _prose(page)
+
+    assert [name for name in _FILE.findall(prose) if not (ROOT / name).exists()] == []
+    assert [name for name in _MODULE.findall(prose) if not _leads_somewhere(name)] == []
+
+
+def _leads_somewhere(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    if hasattr(importlib.import_module(module), attribute):
+        return True
+    return importlib.util.find_spec(name) is not None
+
+
+def test_architecture_shows_the_tree() -> None:
+    """Every package and folder is in the tree of ARCHITECTURE.md, and everything that it shows is there."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^```\ndiscomfort/\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    shown = set(re.findall(r"(?:^| ) ([\w.]+/|\w+\.py)(?=\s)", tree, re.MULTILINE)) - {"tests/", "docs/"}
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "discomfort").rglob("*") if "__" not in path.name}
+    rooms = {f"{path.name}/" for path in (ROOT / "discomfort").iterdir() if (path / "__init__.py").exists()}
+
+    assert rooms - shown == set()
+    assert [name for name in shown if not any(path.endswith(f"/{name.rstrip('/')}") for path in there)] == []
 
 
 def test_every_page_is_reachable() -> None:
