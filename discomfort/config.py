@@ -13,7 +13,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
@@ -40,6 +40,7 @@ def _not_bool(value: object) -> object:
 
 _Int = Annotated[int, BeforeValidator(_not_bool)]
 _Float = Annotated[float, BeforeValidator(_not_bool)]
+_Path = str | os.PathLike[str] | None
 
 
 class Settings(BaseModel):
@@ -151,7 +152,36 @@ class Settings(BaseModel):
         return Path.cwd() / value.expanduser()
 
 
-def load_settings(config_path: str | os.PathLike[str] | None = None, /, **arguments: Any) -> Settings:
+class SettingArguments(TypedDict, total=False):
+    """The settings as keyword arguments, for editors and type checkers; :class:`Settings` tells what each means.
+
+    ``None`` is the same as not given.
+    """
+
+    api_command_line: str | None
+    api_working_directory: _Path
+    api_url: str | None
+    initial_port: int | None
+    test_payload_file: _Path
+    max_comfy_start_attempts: int | None
+    comfy_start_attempts_sleep: float | None
+    comfyui_path: _Path
+    engine: Literal["auto", "comfyui", "emulator"] | None
+    browser: Literal["eager", "lazy"] | None
+    chromium_path: _Path
+    prompt_cache: _Path
+    native_conversion: Literal["on", "trial", "off"] | None
+    comfyui_python: str | None
+    emulator_directory: _Path
+    on_server_death: Literal["raise", "restart", "restart_and_resubmit"] | None
+    max_restarts: int | None
+    cancel_restart_after: float | None
+    on_out_of_memory: Literal["raise", "retry_once"] | None
+
+
+def load_settings(
+    config_path: str | os.PathLike[str] | None = None, /, **arguments: Unpack[SettingArguments]
+) -> Settings:
     """Read the settings: ``arguments`` over the environment over the file over the defaults.
 
     The file is ``config_path``, else ``$DISCOMFORT_CONFIG``, else ``comfy_serverless.json`` in the working directory

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
+from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
 
 
@@ -25,7 +26,9 @@ class Discomfort:
         self._worker = worker
 
     @classmethod
-    async def create(cls, config_path: str | os.PathLike[str] | None = None, **settings: Any) -> Self:
+    async def create(
+        cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
+    ) -> Self:
         """Start the connector, as :meth:`ComfyConnector.create` does, with its arguments, errors and cancellation."""
         return cls(await ComfyConnector.create(config_path, **settings))
 

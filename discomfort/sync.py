@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from discomfort._json import JsonObject
 from discomfort.client.outputs import Output
+from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
 from discomfort.connector.lifecycle import State
 from discomfort.connector.payloads import Payload
@@ -81,12 +82,14 @@ class SyncConnector(ConnectorFace):
             raise
 
     @classmethod
-    def create(cls, config_path: str | os.PathLike[str] | None = None, **settings: Any) -> Self:
+    def create(cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]) -> Self:
         """Start server and browser, as :meth:`ComfyConnector.create`, with its arguments and errors."""
         return cls(lambda: ComfyConnector.create(config_path, **settings))
 
     @classmethod
-    def attach(cls, url: str, *, headers: Mapping[str, str] | None = None, **settings: Any) -> Self:
+    def attach(
+        cls, url: str, *, headers: Mapping[str, str] | None = None, **settings: Unpack[SettingArguments]
+    ) -> Self:
         """Connect to a server that somebody else runs, as :meth:`ComfyConnector.attach`."""
         return cls(lambda: ComfyConnector.attach(url, headers=headers, **settings))
 

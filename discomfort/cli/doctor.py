@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.table import Table
 from rich.text import Text
@@ -106,7 +106,7 @@ class Doctor:
         from discomfort.config import load_settings
 
         try:
-            arguments = {} if self._target.engine is None else {"engine": self._target.engine}
+            arguments: dict[str, Any] = {} if self._target.engine is None else {"engine": self._target.engine}
             settings = load_settings(self._target.config, **arguments)
         except (ConfigurationError, OSError) as error:
             remedy = (

@@ -10,13 +10,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 from discomfort._async import finish, retrieve
 from discomfort._json import JsonObject
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
-from discomfort.config import Settings, load_settings
+from discomfort.config import SettingArguments, Settings, load_settings
 from discomfort.connector.core import ConnectorCore
 from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.lifecycle import State
@@ -48,7 +48,9 @@ class ComfyConnector(ConnectorCore):
     # --- factory and lifecycle -------------------------------------------------------------------------------------
 
     @classmethod
-    async def create(cls, config_path: str | os.PathLike[str] | None = None, **settings: Any) -> ComfyConnector:
+    async def create(
+        cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
+    ) -> ComfyConnector:
         """Start server, browser and socket, run the self-test, and return the ready connector.
 
         ``config_path`` names a JSON configuration file; ``settings`` are single settings by name in lower case
@@ -85,7 +87,7 @@ class ComfyConnector(ConnectorCore):
         *,
         headers: Mapping[str, str] | None = None,
         config_path: str | os.PathLike[str] | None = None,
-        **settings: Any,
+        **settings: Unpack[SettingArguments],
     ) -> ComfyConnector:
         """Connect to the server at ``url``, which somebody else runs; ``headers`` go with every request, for auth.
 

@@ -138,8 +138,7 @@ def comfy_owned_connector(
         raise pytest.UsageError("comfyui_setup: a process takes nodes from files, not classes")
     faults = [word for name, value in setup.faults.items() for word in ("--fault", f"{name}={value}")]
     words = [sys.executable, "-m", "discomfort", "serve", *emulator_words(setup, base), *faults]
-    settings = {"engine": "emulator", "browser": "lazy", "api_command_line": shlex.join(words)}
-    with SyncConnector.create(**settings) as connector:
+    with SyncConnector.create(engine="emulator", browser="lazy", api_command_line=shlex.join(words)) as connector:
         yield connector
 
 

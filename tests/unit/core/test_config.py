@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from discomfort.config import Settings, load_settings
+from discomfort.config import SettingArguments, Settings, load_settings
 from discomfort.exceptions import ConfigurationError
 
 DOCUMENTED = {
@@ -179,3 +180,20 @@ def test_prompt_cache(tmp_path: Path, value: str, meant: str | Path) -> None:
     expected = tmp_path / meant if meant == "cache" else meant
 
     assert load_settings(prompt_cache=value).prompt_cache == expected
+
+
+def test_keyword_arguments_are_the_settings() -> None:
+    """What editors offer as arguments of ``create`` are the settings, each of the type that it takes, or ``None``."""
+    offered = get_type_hints(SettingArguments)
+
+    assert list(offered) == list(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        assert type(None) in get_args(offered[name]), name
+        if name != "prompt_cache":  # a folder, too: any text
+            assert _words(offered[name]) == _words(field.annotation), name
+
+
+def _words(kind: object) -> set[object]:
+    if get_origin(kind) is Literal:
+        return set(get_args(kind))
+    return {word for member in get_args(kind) for word in _words(member)}
