@@ -19,6 +19,7 @@ from discomfort.exceptions import (
     ValidationError,
 )
 from discomfort.workflow import check_prompt
+from discomfort.workflow.preflight import node_title
 
 Prompt = dict[str, Any]
 
@@ -349,3 +350,13 @@ def test_the_saved_prompts_pass(shared_data: Path, real_definitions: dict[str, A
             failed[path.stem] = type(error)
 
     assert failed == {"api_rodin_gen2": ValidationError, "video_wan2_2_14B_animate": UnsafePromptError}
+
+
+@pytest.mark.parametrize(
+    ("meta", "title"),
+    [({"title": "Start"}, "Start"), ({"title": ""}, None), ({"title": 5}, None), ({}, None), ("x", None), (None, None)],
+)
+def test_title(meta: object, title: str | None) -> None:
+    """A node's title is a text that is not empty, or there is none."""
+    assert node_title({"class_type": "X", "_meta": meta}) == title
+    assert node_title({"class_type": "X"}) is None
