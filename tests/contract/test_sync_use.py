@@ -21,6 +21,8 @@ PORT = 18588
 def sync(engine: EngineUnderTest) -> Iterator[SyncConnector]:
     """A connector for a script."""
     with SyncConnector.create(**{**engine.settings, "initial_port": PORT}) as made:
+        # It steps aside, as if it lived in another process, for the session's connector.
+        ComfyConnector._instance = None
         yield made
 
 
