@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from discomfort.conversion.javascript import id_text
+from discomfort.conversion.numbering import Numbering
 from discomfort.conversion.payload import inner_nodes, objects
 from discomfort.exceptions import GraphProblem
 
@@ -70,15 +71,23 @@ class Explanation:
 
 def node_fates(workflow: JsonObject, output: JsonObject) -> tuple[NodeFate, ...]:
     """The fate of every node of ``workflow`` in the prompt ``output``, inner nodes after the node that holds them."""
-    found = _fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, active=True)
+    numbering = Numbering(workflow, output)
+    found = _fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, numbering, active=True)
     return tuple(itertools.islice(found, MAX_NODES))
 
 
 def _fates(
-    workflow: JsonObject, output: JsonObject, nodes: list[JsonObject], prefix: str, depth: int, *, active: bool
+    workflow: JsonObject,
+    output: JsonObject,
+    nodes: list[JsonObject],
+    prefix: str,
+    depth: int,
+    numbering: Numbering,
+    *,
+    active: bool,
 ) -> Iterator[NodeFate]:
-    for node in nodes:
-        node_id, kind = f"{prefix}{id_text(node.get('id'))}", str(node.get("type"))
+    for node, node_id in zip(nodes, numbering.ids(nodes, prefix), strict=True):
+        kind = str(node.get("type"))
         inner = inner_nodes(workflow, kind) if depth < MAX_DEPTH else None
         outcome = _outcome(node, kind, output.get(node_id), active=active)
         if inner is not None and outcome in ("virtual", "muted", "bypassed", "dropped"):
@@ -87,7 +96,7 @@ def _fates(
                 outcome = "group" if is_group else "subgraph"
             yield NodeFate(node_id, kind, node.get("title"), outcome, len(inner))
             held = active and outcome in ("group", "subgraph")
-            yield from _fates(workflow, output, inner, f"{node_id}:", depth + 1, active=held)
+            yield from _fates(workflow, output, inner, f"{node_id}:", depth + 1, numbering, active=held)
         else:
             yield NodeFate(node_id, kind, node.get("title"), outcome)
 
@@ -109,7 +118,8 @@ def links_to_nowhere(workflow: JsonObject, output: JsonObject | None = None) -> 
     With the prompt ``output`` only inputs of its nodes count that it lacks; without one, those of all nodes that are
     neither muted nor bypassed. The frontend either fails at such an input or leaves it out without a word.
     """
-    return tuple(_nowhere(workflow, output, workflow, "", 0, budget=iter(range(MAX_NODES))))
+    numbering = Numbering(workflow, output)
+    return tuple(_nowhere(workflow, output, workflow, "", 0, numbering, budget=iter(range(MAX_NODES))))
 
 
 def _nowhere(
@@ -118,6 +128,7 @@ def _nowhere(
     graph: JsonObject,
     prefix: str,
     depth: int,
+    numbering: Numbering,
     *,
     budget: Iterator[int],
 ) -> Iterator[GraphProblem]:
@@ -125,15 +136,15 @@ def _nowhere(
     ids = {id_text(node.get("id")) for node in nodes}
     origins = dict(_origins(graph))
     # The budget comes last: zip takes from it only where there is a node.
-    for node, _ in zip(nodes, budget, strict=False):
-        node_id, kind = f"{prefix}{id_text(node.get('id'))}", str(node.get("type"))
+    for node, node_id, _ in zip(nodes, numbering.ids(nodes, prefix), budget, strict=False):
+        kind = str(node.get("type"))
         for name, link in _linked_inputs(node, node_id, output):
             problem = _where(origins, ids, link)
             if problem:
                 yield GraphProblem(node_id, kind, node.get("title"), name, problem)
         subgraph = _subgraph(workflow, kind) if depth < MAX_DEPTH else None
         if subgraph is not None and node.get("mode") not in (MUTED, BYPASSED):
-            yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1, budget=budget)
+            yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1, numbering, budget=budget)
 
 
 def _linked_inputs(node: JsonObject, node_id: str, output: JsonObject | None) -> Iterator[tuple[str, str]]:

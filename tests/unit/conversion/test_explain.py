@@ -119,3 +119,42 @@ def test_subgraphs_without_end(closed: bool) -> None:
 
     assert len(node_fates(workflow, {})) == MAX_NODES
     assert links_to_nowhere(workflow) == ()
+
+
+def test_ids_that_the_frontend_gave() -> None:
+    """Inner nodes that were given other ids, nested ones too, and a node without one, are found by class and order."""
+    deep = {"id": "deep", "nodes": [{"id": 1, "type": "B"}]}
+    inner = [{"id": 1, "type": "A"}, {"id": 2, "type": "A"}, {"id": 3, "type": "deep"}, {"id": 4, "type": "Reroute"}]
+    inner += [{"id": 5, "type": "Gone"}, {"id": 6, "type": "A", "mode": 2}]
+    given = {
+        "nodes": [{"id": 1, "type": "outer"}, {"id": 2, "type": "A"}, {"type": "A"}],
+        "definitions": {"subgraphs": [{"id": "outer", "nodes": inner}, deep]},
+    }
+    made = {"class_type": "A", "inputs": {}}
+    output = dict.fromkeys(("2", "3", "1:12", "1:13"), made)
+    output |= {"1:14:15": made | {"class_type": "B"}, "1:16": {"class_type": None, "inputs": {}}}
+
+    fates = {fate.node_id: fate.outcome for fate in node_fates(given, output)}
+
+    assert fates == {
+        "1": "subgraph",
+        "2": "kept",
+        "3": "kept",
+        "1:12": "kept",
+        "1:13": "kept",
+        "1:14": "subgraph",
+        "1:14:15": "kept",
+        "1:4": "virtual",
+        "1:16": "missing",
+        "1:6": "muted",
+    }
+
+
+def test_links_to_nowhere_in_subgraphs_with_other_ids() -> None:
+    """An input that lost its link is found although the prompt has its node under another id."""
+    inner = {"id": 1, "type": "A", "inputs": [{"name": "image", "link": 9}]}
+    given = {"nodes": [{"id": 1, "type": "sub"}], "definitions": {"subgraphs": [{"id": "sub", "nodes": [inner]}]}}
+
+    found = links_to_nowhere(given, {"1:2": {"class_type": "A", "inputs": {}}})
+
+    assert [(problem.node_id, problem.input_name) for problem in found] == [("1:2", "image")]
