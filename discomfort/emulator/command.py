@@ -151,6 +151,9 @@ def parser() -> argparse.ArgumentParser:
     add("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
     add("--enable-compress-response-body", action="store_true")
     add("--multi-user", action="store_true", help="settings and files for each user that comfy-user names")
+    add(
+        "--comfyui", type=Path, metavar="DIR", help="an installed ComfyUI to read tables of numbers from (COMFYUI_PATH)"
+    )
     add("--verbose", nargs="?", const="DEBUG", default="INFO", metavar="LEVEL")
     cache = result.add_mutually_exclusive_group()
     cache.add_argument("--cache-classic", action="store_true")
@@ -205,6 +208,7 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         enable_cors=options.enable_cors_header,
         compress_response_body=options.enable_compress_response_body,
         multi_user=options.multi_user,
+        comfyui=options.comfyui or (Path(named) if (named := os.environ.get("COMFYUI_PATH")) else None),
         argv=("discomfort serve", *argv),
     )
 
@@ -217,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(argv)
     logging.basicConfig(level=options.verbose.upper(), format="%(message)s", stream=sys.stderr)
-    for path in (options.front_end_root, options.object_info, *options.custom_node_directory):
+    for path in (options.front_end_root, options.object_info, options.comfyui, *options.custom_node_directory):
         if path is not None and not path.exists():
             parser().error(f"{path} does not exist")
     try:

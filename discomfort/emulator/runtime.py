@@ -83,7 +83,7 @@ class NodeContext:
 
     ``report``, ``text`` and ``send`` may be called from any thread. ``call`` counts the calls of the node in this run,
     ``graphs`` the sub-graphs that this call began. ``routes`` is the table to which packs add routes while they are
-    loaded.
+    loaded. ``comfyui`` is the folder of an installed ComfyUI, where the server was told of one.
     """
 
     folders: Folders
@@ -96,6 +96,7 @@ class NodeContext:
     graphs: int = 0
     send: Send | None = None
     routes: Any = None
+    comfyui: Path | None = None
 
 
 _CONTEXT: ContextVar[NodeContext] = ContextVar("discomfort_emulator_node")

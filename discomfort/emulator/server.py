@@ -53,7 +53,11 @@ class Emulator:
         self.thread = NodeThread()
         self.pack_routes = web.RouteTableDef()
         self.context = runtime.NodeContext(
-            self.folders, metadata=not config.disable_metadata, send=self._send, routes=self.pack_routes
+            self.folders,
+            metadata=not config.disable_metadata,
+            send=self._send,
+            routes=self.pack_routes,
+            comfyui=config.comfyui.absolute() if config.comfyui else None,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._registry: Registry | None = None

@@ -32,6 +32,8 @@ class EmulatorConfig:
     ``cache`` is ComfyUI's: ``classic`` keeps what the latest prompt uses, ``lru`` the ``cache_lru`` latest results,
     ``none`` nothing between prompts. ``max_upload_size`` is in MiB and holds for every request body.
     ``multi_user`` gives every user that the ``comfy-user`` header names settings and files of its own.
+    ``comfyui`` is the folder of an installed ComfyUI, from whose files two nodes read their tables of numbers (see
+    :mod:`discomfort.emulator.literals`); nothing there is imported or run.
     ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
     ``/system_stats``. ``faults`` are things to do wrong (see :mod:`discomfort.emulator.faults`).
     """
@@ -52,6 +54,7 @@ class EmulatorConfig:
     enable_cors: str | None = None
     compress_response_body: bool = False
     multi_user: bool = False
+    comfyui: Path | None = None
     argv: Sequence[str] = ()
     faults: Faults = field(default_factory=Faults)
 

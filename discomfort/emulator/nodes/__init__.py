@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from discomfort.emulator.registry import Registry
 
 _MODULES = (
+    "borrowed",
     "conditioning.basic",
     "conditioning.hooks",
     "conditioning.video",

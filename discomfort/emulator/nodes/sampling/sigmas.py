@@ -129,14 +129,20 @@ _OPTIMAL: dict[str, list[float]] = {
 }
 
 
+def stretched(levels: Exact, count: int) -> Exact:
+    """Falling levels as ``count`` ones, interpolated in the logarithm."""
+    old, new = np.linspace(0, 1, len(levels)), np.linspace(0, 1, count)
+    wide: Exact = np.exp(np.interp(new, old, np.log(levels[::-1])))[::-1].copy()
+    return wide
+
+
 def _from_table(table: list[float], steps: int, denoise: float) -> Sigmas:
     """The last part of a table, stretched to ``steps`` in the logarithm, ending in zero; nothing for no denoising."""
     if denoise <= 0:
         return _single([])
     levels = np.array(table)
     if steps + 1 != len(levels):
-        old, new = np.linspace(0, 1, len(levels)), np.linspace(0, 1, steps + 1)
-        levels = np.exp(np.interp(new, old, np.log(levels[::-1])))[::-1].copy()
+        levels = stretched(levels, steps + 1)
     levels = levels[-((steps if denoise >= 1 else round(steps * denoise)) + 1) :]
     levels[-1] = 0
     return _single(levels)
