@@ -3,14 +3,15 @@
     python -m benchmarks.parity --comfyui PATH [--write]      # starts both
     python -m benchmarks.parity EMULATOR_URL COMFYUI_URL      # both run already
 
-Six parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
-(answers to wrong prompts), ``routes`` (requests of every kind), ``random`` (graphs by Hypothesis), ``options`` (other
-command lines, with servers of their own; needs ``--comfyui``). With ``--eviction`` also the history beyond its limit,
-which takes minutes. Prints a table for each, and with ``--notes`` every difference. Exits with 1 where outputs differ
-by more than ``--tolerance`` levels of 255, or anything else at all. ``--write`` puts the tables into the documentation.
+Seven parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are told, scenario by scenario), ``bodies``
+(answers to wrong prompts), ``values`` (wrong values inside of nodes), ``routes`` (requests of every kind), ``random``
+(graphs by Hypothesis), ``options`` (other command lines, with servers of their own; needs ``--comfyui``). With
+``--eviction`` also the history beyond its limit, which takes minutes. Prints a table for each, and with ``--notes``
+every difference. Exits with 1 where outputs differ by more than ``--tolerance`` levels of 255, or anything else at all.
+``--write`` puts the tables into the documentation.
 
-Servers that run already have to have loaded ``benchmarks/parity/nodes``, ComfyUI under ``PYTHONHASHSEED=1`` (the order
-in which it runs outputs hangs on that); all but ``nodes`` needs both.
+Servers that run already have to have loaded ``benchmarks/parity/nodes``, ComfyUI under ``PYTHONHASHSEED=1`` or what
+``--hash-seed`` says (the order in which it runs outputs hangs on that); all but ``nodes`` needs both.
 """
 
 from __future__ import annotations
@@ -23,7 +24,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.parity import bodies, cases, comparing, eviction, routes, sequences, servers, settings, table
+from benchmarks.parity import (
+    bodies,
+    cases,
+    comparing,
+    ends,
+    eviction,
+    failing,
+    ordering,
+    routes,
+    sequences,
+    servers,
+    settings,
+    table,
+)
 from benchmarks.parity.building import Case
 from benchmarks.parity.comparing import Row
 from benchmarks.parity.corners import SCENARIOS
@@ -53,13 +67,15 @@ def parse() -> argparse.Namespace:
     add("--random", type=int, default=300, metavar="N", help="how many random graphs (default 300)")
     add("--setting", type=int, action="append", metavar="N", help="only these of the command lines, from 0")
     add("--eviction", action="store_true", help="fill the history beyond its limit, too")
+    add("--seed", type=int, metavar="N", help="other random graphs than those of the table")
+    add("--hash-seed", metavar="N", help="PYTHONHASHSEED of ComfyUI; drawn anew where this command starts it")
     add("--tolerance", type=int, default=1, metavar="LEVELS")
     add("--notes", action="store_true", help="list every difference beyond 1")
     add("--write", action="store_true", help=f"write {table.PAGE.name}; runs everything")
     options = parser.parse_args()
     if len(options.urls) != (0 if options.comfyui else 2):
         parser.error("two URLs, or --comfyui")
-    if options.write and (options.part or options.group or options.node or options.scenario):
+    if options.write and (options.part or options.group or options.node or options.scenario or options.seed):
         parser.error("--write is for the whole comparison")
     if OPTIONS in (options.part or ()) and not options.comfyui:
         parser.error("--part options starts servers of its own: name --comfyui")
@@ -71,21 +87,22 @@ def both(options: argparse.Namespace) -> Iterator[tuple[Server, Server, SetOrder
     """The two servers, with the samples in their input folders, and the order of ComfyUI's outputs."""
     with contextlib.ExitStack() as stack:
         if options.comfyui:
-            ours = stack.enter_context(servers.emulator())
-            theirs = stack.enter_context(servers.comfyui(options.comfyui.resolve(), options.python))
             python = options.python or servers.own_python(options.comfyui.resolve())
+            seed = options.hash_seed or ordering.drawn(python)
+            ours = stack.enter_context(servers.emulator(comfyui=options.comfyui.resolve()))
+            theirs = stack.enter_context(servers.comfyui(options.comfyui.resolve(), options.python, seed=seed))
         else:
             ours, theirs = (Server(url) for url in options.urls)
-            python = options.python
-        for name, content in (samples() | cases.extra_samples()).items():
+            python, seed = options.python, options.hash_seed or ordering.SEED
+        for name, content in (samples() | cases.extra_samples() | failing.samples()).items():
             ours.upload(name, content)
             theirs.upload(name, content)
-        yield ours, theirs, stack.enter_context(SetOrder(python, ours.output_classes()))
+        yield ours, theirs, stack.enter_context(SetOrder(python, ours.output_classes(), seed))
 
 
 def nodes(options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:
     """Outputs, node by node."""
-    return comparing.run(ours, theirs, chosen(options))
+    return ends.of_nodes(ours, theirs, chosen(options))
 
 
 def chosen(options: argparse.Namespace) -> Iterator[Case]:
@@ -106,6 +123,17 @@ def wrong(_options: argparse.Namespace, ours: Server, theirs: Server, _order: Se
     return bodies.compare(ours, theirs)
 
 
+def values(options: argparse.Namespace, ours: Server, theirs: Server, order: SetOrder) -> Rows:
+    """Values that are wrong inside of a node."""
+    names = options.node.split(",") if options.node else None
+    prompts = (
+        (group, case._replace(graph=order.arranged(case.graph)))
+        for group, case in failing.failing(theirs.object_info())
+        if names is None or case.node in names
+    )
+    return ends.of_groups(ours, theirs, prompts)
+
+
 def requests(_options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:
     """Requests of every kind."""
     return routes.compare(ours, theirs)
@@ -113,10 +141,18 @@ def requests(_options: argparse.Namespace, ours: Server, theirs: Server, _order:
 
 def random(options: argparse.Namespace, ours: Server, theirs: Server, order: SetOrder) -> Rows:
     """Random graphs."""
-    return {"random": Duel((ours.url, theirs.url), order).examine(options.random)}
+    return {"random": Duel((ours.url, theirs.url), order).examine(options.random, options.seed)}
 
 
-PARTS: dict[str, Part] = {"nodes": nodes, "messages": messages, "bodies": wrong, "routes": requests, "random": random}
+PARTS: dict[str, Part] = {
+    "nodes": nodes,
+    "messages": messages,
+    "bodies": wrong,
+    "values": values,
+    "routes": requests,
+    "random": random,
+}
+SHOWN = {"nodes": table.table, "values": table.worded}
 
 
 def forgotten(_options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:
@@ -148,11 +184,15 @@ def main() -> int:
     found: dict[str, Rows] = {}
     for name, rows in parts(options):
         found[name] = rows
-        print(f"{table.table(rows) if name == 'nodes' else table.differences(rows, name)}\n", flush=True)
+        print(f"{SHOWN.get(name, table.differences)(rows, name)}\n", flush=True)
+        if name == "nodes":
+            print(f"no case is about: {', '.join(cases.without_case()) or 'none'}\n")
     if options.notes:
         for rows in found.values():
             for name, row in rows.items():
                 print(*(f"{name}: {note}" for note in row.notes), sep="\n", end="\n" if row.notes else "")
+                for case, one, two in row.worded:
+                    print(f"{name}: only the words: {case}: {one} / {two}")
     if options.write:
         table.PAGE.write_text(table.page(options.version, found))
     return 1 if any(comparing.total(rows.values()).largest > options.tolerance for rows in found.values()) else 0

@@ -1,16 +1,13 @@
-"""Running cases on both servers, and what comes of them, node by node."""
+"""What comes of cases, in numbers: rows of the tables, and how far outputs are apart."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
-from benchmarks.parity.building import Case
-from benchmarks.parity.servers import Server
 
 WORST = 255
 
@@ -23,6 +20,8 @@ class Row:
     equal: int = 0
     largest: int = 0
     notes: list[str] = field(default_factory=list)
+    worded: list[tuple[str, str, str]] = field(default_factory=list)
+    """Cases that are equal but for the words of an exception: label, ours, theirs."""
 
     def add(self, largest: int) -> None:
         """One more case with this difference."""
@@ -35,6 +34,11 @@ class Row:
         self.notes.append(note)
         self.add(WORST)
 
+    def reworded(self, label: str, ours: str, theirs: str) -> None:
+        """One more case that is equal but for the words of an exception; it does not count as equal."""
+        self.cases += 1
+        self.worded.append((label, ours, theirs))
+
 
 def total(rows: Iterable[Row]) -> Row:
     """The sum of rows."""
@@ -43,41 +47,16 @@ def total(rows: Iterable[Row]) -> Row:
         result.cases += row.cases
         result.equal += row.equal
         result.largest = max(result.largest, row.largest)
+        result.worded += row.worded
     return result
 
 
-def run(ours: Server, theirs: Server, cases: Iterable[Case]) -> dict[str, Row]:
-    """Run the cases on both servers."""
-    rows: dict[str, Row] = {}
-    for case in cases:
-        compare(rows.setdefault(case.node, Row()), case, ours, theirs)
-    return rows
-
-
-def compare(row: Row, case: Case, ours: Server, theirs: Server) -> None:
-    """Run one case on both servers and add it to its row."""
-    mine, yours = ours.run(case.graph), theirs.run(case.graph)
-    if state(mine) != state(yours):
-        row.differs(f"{case.label}: {state(mine)}, not {state(yours)}: {reason(mine)} / {reason(yours)}")
-    elif state(mine) == "refused":
-        compare_outputs(row, case.label, [kinds(mine)], [kinds(yours)])
-    else:
-        compare_outputs(row, case.label, ours.outputs(mine), theirs.outputs(yours))
-
-
-def state(record: dict[str, Any]) -> str:
+def state(record: Mapping[str, Any]) -> str:
     """``refused``, ``success`` or ``error``."""
     return "refused" if "refused" in record else str(record["status"]["status_str"])
 
 
-def reason(record: dict[str, Any]) -> str:
-    """Why a run was refused or failed, in short."""
-    if "refused" in record:
-        return str(record["refused"])[:200]
-    return str(record["status"]["messages"][-1][1].get("exception_message", ""))[:200]
-
-
-def kinds(record: dict[str, Any]) -> str:
+def kinds(record: Mapping[str, Any]) -> str:
     """The kinds of validation errors in a refusal."""
     errors = record["refused"]["node_errors"].values()
     return json.dumps(sorted(error["type"] for node in errors for error in node["errors"]))
@@ -93,16 +72,20 @@ def compare_outputs(row: Row, label: str, mine: list[Any], yours: list[Any]) -> 
 
 def gap(row: Row, label: str, mine: Any, yours: Any) -> int:
     """The largest difference of two outputs; noted where it is more than one level."""
+    largest, note = levels_apart(mine, yours)
+    if largest > 1:
+        row.notes.append(f"{label}: {note}")
+    return largest
+
+
+def levels_apart(mine: Any, yours: Any) -> tuple[int, str]:
+    """The largest difference of two outputs, 255 for what can not be compared; and in words."""
     if isinstance(mine, str) or isinstance(yours, str):
         same = isinstance(mine, str) and isinstance(yours, str) and mine == yours
-        if not same:
-            row.notes.append(f"{label}: {mine!r}, not {yours!r}"[:400])
-        return 0 if same else WORST
+        return (0, "") if same else (WORST, f"{mine!r}, not {yours!r}"[:400])
     if mine.shape != yours.shape:
-        row.notes.append(f"{label}: shape {mine.shape}, not {yours.shape}")
-        return WORST
+        return WORST, f"shape {mine.shape}, not {yours.shape}"
     levels = np.abs(mine.astype(int) - yours.astype(int))
     largest = int(levels.max(initial=0))
-    if largest > 1:
-        row.notes.append(f"{label}: differs by up to {largest} ({float((levels > 1).mean()):.2%} by more than 1)")
-    return largest
+    share = float((levels > 1).mean()) if levels.size else 0.0
+    return largest, f"differs by up to {largest} ({share:.2%} by more than 1)"

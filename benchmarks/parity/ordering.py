@@ -1,13 +1,14 @@
 """The order in which ComfyUI runs outputs: that of a set of strings, which only the seed of its hashes decides.
 
-The emulator runs outputs in the order of the prompt. So that both do the same, ComfyUI is started with a known seed,
-and the outputs of a prompt are put into the order that its set will have.
+The emulator runs outputs in the order of the prompt. So that both do the same, ComfyUI is started with a seed that is
+drawn anew each time, but known, and the outputs of a prompt are put into the order that its set will have.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -18,7 +19,10 @@ from typing import Self
 from benchmarks.parity.building import Graph
 
 SEED = "1"
-"""``PYTHONHASHSEED`` of the ComfyUI that is compared with; under it ``{"a", "b"}`` is in order, too."""
+"""``PYTHONHASHSEED`` of a ComfyUI that runs already, unless another one is named."""
+
+_SEEDS = 4294967296
+"""So many seeds there are."""
 
 _PROGRAM = """
 import itertools, json, sys
@@ -40,14 +44,23 @@ for line in sys.stdin:
 """
 
 
+def drawn(python: Path | None = None) -> str:
+    """A seed under which ``{"a", "b"}`` is in order: the one set that no prompt decides, that of lazy inputs."""
+    while True:
+        seed = str(random.randrange(_SEEDS))
+        with SetOrder(python, seed=seed) as order:
+            if order.ask(["a", "b"]) == ["a", "b"]:
+                return seed
+
+
 class SetOrder:
     """Asks a process with that seed how it orders a set. A context manager."""
 
-    def __init__(self, python: Path | None = None, output_classes: Collection[str] = ()) -> None:
+    def __init__(self, python: Path | None = None, output_classes: Collection[str] = (), seed: str = SEED) -> None:
         self.output_classes = output_classes
         command = [str(python or sys.executable), "-c", _PROGRAM]
         self._process = subprocess.Popen(
-            command, env=os.environ | {"PYTHONHASHSEED": SEED}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, env=os.environ | {"PYTHONHASHSEED": seed}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def __enter__(self) -> Self:

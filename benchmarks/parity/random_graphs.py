@@ -10,7 +10,7 @@ import itertools
 from typing import Any
 
 import aiohttp
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from benchmarks.parity.building import Graph
@@ -235,13 +235,14 @@ class Duel:
                 told.append(await play(session, scenario, self._order))
         return first_difference(*told)
 
-    def examine(self, count: int) -> Row:
-        """Try ``count`` graphs, the same ones each time; a row with every difference."""
+    def examine(self, count: int, start: int | None = None) -> Row:
+        """Try ``count`` graphs; a row with every difference. They are the same each time, others for each ``start``."""
         row = Row()
 
+        @(seed(start) if start is not None else lambda test: test)
         @settings(
             max_examples=count,
-            derandomize=True,
+            derandomize=start is None,
             database=None,
             deadline=None,
             phases=[Phase.generate],

@@ -55,10 +55,12 @@ class Server:
         return self.send(path, data, headers=headers)[1]
 
     def upload(self, name: str, content: bytes) -> None:
-        """Put a file into the input folder."""
+        """Put a file into the input folder, or into a folder in there."""
         mark = uuid.uuid4().hex
+        folder, _, name = name.rpartition("/")
         head = (
             f'--{mark}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
+            f'--{mark}\r\nContent-Disposition: form-data; name="subfolder"\r\n\r\n{folder}\r\n'
             f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
             f"Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
@@ -80,10 +82,13 @@ class Server:
             time.sleep(0.01)
         raise TimeoutError(f"{self.url} did not finish a prompt within {RUN_SECONDS:g} s")
 
+    def object_info(self) -> dict[str, Any]:
+        """The definitions of all its nodes."""
+        return dict(json.loads(self.request("/object_info")))
+
     def output_classes(self) -> set[str]:
         """The classes of this server that are outputs."""
-        info = json.loads(self.request("/object_info"))
-        return {name for name, about in info.items() if about["output_node"]}
+        return {name for name, about in self.object_info().items() if about["output_node"]}
 
     def outputs(self, record: dict[str, Any]) -> list[Any]:
         """Arrays of the files, and the texts, that a record names, in the order of the node ids."""
@@ -117,7 +122,7 @@ def read_latent(data: bytes) -> Any:
     entry = json.loads(data[8 : 8 + length])["latent_tensor"]
     start, end = (8 + length + offset for offset in entry["data_offsets"])
     array = np.frombuffer(data[start:end], dtype="<f4").reshape(entry["shape"])
-    return np.rint(array.astype(np.float64) * 1000).astype(int)
+    return np.rint(np.nan_to_num(array.astype(np.float64), nan=-1e9, posinf=1e9, neginf=-1e9) * 1000).astype(int)
 
 
 READERS: dict[str, Callable[[bytes], Any]] = readers.READERS | {".latent": read_latent}
@@ -132,24 +137,26 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def emulator(*options: str) -> Iterator[Server]:
-    """The emulator with the comparison's nodes, in folders of its own."""
+def emulator(*options: str, comfyui: Path | None = None) -> Iterator[Server]:
+    """The emulator with the comparison's nodes, in folders of its own; it may read tables from ``comfyui``."""
     with tempfile.TemporaryDirectory() as base:
         command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", base]
+        command += ["--comfyui", str(comfyui)] if comfyui else []
         with started([*command, "--custom-node-directory", str(NODES), *options], Path.cwd()) as server:
             yield server
 
 
 @contextlib.contextmanager
-def comfyui(path: Path, python: Path | None = None, *options: str) -> Iterator[Server]:
+def comfyui(path: Path, python: Path | None = None, *options: str, seed: str = SEED) -> Iterator[Server]:
     """A real ComfyUI with the comparison's nodes, in folders of its own; ``path`` is only read."""
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / "custom_nodes").mkdir()
         extra = Path(base) / "extra.yaml"
-        extra.write_text(f"parity:\n  base_path: {NODES.parent}\n  custom_nodes: {NODES.name}\n")
+        # With the pack that comes with ComfyUI, which the folders of its own would hide.
+        extra.write_text(f"parity:\n  custom_nodes: |\n    {NODES}\n    {path / 'custom_nodes'}\n")
         command = [str(python or own_python(path)), "main.py", "--cpu", "--base-directory", base]
         command += ["--extra-model-paths-config", str(extra), "--database-url", "sqlite:///:memory:"]
-        with started([*command, *options], path) as server:
+        with started([*command, *options], path, seed) as server:
             yield server
 
 
@@ -160,11 +167,11 @@ def own_python(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], folder: Path) -> Iterator[Server]:
+def started(command: Sequence[str], folder: Path, seed: str = SEED) -> Iterator[Server]:
     """A server's process from its first 200 to its end. Raises ``RuntimeError`` with its log if it does not start."""
     port = free_port()
     server = Server(f"http://127.0.0.1:{port}")
-    environment = os.environ | {"PYTHONHASHSEED": SEED}
+    environment = os.environ | {"PYTHONHASHSEED": seed}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [*command, "--port", str(port)],

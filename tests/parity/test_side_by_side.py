@@ -17,9 +17,10 @@ REAL = os.environ.get("COMFYUI_PATH")
 @pytest.mark.skipif(REAL is None, reason="needs COMFYUI_PATH")
 @pytest.mark.timeout(400)
 def test_both_servers_answer_alike() -> None:
-    """Every scenario, wrong prompt and request, and the same fifty random graphs, are answered alike."""
+    """Every scenario, wrong prompt and request, values for some nodes, and fifty random graphs are answered alike."""
     command = [sys.executable, "-m", "benchmarks.parity", "--comfyui", str(REAL), "--notes", "--random", "50"]
-    parts = [option for part in ("messages", "bodies", "routes", "random") for option in ("--part", part)]
+    parts = [option for part in ("messages", "bodies", "values", "routes", "random") for option in ("--part", part)]
+    parts += ["--node", "SaveImage,ImageScaleToMaxDimension,LatentAdd,LoadImage,GITSScheduler"]
 
     done = subprocess.run([*command, *parts], cwd=ROOT, capture_output=True, text=True, timeout=360, check=False)
 

@@ -20,6 +20,17 @@ def groups() -> dict[str, Callable[[], Iterable[Case]]]:
     return {name: module.cases for name, module in modules().items()}
 
 
+def without_case() -> list[str]:
+    """Nodes that the emulator executes and no case is about, in order."""
+    from discomfort.emulator.nodes import register_all
+    from discomfort.emulator.registry import Registry
+
+    registry = Registry()
+    register_all(registry)
+    about = {case.node for group in groups().values() for case in group()}
+    return sorted(name for name, kind in registry.items() if kind.cls is not None and name not in about)
+
+
 def extra_samples() -> dict[str, bytes]:
     """Files that single modules need."""
     found: dict[str, bytes] = {}

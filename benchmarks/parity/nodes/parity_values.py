@@ -111,6 +111,26 @@ class ParityFloats(_Node):
         return ([0.1, 0.9, 0.4],)
 
 
+class ParityHooks(_Node):
+    """One hook, with keyframes of its own."""
+
+    RETURN_TYPES = ("HOOKS",)
+
+    def make(self) -> tuple[Any]:
+        """Make it."""
+        if "discomfort.emulator" in sys.modules:
+            from discomfort.emulator.nodes.conditioning.hooks import Hooks, Keyframe
+
+            return (Hooks(("hook",), (Keyframe(1.0, 0.0),)),)
+        import comfy.hooks
+
+        group = comfy.hooks.HookGroup()
+        hook = comfy.hooks.WeightHook()
+        hook.hook_keyframe.add(comfy.hooks.HookKeyframe(strength=1.0, start_percent=0.0))
+        group.add(hook)
+        return (group,)
+
+
 class ParityTone(_Node):
     """A chord, ``seconds`` long."""
 
@@ -144,6 +164,20 @@ class ParityMaskedLatent(_Node):
         mask = native(np.abs(random(batch, 1, side * 8, side * 8)) % 1)
         latent = {"samples": native(random(batch, 4, side, side)), "noise_mask": mask}
         return (latent | ({"batch_index": list(range(5, 5 + batch))} if indices else {}),)
+
+
+class ParityShaped(_Node):
+    """An array of any shape, as a picture, a mask, a latent, a sound and noise levels."""
+
+    RETURN_TYPES = ("IMAGE", "MASK", "LATENT", "AUDIO", "SIGMAS")
+    REQUIRED: ClassVar[dict[str, Any]] = {"shape": ("STRING", {"default": "1,8,8,3"})}
+
+    def make(self, shape: str) -> tuple[Any, ...]:
+        """Make it; all numbers are from 0 to 1, and fall."""
+        sides = tuple(int(side) for side in shape.split(","))
+        size = int(np.prod(sides))
+        array = native(np.linspace(1, 0, size).reshape(sides))
+        return array, array, {"samples": array}, {"waveform": array, "sample_rate": 8000}, array
 
 
 class ParityList(_Node):
@@ -200,10 +234,17 @@ class ParityDescribe(_Node):
             given = [{"samples": empty}, {"samples": empty, "batch_index": [3, 1]}, {"samples": empty[:, :, :1, :2]}]
             return self.structure([value.generate_noise(latent) for latent in given], numbers)
         if hasattr(value, "sampler_function"):
-            return self.structure([value.sampler_function.__name__, value.extra_options], numbers)
+            # Two methods are wrapped in functions of other names.
+            name = value.sampler_function.__name__.removeprefix("sample_").removesuffix("_function")
+            return self.structure([f"sample_{name}", value.extra_options], numbers)
         if hasattr(value, "get_components"):
             value = value.get_components()
             return self.structure([value.images, value.audio, float(value.frame_rate)], numbers)
+        if hasattr(value, "hooks"):
+            keyframes = getattr(value, "keyframes", None)
+            if keyframes is None and value.hooks:
+                keyframes = getattr(value.hooks[0], "hook_keyframe", None)
+            return [len(value.hooks), self.structure(keyframes, numbers)]
         for names in (("name", "options"), ("start_percent", "guarantee_steps", "strength"), ("keyframes",)):
             if hasattr(value, names[0]):
                 found = [getattr(value, name) for name in names]
@@ -212,6 +253,8 @@ class ParityDescribe(_Node):
                 if names[0] == "start_percent":
                     found[2] = float(found[2])
                 return self.structure(found[0] if len(found) == 1 else found, numbers)
+        if callable(value):
+            return self.structure(value(2.5), numbers)
         if hasattr(value, "vertices"):
             return self.structure([value.vertices, value.faces], numbers)
         return type(value).__name__
