@@ -129,18 +129,36 @@ def expand_tokens(prefix: str, width: int, height: int) -> str:
     return prefix
 
 
+class OutsideError(Exception):
+    """A saver was to write outside of its folder. ComfyUI reports it as a plain exception, and so does this."""
+
+
+OutsideError.__name__ = OutsideError.__qualname__ = "Exception"
+OutsideError.__module__ = "builtins"
+
+
+def _outside(root: Path, subfolder: str) -> str:
+    """ComfyUI's text, by which programs know it."""
+    folder = os.path.abspath(root / subfolder)  # noqa: PTH100 - symbolic links are not followed in the text
+    return (
+        "**** ERROR: Saving image outside the output folder is not allowed."
+        f"\n full_output_folder: {folder}\n         output_dir: {root}"
+        f"\n         commonpath: {os.path.commonpath((root, folder))}"
+    )
+
+
 def next_save_path(prefix: str, root: Path, width: int = 0, height: int = 0) -> tuple[Path, str, int, str]:
     """Where a saver writes next: (folder, file stem, counter, subfolder), as ComfyUI counts.
 
-    The counter is one more than the highest number among entries that start with ``stem_``. Raises ``ValueError`` for
-    a prefix that leaves ``root``.
+    The counter is one more than the highest number among entries that start with ``stem_``. Raises
+    :class:`OutsideError` for a prefix that leaves ``root``.
     """
     prefix = expand_tokens(prefix, width, height)
     normal = os.path.normpath(prefix)
     subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - of a text, not a path
     folder = contained(root, subfolder)
     if folder is None:
-        raise ValueError(f"Saving image outside the output folder is not allowed: {prefix!r} leaves {root}")
+        raise OutsideError(_outside(root, subfolder))
     folder = root / subfolder
     folder.mkdir(parents=True, exist_ok=True)
     return folder, stem, _next_counter(folder, stem), subfolder

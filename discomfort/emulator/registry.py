@@ -70,6 +70,8 @@ class NodeType:
         self.input_is_list = bool(getattr(cls, "INPUT_IS_LIST", False))
         self.hidden_prefix: str = getattr(cls, "HIDDEN_PREFIX", "")
         """Stands before the names of hidden inputs when the node is called, where they might meet other inputs."""
+        self.hides_inputs = bool(getattr(cls, "SCHEMA_V3", False))
+        """Whether errors tell nothing of the hidden inputs: the newer schema has them apart from the others."""
         self.not_idempotent = bool(getattr(cls, "NOT_IDEMPOTENT", False))
         self.output_types: tuple[Any, ...] = tuple(self._attribute("RETURN_TYPES", "output", ()))
         newer = getattr(cls, "SCHEMA_V3", False) or (saved is not None and "api_node" in saved)

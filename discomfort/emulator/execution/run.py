@@ -369,8 +369,17 @@ class Run:
         if isinstance(error, NodeCrash) and error.__cause__ is not None:
             error = error.__cause__
         log.error("node %s (%s) failed: %s", node_id, common["node_type"], exception_name(error))
-        data = common | failure_details(error, failure.inputs or {}, self._known)
+        data = common | failure_details(error, self._quoted(failure), self._known)
         self._note("execution_error", data)
+
+    def _quoted(self, failure: _Failure) -> Inputs:
+        """The inputs that an error tells of."""
+        given = failure.inputs or {}
+        kind = self._kind(failure.node_id) if given else None
+        if kind is None or not kind.hides_inputs:
+            return given
+        hidden = {kind.hidden_prefix + name for name in kind.structure.get("hidden") or ()}
+        return {name: values for name, values in given.items() if name not in hidden}
 
     def _collect(self) -> tuple[JsonObject, JsonObject]:
         """The UI of all nodes of the prompt that have a result, requested now or not."""

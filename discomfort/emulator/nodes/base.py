@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from discomfort.emulator.nodes.wording import in_torch_words, must_have
+
 Image = npt.NDArray[np.float32]
 """``[batch, height, width, channel]``, 0 to 1."""
 
@@ -126,12 +128,28 @@ def add(name: str, cls: type) -> None:
     BUILT_IN[name] = cls, name if title == "" else title
 
 
-def node(name: str, inputs: Mapping[str, Entry] | None, outputs: str, **declaration: Any) -> Callable[[F], F]:
-    """Make the decorated function the node ``name``. What it returns is its one output unless it is a tuple or dict."""
+def node(
+    name: str,
+    inputs: Mapping[str, Entry] | None,
+    outputs: str,
+    *,
+    touches: Mapping[str, str] | None = None,
+    **declaration: Any,
+) -> Callable[[F], F]:
+    """Make the decorated function the node ``name``. What it returns is its one output unless it is a tuple or dict.
+
+    ``touches`` tells what ComfyUI's node first asks of its arrays, in its order; something else in their place fails
+    with that. Errors of numpy are raised in torch's words (:mod:`~discomfort.emulator.nodes.wording`).
+    """
 
     def decorate(function: F) -> F:
+        worded = in_torch_words(function)
+
         def run(_self: object, **arguments: Any) -> Any:
-            result = function(**arguments)
+            for key, attribute in (touches or {}).items():
+                if key in arguments and not (arguments[key] is None and key in (declaration.get("optional") or {})):
+                    must_have(arguments[key], attribute)
+            result = worded(**arguments)
             return result if isinstance(result, tuple | dict) else (result,)
 
         attributes = declare(inputs, outputs, **declaration)

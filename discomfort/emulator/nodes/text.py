@@ -10,8 +10,8 @@ from discomfort.emulator.nodes.base import choice, integer, node, number, switch
 from discomfort.emulator.registry import ANY
 
 _LIMIT = 2**63 - 1
-_PRIMITIVE = {"module": "comfy_extras.nodes_primitive", "category": "utils/primitive", "v3": True}
-_STRING = {"module": "comfy_extras.nodes_string", "category": "utils/string", "v3": True}
+_PRIMITIVE: dict[str, Any] = {"module": "comfy_extras.nodes_primitive", "category": "utils/primitive", "v3": True}
+_STRING: dict[str, Any] = {"module": "comfy_extras.nodes_string", "category": "utils/string", "v3": True}
 _LINES = text(multiline=True)
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from discomfort.emulator import runtime
-from discomfort.emulator.folders import contained, next_save_path, split_annotation
+from discomfort.emulator.folders import OutsideError, contained, next_save_path, split_annotation
 from discomfort.emulator.nodes.images import files
 
 N = Any
@@ -72,7 +72,7 @@ def test_tokens_in_names(inside: N, folders: runtime.Folders) -> None:
 @pytest.mark.parametrize("prefix", ["../x", "/etc/x", "a/../../x"])
 def test_prefix_must_stay_inside(inside: N, prefix: str) -> None:
     """A prefix that leaves the output folder is refused."""
-    with pytest.raises(ValueError, match="outside the output folder"):
+    with pytest.raises(OutsideError, match="outside the output folder"):
         files._Saver().save(np.zeros((1, 2, 2, 3), np.float32), prefix)
 
 

@@ -13,6 +13,7 @@ from discomfort.emulator import runtime
 from discomfort.emulator.nodes import register_all, text
 from discomfort.emulator.nodes.images import basic as images
 from discomfort.emulator.nodes.images import compositing, edges, filters, masks, scaling
+from discomfort.emulator.nodes.images.edges import BaseError
 from discomfort.emulator.nodes.images.resample import from_bytes, resize, to_bytes
 from discomfort.emulator.registry import Registry
 
@@ -79,7 +80,7 @@ def test_unknown_method_and_empty_size_are_errors() -> None:
     """A method that is not there, or a side of 0, raises."""
     with pytest.raises(ValueError, match="unknown resampling"):
         resize(RAMP, 2, 2, "zzz")
-    with pytest.raises(ValueError, match="greater than 0"):
+    with pytest.raises(RuntimeError, match="greater than 0"):
         resize(RAMP, 0, 2, "bilinear")
 
 
@@ -197,7 +198,7 @@ def test_blur_is_refused_for_a_small_image_and_keeps_flat_ones() -> None:
 
     assert np.allclose(filters.image_blur(flat, 3, 1.0), flat)
     assert np.allclose(filters.image_sharpen(flat, 3, 1.0, 1.0), flat, atol=1e-5)
-    with pytest.raises(ValueError, match="Padding size"):
+    with pytest.raises(RuntimeError, match="Padding size"):
         filters.image_blur(flat, 8, 1.0)
 
 
@@ -232,7 +233,7 @@ def test_canny_finds_the_edge_of_a_square() -> None:
     assert set(np.unique(found)) == {0.0, 1.0}
     assert found[0, 12, :12].any()
     assert not found[0, 12, 9:15].any()
-    with pytest.raises(ValueError, match="thresholds"):
+    with pytest.raises(BaseError, match="thresholds"):
         edges.canny_node(picture, 0.9, 0.1)
 
 

@@ -12,7 +12,7 @@ import pytest
 from discomfort.emulator import runtime
 from discomfort.emulator.nodes.latents import arithmetic, empty, files
 from discomfort.emulator.nodes.latents import basic as latents
-from discomfort.emulator.nodes.latents.tensorfile import read_tensors, write_tensors
+from discomfort.emulator.nodes.latents.tensorfile import SafetensorError, read_tensors, write_tensors
 
 N = Any
 
@@ -99,7 +99,7 @@ def test_damaged_tensor_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
 
-    with pytest.raises(ValueError, match="no safetensors"):
+    with pytest.raises(SafetensorError, match="header"):
         read_tensors(path)
 
 

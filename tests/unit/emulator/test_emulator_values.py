@@ -75,7 +75,8 @@ def test_noise_follows_the_batch() -> None:
 def test_samplers_name_what_they_are() -> None:
     """A stand-in can read the method and its options."""
     assert samplers.select("euler") == samplers.Sampler("euler")
-    assert samplers.er_sde("ODE", 3, 1.0, 1.0).options["eta"] == 0
+    assert samplers.er_sde("ODE", 3, 1.0, 1.0).options["s_noise"] == 0
+    assert samplers.er_sde("Reverse-time SDE", 3, 1.0, 1.0).options["noise_scaler"](3.0) == 9.0
     assert samplers.lcm_upscale(2.0, -1, "area").options["upscale_steps"] is None
     assert samplers.euler_cfg_pp("regular").name == "euler_cfg_pp"
 
@@ -228,7 +229,7 @@ def test_folders_drawings_and_losses(folders: runtime.Folders) -> None:
     assert records.load_folder("set", "None").shape == (1, 4, 4, 3)
     Image.new("RGB", (8, 8), "red").save(folder / "b.png")
     assert {records.load_folder("set", method).shape[0] for method in ("Stretch", "Crop", "Pad")} == {2}
-    with pytest.raises(ValueError, match="resize_method"):
+    with pytest.raises(ValueError, match="resize method"):
         records.load_folder("set", "None")
 
     drawing = records.Drawings([io.BytesIO(b"<svg a='1'><g/></svg>")])

@@ -7,13 +7,14 @@ which need a model; here they come from stand-ins of one's own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from discomfort.emulator.nodes.base import MAX_SIDE, Entry, Mask, choice, integer, link, node, number
 from discomfort.emulator.nodes.latents.basic import Latent
+from discomfort.emulator.nodes.wording import joined, must_have
 
 Conditioning = list[list[Any]]
 Pair = tuple[Conditioning, Conditioning]
@@ -30,11 +31,16 @@ AREA_CHOICE = choice(["default", "mask bounds"])
 _CELL = 8
 
 
+def parts(conditioning: Conditioning) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Vectors and a copy of the options of each; what is no conditioning fails where ComfyUI takes it apart."""
+    for each in conditioning:
+        yield each[0], each[1].copy()
+
+
 def with_values(conditioning: Conditioning, values: Mapping[str, Any], *, append: bool = False) -> Conditioning:
     """The same vectors, with more options; with ``append`` a value is added to what was there."""
     result: Conditioning = []
-    for vectors, options in conditioning:
-        changed = dict(options)
+    for vectors, changed in parts(conditioning):
         for key, value in values.items():
             old = changed.get(key) if append else None
             changed[key] = value if old is None else old + value
@@ -78,10 +84,11 @@ def average(
 ) -> Conditioning:
     """A weighted mean with the first of the others, cut or filled up with zeros to the same number of tokens."""
     share, rest = np.float32(conditioning_to_strength), np.float32(1.0 - conditioning_to_strength)
-    other, other_options = _first(conditioning_from, "ConditioningAverage")
-    other_pooled = other_options.get("pooled_output")
+    first = _first(conditioning_from, "ConditioningAverage")
+    other, other_pooled = first[0], first[1].get("pooled_output")
+    must_have(conditioning_to, "len")
     result: Conditioning = []
-    for vectors, options in conditioning_to:
+    for vectors, options in parts(conditioning_to):
         fitted = other[:, : vectors.shape[1]]
         missing = vectors.shape[1] - fitted.shape[1]
         if missing > 0:
@@ -104,7 +111,8 @@ def average(
 def concat(conditioning_to: Conditioning, conditioning_from: Conditioning) -> Conditioning:
     """The tokens of the first of the others after each one's own."""
     other = _first(conditioning_from, "ConditioningConcat")[0]
-    return [[np.concatenate((vectors, other), axis=1), dict(options)] for vectors, options in conditioning_to]
+    must_have(conditioning_to, "len")
+    return [[joined((each[0], other), 1), each[1].copy()] for each in conditioning_to]
 
 
 def _cells(default: int, low: int) -> Entry:
@@ -194,6 +202,7 @@ def set_strength(conditioning: Conditioning, strength: float) -> Conditioning:
     "CONDITIONING",
     title="Conditioning (Set Mask)",
     **_PLAIN,
+    touches={"mask": "shape"},
 )
 def set_mask(conditioning: Conditioning, mask: Mask, strength: float, set_cond_area: str) -> Conditioning:
     """Limited to a mask."""
@@ -204,8 +213,7 @@ def set_mask(conditioning: Conditioning, mask: Mask, strength: float, set_cond_a
 def zero_out(conditioning: Conditioning) -> Conditioning:
     """All vectors zero."""
     result: Conditioning = []
-    for vectors, options in conditioning:
-        changed = dict(options)
+    for vectors, changed in parts(conditioning):
         for key in ("pooled_output", "conditioning_lyrics"):
             if changed.get(key) is not None:
                 changed[key] = np.zeros_like(changed[key])

@@ -24,6 +24,7 @@ from discomfort.emulator.nodes.conditioning.basic import (
     with_values,
 )
 from discomfort.emulator.nodes.sampling.sigmas import linspace
+from discomfort.emulator.nodes.wording import must_have
 
 log = logging.getLogger("discomfort.emulator")
 
@@ -73,6 +74,14 @@ def _pair(title: str) -> dict[str, Any]:
     return _kind("/cond pair", title) | {"names": "positive negative"}
 
 
+def joint(first: Conditioning, second: Conditioning) -> Conditioning:
+    """Both, each for itself."""
+    result: Conditioning = []
+    result.extend(first)
+    result.extend(second)
+    return result
+
+
 def _hooked(conditioning: Conditioning, hooks: Hooks | None) -> Conditioning:
     if hooks is None:
         return conditioning
@@ -115,7 +124,7 @@ def set_properties(
 )
 def set_and_combine(cond: Conditioning, cond_NEW: Conditioning, **properties: Any) -> Conditioning:  # noqa: N803
     """The same, after another conditioning."""
-    return cond + set_properties(cond_NEW, **properties)
+    return joint(cond, set_properties(cond_NEW, **properties))
 
 
 _NEW: dict[str, Entry] = {"positive_NEW": COND, "negative_NEW": COND}
@@ -149,7 +158,7 @@ def pair_set_and_combine(
 ) -> Pair:
     """The same for two, after two others."""
     first, second = pair_set(positive_NEW, negative_NEW, **properties)
-    return positive + first, negative + second
+    return joint(positive, first), joint(negative, second)
 
 
 @node(
@@ -165,7 +174,7 @@ def pair_combine(
     negative_B: Conditioning,  # noqa: N803
 ) -> Pair:
     """Two and two."""
-    return positive_A + positive_B, negative_A + negative_B
+    return joint(positive_A, positive_B), joint(negative_A, negative_B)
 
 
 @node(
@@ -177,7 +186,7 @@ def pair_combine(
 )
 def combine_default(cond: Conditioning, cond_DEFAULT: Conditioning, hooks: Hooks | None = None) -> Conditioning:  # noqa: N803
     """With one for what no area and no mask covers."""
-    return cond + with_values(_hooked(cond_DEFAULT, hooks), {"default": True})
+    return joint(cond, with_values(_hooked(cond_DEFAULT, hooks), {"default": True}))
 
 
 @node(
@@ -252,6 +261,13 @@ def set_keyframes(hooks: Hooks, hook_kf: Keyframes | None = None) -> Hooks:
     return hooks if hook_kf is None else replace(hooks, keyframes=hook_kf)
 
 
+def _before(frames: Keyframes | None) -> Keyframes:
+    """The keyframes to which others are added: none for ``None``, as in ComfyUI."""
+    if frames:
+        must_have(frames, "clone")
+    return frames or ()
+
+
 def _sorted(frames: Iterable[Keyframe]) -> tuple[Keyframes]:
     # In a tuple of its own, since a tuple that a node returns is that of its outputs.
     return (tuple(sorted(frames, key=lambda frame: frame.start_percent)),)
@@ -264,9 +280,9 @@ def _sorted(frames: Iterable[Keyframe]) -> tuple[Keyframes]:
     **_TIMED,
     **_kind("/scheduling", "Create Hook Keyframe"),
 )
-def keyframe(strength_mult: float, start_percent: float, prev_hook_kf: Keyframes = ()) -> tuple[Keyframes]:
+def keyframe(strength_mult: float, start_percent: float, prev_hook_kf: Keyframes | None = None) -> tuple[Keyframes]:
     """One more keyframe."""
-    return _sorted([*prev_hook_kf, Keyframe(strength_mult, start_percent)])
+    return _sorted([*_before(prev_hook_kf), Keyframe(strength_mult, start_percent)])
 
 
 def _curve(start: float, end: float, count: int, method: str) -> Any:
@@ -281,14 +297,14 @@ def _curve(start: float, end: float, count: int, method: str) -> Any:
     return (end - start) * shapes[method] + start
 
 
-def _series(strengths: Iterable[Any], places: Iterable[Any], tell: bool, before: Keyframes) -> tuple[Keyframes]:
+def _series(strengths: Iterable[Any], places: Iterable[Any], tell: bool, before: Keyframes | None) -> tuple[Keyframes]:
     frames = [
         Keyframe(float(strength), float(place), guarantee_steps=int(index == 0))
         for index, (strength, place) in enumerate(zip(strengths, places, strict=True))
     ]
     for frame in frames if tell else ():
         log.info("hook keyframe: from %s on, strength %s", frame.start_percent, frame.strength)
-    return _sorted([*before, *frames])
+    return _sorted([*_before(before), *frames])
 
 
 @node(
@@ -314,7 +330,7 @@ def interpolated(
     end_percent: float,
     keyframes_count: int,
     print_keyframes: bool,
-    prev_hook_kf: Keyframes = (),
+    prev_hook_kf: Keyframes | None = None,
 ) -> tuple[Keyframes]:
     """Keyframes along a curve."""
     strengths = _curve(strength_start, strength_end, keyframes_count, interpolation)
@@ -338,7 +354,7 @@ def from_floats(
     start_percent: float,
     end_percent: float,
     print_keyframes: bool,
-    prev_hook_kf: Keyframes = (),
+    prev_hook_kf: Keyframes | None = None,
 ) -> tuple[Keyframes]:
     """Keyframes of given strengths. Raises ``TypeError`` for what is neither a number nor several."""
     if isinstance(floats_strength, int | float):

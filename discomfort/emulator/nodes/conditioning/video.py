@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from discomfort.emulator.nodes.base import Image, choice, integer, link, node, number
-from discomfort.emulator.nodes.conditioning.basic import PAIR, Conditioning, Pair, both, with_values
+from discomfort.emulator.nodes.conditioning.basic import PAIR, Conditioning, Pair, both, parts, with_values
 from discomfort.emulator.nodes.images.resample import scale
 from discomfort.emulator.nodes.latents.basic import Array, Latent
 
@@ -39,10 +39,11 @@ def ltxv(positive: Conditioning, negative: Conditioning, frame_rate: float) -> P
 def crop_guides(positive: Conditioning, negative: Conditioning, latent: Latent) -> Triple:
     """Without the frames at the end that served as guides."""
     samples = latent["samples"]
+    _, _, _, _, _ = samples.shape
     mask = latent.get("noise_mask")
     if mask is None:
         mask = np.ones((samples.shape[0], 1, samples.shape[2], 1, 1), dtype=np.float32)
-    guides = next((options["keyframe_idxs"] for _, options in positive if "keyframe_idxs" in options), None)
+    guides = next((options["keyframe_idxs"] for _, options in parts(positive) if "keyframe_idxs" in options), None)
     count = 0 if guides is None else len(np.unique(guides[:, 0]))
     if count:
         samples, mask = samples[:, :, :-count], mask[:, :, :-count]

@@ -17,6 +17,7 @@ from discomfort.emulator.nodes.base import (
     switch,
 )
 from discomfort.emulator.nodes.images.resample import resize, scale
+from discomfort.emulator.nodes.wording import joined
 
 _IMAGE = link("IMAGE")
 _EXTRAS = "comfy_extras.nodes_images"
@@ -57,7 +58,7 @@ def image_invert(image: Image) -> Image:
 def image_crop(image: Image, width: int, height: int, x: int, y: int) -> Image:
     """A part; its corner is kept inside."""
     x, y = min(x, image.shape[2] - 1), min(y, image.shape[1] - 1)
-    return image[:, y : y + height, x : x + width]
+    return image[:, y : y + height, x : x + width, :]
 
 
 @node(
@@ -66,6 +67,7 @@ def image_crop(image: Image, width: int, height: int, x: int, y: int) -> Image:
     "IMAGE",
     module=_EXTRAS,
     category="image/transform",
+    touches={"image": "flip()"},
 )
 def image_flip(image: Image, flip_method: str) -> Image:
     """Mirrored."""
@@ -80,6 +82,7 @@ def image_flip(image: Image, flip_method: str) -> Image:
     "IMAGE",
     module=_EXTRAS,
     category="image/transform",
+    touches={"image": "rot90()"},
 )
 def image_rotate(image: Image, rotation: str) -> Image:
     """Turned clockwise."""
@@ -97,12 +100,9 @@ def image_rotate(image: Image, rotation: str) -> Image:
 )
 def image_batch(image1: Image, image2: Image) -> Image:
     """Two batches as one, the second at the first one's size."""
-    if image1.shape[-1] != image2.shape[-1]:
-        channels = max(image1.shape[-1], image2.shape[-1])
-        image1, image2 = with_channels(image1, channels), with_channels(image2, channels)
     if image1.shape[1:] != image2.shape[1:]:
         image2 = scale(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
-    return np.concatenate((image1, image2))
+    return joined((image1, image2))
 
 
 def with_channels(image: Image, channels: int) -> Image:
@@ -119,6 +119,7 @@ def with_channels(image: Image, channels: int) -> Image:
     "IMAGE",
     module=_EXTRAS,
     category="image/batch",
+    touches={"image": "repeat"},
 )
 def repeat_image_batch(image: Image, amount: int) -> Image:
     """The batch, several times over."""
@@ -153,7 +154,7 @@ def rebatch_images(images: list[Image], batch_size: list[int]) -> tuple[list[Ima
     """All images of the list, regrouped."""
     single = [image[index : index + 1] for image in images for index in range(image.shape[0])]
     size = batch_size[0]
-    return ([np.concatenate(single[start : start + size]) for start in range(0, len(single), size)],)
+    return ([joined(single[start : start + size]) for start in range(0, len(single), size)],)
 
 
 _SPACING = {"white": (1, 1, 1), "black": (0, 0, 0), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
@@ -203,7 +204,7 @@ def image_stitch(
         parts.reverse()
     if spacing_width > 0:
         parts.insert(1, _strip(parts, spacing_width + spacing_width % 2, spacing_color, across=across))
-    return np.concatenate(parts, axis=2 if across else 1)
+    return joined(parts, 2 if across else 1)
 
 
 def _same_batch(first: Image, second: Image) -> tuple[Image, Image]:
@@ -211,7 +212,7 @@ def _same_batch(first: Image, second: Image) -> tuple[Image, Image]:
     count = max(first.shape[0], second.shape[0])
 
     def fill(image: Image) -> Image:
-        return np.concatenate([image, np.repeat(image[-1:], count - image.shape[0], axis=0)])
+        return joined([image, np.repeat(image[-1:], count - image.shape[0], axis=0)])
 
     return fill(first), fill(second)
 
@@ -242,6 +243,7 @@ def _strip(parts: list[Image], width: int, colour: str, *, across: bool) -> Imag
     module="nodes",
     category="image",
     title="Pad Image for Outpainting",
+    touches={"image": "size"},
 )
 def image_pad_for_outpaint(
     image: Image, left: int, top: int, right: int, bottom: int, feathering: int

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from discomfort.emulator.nodes.base import Image, Mask, choice, link, node, number, side, switch
 from discomfort.emulator.nodes.images.basic import with_channels
 from discomfort.emulator.nodes.images.resample import repeat_to, resize, scale, scale_mask
+from discomfort.emulator.nodes.wording import channels_second, check_alike, check_order, joined, stacked, with_axis
 
 _IMAGE, _MASK = link("IMAGE"), link("MASK")
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 
 
 def same_channels(destination: Image, source: Image) -> tuple[Image, Image]:
-    """The source loses channels that the destination lacks; a destination with more has its last one set full."""
+    """The source loses channels that the destination lacks; a destination with more gets one more, which is full.
+
+    That is what ComfyUI does, and why an opaque picture can not be laid over one with an alpha channel.
+    """
     if destination.shape[-1] < source.shape[-1]:
         return destination, source[..., : destination.shape[-1]]
     if destination.shape[-1] > source.shape[-1]:
-        source = with_channels(source, destination.shape[-1])
+        destination = with_channels(destination, destination.shape[-1] + 1)
     return destination, source
 
 
@@ -30,6 +35,7 @@ def same_channels(destination: Image, source: Image) -> tuple[Image, Image]:
     optional={"mask": _MASK},
     module="comfy_extras.nodes_mask",
     category="image",
+    touches={"mask": "to"},
 )
 def image_composite_masked(
     destination: Image, source: Image, x: int, y: int, resize_source: bool, mask: Mask | None = None
@@ -51,6 +57,7 @@ def image_composite_masked(
         weight = repeat_to(scale_mask(mask, source.shape[2], source.shape[1]), source.shape[0])
     weight = weight[:, :height, :width]
     region = output[:, y : y + height, x : x + width]
+    check_alike(channels_second(source[:, :height, :width].shape), channels_second(region.shape))
     output[:, y : y + height, x : x + width] = weight * source[:, :height, :width] + (_ONE - weight) * region
     return output
 
@@ -90,6 +97,7 @@ def image_blend(image1: Image, image2: Image, blend_factor: float, blend_mode: s
         raise ValueError(f"Unsupported blend mode: {blend_mode}")
     image1, image2 = same_channels(image1, image2)
     if image1.shape != image2.shape:
+        check_order(image2.ndim)
         image2 = scale(image2, image1.shape[2], image1.shape[1], "bicubic", "center")
     mixed = _BLENDS[blend_mode](image1, image2)
     return np.clip(image1 * np.float32(1 - blend_factor) + mixed * np.float32(blend_factor), 0, 1)
@@ -147,6 +155,7 @@ _PORTER_DUFF: dict[str, Callable[[Image, Image, Image, Image], Layers]] = {
     category="mask/compositing",
     title="Porter-Duff Image Composite",
     v3=True,
+    touches={"source": "len", "source_alpha": "len", "destination": "len", "destination_alpha": "len"},
 )
 def porter_duff(
     source: Image, source_alpha: Mask, destination: Image, destination_alpha: Mask, mode: str
@@ -154,16 +163,18 @@ def porter_duff(
     """One of the eighteen compositions; masks are what is transparent."""
     results = []
     for parts in zip(source, source_alpha, destination, destination_alpha, strict=False):
-        src, src_mask, dst, dst_mask = parts[0], parts[1][..., None], parts[2], parts[3][..., None]
+        src, dst = parts[0], parts[2]
         if src.shape[2] != dst.shape[2]:
-            raise ValueError("source and destination need the same number of channels")
+            # Without a word, as in ComfyUI: source and destination need the same number of channels.
+            raise AssertionError
+        src_mask, dst_mask = (with_axis(part, 2) for part in (parts[1], parts[3]))
         size = dst.shape[1], dst.shape[0]
         fitted = [
             part if part.shape[:2] == dst.shape[:2] else scale(part[None], *size, "bicubic", "center")[0]
             for part in (src, src_mask, dst_mask)
         ]
         results.append(_compose(fitted[0], _ONE - fitted[1], dst, _ONE - fitted[2], mode))
-    return np.stack([picture for picture, _ in results]), np.stack([mask for _, mask in results])
+    return stacked([picture for picture, _ in results]), stacked([mask for _, mask in results])
 
 
 def _compose(src: Image, src_alpha: Image, dst: Image, dst_alpha: Image, mode: str) -> tuple[Image, Mask]:
@@ -174,19 +185,27 @@ def _compose(src: Image, src_alpha: Image, dst: Image, dst_alpha: Image, mode: s
     return np.clip(plain, 0, 1), (_ONE - alpha)[..., 0]
 
 
-_ALPHA = {"module": "comfy_extras.nodes_compositing", "category": "mask/compositing", "v3": True}
+_ALPHA: dict[str, Any] = {"module": "comfy_extras.nodes_compositing", "category": "mask/compositing", "v3": True}
 
 
 @node("SplitImageWithAlpha", {"image": _IMAGE}, "IMAGE MASK", title="Split Image with Alpha", **_ALPHA)
 def split_alpha(image: Image) -> tuple[Image, Mask]:
     """Colours, and what is transparent."""
-    alpha = image[..., 3] if image.shape[-1] > 3 else np.ones(image.shape[:3], dtype=np.float32)
-    return image[..., :3], _ONE - alpha
+    colours = [item[:, :, :3] for item in image]
+    alphas = [item[:, :, 3] if item.shape[2] > 3 else np.ones_like(item[:, :, 0]) for item in image]
+    return stacked(colours), _ONE - stacked(alphas)
 
 
-@node("JoinImageWithAlpha", {"image": _IMAGE, "alpha": _MASK}, "IMAGE", title="Join Image with Alpha", **_ALPHA)
+@node(
+    "JoinImageWithAlpha",
+    {"image": _IMAGE, "alpha": _MASK},
+    "IMAGE",
+    title="Join Image with Alpha",
+    touches={"image": "len", "alpha": "len"},
+    **_ALPHA,
+)
 def join_alpha(image: Image, alpha: Mask) -> Image:
     """An image with transparency."""
     opaque = _ONE - scale_mask(alpha, image.shape[2], image.shape[1])
-    count = min(image.shape[0], opaque.shape[0])
-    return np.concatenate((image[:count, ..., :3], opaque[:count]), axis=-1)
+    pairs = zip(image, opaque, strict=False)
+    return stacked([joined((item[:, :, :3], opacity), 2) for item, opacity in pairs])

@@ -6,11 +6,34 @@ import numpy as np
 import numpy.typing as npt
 
 from discomfort.emulator.nodes.base import Image, link, node, number
+from discomfort.emulator.nodes.wording import channels_second, check_mirror
 
 _LUMA = (0.299, 0.587, 0.114)
 _TINY = np.float32(1e-6)
 _RING = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 """The eight neighbours as (row, column), in steps of 45 degrees."""
+
+_REACH = 2
+"""Of the Gaussian."""
+
+
+class BaseError(Exception):
+    """kornia's, under whose name ComfyUI reports it."""
+
+    __module__ = "kornia.core.exceptions"
+
+
+class ShapeError(BaseError):
+    """For a wrong number of dimensions."""
+
+    __module__ = "kornia.core.exceptions"
+
+
+class ImageError(BaseError):
+    """For a wrong number of channels."""
+
+    __module__ = "kornia.core.exceptions"
+
 
 Plane = npt.NDArray[np.float32]
 
@@ -57,8 +80,12 @@ def _thin(strength: Plane, dx: Plane, dy: Plane) -> Plane:
 
 def canny(image: Image, low: float, high: float) -> Plane:
     """1 on edges: those stronger than ``high``, and weaker ones above ``low`` that are connected to them."""
-    red, green, blue = (image[..., k] * np.float32(_LUMA[k]) for k in range(3))
-    dx, dy = _slopes(_smooth(red + green + blue))
+    if image.shape[-1] == 1:
+        grey = image[..., 0]
+    else:
+        red, green, blue = (image[..., k] * np.float32(_LUMA[k]) for k in range(3))
+        grey = red + green + blue
+    dx, dy = _slopes(_smooth(grey))
     strength = _thin(np.sqrt(dx * dx + dy * dy + _TINY), dx, dy)
     weak, strong = strength > np.float32(low), strength > np.float32(high)
     edges = weak & strong
@@ -86,12 +113,22 @@ def canny(image: Image, low: float, high: float) -> Plane:
     category="image/preprocessors",
     title=None,
     v3=True,
+    touches={"image": "to"},
 )
 def canny_node(image: Image, low_threshold: float, high_threshold: float) -> Image:
-    """White edges on black. Raises ``ValueError`` for thresholds in the wrong order, as kornia does."""
+    """White edges on black. Raises kornia's errors: for thresholds in the wrong order, and for what is no picture."""
+    shape = channels_second(image.shape)
+    if len(shape) != 4:
+        raise ShapeError(
+            f"Shape dimension mismatch: expected 4 dimensions, got {len(shape)}.\n"
+            f"  Expected shape: ['B', 'C', 'H', 'W']\n  Actual shape: {list(shape)}"
+        )
+    if shape[1] not in (1, 3):
+        raise ImageError(f"Not a color or gray tensor. Got shape {list(shape)}.\ncanny expects 1 or 3 channels.")
     if low_threshold > high_threshold:
-        raise ValueError(
-            f"Invalid input thresholds. low_threshold should be smaller than the high_threshold. "
+        raise BaseError(
+            "Invalid input thresholds. low_threshold should be smaller than or equal to the high_threshold. "
             f"Got: {low_threshold}>{high_threshold}"
         )
+    check_mirror((shape[0], 1, *shape[2:]), _REACH)
     return np.repeat(canny(image, low_threshold, high_threshold)[..., None], 3, axis=-1)

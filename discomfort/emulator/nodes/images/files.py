@@ -31,6 +31,7 @@ from discomfort.emulator.nodes.base import (
     text,
 )
 from discomfort.emulator.nodes.images.resample import from_bytes, to_bytes
+from discomfort.emulator.nodes.wording import in_torch_words, plane_sides, regrouped
 
 _IMAGES = link("IMAGE")
 JsonObject = dict[str, Any]
@@ -176,11 +177,7 @@ def pictures(images: Image) -> list[Any]:
     """Pillow images of a batch, truncated to 8 bits."""
     from PIL import Image as Pillow
 
-    return [Pillow.fromarray(_squeeze(to_bytes(np.asarray(image)))) for image in images]
-
-
-def _squeeze(pixels: Any) -> Any:
-    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    return [Pillow.fromarray(to_bytes(np.asarray(image))) for image in images]
 
 
 def metadata_parts(prompt: Any, extra_pnginfo: Any) -> list[tuple[str, str]]:
@@ -196,6 +193,7 @@ class _Saver:
 
     folder, compress_level, suffix = "output", 4, ""
 
+    @in_torch_words
     def save(
         self, images: Image, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
     ) -> JsonObject:
@@ -205,7 +203,7 @@ class _Saver:
         root = runtime.context().folders.by_type(self.folder)
         assert root is not None  # noqa: S101 - the classes below name existing folders
         prefix = filename_prefix + self.suffix
-        height, width = images[0].shape[:2]
+        width, height = images[0].shape[1], images[0].shape[0]
         target, stem, counter, subfolder = next_save_path(prefix, root, width, height)
         info: PngInfo | None = None
         if runtime.context().metadata:
@@ -250,7 +248,7 @@ class _MaskPreviewer(_Previewer):
         self, mask: Mask, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
     ) -> JsonObject:
         """Show a mask as grey."""
-        grey = np.repeat(mask.reshape(-1, mask.shape[-2], mask.shape[-1])[..., None], 3, axis=-1)
+        grey = np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
         return self.save(grey, filename_prefix, prompt, extra_pnginfo)
 
 
@@ -278,8 +276,9 @@ _class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MA
 )
 def save_image_websocket(images: Image) -> JsonObject:
     """Sends the images, as PNG, to the client; nothing is written."""
+    count = images.shape[0]
     for index, picture in enumerate(pictures(images)):
-        runtime.progress(index, images.shape[0], runtime.PreviewImage("PNG", picture))
+        runtime.progress(index, count, runtime.PreviewImage("PNG", picture))
     return {}
 
 

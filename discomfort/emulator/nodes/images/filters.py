@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from discomfort.emulator.nodes.base import Image, choice, integer, link, node, number
 from discomfort.emulator.nodes.images.resample import from_bytes
+from discomfort.emulator.nodes.wording import channels_second, check_mirror, joined
 
 _IMAGE = link("IMAGE")
 _POST: dict[str, Any] = {
@@ -30,14 +31,10 @@ def gaussian(radius: int, sigma: float) -> npt.NDArray[np.float32]:
 
 
 def _convolve(image: Image, line: npt.NDArray[np.float32]) -> Image:
-    """Both axes with one kernel; the image is mirrored at its edges. Raises ``ValueError`` if it is too small."""
+    """Both axes with one kernel; the image is mirrored at its edges. Raises ``RuntimeError`` if it is too small."""
     radius = len(line) // 2
-    height, width = image.shape[1:3]
-    if radius >= height or radius >= width:
-        raise ValueError(
-            f"Padding size should be less than the corresponding input dimension, but got: padding {radius} for an "
-            f"image of {width} x {height}"
-        )
+    _, height, width, _ = image.shape
+    check_mirror(channels_second(image.shape), radius)
     padded = np.pad(image, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="reflect")
     across = sum_of(padded[:, :, k : k + width] * weight for k, weight in enumerate(line))
     return sum_of(across[:, k : k + height] * weight for k, weight in enumerate(line))
@@ -53,7 +50,11 @@ def sum_of(parts: Any) -> Image:
 
 
 @node(
-    "ImageBlur", {"image": _IMAGE, "blur_radius": _RADIUS, "sigma": number(1.0, 0.1, 10.0, step=0.1)}, "IMAGE", **_POST
+    "ImageBlur",
+    {"image": _IMAGE, "blur_radius": _RADIUS, "sigma": number(1.0, 0.1, 10.0, step=0.1)},
+    "IMAGE",
+    touches={"image": "to"},
+    **_POST,
 )
 def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
     """Gaussian; ``sigma`` is relative to the radius."""
@@ -70,6 +71,7 @@ def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
     },
     "IMAGE",
     **_POST,
+    touches={"image": "shape"},
 )
 def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float) -> Image:
     """The image, minus its blur ten times ``alpha``, the sum of weights staying one."""
@@ -89,20 +91,25 @@ def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float)
     },
     "IMAGE",
     **_POST,
+    touches={"image": "shape"},
 )
 def image_quantize(image: Image, colors: int, dither: str) -> Image:
     """A palette of few colours, per image."""
     from PIL import Image as Pillow
 
-    frames = []
-    for item in image:
-        picture = Pillow.fromarray((item[..., :3] * np.float32(255)).astype(np.uint8))
+    _, _, _, channels = image.shape
+    result = np.zeros_like(image)
+    for index, item in enumerate(image):
+        if channels in (2, 4):
+            # What Pillow says where such a picture is to be one of three colours.
+            raise ValueError("Invalid mode for data type")
+        picture = Pillow.fromarray((item * np.float32(255)).astype(np.uint8))
         palette = picture.quantize(colors=colors)
         if dither.startswith("bayer"):
             picture = Pillow.fromarray(_ordered(np.asarray(picture), palette, int(dither.rpartition("-")[2])))
         kind = Pillow.Dither.FLOYDSTEINBERG if dither == "floyd-steinberg" else Pillow.Dither.NONE
-        frames.append(from_bytes(np.asarray(picture.quantize(palette=palette, dither=kind).convert("RGB"))))
-    return np.stack(frames)
+        result[index] = from_bytes(np.asarray(picture.quantize(palette=palette, dither=kind).convert("RGB")))
+    return result
 
 
 def _bayer(power: int) -> npt.NDArray[np.float64]:
@@ -258,9 +265,12 @@ def dilate(image: Image, size: int) -> Image:
     category="image/postprocessing",
     title="ImageMorphology",
     v3=True,
+    touches={"image": "to"},
 )
 def morphology(image: Image, operation: str, kernel_size: int) -> Image:
     """Grey morphology with a square."""
+    if image.ndim != 4:
+        raise ValueError(f"Input size must have 4 dimensions. Got {image.ndim}")
     size = kernel_size
     if operation == "erode":
         return erode(image, size)
@@ -272,7 +282,10 @@ def morphology(image: Image, operation: str, kernel_size: int) -> Image:
     closed = erode(dilate(image, size), size) if operation in ("close", "bottom_hat") else image
     results = {"open": opened, "close": closed, "top_hat": image - opened, "bottom_hat": closed - image}
     if operation not in results:
-        raise ValueError(f"Invalid operation {operation} for morphology")
+        raise ValueError(
+            f"Invalid operation {operation} for morphology. Must be one of 'erode', 'dilate', 'open', 'close', "
+            "'gradient', 'tophat', 'bottomhat'"
+        )
     return results[operation]
 
 
@@ -287,9 +300,12 @@ _RED, _GREEN, _BLUE, _CB, _CR = (np.float32(value) for value in (0.299, 0.587, 0
 _HALF = np.float32(0.5)
 
 
-@node("ImageRGBToYUV", {"image": _IMAGE}, "IMAGE IMAGE IMAGE", names="Y U V", **_YUV)
+@node("ImageRGBToYUV", {"image": _IMAGE}, "IMAGE IMAGE IMAGE", names="Y U V", touches={"image": "movedim"}, **_YUV)
 def rgb_to_yuv(image: Image) -> tuple[Image, Image, Image]:
     """Brightness and two colour differences, each as a grey image."""
+    shape = channels_second(image.shape)
+    if len(shape) < 3 or shape[-3] != 3:
+        raise ValueError(f"Input size must have a shape of (*, 3, H, W). Got torch.Size({list(shape)})")
     red, green, blue = image[..., 0], image[..., 1], image[..., 2]
     luma = _RED * red + _GREEN * green + _BLUE * blue
     parts = (luma, (blue - luma) * _CB + _HALF, (red - luma) * _CR + _HALF)
@@ -300,7 +316,8 @@ def rgb_to_yuv(image: Image) -> tuple[Image, Image, Image]:
 @node("ImageYUVToRGB", {"Y": _IMAGE, "U": _IMAGE, "V": _IMAGE}, "IMAGE", **_YUV)
 def yuv_to_rgb(Y: Image, U: Image, V: Image) -> Image:  # noqa: N803 - the names of the inputs
     """The inverse, as exact as kornia 0.9 has it."""
-    luma, blue, red = (_grey(part) for part in (Y, U, V))
+    whole = joined([_grey(part)[..., None] for part in (Y, U, V)], -1)
+    luma, blue, red = whole[..., 0], whole[..., 1], whole[..., 2]
     blue, red = blue - _HALF, red - _HALF
     green = luma - np.float32(0.7144034731) * red - np.float32(0.3443401356) * blue
     colours = (luma + np.float32(1.4025245442) * red, green, luma + np.float32(1.7730496454) * blue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +19,15 @@ from discomfort.emulator.nodes.base import (
     side,
     switch,
 )
+from discomfort.emulator.nodes.wording import plane_sides, regrouped, stacked
 
 _MASK, _IMAGE = link("MASK"), link("IMAGE")
-_MODULE = {"module": "comfy_extras.nodes_mask", "category": "mask"}
+_MODULE: dict[str, Any] = {"module": "comfy_extras.nodes_mask", "category": "mask"}
 
 
 def flat(mask: Mask) -> Mask:
     """``[batch, height, width]`` of any mask."""
-    return mask.reshape(-1, mask.shape[-2], mask.shape[-1])
+    return regrouped(mask, *plane_sides(mask))
 
 
 @node(
@@ -112,7 +114,7 @@ def feather_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Ma
 )
 def grow_mask(mask: Mask, expand: int, tapered_corners: bool) -> Mask:
     """Grown, or shrunk, by a number of pixels."""
-    output = flat(mask).copy()
+    output = stacked(list(flat(mask)))
     combine = np.maximum if expand > 0 else np.minimum
     # After as many steps as it has rows and columns, a mask is uniform, and more steps change nothing.
     longest = output.shape[-1] + output.shape[-2]
@@ -135,13 +137,15 @@ def _neighbours(mask: Mask, combine: Callable[[Mask, Mask], Mask], *, corners: b
 @node("ThresholdMask", {"mask": _MASK, "value": number(0.5, 0.0, 1.0, step=0.01)}, "MASK", **_MODULE)
 def threshold_mask(mask: Mask, value: float) -> Mask:
     """1 above the value, else 0."""
-    return (mask > np.float32(value)).astype(np.float32)
+    # Of what is no mask, Python compares what was given.
+    level = np.float32(value) if isinstance(mask, np.ndarray) else value
+    return np.asarray(mask > level).astype(np.float32)
 
 
 @node("MaskToImage", {"mask": _MASK}, "IMAGE", title="Convert Mask to Image", **_MODULE)
 def mask_to_image(mask: Mask) -> Image:
     """The mask as grey."""
-    return np.repeat(flat(mask)[..., None], 3, axis=-1)
+    return np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
 
 
 @node(
@@ -153,7 +157,7 @@ def mask_to_image(mask: Mask) -> Image:
 )
 def image_to_mask(image: Image, channel: str) -> Mask:
     """One channel."""
-    return image[..., ["red", "green", "blue", "alpha"].index(channel)]
+    return image[:, :, :, ["red", "green", "blue", "alpha"].index(channel)]
 
 
 @node(
@@ -165,6 +169,6 @@ def image_to_mask(image: Image, channel: str) -> Mask:
 def image_color_to_mask(image: Image, color: int) -> Mask:
     """1 where the image has exactly this colour, in 8 bits."""
     levels = np.rint(np.clip(image, 0, 1.0) * np.float32(255.0)).astype(np.int64)
-    packed = (levels[..., 0] << 16) + (levels[..., 1] << 8) + levels[..., 2]
+    packed = (levels[:, :, :, 0] << 16) + (levels[:, :, :, 1] << 8) + levels[:, :, :, 2]
     found: Mask = (packed == color).astype(np.float32)
     return found

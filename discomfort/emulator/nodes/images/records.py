@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from discomfort.emulator import runtime
-from discomfort.emulator.folders import next_save_path
+from discomfort.emulator.folders import contained, next_save_path
 from discomfort.emulator.nodes.base import HIDDEN_METADATA, Image, Mask, choice, link, node, side, switch, text
-from discomfort.emulator.nodes.images.files import file_digest, load_image, metadata_parts
+from discomfort.emulator.nodes.images.files import existing_file, file_digest, load_image, metadata_parts
 from discomfort.emulator.nodes.images.resample import from_bytes
 
 JsonObject = dict[str, Any]
@@ -29,6 +29,7 @@ JsonObject = dict[str, Any]
     category="image",
     title="Webcam Capture",
     IS_CHANGED=lambda image, width, height, capture_on_queue: file_digest(image),
+    VALIDATE_INPUTS=lambda image: existing_file(image, "image"),
 )
 def webcam(image: str, **_: Any) -> tuple[Image, Mask]:
     """The picture that the frontend took and uploaded."""
@@ -46,6 +47,13 @@ def _folders() -> JsonObject:
     return {"required": {"folder": [names, {}]}, "optional": {"resize_method": resize}}
 
 
+_SIZES_DIFFER = (
+    "Your input image size does not match the first image in the dataset. Either select a valid resize method or use "
+    "the same size for all images."
+)
+"""What ComfyUI answers; programs may look for it."""
+
+
 @node(
     "LoadImageSetFromFolderNode",
     None,
@@ -56,9 +64,15 @@ def _folders() -> JsonObject:
     EXPERIMENTAL=True,
     INPUT_TYPES=_folders,
 )
-def load_folder(folder: str, resize_method: str) -> Image:
+def load_folder(folder: str, resize_method: str | None = None) -> Image:
     """All pictures of a folder at the size of the first. Raises ``ValueError`` if there are none, or sizes differ."""
     from PIL import Image as Pillow
+
+    if resize_method is None:
+        # Declared as optional, and yet needed: a fault of ComfyUI 0.3.64 that programs meet.
+        raise TypeError(
+            "LoadImageSetFromFolderNode.load_images() missing 1 required positional argument: 'resize_method'"
+        )
 
     from discomfort.emulator.nodes.images.files import input_path
 
@@ -77,7 +91,7 @@ def load_folder(folder: str, resize_method: str) -> Image:
         size = size or picture.size
         if picture.size != size:
             if resize_method == "None":
-                raise ValueError(f"{name} is {picture.size}, the first image {size}; choose a resize_method")
+                raise ValueError(_SIZES_DIFFER)
             if resize_method == "Crop":
                 picture = picture.crop((0, 0, *size))
             else:
@@ -157,9 +171,9 @@ def plot_loss(loss: JsonObject, filename_prefix: str, prompt: Any = None, extra_
             info.add_text(key, value)
     folder = runtime.context().folders.temp
     name = f"{filename_prefix}_{time.strftime('%Y%m%d_%H%M%S')}.png"
-    if (folder / name).resolve().parent != folder.resolve():
+    if contained(folder, name) is None and "\0" not in name:
         raise ValueError(f"{filename_prefix!r} leaves the temporary folder")
-    picture.save(folder / name, pnginfo=info)
+    picture.save(os.path.join(folder, name), pnginfo=info)  # noqa: PTH118 - as it was written, for the error's text
     return {"ui": {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}}
 
 

@@ -12,6 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from discomfort.emulator.nodes.base import Image
+from discomfort.emulator.nodes.wording import (
+    channels_second,
+    check_plane,
+    check_pooled,
+    plane_sides,
+    regrouped,
+    stacked,
+)
 
 Weights = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]
 
@@ -121,21 +129,31 @@ def _area(image: Image, axis: int, target: int) -> Image:
 def _lanczos(image: Image, width: int, height: int) -> Image:
     from PIL import Image as Pillow
 
+    if image.ndim == 3:
+        count, channels = image.shape[0], image.shape[2]
+        size = count * width * height
+        raise RuntimeError(f"shape '{[count, -1, channels, height, width]}' is invalid for input of size {size}")
     frames = []
     for item in image:
         pixels = to_bytes(item)
-        picture = Pillow.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        picture = Pillow.fromarray(pixels)
         resized = np.asarray(picture.resize((width, height), resample=Pillow.Resampling.LANCZOS))
         frames.append(from_bytes(resized.reshape(height, width, -1)))
-    return np.stack(frames)
+    return stacked(frames)
 
 
 def resize(image: Image, width: int, height: int, method: str) -> Image:
-    """``image`` at a new size. Raises ``ValueError`` for an unknown method or an empty size."""
+    """``image`` at a new size. Raises ``ValueError`` for an unknown method, ``RuntimeError`` for an empty size."""
     if method == "lanczos":
         return _lanczos(image, width, height)
-    if width < 1 or height < 1:
-        raise ValueError(f"Input and output sizes should be greater than 0, but got W: {width}, H: {height}")
+    shape = channels_second(image.shape)
+    if method == "area" and len(shape) == 4:
+        # The mean of areas is another function in torch, which gives pictures of no size without a word.
+        check_pooled(shape)
+        if min(height, width) == 0:
+            return np.zeros((len(image), height, width, image.shape[-1]), dtype=np.float32)
+    else:
+        check_plane(shape[2:], (height, width))
     rows, columns = image.shape[1], image.shape[2]
     if method == "nearest-exact":
         return image[:, _nearest(rows, height)][:, :, _nearest(columns, width)]
@@ -165,7 +183,7 @@ def scale(image: Image, width: int, height: int, method: str, crop: str = "disab
 
 def scale_mask(mask: npt.NDArray[np.float32], width: int, height: int, method: str = "bilinear") -> Image:
     """A mask, or anything ``[..., height, width]``, as ``[batch, height, width, 1]`` at a new size."""
-    return resize(mask.reshape(-1, mask.shape[-2], mask.shape[-1])[..., None], width, height, method)
+    return resize(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], width, height, method)
 
 
 def repeat_to(array: Image, count: int) -> Image:

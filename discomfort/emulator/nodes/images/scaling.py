@@ -8,6 +8,7 @@ import numpy as np
 
 from discomfort.emulator.nodes.base import METHODS, Image, choice, link, node, number, side
 from discomfort.emulator.nodes.images.resample import resize, scale
+from discomfort.emulator.nodes.wording import channels_second
 
 _IMAGE = link("IMAGE")
 _EXTRAS = "comfy_extras.nodes_images"
@@ -26,6 +27,7 @@ _EXTRAS = "comfy_extras.nodes_images"
     module="nodes",
     category="image/upscaling",
     title="Upscale Image",
+    touches={"image": "movedim"},
 )
 def image_scale(image: Image, upscale_method: str, width: int, height: int, crop: str) -> Image:
     """To a size; one side 0 keeps the aspect ratio, both leave the image alone."""
@@ -45,10 +47,12 @@ def image_scale(image: Image, upscale_method: str, width: int, height: int, crop
     module="nodes",
     category="image/upscaling",
     title="Upscale Image By",
+    touches={"image": "movedim"},
 )
 def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
     """By a factor."""
-    return scale(image, round(image.shape[2] * scale_by), round(image.shape[1] * scale_by), upscale_method)
+    rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
+    return scale(image, round(columns * scale_by), round(rows * scale_by), upscale_method)
 
 
 @node(
@@ -59,11 +63,13 @@ def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
     category="image/upscaling",
     title=None,
     v3=True,
+    touches={"image": "movedim"},
 )
 def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: float) -> Image:
     """To a number of pixels, a megapixel being 1024 squared."""
-    factor = math.sqrt(int(megapixels * 1024 * 1024) / (image.shape[2] * image.shape[1]))
-    return scale(image, round(image.shape[2] * factor), round(image.shape[1] * factor), upscale_method)
+    rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
+    factor = math.sqrt(int(megapixels * 1024 * 1024) / (columns * rows))
+    return scale(image, round(columns * factor), round(rows * factor), upscale_method)
 
 
 @node(
@@ -106,10 +112,11 @@ def resize_and_pad(
     image: Image, target_width: int, target_height: int, padding_color: str, interpolation: str
 ) -> Image:
     """Into a frame, centred."""
-    factor = min(target_width / image.shape[2], target_height / image.shape[1])
-    width, height = int(image.shape[2] * factor), int(image.shape[1] * factor)
+    batch, rows, columns, channels = image.shape
+    factor = min(target_width / columns, target_height / rows)
+    width, height = int(columns * factor), int(rows * factor)
     padding = np.float32(0.0 if padding_color == "black" else 1.0)
-    framed = np.full((image.shape[0], target_height, target_width, image.shape[3]), padding, dtype=np.float32)
+    framed = np.full((batch, target_height, target_width, channels), padding, dtype=np.float32)
     y, x = (target_height - height) // 2, (target_width - width) // 2
     framed[:, y : y + height, x : x + width] = resize(image, width, height, interpolation)
     return framed

@@ -9,6 +9,7 @@ import numpy as np
 from discomfort.emulator.nodes.base import MAX_SIDE, choice, integer, link, node, number
 from discomfort.emulator.nodes.images.resample import repeat_to
 from discomfort.emulator.nodes.latents.basic import Latent, fitted
+from discomfort.emulator.nodes.wording import joined
 
 _LATENT = link("LATENT")
 
@@ -21,27 +22,39 @@ _ADVANCED: dict[str, Any] = {
 _PAIR = {"samples1": _LATENT, "samples2": _LATENT}
 
 
-@node("LatentAdd", _PAIR, "LATENT", **_ADVANCED)
+@node("LatentAdd", _PAIR, "LATENT", **_ADVANCED, touches={"samples1": "copy"})
 def add(samples1: Latent, samples2: Latent) -> tuple[Latent]:
     """The sum."""
     first = samples1["samples"]
     return ({**samples1, "samples": first + fitted(first, samples2["samples"])},)
 
 
-@node("LatentSubtract", _PAIR, "LATENT", **_ADVANCED)
+@node("LatentSubtract", _PAIR, "LATENT", **_ADVANCED, touches={"samples1": "copy"})
 def subtract(samples1: Latent, samples2: Latent) -> tuple[Latent]:
     """The difference."""
     first = samples1["samples"]
     return ({**samples1, "samples": first - fitted(first, samples2["samples"])},)
 
 
-@node("LatentMultiply", {"samples": _LATENT, "multiplier": number(1.0, -10.0, 10.0, step=0.01)}, "LATENT", **_ADVANCED)
+@node(
+    "LatentMultiply",
+    {"samples": _LATENT, "multiplier": number(1.0, -10.0, 10.0, step=0.01)},
+    "LATENT",
+    **_ADVANCED,
+    touches={"samples": "copy"},
+)
 def multiply(samples: Latent, multiplier: float) -> tuple[Latent]:
     """Times a number."""
     return ({**samples, "samples": samples["samples"] * np.float32(multiplier)},)
 
 
-@node("LatentInterpolate", {**_PAIR, "ratio": number(1.0, 0.0, 1.0, step=0.01)}, "LATENT", **_ADVANCED)
+@node(
+    "LatentInterpolate",
+    {**_PAIR, "ratio": number(1.0, 0.0, 1.0, step=0.01)},
+    "LATENT",
+    **_ADVANCED,
+    touches={"samples1": "copy"},
+)
 def interpolate(samples1: Latent, samples2: Latent, ratio: float) -> tuple[Latent]:
     """Between two latents: directions and lengths of the channel vectors are mixed each for themselves."""
     first = samples1["samples"]
@@ -58,14 +71,20 @@ def interpolate(samples1: Latent, samples2: Latent, ratio: float) -> tuple[Laten
 _AXES = {"x": -1, "y": -2, "t": -3}
 
 
-@node("LatentConcat", {**_PAIR, "dim": choice(["x", "-x", "y", "-y", "t", "-t"])}, "LATENT", **_ADVANCED)
+@node(
+    "LatentConcat",
+    {**_PAIR, "dim": choice(["x", "-x", "y", "-y", "t", "-t"])},
+    "LATENT",
+    **_ADVANCED,
+    touches={"samples1": "copy"},
+)
 def concat(samples1: Latent, samples2: Latent, dim: str) -> tuple[Latent]:
     """Side by side; a minus puts the second first."""
     first = samples1["samples"]
     parts = [first, repeat_to(samples2["samples"], first.shape[0])]
     if dim.startswith("-"):
         parts.reverse()
-    return ({**samples1, "samples": np.concatenate(parts, axis=_AXES[dim[-1]])},)
+    return ({**samples1, "samples": joined(parts, _AXES[dim[-1]])},)
 
 
 @node(
@@ -78,6 +97,7 @@ def concat(samples1: Latent, samples2: Latent, dim: str) -> tuple[Latent]:
     },
     "LATENT",
     **_ADVANCED,
+    touches={"samples": "copy"},
 )
 def cut(samples: Latent, dim: str, index: int, amount: int) -> tuple[Latent]:
     """A slab; a negative index counts from the end."""
@@ -88,7 +108,7 @@ def cut(samples: Latent, dim: str, index: int, amount: int) -> tuple[Latent]:
     return ({**samples, "samples": np.take(array, range(start, min(start + amount, size)), axis=axis)},)
 
 
-@node("LatentBatch", _PAIR, "LATENT", **(_ADVANCED | {"category": "latent/batch"}))
+@node("LatentBatch", _PAIR, "LATENT", **(_ADVANCED | {"category": "latent/batch"}), touches={"samples1": "copy"})
 def batch(samples1: Latent, samples2: Latent) -> tuple[Latent]:
     """Two batches as one."""
     first = samples1["samples"]
@@ -97,8 +117,7 @@ def batch(samples1: Latent, samples2: Latent) -> tuple[Latent]:
         list(latent.get("batch_index", range(array.shape[0])))
         for latent, array in ((samples1, first), (samples2, second))
     ]
-    joined = np.concatenate((first, second))
-    return ({**samples1, "samples": joined, "batch_index": indices[0] + indices[1]},)
+    return ({**samples1, "samples": joined((first, second)), "batch_index": indices[0] + indices[1]},)
 
 
 @node(
@@ -106,6 +125,7 @@ def batch(samples1: Latent, samples2: Latent) -> tuple[Latent]:
     {"samples": _LATENT, "seed_behavior": choice(["random", "fixed"], default="fixed")},
     "LATENT",
     **_ADVANCED,
+    touches={"samples": "copy"},
 )
 def seed_behavior(samples: Latent, seed_behavior: str) -> tuple[Latent]:
     """Whether all items of a batch get the same noise."""
@@ -125,6 +145,7 @@ def seed_behavior(samples: Latent, seed_behavior: str) -> tuple[Latent]:
     category="latent/video",
     title=None,
     v3=True,
+    touches={"samples": "copy"},
 )
 def trim_video(samples: Latent, trim_amount: int) -> tuple[Latent]:
     """Without the first time steps."""

@@ -21,6 +21,7 @@ from discomfort.emulator.nodes.base import (
     switch,
 )
 from discomfort.emulator.nodes.images.resample import repeat_to, scale
+from discomfort.emulator.nodes.wording import check_order, check_plane, check_turn, plane_sides
 
 Array = npt.NDArray[np.float32]
 Latent = dict[str, Any]
@@ -33,6 +34,8 @@ _CELL = 8
 
 def planes(samples: Array, width: int, height: int, method: str, crop: str) -> Array:
     """``samples`` at a new size in cells; time steps are scaled one by one."""
+    if samples.ndim < 4:
+        check_plane(samples.shape[2:], (height, width))
     if method == "bislerp":
         from discomfort.emulator.nodes.latents.operations import bislerp
 
@@ -65,6 +68,7 @@ def fitted(target: Array, samples: Array, *, repeat: bool = True) -> Array:
     module="nodes",
     category="latent",
     title="Upscale Latent",
+    touches={"samples": "copy"},
 )
 def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> tuple[Latent]:
     """To a size in pixels, at least 64; one side 0 keeps the aspect ratio."""
@@ -88,6 +92,7 @@ def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop:
     module="nodes",
     category="latent",
     title="Upscale Latent By",
+    touches={"samples": "copy"},
 )
 def upscale_by(samples: Latent, upscale_method: str, scale_by: float) -> tuple[Latent]:
     """By a factor."""
@@ -103,6 +108,7 @@ def upscale_by(samples: Latent, upscale_method: str, scale_by: float) -> tuple[L
     module="nodes",
     category="latent/batch",
     title="Latent From Batch",
+    touches={"samples": "copy"},
 )
 def from_batch(samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
     """A part of the batch, its masks and indices with it."""
@@ -123,6 +129,7 @@ def from_batch(samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
     module="nodes",
     category="latent/batch",
     title="Repeat Latent Batch",
+    touches={"samples": "copy"},
 )
 def repeat_batch(samples: Latent, amount: int) -> tuple[Latent]:
     """The batch several times over, with indices that go on."""
@@ -144,10 +151,11 @@ def repeat_batch(samples: Latent, amount: int) -> tuple[Latent]:
     module="nodes",
     category="latent/inpaint",
     title="Set Latent Noise Mask",
+    touches={"samples": "copy"},
 )
 def set_mask(samples: Latent, mask: Mask) -> tuple[Latent]:
     """What may be changed."""
-    return ({**samples, "noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])},)
+    return ({**samples, "noise_mask": mask.reshape(-1, 1, *plane_sides(mask))},)
 
 
 @node(
@@ -163,13 +171,17 @@ def set_mask(samples: Latent, mask: Mask) -> tuple[Latent]:
     module="nodes",
     category="latent",
     title="Latent Composite",
+    touches={"samples_to": "copy"},
 )
 def composite(samples_to: Latent, samples_from: Latent, x: int, y: int, feather: int) -> tuple[Latent]:
     """One latent over another, with soft edges where they lie inside."""
     target, left, top, soft = samples_to["samples"].copy(), x // _CELL, y // _CELL, feather // _CELL
     source = samples_from["samples"]
-    right, bottom = left + source.shape[3], top + source.shape[2]
-    source = source[:, :, : target.shape[2] - top, : target.shape[3] - left]
+    whole, source = source.shape, source[:, :, : target.shape[2] - top, : target.shape[3] - left]
+    right, bottom = left + whole[3], top + whole[2]
+    if not soft:
+        target[:, :, top:bottom, left:right] = source
+        return ({**samples_to, "samples": target},)
     mask = np.ones_like(source)
     for step in range(soft):
         rate = np.float32((1.0 / soft) * (step + 1))
@@ -199,6 +211,7 @@ def composite(samples_to: Latent, samples_from: Latent, x: int, y: int, feather:
     optional={"mask": link("MASK")},
     module="comfy_extras.nodes_mask",
     category="latent",
+    touches={"destination": "copy", "mask": "to"},
 )
 def composite_masked(
     destination: Latent, source: Latent, x: int, y: int, resize_source: bool, mask: Mask | None = None
@@ -215,7 +228,7 @@ def composite_masked(
     width, height = min(over.shape[3], columns - left), min(over.shape[2], rows - top)
     weight = np.ones((1, 1, *over.shape[2:]), dtype=np.float32)
     if mask is not None:
-        wide = planes(mask.reshape(-1, 1, *mask.shape[-2:]), over.shape[3], over.shape[2], "bilinear", "disabled")
+        wide = planes(mask.reshape(-1, 1, *plane_sides(mask)), over.shape[3], over.shape[2], "bilinear", "disabled")
         weight = repeat_to(wide, over.shape[0])
     weight = weight[:, :, :height, :width]
     region = target[:, :, top : top + height, left : left + width]
@@ -231,11 +244,13 @@ def composite_masked(
     module="nodes",
     category="_for_testing",
     title="Latent Blend",
+    touches={"samples1": "copy"},
 )
 def blend(samples1: Latent, samples2: Latent, blend_factor: float) -> tuple[Latent]:
     """A weighted mean."""
     first, second = samples1["samples"], samples2["samples"]
     if first.shape != second.shape:
+        check_order(second.ndim)
         second = planes(second, first.shape[3], first.shape[2], "bicubic", "center")
     mixed = first * np.float32(blend_factor) + second * np.float32(1 - blend_factor)
     return ({**samples1, "samples": mixed},)
@@ -250,10 +265,12 @@ _TURNED: dict[str, Any] = {"module": "nodes", "category": "latent/transform"}
     "LATENT",
     title="Rotate Latent",
     **_TURNED,
+    touches={"samples": "copy"},
 )
 def rotate(samples: Latent, rotation: str) -> tuple[Latent]:
     """Turned clockwise."""
     turns = {"90": 1, "180": 2, "270": 3}.get(rotation.partition(" ")[0], 0)
+    check_turn(samples["samples"], 3)
     return ({**samples, "samples": np.rot90(samples["samples"], k=turns, axes=(3, 2))},)
 
 
@@ -263,6 +280,7 @@ def rotate(samples: Latent, rotation: str) -> tuple[Latent]:
     "LATENT",
     title="Flip Latent",
     **_TURNED,
+    touches={"samples": "copy"},
 )
 def flip(samples: Latent, flip_method: str) -> tuple[Latent]:
     """Mirrored."""
@@ -283,6 +301,7 @@ def flip(samples: Latent, flip_method: str) -> tuple[Latent]:
     "LATENT",
     title="Crop Latent",
     **_TURNED,
+    touches={"samples": "copy"},
 )
 def crop(samples: Latent, width: int, height: int, x: int, y: int) -> tuple[Latent]:
     """A part; its corner stays 64 pixels away from the far edges."""

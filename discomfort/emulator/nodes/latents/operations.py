@@ -12,6 +12,7 @@ from discomfort.emulator.nodes.base import integer, link, node, number
 from discomfort.emulator.nodes.images.filters import gaussian
 from discomfort.emulator.nodes.images.resample import resize
 from discomfort.emulator.nodes.latents.basic import Array, Latent
+from discomfort.emulator.nodes.wording import check_axis, check_mirror
 
 Operation = Callable[..., Array]
 
@@ -71,6 +72,7 @@ _OPERATIONS: dict[str, Any] = {
     {"samples": link("LATENT"), "operation": link("LATENT_OPERATION")},
     "LATENT",
     **_OPERATIONS,
+    touches={"samples": "copy"},
 )
 def apply(samples: Latent, operation: Operation) -> tuple[Latent]:
     """The latent, changed by an operation."""
@@ -93,7 +95,8 @@ def tonemap(multiplier: float) -> Operation:
 
     def operation(latent: Array, **_: Any) -> Array:
         length = _length(latent) + np.float32(1e-10)
-        axes = tuple(range(1, length.ndim))
+        axes = (1, 2, 3)
+        check_axis(length, 3)
         top = length.std(axis=axes, keepdims=True, ddof=1) * np.float32(5) + length.mean(axis=axes, keepdims=True)
         top = (top * np.float32(multiplier)).astype(np.float32)
         scaled = length * (np.float32(1) / top)
@@ -121,6 +124,7 @@ def sharpen(sharpen_radius: int, sigma: float, alpha: float) -> Operation:
 
     def operation(latent: Array, **_: Any) -> Array:
         length = _length(latent) + np.float32(1e-6)
+        check_mirror(latent.shape, sharpen_radius)
         border = [(0, 0), (0, 0), (sharpen_radius, sharpen_radius), (sharpen_radius, sharpen_radius)]
         # Mirrored, then zeros: what torch's padded convolution sees in the part that is kept.
         padded = np.pad(latent / length, border, mode="reflect")
@@ -137,7 +141,7 @@ Group = tuple[Array, Array, list[int]]
 
 def _with_mask(latent: Latent, offset: int) -> Group:
     samples = latent["samples"]
-    batch, _, rows, columns = samples.shape
+    batch, rows, columns = samples.shape[0], samples.shape[2], samples.shape[3]
     mask = latent.get("noise_mask")
     if mask is None:
         mask = np.ones((batch, 1, rows * _CELL, columns * _CELL), dtype=np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,17 @@ _MAX_HEADER = 100 * 1024 * 1024
 _TYPES: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "U8": np.uint8}
 
 
+class SafetensorError(ValueError):
+    """A file is no safetensors file, or can not be written; in the words and under the name of the format's library."""
+
+    __module__ = "safetensors._safetensors_rust"
+
+
 def write_tensors(path: Path, tensors: dict[str, npt.NDArray[np.float32]], metadata: dict[str, str] | None) -> None:
-    """Write float32 arrays under their names. The header is padded to a multiple of 8 bytes."""
+    """Write float32 arrays under their names. The header is padded to a multiple of 8 bytes.
+
+    Raises :class:`SafetensorError` where the file can not be written.
+    """
     header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     offset = 0
     for name, array in tensors.items():
@@ -26,17 +37,26 @@ def write_tensors(path: Path, tensors: dict[str, npt.NDArray[np.float32]], metad
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     data = b"".join(np.ascontiguousarray(array, dtype="<f4").tobytes() for array in tensors.values())
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    try:
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    except (OSError, ValueError) as error:
+        # A null in a name never comes as far as the system, which would call it an invalid argument.
+        number = getattr(error, "errno", None) or errno.EINVAL
+        told = f"I/O error: {os.strerror(number)} (os error {number})"
+        raise SafetensorError(f"Error while serializing: {told}") from error
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a file by name. Raises ``ValueError`` for what is not such a file, or another number type."""
+    """The arrays of a file by name. Raises :class:`SafetensorError` for what is not such a file, ``ValueError`` for
+    another number type."""
     data = path.read_bytes()
     if len(data) < 8:
-        raise ValueError(f"{path.name} is no safetensors file")
+        raise SafetensorError("Error while deserializing header: header too small")
     (length,) = struct.unpack("<Q", data[:8])
-    if length > min(_MAX_HEADER, len(data) - 8):
-        raise ValueError(f"{path.name} is no safetensors file: its header is longer than it")
+    if length > _MAX_HEADER:
+        raise SafetensorError("Error while deserializing header: header too large")
+    if length > len(data) - 8:
+        raise SafetensorError("Error while deserializing header: invalid header length")
     header = json.loads(data[8 : 8 + length])
     arrays = {}
     for name, entry in header.items():

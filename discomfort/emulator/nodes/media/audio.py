@@ -30,6 +30,7 @@ from discomfort.emulator.nodes.images.files import (
     temporary_suffix,
 )
 from discomfort.emulator.nodes.media.codecs import Audio, Waveform, encode_audio, read_audio, resample_audio
+from discomfort.emulator.nodes.wording import check_axis, joined
 
 JsonObject = dict[str, Any]
 _AUDIO = link("AUDIO")
@@ -82,6 +83,7 @@ def save_sounds(
         rate = next((known for known in _OPUS_RATES if known >= given), _OPUS_RATES[-1])
     saved = []
     for index, channels in enumerate(audio["waveform"]):
+        check_axis(channels, 1)
         name = f"{stem.replace('%batch_num%', str(index))}_{counter + index:05}_.{ending}"
         content = encode_audio(resample_audio(channels, given, rate), rate, ending, quality, tags)
         (target / name).write_bytes(content)
@@ -206,7 +208,7 @@ def concat(audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
     parts = [np.repeat(part, 2, axis=1) if part.shape[1] == 1 else part for part in (first, second)]
     if direction == "before":
         parts.reverse()
-    return _audio(np.concatenate(parts, axis=2), rate)
+    return _audio(joined(parts, 2), rate)
 
 
 @node(
@@ -220,7 +222,8 @@ def merge(audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
     """Both at once, as long as the first; made quieter where it would be louder than full."""
     first, second, rate = _same_rate(audio1, audio2)
     second = second[..., : first.shape[-1]]
-    second = np.pad(second, ((0, 0), (0, 0), (0, first.shape[-1] - second.shape[-1])))
+    missing = first.shape[-1] - second.shape[-1]
+    second = np.pad(second, [(0, 0)] * (second.ndim - 1) + [(0, missing)])
     if merge_method == "subtract":
         mixed = first - second
     elif merge_method == "multiply":

@@ -58,7 +58,7 @@ def read_audio(path: Path) -> Audio:
     """The first sound track of a file, decoded. Raises ``ValueError`` if there is none."""
     with pyav().open(str(path)) as container:
         if not container.streams.audio:
-            raise ValueError(f"No audio stream found in {path.name}.")
+            raise ValueError("No audio stream found in the file.")
         stream = container.streams.audio[0]
         rate, channels = stream.codec_context.sample_rate, stream.channels
         parts = []
@@ -67,7 +67,7 @@ def read_audio(path: Path) -> Audio:
             # A packed format has its channels interleaved in one row.
             parts.append(part if part.shape[0] == channels else part.reshape(-1, channels).T)
     if not parts:
-        raise ValueError(f"No audio frames decoded from {path.name}.")
+        raise ValueError("No audio frames decoded.")
     return {"waveform": _levels(np.concatenate(parts, axis=1))[None], "sample_rate": rate}
 
 
@@ -144,7 +144,7 @@ class Video:
         with pyav().open(str(self.path)) as container:
             for stream in container.streams.video:
                 return stream.width, stream.height
-        raise ValueError(f"No video stream found in {self.path.name}")
+        raise ValueError(f"No video stream found in file '{self.path}'")
 
     def get_components(self) -> Video:
         """All pictures and the sound, decoded."""

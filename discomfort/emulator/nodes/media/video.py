@@ -7,8 +7,6 @@ import json
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from discomfort.emulator import runtime
 from discomfort.emulator.folders import next_save_path
 from discomfort.emulator.nodes.base import Image, choice, integer, link, node, number, text
@@ -16,6 +14,7 @@ from discomfort.emulator.nodes.images.files import existing_file, input_path
 from discomfort.emulator.nodes.images.resample import from_bytes
 from discomfort.emulator.nodes.media.audio import media_files
 from discomfort.emulator.nodes.media.codecs import Audio, Video, pyav, rgb_levels
+from discomfort.emulator.nodes.wording import stacked
 
 JsonObject = dict[str, Any]
 _VIDEO: dict[str, Any] = {"module": "comfy_extras.nodes_video", "category": "image/video", "v3": True}
@@ -95,6 +94,7 @@ def _tags(prompt: Any, extra_pnginfo: Any) -> JsonObject:
     title="Save Video",
     OUTPUT_NODE=True,
     **_VIDEO,
+    touches={"video": "get_dimensions"},
 )
 def save_video(
     video: Video,
@@ -141,7 +141,7 @@ def save_webm(
     extra_pnginfo: Any = None,
 ) -> JsonObject:
     """A WebM file; metadata is written in any case, as in ComfyUI."""
-    height, width = images.shape[1:3]
+    height, width = images[0].shape[0], images[0].shape[1]
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, width, height)
     name = f"{stem}_{counter:05}_.webm"
     av = pyav()
@@ -170,7 +170,9 @@ def save_webm(
 )
 def compress(image: Image, img_compression: int) -> Image:
     """Each image through H.264 and back, with even sides; 0 leaves it as it is."""
-    return image if img_compression == 0 else np.stack([_through_h264(item, img_compression) for item in image])
+    count = image.shape[0]
+    frames = [_through_h264(item, img_compression) if img_compression else item for item in image[:count]]
+    return stacked(frames)
 
 
 def _through_h264(image: Image, crf: int) -> Image:

@@ -140,7 +140,9 @@ def er_sde(solver_type: str, max_stage: int, eta: float, s_noise: float) -> Samp
     """Extended reverse-time; an ODE has no noise."""
     if solver_type == "ODE" or (solver_type == "Reverse-time SDE" and eta == 0):
         eta = s_noise = 0
-    return Sampler("er_sde", {"solver_type": solver_type, "max_stage": max_stage, "eta": eta, "s_noise": s_noise})
+    # The first solver has a scaling of its own, which ComfyUI leaves to it.
+    scaler = None if solver_type == "ER-SDE" else lambda noise: noise ** (eta + 1)
+    return Sampler("er_sde", {"s_noise": s_noise, "noise_scaler": scaler, "max_stage": max_stage})
 
 
 _ADVANCED: dict[str, Any] = {"module": "comfy_extras.nodes_advanced_samplers", "v3": True}

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from discomfort.emulator.nodes.base import Entry, choice, integer, link, node, number, switch
+from discomfort.emulator.nodes.wording import must_have
 
 Sigmas = npt.NDArray[np.float32]
 Exact = npt.NDArray[np.float64]
@@ -234,13 +235,22 @@ def split_denoise(sigmas: Sigmas, denoise: float) -> tuple[Sigmas, Sigmas]:
 @node("FlipSigmas", _SIGMAS, "SIGMAS", **_CHANGE)
 def flip(sigmas: Sigmas) -> Sigmas:
     """The other way round; a zero in front becomes 0.0001."""
+    if len(sigmas) == 0:
+        return sigmas
+    must_have(sigmas, "flip")
     flipped = sigmas[::-1].copy()
-    if len(flipped) and flipped[0] == 0:
+    if flipped[0] == 0:
         flipped[0] = 0.0001
     return flipped
 
 
-@node("SetFirstSigma", {**_SIGMAS, "sigma": _level(136.0, 20000.0, step=0.001)}, "SIGMAS", **_CHANGE)
+@node(
+    "SetFirstSigma",
+    {**_SIGMAS, "sigma": _level(136.0, 20000.0, step=0.001)},
+    "SIGMAS",
+    **_CHANGE,
+    touches={"sigmas": "clone"},
+)
 def set_first(sigmas: Sigmas, sigma: float) -> Sigmas:
     """Another first level."""
     changed = sigmas.copy()
@@ -266,6 +276,7 @@ _SPACINGS: dict[str, Any] = {
     },
     "SIGMAS",
     **_CHANGE,
+    touches={"sigmas": "device"},
 )
 def extend(sigmas: Sigmas, steps: int, start_at_sigma: float, end_at_sigma: float, spacing: str) -> Sigmas:
     """More levels between those that lie in a range; a negative start means no upper limit."""
@@ -273,7 +284,8 @@ def extend(sigmas: Sigmas, steps: int, start_at_sigma: float, end_at_sigma: floa
     places = _SPACINGS[spacing](linspace(0, 1, steps + 1)[1:-1]).astype(np.float32)
     levels: list[float] = []
     for current, following in itertools.pairwise(sigmas):
+        inside = bool(end_at_sigma <= current <= start)
         levels.append(float(current))
-        if end_at_sigma <= current <= start:
+        if inside:
             levels += (places * (following - current) + current).tolist()
     return _single([*levels, *sigmas[-1:].tolist()])

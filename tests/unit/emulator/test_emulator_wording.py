@@ -1,0 +1,145 @@
+"""Errors of arrays say what torch says of the same shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from benchmarks.parity import cases
+from discomfort.emulator.nodes import wording
+
+
+def zeros(*shape: int) -> npt.NDArray[np.float32]:
+    """An array of that shape."""
+    return np.zeros(shape, dtype=np.float32)
+
+
+def assign() -> None:
+    """Put an array into a part of another shape."""
+    zeros(1, 16, 8, 8)[:, :, 0:8] = zeros(1, 4, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "text"),
+    [
+        (
+            lambda: zeros(1, 8, 8, 5) * zeros(1, 8, 8, 3),
+            RuntimeError,
+            "The size of tensor a (5) must match the size of tensor b (3) at non-singleton dimension 3",
+        ),
+        (
+            lambda: zeros(2, 8) + zeros(1, 4, 8),
+            RuntimeError,
+            "The size of tensor a (2) must match the size of tensor b (4) at non-singleton dimension 1",
+        ),
+        (
+            assign,
+            RuntimeError,
+            (
+                "The expanded size of the tensor (16) must match the existing size (4) at non-singleton dimension 1.  "
+                "Target sizes: [1, 16, 8, 8].  Tensor sizes: [4, 8, 8]"
+            ),
+        ),
+        (lambda: zeros(0, 3)[0], IndexError, "index 0 is out of bounds for dimension 0 with size 0"),
+        (lambda: zeros(3, 3)[0, 0, 0], IndexError, "too many indices for tensor of dimension 2"),
+        (
+            lambda: zeros(3, 3).sum(axis=2),
+            IndexError,
+            "Dimension out of range (expected to be in range of [-2, 1], but got 2)",
+        ),
+        (lambda: zeros(6).reshape(4, 2), RuntimeError, "shape '[4, 2]' is invalid for input of size 6"),
+        (
+            lambda: bool(zeros(2) > 1),
+            RuntimeError,
+            "Boolean value of Tensor with more than one value is ambiguous",
+        ),
+        (
+            lambda: zeros(0).max(),
+            RuntimeError,
+            (
+                "max(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+                "the 'dim' argument."
+            ),
+        ),
+        (lambda: wording.joined([]), RuntimeError, "torch.cat(): expected a non-empty list of Tensors"),
+        (
+            lambda: wording.joined([zeros(1, 3), zeros(1, 4)]),
+            RuntimeError,
+            (
+                "Sizes of tensors must match except in dimension 0. Expected size 3 but got size 4 for tensor number 1 "
+                "in the list."
+            ),
+        ),
+        (
+            lambda: wording.joined([zeros(1, 3), zeros(3)]),
+            RuntimeError,
+            "Tensors must have same number of dimensions: got 2 and 1",
+        ),
+        (
+            lambda: wording.joined([zeros(1), "x"]),  # type: ignore[list-item]
+            TypeError,
+            "expected Tensor as element 1 in argument 0, but got str",
+        ),
+        (lambda: wording.stacked([]), RuntimeError, "stack expects a non-empty TensorList"),
+        (
+            lambda: wording.check_mirror((1, 3, 4, 2), 2),
+            RuntimeError,
+            (
+                "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
+                "(2, 2) at dimension 3 of input [1, 3, 4, 2]"
+            ),
+        ),
+        (
+            lambda: wording.check_plane((37, 53), (0, 1)),
+            RuntimeError,
+            "Input and output sizes should be greater than 0, but got input (H: 37, W: 53) output (H: 0, W: 1)",
+        ),
+    ],
+)
+def test_the_words_are_torchs(operation: Callable[[], Any], kind: type[Exception], text: str) -> None:
+    """Type and text are those of torch 2, which the comparison with ComfyUI has seen."""
+    with pytest.raises(kind) as caught:
+        wording.in_torch_words(operation)()
+
+    assert type(caught.value) is kind
+    assert str(caught.value) == text
+
+
+def test_an_unknown_error_stays_as_it_is() -> None:
+    """What a node says of itself is not touched."""
+
+    def fail() -> None:
+        raise ValueError("a node's own words")
+
+    with pytest.raises(ValueError, match="own words"):
+        wording.in_torch_words(fail)()
+
+
+@pytest.mark.parametrize(
+    ("value", "attribute", "kind", "text"),
+    [
+        ("x", "movedim", AttributeError, "'str' object has no attribute 'movedim'"),
+        (None, "len", TypeError, "object of type 'NoneType' has no len()"),
+        (5, "flip()", TypeError, "flip(): argument 'input' (position 1) must be Tensor, not int"),
+    ],
+)
+def test_a_constant_in_an_arrays_place(value: object, attribute: str, kind: type[Exception], text: str) -> None:
+    """It fails by what it is asked for first."""
+    with pytest.raises(kind) as caught:
+        wording.must_have(value, attribute)
+
+    assert str(caught.value) == text
+
+
+def test_joining_skips_empty_vectors() -> None:
+    """As torch's function does, for the sake of old programs."""
+    assert wording.joined([zeros(0), zeros(2, 3)]).shape == (2, 3)
+
+
+def test_every_node_has_a_case() -> None:
+    """Nothing that the emulator executes is missing from the comparison with ComfyUI."""
+    assert cases.without_case() == []
