@@ -18,12 +18,15 @@ from discomfort.exceptions import (
     BrowserError,
     ExecutionInterrupted,
     FatalPromptError,
+    MissingNode,
+    MissingNodesError,
     NodeFailure,
     OutOfMemoryError,
     ResultLostError,
     RunTimeout,
     ServerConnectionError,
     ServerDiedError,
+    ServerStartTimeout,
     StateError,
 )
 from discomfort.progress import Done, ProgressEvent, Started
@@ -232,6 +235,38 @@ async def test_deadline_holds_while_the_server_is_away() -> None:
         await bench.runner.run({}, timeout=0.01, asked=5.0)
     assert caught.value.timeout == 5.0
     assert "not back yet" in str(caught.value)
+
+
+async def test_a_server_that_does_not_start_again_says_so() -> None:
+    """The start has a budget of its own; when that passes first, it is no RunTimeout."""
+    bench = Bench(die("running"), on_server_death="restart_and_resubmit")
+
+    async def slow() -> None:
+        raise ServerStartTimeout("it did not answer in 300 s")
+
+    bench.runner._ready = slow
+    with pytest.raises(ServerStartTimeout, match="300 s"):
+        await bench.runner.run({}, timeout=60.0, asked=60.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("emulator", "COMFYUI_PATH"), ("comfyui", "the packs"), (None, "the packs")]
+)
+async def test_nodes_that_the_emulator_lacks(kind: str | None, says: str) -> None:
+    """On the emulator the remedy is a ComfyUI; elsewhere it is a pack, and the error stays as it is."""
+
+    async def lacks(bench: Bench, run: Any) -> dict[str, Any]:
+        raise error
+
+    bench = Bench(lacks)
+    bench.parts.engine = None if kind is None else SimpleNamespace(kind=kind)
+    error = MissingNodesError([MissingNode("KSampler", ("3",))])
+
+    with pytest.raises(MissingNodesError, match=says) as caught:
+        await bench.runner.run({})
+
+    assert caught.value.missing == error.missing
+    assert (caught.value is error) is (kind != "emulator")
 
 
 async def test_server_lost_before_the_submission() -> None:
