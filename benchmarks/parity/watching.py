@@ -68,6 +68,7 @@ class Stage:
         self._names: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         self._gates: set[str] = set()
+        self._replaced: list[Client] = []
         self.mark = uuid.uuid4().hex[:8]
         self._names[self.mark] = "mark"
 
@@ -75,6 +76,9 @@ class Stage:
         """A client with that id connects; with a ``query`` of its own it goes by the id that the server tells."""
         asked = f"?clientId={name}-{self.mark}" if query is None else query
         socket = await self.session.ws_connect(f"/ws{asked}", max_msg_size=0)
+        if name in self.clients:
+            # Were it forgotten, it would be closed, by which ComfyUI deafens the new one.
+            self._replaced.append(self.clients[name])
         self.clients[name] = client = Client(socket)
         if features:
             await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
@@ -176,6 +180,10 @@ class Stage:
                 found = await self.queue(graph, name, f"last of {name}")
                 await client.until("executing", node=None, prompt_id=found)
 
+    def sockets(self) -> list[Client]:
+        """Every client that is or was there."""
+        return [*self.clients.values(), *self._replaced]
+
     def result(self) -> dict[str, list[Any]]:
         """All that was told: answers and records, and for every client its messages."""
         result = {"answers": [self.plain(event) for event in self.told]}
@@ -244,5 +252,5 @@ async def stage(session: aiohttp.ClientSession, folder: Path, order: SetOrder) -
     try:
         yield made
     finally:
-        for client in made.clients.values():
+        for client in made.sockets():
             await client.socket.close()

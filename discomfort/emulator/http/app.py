@@ -60,7 +60,12 @@ async def _pack_file(request: web.Request) -> web.StreamResponse:
         roots = [emulator.front_end / "extensions" / name]
     for root in roots:
         found = contained(root, path)
-        if found is not None and found.is_file():
+        # As aiohttp's own static routes, by which ComfyUI serves them.
+        if found is None:
+            raise web.HTTPNotFound
+        if found.is_dir():
+            raise web.HTTPForbidden
+        if found.is_file():
             return web.FileResponse(found)
     return web.Response(status=404, content_type="application/octet-stream")
 

@@ -47,7 +47,7 @@ class Client:
     @property
     def previews_with_metadata(self) -> bool:
         """Whether this client wants previews as message type 4."""
-        return bool(self.features.get("supports_preview_metadata"))
+        return self.features.get("supports_preview_metadata") is True
 
     def put(self, message: str | bytes) -> bool:
         """Queue a message without waiting; ``False`` if the backlog is over its limit, and the client with it."""
