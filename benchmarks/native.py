@@ -27,8 +27,6 @@ from saved import WORKFLOWS
 
 from discomfort.conversion import Converter
 
-NAMES = sorted(path.name for path in WORKFLOWS.glob("*.json"))
-
 
 class Tally:
     """What happened, over all workflows."""
@@ -40,9 +38,9 @@ class Tally:
         self.seconds: list[float] = []
 
 
-async def one(name: str, native: Converter, plain: Converter, inputs: Any, variants: int, tally: Tally) -> None:
+async def one(path: Path, native: Converter, plain: Converter, inputs: Any, variants: int, tally: Tally) -> None:
     """Have one workflow learnt, then compare it and its variants."""
-    original = read_json(WORKFLOWS / name)
+    original, name = read_json(path), path.name
     chance = random.Random(name)
     await native.convert(original, allow_missing=True)
     await settled(native)
@@ -65,7 +63,7 @@ async def one(name: str, native: Converter, plain: Converter, inputs: Any, varia
     print(f"{name:<60} {dict(tally.paths)} wrong {len(tally.wrong)} {dict(tally.reasons)}", flush=True)
 
 
-async def main(variants: int, only: str, root: Path) -> None:
+async def main(variants: int, only: str, root: Path, paths: list[Path]) -> None:
     """Convert everything and print the table."""
     server = await StubServer(static=root).start()
     native = Converter(server.url, front_end_root=root, native="on")
@@ -74,9 +72,9 @@ async def main(variants: int, only: str, root: Path) -> None:
     started = time.perf_counter()
     try:
         await asyncio.gather(native.wait_page(), plain.wait_page())
-        for name in NAMES:
-            if only in name:
-                await one(name, native, plain, inputs, variants, tally)
+        for path in paths:
+            if only in path.name:
+                await one(path, native, plain, inputs, variants, tally)
         print(f"\n{native!r}\n{time.perf_counter() - started:.0f} s; prompts by path: {dict(tally.paths)}")
         print(f"different from the browser's: {len(tally.wrong)} {tally.wrong}")
         share = 1 - tally.paths["native"] / max(1, tally.paths.total())
@@ -98,6 +96,7 @@ def arguments() -> Any:
     parser.add_argument("--variants", type=int, default=4, metavar="N", help="sets of values per workflow")
     parser.add_argument("--only", default="", metavar="TEXT", help="workflows whose name has TEXT")
     parser.add_argument("--front-end", type=Path, default=front_end_root(), metavar="ROOT", help="another frontend")
+    parser.add_argument("--workflows", type=Path, default=WORKFLOWS, metavar="FOLDER", help="instead of the recorded")
     return parser.parse_args()
 
 
@@ -106,4 +105,4 @@ if __name__ == "__main__":
 
     logging.basicConfig(level=logging.INFO, format="  %(message)s")
     given = arguments()
-    asyncio.run(main(given.variants, given.only, given.front_end))
+    asyncio.run(main(given.variants, given.only, given.front_end, sorted(given.workflows.glob("*.json"))))
