@@ -187,7 +187,8 @@ from discomfort.progress import NodeStarted
 
 def test_it(comfyui_emulator, comfy_connector):
     async def main():
-        comfyui_emulator.faults.node_delay = 0.2
+        # Long enough for a busy machine to cancel in time; the server is interrupted after it.
+        comfyui_emulator.faults.node_delay = 3.0
         begun = asyncio.Event()
         on_progress = lambda event: begun.set() if isinstance(event, NodeStarted) else None
         task = asyncio.create_task(
