@@ -162,6 +162,13 @@ def with_axis(array: Array, axis: int) -> Array:
     return array[..., None]
 
 
+def check_sides(*shape: int) -> None:
+    """Raise what torch raises where an array is to be made with fewer than no elements along a side."""
+    for side in shape:
+        if side < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {side}: {list(shape)}")
+
+
 def regrouped(array: Array, *shape: int) -> Array:
     """``array.reshape(-1, *shape)``. Raises what torch raises where nothing is left to count."""
     if array.size == 0 and 0 in shape:

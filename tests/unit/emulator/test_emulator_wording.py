@@ -84,6 +84,11 @@ def assign() -> None:
             TypeError,
             "expected Tensor as element 1 in argument 0, but got str",
         ),
+        (
+            lambda: wording.check_sides(4, -3, 4, 1),
+            RuntimeError,
+            "Trying to create tensor with negative dimension -3: [4, -3, 4, 1]",
+        ),
         (lambda: wording.stacked([]), RuntimeError, "stack expects a non-empty TensorList"),
         (
             lambda: wording.check_mirror((1, 3, 4, 2), 2),

@@ -17,7 +17,7 @@ from discomfort.emulator.nodes.base import (
     switch,
 )
 from discomfort.emulator.nodes.images.resample import resize, scale
-from discomfort.emulator.nodes.wording import joined
+from discomfort.emulator.nodes.wording import check_sides, joined
 
 _IMAGE = link("IMAGE")
 _EXTRAS = "comfy_extras.nodes_images"
@@ -37,6 +37,7 @@ _EXTRAS = "comfy_extras.nodes_images"
 )
 def empty_image(width: int, height: int, batch_size: int = 1, color: int = 0) -> Image:
     """One colour."""
+    check_sides(batch_size, height, width, 1)
     levels = np.array([color >> 16 & 255, color >> 8 & 255, color & 255], dtype=np.float32) / np.float32(255)
     return np.full((batch_size, height, width, 3), levels, dtype=np.float32)
 

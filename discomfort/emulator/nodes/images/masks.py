@@ -19,7 +19,7 @@ from discomfort.emulator.nodes.base import (
     side,
     switch,
 )
-from discomfort.emulator.nodes.wording import plane_sides, regrouped, stacked
+from discomfort.emulator.nodes.wording import check_sides, plane_sides, regrouped, stacked
 
 _MASK, _IMAGE = link("MASK"), link("IMAGE")
 _MODULE: dict[str, Any] = {"module": "comfy_extras.nodes_mask", "category": "mask"}
@@ -38,6 +38,7 @@ def flat(mask: Mask) -> Mask:
 )
 def solid_mask(value: float, width: int, height: int) -> Mask:
     """One value."""
+    check_sides(1, height, width)
     return np.full((1, height, width), value, dtype=np.float32)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from discomfort.emulator.nodes.base import integer, node, number, side
+from discomfort.emulator.nodes.wording import check_sides
 
 Latent = dict[str, Any]
 _CELL = 8
@@ -29,6 +30,7 @@ def empty_latent(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
 
 
 def _zeros(*shape: int, **more: Any) -> Latent:
+    check_sides(*shape)
     return {"samples": np.zeros(shape, dtype=np.float32), **more}
 
 
