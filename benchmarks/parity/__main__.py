@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
     add("--setting", type=int, action="append", metavar="N", help="only these of the command lines, from 0")
     add("--eviction", action="store_true", help="fill the history beyond its limit, too")
     add("--seed", type=int, metavar="N", help="other random graphs than those of the table")
-    add("--hash-seed", metavar="N", help="PYTHONHASHSEED of ComfyUI; drawn anew where this command starts it")
+    add("--hash-seed", default=ordering.SEED, metavar="N", help=f"PYTHONHASHSEED of ComfyUI (default {ordering.SEED})")
     add("--tolerance", type=int, default=1, metavar="LEVELS")
     add("--notes", action="store_true", help="list every difference beyond 1")
     add("--write", action="store_true", help=f"write {table.PAGE.name}; runs everything")
@@ -88,16 +88,17 @@ def both(options: argparse.Namespace) -> Iterator[tuple[Server, Server, SetOrder
     with contextlib.ExitStack() as stack:
         if options.comfyui:
             python = options.python or servers.own_python(options.comfyui.resolve())
-            seed = options.hash_seed or ordering.drawn(python)
             ours = stack.enter_context(servers.emulator(comfyui=options.comfyui.resolve()))
-            theirs = stack.enter_context(servers.comfyui(options.comfyui.resolve(), options.python, seed=seed))
+            theirs = stack.enter_context(
+                servers.comfyui(options.comfyui.resolve(), options.python, seed=options.hash_seed)
+            )
         else:
             ours, theirs = (Server(url) for url in options.urls)
-            python, seed = options.python, options.hash_seed or ordering.SEED
+            python = options.python
         for name, content in (samples() | cases.extra_samples() | failing.samples()).items():
             ours.upload(name, content)
             theirs.upload(name, content)
-        yield ours, theirs, stack.enter_context(SetOrder(python, ours.output_classes(), seed))
+        yield ours, theirs, stack.enter_context(SetOrder(python, ours.output_classes(), options.hash_seed))
 
 
 def nodes(options: argparse.Namespace, ours: Server, theirs: Server, _order: SetOrder) -> Rows:

@@ -1,7 +1,7 @@
 """Prompts that pass validation and may fail inside of a node: values at their limits, of a wrong kind or shape.
 
 They are made from the cases of :mod:`benchmarks.parity.cases`: of each node's first case, one input after the other is
-given something else. Left out is only what would take memory or time without end.
+given something else. Left out is only what would take memory or time without end, and what ends ComfyUI's process.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ SHAPES: dict[str, tuple[str, ...]] = {
 """Shapes that arrays of each type are given; the usual ones among them, since not every node takes those."""
 
 _SLOTS = {"IMAGE": 0, "MASK": 1, "LATENT": 2, "AUDIO": 3, "SIGMAS": 4}
+FATAL = (("SaveImageWebsocket", "1,0,8,3"),)
+"""What ends ComfyUI's process: its own sender fails on a picture of no size. The emulator answers with an error."""
+
 CONSTANTS: tuple[Any, ...] = ("x", None)
 """What stands in place of a link; ComfyUI's validation looks only at constants of the simple types."""
 
@@ -68,6 +71,8 @@ def instead_of_links(found: Case, about: str, name: str, info: Info) -> Iterator
     for constant in CONSTANTS:
         yield "constant for a link", variant(found, about, name, constant)
     for shape in SHAPES.get(kind, ()):
+        if (found.node, shape) in FATAL:
+            continue
         result = variant(found, about, name, ["odd", _SLOTS[kind]], shape)
         result.graph["odd"] = {"class_type": "ParityShaped", "inputs": {"shape": shape}}
         yield f"{kind.lower()} of another shape", result

@@ -1,14 +1,13 @@
 """The order in which ComfyUI runs outputs: that of a set of strings, which only the seed of its hashes decides.
 
-The emulator runs outputs in the order of the prompt. So that both do the same, ComfyUI is started with a seed that is
-drawn anew each time, but known, and the outputs of a prompt are put into the order that its set will have.
+The emulator runs outputs in the order of the prompt. So that both do the same, ComfyUI is started with a known seed,
+and the outputs of a prompt are put into the order that its set will have.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -19,10 +18,12 @@ from typing import Self
 from benchmarks.parity.building import Graph
 
 SEED = "1"
-"""``PYTHONHASHSEED`` of a ComfyUI that runs already, unless another one is named."""
+"""``PYTHONHASHSEED`` of the ComfyUI that is compared with, unless another one is named.
 
-_SEEDS = 4294967296
-"""So many seeds there are."""
+Under it ``{"a", "b"}`` is in order, the one set that no prompt decides (that of lazy inputs), and the outputs of every
+scenario have an order that their set keeps. Under others they may have none: where two hashes meet in the set's table,
+it can give two names in the reverse of whichever order they were put in.
+"""
 
 _PROGRAM = """
 import itertools, json, sys
@@ -42,15 +43,6 @@ for line in sys.stdin:
     orders = itertools.islice(itertools.permutations(names), 5040)
     print(json.dumps(next((list(o) for o in orders if ordered(o) == list(o)), names)), flush=True)
 """
-
-
-def drawn(python: Path | None = None) -> str:
-    """A seed under which ``{"a", "b"}`` is in order: the one set that no prompt decides, that of lazy inputs."""
-    while True:
-        seed = str(random.randrange(_SEEDS))
-        with SetOrder(python, seed=seed) as order:
-            if order.ask(["a", "b"]) == ["a", "b"]:
-                return seed
 
 
 class SetOrder:

@@ -100,7 +100,9 @@ class Server:
 
     def read(self, reference: dict[str, str]) -> Any:
         """The content of an output file, as its kind is read."""
-        content = self.request(f"/view?{urllib.parse.urlencode(reference)}")
+        status, content = self.send(f"/view?{urllib.parse.urlencode(reference)}")
+        if status != 200:
+            return f"{reference}: {status}"
         return READERS.get(Path(reference["filename"]).suffix, read_picture)(content)
 
 

@@ -14,8 +14,8 @@ _HEAD = """# The emulator against ComfyUI
 
 Made by `python -m benchmarks.parity --comfyui PATH --write`: the same prompts in the same order on the emulator and on
 ComfyUI {version}, and what differs. The order in which ComfyUI runs outputs is that of a set of strings, another one
-after each start; so that both do the same, it is started with a hash seed that is drawn for each comparison, and the
-outputs of each prompt are put into the order that its set will have.
+after each start. The emulator runs them in the order of the prompt. So that both do the same, ComfyUI is started with a
+known hash seed, and the outputs of each prompt are put into the order that its set will have.
 """
 
 _SEQUENCES = """

@@ -27,6 +27,8 @@ WAIT_SECONDS = 60.0
 Event = tuple[str, Any]
 UNORDERED = ("executed", "current_outputs", "nodes")
 _FRAME = re.compile(r' {2}File "(?P<file>[^"\n]+)", line \d+, in .+\n( {4}.*\n)*')
+_ARRAY = re.compile(r"(tensor\()?\[\[")
+"""An array as text, which each server's library writes its own way."""
 _TEMPORARY_NAME = re.compile(r"ComfyUI_temp_[a-z]{5}_")
 
 
@@ -209,6 +211,8 @@ class Stage:
             unordered = key in (*UNORDERED, "dependent_outputs", "errors")
             return sorted(items, key=json.dumps) if unordered else items
         if isinstance(value, str):
+            if _ARRAY.match(value):
+                return "array"
             value = _TEMPORARY_NAME.sub("ComfyUI_temp_", value)
             for found in sorted(self._names, key=len, reverse=True):
                 value = value.replace(found, self._names[found])
