@@ -148,3 +148,44 @@ def test_joining_skips_empty_vectors() -> None:
 def test_every_node_has_a_case() -> None:
     """Nothing that the emulator executes is missing from the comparison with ComfyUI."""
     assert cases.without_case() == []
+
+
+async def failure(launch: Any, graph: dict[str, Any]) -> dict[str, Any]:
+    """How a run fails."""
+    async with launch() as client:
+        events, _ = await client.run(graph)
+    return next(data for kind, data in events if kind == "execution_error")
+
+
+async def test_newer_nodes_tell_nothing_of_hidden_inputs(launch: Any, make: Any) -> None:
+    """An error of a node in the newer schema quotes what it was given, not what the server added."""
+    save = make("SaveVideo", video="x", filename_prefix="v", format="auto", codec="auto")
+
+    found = await failure(launch, {"1": save})
+
+    assert sorted(found["current_inputs"]) == ["codec", "filename_prefix", "format", "video"]
+    assert found["exception_message"] == "'str' object has no attribute 'get_dimensions'\n"
+
+
+async def test_a_longest_side_of_nothing_fails_where_it_does_in_comfyui(launch: Any, make: Any) -> None:
+    """Areas of a picture can be averaged into none, which the next node can not show; other methods refuse it."""
+    for method, node_id in (("area", "3"), ("bilinear", "2")):
+        image = make("EmptyImage", width=8, height=4, batch_size=1, color=0)
+        scaled = make("ImageScaleToMaxDimension", image=["1", 0], upscale_method=method, largest_size=0)
+        graph = {"1": image, "2": scaled, "3": make("PreviewImage", images=["2", 0])}
+
+        found = await failure(launch, graph)
+
+        assert found["node_id"] == node_id
+
+
+async def test_a_saver_outside_of_its_folder_fails_in_comfyuis_words(launch: Any, make: Any) -> None:
+    """Type and text are those by which programs know the failure."""
+    image = make("EmptyImage", width=8, height=4, batch_size=1, color=0)
+
+    found = await failure(launch, {"1": image, "2": make("SaveImage", images=["1", 0], filename_prefix="../x")})
+
+    assert found["exception_type"] == "Exception"
+    first, *rest = found["exception_message"].splitlines()
+    assert first == "**** ERROR: Saving image outside the output folder is not allowed."
+    assert [line.split(":")[0].strip() for line in rest] == ["full_output_folder", "output_dir", "commonpath"]
