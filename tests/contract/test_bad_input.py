@@ -102,7 +102,7 @@ WRONG_SHAPES: list[tuple[Any, str]] = [
     ({"nodes": []}, "has no nodes"),
     ({"nodes": [None]}, "nodes[0] is null"),
     ({"nodes": [{"id": 1}]}, "nodes[0].type is null"),
-    ({"nodes": [{"type": "EmptyImage"}]}, "nodes[0].id is null"),
+    ({"nodes": [{"type": "EmptyImage", "id": True}]}, "nodes[0].id is the boolean true"),
     ({"nodes": [{"id": 1, "type": "X"}], "links": 3}, "'links' is the number 3"),
     ({"1": {"inputs": {}}}, "an object with the keys '1'"),
     ({"1": "x"}, "an object with the keys '1'"),
