@@ -116,7 +116,8 @@ def paths() -> Iterator[Case]:
         "LossGraphNode": {"loss": made("ParityLosses")},
     }
     for (saver, inputs), prefix in itertools.product(savers.items(), PREFIXES):
-        if saver != "LossGraphNode" or ".." not in prefix:  # it writes wherever it is told to
+        # One writes wherever it is told to, in ComfyUI, and is told nothing of the kind.
+        if saver != "LossGraphNode" or not (prefix.startswith("/") or ".." in prefix):
             yield case(saver, f"to {prefix!r}", (), filename_prefix=prefix, **inputs)
 
 

@@ -27,7 +27,7 @@ WAIT_SECONDS = 60.0
 Event = tuple[str, Any]
 UNORDERED = ("executed", "current_outputs", "nodes")
 _FRAME = re.compile(r' {2}File "(?P<file>[^"\n]+)", line \d+, in .+\n( {4}.*\n)*')
-_ARRAY = re.compile(r"(tensor\()?\[\[")
+_ARRAY = re.compile(r"(tensor\()?\[\[|tensor\(\[\], size|\[\]$")
 """An array as text, which each server's library writes its own way."""
 _TEMPORARY_NAME = re.compile(r"ComfyUI_temp_[a-z]{5}_")
 
