@@ -252,12 +252,14 @@ class Browser:
         found: list[dict[str, Any]] = answer["processInfo"]
         return found
 
-    async def memory(self) -> int:
-        """Bytes of memory that Chromium's processes hold together (unique set size, else resident); 0 if closed."""
+    async def overhead(self) -> int:
+        """Bytes that Chromium's processes but for those of the pages hold for themselves; 0 if closed.
+
+        Raises Playwright's errors.
+        """
         if not self.connected:
             return 0
-        pids = [p["id"] for p in await self.process_info()]
-        return await asyncio.to_thread(lambda: sum(_memory(pid) for pid in pids))
+        return sum(_memory(each["id"]) for each in await self.process_info() if each.get("type") != "renderer")
 
     async def new_context(self) -> BrowserContext:
         """A context of its own: no storage, cache or workers shared with others, no downloads.
@@ -330,11 +332,9 @@ def _first_lines(error: BaseException, count: int = 6) -> str:
 
 
 def _memory(pid: int) -> int:
+    """What is the process's own: files that it maps are shared with any other Chromium."""
     try:
-        process = psutil.Process(pid)
-        try:
-            return int(process.memory_full_info().uss)
-        except psutil.AccessDenied:
-            return int(process.memory_info().rss)
+        found = psutil.Process(pid).memory_info()
     except psutil.Error:
         return 0
+    return int(found.rss - getattr(found, "shared", 0))

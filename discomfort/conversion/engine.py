@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from discomfort.conversion.browser import Browser, BrowserGoneError
 from discomfort.conversion.gateway import HOST_NAME
-from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
+from discomfort.conversion.pages import ANSWER_TIMEOUT, FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.payload import budget
 from discomfort.conversion.pool import PagePool
-from discomfort.conversion.wear import LARGE, tidy_due, worn
+from discomfort.conversion.wear import LARGE, MAX_OVERHEAD_GROWTH, tidy_due, worn
 from discomfort.exceptions import ConversionError, ConversionTimeout, PayloadError, StateError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Engine:
         self.pool = PagePool(self._open_page, size=max(1, pages), worn=worn, stale=stale)
         self.browser: Browser | None = None
         self._generation = 0
+        self._least_overhead = math.inf
         self._numbers = itertools.count(1)
         self._lifecycle = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
@@ -102,6 +104,7 @@ class Engine:
         """Start a browser where there is none. The caller holds the lifecycle lock."""
         await asyncio.to_thread(self.directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         self._generation += 1
+        self._least_overhead = math.inf
         browser = Browser(
             self.directory / str(self._generation),
             host=HOST_NAME,
@@ -344,9 +347,27 @@ class Engine:
                 await afterwards(page, result)
             if tidy:
                 await page.collect_garbage()
+                await self._renew(page)
             sound = True
         finally:
             self.pool.give_back(page, sound=sound)
+
+    async def _renew(self, page: FrontEndPage) -> None:
+        """Replace a browser that has outgrown itself, unless another conversion is under way in it."""
+        from playwright.async_api import Error
+
+        browser, generation = self.browser, self._generation
+        if browser is None or self.closed:
+            return
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                overhead = await browser.overhead()
+        except (Error, TimeoutError) as error:
+            logger.debug("the browser does not tell its memory: %r", error)
+            return
+        self._least_overhead = min(self._least_overhead, overhead)
+        if overhead - self._least_overhead >= MAX_OVERHEAD_GROWTH and self.pool.only(page):
+            await self._restart(generation)
 
 
 def conversion_error(failures: list[PageFailure]) -> ConversionError:

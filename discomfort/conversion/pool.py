@@ -91,6 +91,10 @@ class PagePool:
             self._offer(page)
         self._fill()
 
+    def only(self, page: FrontEndPage) -> bool:
+        """Whether ``page`` is the only one that is leased."""
+        return self._leased == {page}
+
     def discard(self, unwanted: Callable[[FrontEndPage], bool]) -> None:
         """Close the idle pages that are ``unwanted``, and load others."""
         for page in tuple(self._idle):

@@ -20,6 +20,14 @@ in use after a collection (1.27.10), depending on the workflow before it."""
 MAX_HEAP: Final = 512 << 20
 """Bytes of JavaScript heap, garbage included, above which a page is replaced at once; a fresh one has 65 MB."""
 
+MAX_OVERHEAD_GROWTH: Final = 24 << 20
+"""Bytes by which Chromium's processes apart from the pages may grow before a new browser takes its place.
+
+Its process for graphics keeps 0.18 MB of every 3D viewer (``Preview3D``) for good, even where the WebGL context was
+given up; nothing but its end frees that (Chromium 156). Other workflows leave nothing, so a new browser, which takes 4
+to 5 s, is rare: every few hundred conversions of the recorded set, of which one in twelve has viewers.
+"""
+
 LARGE: Final = 4 << 20
 """Bytes of JSON above which a workflow has a page to itself: 50 MB left 3 GB in a page of 1.27.10, where 0.13 MB, the
 largest official template, leaves nothing."""

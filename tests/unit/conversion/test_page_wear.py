@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from discomfort.conversion import wear
+from discomfort.conversion.engine import Engine
 from discomfort.conversion.pages import FrontEndPage
 from discomfort.conversion.wear import worn
 
@@ -67,3 +68,36 @@ def test_limits_of_a_page(name: str, limit: str) -> None:
     assert not worn(made)
     setattr(made, name, getattr(wear, limit))
     assert worn(made)
+
+
+class Browser:
+    """A browser whose processes have the given sizes, one after the other."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes = list(sizes)
+
+    async def overhead(self) -> int:
+        """What the processes apart from the pages hold."""
+        return self.sizes.pop(0)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_browser_that_keeps_memory_is_replaced(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+    """Measured from the least ever, and not while another conversion is under way."""
+    monkeypatch.setattr("discomfort.conversion.engine.MAX_OVERHEAD_GROWTH", 100)
+    engine = Engine(cast(Any, None), cast(Any, None), lambda page: False)
+    engine.browser = cast(Any, Browser(90, 50, 149, 150))
+    made = page()
+    engine.pool._leased.update({made} if alone else {made, page()})
+    restarted = []
+
+    async def restart(seen: int) -> None:
+        restarted.append(seen)
+
+    monkeypatch.setattr(engine, "_restart", restart)
+    counts = []
+    for _ in range(4):
+        await engine._renew(made)
+        counts.append(len(restarted))
+
+    assert counts == [0, 0, 0, int(alone)]
