@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.parity.comparing import Row
 from benchmarks.parity.sequences import first_difference
 from benchmarks.parity.servers import Server
+from benchmarks.parity.watching import frames
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ARRAY = re.compile(r"(tensor\()?\[\[")
@@ -174,7 +175,9 @@ def plain(value: Any, key: str = "") -> Any:
     """An answer or a record without what differs between any two runs."""
     if isinstance(value, dict):
         return {name: plain(item, name) for name, item in value.items()}
-    if key in ("traceback", "timestamp", "number"):
+    if key == "traceback":
+        return frames(value)
+    if key in ("timestamp", "number"):
         return key
     if isinstance(value, list):
         items = [plain(item) for item in value]
