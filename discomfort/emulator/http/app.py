@@ -56,16 +56,18 @@ async def _pack_file(request: web.Request) -> web.StreamResponse:
     await emulator.nodes()
     name, path = request.match_info["pack"], request.match_info["path"]
     roots = [web for pack in emulator.packs for known, web in pack.webs if known == name]
+    # As aiohttp's own static routes, by which ComfyUI serves them: a path that names no pack, or climbs out of it in
+    # plain dots, is one of the frontend's folder, where there is nothing.
+    own = bool(roots) and ".." not in request.rel_url.raw_path.split("/")
     if not roots and emulator.front_end is not None:
         roots = [emulator.front_end / "extensions" / name]
     for root in roots:
         found = contained(root, path)
-        # As aiohttp's own static routes, by which ComfyUI serves them.
-        if found is None:
+        if found is None and own:
             raise web.HTTPNotFound
-        if found.is_dir():
+        if found is not None and found.is_dir():
             raise web.HTTPForbidden
-        if found.is_file():
+        if found is not None and found.is_file():
             return web.FileResponse(found)
     return web.Response(status=404, content_type="application/octet-stream")
 
