@@ -77,6 +77,7 @@ class Engine:
         self.pool = PagePool(self._open_page, size=max(1, pages), worn=worn, stale=stale)
         self.browser: Browser | None = None
         self._generation = 0
+        self._isolated = 0
         self._least_overhead = math.inf
         self._numbers = itertools.count(1)
         self._lifecycle = asyncio.Lock()
@@ -267,12 +268,16 @@ class Engine:
 
     async def on_fresh_page(self, text: str) -> PageResult:
         """One attempt in a new context and page, closed afterwards. Raises ``PageFailure`` and as :meth:`convert`."""
-        await self.ensure_running()
-        page = await self._open_page()
+        self._isolated += 1
         try:
-            return await self._on(page, text, patience=0.5)
+            await self.ensure_running()
+            page = await self._open_page()
+            try:
+                return await self._on(page, text, patience=0.5)
+            finally:
+                await page.aclose()
         finally:
-            await page.aclose()
+            self._isolated -= 1
 
     async def _on(self, page: FrontEndPage, text: str, *, patience: float = 1.0) -> PageResult:
         """Convert while fetched lists of choices are held back for ``patience`` of the time.
@@ -366,7 +371,8 @@ class Engine:
             logger.debug("the browser does not tell its memory: %r", error)
             return
         self._least_overhead = min(self._least_overhead, overhead)
-        if overhead - self._least_overhead >= MAX_OVERHEAD_GROWTH and self.pool.only(page):
+        alone = self.pool.only(page) and not self._isolated
+        if overhead - self._least_overhead >= MAX_OVERHEAD_GROWTH and alone:
             await self._restart(generation)
 
 

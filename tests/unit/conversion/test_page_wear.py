@@ -10,6 +10,7 @@ from discomfort.conversion import wear
 from discomfort.conversion.engine import Engine
 from discomfort.conversion.pages import FrontEndPage
 from discomfort.conversion.wear import worn
+from discomfort.exceptions import BrowserError
 
 
 class Session:
@@ -81,14 +82,15 @@ class Browser:
         return self.sizes.pop(0)
 
 
-@pytest.mark.parametrize("alone", [True, False])
-async def test_browser_that_keeps_memory_is_replaced(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+@pytest.mark.parametrize("others", ["none", "on a warm page", "on a fresh page"])
+async def test_browser_that_keeps_memory_is_replaced(monkeypatch: pytest.MonkeyPatch, others: str) -> None:
     """Measured from the least ever, and not while another conversion is under way."""
     monkeypatch.setattr("discomfort.conversion.engine.MAX_OVERHEAD_GROWTH", 100)
     engine = Engine(cast(Any, None), cast(Any, None), lambda page: False)
     engine.browser = cast(Any, Browser(90, 50, 149, 150))
     made = page()
-    engine.pool._leased.update({made} if alone else {made, page()})
+    engine.pool._leased.update({made, page()} if others == "on a warm page" else {made})
+    engine._isolated = int(others == "on a fresh page")
     restarted = []
 
     async def restart(seen: int) -> None:
@@ -100,4 +102,20 @@ async def test_browser_that_keeps_memory_is_replaced(monkeypatch: pytest.MonkeyP
         await engine._renew(made)
         counts.append(len(restarted))
 
-    assert counts == [0, 0, 0, int(alone)]
+    assert counts == [0, 0, 0, int(others == "none")]
+
+
+async def test_conversion_on_a_fresh_page_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From before it looks for the browser until its page is closed, also where it fails."""
+    engine = Engine(cast(Any, None), cast(Any, None), lambda page: False)
+    seen = []
+
+    async def ensure_running() -> None:
+        seen.append(engine._isolated)
+        raise BrowserError("there is none")
+
+    monkeypatch.setattr(engine, "ensure_running", ensure_running)
+    with pytest.raises(BrowserError):
+        await engine.on_fresh_page("{}")
+
+    assert [*seen, engine._isolated] == [1, 0]
