@@ -19,7 +19,7 @@ from discomfort.conversion.pages import ANSWER_TIMEOUT, FrontEndPage, PageFailur
 from discomfort.conversion.payload import budget
 from discomfort.conversion.pool import PagePool
 from discomfort.conversion.wear import LARGE, MAX_OVERHEAD_GROWTH, tidy_due, worn
-from discomfort.exceptions import ConversionError, ConversionTimeout, PayloadError, StateError
+from discomfort.exceptions import BrowserError, ConversionError, ConversionTimeout, PayloadError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -372,8 +372,13 @@ class Engine:
             return
         self._least_overhead = min(self._least_overhead, overhead)
         alone = self.pool.only(page) and not self._isolated
-        if overhead - self._least_overhead >= MAX_OVERHEAD_GROWTH and alone:
+        if overhead - self._least_overhead < MAX_OVERHEAD_GROWTH or not alone:
+            return
+        try:
             await self._restart(generation)
+        except (BrowserError, StateError) as error:
+            # Nobody waits for this one: the next conversion that needs a browser starts it, and is told what failed.
+            logger.warning("no new browser took the place of one that had grown: %s", error)
 
 
 def conversion_error(failures: list[PageFailure]) -> ConversionError:

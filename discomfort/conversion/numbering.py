@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from discomfort.conversion.javascript import id_text
 from discomfort.conversion.payload import inner_nodes
+from discomfort.workflow.nodes import FRONTEND_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,8 +54,6 @@ class Numbering:
         """Whether a node of the type ``kind`` may have become what the prompt has the class ``made`` for."""
         if made == _HOLDER:
             return inner_nodes(self._workflow, kind) is not None
-        return made == kind or (made is None and kind not in _VIRTUAL and inner_nodes(self._workflow, kind) is None)
-
-
-_VIRTUAL: Final = frozenset({"Reroute", "PrimitiveNode", "Note", "MarkdownNote"})
-"""Classes of the frontend itself, which are in no prompt."""
+        return made == kind or (
+            made is None and kind not in FRONTEND_ONLY and inner_nodes(self._workflow, kind) is None
+        )

@@ -105,6 +105,25 @@ async def test_browser_that_keeps_memory_is_replaced(monkeypatch: pytest.MonkeyP
     assert counts == [0, 0, 0, int(others == "none")]
 
 
+async def test_new_browser_that_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Is told in the log: the conversion before it has its prompt, and the next one starts a browser itself."""
+    monkeypatch.setattr("discomfort.conversion.engine.MAX_OVERHEAD_GROWTH", 0)
+    engine = Engine(cast(Any, None), cast(Any, None), lambda page: False)
+    engine.browser = cast(Any, Browser(1))
+    made = page()
+    engine.pool._leased.add(made)
+
+    async def restart(seen: int) -> None:
+        raise BrowserError("no memory")
+
+    monkeypatch.setattr(engine, "_restart", restart)
+    await engine._renew(made)
+
+    assert "no memory" in caplog.text
+
+
 async def test_conversion_on_a_fresh_page_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """From before it looks for the browser until its page is closed, also where it fails."""
     engine = Engine(cast(Any, None), cast(Any, None), lambda page: False)
