@@ -1,17 +1,68 @@
-"""Small asyncio tools with one purpose: what was begun is known to have ended."""
+"""asyncio helpers: started work is known to have ended, and threads of our own that no other program keeps busy."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import os
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+_THREADS = 32
+"""Threads for short blocking work. asyncio's default pool is not used: a program that fills it would hold us up."""
+
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+async def to_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run short blocking ``work`` in one of our own threads. As :func:`asyncio.to_thread`, but not in its pool."""
+    context = contextvars.copy_context()
+    call = partial(context.run, work, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_executor(), call)
+
+
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """Run ``work`` in a new thread, so that no other work can delay it: for shutdown, and for what takes long.
+
+    When cancelled, the work goes on by itself and its result is dropped.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(outcome: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(outcome)  # type: ignore[arg-type]
+
+    def run() -> None:
+        outcome, error = None, None
+        try:
+            outcome = work()
+        except BaseException as raised:  # noqa: BLE001 - handed over to the waiting task
+            error = raised
+        try:
+            loop.call_soon_threadsafe(settle, outcome, error)
+        except RuntimeError:  # the loop was closed: nobody waits any more
+            return
+
+    threading.Thread(target=run, name="discomfort-own", daemon=True).start()
+    return await future
 
 
 async def in_thread(work: Callable[[], T]) -> T:
     """Run ``work`` in a thread; when cancelled, wait for its end first, so that what it took is known."""
-    return await finish(asyncio.to_thread(work))
+    return await finish(in_own_thread(work))
 
 
 async def finish(work: Awaitable[T]) -> T:
@@ -46,3 +97,67 @@ def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
         else:
             leaves.append(error)
     return next((e for e in leaves if not isinstance(e, asyncio.CancelledError)), leaves[0])
+
+
+class EndableScope:
+    """A block that somebody else may end: ``async with EndableScope() as scope``, and elsewhere ``scope.end(error)``.
+
+    The block's present await is cancelled, and the block raises ``error`` instead of ``CancelledError``. A
+    cancellation by the block's own caller stays one. Built like :func:`asyncio.timeout`. For the loop's thread only.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._error: BaseException | None = None
+        self._entered = self._left = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether :meth:`end` was called while the block ran."""
+        return self._error is not None
+
+    def end(self, error: BaseException) -> None:
+        """Make the block raise ``error`` at once. Does nothing before it, after it, or a second time."""
+        if self._task is None or self._left or self._error is not None:
+            return
+        self._error = error
+        self._task.cancel()
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError("an EndableScope is entered once")
+        self._entered = True
+        self._task = asyncio.current_task()
+        if self._task is None:
+            raise RuntimeError("an EndableScope is used inside a task")
+        self._cancelling = self._task.cancelling()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left = True
+        if self._error is None or self._task is None:
+            return
+        remaining = self._task.uncancel()
+        if remaining <= self._cancelling and isinstance(error, asyncio.CancelledError):
+            raise self._error from error
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool  # noqa: PLW0603 - one pool for the process
+    with _pool_lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(_THREADS, "discomfort")
+        return _pool
+
+
+def _forget_pool() -> None:
+    """A forked child has none of the parent's threads, and perhaps its lock."""
+    global _pool, _pool_lock
+    _pool, _pool_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

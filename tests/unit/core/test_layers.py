@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "discomfort"
 PARTS = {"config", "process", "client", "conversion", "files", "emulator", "conformance"}
 LAYERS = {
-    **dict.fromkeys(["exceptions", "progress", "_json", "_async", "redaction", "workflow", "resources", ""], 0),
+    **dict.fromkeys(["exceptions", "progress", "_json", "_async", "_http", "redaction"], 0),
+    **dict.fromkeys(["workflow", "resources", ""], 0),
     **dict.fromkeys(PARTS, 1),
     **dict.fromkeys(["connector", "comfy_serverless", "sync"], 2),
     "discomfort": 3,
