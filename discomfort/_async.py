@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import threading
@@ -78,6 +79,19 @@ async def finish(work: Awaitable[T]) -> T:
         return task.result()
     retrieve(task)
     raise cancelled
+
+
+async def see_through(begin: Callable[[], Awaitable[T]]) -> T:
+    """Await ``begin()`` to its end, whoever is cancelled: this task's cancellation is not heeded, and where the work
+    was cancelled itself, as Ctrl-C under ``asyncio.run`` cancels every task, it is begun again. For a shutdown only.
+    """
+    while True:
+        task = asyncio.ensure_future(begin())
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            return task.result()
 
 
 def retrieve(task: asyncio.Future[Any]) -> None:

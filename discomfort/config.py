@@ -104,6 +104,15 @@ class Settings(BaseModel):
         """Where each configured value came from, by field name; a field that is not in it has its default."""
         return self._sources
 
+    def __eq__(self, other: object) -> bool:
+        """Settings are equal when all values are, wherever each came from."""
+        if not isinstance(other, Settings):
+            return NotImplemented
+        return self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.model_dump().values()))
+
     @property
     def connect_host(self) -> str:
         """The host for URLs: wildcard addresses become loopback, IPv6 gets its brackets."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import platformdirs
 
+from discomfort._async import in_own_thread
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
 from discomfort.connector.lifecycle import Step, release_all
@@ -25,7 +26,7 @@ from discomfort.connector.ownership import OWNER_VARIABLE, owner_mark
 from discomfort.conversion import Converter
 from discomfort.conversion.cache import PromptCache, default_directory
 from discomfort.conversion.engine import private_directory
-from discomfort.exceptions import ServerDiedError, ServerStartError
+from discomfort.exceptions import ServerDiedError, ServerStartError, StateError
 from discomfort.files.journal import Entry, Journal
 from discomfort.files.store import FileStore
 from discomfort.process.causes import PORT_TAKEN
@@ -60,6 +61,25 @@ class Assembly:
         self.converter: Converter | None = None
         self.client: ComfyClient | None = None
         self.server_ready = asyncio.Event()
+        self._owner = os.getpid()
+        self._closed = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made the parts, rather than inherit them by a fork."""
+        return os.getpid() == self._owner
+
+    def _refuse_if_closed(self) -> None:
+        """Raise StateError before a part is taken for which nobody would care any more."""
+        if self._closed:
+            raise StateError("the connector was shut down; create a new one")
+
+    def _undo_if_closed(self) -> None:
+        """Called when a part was taken: :meth:`kill_now` may have run meanwhile, in another thread or a signal handler,
+        and did not see that part."""
+        if self._closed:
+            self.kill_now()
+            raise StateError("the connector was released while it took its parts")
 
     @property
     def owned(self) -> bool:
@@ -75,7 +95,17 @@ class Assembly:
         return f"http://{self.settings.connect_host}:{port}"
 
     def prepare(self) -> None:
-        """Resolve the engine, clear what a dead process left, take watchdog, journal and file store. Blocking."""
+        """Resolve the engine, clear what a dead process left, take watchdog, journal and file store. Blocking.
+
+        Raises StateError when everything was released meanwhile; nothing is kept then.
+        """
+        self._refuse_if_closed()
+        try:
+            self._prepare()
+        finally:
+            self._undo_if_closed()
+
+    def _prepare(self) -> None:
         if self.watchdog is None:
             self.watchdog = Watchdog.start()
         if self.journal is None:
@@ -121,33 +151,38 @@ class Assembly:
         ``on_exit`` is called, from a thread, when the process ends or its execution thread does.
         Raises ServerStartError (ServerStartTimeout); leaves cleaning up to :meth:`release_server`.
         """
-        if self.engine is None:
-            raise AssertionError("prepare() comes before start_server()")
         if self.supervisor is not None and self.supervisor.running:
             return
         settings = self.settings
         budget = start_budget(settings.max_comfy_start_attempts, settings.comfy_start_attempts_sleep)
         for attempt in range(1, _PORT_TRIES + 1):
-            if self.lease is None:
-                self.take_port()
-            port = self.lease.port if self.lease else 0
-            command = self.engine.command(port)
-            owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
-            self.supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
+            supervisor = self._launch_server()
             try:
-                await wait_until_ready(self.supervisor, self.url, budget=budget)
+                await wait_until_ready(supervisor, self.url, budget=budget)
             except ServerStartError as error:
-                if attempt == _PORT_TRIES or self.supervisor.running:
+                if attempt == _PORT_TRIES or supervisor.running:
                     raise
                 # Who took it may be gone again by now, but the server's last words tell.
                 if PORT_TAKEN not in error.problem and not await _somebody_listens(self.url):
                     raise
+                port = self.lease.port if self.lease else 0
                 _log.warning("port %d was taken by another program while the server started; trying the next", port)
                 await self._stop_server()
             else:
-                self.supervisor.on_exit(on_exit)
+                self._undo_if_closed()
+                supervisor.on_exit(on_exit)
                 self.server_ready.set()
                 return
+
+    def _launch_server(self) -> Supervisor:
+        self._refuse_if_closed()
+        if self.engine is None:
+            raise AssertionError("prepare() comes before start_server()")
+        command = self.engine.command(self.take_port())
+        owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
+        self.supervisor = supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
+        self._undo_if_closed()
+        return supervisor
 
     def learning_worker(self) -> AbstractContextManager[None]:
         """Around one prompt on an idle ComfyUI: lets its supervisor see which thread executes, and notice its end.
@@ -159,6 +194,7 @@ class Assembly:
 
     def take_port(self) -> int:
         """Lease the first free port from ``INITIAL_PORT`` upwards. Raises ServerStartError when there is none."""
+        self._refuse_if_closed()
         if self.lease is None:
             start = self.settings.initial_port
             self.lease = lease_port(self.settings.connect_host.strip("[]"), start)
@@ -176,6 +212,7 @@ class Assembly:
 
     def get_converter(self) -> Converter:
         """The converter, made where there is none; its browser starts with :meth:`start_browser` or its first use."""
+        self._refuse_if_closed()
         if self.converter is None:
             watchdog, chromium = self.watchdog, self.settings.chromium_path
             self.converter = Converter(
@@ -201,10 +238,12 @@ class Assembly:
 
     async def open_client(self) -> ComfyClient:
         """Connect HTTP and WebSocket. Raises ServerConnectionError."""
+        self._refuse_if_closed()
         if self.client is None:
             self.client = ComfyClient(self.url, headers=self.headers)
-        await self.client.open()
-        return self.client
+        client = self.client
+        await client.open()
+        return client
 
     def death(self, prompt_id: str | None = None) -> ServerDiedError:
         """The error that tells how the owned server ended."""
@@ -229,18 +268,25 @@ class Assembly:
         return await release_all(self._server_steps())
 
     async def release(self) -> list[str]:
-        """Give back everything, in order. Returns the names of the steps that failed (each is logged)."""
+        """Give back everything, in order, for good. Returns the names of the steps that failed (each is logged)."""
+        self._closed = True
         steps = self._server_steps()
         steps += [
-            Step("ephemeral files", self._delete_files, 30),
-            Step("private folders", self._discard, 30),
-            Step("journal", self._close_journal, 5),
-            Step("watchdog", self._close_watchdog, 5),
+            Step("ephemeral files", lambda: in_own_thread(self._delete_files_now), 30),
+            Step("private folders", lambda: in_own_thread(self._discard_now), 30),
+            Step("journal", lambda: in_own_thread(self._close_journal_now), 5),
+            Step("watchdog", lambda: in_own_thread(self._close_watchdog_now), 5),
         ]
         return await release_all(steps)
 
     def kill_now(self) -> None:
-        """Synchronous and forceful: for the end of the interpreter, and for what a closed event loop left behind."""
+        """Synchronous, forceful, for good: for the end of the interpreter, and for what a closed event loop left.
+
+        From any thread, also while parts are being taken. Does nothing in a fork of the process that took them.
+        """
+        if not self.is_ours:
+            return
+        self._closed = True
         for name, action in (
             ("server", self.supervisor.kill_now if self.supervisor else None),
             ("browser", self.converter.kill_now if self.converter else None),
@@ -260,55 +306,59 @@ class Assembly:
 
     def _server_steps(self) -> list[Step]:
         return [
-            Step("runs, socket and HTTP", self._close_client, 10),
-            Step("browser", self._close_converter, 20),
-            Step("server", self._stop_server, STOP_GRACE + 20),
+            Step("runs, socket and HTTP", self._close_client, 10, self._drop_client),
+            Step("browser", self._close_converter, 20, self._kill_converter),
+            Step("server", self._stop_server, STOP_GRACE + 20, self._kill_server),
             Step("port", self._release_port, 5),
         ]
 
+    # Each of these is safe to repeat: a part is forgotten only when it has ended.
+
     async def _close_converter(self) -> None:
         if self.converter is not None:
-            try:
-                await self.converter.aclose()
-            finally:
-                self.converter.kill_now()
-                self.converter = None
+            await self.converter.aclose()
+            self.converter = None
+
+    def _kill_converter(self) -> None:
+        converter, self.converter = self.converter, None
+        if converter is not None:
+            converter.kill_now()
 
     async def _close_client(self) -> None:
         if self.client is not None:
-            try:
-                await self.client.aclose()
-            finally:
-                self.client = None
+            await self.client.aclose()
+            self.client = None
+
+    def _drop_client(self) -> None:
+        self.client = None
 
     async def _stop_server(self) -> None:
         self.server_ready.clear()
         if self.supervisor is not None:
-            try:
-                await self.supervisor.stop(STOP_GRACE)
-            finally:
-                self.supervisor.kill_now()
-                self.supervisor = None
-                self._release_port()
+            await self.supervisor.stop(STOP_GRACE)
+            self.supervisor = None
+            self._release_port()
+
+    def _kill_server(self) -> None:
+        supervisor, self.supervisor = self.supervisor, None
+        if supervisor is not None:
+            supervisor.kill_now()
+        self._release_port()
 
     def _release_port(self) -> None:
         lease, self.lease = self.lease, None
-        if lease is not None:
-            lease.release()
-            if self.watchdog is not None:
-                for path in filter(None, (lease.path, *lease.folders)):
-                    self.watchdog.forget_path(path)
-
-    async def _delete_files(self) -> None:
-        await asyncio.to_thread(self._delete_files_now)
+        watchdog = self.watchdog  # kill_now() in another thread may drop it meanwhile
+        if lease is None:
+            return
+        lease.release()
+        if watchdog is not None:
+            for path in filter(None, (lease.path, *lease.folders)):
+                watchdog.forget_path(path)
 
     def _delete_files_now(self) -> None:
         if self.files is not None:
             self.files.delete_ephemeral()
         self.files = None
-
-    async def _discard(self) -> None:
-        await asyncio.to_thread(self._discard_now)
 
     def _discard_now(self) -> None:
         folders = [*(self.engine.private if self.engine is not None else ())]
@@ -322,27 +372,25 @@ class Assembly:
         self.engine = self.browser_directory = None
 
     def _forget_private(self, path: Path) -> None:
-        if self.watchdog is not None:
-            self.watchdog.forget_path(path)
+        watchdog, journal = self.watchdog, self.journal
+        if watchdog is not None:
+            watchdog.forget_path(path)
         # One that could not be removed stays listed, for the next start.
-        if self.journal is not None and self.journal.is_ours and not path.exists():
+        if journal is not None and journal.is_ours and not path.exists():
             try:
-                self.journal.drop(path)
+                journal.drop(path)
             except OSError as error:
                 _log.debug("the journal still lists %s: %s", path, error)
-
-    async def _close_journal(self) -> None:
-        await asyncio.to_thread(self._close_journal_now)
 
     def _close_journal_now(self) -> None:
         if self.journal is not None:
             self.journal.close()
         self.journal = None
 
-    async def _close_watchdog(self) -> None:
+    def _close_watchdog_now(self) -> None:
         if self.watchdog is not None:
-            await asyncio.to_thread(self.watchdog.close)
-            self.watchdog = None
+            self.watchdog.close()
+        self.watchdog = None
 
 
 def engine_request(settings: Settings) -> EngineRequest:

@@ -7,20 +7,27 @@ import atexit
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import aiohttp
-
 from discomfort._async import finish, first_failure, in_thread, retrieve
-from discomfort._json import JsonObject
+from discomfort._http import open_session
+from discomfort._json import JsonObject, copied
 from discomfort.client.comfy import ComfyClient
+from discomfort.connector.calls import Call
 from discomfort.connector.lifecycle import State
 from discomfort.connector.liveness import REFUSED, VITAL, examine, http_problem
 from discomfort.connector.payloads import Payload, load_payload
 from discomfort.connector.running import Case
 from discomfort.connector.selftest import SELF_TEST_TIMEOUT, self_test_payload
 from discomfort.connector.survival import ConnectorBase
-from discomfort.exceptions import DiscomfortError, SelfTestError, ServerConnectionError, StateError
+from discomfort.exceptions import (
+    DiscomfortError,
+    ExecutionInterrupted,
+    SelfTestError,
+    ServerConnectionError,
+    StateError,
+)
 from discomfort.process.probes import responds
 from discomfort.progress import ProgressCallback
 from discomfort.workflow.detect import unwrap
@@ -49,13 +56,18 @@ class ConnectorCore(ConnectorBase):
                     self._lost = self._parts.supervisor  # its end is our doing
                     await self._parts.release_server()
                 await self._boot()
+                self._refuse_if_shut_down()
+                self._lifecycle.to(State.READY)
             except BaseException as error:
-                self._lifecycle.to(State.ERROR, repr(error))
+                killed = self.state is State.KILLED  # by release_now(), in a thread or a signal handler
+                if not killed:
+                    self._lifecycle.to(State.ERROR, repr(error))
                 self._lost = self._parts.supervisor
-                release = self._parts.release if first else self._parts.release_server
+                release = self._parts.release if first or killed else self._parts.release_server
                 await finish(release())
+                if killed:
+                    raise StateError("the connector was released while it started") from error
                 raise
-            self._lifecycle.to(State.READY)
 
     async def _validate_resources(self) -> bool:
         """Whether process, browser, socket and HTTP all work; what does not is named in the log, once.
@@ -115,7 +127,7 @@ class ConnectorCore(ConnectorBase):
         timeout = self._http_timeout
         if self._parts.client is not None:
             return not await http_problem(self._parts.client, timeout)
-        async with aiohttp.ClientSession(headers=self._parts.headers) as session:
+        async with open_session(headers=self._parts.headers) as session:
             return await responds(session, self.server_address, timeout=timeout)
 
     async def _restart_browser(self) -> None:
@@ -128,7 +140,8 @@ class ConnectorCore(ConnectorBase):
 
     async def _execute_prompt_and_wait(self, prompt: JsonObject) -> JsonObject:
         """Queue a prompt, wait for its end, return its history. Raises as :meth:`run_workflow` does."""
-        return await self._run(prompt)
+        async with self._calls.open(interrupted) as call:
+            return await self._run(copied(prompt), call)
 
     async def _test_server(self) -> bool:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
@@ -161,18 +174,23 @@ class ConnectorCore(ConnectorBase):
     # --- boot and death --------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        """Wait for the start or recovery that all callers share; the last waiter to be cancelled cancels it."""
+        """Wait for the start or recovery that all callers share.
+
+        A first start is cancelled with the last who waits for it, since nobody has a connector yet. A recovery belongs
+        to the connector: were it to end with a run's timeout, runs of 30 s would never get a server that starts in 60.
+        """
         if self._starting is None or self._starting.done():
             self._starting = self._loop.create_task(self._run_start(), name="discomfort-start")
+            self._starting.add_done_callback(self._start_ended)
         starting = self._starting
         self._start_waiters += 1
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if starting.cancelled() and self._closing is not None and not (task and task.cancelling()):
+            if starting.cancelled() and self._is_ending and not (task and task.cancelling()):
                 raise StateError("the connector was shut down while it started") from None
-            if self._start_waiters == 1 and not starting.done():
+            if self._start_waiters == 1 and not starting.done() and not self._handed_out:
                 starting.cancel()
                 try:
                     await finish(asyncio.wait([starting]))
@@ -181,6 +199,12 @@ class ConnectorCore(ConnectorBase):
             raise
         finally:
             self._start_waiters -= 1
+
+    def _start_ended(self, starting: asyncio.Task[None]) -> None:
+        """Tell of a start that failed after all who waited for it had gone."""
+        if starting.cancelled() or starting.exception() is None or self._start_waiters:
+            return
+        _log.error("the server could not be started again; the next call tries it: %s", starting.exception())
 
     async def _run_start(self) -> None:
         first = self.state is State.UNINIT
@@ -222,7 +246,8 @@ class ConnectorCore(ConnectorBase):
 
     async def _start_server_and_socket(self) -> None:
         await self._start_api()
-        await self._parts.open_client()
+        async with self._calls.server_needed():
+            await self._parts.open_client()
 
     def _announce_engine(self) -> None:
         engine = self._parts.engine
@@ -244,8 +269,12 @@ class ConnectorCore(ConnectorBase):
         if self.state is not State.READY:
             await self._start()
 
+    @property
+    def _is_ending(self) -> bool:
+        return self.state is State.KILLED or self._closing is not None
+
     def _refuse_if_shut_down(self) -> None:
-        if self.state is State.KILLED or self._closing is not None:
+        if self._is_ending:
             raise StateError("the connector was shut down; create a new one")
 
     async def _to_prompt(
@@ -269,6 +298,7 @@ class ConnectorCore(ConnectorBase):
     async def _run(
         self,
         prompt: JsonObject,
+        call: Call,
         *,
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
@@ -276,10 +306,9 @@ class ConnectorCore(ConnectorBase):
         asked: float | None = None,
     ) -> JsonObject:
         began = time.monotonic()
-        self._watch_runs()
         try:
             history = await self._runner.run(
-                prompt, on_progress=on_progress, timeout=timeout, extra_data=extra_data, asked=asked
+                prompt, on_progress=on_progress, timeout=timeout, extra_data=extra_data, asked=asked, call=call
             )
         except BaseException as error:
             self._note_run(getattr(error, "prompt_id", None), type(error).__name__, began)
@@ -291,6 +320,10 @@ class ConnectorCore(ConnectorBase):
     def _note_run(self, prompt_id: str | None, ended: str, began: float) -> None:
         self._chronicle.note("run", prompt_id=prompt_id, ended=ended, seconds=round(time.monotonic() - began, 3))
 
+    def _call(self, name: str) -> AbstractAsyncContextManager[Call]:
+        """Around a public call that is no run: a shutdown ends it with StateError wherever it waits."""
+        return self._calls.open(lambda: StateError(f"the connector was shut down during {name}"))
+
     async def _convert(self, workflow: JsonObject, *, survives: bool = True) -> JsonObject:
         return await self._runner.convert(lambda: self._parts.get_converter().convert(workflow), survives=survives)
 
@@ -298,3 +331,8 @@ class ConnectorCore(ConnectorBase):
         if self._parts.client is None:
             raise StateError(f"the connector is {self.state}, it has no connection to a server")
         return self._parts.client
+
+
+def interrupted() -> ExecutionInterrupted:
+    """What a run raises that the shutdown ended."""
+    return ExecutionInterrupted("the connector was shut down before the run had its result")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import time
@@ -11,9 +12,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from discomfort._async import in_own_thread
 from discomfort.exceptions import StateError
 
 _log = logging.getLogger("discomfort.connector.lifecycle")
+
+_TRIES = 3
+"""How often a step is begun whose own task was cancelled: once by each Ctrl-C that reaches the event loop."""
+
+_UNWIND = 2.0
+"""Seconds for a step that took too long to let go of what it holds."""
+
+_FORCE = 10.0
+"""Seconds for the forceful end of a part: SIGKILL, and what the system needs after it."""
 
 
 class State(StrEnum):
@@ -69,7 +80,7 @@ class Lifecycle:
         if state is self._state:
             return
         if state not in _FOLLOWERS[self._state]:
-            raise StateError(f"the connector is {self._state} and can not become {state}")
+            raise StateError(f"the connector is {self._state} and cannot become {state}")
         _log.info("%s -> %s%s", self._state, state, f": {reason}" if reason else "")
         self._transitions.append(Transition(time.time(), self._state, state, reason))
         self._state = state
@@ -82,23 +93,62 @@ class Step:
     name: str
     release: Callable[[], Awaitable[object] | object]
     deadline: float
+    force: Callable[[], object] | None = None
+    """What is done, in a thread, when ``release`` failed or took too long."""
 
 
 async def release_all(steps: Sequence[Step]) -> list[str]:
     """Run the steps in order, each within its deadline; one that fails is logged and the next still runs.
 
-    Returns the names of the failed steps. Not safe to cancel in the middle: run it in a task of its own and shield it.
+    Returns the names of the failed steps. Cancellation does not stop it, and is not delivered: run it in a task of its
+    own. Ctrl-C under ``asyncio.run`` cancels every task, a step's own too; such a step is begun once more, so each must
+    be safe to repeat.
     """
     failed = []
     for step in steps:
         try:
-            outcome = step.release()
-            if inspect.isawaitable(outcome):
-                await asyncio.wait_for(outcome, step.deadline)
+            await _perform(step)
         except TimeoutError:
             _log.exception("shutdown step %r took longer than %.0f s and was given up", step.name, step.deadline)
             failed.append(step.name)
         except Exception:  # noqa: BLE001 - the steps after it must run whatever it raised
             _log.exception("shutdown step %r failed", step.name)
             failed.append(step.name)
+        if step.force is not None and step.name in failed:
+            await _force(step, step.force)
     return failed
+
+
+async def _perform(step: Step) -> None:
+    """Release within the deadline, whoever is cancelled meanwhile. Raises TimeoutError, and what the step raises."""
+    deadline = time.monotonic() + step.deadline
+    for _ in range(_TRIES):
+        outcome = step.release()
+        if not inspect.isawaitable(outcome):
+            return
+        task = asyncio.ensure_future(outcome)
+        if not await _ended(task, deadline - time.monotonic()):
+            task.cancel()
+            await _ended(task, _UNWIND)
+            raise TimeoutError
+        if not task.cancelled():
+            task.result()
+            return
+    raise TimeoutError("it was cancelled each time")
+
+
+async def _force(step: Step, force: Callable[[], object]) -> None:
+    task = asyncio.ensure_future(in_own_thread(force))
+    if not await _ended(task, _FORCE) or task.cancelled():
+        _log.error("shutdown step %r could not be forced within %.0f s", step.name, _FORCE)
+    elif (error := task.exception()) is not None:
+        _log.error("shutdown step %r could not be forced", step.name, exc_info=error)
+
+
+async def _ended(task: asyncio.Future[object], seconds: float) -> bool:
+    """Wait for a task's end at most so long; a cancellation of this wait is not heeded."""
+    deadline = time.monotonic() + seconds
+    while not task.done() and (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task], timeout=left)
+    return task.done()

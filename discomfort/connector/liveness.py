@@ -106,14 +106,20 @@ class StuckWatch:
         self._running: frozenset[str] = frozenset()
 
     async def watch(self) -> None:
-        """Look until no runs are left, or something was found; costs nothing but a sleep while runs are short."""
+        """Look until no runs are left, or something was found; costs nothing but a sleep while runs are short.
+
+        While a server is being restarted there is no client, and the runs that wait for it are not over.
+        """
         loop = asyncio.get_running_loop()
         self._first, self._running = None, frozenset()
         pause = self._look_every
         while True:
             await asyncio.sleep(pause)
             client = self._client()
-            if client is None or not client.pending:
+            if client is None:
+                self._first = None
+                continue
+            if not client.pending:
                 return
             began = loop.time()
             problem = await self._look(client)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from discomfort._json import JsonObject
+from discomfort._async import to_thread
+from discomfort._json import JsonObject, copied
 from discomfort.exceptions import PayloadError
 from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
 
@@ -18,17 +18,31 @@ Payload = Mapping[str, Any] | str | os.PathLike[str]
 """A workflow or prompt: the object, JSON text, or the path of a JSON file or of a PNG that ComfyUI saved."""
 
 
+def taken(payload: Payload) -> Payload:
+    """The payload as it is now: a copy of an object, which its owner may change while a call waits.
+
+    Raises PayloadError for an object that contains itself.
+    """
+    if not isinstance(payload, Mapping):
+        return payload
+    try:
+        copy: JsonObject = copied(payload if isinstance(payload, dict) else dict(payload))
+    except RecursionError:
+        raise PayloadError("the payload contains itself, or is nested too deeply for JSON") from None
+    return copy
+
+
 async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
     """The graph in a payload, and its kind: from the object itself, JSON text, or a file, which may be a PNG.
 
-    Files are read and parsed in a thread. Raises PayloadError, FileNotFoundError.
+    An object comes from :func:`taken`. Files are read and parsed in a thread. Raises PayloadError, FileNotFoundError.
     """
     if isinstance(payload, Mapping):
         return unwrap(payload if isinstance(payload, dict) else dict(payload))
     if isinstance(payload, str) and payload.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
-        return unwrap(await asyncio.to_thread(parse_payload, payload))
+        return unwrap(await to_thread(parse_payload, payload))
     if isinstance(payload, (str, os.PathLike)):
-        return unwrap(await asyncio.to_thread(_read_payload, Path(payload)))
+        return unwrap(await to_thread(_read_payload, Path(payload)))
     raise PayloadError(f"a payload is an object, JSON text or a path, not {type(payload).__name__}")
 
 

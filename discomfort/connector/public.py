@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
-from discomfort._async import finish, retrieve
-from discomfort._json import JsonObject
+from discomfort._async import finish, in_own_thread, retrieve, see_through, to_thread
+from discomfort._json import JsonObject, copied
+from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
 from discomfort.config import SettingArguments, Settings, load_settings
-from discomfort.connector.core import ConnectorCore
+from discomfort.connector.core import ConnectorCore, interrupted
 from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.lifecycle import State
-from discomfort.connector.payloads import Payload, load_payload
+from discomfort.connector.payloads import Payload, load_payload, taken
 from discomfort.conversion.explain import Explanation
 from discomfort.exceptions import PayloadError, RunTimeout, StateError, UploadError
 from discomfort.progress import ProgressCallback
@@ -28,6 +31,9 @@ from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
 
 _log = logging.getLogger("discomfort.connector")
+
+_claims = threading.Lock()
+"""Held while the process's instance is looked for or made, and only then."""
 
 
 class ComfyConnector(ConnectorCore):
@@ -113,7 +119,7 @@ class ComfyConnector(ConnectorCore):
         step that fails is logged and the others still happen. Cancellation does not stop the shutdown.
         """
         if self._loop.is_closed() or asyncio.get_running_loop() is not self._loop:
-            await asyncio.to_thread(self._sync_cleanup)
+            await in_own_thread(self._sync_cleanup)
             return
         if self._closing is None:
             self._closing = self._loop.create_task(self._shut_down(), name="discomfort-shutdown")
@@ -122,8 +128,9 @@ class ComfyConnector(ConnectorCore):
     def release_now(self) -> None:
         """Kill server and browser and delete ephemeral files at once: for a signal handler, or a loop that hangs.
 
-        Needs no event loop and may be called from any thread; runs under way are not settled. Use :meth:`kill_api`
-        wherever there is a choice.
+        Needs no event loop and may be called from any thread, also during the start, which then raises StateError.
+        Calls under way raise as they do at :meth:`kill_api`, once the event loop runs again. Use :meth:`kill_api`
+        wherever there is a choice. Does nothing in a forked child.
         """
         self._sync_cleanup()
 
@@ -199,16 +206,20 @@ class ComfyConnector(ConnectorCore):
             ConversionError, ConversionTimeout, BrowserError: from the conversion.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            async with asyncio.timeout(timeout):
-                await self._ensure_ready()
-                prompt, extra = await self._to_prompt(payload, use_workflow_json, extra_data)
-        except TimeoutError as error:
-            if deadline is None or time.monotonic() < deadline or timeout is None:
-                raise
-            raise RunTimeout(f"no prompt could be made within {timeout:g} s", timeout=timeout) from error
-        remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
-        return await self._run(prompt, on_progress=on_progress, timeout=remaining, extra_data=extra, asked=timeout)
+        payload, extra_data = taken(payload), copied(dict(extra_data or {}))
+        async with self._calls.open(interrupted) as call:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._ensure_ready()
+                    prompt, extra = await self._to_prompt(payload, use_workflow_json, extra_data)
+            except TimeoutError as error:
+                if deadline is None or time.monotonic() < deadline or timeout is None:
+                    raise
+                raise RunTimeout(f"no prompt could be made within {timeout:g} s", timeout=timeout) from error
+            remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
+            return await self._run(
+                prompt, call, on_progress=on_progress, timeout=remaining, extra_data=extra, asked=timeout
+            )
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -219,12 +230,14 @@ class ComfyConnector(ConnectorCore):
         Raises PayloadError (not a workflow), MissingNodesError (all missing types), ConversionTimeout (a
         ``TimeoutError``), ConversionError, BrowserError.
         """
-        await self._ensure_ready()
-        kind, loaded = await load_payload(workflow)
-        if kind == "prompt":
-            _log.info("the payload is a prompt already; it is returned as it is")
-            return loaded
-        return await self._convert(loaded)
+        workflow = taken(workflow)
+        async with self._call("get_prompt_from_workflow"):
+            await self._ensure_ready()
+            kind, loaded = await load_payload(workflow)
+            if kind == "prompt":
+                _log.info("the payload is a prompt already; it is returned as it is")
+                return loaded
+            return await self._convert(loaded)
 
     async def explain(self, workflow: Payload) -> Explanation:
         """Convert a workflow and tell, node by node, what became of it, and which path converted it.
@@ -232,11 +245,13 @@ class ComfyConnector(ConnectorCore):
         Nodes of missing types are told, not refused. Raises as :meth:`get_prompt_from_workflow` does for the rest, and
         PayloadError for a prompt.
         """
-        await self._ensure_ready()
-        kind, loaded = await load_payload(workflow)
-        if kind == "prompt":
-            raise PayloadError("explain() tells of a workflow's conversion; this payload is a prompt already")
-        return await self._parts.get_converter().explain(loaded)
+        workflow = taken(workflow)
+        async with self._call("explain"):
+            await self._ensure_ready()
+            kind, loaded = await load_payload(workflow)
+            if kind == "prompt":
+                raise PayloadError("explain() describes a workflow's conversion; this payload is a prompt already")
+            return await self._runner.convert(lambda: self._parts.get_converter().explain(loaded), survives=True)
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.
@@ -252,8 +267,11 @@ class ComfyConnector(ConnectorCore):
 
         The payload itself is not changed; run ``editor.payload``. Raises PayloadError, ServerConnectionError.
         """
-        await self._ensure_ready()
-        return Editor((await load_payload(payload))[1], await self._client().definitions())
+        payload = taken(payload)
+        async with self._call("edit"):
+            await self._ensure_ready()
+            _, graph = await load_payload(payload)
+            return Editor(graph, await self._runner.convert(lambda: self._client().definitions(), survives=True))
 
     # --- health ----------------------------------------------------------------------------------------------------
 
@@ -276,7 +294,7 @@ class ComfyConnector(ConnectorCore):
         """
         server = await server_facts(self._parts)
         parts, story = self._parts, (self._lifecycle, self._recovery, self._chronicle)
-        return await asyncio.to_thread(collect, parts, *story, server)
+        return await to_thread(collect, parts, *story, server)
 
     # --- files -----------------------------------------------------------------------------------------------------
 
@@ -321,7 +339,12 @@ class ComfyConnector(ConnectorCore):
 
     @classmethod
     def _claim(cls, wanted: Settings) -> ComfyConnector:
-        """The process's instance, made where there is none. No awaits: two callers can not both make one."""
+        """The process's instance, made where there is none. No awaits, one thread: two callers cannot both make one."""
+        with _claims:
+            return cls._claim_alone(wanted)
+
+    @classmethod
+    def _claim_alone(cls, wanted: Settings) -> ComfyConnector:
         instance = ComfyConnector._instance
         if instance is not None and instance._loop.is_closed():
             _log.warning("releasing a connector whose event loop was closed without kill_api()")
@@ -350,22 +373,56 @@ class ComfyConnector(ConnectorCore):
 
     def _sync_cleanup(self) -> None:
         """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
+        if not self._parts.is_ours:
+            return
+        client = self._parts.client
         self._parts.kill_now()
         self._lifecycle.to(State.KILLED, "emergency cleanup")
         self._forget_instance()
+        # A loop that was closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end_what_waits, client)
+
+    def _end_what_waits(self, client: ComfyClient | None) -> None:
+        """Called in the event loop after :meth:`release_now`: whoever still waits learns of the end."""
+        self._calls.end_all()
+        for task in (self._starting, *self._background):
+            if task is not None:
+                task.cancel()
+        if client is not None:
+            self._farewell = self._loop.create_task(client.aclose(), name="discomfort-farewell")
 
     async def _shut_down(self) -> None:
-        await self._end_background()
+        """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it goes on."""
+        self._calls.end_all()
+        await see_through(self._end_background)
+        await see_through(self._end_start)
+        await see_through(self._release)
+        self._forget_instance()
+
+    async def _end_start(self) -> None:
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait([self._starting])
             retrieve(self._starting)
+
+    async def _release(self) -> None:
         async with self._init_lock:
             self._lifecycle.to(State.KILLED)
             await self._parts.release()
-        self._forget_instance()
 
     def _forget_instance(self) -> None:
         atexit.unregister(self._sync_cleanup)
         if ComfyConnector._instance is self:
             ComfyConnector._instance = None
+
+
+def _forget_in_child() -> None:
+    """A forked child has a copy of the instance, not its server: it can make one of its own."""
+    global _claims  # noqa: PLW0603 - the parent may have held it
+    _claims = threading.Lock()
+    ComfyConnector._instance = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

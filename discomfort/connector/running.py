@@ -6,18 +6,21 @@ The client takes a prompt through one server. What happens when that server is n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from discomfort._json import JsonObject
+from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import running_prompts
 from discomfort.client.reporter import Reporter
 from discomfort.client.runs import Run
 from discomfort.connector.assembly import Assembly
+from discomfort.connector.calls import Call, Calls
 from discomfort.connector.chronicle import Chronicle
 from discomfort.connector.lifecycle import Lifecycle, State
 from discomfort.connector.recovery import Recovery, Spawn, about
@@ -40,6 +43,8 @@ from discomfort.exceptions import (
 from discomfort.progress import Done, ProgressCallback, ProgressEvent
 
 _log = logging.getLogger("discomfort.connector")
+
+T = TypeVar("T")
 
 _DEATH_NOTICE = 2.0
 """Seconds to wait for the news of a process's end after its connection broke, to tell death from a network fault."""
@@ -91,6 +96,7 @@ class Case:
     deadline: float | None
     asked: float | None
     prompt_id: str | None
+    call: Call | None = None
     run: Run | None = None
     deaths: list[ServerDiedError] = field(default_factory=list)
     suspicions: int = 0
@@ -99,6 +105,17 @@ class Case:
     def take(self, run: Run) -> None:
         """Remember the run of the present attempt."""
         self.run = run
+
+    @contextlib.contextmanager
+    def in_client(self) -> Iterator[None]:
+        """While the client has the run, it is the client that ends it."""
+        if self.call is not None:
+            self.call.in_client = True
+        try:
+            yield
+        finally:
+            if self.call is not None:
+                self.call.in_client = False
 
     @property
     def remaining(self) -> float | None:
@@ -124,9 +141,12 @@ class Runner:
         look: Callable[[], None],
         lose: Callable[[ServerDiedError], None],
         spawn: Spawn,
+        calls: Calls | None = None,
+        watch: Callable[[], None] = lambda: None,
     ) -> None:
         self._parts, self._lifecycle, self._recovery, self._chronicle = parts, lifecycle, recovery, chronicle
         self._ready, self._look, self._lose, self._spawn = ready, look, lose, spawn
+        self._calls, self._watch = calls or Calls(), watch
         self.uploads = UploadPlaces()
 
     @property
@@ -142,10 +162,11 @@ class Runner:
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
         asked: float | None = None,
+        call: Call | None = None,
     ) -> JsonObject:
         """Run a prompt by the policies. Raises as ``run_workflow`` does."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        case = Case(prompt, extra_data, on_progress, deadline, asked or timeout, self._fixed_id())
+        case = Case(prompt, extra_data, on_progress, deadline, asked or timeout, self._fixed_id(), call)
         retries = self.resubmits or self._parts.settings.on_out_of_memory == "retry_once"
         relay = Relay(on_progress, case.prompt_id or "") if on_progress is not None and retries else None
         case.on_progress = relay or on_progress
@@ -165,17 +186,11 @@ class Runner:
             raise StateError(f"the connector is {self._lifecycle.state}, it has no connection to a server")
         try:
             prompt = case.prompt
-            if self.uploads and engine is not None:
-                prompt = self.uploads.resolve(prompt, await client.definitions(), engine.folders.input)
-            return await client.run(
-                prompt,
-                on_progress=case.on_progress,
-                timeout=case.remaining,
-                extra_data=case.extra_data,
-                prompt_id=case.prompt_id,
-                asked=case.asked,
-                on_run=case.take,
-            )
+            if engine is not None and self.uploads.named_in(prompt):
+                async with self._calls.server_needed():
+                    definitions = await client.definitions()
+                prompt = self.uploads.resolve(prompt, definitions, engine.folders.input)
+            return await self._submit(client, prompt, case)
         except (asyncio.CancelledError, RunTimeout):
             self._climb(case)
             raise
@@ -186,12 +201,31 @@ class Runner:
             self.raise_if_emulated(error)
             raise
 
-    async def convert(self, call: Callable[[], Awaitable[JsonObject]], *, survives: bool) -> JsonObject:
+    async def _submit(self, client: ComfyClient, prompt: JsonObject, case: Case) -> JsonObject:
+        # A resubmitted run needs the watch too, and the former one may have ended with the former server.
+        self._watch()
+        with case.in_client():
+            return await client.run(
+                prompt,
+                on_progress=case.on_progress,
+                timeout=case.remaining,
+                extra_data=case.extra_data,
+                prompt_id=case.prompt_id,
+                asked=case.asked,
+                on_run=case.take,
+            )
+
+    async def convert(self, work: Callable[[], Awaitable[T]], *, survives: bool) -> T:
         """A conversion; one that the server's death broke is done again where runs survive that, and this one may."""
         while True:
             count = self._recovery.count
             try:
-                return await call()
+                async with self._calls.server_needed():
+                    return await work()
+            except ServerDiedError:
+                if not (survives and self.resubmits):
+                    raise
+                await self._ready()
             except (ServerConnectionError, BrowserError, ConversionError, StateError) as error:
                 try:
                     await self.raise_if_dead(error, count)

@@ -10,6 +10,7 @@ from typing import Any
 
 from discomfort.config import Settings
 from discomfort.connector.assembly import Assembly
+from discomfort.connector.calls import Calls
 from discomfort.connector.chronicle import Chronicle
 from discomfort.connector.lifecycle import Lifecycle, State
 from discomfort.connector.liveness import StuckWatch
@@ -38,6 +39,7 @@ class ConnectorBase:
         self._lifecycle = Lifecycle()
         self._chronicle = Chronicle()
         self._background: set[asyncio.Task[None]] = set()
+        self._calls = Calls()
         self._recovery = Recovery(
             settings.on_server_death,
             RestartBudget(settings.max_restarts),
@@ -54,6 +56,8 @@ class ConnectorBase:
             look=self._server_died,
             lose=lambda death: self._lose_server(death, ordered=True),
             spawn=self._spawn,
+            calls=self._calls,
+            watch=self._watch_runs,
         )
         self._stuck_watch = StuckWatch(lambda: self._parts.client, self._server_stuck, reads_log=not self._parts.owned)
         self._stuck_task: asyncio.Task[None] | None = None
@@ -65,6 +69,7 @@ class ConnectorBase:
         self._start_waiters = 0
         self._handed_out = False  # whether a caller of create() or attach() has received this connector
         self._closing: asyncio.Task[None] | None = None
+        self._farewell: asyncio.Task[None] | None = None
         self._self_test_error: BaseException | None = None
 
     @property
@@ -169,6 +174,7 @@ class ConnectorBase:
             self._lifecycle.to(State.ERROR, "the server died" if is_dead else "the server was given up")
         if client is not None:
             client.fail_pending(lambda prompt_id: about(death, prompt_id))
+        self._calls.server_lost(death)
         if was_ready:
             self._recovery.begin(ordered=ordered)
 

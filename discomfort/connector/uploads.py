@@ -8,7 +8,8 @@ by it, is given the place where the upload is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,14 +23,32 @@ class UploadPlaces:
     """Where in the input folder the uploads of this connector are."""
 
     def __init__(self) -> None:
-        self._places: dict[str, set[str]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._places)
+        self._places: dict[str, tuple[str, ...]] = {}
+        # Uploads are made in any thread, runs in the event loop.
+        self._lock = threading.Lock()
 
     def note(self, name: str, subfolder: str) -> None:
         """Remember an upload into a subfolder of ``input``."""
-        self._places.setdefault(name, set()).add(str(PurePosixPath(subfolder, name)))
+        place = str(PurePosixPath(subfolder, name))
+        with self._lock:
+            known = self._places.get(name, ())
+            if place not in known:
+                self._places[name] = (*known, place)
+
+    def forget(self, name: str, subfolder: str) -> None:
+        """Forget an upload whose file is gone."""
+        place = str(PurePosixPath(subfolder, name))
+        with self._lock:
+            left = tuple(each for each in self._places.pop(name, ()) if each != place)
+            if left:
+                self._places[name] = left
+
+    def named_in(self, prompt: JsonObject) -> frozenset[str]:
+        """The values in ``prompt`` that are names of uploads; costs nothing per upload."""
+        with self._lock:
+            if not self._places:
+                return frozenset()
+            return frozenset(value for value in _texts(prompt) if value in self._places)
 
     def resolve(self, prompt: JsonObject, definitions: Mapping[str, Any], folder: Path) -> JsonObject:
         """``prompt`` itself, or a copy in which pickers with the bare name of one upload have its place.
@@ -37,7 +56,7 @@ class UploadPlaces:
         ``folder`` is the input folder; a file of that name in it goes first, and of two uploads of one name neither is
         taken: the server then says that there is no such file.
         """
-        places = {name: place for name in self._places if (place := self._only_place(name, folder))}
+        places = {name: place for name in self.named_in(prompt) if (place := self._only_place(name, folder))}
         changed: JsonObject = {}
         for node_id, node in prompt.items() if places else ():
             inputs = node.get("inputs") if isinstance(node, dict) else None
@@ -53,8 +72,17 @@ class UploadPlaces:
     def _only_place(self, name: str, folder: Path) -> str | None:
         if (folder / name).exists():
             return None
-        found = [place for place in self._places[name] if (folder / place).is_file()]
+        with self._lock:
+            known = self._places.get(name, ())
+        found = [place for place in known if (folder / place).is_file()]
         return found[0] if len(found) == 1 else None
+
+
+def _texts(prompt: JsonObject) -> Iterator[str]:
+    for node in prompt.values():
+        inputs = node.get("inputs") if isinstance(node, dict) else None
+        if isinstance(inputs, dict):
+            yield from (value for value in inputs.values() if isinstance(value, str))
 
 
 def _is_combo(spec: object) -> bool:

@@ -71,3 +71,48 @@ async def test_release_runs_every_step_in_order() -> None:
 
     assert ran == ["fail", "hang", "work"]
     assert failed == ["f", "h"]
+
+
+async def test_release_is_not_broken_off() -> None:
+    """Cancelled together with every task that it has, as Ctrl-C does it, it begins the step again and goes on."""
+    ran: list[str] = []
+    gate, waits = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        ran.append("first")
+        waits.set()
+        await gate.wait()
+
+    task = asyncio.create_task(release_all([Step("1", first, 30), Step("2", lambda: ran.append("second"), 1)]))
+    await waits.wait()
+    for each in asyncio.all_tasks() - {asyncio.current_task()}:
+        each.cancel()
+    waits.clear()
+    await waits.wait()
+    gate.set()
+
+    assert await task == []
+    assert ran == ["first", "first", "second"]
+
+
+async def test_release_forces_what_failed() -> None:
+    """After an error or the deadline the forceful way is taken, and only then; what it raises is logged."""
+    forced: list[str] = []
+
+    def fail() -> None:
+        raise OSError("disk")
+
+    def force(name: str) -> None:
+        forced.append(name)
+        raise OSError("again")
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    steps = [
+        Step("well", lambda: None, 1, lambda: force("well")),
+        Step("fails", fail, 1, lambda: force("fails")),
+        Step("hangs", hang, 0.01, lambda: force("hangs")),
+    ]
+    assert await release_all(steps) == ["fails", "hangs"]
+    assert forced == ["fails", "hangs"]

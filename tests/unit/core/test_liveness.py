@@ -118,12 +118,14 @@ async def test_healthy_log() -> None:
     assert await watch(rest, reads_log=True) == []
 
 
-async def test_watch_ends_without_a_client() -> None:
-    """A connector that was closed is not watched."""
-    found: list[str] = []
-    await StuckWatch(lambda: None, found.append, reads_log=False, look_every=0.001).watch()
+async def test_watch_outlives_a_restart() -> None:
+    """While the server is restarted there is no client; the runs that are submitted again are watched as before."""
+    rest, found = FakeRest(([], ["p"]), ([], ["p"]), ([], [])), list[str]()
+    clients = [None, None, *[rest.client] * 3]
+    await StuckWatch(lambda: clients.pop(0), found.append, reads_log=False, look_every=0.001, stuck_after=0.0).watch()
 
-    assert found == []
+    assert len(found) == 1
+    assert "p has been first in line" in found[0]
 
 
 def parts(rest: FakeRest | None, **more: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from discomfort.connector.payloads import load_payload
+from discomfort.connector.payloads import load_payload, taken
 from discomfort.exceptions import PayloadError
 
 PROMPT: dict[str, Any] = {"1": {"class_type": "EmptyImage", "inputs": {}}}
@@ -35,3 +35,21 @@ async def test_files_that_are_not_there(payload: str) -> None:
     """The path is named, and that it was taken for one."""
     with pytest.raises(FileNotFoundError, match="no payload file"):
         await load_payload(payload)
+
+
+def test_payload_is_taken_as_it_is_now() -> None:
+    """A copy at every depth, whatever kind of mapping it is; text and paths are what they are."""
+    given: dict[str, Any] = {"1": {"class_type": "A", "inputs": {"x": [1, {"y": 2}]}}}
+    for payload in (given, MappingProxyType(given)):
+        copy = taken(payload)
+        assert copy == given
+        assert copy["1"]["inputs"]["x"][1] is not given["1"]["inputs"]["x"][1]
+    assert taken("a.json") == "a.json"
+
+
+def test_payload_that_contains_itself() -> None:
+    """JSON cannot hold it, and that is said before anything waits."""
+    given: dict[str, Any] = {}
+    given["1"] = given
+    with pytest.raises(PayloadError, match="contains itself"):
+        taken(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,48 @@ def test_two_uploads_of_one_name(uploaded: UploadPlaces, tmp_path: Path) -> None
     assert uploaded.resolve(prompt(image="a.png"), DEFINITIONS, tmp_path) == prompt(image="dogs/a.png")
 
 
-def test_without_uploads_nothing_is_asked(tmp_path: Path) -> None:
-    """An empty one is false, so that nobody fetches definitions for it."""
-    places = UploadPlaces()
+def test_without_uploads_nothing_is_asked(uploaded: UploadPlaces, tmp_path: Path) -> None:
+    """Definitions are fetched only for a prompt that names an upload."""
+    assert UploadPlaces().named_in(prompt(image="a.png")) == frozenset()
+    assert uploaded.named_in(prompt(image="b.png")) == frozenset()
+    assert uploaded.named_in(prompt(image="a.png")) == {"a.png"}
+    assert UploadPlaces().resolve(prompt(image="a.png"), {}, tmp_path) == prompt(image="a.png")
 
-    assert not places
-    assert places.resolve(prompt(image="a.png"), {}, tmp_path) == prompt(image="a.png")
+
+def test_only_named_uploads_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many uploads there were, a run asks the file system about those that its prompt names."""
+    places = UploadPlaces()
+    for number in range(10_000):
+        places.note(f"{number}.png", "batch")
+    looks: list[str] = []
+    monkeypatch.setattr(Path, "exists", lambda path: looks.append(path.name))
+
+    places.resolve(prompt(image="7.png"), DEFINITIONS, tmp_path)
+
+    assert looks == ["7.png"]
+
+
+def test_forgotten_upload_is_named_no_more(uploaded: UploadPlaces) -> None:
+    """The other place of the same name stays."""
+    uploaded.note("a.png", "dogs")
+    uploaded.forget("a.png", "cats")
+    assert uploaded.named_in(prompt(image="a.png")) == {"a.png"}
+    uploaded.forget("a.png", "dogs")
+    uploaded.forget("a.png", "dogs")
+    assert uploaded.named_in(prompt(image="a.png")) == frozenset()
+
+
+def test_uploads_in_threads_while_runs_resolve(uploaded: UploadPlaces, tmp_path: Path) -> None:
+    """``upload_data`` is safe in any thread, also while runs look."""
+
+    def upload(first: int) -> None:
+        for number in range(first, first + 2000):
+            uploaded.note(f"{number}.png", "batch")
+            uploaded.forget(f"{number}.png", "batch")
+
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(upload, 10_000 * thread) for thread in range(4)]
+        while not all(each.done() for each in work):
+            assert uploaded.resolve(prompt(image="a.png"), DEFINITIONS, tmp_path) == prompt(image="cats/a.png")
+        for each in work:
+            each.result()

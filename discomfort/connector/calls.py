@@ -1,0 +1,69 @@
+"""The calls under way on a connector, and how the end of what they wait for ends them.
+
+A call may wait at any of dozens of places: for a page, a thread, a definition, a restart. Each of these parts fails
+its own waiters; the scopes here are the guarantee for all places at once. Two things end a call that its caller did
+not end: the shutdown of the connector, and the loss of the server while the call needs that server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from discomfort._async import EndableScope
+from discomfort.connector.recovery import about
+from discomfort.exceptions import ServerDiedError
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call; ``make_error`` gives what it raises when the connector is shut down.
+
+    While ``in_client`` is set, the client ends the run itself, since it must also take the prompt off the server.
+    """
+
+    make_error: Callable[[], BaseException]
+    scope: EndableScope = field(default_factory=EndableScope)
+    in_client: bool = False
+
+
+class Calls:
+    """Keeps the calls under way. For the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self._calls: set[Call] = set()
+        self._server_scopes: set[EndableScope] = set()
+
+    @asynccontextmanager
+    async def open(self, make_error: Callable[[], BaseException]) -> AsyncIterator[Call]:
+        """Around one call: a shutdown makes it raise ``make_error()`` wherever it waits."""
+        call = Call(make_error)
+        self._calls.add(call)
+        try:
+            async with call.scope:
+                yield call
+        finally:
+            self._calls.discard(call)
+
+    @asynccontextmanager
+    async def server_needed(self) -> AsyncIterator[None]:
+        """Around work that is in vain without the present server: its loss makes it raise ServerDiedError."""
+        scope = EndableScope()
+        self._server_scopes.add(scope)
+        try:
+            async with scope:
+                yield
+        finally:
+            self._server_scopes.discard(scope)
+
+    def end_all(self) -> None:
+        """The connector is being shut down."""
+        for call in tuple(self._calls):
+            if not call.in_client:
+                call.scope.end(call.make_error())
+
+    def server_lost(self, death: ServerDiedError) -> None:
+        """The server is gone: end the work that needs it."""
+        for scope in tuple(self._server_scopes):
+            scope.end(about(death, None))
