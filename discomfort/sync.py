@@ -16,8 +16,8 @@ from discomfort._json import JsonObject
 from discomfort.client.outputs import Output
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
-from discomfort.connector.lifecycle import State
 from discomfort.connector.payloads import Payload
+from discomfort.connector.states import State
 from discomfort.exceptions import StateError
 from discomfort.progress import ProgressCallback
 from discomfort.workflow.edit import Editor

@@ -24,7 +24,7 @@ PAGES = {
         "Workflows and prompts",
         ["discomfort.workflow.edit", "discomfort.workflow.detect", "discomfort.workflow.preflight"],
     ),
-    "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.lifecycle"]),
+    "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "conformance.md": ("Conformance", ["discomfort.conformance"]),
     "testing.md": (

@@ -196,8 +196,8 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the d
 
 def leftovers() -> Check:
     """What connectors left that did not end by themselves: servers, journals of dead processes, private folders."""
-    from discomfort.connector.assembly import journal_directory
     from discomfort.connector.ownership import orphans
+    from discomfort.connector.resources import journal_directory
     from discomfort.emulator.temporary import abandoned_folders
     from discomfort.process.ports import abandoned_locks
 

@@ -127,7 +127,7 @@ def _folder(path: Path) -> Leftover:
 
 
 def _journals() -> list[Leftover]:
-    from discomfort.connector.assembly import journal_directory
+    from discomfort.connector.resources import journal_directory
     from discomfort.files.journal import Journal
 
     journal = Journal(journal_directory())

@@ -118,7 +118,7 @@ class Doctor:
         return settings
 
     def _resolve(self, settings: Settings) -> Engine | None:
-        from discomfort.connector.assembly import engine_request
+        from discomfort.connector.resources import engine_request
         from discomfort.process.engines import resolve_engine
 
         try:

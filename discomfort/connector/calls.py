@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from discomfort._async import EndableScope
-from discomfort.connector.recovery import about
+from discomfort.connector.recovery import for_prompt
 from discomfort.exceptions import ServerDiedError
 
 
@@ -66,4 +66,4 @@ class Calls:
     def server_lost(self, death: ServerDiedError) -> None:
         """The server is gone: end the work that needs it."""
         for scope in tuple(self._server_scopes):
-            scope.end(about(death, None))
+            scope.end(for_prompt(death, None))

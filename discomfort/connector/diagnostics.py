@@ -21,10 +21,10 @@ import platformdirs
 import psutil
 
 from discomfort._json import JsonObject
-from discomfort.connector.assembly import Assembly
-from discomfort.connector.chronicle import Chronicle
-from discomfort.connector.lifecycle import Lifecycle
+from discomfort.connector.event_log import EventLog
 from discomfort.connector.recovery import Recovery
+from discomfort.connector.resources import Resources
+from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import DiscomfortError
 from discomfort.redaction import redact_value, redact_words
 
@@ -35,7 +35,7 @@ _LOG_LINES = 100
 _PACKAGES = ("aiohttp", "comfyui-frontend-package", "orjson", "playwright", "psutil", "pydantic")
 
 
-async def server_facts(parts: Assembly) -> JsonObject:
+async def server_facts(parts: Resources) -> JsonObject:
     """What the server says about itself, asked with a deadline of 2 s."""
     if parts.client is None:
         return {"problem": "not connected"}
@@ -52,7 +52,7 @@ async def server_facts(parts: Assembly) -> JsonObject:
 
 
 def collect(
-    parts: Assembly, lifecycle: Lifecycle, recovery: Recovery, chronicle: Chronicle, server: JsonObject
+    parts: Resources, lifecycle: Lifecycle, recovery: Recovery, events: EventLog, server: JsonObject
 ) -> JsonObject:
     """The bundle; ``server`` is :func:`server_facts`. Blocks for some milliseconds: it looks at processes and disks.
 
@@ -69,7 +69,7 @@ def collect(
         "browser": lambda: _browser(parts),
         "connections": lambda: _connections(parts),
         "runs": lambda: [{"prompt_id": run.prompt_id, "stage": run.stage} for run in _runs(parts)],
-        "events": lambda: chronicle.events,
+        "events": lambda: events.events,
         "log": lambda: list(parts.supervisor.log_tail(_LOG_LINES)) if parts.supervisor is not None else [],
         "disks": lambda: _disks(parts),
     }
@@ -84,7 +84,7 @@ def collect(
     return cast("JsonObject", cleaned)
 
 
-def versions(parts: Assembly) -> JsonObject:
+def versions(parts: Resources) -> JsonObject:
     """Of Python, the system, ourselves and what we stand on."""
     found: JsonObject = {"python": platform.python_version(), "system": platform.platform(terse=True)}
     for name in ("discomfort", *_PACKAGES):
@@ -140,7 +140,7 @@ def _states(lifecycle: Lifecycle, recovery: Recovery) -> JsonObject:
     }
 
 
-def _settings(parts: Assembly) -> JsonObject:
+def _settings(parts: Resources) -> JsonObject:
     settings = parts.settings
     shown: JsonObject = {}
     for name, value in settings.model_dump().items():
@@ -149,7 +149,7 @@ def _settings(parts: Assembly) -> JsonObject:
     return shown
 
 
-def _engine(parts: Assembly) -> JsonObject:
+def _engine(parts: Resources) -> JsonObject:
     if not parts.owned:
         return {"kind": "attached", "url": parts.url, "headers": len(parts.headers)}
     engine = parts.engine
@@ -166,7 +166,7 @@ def _engine(parts: Assembly) -> JsonObject:
     }
 
 
-def _processes(parts: Assembly) -> list[JsonObject]:
+def _processes(parts: Resources) -> list[JsonObject]:
     found = [process_facts(os.getpid(), "this")]
     if parts.supervisor is not None:
         found.append(process_facts(parts.supervisor.pid, "server") | {"supervisor": repr(parts.supervisor)})
@@ -175,25 +175,25 @@ def _processes(parts: Assembly) -> list[JsonObject]:
     return found
 
 
-def _browser(parts: Assembly) -> JsonObject:
+def _browser(parts: Resources) -> JsonObject:
     if parts.converter is None:
         return {"is_running": False}
     converter = parts.converter
     return {"is_running": converter.healthy, "converter": repr(converter), "conversions": converter.counts}
 
 
-def _connections(parts: Assembly) -> JsonObject:
+def _connections(parts: Resources) -> JsonObject:
     client = parts.client
     if client is None:
         return {"is_open": False}
     return {"is_open": True, "socket_connected": client.connected, "client": repr(client)}
 
 
-def _runs(parts: Assembly) -> Iterable[Any]:
+def _runs(parts: Resources) -> Iterable[Any]:
     return parts.client.runs if parts.client is not None else ()
 
 
-def _disks(parts: Assembly) -> list[JsonObject]:
+def _disks(parts: Resources) -> list[JsonObject]:
     folders = [Path(tempfile.gettempdir()), Path(platformdirs.user_state_dir("discomfort", appauthor=False))]
     if parts.engine is not None:
         folders += [parts.engine.folders.output, parts.engine.folders.temp]

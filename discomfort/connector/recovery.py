@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Literal
 
 from discomfort.client.runs import Run
-from discomfort.connector.chronicle import Chronicle
+from discomfort.connector.event_log import EventLog
 from discomfort.exceptions import (
     BrowserError,
     DiscomfortError,
@@ -50,8 +50,8 @@ def suspects(runs: Iterable[Run]) -> frozenset[str]:
     return frozenset(by_stage.get("queued", [])[:1])
 
 
-def about(death: ServerDiedError, prompt_id: str | None) -> ServerDiedError:
-    """The same death, told to the caller of one prompt."""
+def for_prompt(death: ServerDiedError, prompt_id: str | None) -> ServerDiedError:
+    """The same death as an error of its own for one prompt's caller."""
     return ServerDiedError(
         death.problem,
         exit_code=death.exit_code,
@@ -117,11 +117,11 @@ class Recovery:
         *,
         start: Callable[[], Awaitable[None]],
         spawn: Spawn,
-        chronicle: Chronicle,
+        events: EventLog,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.policy, self.budget = policy, budget
-        self._start, self._spawn, self._chronicle, self._sleep = start, spawn, chronicle, sleep
+        self._start, self._spawn, self._events, self._sleep = start, spawn, events, sleep
         self._task: asyncio.Task[None] | None = None
         self._gave_up = False
         self._news = asyncio.Event()
@@ -133,18 +133,24 @@ class Recovery:
         self.suspects: frozenset[str] = frozenset()
 
     @property
+    def resubmits(self) -> bool:
+        """Whether the policy submits runs again that the server's death broke off."""
+        return self.policy == "restart_and_resubmit"
+
+    @property
     def under_way(self) -> bool:
         """Whether a restart in the background has not come to its end."""
         return self._task is not None and not self._task.done()
 
-    def note(self, death: ServerDiedError, suspected: frozenset[str] = frozenset()) -> None:
-        """The server was lost."""
+    def note(self, death: ServerDiedError, suspected: frozenset[str] = frozenset(), *, at: float = 0.0) -> None:
+        """The server was lost, ``at`` by the event loop's clock; ``suspected`` prompts may have killed it."""
         self.count += 1
+        self.lost_at = at
         self._news.set()
         self._news = asyncio.Event()
         self.last, self.suspects = death, suspected
         self.budget.note(death)
-        self._chronicle.note("server lost", problem=death.problem, suspects=", ".join(sorted(suspected)) or None)
+        self._events.note("server lost", problem=death.problem, suspects=", ".join(sorted(suspected)) or None)
 
     def begin(self, *, ordered: bool = False) -> None:
         """Start the server anew in the background where the policy says so, or where that was ``ordered``.
@@ -182,7 +188,7 @@ class Recovery:
                 if self.budget.exhausted:
                     self._gave_up = True
                     _log.error("%s", self.budget.error().problem)
-                    self._chronicle.note("restarts given up", used=self.budget.used)
+                    self._events.note("restarts given up", used=self.budget.used)
                     return
                 pause = self.budget.take()
                 if pause:
@@ -203,11 +209,11 @@ class Recovery:
                     return
             else:
                 _log.warning("the server was started again")
-                self._chronicle.note("server restarted")
+                self._events.note("server restarted")
                 if self.count == seen:
                     return
 
     def _note_failure(self, error: Exception) -> None:
         story = error if isinstance(error, DiscomfortError) else ServerError(f"the start failed: {error}")
         self.budget.note(story)
-        self._chronicle.note("restart failed", problem=str(story))
+        self._events.note("restart failed", problem=str(story))

@@ -17,8 +17,8 @@ from cli.conftest import Cli
 from discomfort.cli import cleaning
 from discomfort.cli.terminal import Terminal
 from discomfort.config import load_settings
-from discomfort.connector.assembly import Assembly, journal_directory
 from discomfort.connector.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
+from discomfort.connector.resources import Resources, journal_directory
 from discomfort.files.journal import Entry, Journal
 from discomfort.process.family import TOKEN_VARIABLE
 from discomfort.process.ports import lease_port
@@ -28,7 +28,7 @@ LEAVER = """
 import sys
 from pathlib import Path
 from discomfort.config import load_settings
-from discomfort.connector.assembly import Assembly, journal_directory
+from discomfort.connector.resources import Resources, journal_directory
 from discomfort.files.journal import Entry, Journal
 path = Path(sys.argv[1])
 facts = path.stat()
@@ -239,7 +239,7 @@ def test_locks_and_emulators_folders(cli: Cli, nobody: None, tmp_path: Path, mon
 @pytest.mark.browser
 async def test_browser_carries_the_marks(tmp_path: Path) -> None:
     """Driver and Chromium can be told by them once their owner is dead; their own folder is not asked for."""
-    parts = Assembly(load_settings(engine="emulator", browser="lazy"))
+    parts = Resources(load_settings(engine="emulator", browser="lazy"))
     converter = parts.get_converter()
     try:
         await converter.start()

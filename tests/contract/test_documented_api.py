@@ -13,7 +13,7 @@ from contract.engines import EngineUnderTest
 from contract.graphs import picture_prompt, picture_workflow, record_of
 
 from discomfort import ComfyConnector, Discomfort
-from discomfort.connector.lifecycle import State
+from discomfort.connector.states import State
 
 PARAMETERS = {
     "create": {"config_path": None},

@@ -21,7 +21,7 @@ from faults.traces import Trace
 from discomfort import ComfyConnector
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.runs import Limits
-from discomfort.connector.assembly import Assembly
+from discomfort.connector.resources import Resources
 from discomfort.conversion import Converter
 from discomfort.exceptions import (
     BrowserError,
@@ -131,16 +131,16 @@ async def test_the_failure_is_the_one_that_happened(emulator: EngineUnderTest, t
 
 
 POINTS: list[tuple[type, str, str]] = [
-    (Assembly, "prepare", "before"),
-    (Assembly, "prepare", "after"),
-    (Assembly, "take_port", "after"),
+    (Resources, "prepare", "before"),
+    (Resources, "prepare", "after"),
+    (Resources, "take_port", "after"),
     (Supervisor, "start", "after"),
-    (Assembly, "start_server", "before"),
-    (Assembly, "start_server", "after"),
-    (Assembly, "start_browser", "before"),
-    (Assembly, "start_browser", "after"),
-    (Assembly, "open_client", "before"),
-    (Assembly, "open_client", "after"),
+    (Resources, "start_server", "before"),
+    (Resources, "start_server", "after"),
+    (Resources, "start_browser", "before"),
+    (Resources, "start_browser", "after"),
+    (Resources, "open_client", "before"),
+    (Resources, "open_client", "after"),
     (ComfyConnector, "_test_server", "before"),
     (Converter, "convert", "before"),
     (Converter, "convert", "after"),

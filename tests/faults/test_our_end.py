@@ -17,7 +17,7 @@ from contract.graphs import Prompt, gate_prompt, show_prompt
 from faults.traces import Trace
 
 from discomfort.config import load_settings
-from discomfort.connector.assembly import Assembly
+from discomfort.connector.resources import Resources
 
 PROGRAM = Path(__file__).with_name("child_program.py")
 
@@ -140,7 +140,7 @@ async def test_power_cut(emulator: EngineUnderTest, trace: Trace, tmp_path: Path
     left = trace.left()
     assert any("discomfort-" in found for found in left)
 
-    parts = Assembly(load_settings(engine="emulator", initial_port=emulator.settings["initial_port"]))
+    parts = Resources(load_settings(engine="emulator", initial_port=emulator.settings["initial_port"]))
     await asyncio.to_thread(parts.prepare)
     parts.take_port()
     assert not child.uploaded.exists()

@@ -124,7 +124,7 @@ async def test_server_that_ignores_sigterm(
     emulator: EngineUnderTest, trace: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that can not be asked to stop is killed; stopped (SIGSTOP) processes ignore everything else too."""
-    monkeypatch.setattr("discomfort.connector.assembly.STOP_GRACE", 0.5)
+    monkeypatch.setattr("discomfort.connector.resources.STOP_GRACE", 0.5)
     connector = await ComfyConnector.create(**lazily(emulator))
     trace.record()
     psutil.Process(server_pid(connector)).suspend()

@@ -245,7 +245,7 @@ async def test_server_ignores_sigterm(
     busy: bool,
 ) -> None:
     """It gets its grace and then SIGKILL; what it was doing ends as interrupted, and nothing is left."""
-    monkeypatch.setattr("discomfort.connector.assembly.STOP_GRACE", 0.5)
+    monkeypatch.setattr("discomfort.connector.resources.STOP_GRACE", 0.5)
     settings = any_engine.settings
     if any_engine.real:
         words = shlex.split(settings["api_command_line"])

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from discomfort.config import load_settings
-from discomfort.connector.assembly import Assembly
-from discomfort.connector.chronicle import Chronicle
 from discomfort.connector.diagnostics import collect, frontend_version, process_facts, server_facts
-from discomfort.connector.lifecycle import Lifecycle, State
+from discomfort.connector.event_log import EventLog
 from discomfort.connector.recovery import Recovery, RestartBudget
+from discomfort.connector.resources import Resources
+from discomfort.connector.states import Lifecycle, State
 from discomfort.exceptions import ServerConnectionError, ServerDiedError
 
 SECTIONS = {
@@ -26,12 +26,12 @@ SECTIONS = {
 }  # fmt: skip
 
 
-def bundle(parts: Assembly, server: dict[str, Any] | None = None) -> Any:
+def bundle(parts: Resources, server: dict[str, Any] | None = None) -> Any:
     """What a connector with these parts would tell."""
-    lifecycle, chronicle = Lifecycle(), Chronicle()
+    lifecycle, chronicle = Lifecycle(), EventLog()
     lifecycle.to(State.INITIALIZING, "why not")
     recovery = Recovery("restart", RestartBudget(3), start=nothing, spawn=lambda w, n: asyncio.ensure_future(w),
-                        chronicle=chronicle)  # fmt: skip
+                        events=chronicle)  # fmt: skip
     recovery.note(ServerDiedError("it died", log_tail=["Authorization: Bearer abcdefghijk"]))
     return collect(parts, lifecycle, recovery, chronicle, server or {})
 
@@ -42,7 +42,7 @@ async def nothing() -> None:
 
 async def test_before_any_start() -> None:
     """A connector that holds nothing yet can be reported on too."""
-    found = bundle(Assembly(load_settings()))
+    found = bundle(Resources(load_settings()))
 
     assert set(found) == SECTIONS
     assert found["state"]["state"] == "initializing"
@@ -62,7 +62,7 @@ async def test_before_any_start() -> None:
 async def test_with_everything_there(tmp_path: Path) -> None:
     """Engine, browser, connection and runs are told as they are."""
     folders = {name: tmp_path / name for name in ("base", "input", "output", "temp", "models")}
-    parts: Any = Assembly(load_settings())
+    parts: Any = Resources(load_settings())
     parts.engine = SimpleNamespace(
         kind="emulator",
         reason="it was asked for",
@@ -97,7 +97,7 @@ async def test_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     header, token, variable = (secrets.token_hex(8) for _ in range(3))
     monkeypatch.setenv("MY_OWN_SECRET", variable)
     settings = load_settings(api_command_line=f"python3 main.py --api-token {token}")
-    parts = Assembly(settings, attach_url="http://127.0.0.1:9", headers={"X-Proxy": header})
+    parts = Resources(settings, attach_url="http://127.0.0.1:9", headers={"X-Proxy": header})
     parts.supervisor = SimpleNamespace(  # type: ignore[assignment]
         pid=os.getpid(), log_tail=lambda count: (f"the proxy sent {header}", f"--api-token={token}")
     )
@@ -111,7 +111,7 @@ async def test_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_section_that_fails_is_told() -> None:
     """What can not be collected has its reason in its place, and the rest is there."""
-    parts = Assembly(load_settings())
+    parts = Resources(load_settings())
     parts.supervisor = SimpleNamespace(pid=os.getpid())  # type: ignore[assignment]
 
     found = bundle(parts)
@@ -164,7 +164,7 @@ def test_frontend_version(tmp_path: Path) -> None:
 
 def test_the_ring_is_bounded() -> None:
     """Old events go, long texts are cut."""
-    chronicle = Chronicle()
+    chronicle = EventLog()
     for number in range(300):
         chronicle.note("x", number=number, text="y" * 1000)
 

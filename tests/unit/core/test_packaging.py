@@ -97,7 +97,7 @@ def test_node_pack_import_paths(comfyui: Path, isolated: bool) -> None:
         "print(package.ComfyConnector is ComfyConnector, package.Discomfort is Discomfort, ComfyConnector.__module__)"
     )
 
-    assert python(code, comfyui, isolated=isolated) == "True True discomfort.connector.public"
+    assert python(code, comfyui, isolated=isolated) == "True True discomfort.connector.connector"
 
 
 def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from discomfort.connector.chronicle import Chronicle
-from discomfort.connector.recovery import Policy, Recovery, RestartBudget, about, suspects
+from discomfort.connector.event_log import EventLog
+from discomfort.connector.recovery import Policy, Recovery, RestartBudget, for_prompt, suspects
 from discomfort.exceptions import (
     FatalPromptError,
     RestartLimitError,
@@ -38,10 +38,10 @@ class Bench:
         self.clock, self.pauses, self.starts = Clock(), list[float](), 0
         self.outcomes = list(outcomes)
         self.tasks: list[asyncio.Task[None]] = []
-        self.chronicle = Chronicle()
+        self.chronicle = EventLog()
         self.recovery = Recovery(
             policy, RestartBudget(limit, clock=self.clock), start=self.start, spawn=self.spawn,
-            chronicle=self.chronicle, sleep=self.sleep,
+            events=self.chronicle, sleep=self.sleep,
         )  # fmt: skip
 
     async def start(self) -> None:
@@ -90,7 +90,7 @@ def test_about_tells_the_same_death_to_another_prompt() -> None:
     """Facts and text stay, the prompt is the caller's, and the original is untouched."""
     death = ServerDiedError("it died", exit_code=3, log_tail=["x"])
 
-    told = about(death, "p1")
+    told = for_prompt(death, "p1")
 
     assert (told.problem, told.exit_code, told.log_tail, told.prompt_id) == ("it died", 3, ("x",), "p1")
     assert death.prompt_id is None

@@ -16,7 +16,7 @@ from discomfort.client import multiplexer, rest
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import decode_text
 from discomfort.config import load_settings
-from discomfort.connector.assembly import Assembly
+from discomfort.connector.resources import Resources
 from discomfort.emulator.command import parser
 from discomfort.exceptions import ConfigurationError, ServerResponseError
 from discomfort.process.launcher import ServerCommand
@@ -62,7 +62,7 @@ def test_loopback_unless_told_otherwise(tmp_path: Path) -> None:
     """The emulator listens on loopback by default, and a started server is given no other address."""
     assert parser().parse_args([]).listen == "127.0.0.1"
     settings = load_settings(engine="emulator", emulator_directory=tmp_path)
-    from discomfort.connector.assembly import engine_request
+    from discomfort.connector.resources import engine_request
     from discomfort.process.engines import resolve_engine
 
     argv = resolve_engine(engine_request(settings)).command(1).argv
@@ -76,7 +76,7 @@ async def test_nothing_shows_the_headers() -> None:
     secret = secrets.token_hex(8)
     headers = {"Authorization": f"Bearer {secret}"}
     client = ComfyClient("http://127.0.0.1:9", headers=headers)
-    parts = Assembly(load_settings(), attach_url="http://127.0.0.1:9", headers=headers)
+    parts = Resources(load_settings(), attach_url="http://127.0.0.1:9", headers=headers)
     shown = [client, parts, parts.get_converter(), Target(headers=headers), ServerCommand(("x",), Path("/"), headers)]
 
     assert [thing for thing in map(repr, shown) if secret in thing] == []

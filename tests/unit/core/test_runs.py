@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from discomfort.config import Settings
-from discomfort.connector.chronicle import Chronicle
-from discomfort.connector.lifecycle import Lifecycle, State
+from discomfort.connector.background import BackgroundTasks
+from discomfort.connector.calls import Calls
+from discomfort.connector.cancellation import CancellationWatch
+from discomfort.connector.event_log import EventLog
+from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
-from discomfort.connector.running import Runner
+from discomfort.connector.runs import RunPolicy, RunRequest
+from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.states import Lifecycle, State
 from discomfort.exceptions import (
     BrowserError,
     ExecutionInterrupted,
@@ -34,6 +40,16 @@ from discomfort.progress import Done, ProgressEvent, Started
 Attempt = Callable[["Bench", Any], Awaitable[dict[str, Any]]]
 
 
+class Loss(ServerLoss):
+    """Notes which servers were given up, and does not start others."""
+
+    given_up: list[ServerDiedError]
+
+    def give_up(self, death: ServerDiedError) -> None:
+        """Instead of a restart."""
+        self.given_up.append(death)
+
+
 class Bench:
     """A runner whose client plays one ``attempts`` entry per submission."""
 
@@ -45,7 +61,7 @@ class Bench:
         self.free_error: Exception | None = None
         self.queue: list[str] = []
         self.lost: list[ServerDiedError] = []
-        self.tasks: list[asyncio.Task[None]] = []
+        self.watched = 0
         self.lifecycle = Lifecycle()
         self.lifecycle.to(State.INITIALIZING)
         self.lifecycle.to(State.READY)
@@ -56,13 +72,30 @@ class Bench:
         self.parts: Any = SimpleNamespace(
             owned=owned, client=client, engine=None, supervisor=None, settings=made, death=lambda: ServerDiedError("?")
         )
+        self.background = BackgroundTasks()
+        events, calls = EventLog(), Calls()
         self.recovery = Recovery(
-            made.on_server_death, RestartBudget(3), start=self.ready, spawn=self.spawn, chronicle=Chronicle()
+            made.on_server_death, RestartBudget(3), start=self.ready, spawn=self.background.spawn, events=events
         )
-        self.runner = Runner(
-            self.parts, self.lifecycle, self.recovery, Chronicle(),
-            ready=self.ready, look=lambda: None, lose=self.lost.append, spawn=self.spawn,
+        self.loss = Loss(self.parts, self.lifecycle, self.recovery, calls, self.background, events)
+        self.loss.given_up = self.lost
+        self.prompts = Prompts(self.parts, self.recovery, self.loss, calls, ready=self.ready)
+        self.runner = RunPolicy(
+            self.parts, self.lifecycle, self.recovery, self.loss, self.prompts,
+            CancellationWatch(self.parts, self.lifecycle, self.recovery, self.loss, self.background), calls, events,
+            ready=self.ready, watch=self.watch,
         )  # fmt: skip
+
+    def watch(self) -> None:
+        """Somebody looks from now on whether the server is stuck."""
+        self.watched += 1
+
+    async def play(
+        self, *, on_progress: Any = None, timeout: float | None = None, asked: float | None = None
+    ) -> dict[str, Any]:
+        """One call of ``run_workflow`` with an empty prompt."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return await self.runner.run(RunRequest({}, None, on_progress, deadline, asked or timeout))
 
     async def run(self, prompt: Any, *, prompt_id: str | None, on_run: Any, on_progress: Any, **_: Any) -> Any:
         """One submission."""
@@ -97,11 +130,6 @@ class Bench:
         if self.lifecycle.state is State.ERROR:
             self.lifecycle.to(State.INITIALIZING)
             self.lifecycle.to(State.READY)
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """A task, as the connector makes them."""
-        self.tasks.append(asyncio.get_running_loop().create_task(work, name=name))
-        return self.tasks[-1]
 
     def kill(self, *suspected: str) -> ServerDiedError:
         """The server dies."""
@@ -145,7 +173,7 @@ async def test_default_raises_the_death() -> None:
     bench = Bench(die("running"))
 
     with pytest.raises(ServerDiedError):
-        await bench.runner.run({})
+        await bench.play()
     assert bench.ids == [None]
     assert bench.readied == 0
 
@@ -156,11 +184,13 @@ async def test_resubmission_keeps_the_id(stage: str) -> None:
     bench = Bench(die(stage), succeed, on_server_death="restart_and_resubmit")
     events: list[ProgressEvent] = []
 
-    history = await bench.runner.run({}, on_progress=events.append)
+    history = await bench.play(on_progress=events.append)
 
     (prompt_id,) = history
     assert bench.ids == [prompt_id, prompt_id]
     assert bench.readied == 1
+    # The run that is submitted again is watched as well: the first watch may have ended with the first server.
+    assert bench.watched == 2
     assert events == [Started(prompt_id), Started(prompt_id), Done(prompt_id, success=True)]
 
 
@@ -169,7 +199,7 @@ async def test_what_had_ended_is_not_executed_again() -> None:
     bench = Bench(die("ended"), succeed, on_server_death="restart_and_resubmit")
 
     with pytest.raises(ResultLostError) as caught:
-        await bench.runner.run({})
+        await bench.play()
     assert len(bench.ids) == 1
     assert isinstance(caught.value.__cause__, ServerDiedError)
     assert caught.value.prompt_id == bench.ids[0]
@@ -181,15 +211,16 @@ async def test_what_may_have_ended_unseen(before: float, submissions: int) -> No
 
     async def attempt(bench: Bench, run: Any) -> dict[str, Any]:
         run.stage, run.blind_since = "queued", 100.0
+        death = bench.kill()
         bench.recovery.lost_at = 100.0 + before
-        raise bench.kill()
+        raise death
 
     bench = Bench(attempt, succeed, on_server_death="restart_and_resubmit")
     if submissions == 1:
         with pytest.raises(ResultLostError, match="may have ended"):
-            await bench.runner.run({})
+            await bench.play()
     else:
-        assert await bench.runner.run({})
+        assert await bench.play()
     assert len(bench.ids) == submissions
 
 
@@ -199,7 +230,7 @@ async def test_poison_is_refused_after_two_deaths() -> None:
                   on_server_death="restart_and_resubmit")  # fmt: skip
 
     with pytest.raises(FatalPromptError) as caught:
-        await bench.runner.run({})
+        await bench.play()
     assert len(bench.ids) == 2
     assert len(caught.value.deaths) == 2
     assert str(caught.value).count("last words") == 2
@@ -209,7 +240,7 @@ async def test_victims_of_others_are_not_suspected() -> None:
     """A prompt that only waited in the queue survives as many deaths as the restarts allow."""
     bench = Bench(*[die("queued")] * 5, succeed, on_server_death="restart_and_resubmit")
 
-    await bench.runner.run({})
+    await bench.play()
 
     assert len(bench.ids) == 6
 
@@ -219,7 +250,7 @@ async def test_attached_servers_are_not_ours_to_restart() -> None:
     bench = Bench(die("running"), owned=False, on_server_death="restart_and_resubmit")
 
     with pytest.raises(ServerDiedError):
-        await bench.runner.run({})
+        await bench.play()
     assert bench.readied == 0
 
 
@@ -232,7 +263,7 @@ async def test_deadline_holds_while_the_server_is_away() -> None:
 
     bench.runner._ready = never
     with pytest.raises(RunTimeout) as caught:
-        await bench.runner.run({}, timeout=0.01, asked=5.0)
+        await bench.play(timeout=0.01, asked=5.0)
     assert caught.value.timeout == 5.0
     assert "not back yet" in str(caught.value)
 
@@ -246,7 +277,7 @@ async def test_a_server_that_does_not_start_again_says_so() -> None:
 
     bench.runner._ready = slow
     with pytest.raises(ServerStartTimeout, match="300 s"):
-        await bench.runner.run({}, timeout=60.0, asked=60.0)
+        await bench.play(timeout=60.0, asked=60.0)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +294,7 @@ async def test_nodes_that_the_emulator_lacks(kind: str | None, says: str) -> Non
     error = MissingNodesError([MissingNode("KSampler", ("3",))])
 
     with pytest.raises(MissingNodesError, match=says) as caught:
-        await bench.runner.run({})
+        await bench.play()
 
     assert caught.value.missing == error.missing
     assert (caught.value is error) is (kind != "emulator")
@@ -277,9 +308,9 @@ async def test_server_lost_before_the_submission() -> None:
         bench.lifecycle.to(State.ERROR)
         if expected is not None:
             with pytest.raises(expected):
-                await bench.runner.run({})
+                await bench.play()
         else:
-            assert await bench.runner.run({})
+            assert await bench.play()
             assert bench.readied == 1
 
 
@@ -293,7 +324,7 @@ async def test_death_is_the_true_reason(error: Exception) -> None:
         raise error
 
     with pytest.raises(ServerDiedError) as caught:
-        await Bench(attempt).runner.run({})
+        await Bench(attempt).play()
     assert caught.value.__cause__ is error
 
 
@@ -301,7 +332,7 @@ async def test_death_is_the_true_reason(error: Exception) -> None:
 async def test_other_ends_stay_what_they_are(error: Exception) -> None:
     """Without a death nothing is blamed on the server."""
     with pytest.raises(type(error)):
-        await Bench(fail(error)).runner.run({})
+        await Bench(fail(error)).play()
 
 
 async def test_without_a_connection() -> None:
@@ -310,7 +341,7 @@ async def test_without_a_connection() -> None:
     bench.parts.client = None
 
     with pytest.raises(StateError, match="no connection"):
-        await bench.runner.run({})
+        await bench.play()
 
 
 async def test_conversion_is_repeated_where_runs_survive() -> None:
@@ -329,13 +360,13 @@ async def test_conversion_is_repeated_where_runs_survive() -> None:
 
         if policy == "raise":
             with pytest.raises(ServerDiedError):
-                await bench.runner.convert(convert, survives=True)
+                await bench.prompts.with_server(convert, survives=True)
             calls = 0
         else:
-            assert await bench.runner.convert(convert, survives=True) == {"1": {}}
+            assert await bench.prompts.with_server(convert, survives=True) == {"1": {}}
             calls = 0
             with pytest.raises(ServerDiedError):
-                await bench.runner.convert(convert, survives=False)
+                await bench.prompts.with_server(convert, survives=False)
 
 
 async def test_conversion_error_without_a_death() -> None:
@@ -346,7 +377,7 @@ async def test_conversion_error_without_a_death() -> None:
         raise BrowserError("no Chromium")
 
     with pytest.raises(BrowserError):
-        await bench.runner.convert(convert, survives=True)
+        await bench.prompts.with_server(convert, survives=True)
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -358,7 +389,7 @@ async def test_memory_is_freed_and_the_error_raised(owned: bool, freed: int) -> 
     bench = Bench(fail(out_of_memory()), owned=owned)
 
     with pytest.raises(OutOfMemoryError):
-        await bench.runner.run({})
+        await bench.play()
     assert bench.freed == freed
 
 
@@ -367,14 +398,14 @@ async def test_memory_retry_once(owned: bool) -> None:
     """The retry has an id of its own and one end; a second failure is raised."""
     bench = Bench(fail(out_of_memory()), succeed, owned=owned, on_out_of_memory="retry_once")
     events: list[ProgressEvent] = []
-    history = await bench.runner.run({}, on_progress=events.append)
+    history = await bench.play(on_progress=events.append)
     assert list(history) == ["random-2"]
     assert [event for event in events if isinstance(event, Done)] == [Done("random-2", success=True)]
     assert bench.freed == 1
 
     bench = Bench(fail(out_of_memory()), fail(out_of_memory()), owned=owned, on_out_of_memory="retry_once")
     with pytest.raises(OutOfMemoryError):
-        await bench.runner.run({})
+        await bench.play()
     assert len(bench.ids) == 2
 
 
@@ -384,7 +415,7 @@ async def test_memory_that_can_not_be_freed() -> None:
     bench.free_error = ServerConnectionError("gone", url="http://x")
 
     with pytest.raises(OutOfMemoryError):
-        await bench.runner.run({})
+        await bench.play()
     assert bench.freed == 1
 
 
@@ -401,12 +432,14 @@ def cancelled_while(stage: str) -> Attempt:
     return attempt
 
 
-async def climb(bench: Bench, *running: str) -> None:
-    """One run that its caller gave up, and what follows in the background."""
+async def climb(bench: Bench, *running: str) -> int:
+    """One run that its caller gave up, and what follows in the background; how many tasks that were."""
     bench.queue = list(running)
     with pytest.raises(RunTimeout):
-        await bench.runner.run({})
-    await asyncio.gather(*bench.tasks)
+        await bench.play()
+    spawned = len(bench.background)
+    await asyncio.gather(*bench.background._tasks)
+    return spawned
 
 
 async def test_ladder_ends_in_a_restart() -> None:
@@ -432,9 +465,9 @@ async def test_ladder_ends_in_a_restart() -> None:
 async def test_ladder_stops_before(settings: dict[str, Any], stage: str, running: str, tasks: int) -> None:
     """No restart: not asked for, not our server, nothing on it, over already, or the node ended."""
     bench = Bench(cancelled_while(stage), **settings)
-    await climb(bench, running)
+    spawned = await climb(bench, running)
 
-    assert len(bench.tasks) == tasks
+    assert spawned == tasks
     assert bench.lost == []
 
 
@@ -443,9 +476,9 @@ async def test_ladder_of_a_server_that_was_lost_meanwhile() -> None:
     bench = Bench(cancelled_while("running"), cancel_restart_after=0.001)
     bench.queue = ["random-1"]
     with pytest.raises(RunTimeout):
-        await bench.runner.run({})
+        await bench.play()
     bench.kill()
-    await asyncio.gather(*bench.tasks)
+    await asyncio.gather(*bench.background._tasks)
 
     assert bench.lost == []
 

@@ -7,7 +7,8 @@ import itertools
 
 import pytest
 
-from discomfort.connector.lifecycle import Lifecycle, State, Step, release_all
+from discomfort.connector.shutdown import Step, release_all
+from discomfort.connector.states import Lifecycle, State
 from discomfort.exceptions import StateError
 
 ARROWS = {

@@ -1,4 +1,4 @@
-"""The last things that happened to a connector, kept for its diagnostics."""
+"""The last events of a connector, kept for its diagnostics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KEPT = 200
 _LONGEST_TEXT = 500
 
 
-class Chronicle:
+class EventLog:
     """A ring of the last 200 events: time of day, kind, facts. No prompts, no outputs, no headers."""
 
     def __init__(self) -> None:

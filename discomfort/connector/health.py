@@ -1,7 +1,7 @@
-"""Slow or stuck: what each part's state tells, and the watch for a server that answers and runs nothing.
+"""The health of each part, and the watch for a server that answers and runs nothing.
 
-There is no limit on silence: a model may load for ten minutes without a word. What convicts a server is a fact that no
-slow server shows.
+There is no limit on silence: a model may load for ten minutes without a word. A server is declared stuck only on
+evidence that a merely slow server cannot produce.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ from collections.abc import Callable
 
 import psutil
 
+from discomfort._http import open_session
 from discomfort._json import JsonObject
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import queue_positions, running_prompts
 from discomfort.client.rest import never_sent
-from discomfort.connector.assembly import Assembly
+from discomfort.connector.background import BackgroundTasks
+from discomfort.connector.resources import Resources
+from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ServerConnectionError, ServerError, ServerResponseError
+from discomfort.process.probes import responds
 from discomfort.process.supervisor import Supervisor
 
-_log = logging.getLogger("discomfort.connector.liveness")
+_log = logging.getLogger("discomfort.connector.health")
 
 LOOK_EVERY = 15.0
 """Seconds between two looks at the queue while runs are pending."""
@@ -40,7 +45,54 @@ VITAL = frozenset({"client", "server process"})
 REFUSED = "refuses connections"
 
 
-async def examine(parts: Assembly, *, http_timeout: float) -> dict[str, str]:
+class Health:
+    """Examines the parts of one connector, and logs what is wrong once."""
+
+    def __init__(self, parts: Resources, loss: ServerLoss) -> None:
+        self._parts, self._loss = parts, loss
+        self._logged: dict[str, str] = {}
+
+    async def examine(self) -> dict[str, str]:
+        """What is wrong with each part, ``""`` where nothing is."""
+        found = await examine(self._parts, http_timeout=self._parts.answer_timeout)
+        if self._loss.stuck:
+            found["execution"] = self._loss.stuck
+        return found
+
+    async def validate(self) -> bool:
+        """Whether all parts work; a change is logged."""
+        ill = {name: problem for name, problem in (await self.examine()).items() if problem}
+        if ill != self._logged:
+            self._logged = ill
+            if ill:
+                _log.warning("not healthy: %s", ", ".join(f"{name} {problem}" for name, problem in ill.items()))
+            else:
+                _log.info("healthy again")
+        return not ill
+
+    async def is_usable(self) -> bool:
+        """Whether a ready connector can be used as it is; a browser that ended does not count, it comes back.
+
+        A server that is only slow to answer stays: it may be loading a model, and others wait for its runs.
+        """
+        found = await self.examine()
+        if any(found.get(name) for name in VITAL) or found.get("HTTP") == REFUSED:
+            _log.warning("not usable: %s", ", ".join(f"{n} {p}" for n, p in found.items() if p))
+            return False
+        if found.get("browser") and self._parts.settings.browser == "eager":
+            await self._parts.get_converter().restart_browser()
+        return True
+
+    async def answers(self) -> bool:
+        """Whether the server answers HTTP in time."""
+        timeout = self._parts.answer_timeout
+        if self._parts.client is not None:
+            return not await http_problem(self._parts.client, timeout)
+        async with open_session(headers=self._parts.headers) as session:
+            return await responds(session, self._parts.url, timeout=timeout)
+
+
+async def examine(parts: Resources, *, http_timeout: float) -> dict[str, str]:
     """What is wrong with each part, ``""`` where nothing is. One small HTTP request on an open connection."""
     client = parts.client
     found = {"client": "" if client is not None else "is not connected"}
@@ -101,9 +153,15 @@ class StuckWatch:
     ) -> None:
         self._client, self._on_stuck, self._reads_log = client, on_stuck, reads_log
         self._look_every, self._stuck_after = look_every, stuck_after
+        self._task: asyncio.Task[None] | None = None
         self._first: str | None = None
         self._since = 0.0
         self._running: frozenset[str] = frozenset()
+
+    def start(self, background: BackgroundTasks, lifecycle: Lifecycle) -> None:
+        """Watch in the background, where nobody does yet."""
+        if not lifecycle.ending and (self._task is None or self._task.done()):
+            self._task = background.spawn(self.watch(), "discomfort-liveness")
 
     async def watch(self) -> None:
         """Look until no runs are left, or something was found; costs nothing but a sleep while runs are short.

@@ -10,22 +10,33 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
-from discomfort._async import finish, in_own_thread, retrieve, see_through, to_thread
+from discomfort._async import finish, in_own_thread, see_through, to_thread
 from discomfort._json import JsonObject, copied
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
 from discomfort.config import SettingArguments, Settings, load_settings
-from discomfort.connector.core import ConnectorCore, interrupted
+from discomfort.connector.background import BackgroundTasks
+from discomfort.connector.calls import Call, Calls
+from discomfort.connector.cancellation import CancellationWatch
 from discomfort.connector.diagnostics import collect, server_facts
-from discomfort.connector.lifecycle import State
+from discomfort.connector.event_log import EventLog
+from discomfort.connector.health import Health, StuckWatch
 from discomfort.connector.payloads import Payload, load_payload, taken
+from discomfort.connector.prompts import Prompts
+from discomfort.connector.recovery import Recovery, RestartBudget
+from discomfort.connector.resources import Resources
+from discomfort.connector.runs import RunPolicy, RunRequest
+from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.startup import Startup
+from discomfort.connector.states import Lifecycle, State
 from discomfort.conversion.explain import Explanation
-from discomfort.exceptions import PayloadError, RunTimeout, StateError, UploadError
+from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError, UploadError
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
@@ -36,7 +47,7 @@ _claims = threading.Lock()
 """Held while the process's instance is looked for or made, and only then."""
 
 
-class ComfyConnector(ConnectorCore):
+class ComfyConnector:
     """Starts and owns a ComfyUI server, converts workflows with the real frontend, runs prompts, returns every output.
 
     One per process, made by :meth:`create`; :meth:`attach` makes further ones on servers that somebody else runs.
@@ -50,6 +61,37 @@ class ComfyConnector(ConnectorCore):
     """
 
     _instance: ClassVar[ComfyConnector | None] = None
+
+    def __init__(
+        self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """For :meth:`create` and :meth:`attach`: nothing is started."""
+        self._settings, self._loop = settings, asyncio.get_running_loop()
+        self._parts = Resources(settings, attach_url=attach_url, headers=headers)
+        self._lifecycle, self._events = Lifecycle(), EventLog()
+        self._calls, self._background = Calls(), BackgroundTasks()
+        self._closing: asyncio.Task[None] | None = None
+        self._farewell: asyncio.Task[None] | None = None
+        self._wire(RestartBudget(settings.max_restarts))
+
+    def _wire(self, budget: RestartBudget) -> None:
+        parts, lifecycle, calls, background = self._parts, self._lifecycle, self._calls, self._background
+        self._recovery = Recovery(
+            self._settings.on_server_death, budget, start=self._start, spawn=background.spawn, events=self._events
+        )
+        self._loss = ServerLoss(parts, lifecycle, self._recovery, calls, background, self._events)
+        self._health = Health(parts, self._loss)
+        self._stuck_watch = StuckWatch(lambda: parts.client, self._loss.is_stuck, reads_log=not parts.owned)
+        self._prompts = Prompts(parts, self._recovery, self._loss, calls, ready=self._ensure_ready)
+        self._runs = RunPolicy(
+            parts, lifecycle, self._recovery, self._loss, self._prompts,
+            CancellationWatch(parts, lifecycle, self._recovery, self._loss, background), calls, self._events,
+            ready=self._ensure_ready, watch=lambda: self._stuck_watch.start(background, lifecycle),
+        )  # fmt: skip
+        self._startup = Startup(
+            parts, lifecycle, self._recovery, self._loss, self._health, calls,
+            self_test=self._test_server, on_first=self._register_exit_handler, on_first_failed=self._forget_instance,
+        )  # fmt: skip
 
     # --- factory and lifecycle -------------------------------------------------------------------------------------
 
@@ -122,6 +164,7 @@ class ComfyConnector(ConnectorCore):
             await in_own_thread(self._sync_cleanup)
             return
         if self._closing is None:
+            self._lifecycle.order_end()
             self._closing = self._loop.create_task(self._shut_down(), name="discomfort-shutdown")
         await asyncio.shield(self._closing)
 
@@ -143,6 +186,16 @@ class ComfyConnector(ConnectorCore):
         await self.kill_api()
 
     # --- properties ------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """``uninit``, ``initializing``, ``ready``, ``error`` or ``killed``."""
+        return self._lifecycle.state
+
+    @property
+    def server_address(self) -> str:
+        """HTTP URL of the server, such as ``http://127.0.0.1:8188``."""
+        return self._parts.url
 
     @property
     def ws_address(self) -> str:
@@ -207,19 +260,16 @@ class ComfyConnector(ConnectorCore):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         payload, extra_data = taken(payload), copied(dict(extra_data or {}))
-        async with self._calls.open(interrupted) as call:
+        async with self._calls.open(_interrupted) as call:
             try:
                 async with asyncio.timeout(timeout):
                     await self._ensure_ready()
-                    prompt, extra = await self._to_prompt(payload, use_workflow_json, extra_data)
+                    prompt, extra = await self._prompts.prepare(payload, use_workflow_json, extra_data)
             except TimeoutError as error:
                 if deadline is None or time.monotonic() < deadline or timeout is None:
                     raise
                 raise RunTimeout(f"no prompt could be made within {timeout:g} s", timeout=timeout) from error
-            remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
-            return await self._run(
-                prompt, call, on_progress=on_progress, timeout=remaining, extra_data=extra, asked=timeout
-            )
+            return await self._runs.run(RunRequest(prompt, extra, on_progress, deadline, timeout, call))
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -233,11 +283,7 @@ class ComfyConnector(ConnectorCore):
         workflow = taken(workflow)
         async with self._call("get_prompt_from_workflow"):
             await self._ensure_ready()
-            kind, loaded = await load_payload(workflow)
-            if kind == "prompt":
-                _log.info("the payload is a prompt already; it is returned as it is")
-                return loaded
-            return await self._convert(loaded)
+            return await self._prompts.from_workflow(workflow)
 
     async def explain(self, workflow: Payload) -> Explanation:
         """Convert a workflow and tell, node by node, what became of it, and which path converted it.
@@ -248,10 +294,7 @@ class ComfyConnector(ConnectorCore):
         workflow = taken(workflow)
         async with self._call("explain"):
             await self._ensure_ready()
-            kind, loaded = await load_payload(workflow)
-            if kind == "prompt":
-                raise PayloadError("explain() describes a workflow's conversion; this payload is a prompt already")
-            return await self._runner.convert(lambda: self._parts.get_converter().explain(loaded), survives=True)
+            return await self._prompts.explain(workflow)
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.
@@ -271,7 +314,7 @@ class ComfyConnector(ConnectorCore):
         async with self._call("edit"):
             await self._ensure_ready()
             _, graph = await load_payload(payload)
-            return Editor(graph, await self._runner.convert(lambda: self._client().definitions(), survives=True))
+            return Editor(graph, await self._prompts.with_server(lambda: self._client().definitions()))
 
     # --- health ----------------------------------------------------------------------------------------------------
 
@@ -282,7 +325,7 @@ class ComfyConnector(ConnectorCore):
         attached server) where the server does not answer. A server that is silent is not dead: it may load a model.
         Browser and WebSocket come back by themselves at their next use.
         """
-        return await self._examine()
+        return await self._health.examine()
 
     async def diagnostics(self) -> JsonObject:
         """Everything that a report about a problem should carry, as an object that JSON holds.
@@ -293,7 +336,7 @@ class ComfyConnector(ConnectorCore):
         outputs are not in it. Works in every state, takes some milliseconds, and 2 s where the server does not answer.
         """
         server = await server_facts(self._parts)
-        parts, story = self._parts, (self._lifecycle, self._recovery, self._chronicle)
+        parts, story = self._parts, (self._lifecycle, self._recovery, self._events)
         return await to_thread(collect, parts, *story, server)
 
     # --- files -----------------------------------------------------------------------------------------------------
@@ -332,10 +375,88 @@ class ComfyConnector(ConnectorCore):
             raise StateError("upload_data before the connector was started")
         path = self._parts.files.put(source_path, folder_type, subfolder, overwrite, is_ephemeral)
         if folder_type == "input" and subfolder:
-            self._runner.uploads.note(Path(path).name, subfolder)
+            self._runs.uploads.note(Path(path).name, subfolder)
         return path
 
+    # --- documented internals --------------------------------------------------------------------------------------
+
+    async def _ensure_initialized(self) -> None:
+        """Make the connector ready: validate what is there, drop what is stale, start what is missing."""
+        await self._startup.ensure_initialized()
+
+    async def _validate_resources(self) -> bool:
+        """Whether process, browser, socket and HTTP all work; what does not is named in the log, once.
+
+        Cheap enough for every second: one small request on an open connection, 1 to 2 ms.
+        """
+        return await self._health.validate()
+
+    async def _init_playwright(self) -> None:
+        """Launch headless Chromium, installing it where it is missing, and begin to load the first page."""
+        await self._parts.start_browser()
+
+    def _find_available_port(self) -> int:
+        """Lease and return the first free port from ``INITIAL_PORT`` upwards. Raises ServerStartError."""
+        return self._parts.take_port()
+
+    async def _start_api(self) -> None:
+        """Start the server and wait until it answers. Raises ServerStartError, ServerStartTimeout.
+
+        On an attached server: check that it answers. Raises ServerConnectionError.
+        """
+        await self._startup.start_server()
+
+    async def _is_api_running(self) -> bool:
+        """Whether the server answers HTTP within a second (five where it is attached, over a network)."""
+        return await self._health.answers()
+
+    async def _restart_browser(self) -> None:
+        """Close the browser, forcefully if need be, and launch a fresh one. Raises BrowserError."""
+        await self._parts.get_converter().restart_browser()
+
+    async def _attempt_workflow_to_prompt_conversion(self, workflow: JsonObject) -> JsonObject:
+        """One conversion in a browser context and page of its own, closed afterwards. Raises ConversionError."""
+        return await self._parts.get_converter().attempt_isolated(workflow)
+
+    async def _execute_prompt_and_wait(self, prompt: JsonObject) -> JsonObject:
+        """Queue a prompt, wait for its end, return its history. Raises as :meth:`run_workflow` does."""
+        async with self._calls.open(_interrupted) as call:
+            return await self._runs.run(RunRequest(copied(prompt), call=call))
+
+    async def _test_server(self) -> bool:
+        """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
+        return await self._startup.run_self_test(self._prompts, self._runs)
+
+    async def _ensure_fresh_websocket(self) -> None:
+        """Replace the socket by a new one with a new client id. Runs under way go on. Raises ServerConnectionError."""
+        if self._parts.client is None:
+            await self._parts.open_client()
+        else:
+            await self._parts.client.refresh_socket()
+
+    def _delete_data(self) -> None:
+        """Delete all ephemeral uploads; what cannot be deleted is logged."""
+        if self._parts.files is not None:
+            self._parts.files.delete_ephemeral()
+
     # --- start and shutdown ----------------------------------------------------------------------------------------
+
+    async def _ensure_ready(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise StateError("the connector belongs to another event loop; use it there, or SyncConnector from threads")
+        await self._startup.ready()
+
+    async def _start(self) -> None:
+        await self._startup.start()
+
+    def _call(self, name: str) -> AbstractAsyncContextManager[Call]:
+        """Around a public call that is no run: a shutdown ends it with StateError wherever it waits."""
+        return self._calls.open(lambda: StateError(f"the connector was shut down during {name}"))
+
+    def _client(self) -> ComfyClient:
+        if self._parts.client is None:
+            raise StateError(f"the connector is {self.state}, it has no connection to a server")
+        return self._parts.client
 
     @classmethod
     def _claim(cls, wanted: Settings) -> ComfyConnector:
@@ -366,10 +487,10 @@ class ComfyConnector(ConnectorCore):
         try:
             await self._start()
         except asyncio.CancelledError:
-            if self.state is State.READY and not self._handed_out and not self._start_waiters:
+            if self.state is State.READY and self._startup.is_unclaimed:
                 await finish(self.kill_api())
             raise
-        self._handed_out = True
+        self._startup.handed_out = True
 
     def _sync_cleanup(self) -> None:
         """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
@@ -386,35 +507,30 @@ class ComfyConnector(ConnectorCore):
     def _end_what_waits(self, client: ComfyClient | None) -> None:
         """Called in the event loop after :meth:`release_now`: whoever still waits learns of the end."""
         self._calls.end_all()
-        for task in (self._starting, *self._background):
-            if task is not None:
-                task.cancel()
+        self._startup.cancel()
+        self._background.cancel()
         if client is not None:
             self._farewell = self._loop.create_task(client.aclose(), name="discomfort-farewell")
 
     async def _shut_down(self) -> None:
         """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it goes on."""
         self._calls.end_all()
-        await see_through(self._end_background)
-        await see_through(self._end_start)
-        await see_through(self._release)
+        for step in (self._background.end, self._startup.end, self._startup.release):
+            await see_through(step)
         self._forget_instance()
 
-    async def _end_start(self) -> None:
-        if self._starting is not None and not self._starting.done():
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
-            retrieve(self._starting)
-
-    async def _release(self) -> None:
-        async with self._init_lock:
-            self._lifecycle.to(State.KILLED)
-            await self._parts.release()
+    def _register_exit_handler(self) -> None:
+        atexit.register(self._sync_cleanup)
 
     def _forget_instance(self) -> None:
         atexit.unregister(self._sync_cleanup)
         if ComfyConnector._instance is self:
             ComfyConnector._instance = None
+
+
+def _interrupted() -> ExecutionInterrupted:
+    """What a run raises that the shutdown ended."""
+    return ExecutionInterrupted("the connector was shut down before the run had its result")
 
 
 def _forget_in_child() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from discomfort._json import JsonObject
 from discomfort.workflow.preflight import input_spec
 
-_log = logging.getLogger("discomfort.connector.uploads")
+_log = logging.getLogger("discomfort.connector.upload_names")
 
 
 class UploadPlaces:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from discomfort.connector.uploads import UploadPlaces
+from discomfort.connector.upload_names import UploadPlaces
 
 DEFINITIONS: dict[str, Any] = {
     "Load": {"input": {"required": {"image": [["other.png"], {"image_upload": True}], "text": ["STRING", {}]}}},

@@ -21,8 +21,8 @@ import platformdirs
 from discomfort._async import in_own_thread
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
-from discomfort.connector.lifecycle import Step, release_all
 from discomfort.connector.ownership import OWNER_VARIABLE, owner_mark
+from discomfort.connector.shutdown import Step, release_all
 from discomfort.conversion import Converter
 from discomfort.conversion.cache import PromptCache, default_directory
 from discomfort.conversion.engine import private_directory
@@ -37,14 +37,14 @@ from discomfort.process.probes import start_budget, wait_until_ready
 from discomfort.process.supervisor import Supervisor
 from discomfort.process.watchdog import Watchdog
 
-_log = logging.getLogger("discomfort.connector.assembly")
+_log = logging.getLogger("discomfort.connector.resources")
 
 STOP_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for the server's process group."""
 _PORT_TRIES = 3
 
 
-class Assembly:
+class Resources:
     """The parts of one connector; an attribute is ``None`` while its part is not held."""
 
     def __init__(self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None):
@@ -85,6 +85,11 @@ class Assembly:
     def owned(self) -> bool:
         """Whether the server is ours to start and stop."""
         return self.attach_url is None
+
+    @property
+    def answer_timeout(self) -> float:
+        """Seconds in which a server that is well answers: our own at once, an attached one over a network."""
+        return 1.0 if self.owned else 5.0
 
     @property
     def url(self) -> str:

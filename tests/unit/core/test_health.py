@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from discomfort.connector import liveness
-from discomfort.connector.liveness import StuckWatch, examine, process_problem
+from discomfort.connector import health
+from discomfort.connector.health import StuckWatch, examine, process_problem
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
 DEATH = ["got prompt\n", "Exception in thread ", "Thread-1 (prompt_worker)", ":\n", "KeyError: '99'\n"]
@@ -154,7 +154,7 @@ async def test_examine_tells_silence_from_refusal() -> None:
 
     refused = ServerConnectionError("can not connect", url="u")
     refused.__cause__ = _connector_error()
-    assert (await examine(parts(FakeRest(log=refused)), http_timeout=1))["HTTP"] == liveness.REFUSED
+    assert (await examine(parts(FakeRest(log=refused)), http_timeout=1))["HTTP"] == health.REFUSED
 
     wrong = ServerResponseError("odd", method="GET", url="u", status=502)
     assert (await examine(parts(FakeRest(log=wrong)), http_timeout=1))["HTTP"] == "answers 502"

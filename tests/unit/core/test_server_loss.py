@@ -16,7 +16,7 @@ from contract.graphs import Recorder, gate_prompt, node, show_prompt, texts_of
 from waiting import until
 
 from discomfort import ComfyConnector, SyncConnector
-from discomfort.connector import recovery, running
+from discomfort.connector import cancellation, recovery
 from discomfort.exceptions import (
     ExecutionInterrupted,
     FatalPromptError,
@@ -55,7 +55,7 @@ async def create(tmp_path: Path) -> AsyncIterator[Create]:
     yield start
     for connector in made:
         await connector.kill_api()
-        assert connector._background == set()
+        assert not len(connector._background)
 
 
 def supervisor_of(connector: ComfyConnector) -> Supervisor:
@@ -128,7 +128,7 @@ async def test_limit_and_the_way_out(create: Create) -> None:
     connector = await create(on_server_death="restart", max_restarts=0)
     kill(connector)
     await supervisor_of(connector).wait()
-    connector._server_died()
+    connector._loss.notice()
     for _ in range(2):
         with pytest.raises(RestartLimitError) as caught:
             await connector.run_workflow(show_prompt(1), False)
@@ -180,7 +180,7 @@ async def test_kill_api_during_a_restart(create: Create, monkeypatch: pytest.Mon
 
 async def test_deaf_node_costs_the_server(create: Create, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller is free at its deadline; the node that ignores its interrupt is ended with its server."""
-    monkeypatch.setattr(running, "_LADDER_LOOK", 0.01)
+    monkeypatch.setattr(cancellation, "_LOOK_EVERY", 0.01)
     connector = await create(cancel_restart_after=0.05)
     old = supervisor_of(connector)
     with pytest.raises(RunTimeout):
@@ -189,7 +189,7 @@ async def test_deaf_node_costs_the_server(create: Create, tmp_path: Path, monkey
 
     assert texts_of(await connector.run_workflow(show_prompt(3), False)) == ["3"]
     assert supervisor_of(connector) is not old
-    reasons = [event.get("problem", "") for event in connector._chronicle.events]
+    reasons = [event.get("problem", "") for event in connector._events.events]
     assert any("ran on for 0.05 s" in str(reason) for reason in reasons)
 
 
@@ -297,7 +297,7 @@ async def test_result_is_still_read_from_a_server_without_worker(
 
     monkeypatch.setattr(rest, "history", late)
     run = asyncio.create_task(connector.run_workflow(show_prompt(1), False))
-    await until(lambda: connector._lost is not None)
+    await until(lambda: connector._loss._noticed is not None)
     assert [pending.stage for pending in connector._client().runs] == ["ended"]
     release.set()
 
@@ -313,7 +313,7 @@ async def test_background_work_that_fails_is_logged(create: Create, caplog: pyte
     async def fail() -> None:
         raise ValueError("a defect")
 
-    await asyncio.wait([connector._spawn(fail(), "discomfort-test")])
+    await asyncio.wait([connector._background.spawn(fail(), "discomfort-test")])
 
     assert "discomfort-test failed" in caplog.text
 
@@ -324,7 +324,7 @@ async def test_stuck_server_is_given_up(create: Create, tmp_path: Path) -> None:
     old, recorder = supervisor_of(connector), Recorder()
     run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False, on_progress=recorder))
     await recorder.running()
-    connector._server_stuck("it takes no prompts any more")
+    connector._loss.is_stuck("it takes no prompts any more")
     with pytest.raises(ServerDiedError, match="takes no prompts"):
         await run
     assert connector.state == "error"
@@ -340,7 +340,7 @@ async def test_stuck_attached_server(create: Create, tmp_path: Path) -> None:
         recorder = Recorder()
         run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False, on_progress=recorder))
         await recorder.running()
-        connector._server_stuck("it takes no prompts any more")
+        connector._loss.is_stuck("it takes no prompts any more")
         with pytest.raises(ServerDiedError, match="takes no prompts"):
             await run
         assert (await connector.health())["execution"] == "it takes no prompts any more"
@@ -387,7 +387,7 @@ async def test_diagnostics_of_a_whole_life(create: Create) -> None:
     await connector.run_workflow(show_prompt(1), False)
     kill(connector)
     await supervisor_of(connector).wait()
-    connector._server_died()
+    connector._loss.notice()
     await connector._recovery.settled()
     found = json.loads(json.dumps(await connector.diagnostics()))
 

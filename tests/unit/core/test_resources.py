@@ -12,7 +12,7 @@ import pytest
 from contract.engines import private_environment
 
 from discomfort.config import load_settings
-from discomfort.connector.assembly import Assembly
+from discomfort.connector.resources import Resources
 from discomfort.exceptions import ServerStartError
 
 STARTER = """
@@ -25,19 +25,19 @@ if tries < int(sys.argv[2]):
 sys.argv = ["discomfort", "serve", *sys.argv[4:]]
 runpy.run_module("discomfort", run_name="__main__")
 """
-Make = Callable[[int, str], Assembly]
+Make = Callable[[int, str], Resources]
 
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
     """Makes parts whose server ends a number of times with a message before it starts; they are released."""
-    made: list[Assembly] = []
+    made: list[Resources] = []
     script = tmp_path / "starter.py"
     script.write_text(STARTER)
 
-    def parts(failures: int, message: str) -> Assembly:
+    def parts(failures: int, message: str) -> Resources:
         words = [sys.executable, str(script), str(tmp_path / "count"), str(failures), message]
-        made.append(Assembly(load_settings(engine="emulator", api_command_line=shlex.join(words), initial_port=19700)))
+        made.append(Resources(load_settings(engine="emulator", api_command_line=shlex.join(words), initial_port=19700)))
         return made[-1]
 
     with private_environment(tmp_path / "private"):
@@ -110,4 +110,4 @@ async def test_emergency_release(make: Make) -> None:
 async def test_server_before_its_preparation() -> None:
     """That is a mistake of ours, and said so."""
     with pytest.raises(AssertionError, match="prepare"):
-        await Assembly(load_settings(engine="emulator")).start_server(lambda: None)
+        await Resources(load_settings(engine="emulator")).start_server(lambda: None)

@@ -1,0 +1,112 @@
+"""From a payload to the prompt that is sent: read, converted where it is a workflow, again where the server died."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from discomfort._json import JsonObject
+from discomfort.connector.calls import Calls
+from discomfort.connector.payloads import Payload, load_payload
+from discomfort.connector.recovery import Recovery
+from discomfort.connector.resources import Resources
+from discomfort.connector.server_loss import ServerLoss
+from discomfort.conversion.explain import Explanation
+from discomfort.exceptions import (
+    BrowserError,
+    ConversionError,
+    MissingNodesError,
+    PayloadError,
+    ServerConnectionError,
+    ServerDiedError,
+    StateError,
+)
+
+_log = logging.getLogger("discomfort.connector")
+
+T = TypeVar("T")
+
+_EMULATOR_REMEDY = (
+    "This is the embedded emulator, which has core nodes that need no model only; "
+    "install ComfyUI and set COMFYUI_PATH to run them."
+)
+
+
+class Prompts:
+    """Makes prompts with the converter of one connector; ``ready`` waits for a server, or raises."""
+
+    def __init__(
+        self,
+        parts: Resources,
+        recovery: Recovery,
+        loss: ServerLoss,
+        calls: Calls,
+        *,
+        ready: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._parts, self._recovery, self._loss, self._calls, self._ready = parts, recovery, loss, calls, ready
+
+    async def prepare(
+        self,
+        payload: Payload,
+        expect_workflow: bool,
+        extra_data: Mapping[str, Any] | None,
+        *,
+        survives: bool = True,
+    ) -> tuple[JsonObject, Mapping[str, Any] | None]:
+        """The prompt of ``payload``, and the extra data to send with it: a workflow travels in them."""
+        kind, loaded = await load_payload(payload)
+        if (kind == "workflow") is not expect_workflow:
+            _log.info("use_workflow_json=%s, but the payload is a %s; it is run as such", expect_workflow, kind)
+        if kind == "prompt":
+            return loaded, extra_data
+        prompt = await self._convert(loaded, survives=survives)
+        extra = dict(extra_data or {})
+        extra["extra_pnginfo"] = {"workflow": loaded, **(extra.get("extra_pnginfo") or {})}
+        return prompt, extra
+
+    async def from_workflow(self, payload: Payload) -> JsonObject:
+        """The prompt of a workflow; a prompt is returned as it is."""
+        kind, loaded = await load_payload(payload)
+        if kind == "prompt":
+            _log.info("the payload is a prompt already; it is returned as it is")
+            return loaded
+        return await self._convert(loaded)
+
+    async def explain(self, payload: Payload) -> Explanation:
+        """A workflow's conversion, node by node. Raises PayloadError for a prompt."""
+        kind, loaded = await load_payload(payload)
+        if kind == "prompt":
+            raise PayloadError("explain() describes a workflow's conversion; this payload is a prompt already")
+        return await self.with_server(lambda: self._parts.get_converter().explain(loaded))
+
+    async def with_server(self, work: Callable[[], Awaitable[T]], *, survives: bool = True) -> T:
+        """Do ``work`` that needs the server; its death ends it at once.
+
+        Where runs survive the server's death, and this work may, it is done again on the next server.
+        """
+        while True:
+            count = self._recovery.count
+            try:
+                try:
+                    async with self._calls.server_needed():
+                        return await work()
+                except (ServerConnectionError, BrowserError, ConversionError, StateError) as error:
+                    await self._loss.raise_if_dead(error, count)
+                    raise
+            except ServerDiedError:
+                if not (survives and self._parts.owned and self._recovery.resubmits):
+                    raise
+                await self._ready()
+            except MissingNodesError as error:
+                self.raise_if_emulated(error)
+                raise
+
+    def raise_if_emulated(self, error: MissingNodesError) -> None:
+        """On the emulator the remedy is not to install a pack."""
+        if self._parts.engine is not None and self._parts.engine.kind == "emulator":
+            raise MissingNodesError(error.missing, remedy=_EMULATOR_REMEDY) from error
+
+    async def _convert(self, workflow: JsonObject, *, survives: bool = True) -> JsonObject:
+        return await self.with_server(lambda: self._parts.get_converter().convert(workflow), survives=survives)

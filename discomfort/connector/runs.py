@@ -1,0 +1,297 @@
+"""Applies the connector's policies to a run: server death, out of memory, nodes that ignore cancellation.
+
+The client takes a prompt through one server. What happens when that server is not enough is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.client.comfy import ComfyClient
+from discomfort.client.reporter import Reporter
+from discomfort.client.runs import Run
+from discomfort.connector.calls import Call, Calls
+from discomfort.connector.cancellation import CancellationWatch
+from discomfort.connector.event_log import EventLog
+from discomfort.connector.prompts import Prompts
+from discomfort.connector.recovery import Recovery, for_prompt
+from discomfort.connector.resources import Resources
+from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.states import Lifecycle, State
+from discomfort.connector.upload_names import UploadPlaces
+from discomfort.exceptions import (
+    ExecutionInterrupted,
+    FatalPromptError,
+    MissingNodesError,
+    OutOfMemoryError,
+    ResultLostError,
+    RunTimeout,
+    ServerConnectionError,
+    ServerDiedError,
+    ServerError,
+    StateError,
+)
+from discomfort.progress import Done, ProgressCallback, ProgressEvent
+
+_log = logging.getLogger("discomfort.connector")
+
+_SOCKET_LOSS_TOLERANCE = 1.0
+"""Seconds before the news of the server's end within which the loss of a socket is part of that end."""
+
+_FREE_DEADLINE = 5.0
+"""Seconds for ``POST /free``, which only leaves a note for the server's worker."""
+
+_MAX_DEATHS_PER_PROMPT = 2
+"""Server deaths during one prompt after which the prompt is believed to cause them."""
+
+
+class EventRelay:
+    """Passes the events of several attempts to one callback as those of one run: ``Done`` comes once, at the end."""
+
+    def __init__(self, on_progress: ProgressCallback, prompt_id: str) -> None:
+        self._reporter = Reporter(on_progress, prompt_id)
+        self._ended: str | None = None
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if isinstance(event, Done):
+            self._ended = event.prompt_id
+        else:
+            self._reporter.emit(event)
+
+    async def finish(self, *, success: bool) -> None:
+        """Report the end, where any attempt had a beginning."""
+        if self._ended is not None:
+            await self._reporter.finish(Done(self._ended, success))
+
+
+@dataclass(slots=True)
+class RunRequest:
+    """One call of ``run_workflow``: what to run, until when, and what has happened to it."""
+
+    prompt: JsonObject
+    extra_data: Mapping[str, Any] | None = None
+    on_progress: ProgressCallback | None = None
+    deadline: float | None = None
+    """By :func:`time.monotonic`."""
+    timeout: float | None = None
+    """Seconds that the caller asked for, as RunTimeout tells them."""
+    call: Call | None = None
+    prompt_id: str | None = None
+    run: Run | None = None
+    deaths: list[ServerDiedError] = field(default_factory=list)
+    suspicions: int = 0
+    is_retried: bool = False
+
+    def set_run(self, run: Run) -> None:
+        """Remember the client's run of the present attempt."""
+        self.run = run
+
+    @contextlib.contextmanager
+    def in_client(self) -> Iterator[None]:
+        """While the client has the run, it is the client that ends it."""
+        if self.call is not None:
+            self.call.in_client = True
+        try:
+            yield
+        finally:
+            if self.call is not None:
+                self.call.in_client = False
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left, at least a millisecond; ``None`` without a deadline."""
+        return None if self.deadline is None else max(0.001, self.deadline - time.monotonic())
+
+
+class RunPolicy:
+    """Runs prompts on the parts of one connector; ``ready`` waits for a server, ``watch`` looks whether it is stuck."""
+
+    def __init__(
+        self,
+        parts: Resources,
+        lifecycle: Lifecycle,
+        recovery: Recovery,
+        loss: ServerLoss,
+        prompts: Prompts,
+        cancellation: CancellationWatch,
+        calls: Calls,
+        events: EventLog,
+        *,
+        ready: Callable[[], Awaitable[None]],
+        watch: Callable[[], None],
+    ) -> None:
+        self._parts, self._lifecycle, self._recovery, self._loss = parts, lifecycle, recovery, loss
+        self._prompts, self._cancellation, self._calls, self._events = prompts, cancellation, calls, events
+        self._ready, self._watch = ready, watch
+        self.uploads = UploadPlaces()
+
+    @property
+    def _resubmits(self) -> bool:
+        """Whether runs survive the server's death."""
+        return self._parts.owned and self._recovery.resubmits
+
+    async def run(self, request: RunRequest) -> JsonObject:
+        """Run a prompt by the policies. Raises as ``run_workflow`` does."""
+        began = time.monotonic()
+        try:
+            history = await self._run(request)
+        except BaseException as error:
+            self._note_end(getattr(error, "prompt_id", None), type(error).__name__, began)
+            raise
+        self._loss.stuck = ""
+        self._note_end(next(iter(history)), "success", began)
+        return history
+
+    async def _run(self, request: RunRequest) -> JsonObject:
+        request.prompt_id = self._fixed_id()
+        retries = self._resubmits or self._parts.settings.on_out_of_memory == "retry_once"
+        if request.on_progress is None or not retries:
+            return await self._run_with_policies(request)
+        relay = EventRelay(request.on_progress, request.prompt_id or "")
+        request.on_progress = relay
+        success = False
+        try:
+            history = await self._run_with_policies(request)
+            success = True
+        finally:
+            await relay.finish(success=success)
+        return history
+
+    async def attempt(self, request: RunRequest) -> JsonObject:
+        """Submit once to the present server, without any policy but what follows a cancellation."""
+        client, engine, count = self._parts.client, self._parts.engine, self._recovery.count
+        if client is None:
+            raise StateError(f"the connector is {self._lifecycle.state}, it has no connection to a server")
+        try:
+            prompt = request.prompt
+            if engine is not None and self.uploads.named_in(prompt):
+                async with self._calls.server_needed():
+                    definitions = await client.definitions()
+                prompt = self.uploads.resolve(prompt, definitions, engine.folders.input)
+            return await self._submit(client, prompt, request)
+        except (asyncio.CancelledError, RunTimeout):
+            self._cancellation.escalate(request.run)
+            raise
+        except (ServerConnectionError, ExecutionInterrupted, StateError) as error:
+            prompt_id = request.run.prompt_id if request.run else request.prompt_id
+            await self._loss.raise_if_dead(error, count, prompt_id=prompt_id)
+            raise
+        except MissingNodesError as error:
+            self._prompts.raise_if_emulated(error)
+            raise
+
+    async def _submit(self, client: ComfyClient, prompt: JsonObject, request: RunRequest) -> JsonObject:
+        # A resubmitted run needs the watch too, and the former one may have ended with the former server.
+        self._watch()
+        with request.in_client():
+            return await client.run(
+                prompt,
+                on_progress=request.on_progress,
+                timeout=request.remaining,
+                extra_data=request.extra_data,
+                prompt_id=request.prompt_id,
+                asked=request.timeout,
+                on_run=request.set_run,
+            )
+
+    def _note_end(self, prompt_id: str | None, ended: str, began: float) -> None:
+        self._events.note("run", prompt_id=prompt_id, ended=ended, seconds=round(time.monotonic() - began, 3))
+
+    def _fixed_id(self) -> str | None:
+        return str(uuid.uuid4()) if self._resubmits else None
+
+    # --- policies --------------------------------------------------------------------------------------------------
+
+    async def _run_with_policies(self, request: RunRequest) -> JsonObject:
+        while True:
+            try:
+                await self._wait_out_lost_server(request)
+                return await self.attempt(request)
+            except ServerDiedError as death:
+                if not self._resubmits:
+                    raise
+                await self._prepare_resubmission(request, death)
+            except OutOfMemoryError as error:
+                if not await self._handle_out_of_memory(request, error):
+                    raise
+
+    async def _wait_out_lost_server(self, request: RunRequest) -> None:
+        """The server may have died since the caller was told that it is ready."""
+        if self._lifecycle.state not in {State.ERROR, State.INITIALIZING} or self._recovery.last is None:
+            return
+        if not self._resubmits:
+            raise for_prompt(self._recovery.last, request.prompt_id)
+        await self._wait_for_server(request)
+
+    async def _prepare_resubmission(self, request: RunRequest, death: ServerDiedError) -> None:
+        """Return when the prompt is to be submitted again; raise where it is not.
+
+        A prompt that may have ended is not run twice, since its outputs may exist. Nor is one that was running at two
+        deaths of the server: it is believed to cause them, and would take every other run's server away again.
+        """
+        self._loss.notice()
+        request.deaths.append(death)
+        stage = request.run.stage if request.run is not None else "new"
+        if stage == "ended" or self._may_have_ended_unseen(request.run):
+            fact = "ended" if stage == "ended" else "may have ended while its socket was down"
+            problem = f"prompt {request.prompt_id} {fact}, and the server died before its record was read"
+            problem += f"; it is not executed again: {death.problem}"
+            raise ResultLostError(problem, prompt_id=request.prompt_id) from death
+        if request.prompt_id in self._recovery.suspects:
+            request.suspicions += 1
+        if request.suspicions >= _MAX_DEATHS_PER_PROMPT:
+            problem = f"the server died {request.suspicions} times with prompt {request.prompt_id}"
+            problem += ", it is not submitted again:"
+            raise FatalPromptError(problem, request.deaths, prompt_id=request.prompt_id) from death
+        _log.warning("prompt %s (%s) waits for a new server and is submitted again", request.prompt_id, stage)
+        self._events.note("resubmission", prompt_id=request.prompt_id, stage=stage)
+        request.run = None
+        await self._wait_for_server(request)
+
+    def _may_have_ended_unseen(self, run: Run | None) -> bool:
+        """Whether the run's socket was lost before the server was, and not together with it."""
+        if run is None or not run.sent or run.blind_since is None:
+            return False
+        return run.blind_since < self._recovery.lost_at - _SOCKET_LOSS_TOLERANCE
+
+    async def _wait_for_server(self, request: RunRequest) -> None:
+        try:
+            async with asyncio.timeout(request.remaining) as scope:
+                await self._ready()
+        except TimeoutError as error:
+            if not scope.expired() or request.timeout is None:
+                raise
+            problem = f"prompt {request.prompt_id} took longer than {request.timeout:g} s"
+            problem += "; the server died and was not back yet"
+            raise RunTimeout(problem, timeout=request.timeout, prompt_id=request.prompt_id) from error
+        except StateError as error:
+            problem = f"the connector was shut down while prompt {request.prompt_id} waited for a new server"
+            raise ExecutionInterrupted(problem, prompt_id=request.prompt_id) from error
+
+    async def _handle_out_of_memory(self, request: RunRequest, error: OutOfMemoryError) -> bool:
+        """Ask the server to free its memory; whether the run is to be tried once more.
+
+        Models of other people on an attached server are only unloaded where a retry was asked for.
+        """
+        retry = self._parts.settings.on_out_of_memory == "retry_once" and not request.is_retried
+        client = self._parts.client
+        if client is not None and (self._parts.owned or retry):
+            try:
+                await client.rest.free(deadline=_FREE_DEADLINE)
+            except (ServerError, StateError) as failure:
+                _log.warning("the server could not be asked to free its memory: %s", failure)
+        self._events.note("out of memory", prompt_id=error.prompt_id, node=error.node_id)
+        if retry:
+            _log.warning("prompt %s ran out of memory at node %s; trying it once more", error.prompt_id, error.node_id)
+            request.is_retried = True
+            # The record of the first attempt stands in the history under its id.
+            request.prompt_id = self._fixed_id()
+        return retry
