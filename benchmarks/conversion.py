@@ -31,7 +31,7 @@ from playwright.async_api import async_playwright
 from saved import DEFINITIONS, PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
-from discomfort.conversion.chromium import existing_chromium
+from discomfort.conversion.browser.chromium import existing_chromium
 
 Prompt = dict[str, Any]
 Convert = Callable[[dict[str, Any]], Awaitable[Prompt]]

@@ -29,7 +29,7 @@ import aiohttp
 import psutil
 
 from discomfort import ComfyConnector
-from discomfort.process.ports import lease_port
+from discomfort.server.ports import lease_port
 
 BOOT_SECONDS, BOOT_MEBIBYTES, RUNS_PER_SECOND, GROWTH_MEBIBYTES = 0.7, 120.0, 200.0, 1.0
 """The targets; the last is what allocators keep for themselves."""

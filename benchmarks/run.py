@@ -18,8 +18,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from discomfort.process.engines import EngineRequest, resolve_engine
-from discomfort.process.ports import lease_port
+from discomfort.discovery.engines import EngineRequest, resolve_engine
+from discomfort.server.ports import lease_port
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 300.0

@@ -25,8 +25,8 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 from discomfort import ComfyConnector
-from discomfort.conversion.chromium import system_chromium
-from discomfort.process.engines import Engine, EngineRequest, resolve_engine
+from discomfort.conversion.browser.chromium import system_chromium
+from discomfort.discovery.engines import Engine, EngineRequest, resolve_engine
 
 READY = "() => Boolean(window.app?.graph) && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 20"
 PORT = 8790

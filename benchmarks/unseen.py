@@ -27,8 +27,8 @@ from browser.stub_server import StubServer, front_end_root, read_json
 from playwright.async_api import Error, async_playwright
 
 from discomfort.conversion import Converter, PromptCache
-from discomfort.conversion.chromium import existing_chromium
-from discomfort.conversion.payload import encode
+from discomfort.conversion.browser.chromium import existing_chromium
+from discomfort.conversion.workflow_text import encode
 from discomfort.exceptions import DiscomfortError, MissingNodesError
 
 Prompts = dict[str, Any]

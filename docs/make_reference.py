@@ -26,7 +26,7 @@ PAGES = {
     ),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
-    "conformance.md": ("Conformance", ["discomfort.conformance"]),
+    "conformance.md": ("Conformance", ["comfyui_conformance"]),
     "testing.md": (
         "Testing",
         [
@@ -39,11 +39,11 @@ PAGES = {
     "emulator.md": (
         "The emulator",
         [
-            "discomfort.emulator",
-            "discomfort.emulator.settings",
-            "discomfort.emulator.http.app",
-            "discomfort.emulator.runtime",
-            "discomfort.emulator.faults",
+            "comfyui_emulator",
+            "comfyui_emulator.settings",
+            "comfyui_emulator.http.app",
+            "comfyui_emulator.runtime",
+            "comfyui_emulator.faults",
         ],
     ),
 }
@@ -112,8 +112,8 @@ def cli_page() -> str:
     """The page of the command line, from its parsers: one section per command, its options and examples."""
     import typer.main
 
+    from comfyui_emulator.command import parser
     from discomfort.cli.app import build_app
-    from discomfort.emulator.command import parser
 
     # Help as it is read elsewhere than on a terminal, wherever this runs.
     with unittest.mock.patch.dict(os.environ, {"NO_COLOR": "1"}):

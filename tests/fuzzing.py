@@ -19,11 +19,12 @@ from browser.made_workflows import PACK_NODES, all_made
 from hypothesis import strategies as st
 
 from discomfort import _json
-from discomfort.client import errors, protocol
+from discomfort.client import outcomes as errors
+from discomfort.client import protocol
 from discomfort.client.outputs import collect_outputs
 from discomfort.client.runs import Run
 from discomfort.config import load_settings
-from discomfort.conversion import explain, payload
+from discomfort.conversion import explanation, workflow_text
 from discomfort.conversion.environment import Environment
 from discomfort.exceptions import DiscomfortError
 from discomfort.files.journal import Journal
@@ -237,11 +238,11 @@ def use_workflow(workflow: Json) -> None:
 
 
 def _convert(workflow: Json) -> None:
-    payload.encode(workflow)
-    explain.node_fates(workflow, PROMPT)
-    explain.links_to_nowhere(workflow)
-    explain.links_to_nowhere(workflow, PROMPT)
-    payload.missing_nodes(workflow, {"1": "A", "10:3": None, "3:0:1": None})
+    workflow_text.encode(workflow)
+    explanation.node_fates(workflow, PROMPT)
+    explanation.links_to_nowhere(workflow)
+    explanation.links_to_nowhere(workflow, PROMPT)
+    workflow_text.missing_nodes(workflow, {"1": "A", "10:3": None, "3:0:1": None})
 
 
 def _edit(graph: Json) -> None:
@@ -289,9 +290,9 @@ def _take_environment(data: bytes) -> None:
 def _judge_output(output: Json) -> None:
     workflow = all_made()["modes"]
     if isinstance(output, dict):
-        payload.check_output(workflow, output, {})
-        explain.node_fates(workflow, output)
-        explain.links_to_nowhere(workflow, output)
+        workflow_text.check_output(workflow, output, {})
+        explanation.node_fates(workflow, output)
+        explanation.links_to_nowhere(workflow, output)
         Environment("", "", {"SaveImage": frozenset({"images"})}).took_from_lists(workflow, output)
 
 

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] == ["serve"]:
-            from discomfort.emulator import main as serve
+            from comfyui_emulator import main as serve
 
             return serve(arguments[1:])
         from discomfort.cli.app import invoke

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from discomfort.cli import FAILED, USAGE
-from discomfort.cli.connect import Target, read_target
+from discomfort.cli.connect import ServerTarget, read_target
 from discomfort.cli.inputs import (
     UsageError,
     check_directory,
@@ -270,7 +270,7 @@ def _doctor(
             return clean_command(terminal, as_json=as_json, is_agreed=yes)
         from discomfort.cli.doctor import doctor_command
 
-        target = Target(config, check_target(engine, None, []))
+        target = ServerTarget(config, check_target(engine, None, []))
         return doctor_command(target, terminal, as_json=as_json, start=start)
 
     _guarded(work, quiet=False, verbose=verbose)
@@ -331,7 +331,7 @@ def _conformance(
 
 def _serve(context: typer.Context) -> None:
     """Serve the embedded emulator: ComfyUI's API without torch. See discomfort serve --help."""
-    from discomfort.emulator import main as serve
+    from comfyui_emulator import main as serve
 
     raise typer.Exit(serve(context.args))
 

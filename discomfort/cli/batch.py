@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from discomfort.cli import FAILED, OK, USAGE
-from discomfort.cli.connect import Holder, Target, connected
+from discomfort.cli.connect import Holder, ServerTarget, connected
 from discomfort.cli.inputs import Source, UsageError
-from discomfort.cli.progress import Display, make_display
+from discomfort.cli.progress_bars import Display, make_display
 from discomfort.cli.report import Result
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import LogHandler, Terminal
@@ -34,7 +34,7 @@ class Batch:
 
     stopping_means: ClassVar[str] = "shutting down"
 
-    def __init__(self, sources: Sequence[Source], target: Target, terminal: Terminal) -> None:
+    def __init__(self, sources: Sequence[Source], target: ServerTarget, terminal: Terminal) -> None:
         self.sources, self.target, self.terminal = sources, target, terminal
         self.display: Display = make_display(terminal)
         self.results: list[Result] = []

@@ -24,7 +24,7 @@ from discomfort._json import JsonObject
 
 if TYPE_CHECKING:
     from discomfort.config import Settings
-    from discomfort.process.engines import Engine
+    from discomfort.discovery.engines import Engine
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -137,7 +137,7 @@ def frontend(found: Engine) -> Check:
 def ports(settings: Settings) -> Check:
     """Whether a port is free for the server."""
     from discomfort.exceptions import ServerStartError
-    from discomfort.process.ports import lease_port
+    from discomfort.server.ports import lease_port
 
     host, initial = settings.connect_host.strip("[]"), settings.initial_port
     try:
@@ -196,10 +196,10 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the d
 
 def leftovers() -> Check:
     """What connectors left that did not end by themselves: servers, journals of dead processes, private folders."""
-    from discomfort.connector.ownership import orphans
+    from comfyui_emulator.temporary import abandoned_folders
+    from discomfort._system.ownership import orphans
     from discomfort.connector.resources import journal_directory
-    from discomfort.emulator.temporary import abandoned_folders
-    from discomfort.process.ports import abandoned_locks
+    from discomfort.server.ports import abandoned_locks
 
     left = [f"process {process.pid}" for process in orphans()]
     folders = unused_folders(Path(tempfile.gettempdir()))

@@ -69,7 +69,7 @@ def clean_command(
 
 def find_leftovers() -> list[Leftover]:
     """Everything that can be told to be a dead connector's, in the order in which it has to go."""
-    from discomfort.connector.ownership import orphans
+    from discomfort._system.ownership import orphans
 
     found = [_process(process) for process in orphans()]
     found += [_folder(path) for path in unused_folders(Path(tempfile.gettempdir()))]
@@ -77,7 +77,7 @@ def find_leftovers() -> list[Leftover]:
 
 
 def _emulators() -> list[Leftover]:
-    from discomfort.emulator import temporary
+    from comfyui_emulator import temporary
 
     def remover(path: Path) -> Callable[[], str]:
         return lambda: "" if temporary.remove_abandoned(path) else "it could not be removed"
@@ -87,7 +87,7 @@ def _emulators() -> list[Leftover]:
 
 
 def _locks() -> list[Leftover]:
-    from discomfort.process import ports
+    from discomfort.server import ports
 
     def remover(path: Path) -> Callable[[], str]:
         return lambda: "" if ports.remove_lock(path) else "somebody holds it by now"
@@ -97,12 +97,12 @@ def _locks() -> list[Leftover]:
 
 
 def _process(process: psutil.Process) -> Leftover:
-    from discomfort.process import family
+    from discomfort._system import process_tree
     from discomfort.redaction import redact_words
 
     def remove() -> str:
         # psutil compares pid and start before it signals: a pid that was given to another by now is safe.
-        return "it does not end" if family.end([process], patience=_PATIENCE) else ""
+        return "it does not end" if process_tree.end([process], patience=_PATIENCE) else ""
 
     try:
         command = " ".join(redact_words(process.cmdline()))[:200]

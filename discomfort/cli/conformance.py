@@ -9,13 +9,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from comfyui_conformance import Check, Report, Result, all_checks, run_checks
+from comfyui_conformance.model import AREAS, FOLLOWED, STATUSES
 from discomfort.cli import FAILED, OK, USAGE
 from discomfort.cli.inputs import UsageError
-from discomfort.cli.progress import make_display
+from discomfort.cli.progress_bars import make_display
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import Terminal, clean
-from discomfort.conformance import Check, Report, Result, all_checks, run_checks
-from discomfort.conformance.model import AREAS, FOLLOWED, STATUSES
 from discomfort.exceptions import ServerError
 
 

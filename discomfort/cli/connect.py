@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from discomfort.cli.inputs import check_target, read_headers
-from discomfort.cli.progress import Display
+from discomfort.cli.progress_bars import Display
 from discomfort.cli.terminal import LogHandler, Terminal
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _log = logging.getLogger("discomfort.cli")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ServerTarget:
     """Which server a command works with: one to start, or (``attach``) one that runs already.
 
     ``headers`` go with every request to an attached server; they may hold secrets, so they are not in the ``repr``.
@@ -32,10 +32,12 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def read_target(config: Path | None, engine: str | None, attach: str | None, headers: Sequence[str] | None) -> Target:
+def read_target(
+    config: Path | None, engine: str | None, attach: str | None, headers: Sequence[str] | None
+) -> ServerTarget:
     """The server that a command's options name. Raises UsageError for a contradiction, OSError for a header file."""
     given = list(headers or [])
-    return Target(config, check_target(engine, attach, given), attach, read_headers(given))
+    return ServerTarget(config, check_target(engine, attach, given), attach, read_headers(given))
 
 
 class Holder:
@@ -51,7 +53,7 @@ class Holder:
             connector.release_now()
 
 
-async def open_connector(target: Target) -> ComfyConnector:
+async def open_connector(target: ServerTarget) -> ComfyConnector:
     """Start or attach. Raises what ``ComfyConnector.create`` and ``attach`` raise."""
     # Here and not above: importing the connector takes longer than `--help` or a usage error may.
     from discomfort.connector import ComfyConnector
@@ -64,7 +66,7 @@ async def open_connector(target: Target) -> ComfyConnector:
 
 @contextlib.asynccontextmanager
 async def connected(
-    target: Target, terminal: Terminal, display: Display, holder: Holder, log: LogHandler
+    target: ServerTarget, terminal: Terminal, display: Display, holder: Holder, log: LogHandler
 ) -> AsyncIterator[ComfyConnector]:
     """A ready connector for the block; it is shut down completely afterwards, whatever happened."""
     display.phase("connecting" if target.attach else "starting the server")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from discomfort import _json
 from discomfort._json import JsonObject
 from discomfort.cli.batch import Batch
-from discomfort.cli.connect import Target
+from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import STDIN, Source, UsageError
 from discomfort.cli.report import Result
 from discomfort.cli.terminal import Terminal
@@ -27,7 +27,7 @@ class ConvertOptions:
     """What ``discomfort convert`` was asked for; ``files`` has a target for each source, or is empty for stdout."""
 
     sources: Sequence[Source]
-    target: Target = field(default_factory=Target)
+    target: ServerTarget = field(default_factory=ServerTarget)
     files: Sequence[Path] = ()
 
 

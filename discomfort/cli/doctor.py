@@ -19,22 +19,22 @@ from rich.text import Text
 from discomfort._json import JsonObject
 from discomfort.cli import FAILED, OK, checks
 from discomfort.cli.checks import Check
-from discomfort.cli.connect import Holder, Target, connected
-from discomfort.cli.progress import make_display
+from discomfort.cli.connect import Holder, ServerTarget, connected
+from discomfort.cli.progress_bars import make_display
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import LogHandler, Terminal, clean, describe
 from discomfort.exceptions import BrowserError, ConfigurationError, DiscomfortError
 
 if TYPE_CHECKING:
     from discomfort.config import Settings
-    from discomfort.process.engines import Engine
+    from discomfort.discovery.engines import Engine
 
 _BROWSER_SECONDS = 90.0
 _VERSION_SECONDS = 20.0
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor_command(target: Target, terminal: Terminal, *, as_json: bool, start: bool) -> int:
+def doctor_command(target: ServerTarget, terminal: Terminal, *, as_json: bool, start: bool) -> int:
     """Run all checks and return the exit code: 0 where none failed, else 1."""
     doctor = Doctor(target, terminal, is_shown=not as_json)
     holder = Holder()
@@ -68,7 +68,7 @@ def doctor_command(target: Target, terminal: Terminal, *, as_json: bool, start: 
 class Doctor:
     """Runs the checks one after the other and shows each as soon as it is known."""
 
-    def __init__(self, target: Target, terminal: Terminal, *, is_shown: bool) -> None:
+    def __init__(self, target: ServerTarget, terminal: Terminal, *, is_shown: bool) -> None:
         self._target, self._terminal, self._is_shown = target, terminal, is_shown
         self.display = make_display(terminal)
         self.found: list[Check] = []
@@ -119,7 +119,7 @@ class Doctor:
 
     def _resolve(self, settings: Settings) -> Engine | None:
         from discomfort.connector.resources import engine_request
-        from discomfort.process.engines import resolve_engine
+        from discomfort.discovery.engines import resolve_engine
 
         try:
             engine = resolve_engine(engine_request(settings))
@@ -150,7 +150,7 @@ class Doctor:
 
 async def chromium(configured: str | None) -> Check:
     """Find Chromium as a run would, launch it, close it. Nothing is installed."""
-    from discomfort.conversion.browser import Browser
+    from discomfort.conversion.browser.process import Browser
 
     # As long a path as a run's: Chromium makes a socket below it, and the length of a socket's path is limited.
     folder = Path(tempfile.gettempdir(), f"discomfort-doctor-{uuid.uuid4().hex[:7]}")

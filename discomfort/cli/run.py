@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from discomfort._json import JsonObject
 from discomfort.cli.batch import Batch
-from discomfort.cli.connect import Target
+from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import Source
 from discomfort.cli.report import Result, save_outputs, show_result
 from discomfort.cli.terminal import Terminal
@@ -25,7 +25,7 @@ class RunOptions:
     """What ``discomfort run`` was asked for, read and checked. ``timeout`` is in seconds, for each workflow."""
 
     sources: Sequence[Source]
-    target: Target = field(default_factory=Target)
+    target: ServerTarget = field(default_factory=ServerTarget)
     assignments: Sequence[tuple[str, Any]] = ()
     inputs: Sequence[Path] = ()
     output: Path = Path("output")

@@ -13,7 +13,7 @@ from discomfort._json import JsonObject
 from discomfort.cli import FAILED, OK
 from discomfort.cli.batch import exit_code
 from discomfort.cli.inputs import STDIN, UsageError, check_directory
-from discomfort.cli.progress import make_display
+from discomfort.cli.progress_bars import make_display
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import Terminal
 from discomfort.cli.writing import write_atomically

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from discomfort._json import JsonObject, dumps
-from discomfort.client import errors
+from discomfort.client import outcomes as errors
 from discomfort.client.definitions import Definitions
 from discomfort.client.multiplexer import Multiplexer
 from discomfort.client.protocol import executable_nodes, queue_positions

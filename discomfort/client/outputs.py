@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from discomfort._json import JsonObject
-from discomfort.client.errors import record_prompt
-from discomfort.client.filenames import publish, safe_filename
+from discomfort._system.filenames import publish, safe_filename
+from discomfort.client.outcomes import record_prompt
 from discomfort.client.protocol import node_title
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import PayloadError, StateError

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from discomfort._async import EndableScope
+from discomfort._system.concurrency import EndableScope
 from discomfort.connector.recovery import for_prompt
 from discomfort.exceptions import ServerDiedError
 

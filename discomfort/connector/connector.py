@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
-from discomfort._async import finish, in_own_thread, see_through, to_thread
 from discomfort._json import JsonObject, copied
+from discomfort._system.concurrency import finish, in_own_thread, see_through, to_thread
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
@@ -31,11 +31,11 @@ from discomfort.connector.payloads import Payload, load_payload, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
-from discomfort.connector.runs import RunPolicy, RunRequest
+from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
-from discomfort.conversion.explain import Explanation
+from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError, UploadError
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials

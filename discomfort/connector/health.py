@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import psutil
 
-from discomfort._http import open_session
 from discomfort._json import JsonObject
+from discomfort._system.http_sessions import open_session
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import queue_positions, running_prompts
 from discomfort.client.rest import never_sent
@@ -23,8 +23,8 @@ from discomfort.connector.resources import Resources
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ServerConnectionError, ServerError, ServerResponseError
-from discomfort.process.probes import responds
-from discomfort.process.supervisor import Supervisor
+from discomfort.server.readiness import responds
+from discomfort.server.supervisor import Supervisor
 
 _log = logging.getLogger("discomfort.connector.health")
 

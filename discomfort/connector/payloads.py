@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from discomfort._async import to_thread
 from discomfort._json import JsonObject, copied
+from discomfort._system.concurrency import to_thread
 from discomfort.exceptions import PayloadError
 from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
 

@@ -12,7 +12,7 @@ from discomfort.connector.payloads import Payload, load_payload
 from discomfort.connector.recovery import Recovery
 from discomfort.connector.resources import Resources
 from discomfort.connector.server_loss import ServerLoss
-from discomfort.conversion.explain import Explanation
+from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import (
     BrowserError,
     ConversionError,

@@ -18,24 +18,24 @@ from pathlib import Path
 
 import platformdirs
 
-from discomfort._async import in_own_thread
+from discomfort._system.concurrency import in_own_thread
+from discomfort._system.ownership import OWNER_VARIABLE, owner_mark
+from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
-from discomfort.connector.ownership import OWNER_VARIABLE, owner_mark
-from discomfort.connector.shutdown import Step, release_all
+from discomfort.connector.shutdown import ReleaseStep, release_all
 from discomfort.conversion import Converter
+from discomfort.conversion.browser.session import private_directory
 from discomfort.conversion.cache import PromptCache, default_directory
-from discomfort.conversion.engine import private_directory
+from discomfort.discovery.engines import Engine, EngineRequest, resolve_engine
 from discomfort.exceptions import ServerDiedError, ServerStartError, StateError
-from discomfort.files.journal import Entry, Journal
+from discomfort.files.journal import Journal, JournalEntry
 from discomfort.files.store import FileStore
-from discomfort.process.causes import PORT_TAKEN
-from discomfort.process.engines import Engine, EngineRequest, resolve_engine
-from discomfort.process.family import TOKEN_VARIABLE
-from discomfort.process.ports import PortLease, lease_port
-from discomfort.process.probes import start_budget, wait_until_ready
-from discomfort.process.supervisor import Supervisor
-from discomfort.process.watchdog import Watchdog
+from discomfort.server.ports import PortLease, lease_port
+from discomfort.server.readiness import start_budget, wait_until_ready
+from discomfort.server.start_failures import PORT_TAKEN
+from discomfort.server.supervisor import Supervisor
+from discomfort.server.watchdog import Watchdog
 
 _log = logging.getLogger("discomfort.connector.resources")
 
@@ -142,7 +142,7 @@ class Resources:
         path = path.parent.resolve() / path.name
         try:
             if self.journal is not None:
-                self.journal.add(Entry("private", path.parent, path))
+                self.journal.add(JournalEntry("private", path.parent, path))
         except OSError as error:
             _log.warning("the private folder %s is not in the journal, a power cut would leave it: %s", path, error)
             if self.watchdog is not None:
@@ -277,10 +277,10 @@ class Resources:
         self._closed = True
         steps = self._server_steps()
         steps += [
-            Step("ephemeral files", lambda: in_own_thread(self._delete_files_now), 30),
-            Step("private folders", lambda: in_own_thread(self._discard_now), 30),
-            Step("journal", lambda: in_own_thread(self._close_journal_now), 5),
-            Step("watchdog", lambda: in_own_thread(self._close_watchdog_now), 5),
+            ReleaseStep("ephemeral files", lambda: in_own_thread(self._delete_files_now), 30),
+            ReleaseStep("private folders", lambda: in_own_thread(self._discard_now), 30),
+            ReleaseStep("journal", lambda: in_own_thread(self._close_journal_now), 5),
+            ReleaseStep("watchdog", lambda: in_own_thread(self._close_watchdog_now), 5),
         ]
         return await release_all(steps)
 
@@ -309,12 +309,12 @@ class Resources:
         self.supervisor = self.converter = self.client = self.lease = self.engine = self.watchdog = None
         self.journal = self.files = self.browser_directory = None
 
-    def _server_steps(self) -> list[Step]:
+    def _server_steps(self) -> list[ReleaseStep]:
         return [
-            Step("runs, socket and HTTP", self._close_client, 10, self._drop_client),
-            Step("browser", self._close_converter, 20, self._kill_converter),
-            Step("server", self._stop_server, STOP_GRACE + 20, self._kill_server),
-            Step("port", self._release_port, 5),
+            ReleaseStep("runs, socket and HTTP", self._close_client, 10, self._drop_client),
+            ReleaseStep("browser", self._close_converter, 20, self._kill_converter),
+            ReleaseStep("server", self._stop_server, STOP_GRACE + 20, self._kill_server),
+            ReleaseStep("port", self._release_port, 5),
         ]
 
     # Each of these is safe to repeat: a part is forgotten only when it has ended.

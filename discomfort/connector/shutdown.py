@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from discomfort._async import in_own_thread
+from discomfort._system.concurrency import in_own_thread
 
 _log = logging.getLogger("discomfort.connector.shutdown")
 
@@ -25,7 +25,7 @@ _FORCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReleaseStep:
     """One step of a shutdown: what is released, how, and how long it may take in seconds."""
 
     name: str
@@ -35,7 +35,7 @@ class Step:
     """What is done, in a thread, when ``release`` failed or took too long."""
 
 
-async def release_all(steps: Sequence[Step]) -> list[str]:
+async def release_all(steps: Sequence[ReleaseStep]) -> list[str]:
     """Run the steps in order, each within its deadline; one that fails is logged and the next still runs.
 
     Returns the names of the failed steps. Cancellation does not stop it, and is not delivered: run it in a task of its
@@ -57,7 +57,7 @@ async def release_all(steps: Sequence[Step]) -> list[str]:
     return failed
 
 
-async def _perform(step: Step) -> None:
+async def _perform(step: ReleaseStep) -> None:
     """Release within the deadline, whoever is cancelled meanwhile. Raises TimeoutError, and what the step raises."""
     deadline = time.monotonic() + step.deadline
     for _ in range(_TRIES):
@@ -75,7 +75,7 @@ async def _perform(step: Step) -> None:
     raise TimeoutError("it was cancelled each time")
 
 
-async def _force(step: Step, force: Callable[[], object]) -> None:
+async def _force(step: ReleaseStep, force: Callable[[], object]) -> None:
     task = asyncio.ensure_future(in_own_thread(force))
     if not await _ended(task, _FORCE) or task.cancelled():
         _log.error("shutdown step %r could not be forced within %.0f s", step.name, _FORCE)

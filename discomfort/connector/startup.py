@@ -7,13 +7,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from discomfort._async import finish, first_failure, in_thread, retrieve
+from discomfort._system.concurrency import finish, first_failure, in_thread, retrieve
 from discomfort.connector.calls import Calls
 from discomfort.connector.health import Health
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery
 from discomfort.connector.resources import Resources
-from discomfort.connector.runs import RunPolicy, RunRequest
+from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.self_test import SELF_TEST_TIMEOUT, self_test_payload
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle, State

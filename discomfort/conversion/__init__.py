@@ -2,6 +2,6 @@
 
 from discomfort.conversion.cache import PromptCache, default_directory
 from discomfort.conversion.converter import Converter
-from discomfort.conversion.explain import Explanation, NodeFate
+from discomfort.conversion.explanation import Explanation, NodeFate
 
 __all__ = ["Converter", "Explanation", "NodeFate", "PromptCache", "default_directory"]

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from discomfort.conversion.browser import Browser
+from discomfort.conversion.browser.process import Browser
 from discomfort.exceptions import BrowserError
 
 

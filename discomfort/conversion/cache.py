@@ -38,7 +38,7 @@ _PRUNE_EVERY = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedPrompt:
     """A stored prompt, as JSON. ``lists`` is the digest of the lists of files that it depends on, if it does."""
 
     prompt: bytes
@@ -64,20 +64,20 @@ class PromptCache:
 
     def __init__(self, directory: Path | None, *, max_bytes: int = MAX_BYTES) -> None:
         self._directory, self._max_bytes = directory, max_bytes
-        self._memory: OrderedDict[str, Entry] = OrderedDict()
+        self._memory: OrderedDict[str, CachedPrompt] = OrderedDict()
         self._puts = 0
 
     def __repr__(self) -> str:
         return f"<PromptCache {self._directory or 'memory'}, {len(self._memory)} in memory>"
 
-    def recall(self, key: str) -> Entry | None:
+    def recall(self, key: str) -> CachedPrompt | None:
         """The entry if it is in memory; no I/O."""
         entry = self._memory.get(key)
         if entry is not None:
             self._memory.move_to_end(key)
         return entry
 
-    def get(self, key: str, *, fresh: bool = False) -> Entry | None:
+    def get(self, key: str, *, fresh: bool = False) -> CachedPrompt | None:
         """The entry of ``key`` from memory or disk. A damaged one is removed and not returned.
 
         With ``fresh`` the disk is asked first: another process may have stored another.
@@ -102,7 +102,7 @@ class PromptCache:
         self._keep(key, entry)
         return entry
 
-    def put(self, key: str, entry: Entry) -> None:
+    def put(self, key: str, entry: CachedPrompt) -> None:
         """Store an entry."""
         self._keep(key, entry)
         if self._directory is None:
@@ -118,7 +118,7 @@ class PromptCache:
         if self._puts % _PRUNE_EVERY == 1:
             self._prune(self._directory)
 
-    def _keep(self, key: str, entry: Entry) -> None:
+    def _keep(self, key: str, entry: CachedPrompt) -> None:
         self._memory[key] = entry
         self._memory.move_to_end(key)
         while len(self._memory) > MEMORY_ENTRIES:
@@ -160,18 +160,18 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _encode(entry: Entry) -> bytes:
+def _encode(entry: CachedPrompt) -> bytes:
     body = orjson.dumps({"lists": entry.lists}) + b"\n" + entry.prompt
     return FORMAT + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
-def _decode(data: bytes) -> Entry | None:
+def _decode(data: bytes) -> CachedPrompt | None:
     head, _, rest = data.removeprefix(FORMAT).partition(b"\n")
     if not data.startswith(FORMAT) or hashlib.sha256(rest).hexdigest().encode() != head:
         return None
     facts, _, prompt = rest.partition(b"\n")
     try:
         known: Any = orjson.loads(facts)
-        return Entry(prompt, known["lists"]) if isinstance(orjson.loads(prompt), dict) else None
+        return CachedPrompt(prompt, known["lists"]) if isinstance(orjson.loads(prompt), dict) else None
     except (ValueError, KeyError, TypeError):
         return None

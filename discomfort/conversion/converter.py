@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
-from discomfort.conversion.cache import Entry, PromptCache
-from discomfort.conversion.engine import Engine, attempt_budget, conversion_error
-from discomfort.conversion.explain import ConversionPath, Explanation, links_to_nowhere, node_fates
-from discomfort.conversion.faults import faults
-from discomfort.conversion.freshness import ServerWatch
-from discomfort.conversion.gateway import Gateway
-from discomfort.conversion.native import NativeMode, NativePath, Offer
-from discomfort.conversion.pages import FrontEndPage, PageFailure, PageResult
-from discomfort.conversion.payload import check_output, encode, largest_graph
+from discomfort.conversion.browser.page import FrontEndPage, PageFailure, PageResult
+from discomfort.conversion.browser.session import BrowserSession, attempt_budget, conversion_error
+from discomfort.conversion.cache import CachedPrompt, PromptCache
+from discomfort.conversion.explanation import ConversionPath, Explanation, links_to_nowhere, node_fates
+from discomfort.conversion.gateway.server import Gateway
+from discomfort.conversion.native.path import NativeMode, NativePath, Offer
+from discomfort.conversion.server_watch import ServerWatch
+from discomfort.conversion.workflow_text import check_output, encode, largest_graph
 from discomfort.exceptions import BrokenLinksError, BrowserError, ConversionError, DiscomfortError
+from discomfort.workflow.graph_diagnosis import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from discomfort._json import JsonObject
     from discomfort.conversion.environment import Environment
-    from discomfort.conversion.probing import Convert
+    from discomfort.conversion.native.experiments import Convert
 
 logger = logging.getLogger("discomfort.conversion")
 
@@ -82,7 +82,7 @@ class Converter:
         self._native = NativePath(native, cache)
         self._lessons: set[asyncio.Task[None]] = set()
         self._paths: Counter[ConversionPath] = Counter()
-        self._engine = Engine(
+        self._engine = BrowserSession(
             self._gateway,
             self._label,
             self._is_stale,
@@ -371,7 +371,7 @@ class Converter:
             logger.debug("a prompt is not stored: the frontend makes another one each time")
             return
         lists = environment.lists if environment.took_from_lists(workflow, result.output) else None
-        entry = Entry(json.dumps(result.output).encode(), lists)
+        entry = CachedPrompt(json.dumps(result.output).encode(), lists)
         await asyncio.to_thread(cache.put, key, entry)
 
 

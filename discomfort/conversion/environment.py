@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from discomfort.conversion.payload import find_node
-from discomfort.conversion.rules import FILE_NAME, Limits
+from discomfort.conversion.native.rules import FILE_NAME, ValueLimits
+from discomfort.workflow.subgraphs import find_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ class Environment:
     digest: str
     lists: str
     files: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
-    limits: Mapping[str, Mapping[str, Limits]] = field(default_factory=dict, repr=False, compare=False)
+    limits: Mapping[str, Mapping[str, ValueLimits]] = field(default_factory=dict, repr=False, compare=False)
     remotes: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     foreign: bool = field(default=False, compare=False)
 
@@ -112,14 +112,14 @@ def _elide_files(info: Any) -> Iterator[str]:
             yield name
 
 
-def _limits(info: Any) -> Iterator[tuple[str, Limits]]:
+def _limits(info: Any) -> Iterator[tuple[str, ValueLimits]]:
     """What the inputs of a class allow whose lists of files were elided."""
     for name, spec, options in _inputs(info):
         given = spec[0] if isinstance(spec[0], list) else options.get("options")
         if isinstance(given, list):
-            yield name, Limits(frozenset(each for each in given if isinstance(each, str | int | float)))
+            yield name, ValueLimits(frozenset(each for each in given if isinstance(each, str | int | float)))
         elif any(isinstance(options.get(key), int | float) for key in ("min", "max")):
-            yield name, Limits(None, *(_number(options.get(key)) for key in ("min", "max", "step")))
+            yield name, ValueLimits(None, *(_number(options.get(key)) for key in ("min", "max", "step")))
 
 
 def _remotes(info: Any) -> Iterator[str]:

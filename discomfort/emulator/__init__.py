@@ -1,40 +1,16 @@
-"""A light server that speaks ComfyUI's HTTP and WebSocket protocol, without torch.
-
-It serves the real frontend, validates prompts with ComfyUI's error objects and executes the core nodes that need no
-model weights, on numpy and Pillow. It never passes for ComfyUI: ``/system_stats`` has a ``discomfort`` entry, the log
-opens with a banner, and a node that it knows only by definition fails with an error that names real ComfyUI as the
-remedy.
-
-The names below are loaded on first use, so that importing the package costs nothing.
-"""
+"""The documented import path of the emulator, which is the package ``comfyui_emulator``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from importlib import import_module
 
-if TYPE_CHECKING:
-    from discomfort.emulator.command import main, serve
-    from discomfort.emulator.faults import Faults, faults_of
-    from discomfort.emulator.http.app import create_app
-    from discomfort.emulator.settings import EmulatorConfig
+from comfyui_emulator import EmulatorConfig, Faults, create_app, faults_of, main, serve
 
-_HOMES = {
-    "EmulatorConfig": "settings",
-    "Faults": "faults",
-    "create_app": "http.app",
-    "faults_of": "faults",
-    "main": "command",
-    "serve": "command",
-}
+for _name in ("runtime", "settings", "faults", "http", "http.app"):
+    # The very modules, not copies of them: a node's ``runtime`` is the one that the server sets.
+    sys.modules[f"{__name__}.{_name}"] = import_module(f"comfyui_emulator.{_name}")
 
+from comfyui_emulator import runtime  # noqa: E402 - loaded with the others above
 
-def __getattr__(name: str) -> Any:
-    """Import the module that defines ``name`` (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-__all__ = ["EmulatorConfig", "Faults", "create_app", "faults_of", "main", "serve"]
+__all__ = ["EmulatorConfig", "Faults", "create_app", "faults_of", "main", "runtime", "serve"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from discomfort.files.journal import Entry, Journal
+from discomfort.files.journal import Journal, JournalEntry
 from discomfort.files.store import FileStore
 
-__all__ = ["Entry", "FileStore", "Journal"]
+__all__ = ["FileStore", "Journal", "JournalEntry"]

@@ -32,7 +32,7 @@ from discomfort.files.places import is_folder, open_place, stat_in
 
 logger = logging.getLogger("discomfort.files")
 
-Hook = Callable[["Entry"], None]
+Hook = Callable[["JournalEntry"], None]
 Outcome = Literal["removed", "missing", "kept"]
 
 PARTIAL = re.compile(r"\.discomfort-[0-9a-f]{32}\.part")
@@ -47,7 +47,7 @@ _RECOVERY_WAIT = 30.0  # seconds for another process's recovery; it does our wor
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One thing that is ours to delete. ``root`` is a real path, ``path`` is inside it.
 
     ``inode``, ``size`` (bytes) and ``mtime_ns`` tell our file from one that took its name; folders have the inode only,
@@ -81,7 +81,7 @@ class Journal:
         self._owner = os.getpid()
         self._path = self.directory / f"{self._owner}-{_start_of(self._owner)}.jsonl"
         self._fd: int | None = None
-        self._entries: dict[Path, Entry] = {}
+        self._entries: dict[Path, JournalEntry] = {}
         self._lock = threading.RLock()
 
     @property
@@ -95,17 +95,17 @@ class Journal:
         return os.getpid() == self._owner
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[JournalEntry, ...]:
         """What is listed now, oldest first."""
         with self._lock:
             return tuple(self._entries.values())
 
-    def find(self, path: Path) -> Entry | None:
+    def find(self, path: Path) -> JournalEntry | None:
         """Return the entry of a path, if it is listed."""
         with self._lock:
             return self._entries.get(path)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """List an entry; when this returns, it would survive a power cut. Raises ``OSError``."""
         with self._lock:
             self._write(
@@ -136,12 +136,12 @@ class Journal:
         if self.on_remove is not None:
             self.on_remove(entry)
 
-    def abandoned(self) -> list[tuple[Path, tuple[Entry, ...]]]:
+    def abandoned(self) -> list[tuple[Path, tuple[JournalEntry, ...]]]:
         """The journals of processes that are gone, with what they list: what :meth:`recover` would look at.
 
         Nothing is changed. Journals that others may have written are not among them.
         """
-        found: list[tuple[Path, tuple[Entry, ...]]] = []
+        found: list[tuple[Path, tuple[JournalEntry, ...]]] = []
         for path in sorted(self.directory.glob("*.jsonl")) if self.directory.is_dir() else ():
             match = _NAME.fullmatch(path.name)
             if match is None or path == self._path or _start_of(int(match[1])) == match[2]:
@@ -246,7 +246,7 @@ class Journal:
             os.close(fd)
 
 
-def remove_entry(entry: Entry) -> Outcome:
+def remove_entry(entry: JournalEntry) -> Outcome:
     """Delete what an entry describes, if that is still what stands there.
 
     ``"kept"`` is a file that changed or was replaced since, or a folder that is not empty. Raises ``OSError``.
@@ -272,7 +272,7 @@ def remove_entry(entry: Entry) -> Outcome:
         return "kept"
 
 
-def _unlink(entry: Entry, status: os.stat_result, folder: int) -> Outcome:
+def _unlink(entry: JournalEntry, status: os.stat_result, folder: int) -> Outcome:
     if not is_folder(status):
         os.unlink(entry.path.name, dir_fd=folder)
         return "removed"
@@ -288,7 +288,7 @@ def _unlink(entry: Entry, status: os.stat_result, folder: int) -> Outcome:
     return "removed"
 
 
-def _is_same(entry: Entry, status: os.stat_result) -> bool:
+def _is_same(entry: JournalEntry, status: os.stat_result) -> bool:
     if entry.kind == "folder":
         return is_folder(status) and status.st_ino == entry.inode
     if entry.kind == "private":
@@ -344,8 +344,8 @@ def _lock(fd: int, path: Path) -> None:
         logger.warning("cannot lock the journal %s: %s", path, error)
 
 
-def _read(path: Path, fd: int) -> Iterator[Entry]:
-    entries: dict[Path, Entry] = {}
+def _read(path: Path, fd: int) -> Iterator[JournalEntry]:
+    entries: dict[Path, JournalEntry] = {}
     bad = 0
     with os.fdopen(os.dup(fd), "rb") as lines:
         for line in lines:
@@ -360,7 +360,7 @@ def _read(path: Path, fd: int) -> Iterator[Entry]:
     yield from entries.values()
 
 
-def _apply(record: Any, entries: dict[Path, Entry]) -> None:
+def _apply(record: Any, entries: dict[Path, JournalEntry]) -> None:
     path = Path(record["path"])
     if record["op"] == "drop":
         entries.pop(path, None)
@@ -372,7 +372,7 @@ def _apply(record: Any, entries: dict[Path, Entry]) -> None:
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
         raise ValueError("not a line of ours")
     entries.pop(path, None)
-    entries[path] = Entry(kind, root, path, *numbers)
+    entries[path] = JournalEntry(kind, root, path, *numbers)
 
 
 def _start_of(pid: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from discomfort.exceptions import UploadError
 from discomfort.files.copying import copy_contents, keep_times
-from discomfort.files.journal import Entry, Journal, remove_entry
+from discomfort.files.journal import Journal, JournalEntry, remove_entry
 from discomfort.files.places import Place, check_name, open_place, stat_in, subfolder_parts
 
 logger = logging.getLogger("discomfort.files")
@@ -142,8 +142,8 @@ class FileStore:
         try:
             if is_ephemeral:
                 for folder in place.created:
-                    self._journal.add(Entry("folder", place.root, folder, folder.lstat().st_ino))
-            self._journal.add(Entry("partial", place.root, place.path / partial))
+                    self._journal.add(JournalEntry("folder", place.root, folder, folder.lstat().st_ino))
+            self._journal.add(JournalEntry("partial", place.root, place.path / partial))
             self._write_partial(place, partial, source, status, place.path / name if is_ephemeral else None)
             _publish(place.fd, partial, name, overwrite)
         except BaseException:
@@ -156,7 +156,7 @@ class FileStore:
             # An ephemeral file of the same name was just replaced by one that stays.
             self._journal.drop(place.path / name)
 
-    def _forget(self, place: Place, partial: str, name: str, previous: Entry | None) -> None:
+    def _forget(self, place: Place, partial: str, name: str, previous: JournalEntry | None) -> None:
         """Take back what a failed copy had listed. A full disk may keep the journal from it; that is no new failure."""
         try:
             for path in (place.path / partial, *place.created):
@@ -181,7 +181,7 @@ class FileStore:
             os.close(fd)
         if ephemeral is not None:
             self._journal.add(
-                Entry("file", place.root, ephemeral, written.st_ino, written.st_size, written.st_mtime_ns)
+                JournalEntry("file", place.root, ephemeral, written.st_ino, written.st_size, written.st_mtime_ns)
             )
 
 

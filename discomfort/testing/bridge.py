@@ -17,7 +17,7 @@ from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.rest import RestClient
 from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload
-from discomfort.conversion.explain import Explanation
+from discomfort.conversion.explanation import Explanation
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync import ConnectorFace, SyncConnector
 from discomfort.workflow.edit import Editor

@@ -11,11 +11,11 @@ from typing import Any, Literal, Self, TypeVar
 
 from aiohttp import web
 
-from discomfort.emulator.command import bind, config_from, parser
-from discomfort.emulator.faults import Faults, parse_faults
-from discomfort.emulator.http.app import create_app
-from discomfort.emulator.server import EMULATOR
-from discomfort.emulator.settings import EmulatorConfig
+from comfyui_emulator.command import bind, config_from, parser
+from comfyui_emulator.faults import Faults, parse_faults
+from comfyui_emulator.http.app import create_app
+from comfyui_emulator.server import EMULATOR
+from comfyui_emulator.settings import EmulatorConfig
 from discomfort.exceptions import ConfigurationError, StateError
 from discomfort.testing.servers import ComfyServer, ServerFolders, Setup
 

@@ -166,11 +166,11 @@ def real_comfyui(path: Path, base: Path, setup: Setup) -> Iterator[ComfyServer]:
     It has a port, a temporary folder and a database of its own, and ends with this process whatever ends that.
     Raises ConfigurationError for a folder without ComfyUI, or what only an emulator can have; ServerStartError.
     """
-    from discomfort.process.engines import EngineRequest, resolve_engine
-    from discomfort.process.ports import lease_port
-    from discomfort.process.probes import wait_until_ready
-    from discomfort.process.supervisor import Supervisor
-    from discomfort.process.watchdog import Watchdog
+    from discomfort.discovery.engines import EngineRequest, resolve_engine
+    from discomfort.server.ports import lease_port
+    from discomfort.server.readiness import wait_until_ready
+    from discomfort.server.supervisor import Supervisor
+    from discomfort.server.watchdog import Watchdog
 
     if setup.faults or setup.classes:
         raise ConfigurationError("faults and node classes are the emulator's", remedy="Use comfyui_emulator for them")

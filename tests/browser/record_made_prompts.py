@@ -15,7 +15,7 @@ from browser.made_workflows import PACK_NODES, PACK_SCRIPT, all_made
 from browser.stub_server import StubServer, front_end_root
 from playwright.async_api import async_playwright
 
-from discomfort.conversion.chromium import existing_chromium
+from discomfort.conversion.browser.chromium import existing_chromium
 
 HERE = Path(__file__).parent
 

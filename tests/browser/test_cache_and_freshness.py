@@ -130,7 +130,7 @@ def read_definition(server: StubServer, name: str) -> dict[str, Any]:
 
 async def test_changed_settings_are_noticed(make: Make, server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody chooses another language in a browser: titles are in it from then on."""
-    monkeypatch.setattr("discomfort.conversion.freshness.SETTINGS_AGE", 0.0)
+    monkeypatch.setattr("discomfort.conversion.server_watch.SETTINGS_AGE", 0.0)
     converter = make()
     assert (await converter.convert(DEFAULT))["4"]["_meta"]["title"] == "Load Checkpoint"
     server.settings = {"Comfy.Locale": "fr"}

@@ -211,7 +211,7 @@ async def test_fifty_megabytes_of_nodes(converter: Converter) -> None:
 
 async def test_a_large_workflow_has_a_page_to_itself(converter: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page keeps of megabytes of script in a title goes with the page; the script is text and nothing else."""
-    monkeypatch.setattr("discomfort.conversion.engine.LARGE", 1 << 20)
+    monkeypatch.setattr("discomfort.conversion.browser.session.LARGE", 1 << 20)
     pool = converter._engine.pool
     before = await pool.lease()
     pool.give_back(before, sound=True)

@@ -19,7 +19,7 @@ from browser.variants import inputs_by_class, varied
 from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
-from discomfort.conversion.javascript import through_javascript
+from discomfort.workflow.javascript import through_javascript
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 

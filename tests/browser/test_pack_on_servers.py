@@ -15,7 +15,7 @@ from contract.engines import ENGINES, REAL, EngineUnderTest, prepare, private_en
 from playwright.async_api import Browser, async_playwright
 
 from discomfort import ComfyConnector
-from discomfort.conversion.chromium import existing_chromium
+from discomfort.conversion.browser.chromium import existing_chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

@@ -18,11 +18,11 @@ class Cli:
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
         self.connector = FakeConnector()
-        self.opened: list[connect.Target] = []
+        self.opened: list[connect.ServerTarget] = []
         self.on_open: Callable[[], None] = lambda: None
         self.out = self.err = ""
 
-    async def open(self, target: connect.Target) -> Any:
+    async def open(self, target: connect.ServerTarget) -> Any:
         """What stands in for starting a server."""
         self.opened.append(target)
         self.on_open()

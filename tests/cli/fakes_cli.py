@@ -51,7 +51,7 @@ class FakeOutput:
 class FakeConnector:
     """Runs prompts by their nodes' classes: ``Save``, ``Text``, ``Value``, ``Fail``, ``Crash``, ``Slow``, ``Steps``."""
 
-    target: connect.Target = field(default_factory=connect.Target)
+    target: connect.ServerTarget = field(default_factory=connect.ServerTarget)
     engine: str = "comfyui"
     server_address: str = "http://127.0.0.1:1"
     output_directory: Path | None = None
@@ -171,7 +171,7 @@ def play() -> int:
     """The command line, with a fake connector that says ``started`` once it is there."""
     from discomfort.cli import main
 
-    async def fake(target: connect.Target) -> Any:
+    async def fake(target: connect.ServerTarget) -> Any:
         logging.getLogger("discomfort.connector").warning("engine: %s (%s)", "emulator", "no ComfyUI was found")
         return FakeConnector(target)
 

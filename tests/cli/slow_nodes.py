@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
-from discomfort.emulator import runtime
+from comfyui_emulator import runtime
 
 
 class Forever:

@@ -87,7 +87,7 @@ def test_serve_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
 def test_serve_behind_the_overview_reaches_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where typer dispatches it, everything after ``serve`` goes to the emulator as it stands."""
     seen: list[list[str]] = []
-    monkeypatch.setattr("discomfort.emulator.main", lambda argv: seen.append(list(argv)) or 3, raising=False)
+    monkeypatch.setattr("comfyui_emulator.main", lambda argv: seen.append(list(argv)) or 3, raising=False)
 
     with pytest.raises(SystemExit) as end:
         app.build_app()(args=["serve", "--port", "1", "--help", "-x"])
@@ -99,7 +99,7 @@ def test_serve_behind_the_overview_reaches_the_emulator(monkeypatch: pytest.Monk
 def test_serve_imports_nothing_heavy() -> None:
     """The way to the emulator's own command line loads none of the large libraries: boot time counts."""
     script = (
-        "import sys, discomfort.emulator as e\n"
+        "import sys, comfyui_emulator as e\n"
         "e.main = lambda argv: 0\n"
         "from discomfort.cli import main\n"
         "assert main(['serve', '--port', '1']) == 0\n"

@@ -14,14 +14,14 @@ import psutil
 import pytest
 from cli.conftest import Cli
 
+from discomfort._system.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
+from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort.cli import cleaning
 from discomfort.cli.terminal import Terminal
 from discomfort.config import load_settings
-from discomfort.connector.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
 from discomfort.connector.resources import Resources, journal_directory
-from discomfort.files.journal import Entry, Journal
-from discomfort.process.family import TOKEN_VARIABLE
-from discomfort.process.ports import lease_port
+from discomfort.files.journal import Journal, JournalEntry
+from discomfort.server.ports import lease_port
 
 SLEEPER = "import time; time.sleep(600)"
 LEAVER = """
@@ -29,10 +29,11 @@ import sys
 from pathlib import Path
 from discomfort.config import load_settings
 from discomfort.connector.resources import Resources, journal_directory
-from discomfort.files.journal import Entry, Journal
+from discomfort.files.journal import JournalEntry, Journal
 path = Path(sys.argv[1])
 facts = path.stat()
-Journal(journal_directory()).add(Entry("file", path.parent, path, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+entry = JournalEntry("file", path.parent, path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+Journal(journal_directory()).add(entry)
 """
 
 
@@ -58,15 +59,13 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]) -> None:
     """No other process of this machine is a candidate, whatever else runs here."""
-    monkeypatch.setattr(
-        "discomfort.connector.ownership.orphans", lambda: (p for p in orphans() if p.pid == sleeper.pid)
-    )
+    monkeypatch.setattr("discomfort._system.ownership.orphans", lambda: (p for p in orphans() if p.pid == sleeper.pid))
 
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process is a candidate."""
-    monkeypatch.setattr("discomfort.connector.ownership.orphans", lambda: iter(()))
+    monkeypatch.setattr("discomfort._system.ownership.orphans", lambda: iter(()))
 
 
 def left_folder(tmp_path: Path, *, mode: int = 0o700) -> Path:
@@ -205,7 +204,7 @@ def test_zombie_owner_is_dead() -> None:
 def test_journal_of_a_live_process_is_not_abandoned(tmp_path: Path) -> None:
     """Our own journal, and one whose process holds its lock, are not listed."""
     journal = Journal(journal_directory())
-    journal.add(Entry("folder", tmp_path, tmp_path / "x", 1))
+    journal.add(JournalEntry("folder", tmp_path, tmp_path / "x", 1))
     try:
         assert Journal(journal_directory()).abandoned() == []
     finally:

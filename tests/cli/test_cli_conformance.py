@@ -10,10 +10,10 @@ import pytest
 from cli.served import served
 from unit.conformance.deviations import deviating_app
 
+from comfyui_conformance import Difference, Result, all_checks
 from discomfort.cli import main
 from discomfort.cli.conformance import show_difference
 from discomfort.cli.terminal import Terminal
-from discomfort.conformance import Difference, Result, all_checks
 
 
 @pytest.fixture

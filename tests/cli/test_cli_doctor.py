@@ -321,7 +321,7 @@ def test_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for pid, words, start in running
     ]
     monkeypatch.setattr("psutil.process_iter", lambda attrs: processes)
-    monkeypatch.setattr("discomfort.connector.ownership.orphans", lambda: iter([SimpleNamespace(pid=4194301)]))
+    monkeypatch.setattr("discomfort._system.ownership.orphans", lambda: iter([SimpleNamespace(pid=4194301)]))
     monkeypatch.setattr("psutil.pid_exists", lambda pid: pid == psutil.Process().pid)
     with locked.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -366,7 +366,7 @@ class FakeBrowser:
 )
 async def test_chromium(monkeypatch: pytest.MonkeyPatch, error: Exception | None, status: str, told: str) -> None:
     """Chromium is launched and closed; what goes wrong is a failure with a remedy."""
-    monkeypatch.setattr("discomfort.conversion.browser.Browser", FakeBrowser)
+    monkeypatch.setattr("discomfort.conversion.browser.process.Browser", FakeBrowser)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr(FakeBrowser, "error", error)
     monkeypatch.setattr(FakeBrowser, "closed", 0)

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from discomfort.cli.progress import BarDisplay, LineDisplay, SilentDisplay, make_display
+from discomfort.cli.progress_bars import BarDisplay, LineDisplay, SilentDisplay, make_display
 from discomfort.cli.terminal import Terminal
 from discomfort.progress import Cached, Done, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
 

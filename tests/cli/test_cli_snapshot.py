@@ -16,8 +16,8 @@ import pytest
 from aiohttp import web
 from cli.served import served
 
+from comfyui_emulator.server import read_object_info
 from discomfort.cli import main
-from discomfort.emulator.server import read_object_info
 
 DEFINITIONS: dict[str, Any] = {
     "Zebra": {

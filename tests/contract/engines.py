@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from discomfort.process.locate import search
+from discomfort.discovery.locations import search
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NODES = REPOSITORY / "tests" / "nodes"

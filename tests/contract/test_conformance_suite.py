@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from comfyui_conformance import run_checks
 from discomfort import ComfyConnector
-from discomfort.conformance import run_checks
 
 
 # On two cores with much else to do, ComfyUI takes a minute.

@@ -17,7 +17,7 @@ from contract.graphs import gate_prompt, picture_prompt, picture_workflow, recor
 from faults.traces import Trace
 
 from discomfort import ComfyConnector
-from discomfort.process.ports import lease_port
+from discomfort.server.ports import lease_port
 
 
 def command(engine: EngineUnderTest, port: int) -> list[str]:

@@ -31,7 +31,7 @@ from discomfort.exceptions import (
     ServerStartError,
     ServerStartTimeout,
 )
-from discomfort.process.supervisor import Supervisor
+from discomfort.server.supervisor import Supervisor
 
 FAKE = Path(__file__).with_name("fake_server.py")
 

@@ -23,9 +23,9 @@ from typing import Any
 
 from aiohttp import web
 
-from discomfort.emulator import command
-from discomfort.emulator.http import app as emulator_app
-from discomfort.emulator.server import EMULATOR
+from comfyui_emulator import command
+from comfyui_emulator.http import app as emulator_app
+from comfyui_emulator.server import EMULATOR
 
 _LAST_WORDS = "Exception in thread Thread-1 (prompt_worker):\nTraceback (most recent call last):\nKeyError: '99'\n"
 

@@ -19,7 +19,7 @@ from matrix.conftest import PORT, THROUGH_THE_BROWSER, prepared
 from waiting import until
 
 from discomfort import ComfyConnector
-from discomfort.conversion.engine import Engine
+from discomfort.conversion.browser.session import BrowserSession
 from discomfort.exceptions import BrowserError, ConversionError, ConversionTimeout
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -53,7 +53,7 @@ def chromiums() -> list[psutil.Process]:
     return found
 
 
-def inner(connector: ComfyConnector) -> Engine:
+def inner(connector: ComfyConnector) -> BrowserSession:
     """The engine behind its converter."""
     converter = connector._parts.converter
     assert converter is not None
@@ -159,7 +159,7 @@ async def test_browser_every_attempt_too_slow(browsing: ComfyConnector, monkeypa
     """No attempt ends in its time: a timeout that tells of three attempts; then all is as before."""
     await warm(browsing)
     with monkeypatch.context() as patch:
-        patch.setattr("discomfort.conversion.engine.attempt_budget", lambda _: 0.001)
+        patch.setattr("discomfort.conversion.browser.session.attempt_budget", lambda _: 0.001)
         with pytest.raises(ConversionTimeout) as caught:
             async with asyncio.timeout(100):
                 await browsing.get_prompt_from_workflow(picture_workflow(next(colours)))

@@ -21,7 +21,7 @@ try:
     import comfy.utils
     import folder_paths
 except ImportError:
-    from discomfort.emulator import runtime
+    from comfyui_emulator import runtime
 
     def check_interrupted() -> None:
         """Raise what ends a node whose run was interrupted."""

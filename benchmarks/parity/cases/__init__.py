@@ -22,8 +22,8 @@ def groups() -> dict[str, Callable[[], Iterable[Case]]]:
 
 def without_case() -> list[str]:
     """Nodes that the emulator executes and no case is about, in order."""
-    from discomfort.emulator.nodes import register_all
-    from discomfort.emulator.registry import Registry
+    from comfyui_emulator.nodes import register_all
+    from comfyui_emulator.registry import Registry
 
     registry = Registry()
     register_all(registry)

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-if "discomfort.emulator" in sys.modules:
-    from discomfort.emulator import runtime
-    from discomfort.emulator.runtime import ExecutionBlocker, GraphBuilder
+if "comfyui_emulator" in sys.modules:
+    from comfyui_emulator import runtime
+    from comfyui_emulator.runtime import ExecutionBlocker, GraphBuilder
 
     def check_interrupted() -> None:
         """Raise what ends a node whose run was interrupted."""

@@ -17,7 +17,7 @@ import numpy as np
 def native(array: Any) -> Any:
     """An array as the server's nodes take it: numpy's in the emulator, torch's in ComfyUI."""
     array = np.ascontiguousarray(array, dtype=np.float32)
-    if "discomfort.emulator" in sys.modules:
+    if "comfyui_emulator" in sys.modules:
         return array
     import torch
 
@@ -118,8 +118,8 @@ class ParityHooks(_Node):
 
     def make(self) -> tuple[Any]:
         """Make it."""
-        if "discomfort.emulator" in sys.modules:
-            from discomfort.emulator.nodes.conditioning.hooks import Hooks, Keyframe
+        if "comfyui_emulator" in sys.modules:
+            from comfyui_emulator.nodes.conditioning.hooks import Hooks, Keyframe
 
             return (Hooks(("hook",), (Keyframe(1.0, 0.0),)),)
         import comfy.hooks

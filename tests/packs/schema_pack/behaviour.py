@@ -14,7 +14,7 @@ from comfy_execution.graph_utils import GraphBuilder
 def native(array: Any) -> Any:
     """An array as the server's nodes take it: numpy's in the emulator, torch's in ComfyUI."""
     array = np.ascontiguousarray(array, dtype=np.float32)
-    if "discomfort.emulator" in sys.modules:
+    if "comfyui_emulator" in sys.modules:
         return array
     import torch
 

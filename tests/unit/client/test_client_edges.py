@@ -11,9 +11,10 @@ from aiohttp import web
 from unit.client.fake_comfy import FAST, FakeComfy, Job, run_until_interrupted, stay_pending, succeed, tiny_prompt
 from waiting import until
 
-from discomfort.client import filenames, upload
+from discomfort._system import filenames
+from discomfort._system.filenames import publish, safe_filename
+from discomfort.client import upload
 from discomfort.client.comfy import ComfyClient
-from discomfort.client.filenames import publish, safe_filename
 from discomfort.client.protocol import Message, RunState, decode_binary, node_title, queue_positions
 from discomfort.exceptions import RunTimeout, ServerConnectionError, ServerResponseError
 

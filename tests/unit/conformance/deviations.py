@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from discomfort.emulator import EmulatorConfig, create_app
+from comfyui_emulator import EmulatorConfig, create_app
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Change = Callable[[web.Request, Any], web.Response]

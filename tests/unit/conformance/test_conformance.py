@@ -16,10 +16,10 @@ from aiohttp.test_utils import TestServer
 from unit.conformance.deviations import DEVIATIONS, deviating_app
 from waiting import until
 
-from discomfort.conformance import all_checks, probe, run_checks, runner
-from discomfort.conformance.model import AREAS, Check, Difference, Report, Result, shown
-from discomfort.conformance.pictures import chunks, facts, first_pixel, png
-from discomfort.emulator import EmulatorConfig, create_app, faults_of
+from comfyui_conformance import all_checks, probe, run_checks, runner
+from comfyui_conformance.model import AREAS, Check, Difference, Report, Result, shown
+from comfyui_conformance.pictures import chunks, facts, first_pixel, png
+from comfyui_emulator import EmulatorConfig, create_app, faults_of
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
 

@@ -79,7 +79,7 @@ class FakeFrontEnd:
 
 
 def _double(number: int) -> int | float:
-    from discomfort.conversion.javascript import through_javascript
+    from discomfort.workflow.javascript import through_javascript
 
     value = through_javascript(number)
     return value if isinstance(value, int | float) else 0

@@ -14,7 +14,7 @@ from aiohttp import web
 from waiting import until
 from yarl import URL
 
-from discomfort.conversion.gateway import HOST_NAME, Gateway, front_end_version
+from discomfort.conversion.gateway.server import HOST_NAME, Gateway, front_end_version
 
 
 class Server:
@@ -276,7 +276,7 @@ async def test_requests_wait_for_the_server(open_page: Any, server: Server, stat
 
 async def test_server_that_never_gets_ready(open_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait has an end."""
-    monkeypatch.setattr("discomfort.conversion.gateway.READY_WAIT", 0.01)
+    monkeypatch.setattr("discomfort.conversion.gateway.server.READY_WAIT", 0.01)
     page = await open_page(server_ready=asyncio.Event())
 
     async with page.ask("GET", "/api/object_info") as answer:

@@ -13,7 +13,7 @@ from unit.conversion.fake_frontend import FakeFrontEnd, environment, workflow
 from waiting import until
 
 from discomfort.conversion.cache import PromptCache
-from discomfort.conversion.native import CHECK_EVERY, NativeMode, NativePath, Offer
+from discomfort.conversion.native.path import CHECK_EVERY, NativeMode, NativePath, Offer
 
 ENVIRONMENT = environment()
 
@@ -71,7 +71,7 @@ async def test_more_than_a_few_shapes_wait_until_they_come_again(monkeypatch: py
     """What comes while many are learnt is learnt when it comes again, with the values of both."""
     path, front_end = NativePath("on"), FakeFrontEnd()
     with monkeypatch.context() as patch:
-        patch.setattr("discomfort.conversion.native.WAITING", 0)
+        patch.setattr("discomfort.conversion.native.path.WAITING", 0)
         await convert(path, front_end, seed=10)
     asked = front_end.conversions
 
@@ -136,7 +136,7 @@ async def test_earlier_prompts_that_disagree_end_it(monkeypatch: pytest.MonkeyPa
     path, front_end = NativePath("on"), FakeFrontEnd()
     front_end.quirk = lambda prompt, values: prompt["2"]["inputs"].update(text="before")
     with monkeypatch.context() as patch:
-        patch.setattr("discomfort.conversion.native.WAITING", 0)
+        patch.setattr("discomfort.conversion.native.path.WAITING", 0)
         await convert(path, front_end, seed=10)
     front_end.quirk = None
     await convert(path, front_end, seed=11)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from discomfort.conversion.pool import PagePool
+from discomfort.conversion.browser.page_pool import PagePool
 from discomfort.exceptions import ConversionError
 
 

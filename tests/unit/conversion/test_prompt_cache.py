@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from discomfort.conversion.cache import FORMAT, Entry, PromptCache, default_directory
+from discomfort.conversion.cache import FORMAT, CachedPrompt, PromptCache, default_directory
 
 KEY = "ab" + "0" * 62
-PROMPT = Entry(b'{"1": {"class_type": "A", "inputs": {"seed": 18446744073709552000}}}')
+PROMPT = CachedPrompt(b'{"1": {"class_type": "A", "inputs": {"seed": 18446744073709552000}}}')
 
 
 def stored(directory: Path) -> list[Path]:
@@ -20,11 +20,11 @@ def stored(directory: Path) -> list[Path]:
 
 def test_entry_survives_the_process(tmp_path: Path) -> None:
     """Another instance on the same folder finds the entry; each caller gets an object of its own."""
-    PromptCache(tmp_path).put(KEY, Entry(PROMPT.prompt, "digest"))
+    PromptCache(tmp_path).put(KEY, CachedPrompt(PROMPT.prompt, "digest"))
 
     entry = PromptCache(tmp_path).get(KEY)
 
-    assert entry == Entry(PROMPT.prompt, "digest")
+    assert entry == CachedPrompt(PROMPT.prompt, "digest")
     assert entry.output() is not entry.output()
     assert entry.output()["1"]["inputs"]["seed"] == 18446744073709552000
     assert isinstance(entry.output()["1"]["inputs"]["seed"], int)
@@ -69,7 +69,7 @@ def test_damage_is_ignored(tmp_path: Path, change: str, caplog: pytest.LogCaptur
 
 def test_size_is_bounded(tmp_path: Path) -> None:
     """The entries that were unused longest go first; a use counts."""
-    entry = Entry(b'{"a": "' + b"x" * 1000 + b'"}')
+    entry = CachedPrompt(b'{"a": "' + b"x" * 1000 + b'"}')
     cache = PromptCache(tmp_path, max_bytes=20_000)
     keys = [f"{number:02x}" + "0" * 62 for number in range(65)]
     for number, key in enumerate(keys):

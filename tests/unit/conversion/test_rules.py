@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from discomfort.conversion.rules import FEATURES, Rule
+from discomfort.conversion.native.rules import FEATURES, Rule
 
 NUMBER = Rule("number", low=0, high=100, fraction=False, seen={0})
 FRACTION = Rule("number", low=-10, high=10.5, fraction=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from discomfort.conversion.javascript import id_text, through_javascript
-from discomfort.conversion.shapes import MAX_TEXT, owners, parse, read, write
+from discomfort.conversion.native.shapes import MAX_TEXT, owners, parse, read, write
+from discomfort.workflow.javascript import id_text, through_javascript
 
 WORKFLOW: dict[str, Any] = {
     "nodes": [

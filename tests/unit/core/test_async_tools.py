@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from discomfort._async import EndableScope, finish, first_failure, in_own_thread, see_through, to_thread
+from discomfort._system.concurrency import EndableScope, finish, first_failure, in_own_thread, see_through, to_thread
 
 
 async def test_finish_returns_the_result() -> None:

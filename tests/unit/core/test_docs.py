@@ -137,9 +137,10 @@ def test_links_resolve(page: Path) -> None:
         assert not anchor or anchor in _anchors(linked), target
 
 
-_ROOMS = ("discomfort", "tests", "docs", "benchmarks", "examples", "scripts")
+_PACKAGES = ("discomfort", "comfyui_emulator", "comfyui_conformance")
+_ROOMS = (*_PACKAGES, "tests", "docs", "benchmarks", "examples", "scripts")
 _FILE = re.compile(rf"`((?:{'|'.join(_ROOMS)})/[\w./-]+)`")
-_MODULE = re.compile(r"`(discomfort(?:\.(?!py`)\w+)+)")
+_MODULE = re.compile(rf"`((?:{'|'.join(_PACKAGES)})(?:\.(?!py`)\w+)+)")
 
 
 @pytest.mark.parametrize("page", [*PAGES, *MORE_PAGES], ids=lambda page: str(page.relative_to(ROOT)))
@@ -162,9 +163,13 @@ def test_architecture_shows_the_tree() -> None:
     """Every package and folder is in the tree of ARCHITECTURE.md, and everything that it shows is there."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     (tree,) = re.findall(r"^```\ndiscomfort/\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    shown = set(re.findall(r"(?:^| ) ([\w.]+/|\w+\.py)(?=\s)", tree, re.MULTILINE)) - {"tests/", "docs/"}
-    there = {str(path.relative_to(ROOT)) for path in (ROOT / "discomfort").rglob("*") if "__" not in path.name}
-    rooms = {f"{path.name}/" for path in (ROOT / "discomfort").iterdir() if (path / "__init__.py").exists()}
+    shown = set(re.findall(r"(?:^| ) ([\w.]+/|\w+\.py)(?=\s)", tree, re.MULTILINE)) - {"tests/", "docs/", "benchmarks/"}
+    shown -= {f"{package}/" for package in _PACKAGES}
+    files = [path for package in _PACKAGES for path in (ROOT / package).rglob("*") if "__" not in path.name]
+    there = {str(path.relative_to(ROOT)) for path in files}
+    # Two packages are old import paths only.
+    old = {"emulator/", "conformance/"}
+    rooms = {f"{path.name}/" for path in (ROOT / "discomfort").iterdir() if (path / "__init__.py").exists()} - old
 
     assert rooms - shown == set()
     assert [name for name in shown if not any(path.endswith(f"/{name.rstrip('/')}") for path in there)] == []
@@ -190,8 +195,8 @@ def test_commands_are_understood() -> None:
     """Every `discomfort` command line in the pages names a command and options that exist."""
     import typer.main
 
+    from comfyui_emulator.command import parser
     from discomfort.cli.app import build_app
-    from discomfort.emulator.command import parser
 
     commands = typer.main.get_command(build_app()).commands  # type: ignore[attr-defined]
     found = list(_commands())
@@ -216,7 +221,7 @@ def test_configurations_load(block: Block, tmp_path: Path) -> None:
 def _texts() -> set[str]:
     """Every text in the package's code, with "…" for what is filled in."""
     texts = set()
-    for path in (ROOT / "discomfort").rglob("*.py"):
+    for path in (each for package in _PACKAGES for each in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.add(node.value)

@@ -1,82 +1,153 @@
-"""The layers of ARCHITECTURE.md, read from the imports."""
+"""The tree of ARCHITECTURE.md, read from the imports: layers, cycles, names, heavy libraries."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[3]
-PACKAGE = ROOT / "discomfort"
-PARTS = {"config", "process", "client", "conversion", "files", "emulator", "conformance"}
+PACKAGES = ("discomfort", "comfyui_emulator", "comfyui_conformance")
 LAYERS = {
-    **dict.fromkeys(["exceptions", "progress", "_json", "_async", "_http", "redaction"], 0),
-    **dict.fromkeys(["workflow", "resources", ""], 0),
-    **dict.fromkeys(PARTS, 1),
-    **dict.fromkeys(["connector", "comfy_serverless", "sync"], 2),
-    "discomfort": 3,
-    **dict.fromkeys(["cli", "testing", "__main__"], 4),
+    **dict.fromkeys(["exceptions", "progress", "_json", "redaction", "workflow", "resources", "", "config"], 0),
+    "_system": 1,
+    **dict.fromkeys(["discovery", "server", "client", "conversion", "files"], 2),
+    **dict.fromkeys(["connector", "comfy_serverless", "sync"], 3),
+    "discomfort": 4,
+    **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance"], 5),
 }
-HEAVY = {"playwright": "discomfort/conversion", "torch": None, "ray": None}
+PARTS = {"discovery", "server", "client", "conversion", "files"}
+HEAVY = {"playwright": "discomfort/conversion/browser", "torch": None, "ray": None}
+OUTSIDE = {
+    "comfyui_emulator": set[str](),
+    "comfyui_conformance": {"discomfort._json", "discomfort.exceptions", "discomfort.redaction"},
+}
+"""What the packages beside ``discomfort`` may import of it."""
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    """The module's name; a package's is that of its ``__init__``."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+KNOWN = {dotted(path): path for path in modules()}
+
+
+def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
+    """Every module of ours or of others that a file imports, at any depth, for types only included."""
+    package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if full in KNOWN else base, node
+
+
+def graph() -> dict[str, set[str]]:
+    """Which of our modules imports which, a package's own ``__init__`` left out: it imports what is below it."""
+    return {
+        name: {module for module, _ in imports(path) if module in KNOWN and not name.startswith(f"{module}.")} - {name}
+        for name, path in KNOWN.items()
+    }
 
 
 def unit(module: str) -> str:
     return module.removeprefix("discomfort").removeprefix(".").split(".")[0]
 
 
-def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+def may_import(own: str, module: str) -> bool:
+    other = unit(module)
+    if not module.startswith("discomfort") or LAYERS[other] > LAYERS[own]:
+        return False
+    return other == own or own not in PARTS or other not in PARTS
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """Every imported module of a file, and whether the import stands at module level."""
-    tree = ast.parse(path.read_text())
-    package = path.relative_to(ROOT).parent.parts
-    top = {id(node) for node in tree.body}
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, id(node) in top) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = list(package[: len(package) - node.level + 1]) if node.level else []
-            name = ".".join([*base, *([node.module] if node.module else [])])
-            names = [f"{name}.{alias.name}" for alias in node.names] if name == "discomfort" else [name]
-            found += [(name, id(node) in top) for name in names]
-    return found
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_downwards(path: Path) -> None:
+def test_imports_point_downwards() -> None:
     """No module imports from a higher layer, and no part from another part."""
-    relative = path.relative_to(PACKAGE)
-    own = relative.parts[0].removesuffix(".py")
-    own = "" if own == "__init__" else own
-    assert own in LAYERS, f"{relative} belongs to no layer: name it in this test and in ARCHITECTURE.md"
-    if own in ("", "cli", "testing", "__main__"):
-        return
-    for module, _ in imports(path):
-        if module.split(".")[0] != "discomfort" or module == "discomfort.__version__":
+    wrong = []
+    for name, imported in graph().items():
+        if not name.startswith("discomfort"):
             continue
-        other = unit(module)
-        assert LAYERS[other] <= LAYERS[own], f"{relative} imports {module}"
-        assert own not in PARTS or other not in PARTS or other == own, f"part {own} imports part {other}: {module}"
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_heavy_libraries_are_imported_lazily_in_one_place(path: Path) -> None:
-    """Playwright inside a function of the conversion part; torch and ray nowhere."""
-    for module, at_top in imports(path):
-        home = HEAVY.get(module.split(".")[0], "")
-        if home == "" or type_checking_only(path, module):
+        own = unit(name)
+        assert own in LAYERS, f"{name} belongs to no layer: name it in this test and in ARCHITECTURE.md"
+        if own in ("", "cli", "testing", "__main__", "emulator", "conformance"):
             continue
-        assert home is not None, f"{path} imports {module}"
-        assert str(path.relative_to(ROOT)).startswith(home), f"{path} imports {module}"
-        assert not at_top, f"{path} imports {module} at module level"
+        wrong += [f"{name} imports {module}" for module in imported if not may_import(own, module)]
+    assert wrong == []
 
 
-def type_checking_only(path: Path, module: str) -> bool:
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return any(module in ast.unparse(inner) for inner in node.body)
-    return False
+def test_packages_beside_stand_alone() -> None:
+    """The emulator imports nothing of the library; the conformance suite its errors and its JSON only."""
+    wrong = [
+        f"{name} imports {module}"
+        for name, imported in graph().items()
+        for module in imported
+        if (package := name.split(".")[0]) in OUTSIDE
+        and module.split(".")[0] != package
+        and module not in OUTSIDE[package]
+    ]
+    assert wrong == []
+
+
+def test_no_import_cycle() -> None:
+    """Of any kind: lazy ones and those for types only are circles for a reader, too."""
+    try:
+        TopologicalSorter(graph()).prepare()
+    except CycleError as error:
+        raise AssertionError(" -> ".join(error.args[1])) from None
+
+
+def test_the_cycle_check_would_notice() -> None:
+    """Imports in functions and behind TYPE_CHECKING are among the edges."""
+    edges = graph()
+    assert "discomfort.conversion.browser.process" in edges["discomfort.conversion.browser.session"]
+    assert "discomfort.cli.app" in edges["discomfort.cli"]
+
+
+def test_heavy_libraries_are_imported_lazily_in_one_place() -> None:
+    """Playwright inside functions of the browser's modules; torch and ray nowhere."""
+    wrong = []
+    for name, path in KNOWN.items():
+        tree = ast.parse(path.read_text())
+        top = set(map(id, tree.body))
+        for module, node in imports(path):
+            home = HEAVY.get(module.split(".")[0], "")
+            if home == "" or _is_for_types(tree, node):
+                continue
+            if home is None or not str(path.relative_to(ROOT)).startswith(home) or id(node) in top:
+                wrong.append(f"{name} imports {module}")
+    assert wrong == []
+
+
+def _is_for_types(tree: ast.Module, node: ast.stmt) -> bool:
+    return any(
+        isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test) and node in block.body
+        for block in tree.body
+    )
+
+
+def test_no_name_stands_twice() -> None:
+    """No two modules of the library share a name, nor do two of its classes: a stranger who searches finds one."""
+    stems = Counter(
+        path.stem
+        for path in modules()
+        if path.relative_to(ROOT).parts[0] == "discomfort" and path.stem not in ("__init__", "__main__")
+    )
+    classes: dict[str, list[str]] = defaultdict(list)
+    for name, path in KNOWN.items():
+        if name.startswith("discomfort"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    classes[node.name].append(name)
+    assert {stem: count for stem, count in stems.items() if count > 1} == {}
+    assert {name: homes for name, homes in classes.items() if len(homes) > 1} == {}

@@ -17,7 +17,7 @@ from discomfort.connector.cancellation import CancellationWatch
 from discomfort.connector.event_log import EventLog
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
-from discomfort.connector.runs import RunPolicy, RunRequest
+from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle, State
 from discomfort.exceptions import (

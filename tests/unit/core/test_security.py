@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from unit.client.fake_comfy import DEFINITIONS, FakeComfy, tiny_prompt
 
+from comfyui_emulator.command import parser
 from discomfort import _json
-from discomfort.cli.connect import Target
+from discomfort._system.server_command import ServerCommand
+from discomfort.cli.connect import ServerTarget
 from discomfort.client import multiplexer, rest
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import decode_text
 from discomfort.config import load_settings
 from discomfort.connector.resources import Resources
-from discomfort.emulator.command import parser
 from discomfort.exceptions import ConfigurationError, ServerResponseError
-from discomfort.process.launcher import ServerCommand
 
 PACKAGE = Path(__file__).parents[3] / "discomfort"
 _SHELLS = {
@@ -63,7 +63,7 @@ def test_loopback_unless_told_otherwise(tmp_path: Path) -> None:
     assert parser().parse_args([]).listen == "127.0.0.1"
     settings = load_settings(engine="emulator", emulator_directory=tmp_path)
     from discomfort.connector.resources import engine_request
-    from discomfort.process.engines import resolve_engine
+    from discomfort.discovery.engines import resolve_engine
 
     argv = resolve_engine(engine_request(settings)).command(1).argv
     assert settings.connect_host == "127.0.0.1"
@@ -77,7 +77,13 @@ async def test_nothing_shows_the_headers() -> None:
     headers = {"Authorization": f"Bearer {secret}"}
     client = ComfyClient("http://127.0.0.1:9", headers=headers)
     parts = Resources(load_settings(), attach_url="http://127.0.0.1:9", headers=headers)
-    shown = [client, parts, parts.get_converter(), Target(headers=headers), ServerCommand(("x",), Path("/"), headers)]
+    shown = [
+        client,
+        parts,
+        parts.get_converter(),
+        ServerTarget(headers=headers),
+        ServerCommand(("x",), Path("/"), headers),
+    ]
 
     assert [thing for thing in map(repr, shown) if secret in thing] == []
 

@@ -27,8 +27,8 @@ from discomfort.exceptions import (
     ServerDiedError,
     ServerStartError,
 )
-from discomfort.process.supervisor import Supervisor
 from discomfort.progress import Done
+from discomfort.server.supervisor import Supervisor
 
 Create = Callable[..., Awaitable[ComfyConnector]]
 

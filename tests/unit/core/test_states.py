@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from discomfort.connector.shutdown import Step, release_all
+from discomfort.connector.shutdown import ReleaseStep, release_all
 from discomfort.connector.states import Lifecycle, State
 from discomfort.exceptions import StateError
 
@@ -68,7 +68,7 @@ async def test_release_runs_every_step_in_order() -> None:
     async def work() -> None:
         ran.append("work")
 
-    failed = await release_all([Step("f", fail, 1), Step("h", hang, 0.01), Step("w", work, 1)])
+    failed = await release_all([ReleaseStep("f", fail, 1), ReleaseStep("h", hang, 0.01), ReleaseStep("w", work, 1)])
 
     assert ran == ["fail", "hang", "work"]
     assert failed == ["f", "h"]
@@ -84,7 +84,9 @@ async def test_release_is_not_broken_off() -> None:
         waits.set()
         await gate.wait()
 
-    task = asyncio.create_task(release_all([Step("1", first, 30), Step("2", lambda: ran.append("second"), 1)]))
+    task = asyncio.create_task(
+        release_all([ReleaseStep("1", first, 30), ReleaseStep("2", lambda: ran.append("second"), 1)])
+    )
     await waits.wait()
     for each in asyncio.all_tasks() - {asyncio.current_task()}:
         each.cancel()
@@ -111,9 +113,9 @@ async def test_release_forces_what_failed() -> None:
         await asyncio.Event().wait()
 
     steps = [
-        Step("well", lambda: None, 1, lambda: force("well")),
-        Step("fails", fail, 1, lambda: force("fails")),
-        Step("hangs", hang, 0.01, lambda: force("hangs")),
+        ReleaseStep("well", lambda: None, 1, lambda: force("well")),
+        ReleaseStep("fails", fail, 1, lambda: force("fails")),
+        ReleaseStep("hangs", hang, 0.01, lambda: force("hangs")),
     ]
     assert await release_all(steps) == ["fails", "hangs"]
     assert forced == ["fails", "hangs"]

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from discomfort.emulator import EmulatorConfig, create_app
+from comfyui_emulator import EmulatorConfig, create_app
 
 Graph = dict[str, dict[str, Any]]
 
@@ -140,7 +140,7 @@ class _Steps(_Node):
     def go(self, value: int, preview: bool) -> tuple[int]:
         from PIL import Image
 
-        from discomfort.emulator import runtime
+        from comfyui_emulator import runtime
 
         for step in (1, 2):
             runtime.progress(step, 2, Image.new("RGB", (8, 8)) if preview else None)
@@ -153,7 +153,7 @@ class _Wait(_Node):
     inputs = {"value": _INT}  # noqa: RUF012
 
     def go(self, value: int) -> tuple[int]:
-        from discomfort.emulator import runtime
+        from comfyui_emulator import runtime
 
         while True:
             runtime.context().interrupt.wait(10)
@@ -187,7 +187,7 @@ class _Expand(_Node):
     inputs = {"value": _INT, "fail": ("BOOLEAN", {})}  # noqa: RUF012
 
     def go(self, value: int, fail: bool) -> dict[str, Any]:
-        from discomfort.emulator import runtime
+        from comfyui_emulator import runtime
 
         graph = runtime.GraphBuilder()
         child = graph.node("Count", value=value + 1)
@@ -200,7 +200,7 @@ class _Block(_Node):
     inputs = {"value": _INT, "message": ("STRING", {})}  # noqa: RUF012
 
     def go(self, value: int, message: str) -> tuple[Any]:
-        from discomfort.emulator import runtime
+        from comfyui_emulator import runtime
 
         return (runtime.ExecutionBlocker(message or None),)
 

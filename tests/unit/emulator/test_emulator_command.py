@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from discomfort.emulator.command import bind, config_from, load_extra_nodes, main, parser
-from discomfort.emulator.settings import EmulatorConfig
+from comfyui_emulator.command import bind, config_from, load_extra_nodes, main, parser
+from comfyui_emulator.settings import EmulatorConfig
 
 
 def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     """A server process and its URL, read from its log."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "discomfort.emulator", "--port", "0", *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "comfyui_emulator", "--port", "0", *arguments], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -48,7 +48,7 @@ def test_process_serves_and_stops_cleanly(tmp_path: Path, number: signal.Signals
 def test_import_is_light() -> None:
     """The command and the application import nothing heavy."""
     heavy = ("typer", "rich", "playwright", "pydantic", "numpy", "PIL", "torch")
-    code = "import sys, discomfort.emulator.http.app, discomfort.emulator.command"
+    code = "import sys, comfyui_emulator.http.app, comfyui_emulator.command"
     code += f"; print([name for name in {heavy} if name in sys.modules])"
 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from discomfort.emulator import runtime
-from discomfort.emulator.compat import api, folder_paths, graph, imports, model_management, node_helpers, ui, utils
-from discomfort.emulator.compat import io_api as io
-from discomfort.emulator.compat.schema import adapted
-from discomfort.emulator.packs import load_packs
-from discomfort.emulator.registry import Registry
+from comfyui_emulator import runtime
+from comfyui_emulator.compat import api, folder_paths, graph, imports, model_management, node_helpers, ui, utils
+from comfyui_emulator.compat import io_api as io
+from comfyui_emulator.compat.schema import adapted
+from comfyui_emulator.packs import load_packs
+from comfyui_emulator.registry import Registry
 
 N = Any
 PACKS = Path(__file__).parents[2] / "packs"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from discomfort.emulator.execution.calls import Returns
-from discomfort.emulator.execution.validation import types_match
-from discomfort.emulator.http.hub import preview_payloads
-from discomfort.emulator.registry import ANY, NodeType
+from comfyui_emulator.execution.calls import Returns
+from comfyui_emulator.execution.validation import types_match
+from comfyui_emulator.http.hub import preview_payloads
+from comfyui_emulator.registry import ANY, NodeType
 
 N = Any
 

@@ -183,7 +183,7 @@ async def test_latest_results_are_kept_run_by_run(launch: N, make: N, nodes: N, 
 
 async def test_what_an_expanding_node_shows_is_kept(launch: N, make: N) -> None:
     """A node that shows something and expands has both in its record, now and from the cache."""
-    from discomfort.emulator import runtime
+    from comfyui_emulator import runtime
 
     class Both:
         RETURN_TYPES = ("INT",)

@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from discomfort.emulator import Faults, faults_of
-from discomfort.emulator.command import config_from, parser
-from discomfort.emulator.faults import parse_faults
+from comfyui_emulator import Faults, faults_of
+from comfyui_emulator.command import config_from, parser
+from comfyui_emulator.faults import parse_faults
 
 N = Any
 
@@ -112,7 +112,7 @@ async def test_delayed_history_arrives(launch: N, make: N) -> None:
 
 def test_crash_at_a_node_kills_the_process(tmp_path: Path) -> None:
     """The process dies by SIGKILL when the node begins."""
-    command = [sys.executable, "-m", "discomfort.emulator", "--port", "0", "--base-directory", str(tmp_path)]
+    command = [sys.executable, "-m", "comfyui_emulator", "--port", "0", "--base-directory", str(tmp_path)]
     with subprocess.Popen([*command, "--fault", "crash_at=1"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = next(line.split()[-1] for line in process.stderr if "http://" in line)
@@ -126,7 +126,7 @@ def test_crash_at_a_node_kills_the_process(tmp_path: Path) -> None:
 def test_exit_at_start(tmp_path: Path) -> None:
     """The process ends with the asked-for code, told by the environment."""
     result = subprocess.run(
-        [sys.executable, "-m", "discomfort.emulator", "--port", "0", "--base-directory", str(tmp_path)],
+        [sys.executable, "-m", "comfyui_emulator", "--port", "0", "--base-directory", str(tmp_path)],
         env={"DISCOMFORT_FAULTS": "exit_at_start=7 start_delay=0.01"},
         capture_output=True,
         timeout=30,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from discomfort.emulator import runtime
-from discomfort.emulator.folders import OutsideError, contained, next_save_path, split_annotation
-from discomfort.emulator.nodes.images import files
+from comfyui_emulator import runtime
+from comfyui_emulator.folders import OutsideError, contained, next_save_path, split_annotation
+from comfyui_emulator.nodes.images import files
 
 N = Any
 

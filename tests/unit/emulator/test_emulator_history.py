@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from discomfort.emulator.execution import history
-from discomfort.emulator.execution.history import HISTORY_LIMIT, RECENT_BYTES, RECENT_RECORDS, History
-from discomfort.emulator.execution.queue import PromptQueue
+from comfyui_emulator.execution import history
+from comfyui_emulator.execution.history import HISTORY_LIMIT, RECENT_BYTES, RECENT_RECORDS, History
+from comfyui_emulator.execution.queue import PromptQueue
 
 COUNT = 5 * RECENT_RECORDS
 

@@ -299,7 +299,7 @@ async def test_front_end_is_served(launch: N, tmp_path: Path) -> None:
 
 async def test_missing_front_end_is_said(launch: N, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a frontend the page names the remedy; a wrong folder is an error at once."""
-    monkeypatch.setattr("discomfort.emulator.http.routes_system.package_folder", lambda *_: None)
+    monkeypatch.setattr("comfyui_emulator.http.routes_system.package_folder", lambda *_: None)
     async with launch() as client, client.http.get("/") as answer:
         assert answer.status == 503
         assert "pip install comfyui-frontend-package" in await answer.text()

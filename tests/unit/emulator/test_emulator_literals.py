@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from discomfort.emulator import literals
-from discomfort.emulator.command import config_from, parser
-from discomfort.emulator.literals import NeedsInstallationError
-from discomfort.emulator.nodes.borrowed import gits, lotus
-from discomfort.emulator.runtime import Folders, NodeContext, using
+from comfyui_emulator import literals
+from comfyui_emulator.command import config_from, parser
+from comfyui_emulator.literals import NeedsInstallationError
+from comfyui_emulator.nodes.borrowed import gits, lotus
+from comfyui_emulator.runtime import Folders, NodeContext, using
 
 SCHEDULES = {0.8: [[float(steps + 2 - k) for k in range(steps + 1)] for steps in range(2, 21)]}
 VECTORS = [[[0.5, -1.0, 2.0], [0.25, 0.0, -3.5]]]

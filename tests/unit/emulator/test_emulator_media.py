@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from discomfort.emulator import runtime
-from discomfort.emulator.nodes.media import audio, codecs, video
+from comfyui_emulator import runtime
+from comfyui_emulator.nodes.media import audio, codecs, video
 
 N = Any
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import saved
 
-from discomfort.emulator import runtime
-from discomfort.emulator.nodes import register_all, text
-from discomfort.emulator.nodes.images import basic as images
-from discomfort.emulator.nodes.images import compositing, edges, filters, masks, scaling
-from discomfort.emulator.nodes.images.edges import BaseError
-from discomfort.emulator.nodes.images.resample import from_bytes, resize, to_bytes
-from discomfort.emulator.registry import Registry
+from comfyui_emulator import runtime
+from comfyui_emulator.nodes import register_all, text
+from comfyui_emulator.nodes.images import basic as images
+from comfyui_emulator.nodes.images import compositing, edges, filters, masks, scaling
+from comfyui_emulator.nodes.images.edges import BaseError
+from comfyui_emulator.nodes.images.resample import from_bytes, resize, to_bytes
+from comfyui_emulator.registry import Registry
 
 RAMP = from_bytes(np.arange(0, 120, 10, dtype=np.uint8).reshape(1, 3, 4, 1).repeat(3, axis=3))
 

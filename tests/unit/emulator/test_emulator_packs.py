@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from discomfort.emulator import runtime
-from discomfort.emulator.nodes.latents import arithmetic, empty, files
-from discomfort.emulator.nodes.latents import basic as latents
-from discomfort.emulator.nodes.latents.tensorfile import SafetensorError, read_tensors, write_tensors
+from comfyui_emulator import runtime
+from comfyui_emulator.nodes.latents import arithmetic, empty, files
+from comfyui_emulator.nodes.latents import basic as latents
+from comfyui_emulator.nodes.latents.tensorfile import SafetensorError, read_tensors, write_tensors
 
 N = Any
 

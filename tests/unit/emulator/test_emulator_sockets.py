@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from discomfort.emulator.http import hub
-from discomfort.emulator.http.hub import Client, Hub
-from discomfort.emulator.server import EMULATOR
+from comfyui_emulator.http import hub
+from comfyui_emulator.http.hub import Client, Hub
+from comfyui_emulator.server import EMULATOR
 
 N = Any
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from discomfort.emulator.temporary import TempFolder, abandoned_folders, remove_abandoned
+from comfyui_emulator.temporary import TempFolder, abandoned_folders, remove_abandoned
 
 DEAD = 4194303  # above the largest pid of Linux' default; whatever has it did not start at tick 1
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from discomfort.emulator import runtime
-from discomfort.emulator.nodes.conditioning import basic as conditioning
-from discomfort.emulator.nodes.conditioning import hooks
-from discomfort.emulator.nodes.conditioning import video as video_conditioning
-from discomfort.emulator.nodes.images import records
-from discomfort.emulator.nodes.latents import basic as latents
-from discomfort.emulator.nodes.latents import operations as latent_operations
-from discomfort.emulator.nodes.media import three_d
-from discomfort.emulator.nodes.sampling import samplers, sigmas
+from comfyui_emulator import runtime
+from comfyui_emulator.nodes.conditioning import basic as conditioning
+from comfyui_emulator.nodes.conditioning import hooks
+from comfyui_emulator.nodes.conditioning import video as video_conditioning
+from comfyui_emulator.nodes.images import records
+from comfyui_emulator.nodes.latents import basic as latents
+from comfyui_emulator.nodes.latents import operations as latent_operations
+from comfyui_emulator.nodes.latents.bislerp import bislerp
+from comfyui_emulator.nodes.media import three_d
+from comfyui_emulator.nodes.sampling import samplers, sigmas
 
 RANDOM = np.random.default_rng(0)
 
@@ -156,7 +157,7 @@ def test_bislerp_turns_vectors() -> None:
     samples = np.zeros((1, 2, 1, 2), np.float32)
     samples[0, 0, 0, 0] = samples[0, 1, 0, 1] = 2
 
-    bent = latent_operations.bislerp(samples, 3, 1)
+    bent = bislerp(samples, 3, 1)
 
     assert np.sqrt((bent[0, :, 0] ** 2).sum(axis=0)) == pytest.approx([2, 2, 2], abs=1e-5)
     assert np.array_equal(latents.planes(samples, 2, 1, "bislerp", "disabled"), samples)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.parity import cases
-from discomfort.emulator.nodes import wording
+from comfyui_emulator.nodes import wording
 
 
 def zeros(*shape: int) -> npt.NDArray[np.float32]:

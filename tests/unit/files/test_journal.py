@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from discomfort.files import Entry, FileStore, Journal
+from discomfort.files import FileStore, Journal, JournalEntry
 from discomfort.files import journal as journal_module
 from discomfort.files.journal import remove_entry
 
@@ -50,14 +50,14 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def _file(folder: Path, name: str = "a.png") -> Entry:
+def _file(folder: Path, name: str = "a.png") -> JournalEntry:
     path = folder / name
     path.write_bytes(b"content")
     status = path.stat()
-    return Entry("file", folder, path, status.st_ino, status.st_size, status.st_mtime_ns)
+    return JournalEntry("file", folder, path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _line(entry: Entry, **changes: Any) -> str:
+def _line(entry: JournalEntry, **changes: Any) -> str:
     record = {
         "op": "add",
         "kind": entry.kind,
@@ -141,7 +141,7 @@ def test_a_copy_that_was_cut_off_is_deleted(journal: Journal, folder: Path) -> N
     partial, other = folder / f".discomfort-{'0f' * 16}.part", folder / "mine.part"
     for path in (partial, other):
         path.write_bytes(b"half")
-    lines = [_line(Entry("partial", folder, path)) for path in (partial, other)]
+    lines = [_line(JournalEntry("partial", folder, path)) for path in (partial, other)]
     _left_behind(journal, *lines)
 
     assert journal.recover() == [partial]
@@ -200,7 +200,7 @@ def test_paths_that_leave_their_root_delete_nothing(journal: Journal, folder: Pa
         _line(outside, root=f"{folder}/..", path=f"{folder}/../outside.png"),
         _line(inside, root=str(tmp_path / "alias"), path=str(tmp_path / "alias" / "a.png")),
         _line(inside, root=str(folder), path=str(folder)),
-        _line(Entry("folder", folder, folder, folder.stat().st_ino)),
+        _line(JournalEntry("folder", folder, folder, folder.stat().st_ino)),
     ]
     _left_behind(journal, *lines)
 
@@ -298,7 +298,7 @@ def test_a_journal_whose_files_can_not_be_deleted_stays(
     entry = _file(folder)
     path = _left_behind(journal, _line(entry))
 
-    def refuse(_: Entry) -> None:
+    def refuse(_: JournalEntry) -> None:
         raise PermissionError(13, "no")
 
     with monkeypatch.context() as patch:
@@ -417,9 +417,9 @@ def test_entries_of_nowhere_are_kept(folder: Path) -> None:
     """A folder on the way that is gone or a file by now."""
     entry = _file(folder)
 
-    assert remove_entry(Entry("file", folder, folder / "gone" / "a.png", 1, 1, 1)) == "missing"
-    assert remove_entry(Entry("file", folder, entry.path / "below", 1, 1, 1)) == "missing"
-    assert remove_entry(Entry("file", folder, folder / "b.png", 1, 1, 1)) == "missing"
+    assert remove_entry(JournalEntry("file", folder, folder / "gone" / "a.png", 1, 1, 1)) == "missing"
+    assert remove_entry(JournalEntry("file", folder, entry.path / "below", 1, 1, 1)) == "missing"
+    assert remove_entry(JournalEntry("file", folder, folder / "b.png", 1, 1, 1)) == "missing"
     assert entry.path.exists()
 
 
@@ -434,7 +434,7 @@ def test_private_folders_of_dead_processes_go_whole(journal: Journal, tmp_path: 
     folders[3].chmod(0o755)
     link = tmp_path / "discomfort-link0000"
     link.symlink_to(folders[3])
-    _left_behind(journal, *(_line(Entry("private", tmp_path, path)) for path in (*folders, link)))
+    _left_behind(journal, *(_line(JournalEntry("private", tmp_path, path)) for path in (*folders, link)))
 
     assert sorted(journal.recover()) == sorted(folders[:2])
     assert [path.exists() for path in folders] == [False, False, True, True]
@@ -445,7 +445,7 @@ def test_private_folders_are_not_the_stores(journal: Journal, store: FileStore, 
     """Deleting the uploads leaves them: they end with the server and the browser."""
     path = tmp_path / "discomfort-abcdef12"
     path.mkdir(mode=0o700)
-    journal.add(Entry("private", tmp_path, path))
+    journal.add(JournalEntry("private", tmp_path, path))
 
     store.delete_ephemeral()
 

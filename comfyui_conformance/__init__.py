@@ -1,0 +1,22 @@
+"""Whether a server behaves as ComfyUI does, found out through its URL alone.
+
+A list of small checks, each of one fact of ComfyUI 0.3.64's interface: routes, status codes, bodies, validation errors,
+queue, interruption, history, files, socket messages. ``discomfort conformance --against URL`` runs them from a shell,
+:func:`run_checks` from a program::
+
+    report = await run_checks("http://127.0.0.1:8188")
+    for result in report.of("differs"):
+        print(result.check.name, *result.differences, sep="\\n  ")
+
+The checks only touch their own prompts and files, whose names begin with ``discomfort-conformance``. What would touch
+others' work (clearing the queue or the history, interrupting whatever runs) is left out unless ``exclusive`` is given.
+A server offers no way to delete files, so two small pictures stay in its input and output folders; prompts, records,
+user data and temporary files are taken away.
+"""
+
+from __future__ import annotations
+
+from comfyui_conformance.model import Check, Difference, Report, Result, Status, all_checks
+from comfyui_conformance.runner import run_checks
+
+__all__ = ["Check", "Difference", "Report", "Result", "Status", "all_checks", "run_checks"]

@@ -1,0 +1,190 @@
+"""``GET /view`` and what saving leaves: names, metadata, previews, channels, refusals."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+from comfyui_conformance.model import check
+from comfyui_conformance.pictures import chunks, facts, first_pixel, png
+from comfyui_conformance.probe import PREFIX, Answer, Probe, node, picture
+
+_SOURCE = "server.py: view_image"
+_BASIC = ("EmptyImage", "PreviewImage")
+
+
+async def _put(server: Probe, name: str, content: bytes) -> str:
+    """Upload to the temporary folder and return a query that views it."""
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("type", "temp")
+    form.add_field("subfolder", PREFIX)
+    form.add_field("overwrite", "true")
+    form.add_field("image", content, filename=name)
+    answer = await server.post("/upload/image", data=form)
+    stored = answer.json()
+    return urlencode({"filename": stored["name"], "subfolder": stored["subfolder"], "type": stored["type"]})
+
+
+async def _view(server: Probe, query: str, **options: Any) -> Answer:
+    return await server.get(f"/view?{query}", **options)
+
+
+@check(_SOURCE, nodes=_BASIC)
+async def whole(server: Probe) -> None:
+    """The bytes as they were stored, under their name, without rules for caches."""
+    content = png(1, 2, 3)
+    answer = await _view(server, await _put(server, "whole.png", content))
+    server.same("status", answer.status, 200)
+    server.same("bytes", answer.body, content)
+    found = {name: answer.headers.get(name) for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
+    disposition = 'filename="whole.png"'
+    expected = {"Content-Type": "image/png", "Content-Disposition": disposition, "Cache-Control": None}
+    server.same("headers", found, expected)
+
+
+@check(_SOURCE)
+async def ranges(server: Probe) -> None:
+    """A part is 206, and a file that did not change is 304."""
+    query = await _put(server, "ranges.png", content := png(4, 5, 6))
+    part = await _view(server, query, headers={"Range": "bytes=0-3"})
+    server.same("status and bytes of a part", (part.status, part.body), (206, content[:4]))
+    whole_file = await _view(server, query)
+    tag = whole_file.headers.get("ETag", "")
+    unchanged = await _view(server, query, headers={"If-None-Match": tag})
+    server.same("status with its ETag", (unchanged.status, unchanged.body), (304, b""))
+
+
+@check(_SOURCE)
+async def channels(server: Probe) -> None:
+    """rgb is the picture without its alpha, a is black with it, rgba and anything else the file itself."""
+    query = await _put(server, "channels.png", content := png(10, 20, 30, 128))
+    rgb = await _view(server, f"{query}&channel=rgb")
+    server.same("rgb: type, colour type, pixel", _told(rgb), ("image/png", 2, (10, 20, 30)))
+    alpha = await _view(server, f"{query}&channel=a")
+    server.same("a: type, colour type, pixel", _told(alpha), ("image/png", 6, (0, 0, 0, 128)))
+    for channel in ("rgba", "none"):
+        server.same(f"bytes of {channel}", (await _view(server, f"{query}&channel={channel}")).body, content)
+
+
+def _told(answer: Answer) -> tuple[str | None, int, tuple[int, ...]]:
+    return answer.headers.get("Content-Type"), facts(answer.body)[2], first_pixel(answer.body)
+
+
+@check(_SOURCE)
+async def previews(server: Probe) -> None:
+    """A preview is WebP or JPEG as asked for, and WebP for any other format."""
+    query = await _put(server, "previews.png", png(10, 20, 30))
+    for wanted, kind, start in (
+        ("webp;50", "image/webp", b"RIFF"),
+        ("jpeg;90", "image/jpeg", b"\xff\xd8\xff"),
+        ("jpeg", "image/jpeg", b"\xff\xd8\xff"),
+        ("gif;90", "image/webp", b"RIFF"),
+        ("jpeg;90&channel=a", "image/webp", b"RIFF"),
+    ):
+        answer = await _view(server, f"{query}&preview={wanted}")
+        server.same(f"status and type of {wanted}", (answer.status, answer.headers.get("Content-Type")), (200, kind))
+        server.holds(f"start of {wanted}", answer.body.startswith(start), repr(start), answer.body)
+
+
+@check(_SOURCE)
+async def preview_of_no_picture(server: Probe) -> None:
+    """A preview of what is no picture is an internal error."""
+    query = await _put(server, "text.txt", b"no picture")
+    server.same("status", (await _view(server, f"{query}&preview=webp")).status, 500)
+
+
+@check(_SOURCE)
+async def active_content(server: Probe) -> None:
+    """What a browser would run is sent as plain bytes."""
+    for name in ("page.html", "style.css"):
+        answer = await _view(server, await _put(server, name, b"x"))
+        server.same(f"type of {name}", answer.headers.get("Content-Type"), "application/octet-stream")
+
+
+@check(_SOURCE)
+async def annotated_names(server: Probe) -> None:
+    """A name that ends in [temp] is looked for there, whatever the type says."""
+    await _put(server, "annotated.png", content := png(7, 8, 9))
+    query = urlencode({"filename": "annotated.png [temp]", "subfolder": PREFIX, "type": "input"})
+    answer = await _view(server, query)
+    server.same("status and bytes", (answer.status, answer.body), (200, content))
+
+
+@check(_SOURCE)
+async def refusals(server: Probe) -> None:
+    """No name is 404, a bad one or a bad folder type 400, a subfolder that leaves 403, a missing file 404."""
+    cases = {
+        "": 404,
+        "?filename=": 400,
+        "?filename=/x.png": 400,
+        "?filename=a..b.png": 400,
+        f"?filename={PREFIX}-none.png": 404,
+        "?filename=x.png&type=none": 400,
+        "?filename=x.png&subfolder=..": 403,
+    }
+    for query, status in cases.items():
+        server.same(f"status of /view{query}", (await server.get(f"/view{query}")).status, status)
+
+
+@check("nodes.py: PreviewImage", nodes=_BASIC)
+async def preview_image(server: Probe) -> None:
+    """What a run shows is a PNG that can be viewed, and holds the prompt."""
+    prompt = picture(0x123456)
+    record = await server.run(prompt)
+    (image,) = record["outputs"]["2"]["images"]
+    answer = await _view(server, urlencode(image))
+    server.same("size and colour type", facts(answer.body), (8, 8, 2))
+    server.same("first pixel", first_pixel(answer.body), (0x12, 0x34, 0x56))
+
+
+@check("nodes.py: SaveImage", nodes=["EmptyImage", "SaveImage"])
+async def saved_names(server: Probe) -> None:
+    """A saved picture is in the prefix's subfolder under the next number."""
+    numbers = []
+    for _ in range(2):
+        record = await server.run(picture(out="SaveImage", filename_prefix=f"{PREFIX}/saved"))
+        (image,) = record["outputs"]["2"]["images"]
+        server.same("subfolder and type", (image["subfolder"], image["type"]), (PREFIX, "output"))
+        stem, _, rest = image["filename"].partition("_")
+        server.same("name before and after the number", (stem, rest[5:]), ("saved", "_.png"))
+        numbers.append(int(rest[:5]))
+    server.same("the second number", numbers[1], numbers[0] + 1)
+
+
+@check("nodes.py: SaveImage", nodes=["EmptyImage", "SaveImage"])
+async def metadata(server: Probe) -> None:
+    """A saved PNG holds the prompt, and each key of extra_pnginfo, as JSON in text chunks."""
+    prompt = picture(0xABCDEF, out="SaveImage", filename_prefix=f"{PREFIX}/saved")
+    workflow = {"note": "grün"}
+    record = await server.run(prompt, extra_data={"extra_pnginfo": {"workflow": workflow}})
+    answer = await _view(server, urlencode(record["outputs"]["2"]["images"][0]))
+    texts = dict(content.split(b"\0", 1) for kind, content in chunks(answer.body) if kind == "tEXt")
+    if not texts:
+        server.holds(
+            "text chunks", False, "prompt and workflow (or was the server started with --disable-metadata?)", []
+        )
+        return
+    server.same("keys", sorted(texts), [b"prompt", b"workflow"])
+    server.same("workflow", json.loads(texts[b"workflow"]), workflow)
+    server.same("prompt", json.loads(texts[b"prompt"]), prompt)
+
+
+@check("nodes.py: SaveImage", nodes=["EmptyImage", "SaveImage"])
+async def prefix_that_leaves(server: Probe) -> None:
+    """A prefix that leaves the output folder fails when the node runs."""
+    record = await server.run(picture(out="SaveImage", filename_prefix=f"../{PREFIX}"))
+    server.same("status", record["status"]["status_str"], "error")
+    server.same("failed node", record["status"]["messages"][-1][1].get("node_id"), "2")
+
+
+@check("nodes.py: LoadImage", nodes=["LoadImage", "PreviewImage"])
+async def loaded_from_temp(server: Probe) -> None:
+    """A loader takes a file of another folder by its annotated name, and gives the same pixels."""
+    await _put(server, "loaded.png", png(11, 22, 33))
+    prompt = {"1": node("LoadImage", image=f"{PREFIX}/loaded.png [temp]"), "2": node("PreviewImage", images=["1", 0])}
+    record = await server.run(prompt)
+    answer = await _view(server, urlencode(record["outputs"]["2"]["images"][0]))
+    server.same("first pixel", first_pixel(answer.body), (11, 22, 33))

@@ -1,0 +1,271 @@
+"""Routes that tell about the server, and how requests are answered in general."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from comfyui_conformance.model import Skip, add, check
+from comfyui_conformance.probe import PREFIX, Probe
+
+_SHAPES: dict[str, type | tuple[type, ...]] = {
+    "/prompt": dict,
+    "/queue": dict,
+    "/history": dict,
+    "/object_info": dict,
+    "/system_stats": dict,
+    "/features": dict,
+    "/embeddings": list,
+    "/models": list,
+    "/models/checkpoints": list,
+    "/experiment/models": list,
+    "/extensions": list,
+    "/users": dict,
+    "/i18n": dict,
+    "/workflow_templates": dict,
+}
+_JSON = "application/json; charset=utf-8"
+
+
+def _add_shape(path: str, kind: type | tuple[type, ...]) -> None:
+    async def run(server: Probe) -> None:
+        bodies = []
+        for prefix in ("", "/api"):
+            answer = await server.get(prefix + path)
+            server.same(f"status of GET {prefix}{path}", answer.status, 200)
+            server.same("its Content-Type", answer.headers.get("Content-Type"), _JSON)
+            bodies.append(answer.json())
+            server.holds("its body", isinstance(bodies[-1], kind), f"a JSON {kind}", bodies[-1])
+            head = await server.request("HEAD", prefix + path)
+            server.same(f"status and body of HEAD {prefix}{path}", (head.status, head.body), (200, b""))
+        if isinstance(bodies[0], dict):
+            server.same("keys with and without /api", sorted(bodies[0]), sorted(bodies[1]))
+
+    name = path.strip("/").replace("/", "-").replace("_", "-")
+    add("routes", name, f"GET {path} answers JSON, also under /api and to HEAD.", f"server.py: GET {path}", run)
+
+
+for _path, _kind in _SHAPES.items():
+    _add_shape(_path, _kind)
+
+
+@check("server.py: system_stats")
+async def system_stats_fields(server: Probe) -> None:
+    """The system's versions, memory and command line, and a list of devices."""
+    found = await server.read("/system_stats")
+    names = {"os", "ram_total", "ram_free", "comfyui_version", "python_version", "pytorch_version", "argv"}
+    server.keys("system", found.get("system"), names | {"embedded_python", "required_frontend_version"})
+    memory = {"vram_total", "vram_free", "torch_vram_total", "torch_vram_free"}
+    for device in found.get("devices", []):
+        server.keys("a device", device, {"name", "type", "index"} | memory)
+    server.holds("devices", found.get("devices"), "at least one", found.get("devices"))
+
+
+@check("comfy_api/feature_flags.py: get_server_features")
+async def features_fields(server: Probe) -> None:
+    """Previews with metadata, and the largest body in bytes."""
+    found = await server.read("/features")
+    server.same("supports_preview_metadata", found.get("supports_preview_metadata"), True)
+    size = found.get("max_upload_size")
+    server.holds("max_upload_size", isinstance(size, int | float) and size > 0, "a number of bytes", size)
+
+
+@check("server.py: get_prompt")
+async def queue_length(server: Probe) -> None:
+    """GET /prompt tells how many prompts are running or waiting."""
+    found = await server.read("/prompt")
+    server.holds("queue_remaining", isinstance(found["exec_info"]["queue_remaining"], int), "a number", found)
+
+
+@check("server.py: node_info", nodes=["EmptyImage"])
+async def definition_fields(server: Probe) -> None:
+    """A definition has the inputs with their order, the outputs, names, category and whether it is an output node."""
+    names = {"input", "input_order", "output", "output_is_list", "output_name", "name", "display_name", "description"}
+    names |= {"python_module", "category", "output_node"}
+    found = await server.read("/object_info/EmptyImage")
+    server.same("classes of /object_info/EmptyImage", list(found), ["EmptyImage"])
+    server.keys("EmptyImage", found["EmptyImage"], names)
+    server.same("output", found["EmptyImage"]["output"], ["IMAGE"])
+    order = {"required": ["width", "height", "batch_size", "color"]}
+    server.same("order of inputs", found["EmptyImage"]["input_order"], order)
+    server.same("width", found["EmptyImage"]["input"]["required"]["width"][0], "INT")
+
+
+@check("server.py: node_info")
+async def definition_unknown(server: Probe) -> None:
+    """The definition of an unknown class is an empty object, with 200."""
+    server.same("body", await server.read(f"/object_info/{PREFIX}"), {})
+
+
+@check("server.py: get_models")
+async def models_unknown(server: Probe) -> None:
+    """An unknown model folder, and an alias of one, is 404."""
+    for folder in (PREFIX, "unet"):
+        server.same(f"status of {folder}", (await server.get(f"/models/{folder}")).status, 404)
+
+
+@check("app/model_manager.py: get_experiment_models")
+async def model_folders(server: Probe) -> None:
+    """Model folders are listed with their places on the server."""
+    for folder in await server.read("/experiment/models"):
+        server.keys("a folder", folder, {"name", "folders"})
+
+
+@check("app/user_manager.py: get_users")
+async def users_storage(server: Probe) -> None:
+    """Users are stored on the server."""
+    server.same("storage", (await server.read("/users")).get("storage"), "server")
+
+
+@check("app/app_settings.py: get_setting")
+async def settings_unknown(server: Probe) -> None:
+    """All settings are an object, a setting that was never made is null."""
+    if "users" in await server.read("/users"):
+        raise Skip("the server has several users, whose settings need a login")
+    server.holds("settings", isinstance(await server.read("/settings"), dict), "an object", None)
+    server.same("an unknown setting", await server.read(f"/settings/{PREFIX}"), None)
+
+
+@check("api_server/routes/internal/internal_routes.py")
+async def internal(server: Probe) -> None:
+    """Internal routes tell log and folders, and have no twin under /api."""
+    server.keys("/internal/logs/raw", await server.read("/internal/logs/raw"), {"entries", "size"})
+    server.holds("/internal/logs", isinstance(await server.read("/internal/logs"), str), "a text", None)
+    folders = await server.read("/internal/folder_paths")
+    server.holds("/internal/folder_paths", isinstance(folders, dict), "an object", folders)
+    for folder in ("input", "temp"):
+        found = await server.read(f"/internal/files/{folder}")
+        server.holds(f"/internal/files/{folder}", isinstance(found, list), "a list", found)
+    server.same("status of another folder", (await server.get(f"/internal/files/{PREFIX}")).status, 400)
+    server.same("status under /api", (await server.get("/api/internal/folder_paths")).status, 404)
+
+
+@check("server.py: static route")
+async def unknown_paths(server: Probe) -> None:
+    """An unknown path is 404 without a body, a POST to it 405 that names the methods."""
+    answer = await server.get(f"/{PREFIX}")
+    server.same("status and body of GET", (answer.status, answer.body), (404, b""))
+    answer = await server.post(f"/{PREFIX}", {})
+    server.same("status of POST", answer.status, 405)
+    server.same("its Allow", answer.headers.get("Allow"), "GET,HEAD")
+
+
+@check("server.py: get_root")
+async def index(server: Probe) -> None:
+    """The page is HTML that no browser keeps."""
+    answer = await server.get("/")
+    server.same("status", answer.status, 200)
+    server.holds("Content-Type", "text/html" in answer.headers.get("Content-Type", ""), "text/html", answer.body)
+    found = {name: answer.headers.get(name) for name in ("Cache-Control", "Pragma", "Expires")}
+    server.same("headers", found, {"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "0"})
+
+
+@check("server.py: middlewares")
+async def options(server: Probe) -> None:
+    """OPTIONS is 200 without a body on any path."""
+    for path in ("/prompt", f"/{PREFIX}"):
+        answer = await server.request("OPTIONS", path)
+        server.same(f"status and body of {path}", (answer.status, answer.body), (200, b""))
+
+
+@check("server.py: websocket_handler")
+async def socket_without_upgrade(server: Probe) -> None:
+    """A plain GET of the socket is 400."""
+    server.same("status", (await server.get("/ws")).status, 400)
+
+
+@check("aiohttp: web_protocol.py")
+async def malformed_json(server: Probe) -> None:
+    """A body that is no JSON is an internal error, not a bad request."""
+    for path in ("/prompt", "/queue", "/history", "/free"):
+        answer = await server.post(path, data=b"{nope")
+        server.same(f"status of POST {path}", answer.status, 500)
+        server.holds("its body", b"Server got itself in trouble" in answer.body, "aiohttp's text", answer.body)
+
+
+@check("server.py: post_prompt")
+async def content_type_is_ignored(server: Probe) -> None:
+    """JSON is read whatever the Content-Type says."""
+    answer = await server.post("/prompt", {}, headers={"Content-Type": "text/plain"})
+    server.same("status", answer.status, 400)
+    server.same("error", answer.json()["error"]["type"], "no_prompt")
+
+
+# Exclusive, since a server that takes these for an object would interrupt whatever runs.
+@check("server.py: post_interrupt", exclusive=True)
+async def interrupt_bodies(server: Probe) -> None:
+    """An interrupt whose body is JSON but no object is an internal error."""
+    for body in (b"[]", b"null"):
+        server.same(f"status for {body!r}", (await server.post("/interrupt", data=body)).status, 500)
+
+
+@check("server.py: post_queue")
+async def queue_bodies(server: Probe) -> None:
+    """Unknown ids are ignored with an empty 200; a list that is none is an internal error."""
+    answer = await server.post("/queue", {"delete": [PREFIX]})
+    server.same("status and body", (answer.status, answer.body), (200, b""))
+    server.same("status of null", (await server.post("/queue", {"delete": None})).status, 500)
+    server.same("status of nothing", (await server.post("/queue", {})).status, 200)
+
+
+@check("server.py: post_free", exclusive=True)
+async def free(server: Probe) -> None:
+    """Freeing memory is answered at once with an empty 200."""
+    answer = await server.post("/free", {"unload_models": True, "free_memory": True})
+    server.same("status and body", (answer.status, answer.body), (200, b""))
+
+
+async def _origin(server: Probe, origin: str) -> int:
+    return (await server.get("/prompt", headers={"Origin": origin})).status
+
+
+@check("server.py: create_origin_only_middleware")
+async def origins(server: Probe) -> None:
+    """On loopback, another site's or another port's page is refused with 403; no origin and null pass."""
+    if (await server.get("/prompt")).headers.get("Access-Control-Allow-Origin"):
+        raise Skip("the server allows other origins (--enable-cors-header)")
+    parts = urlsplit(server.url)
+    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise Skip("the check of origins is for servers on loopback")
+    own = f"{parts.scheme}://{parts.netloc}"
+    senders = (own, "null", "http://evil.example", f"http://{parts.hostname}:1")
+    statuses = await asyncio.gather(*(_origin(server, origin) for origin in senders))
+    server.same("status from itself, null, elsewhere, another port", list(statuses), [200, 200, 403, 403])
+
+
+@check("server.py: compress_body")
+async def compression(server: Probe) -> None:
+    """JSON is sent plain or gzipped as asked for; the content is the same."""
+    plain = await server.get("/object_info/EmptyImage", headers={"Accept-Encoding": "identity"})
+    packed = await server.get("/object_info/EmptyImage", headers={"Accept-Encoding": "gzip"})
+    server.same("encoding where none is asked for", plain.headers.get("Content-Encoding"), None)
+    server.same("content", packed.json(), plain.json())
+
+
+@check("app/user_manager.py: userdata")
+async def userdata(server: Probe) -> None:
+    """A file of user data is stored, refused a second time, listed, read, moved and deleted."""
+    if "users" in await server.read("/users"):
+        raise Skip("the server has several users, whose data needs a login")
+    one, two = f"/userdata/{PREFIX}%2Fa.txt", f"/userdata/{PREFIX}%2Fb.txt"
+    answer = await server.post(f"{one}?overwrite=true", data=b"first")
+    server.same("status and body of the first", (answer.status, answer.json()), (200, f"{PREFIX}/a.txt"))
+    server.same("status without overwrite", (await server.post(f"{one}?overwrite=false", data=b"x")).status, 409)
+    server.same("listing", await server.read(f"/userdata?dir={PREFIX}"), ["a.txt"])
+    full = await server.read(f"/userdata?dir={PREFIX}&full_info=true")
+    server.keys("an entry with full_info", full[0], {"path", "size", "modified"})
+    server.same("content", (await server.get(one)).body, b"first")
+    moved = await server.post(f"{one}/move/{PREFIX}%2Fb.txt?overwrite=true", data=b"")
+    server.same("status of the move", moved.status, 200)
+    server.same("status of the old name", (await server.get(one)).status, 404)
+    server.same("status of deleting", (await server.request("DELETE", two)).status, 204)
+    server.same("status of deleting again", (await server.request("DELETE", two)).status, 404)
+
+
+@check("app/user_manager.py: userdata")
+async def userdata_refusals(server: Probe) -> None:
+    """User data wants a folder, has no unknown one, and never leaves its own."""
+    for query, status in (("", 400), (f"?dir={PREFIX}-none", 404), ("?dir=../..", 403)):
+        server.same(f"status of /userdata{query}", (await server.get(f"/userdata{query}")).status, status)
+    for path, status in (("..%2F..%2Fx", 403), (f"{PREFIX}-none", 404)):
+        server.same(f"status of /userdata/{path}", (await server.get(f"/userdata/{path}")).status, status)

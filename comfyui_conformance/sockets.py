@@ -1,0 +1,209 @@
+"""The WebSocket: greeting, features, the messages of a run in their order, binary frames, and who gets what."""
+
+from __future__ import annotations
+
+import struct
+
+from comfyui_conformance.model import check
+from comfyui_conformance.probe import Probe, Socket, failing, node, picture
+from discomfort._json import JsonObject
+
+_SOURCE = "server.py: websocket_handler"
+_RUN = "execution.py: PromptExecutor.execute_async"
+_BASIC = ("EmptyImage", "PreviewImage")
+_SLOW = (*_BASIC, "ImageQuantize")
+
+
+def _told(messages: list[JsonObject]) -> list[str]:
+    """The messages of a run in short: their types, with the node where they have one."""
+    return [
+        f"{m['type']} {m['data']['node']}" if m["type"] in ("executing", "executed") else str(m["type"])
+        for m in messages
+    ]
+
+
+@check(_SOURCE)
+async def greeting(server: Probe) -> None:
+    """The first message is the status, with the client's id."""
+    async with server.socket() as socket:
+        first = socket.messages[0]
+        server.same("type", first["type"], "status")
+        server.same("sid", first["data"].get("sid"), socket.sid)
+        server.keys("status", first["data"]["status"]["exec_info"], {"queue_remaining"})
+
+
+@check(_SOURCE)
+async def features(server: Probe) -> None:
+    """Features that a client declares first are answered with the server's, the same as GET /features."""
+    known = await server.read("/features")
+    async with server.socket(features={"supports_preview_metadata": True}) as socket:
+        answer = await socket.until(lambda m: m["type"] == "feature_flags", "feature_flags")
+        server.same("features", answer["data"], known)
+
+
+@check(_RUN, nodes=_BASIC)
+async def sequence(server: Probe) -> None:
+    """A run tells start, cached, each node, what was shown, success, and last that nothing executes."""
+    async with server.socket() as socket:
+        mine = await server.queued(picture(), client_id=socket.sid)
+        await socket.ended(mine)
+        told = _told(socket.of(mine))
+    start = ["execution_start", "execution_cached", "executing 1", "executing 2", "executed 2"]
+    server.same("messages", told, [*start, "execution_success", "executing None"])
+
+
+@check(_RUN, nodes=_BASIC)
+async def message_fields(server: Probe) -> None:
+    """Each message has its fields."""
+    async with server.socket() as socket:
+        mine = await server.queued(picture(), client_id=socket.sid)
+        await socket.ended(mine)
+        by_type = {m["type"]: m["data"] for m in reversed(socket.of(mine, states=True))}
+    server.keys("execution_start", by_type["execution_start"], {"prompt_id", "timestamp"})
+    server.same("nodes of execution_cached", by_type["execution_cached"]["nodes"], [])
+    server.same("executing", by_type["executing"], {"node": "1", "display_node": "1", "prompt_id": mine})
+    executed = by_type["executed"]
+    server.same("node and display_node of executed", (executed["node"], executed["display_node"]), ("2", "2"))
+    server.keys("its output", executed["output"], {"images"})
+    state = by_type["progress_state"]["nodes"]["1"]
+    names = {"value", "max", "state", "node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id"}
+    server.keys("a node of progress_state", state, names)
+
+
+@check("comfy_execution/progress.py", nodes=_BASIC)
+async def progress_states(server: Probe) -> None:
+    """Nodes are told to run and to have finished, all that are not pending each time."""
+    async with server.socket() as socket:
+        mine = await server.queued(picture(), client_id=socket.sid)
+        await socket.ended(mine)
+        states = [
+            {name: state["state"] for name, state in m["data"]["nodes"].items()}
+            for m in socket.of(mine, states=True) if m["type"] == "progress_state"
+        ]  # fmt: skip
+    done = {"1": "finished"}
+    expected = [{"1": "running"}, done, done | {"2": "running"}, done | {"2": "finished"}]
+    server.same("states", states, expected)
+
+
+@check(_RUN, nodes=_BASIC)
+async def cached_sequence(server: Probe) -> None:
+    """A run of what is cached tells its outputs, and executes nothing."""
+    prompt = picture()
+    first = await server.run(prompt)
+    async with server.socket() as socket:
+        mine = await server.queued(prompt, client_id=socket.sid)
+        await socket.ended(mine)
+        messages = socket.of(mine)
+    expected = ["execution_start", "execution_cached", "executed 2", "execution_success", "executing None"]
+    server.same("messages", _told(messages), expected)
+    shown = next(m["data"]["output"] for m in messages if m["type"] == "executed")
+    server.same("output", shown, first["outputs"]["2"])
+
+
+@check("execution.py: PromptExecutor.handle_execution_error", nodes=["RegexReplace", "PreviewAny"])
+async def failed_sequence(server: Probe) -> None:
+    """A node that raises gives execution_error in the place of success; the later nodes are skipped."""
+    async with server.socket() as socket:
+        mine = await server.queued(failing(), client_id=socket.sid)
+        await socket.ended(mine)
+        told = _told(socket.of(mine))
+    start = ["execution_start", "execution_cached", "executing 1"]
+    server.same("messages", told, [*start, "execution_error", "executing None"])
+
+
+@check("execution.py: PromptExecutor.handle_execution_error", nodes=_SLOW)
+async def interrupted_sequence(server: Probe) -> None:
+    """An interrupted run gives execution_interrupted in the place of success."""
+    async with server.socket() as socket, server.busy(socket) as running:
+        await server.still_runs(running)
+        await server.stop(running)
+        await socket.ended(running)
+        told = _told(socket.of(running))
+    server.same("last messages", told[-2:], ["execution_interrupted", "executing None"])
+
+
+@check("server.py: queue_updated", nodes=_BASIC)
+async def status_for_all(server: Probe) -> None:
+    """Everybody is told how long the queue is, without an id; only the owner hears of a run."""
+    async with server.socket() as owner, server.socket() as other:
+        mine = await server.queued(picture(), client_id=owner.sid)
+        await owner.ended(mine)
+        await other.until(lambda m: m["type"] == "status" and "sid" not in m["data"], "a status for all")
+        server.same("messages to the other", _told(other.of(mine, states=True)), [])
+
+
+@check("execution.py: PromptExecutor.add_message", nodes=_BASIC)
+async def without_a_client(server: Probe) -> None:
+    """Of a prompt without a client id, everybody gets progress_state, and nobody start, nodes or end."""
+    async with server.socket() as socket:
+        mine = await server.queued(picture())
+        await server.record(mine)
+        await socket.until(lambda m: _states(m, mine) == {"1": "finished", "2": "finished"}, "the last progress_state")
+        server.same("other messages", _told(socket.of(mine)), [])
+
+
+def _states(message: JsonObject, prompt_id: str) -> dict[str, str]:
+    data = message["data"] if message["type"] == "progress_state" else {}
+    return {n: s["state"] for n, s in data["nodes"].items()} if data.get("prompt_id") == prompt_id else {}
+
+
+@check(_SOURCE, nodes=_SLOW)
+async def reconnecting(server: Probe) -> None:
+    """Who comes back with the same id in the middle of a run is told the node, without a prompt id, then the rest."""
+    async with server.socket() as first, server.busy(first) as running:
+        pass
+    async with server.socket(first.sid) as second:
+        await server.still_runs(running)
+        told = await second.until(lambda m: m["type"] == "executing", "the node that runs")
+        server.same("keys", sorted(told["data"]), ["node"])
+        await server.stop(running)
+        await second.ended(running)
+
+
+@check("server.py: send_sync", nodes=["EmptyImage", "GetImageSize", "PreviewAny"])
+async def text_frames(server: Probe) -> None:
+    """A node's text is a binary frame of type 3 with the node's id, to everybody."""
+    prompt = {
+        "1": picture()["1"],
+        "33": node("GetImageSize", image=["1", 0]),
+        "2": node("PreviewAny", source=["33", 0]),
+    }
+    async with server.socket() as owner, server.socket() as other:
+        mine = await server.queued(prompt, client_id=owner.sid)
+        await owner.ended(mine)
+        # The other one has everything that was sent before this answer.
+        await other.until(lambda m: m["type"] == "status" and _is_idle(m), "the end of the queue")
+        for who, socket in (("owner", owner), ("other", other)):
+            server.same(f"frames to the {who}", _texts(socket), [("33", "width: 8, height: 8\n batch size: 1")])
+
+
+def _is_idle(message: JsonObject) -> bool:
+    return "sid" not in message["data"] and message["data"]["status"]["exec_info"]["queue_remaining"] == 0
+
+
+def _texts(socket: Socket) -> list[tuple[str, str]]:
+    found = []
+    for kind, data in socket.frames:
+        if kind == 3:
+            (length,) = struct.unpack(">I", data[:4])
+            found.append((data[4 : 4 + length].decode(), data[4 + length :].decode()))
+    return found
+
+
+@check("custom_nodes/websocket_image_save.py", nodes=["EmptyImage", "SaveImageWebsocket"])
+async def image_frames(server: Probe) -> None:
+    """A picture for the socket is a binary frame of type 1: the format (2 is PNG), then the file."""
+    async with server.socket() as socket:
+        mine = await server.queued(picture(out="SaveImageWebsocket"), client_id=socket.sid)
+        await socket.ended(mine)
+        found = [(kind, data[:8]) for kind, data in socket.frames]
+    server.same("frames", found, [(1, b"\0\0\0\x02\x89PNG")])
+
+
+@check("server.py: websocket_handler")
+async def nonsense(server: Probe) -> None:
+    """A message that is no JSON is ignored."""
+    async with server.socket() as socket:
+        await socket.ws.send_str("{nope")
+        mine = await server.queued(picture(), client_id=socket.sid)
+        await socket.ended(mine)

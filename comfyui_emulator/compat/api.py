@@ -1,0 +1,112 @@
+"""``comfy_api.latest``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from comfyui_emulator import runtime
+from comfyui_emulator.compat import api_input as _values
+from comfyui_emulator.compat import io_api as io
+from comfyui_emulator.compat import ui
+
+comfy_io = io
+
+
+class ComfyExtension(ABC):
+    """A pack's nodes."""
+
+    async def on_load(self) -> None:  # noqa: B027 - may be overridden
+        """Called before the nodes are asked for."""
+
+    @abstractmethod
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """The node classes."""
+
+
+def _progress(value: float, max_value: float, node_id: str | None, preview_image: Any, ignore_size_limit: bool) -> None:
+    del ignore_size_limit  # the emulator sends previews as large as they are
+    if hasattr(preview_image, "shape"):
+        from PIL import Image
+
+        from comfyui_emulator.nodes.images.resample import to_bytes
+
+        first = preview_image[0] if preview_image.ndim == 4 else preview_image
+        preview_image = Image.fromarray(to_bytes(first))
+    runtime.progress(value, max_value, preview_image, node_id)
+
+
+class _SyncExecution:
+    def set_progress(
+        self,
+        value: float,
+        max_value: float,
+        node_id: str | None = None,
+        preview_image: Any = None,
+        ignore_size_limit: bool = False,
+    ) -> None:
+        """Report progress."""
+        _progress(value, max_value, node_id, preview_image, ignore_size_limit)
+
+
+class _AsyncExecution:
+    async def set_progress(
+        self,
+        value: float,
+        max_value: float,
+        node_id: str | None = None,
+        preview_image: Any = None,
+        ignore_size_limit: bool = False,
+    ) -> None:
+        """Report progress."""
+        _progress(value, max_value, node_id, preview_image, ignore_size_limit)
+
+
+class ComfyAPI:
+    """What coroutine nodes use while they run."""
+
+    VERSION, STABLE = "latest", False
+    Execution = _AsyncExecution
+    """What ComfyUI 0.3.64 has; instances have it as ``execution``, as in newer ones."""
+
+    def __init__(self) -> None:
+        self.execution = _AsyncExecution()
+
+
+class ComfyAPISync:
+    """What other nodes use while they run."""
+
+    VERSION, STABLE = "latest", False
+    Execution = _SyncExecution
+
+    def __init__(self) -> None:
+        self.execution = _SyncExecution()
+
+
+class Input:
+    """Values of nodes."""
+
+    Image, Audio, Mask, Latent, Video = (
+        _values.ImageInput,
+        _values.AudioInput,
+        _values.MaskInput,
+        _values.LatentInput,
+        _values.VideoInput,
+    )
+
+
+class InputImpl:
+    """How videos are made."""
+
+    VideoFromFile = staticmethod(_values.VideoFromFile)
+    VideoFromComponents = staticmethod(_values.VideoFromComponents)
+
+
+class Types:
+    """What videos are made of."""
+
+    VideoCodec, VideoContainer = _values.VideoCodec, _values.VideoContainer
+    VideoComponents = staticmethod(_values.VideoComponents)
+
+
+__all__ = ["ComfyAPI", "ComfyAPISync", "ComfyExtension", "Input", "InputImpl", "Types", "comfy_io", "io", "ui"]

@@ -1,0 +1,25 @@
+"""``comfy.cli_args``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfyui_emulator import runtime
+
+
+class _Arguments:
+    preview_size = 512
+
+    @property
+    def disable_metadata(self) -> bool:
+        """Whether files are saved without metadata."""
+        return not runtime.context().metadata
+
+    def __getattr__(self, name: str) -> Any:
+        """Options that mean nothing here are unset."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return None
+
+
+args = _Arguments()

@@ -1,0 +1,49 @@
+"""``comfy.comfy_types``: names of types, and bases of node classes for editors."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Any, TypedDict
+
+from comfyui_emulator.compat.fields import TypeName
+from comfyui_emulator.compat.kinds import LINKED
+
+
+class IO:
+    """Names of types."""
+
+    ANY, NUMBER, PRIMITIVE = TypeName("*"), TypeName("FLOAT,INT"), TypeName("STRING,FLOAT,INT,BOOLEAN")
+
+
+for _name in ("STRING", "BOOLEAN", "INT", "FLOAT", "COMBO", "WEBCAM"):
+    setattr(IO, _name, TypeName(_name))
+for _kind in LINKED.values():
+    _name = str(_kind.io_type)  # type: ignore[attr-defined]
+    if _name.isidentifier():
+        setattr(IO, _name, TypeName(_name))
+
+
+InputTypeDict = dict[str, Any]
+
+
+class ComfyNodeABC(ABC):  # noqa: B024 - a base for editors, as in ComfyUI
+    """The base of node classes in the older schema."""
+
+
+class CheckLazyMixin:
+    """Asks for every lazy input."""
+
+    def check_lazy_status(self, **inputs: Any) -> list[str]:
+        """The names of inputs that have no value yet."""
+        return [name for name, value in inputs.items() if value is None]
+
+
+class FileLocator(TypedDict):
+    """A reference to a file."""
+
+    filename: str
+    subfolder: str
+    type: str
+
+
+__all__ = ["IO", "CheckLazyMixin", "ComfyNodeABC", "FileLocator", "InputTypeDict"]

@@ -1,0 +1,261 @@
+"""The types of ComfyUI's newer schema, and the options that inputs of each have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, ClassVar
+
+from comfyui_emulator.compat.fields import (
+    AutogrowInput,
+    ComfyTypeI,
+    ComfyTypeIO,
+    FolderType,
+    Input,
+    JsonObject,
+    MatchInput,
+    MatchOutput,
+    MatchTemplate,
+    MultiInput,
+    Output,
+    RemoteOptions,
+    UploadType,
+    WidgetInput,
+    given,
+)
+
+
+class _BooleanInput(WidgetInput):
+    _options: ClassVar[Sequence[tuple[str, Any, str]]] = (
+        ("label_on", None, "label_on"),
+        ("label_off", None, "label_off"),
+    )
+
+
+class Boolean(ComfyTypeIO):
+    """True or false."""
+
+    io_type, Type, Input = "BOOLEAN", bool, _BooleanInput
+
+
+class _NumberInput(WidgetInput):
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        options = super().as_dict()
+        if isinstance(options.get("display"), Enum):
+            options["display"] = options["display"].value
+        return options
+
+
+class _IntInput(_NumberInput):
+    _options: ClassVar[Sequence[tuple[str, Any, str]]] = (
+        ("min", None, "min"),
+        ("max", None, "max"),
+        ("step", None, "step"),
+        ("control_after_generate", None, "control_after_generate"),
+        ("display_mode", None, "display"),
+    )
+
+
+class Int(ComfyTypeIO):
+    """A whole number."""
+
+    io_type, Type, Input = "INT", int, _IntInput
+
+
+class _FloatInput(_NumberInput):
+    _options: ClassVar[Sequence[tuple[str, Any, str]]] = (
+        ("min", None, "min"),
+        ("max", None, "max"),
+        ("step", None, "step"),
+        ("round", None, "round"),
+        ("display_mode", None, "display"),
+    )
+
+
+class Float(ComfyTypeIO):
+    """A number."""
+
+    io_type, Type, Input = "FLOAT", float, _FloatInput
+
+
+class _StringInput(WidgetInput):
+    _options: ClassVar[Sequence[tuple[str, Any, str]]] = (("dynamic_prompts", None, "dynamicPrompts"),)
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - ComfyUI's name
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        multiline: bool = False,
+        placeholder: str | None = None,
+        *positional: Any,
+        **options: Any,
+    ) -> None:
+        super().__init__(id, display_name, optional, tooltip, lazy, *positional, **options)
+        self.multiline, self.placeholder = multiline, placeholder
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        return super().as_dict() | given(multiline=self.multiline, placeholder=self.placeholder)
+
+
+class String(ComfyTypeIO):
+    """A text."""
+
+    io_type, Type, Input = "STRING", str, _StringInput
+
+
+class _ComboInput(WidgetInput):
+    _options: ClassVar[Sequence[tuple[str, Any, str]]] = (
+        ("control_after_generate", None, "control_after_generate"),
+        ("upload", None, "upload"),
+        ("image_folder", None, "image_folder"),
+        ("remote", None, "remote"),
+    )
+    multiselect = False
+    upload: UploadType | None
+    image_folder: FolderType | None
+    remote: RemoteOptions | None
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - ComfyUI's name
+        options: Any = None,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        *positional: Any,
+        **more: Any,
+    ) -> None:
+        super().__init__(id, display_name, optional, tooltip, lazy, *positional, **more)
+        if isinstance(options, type) and issubclass(options, Enum):
+            options = [member.value for member in options]
+        self.options = options
+        if isinstance(self.default, Enum):
+            self.default = self.default.value
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        told = super().as_dict()
+        for name in ("upload", "image_folder", "remote"):
+            told.pop(name, None)
+        uploads = {self.upload.value: True} if self.upload else {}
+        folder = self.image_folder.value if self.image_folder else None
+        remote = self.remote.as_dict() if self.remote else None
+        return (
+            told
+            | uploads
+            | given(multiselect=self.multiselect, options=self.options, image_folder=folder, remote=remote)
+        )
+
+
+class _ComboOutput(Output):
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - ComfyUI's name
+        display_name: str | None = None,
+        options: list[str] | None = None,
+        tooltip: str | None = None,
+        is_output_list: bool = False,
+    ) -> None:
+        super().__init__(id, display_name, tooltip, is_output_list)
+        self.options = options if options is not None else []
+
+    @property
+    def io_type(self) -> Any:
+        """The options themselves."""
+        return self.options
+
+
+class Combo(ComfyTypeIO):
+    """One of several."""
+
+    io_type, Type, Input, Output = "COMBO", str, _ComboInput, _ComboOutput
+
+
+class _MultiComboInput(_ComboInput):
+    _options: ClassVar[Sequence[tuple[str, Any, str]]] = (
+        ("placeholder", None, "placeholder"),
+        ("chip", None, "chip"),
+        ("control_after_generate", None, "control_after_generate"),
+    )
+    multiselect = True
+    upload = image_folder = remote = None
+
+    def as_dict(self) -> JsonObject:
+        """The options of the definition."""
+        return super().as_dict() | {"multi_select": True}
+
+
+class MultiCombo(ComfyTypeI):
+    """Some of several."""
+
+    io_type, Type, Input = "COMBO", list[str], _MultiComboInput
+
+
+class Webcam(ComfyTypeIO):
+    """A picture from a camera."""
+
+    io_type, Type, Input = "WEBCAM", str, WidgetInput
+
+
+class MultiType(ComfyTypeI):
+    """Several types."""
+
+    io_type, Input = "COMFY_MULTITYPED_V3", MultiInput
+
+
+class AutogrowDynamic(ComfyTypeI):
+    """As many as are linked."""
+
+    io_type, Type, Input = "COMFY_AUTOGROW_V3", list[Any], AutogrowInput
+
+
+class MatchType(ComfyTypeIO):
+    """The same type in several places."""
+
+    io_type, Input, Output = "COMFY_MATCHTYPE_V3", MatchInput, MatchOutput
+    Template = MatchTemplate
+
+
+# The name of each other type in Python; without a second word it is the type's own in capitals.
+_LINKED = """
+Accumulation ACCUMULATION/AnyType */Audio/AudioEncoder AUDIO_ENCODER/AudioEncoderOutput AUDIO_ENCODER_OUTPUT/BBOX
+Clip/ClipVision CLIP_VISION/ClipVisionOutput CLIP_VISION_OUTPUT/Conditioning/ControlNet CONTROL_NET
+FaceAnalysis FACE_ANALYSIS/FlowControl FLOW_CONTROL/Gligen/Guider/HookKeyframes HOOK_KEYFRAMES/Hooks/Image/Latent
+LatentOperation LATENT_OPERATION/Load3D LOAD_3D/Load3DAnimation LOAD_3D_ANIMATION/Load3DCamera LOAD3D_CAMERA
+LoraModel LORA_MODEL/LossMap LOSS_MAP/MODEL_PATCH/Mask/Mesh/Model/Noise/Photomaker/Point/SEGS/SVG/Sampler/Sigmas
+StyleModel STYLE_MODEL/TimestepsRange TIMESTEPS_RANGE/UpscaleModel UPSCALE_MODEL/Vae/Video/Voxel
+WanCameraEmbedding WAN_CAMERA_EMBEDDING
+"""
+
+
+def _linked() -> dict[str, type]:
+    found: dict[str, type] = {}
+    for entry in _LINKED.strip().replace("\n", "/").split("/"):
+        name, _, io_type = entry.partition(" ")
+        found[name] = type(name, (ComfyTypeIO,), {"io_type": io_type or name.upper()})
+    return found
+
+
+LINKED = _linked()
+globals().update(LINKED)
+
+__all__ = [  # noqa: PLE0604 - names that are made above
+    "AutogrowDynamic",
+    "Boolean",
+    "Combo",
+    "Float",
+    "Input",
+    "Int",
+    "MatchType",
+    "MultiCombo",
+    "MultiType",
+    "String",
+    "Webcam",
+    *LINKED,
+]

@@ -1,0 +1,44 @@
+"""``node_helpers``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from comfyui_emulator.nodes.conditioning.basic import with_values
+
+
+def conditioning_set_values(conditioning: Any, values: dict[str, Any] | None = None, append: bool = False) -> Any:
+    """The conditioning with more options."""
+    return with_values(conditioning, values or {}, append=append)
+
+
+def pillow(fn: Callable[[Any], Any], arg: Any) -> Any:
+    """``fn(arg)``; where Pillow refuses a damaged file, once more with what is there of it."""
+    from PIL import ImageFile, UnidentifiedImageError
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    try:
+        return fn(arg)
+    except (OSError, UnidentifiedImageError, ValueError):
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        return fn(arg)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def hasher() -> Any:
+    """The hash function for fingerprints."""
+    return hashlib.sha256
+
+
+def image_alpha_fix(destination: Any, source: Any) -> tuple[Any, Any]:
+    """Both with as many channels as the destination, or one more; an added alpha is full."""
+    missing = source.shape[-1] - destination.shape[-1]
+    if missing < 0:
+        ones = np.ones((*destination.shape[:-1], 1), dtype=np.float32)
+        return np.concatenate((destination, ones), axis=-1), source
+    return destination, source[..., : destination.shape[-1]]

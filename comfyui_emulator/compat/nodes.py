@@ -1,0 +1,37 @@
+"""``nodes``: the built-in classes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from comfyui_emulator.nodes.base import BUILT_IN
+from comfyui_emulator.nodes.base import MAX_SIDE as MAX_RESOLUTION
+
+MAX_RESOLUTION = MAX_RESOLUTION  # noqa: PLW0127 - a name of this module
+
+
+class _Classes(Mapping[str, type]):
+    def __getitem__(self, name: str) -> type:
+        return BUILT_IN[name][0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(BUILT_IN)
+
+    def __len__(self) -> int:
+        return len(BUILT_IN)
+
+
+class _Titles(_Classes):
+    def __getitem__(self, name: str) -> Any:
+        return BUILT_IN[name][1]
+
+
+NODE_CLASS_MAPPINGS = _Classes()
+NODE_DISPLAY_NAME_MAPPINGS = _Titles()
+
+
+def __getattr__(name: str) -> type:
+    if name in BUILT_IN:
+        return BUILT_IN[name][0]
+    raise AttributeError(f"nodes.{name} is not in the discomfort emulator: run this pack on a real ComfyUI")

@@ -1,0 +1,313 @@
+"""Node classes in ComfyUI's newer schema: their definition, and how they are called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+from comfyui_emulator.compat.fields import DynamicInput, Input, JsonObject, Output
+
+
+class Hidden(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+    """What a node may ask for beyond its inputs."""
+
+    unique_id = "UNIQUE_ID"
+    prompt = "PROMPT"
+    extra_pnginfo = "EXTRA_PNGINFO"
+    dynprompt = "DYNPROMPT"
+    auth_token_comfy_org = "AUTH_TOKEN_COMFY_ORG"  # noqa: S105 - a name
+    api_key_comfy_org = "API_KEY_COMFY_ORG"
+
+
+class HiddenHolder:
+    """What a node got of that; ``None`` for what it did not ask for."""
+
+    def __init__(self, **values: Any) -> None:
+        vars(self).update({member.name: None for member in Hidden} | values)
+
+    def __getattr__(self, name: str) -> None:
+        """Nothing."""
+        return
+
+
+@dataclass
+class Schema:
+    """The definition of a node. Fields are ComfyUI's; inputs and outputs are those of ``io``."""
+
+    node_id: str
+    display_name: str | None = None
+    category: str = "sd"
+    inputs: list[Input] | None = None
+    outputs: list[Output] | None = None
+    hidden: list[Hidden] | None = None
+    description: str = ""
+    is_input_list: bool = False
+    is_output_node: bool = False
+    is_deprecated: bool = False
+    is_experimental: bool = False
+    is_api_node: bool = False
+    not_idempotent: bool = False
+    enable_expand: bool = False
+
+    def validate(self) -> None:
+        """Raise ``ValueError`` where an id stands for two things."""
+        inputs, outputs = [field.id for field in self.inputs or []], [field.id for field in self.outputs or []]
+        issues = []
+        for what, ids in (("Input", inputs), ("Output", outputs)):
+            double = [name for name, count in Counter(ids).items() if count > 1]
+            if double:
+                issues.append(f"{what} ids must be unique, but {double} are not.")
+        both = set(inputs) & set(outputs)
+        if both:
+            issues.append(f"Ids must be unique between inputs and outputs, but {both} are not.")
+        if issues:
+            raise ValueError("\n".join(issues))
+
+    def finalize(self) -> None:
+        """Add the hidden values that the node's kind needs, and ids for outputs without."""
+        wanted: list[Hidden] = []
+        if self.is_api_node:
+            wanted += [Hidden.auth_token_comfy_org, Hidden.api_key_comfy_org]
+        if self.is_output_node:
+            wanted += [Hidden.prompt, Hidden.extra_pnginfo]
+        if wanted:
+            before = self.hidden or []
+            self.hidden = [*before, *(member for member in wanted if member not in before)]
+        for index, output in enumerate(self.outputs or []):
+            if output.id is None:
+                output.id = f"_{index}_{output.io_type}_"
+
+    def declared(self) -> JsonObject:
+        """The inputs as ``/object_info`` has them."""
+        found: JsonObject = {"required": {}}
+        for field in self.inputs or []:
+            for each in field.get_dynamic() if isinstance(field, DynamicInput) else [field]:
+                options = each.as_dict()
+                options.pop("optional", None)
+                found.setdefault("optional" if each.optional else "required", {})[each.id] = (
+                    each.get_io_type(),
+                    options,
+                )
+        for member in self.hidden or []:
+            found.setdefault("hidden", {})[member.name] = (member.value,)
+        return found
+
+    def info(self, cls: type) -> JsonObject:
+        """The entry of ``/object_info``."""
+        declared, outputs = self.declared(), self.outputs or []
+        return {
+            "input": declared,
+            "input_order": {section: list(entries) for section, entries in declared.items()},
+            "output": [output.io_type for output in outputs],
+            "output_is_list": [output.is_output_list for output in outputs],
+            "output_name": [output.display_name or output.io_type for output in outputs],
+            "output_tooltips": [output.tooltip or None for output in outputs],
+            "name": self.node_id,
+            "display_name": self.display_name,
+            "description": self.description,
+            "python_module": getattr(cls, "RELATIVE_PYTHON_MODULE", None) or "nodes",
+            "category": self.category,
+            "output_node": self.is_output_node,
+            "deprecated": self.is_deprecated,
+            "experimental": self.is_experimental,
+            "api_node": self.is_api_node,
+        }
+
+
+class UIOutput(ABC):
+    """What a node shows."""
+
+    @abstractmethod
+    def as_dict(self) -> JsonObject:
+        """The node's part of the history's outputs."""
+
+
+class NodeOutput:
+    """What a node gives: values, what it shows, a graph to run instead, or the message of a blocked execution."""
+
+    def __init__(
+        self,
+        *args: Any,
+        ui: UIOutput | JsonObject | None = None,
+        expand: JsonObject | None = None,
+        block_execution: str | None = None,
+    ) -> None:
+        self.args, self.ui, self.expand, self.block_execution = args, ui, expand, block_execution
+
+    @property
+    def result(self) -> tuple[Any, ...] | None:
+        """The values, if there are any."""
+        return self.args or None
+
+    def __getitem__(self, index: int) -> Any:
+        """One value."""
+        return self.args[index]
+
+
+class ComfyNode:
+    """The base of nodes. Subclasses define :meth:`define_schema` and :meth:`execute`, and what else they need."""
+
+    RELATIVE_PYTHON_MODULE: ClassVar[str | None] = None
+    SCHEMA: ClassVar[Schema | None] = None
+    hidden: ClassVar[HiddenHolder | None] = None
+    resources: ClassVar[Any] = None
+
+    @classmethod
+    def define_schema(cls) -> Schema:
+        """The definition; asked again whenever it is needed."""
+        raise NotImplementedError
+
+    @classmethod
+    def execute(cls, **kwargs: Any) -> Any:
+        """The node's work."""
+        raise NotImplementedError
+
+    @classmethod
+    def validate_inputs(cls, **kwargs: Any) -> bool | str:
+        """``True``, or why the constants are not good."""
+        raise NotImplementedError
+
+    @classmethod
+    def fingerprint_inputs(cls, **kwargs: Any) -> Any:
+        """A value that changes where the node has to run again."""
+        raise NotImplementedError
+
+    @classmethod
+    def check_lazy_status(cls, **kwargs: Any) -> list[str]:
+        """The names of lazy inputs that are needed; all, unless it is overridden."""
+        return [name for name, value in kwargs.items() if value is None]
+
+    @classmethod
+    def own(cls, name: str) -> Callable[..., Any] | None:
+        """A method, if a subclass overrides it."""
+        method: Callable[..., Any] = getattr(cls, name)
+        return None if method.__func__ is getattr(ComfyNode, name).__func__ else method  # type: ignore[attr-defined]
+
+    @classmethod
+    def FINALIZE_SCHEMA(cls) -> Schema:  # noqa: N802 - ComfyUI's name
+        """The definition as of now."""
+        schema = cls.define_schema()
+        schema.finalize()
+        return schema
+
+    @classmethod
+    def GET_SCHEMA(cls) -> Schema:  # noqa: N802 - ComfyUI's name
+        """The definition, checked. Raises ``TypeError`` for an incomplete class, ``ValueError`` for double ids."""
+        for name in ("define_schema", "execute"):
+            if cls.own(name) is None:
+                raise TypeError(f"No {name} function was defined for node class {cls.__name__}.")
+        schema = cls.FINALIZE_SCHEMA()
+        schema.validate()
+        cls.SCHEMA = schema
+        return schema
+
+    @classmethod
+    def INPUT_TYPES(cls) -> JsonObject:  # noqa: N802 - ComfyUI's name
+        """The inputs as of now."""
+        return cls.FINALIZE_SCHEMA().declared()
+
+    @classmethod
+    def GET_NODE_INFO_V1(cls) -> JsonObject:  # noqa: N802 - ComfyUI's name
+        """The entry of ``/object_info`` as of now."""
+        return cls.GET_SCHEMA().info(cls)
+
+
+class _Locked(type):
+    def __setattr__(cls, name: str, value: Any) -> None:
+        raise AttributeError(f"Cannot modify class attribute '{name}' on locked class '{cls.__name__}'")
+
+
+def _called(cls: type[ComfyNode], hidden: JsonObject) -> type[ComfyNode]:
+    """The class as a call sees it: with its hidden values, and closed against changes that would outlive the call."""
+    meta = type("_Locked", (_Locked, type(cls)), {}) if type(cls) is not type else _Locked
+    return meta(f"{cls.__name__}Clone", (cls,), {"hidden": HiddenHolder(**hidden)})  # type: ignore[no-any-return]
+
+
+_HIDDEN = "hidden:"
+"""Stands before hidden values among the arguments of a call; no input's name has a colon there by chance."""
+
+
+def _parted(arguments: JsonObject) -> tuple[JsonObject, JsonObject]:
+    plain = {name: value for name, value in arguments.items() if not name.startswith(_HIDDEN)}
+    hidden = {name.removeprefix(_HIDDEN): value for name, value in arguments.items() if name.startswith(_HIDDEN)}
+    # A node that takes lists gets its hidden values as they are.
+    return plain, {name: value[0] if isinstance(value, list) else value for name, value in hidden.items()}
+
+
+def _finished(value: Any, schema: Schema) -> JsonObject:
+    """What a node returned, in the form of the older schema. Raises ``TypeError`` for what ComfyUI does not take."""
+    from comfyui_emulator.runtime import ExecutionBlocker
+
+    if isinstance(value, ExecutionBlocker):
+        value = NodeOutput(block_execution=value.message or "")
+    if isinstance(value, tuple):
+        value = NodeOutput(*value)
+    output = NodeOutput() if value is None else value
+    if not isinstance(output, NodeOutput):
+        raise TypeError(f"Invalid return type from node: {type(output)}; io.NodeOutput was expected")
+    if output.expand is not None and not schema.enable_expand:
+        raise ValueError(f"Node {schema.node_id} is not expandable: its schema needs enable_expand=True")
+    # Without values a message blocks nothing in ComfyUI 0.3.64; what is linked to the node then gets nothing.
+    result: JsonObject = {"result": output.args} if output.args or output.expand is not None else {}
+    if output.block_execution is not None and result:
+        result["result"] = (ExecutionBlocker(output.block_execution),) * len(schema.outputs or [])
+    if output.ui is not None:
+        result["ui"] = output.ui if isinstance(output.ui, dict) else output.ui.as_dict()
+    if output.expand is not None:
+        result["expand"] = output.expand
+    return result
+
+
+def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
+    """Id, class in the older shape, and display name of a node class in the newer one."""
+    schema = cls.GET_SCHEMA()
+
+    def run(_self: object, **arguments: Any) -> JsonObject:
+        plain, hidden = _parted(arguments)
+        return _finished(_called(cls, hidden).execute(**plain), schema)
+
+    async def run_async(_self: object, **arguments: Any) -> JsonObject:
+        plain, hidden = _parted(arguments)
+        return _finished(await _called(cls, hidden).execute(**plain), schema)
+
+    outputs = schema.outputs or []
+    members: JsonObject = {
+        "INPUT_TYPES": cls.INPUT_TYPES,
+        "NODE_INFO": cls.GET_NODE_INFO_V1,
+        "RETURN_TYPES": [output.io_type for output in outputs],
+        "OUTPUT_IS_LIST": tuple(output.is_output_list for output in outputs),
+        "OUTPUT_NODE": schema.is_output_node,
+        "INPUT_IS_LIST": schema.is_input_list,
+        "NOT_IDEMPOTENT": schema.not_idempotent,
+        "SCHEMA_V3": True,
+        "HIDDEN_PREFIX": _HIDDEN,
+        "FUNCTION": "run",
+        "run": run_async if inspect.iscoroutinefunction(cls.execute) else run,
+    }
+    if (validate := cls.own("validate_inputs")) is not None:
+        members["VALIDATE_INPUTS"] = staticmethod(functools.wraps(validate)(_hook(cls, "validate_inputs")))
+    if cls.own("fingerprint_inputs") is not None:
+        # ComfyUI gives it no hidden values.
+        members["IS_CHANGED"] = staticmethod(_hook(cls, "fingerprint_inputs", hidden=False))
+    if cls.own("check_lazy_status") is not None:
+        members["check_lazy_status"] = staticmethod(_hook(cls, "check_lazy_status"))
+    return schema.node_id, type(cls.__name__, (), members), schema.display_name
+
+
+def _hook(cls: type[ComfyNode], name: str, *, hidden: bool = True) -> Callable[..., Any]:
+    """A hook in the older shape, a coroutine function if it is one; ``hidden``: it sees the hidden values."""
+
+    def call(**arguments: Any) -> Any:
+        plain, hidden_values = _parted(arguments)
+        return getattr(_called(cls, hidden_values if hidden else {}), name)(**plain)
+
+    async def call_async(**arguments: Any) -> Any:
+        return await call(**arguments)
+
+    return call_async if inspect.iscoroutinefunction(getattr(cls, name)) else call

@@ -1,0 +1,39 @@
+"""``server``: the server's routes and messages, for packs that add some."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aiohttp import web
+
+from comfyui_emulator import runtime
+
+
+class _Server:
+    @property
+    def routes(self) -> web.RouteTableDef:
+        """The table to which a pack adds its routes while it is loaded; what comes later is not served."""
+        table: web.RouteTableDef | None = runtime.context().routes
+        return web.RouteTableDef() if table is None else table
+
+    @property
+    def client_id(self) -> str | None:
+        """Whose prompt runs; ComfyUI's older way to send to one client. Here always everybody."""
+        return None
+
+    def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
+        """Send a message to a client, or to all; from any thread."""
+        send = runtime.context().send
+        if send is not None:
+            send(event, data, sid)
+
+    def send_progress_text(self, text: str, node_id: str, sid: str | None = None) -> None:
+        """Show a text on a node."""
+        del sid
+        runtime.send_text(text, node_id)
+
+
+class PromptServer:
+    """ComfyUI's server class, of which ``instance`` is used."""
+
+    instance: ClassVar[_Server] = _Server()

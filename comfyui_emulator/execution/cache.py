@@ -1,0 +1,164 @@
+"""Results kept between runs, by what made them: class, change token, constants, and the same of every ancestor.
+
+Keys are digests, computed once per run in linear time. Node ids play no part, except for nodes that ask for theirs or
+are declared not idempotent. A token that is not equal to itself (NaN) makes a key that is never met again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from comfyui_emulator.execution.graph import RunGraph
+from comfyui_emulator.execution.stores import Key
+from comfyui_emulator.registry import JsonObject, NodeType, Registry, is_link, node_inputs
+
+_unique = itertools.count()
+
+
+class Keys:
+    """Keys of the nodes of one run. ``tokens`` are change tokens by node id, evaluated before.
+
+    Where they are ``flat``, it is no part of a node's key which node added it.
+    """
+
+    def __init__(self, graph: RunGraph, registry: Registry, tokens: Mapping[str, Any], *, flat: bool = False) -> None:
+        self._graph, self._registry, self._tokens, self._flat = graph, registry, tokens, flat
+        self._keys: dict[str, Key] = {}
+
+    def of(self, node_id: str) -> Key:
+        """The key of a node; ancestors first, without recursion. Missing nodes and cycles get unique keys."""
+        stack, active = [node_id], set[str]()
+        while stack:
+            current = stack[-1]
+            if current in self._keys:
+                stack.pop()
+                continue
+            if current not in self._graph:
+                self._keys[current] = _digest(f"missing {current} {next(_unique)}")
+                continue
+            links = [value[0] for value in node_inputs(self._graph.node(current)).values() if is_link(value)]
+            waiting = [source for source in links if source not in self._keys]
+            if waiting and current not in active:
+                active.add(current)
+                stack += [source for source in waiting if source not in active]
+                continue
+            for source in waiting:
+                self._keys.setdefault(source, _digest(f"cycle {source} {next(_unique)}"))
+            self._keys[current] = self._make(current)
+            stack.pop()
+        return self._keys[node_id]
+
+    def _make(self, node_id: str) -> Key:
+        node = self._graph.node(node_id)
+        kind = self._registry[node["class_type"]]
+        inputs: dict[str, Any] = {}
+        for name, value in node_inputs(node).items():
+            linked = is_link(value)
+            inputs[name] = {"\0link": [self._keys[value[0]].hex(), value[1]]} if linked else _comparable(value)
+        parent = self._graph.parent(node_id)
+        token = self._tokens.get(node_id)
+        parts = [
+            kind.name,
+            inputs,
+            None if token is None else _token_text(token),
+            node_id if wants_own_id(kind) else None,
+            self._graph.path(parent) if parent is not None and not self._flat else None,
+        ]
+        text = json.dumps(parts, sort_keys=True, default=repr)
+        return _digest(text + (f" {next(_unique)}" if "NaN" in text and _has_nan(parts) else ""))
+
+
+def wants_own_id(kind: NodeType) -> bool:
+    """Whether results of this class belong to one node id."""
+    return kind.not_idempotent or "UNIQUE_ID" in (kind.structure.get("hidden") or {}).values()
+
+
+def _digest(text: str) -> Key:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _token_text(token: Any) -> Any:
+    return token if isinstance(token, str | int | float | bool | list) else repr(token)
+
+
+def _comparable(value: Any) -> Any:
+    """A constant in a form in which what Python calls equal reads equal: ``1``, ``1.0`` and ``True`` are one value."""
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _comparable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
+    return value
+
+
+def _has_nan(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float) and item != item:
+            return True
+        if isinstance(item, dict):
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+    return False
+
+
+class Expansions:
+    """What expansions added, below the node that expanded; kept from run to run for as long as that node is there.
+
+    Their results stay cached as long, even where the expanding node itself has to run again. And ComfyUI's
+    ``current_outputs`` of an error lists what its caches know when a run begins: the nodes of the prompt, and these.
+    """
+
+    def __init__(self) -> None:
+        self._below: dict[tuple[str, str], tuple[dict[str, Key], Expansions]] = {}
+
+    def begin(self, classes: Mapping[str, str]) -> None:
+        """A run, or an expansion, has nodes of these classes: forget what others had."""
+        self._below = {key: kept for key, kept in self._below.items() if classes.get(key[0]) == key[1]}
+
+    def nodes(self, *, deep: bool = True) -> list[tuple[str, Key]]:
+        """Ids and keys of all added nodes, at any depth, or only of those that nodes of the prompt added."""
+        found: list[tuple[str, Key]] = []
+        for added, deeper in self._below.values():
+            found += added.items()
+            found += deeper.nodes() if deep else []
+        return found
+
+    def add(self, path: Sequence[tuple[str, str]], classes: Mapping[str, str], keys: Mapping[str, Key]) -> None:
+        """The last node of ``path`` (ids and classes, from the prompt downwards) expanded to nodes of these classes."""
+        here = self
+        for step in path[:-1]:
+            here = here._below.setdefault(step, ({}, Expansions()))[1]
+        deeper = here._below[path[-1]][1] if path[-1] in here._below else Expansions()
+        deeper.begin(classes)
+        here._below[path[-1]] = dict(keys), deeper
+
+
+class ObjectCache:
+    """Node objects by node id and class: one object serves a node for as long as prompts contain it."""
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, str], Any] = {}
+
+    def begin(self, prompt: Mapping[str, JsonObject], *, anew: bool = False) -> None:
+        """Forget objects of nodes that the new prompt does not have, or all of them."""
+        prompt = {} if anew else prompt
+        self._objects = {
+            key: value
+            for key, value in self._objects.items()
+            if key[0] in prompt and prompt[key[0]]["class_type"] == key[1]
+        }
+
+    def get(self, node_id: str, class_type: str, make: Callable[[], Any]) -> Any:
+        """The object for a node, made on first use."""
+        key = node_id, class_type
+        if key not in self._objects:
+            self._objects[key] = make()
+        return self._objects[key]

@@ -1,0 +1,55 @@
+"""What a run needs from its server, what it is asked to do, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from comfyui_emulator.execution.cache import Expansions, ObjectCache
+from comfyui_emulator.execution.stores import Results
+from comfyui_emulator.execution.worker import NodeThread
+from comfyui_emulator.faults import Faults
+from comfyui_emulator.http.hub import Hub
+from comfyui_emulator.registry import JsonObject, Registry
+from comfyui_emulator.runtime import NodeContext
+
+
+@dataclass(slots=True)
+class Engine:
+    """What outlives a run: node types, caches, the nodes' thread, and the surroundings of every node."""
+
+    registry: Registry
+    hub: Hub
+    thread: NodeThread
+    context: NodeContext
+    results: Results
+    objects: ObjectCache = field(default_factory=ObjectCache)
+    expansions: Expansions = field(default_factory=Expansions)
+    faults: Faults = field(default_factory=Faults)
+    current_node: str | None = None
+
+    def reset(self) -> None:
+        """Forget all results and node objects."""
+        self.results.clear()
+        self.objects = ObjectCache()
+        self.expansions = Expansions()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A prompt as it was queued."""
+
+    prompt_id: str
+    prompt: Mapping[str, JsonObject]
+    extra_data: JsonObject
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What the history keeps of a run."""
+
+    success: bool
+    messages: list[tuple[str, JsonObject]]
+    outputs: JsonObject
+    meta: JsonObject

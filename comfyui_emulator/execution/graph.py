@@ -1,0 +1,204 @@
+"""The graph of one run: submitted nodes, nodes added by expansion, and the order in which they become ready. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfyui_emulator.registry import JsonObject, Registry, is_link, node_inputs
+
+
+class NodeNotFoundError(Exception):
+    """A link names a node that the graph does not have."""
+
+
+class DependencyCycleError(Exception):
+    """Nodes wait for each other; only links through undeclared inputs get past validation with this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an added node comes from: the node that expanded, and the submitted node that a user knows."""
+
+    parent: str
+    display: str
+
+
+class RunGraph:
+    """Nodes of one run by id."""
+
+    def __init__(self, prompt: Mapping[str, JsonObject]) -> None:
+        self.prompt = prompt
+        self._added: dict[str, JsonObject] = {}
+        self._origins: dict[str, Origin] = {}
+
+    def node(self, node_id: str) -> JsonObject:
+        """A node. Raises :class:`NodeNotFoundError`."""
+        found = self._added.get(node_id) or self.prompt.get(node_id)
+        if found is None:
+            raise NodeNotFoundError(f"Node {node_id} not found")
+        return found
+
+    def __contains__(self, node_id: str) -> bool:
+        """Whether the graph has that node."""
+        return node_id in self._added or node_id in self.prompt
+
+    def class_type(self, node_id: str) -> str:
+        """The class of a node."""
+        return str(self.node(node_id)["class_type"])
+
+    def add(self, node_id: str, node: JsonObject, parent: str, display: str) -> None:
+        """Add a node of an expansion."""
+        self._added[node_id] = node
+        self._origins[node_id] = Origin(parent, display)
+
+    def parent(self, node_id: str) -> str | None:
+        """The node whose expansion added this one."""
+        origin = self._origins.get(node_id)
+        return origin.parent if origin else None
+
+    def display(self, node_id: str) -> str:
+        """The node that a frontend shows for this one: for an added node the submitted one, or what it asked for."""
+        seen = {node_id}
+        while (origin := self._origins.get(node_id)) is not None and origin.display not in seen:
+            node_id = origin.display
+            seen.add(node_id)
+        return node_id
+
+    def real(self, node_id: str) -> str:
+        """The submitted node at the root of the expansions that added this one."""
+        while (origin := self._origins.get(node_id)) is not None:
+            node_id = origin.parent
+        return node_id
+
+    def path(self, node_id: str) -> list[tuple[str, str]]:
+        """Ids and classes from the submitted node down to this one."""
+        found = [(node_id, self.class_type(node_id))]
+        while (parent := self.parent(found[0][0])) is not None:
+            found.insert(0, (parent, self.class_type(parent)))
+        return found
+
+    def added(self) -> Iterable[str]:
+        """Ids of the nodes that expansions added."""
+        return self._added.keys()
+
+
+class Schedule:
+    """Which node runs next.
+
+    Only what the added nodes need is pending, and of that only what is not cached. Among the ready nodes ComfyUI's
+    order holds: an output or asynchronous node first, then one that feeds an output, then one two steps before an
+    output, then the first.
+    """
+
+    def __init__(self, graph: RunGraph, registry: Registry, is_cached: Callable[[str], bool]) -> None:
+        self._graph, self._registry, self._is_cached = graph, registry, is_cached
+        self._pending: dict[str, None] = {}
+        self._waits_for: dict[str, dict[str, None]] = {}
+        self._blocks: dict[str, dict[str, None]] = {}
+        self._external: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything is pending."""
+        return bool(self._pending)
+
+    def add(self, node_id: str) -> None:
+        """Make ``node_id`` pending, with everything that it needs. Raises :class:`NodeNotFoundError`."""
+        stack = [node_id]
+        while stack:
+            current = stack.pop()
+            if current in self._pending:
+                continue
+            self._pending[current] = None
+            self._waits_for.setdefault(current, {})
+            self._blocks.setdefault(current, {})
+            for source in self._sources(current):
+                if source not in self._graph:
+                    raise NodeNotFoundError(f"Node {source} not found")
+                if self._is_cached(source):
+                    continue
+                stack.append(source)
+                self._link(source, current)
+
+    def _sources(self, node_id: str) -> Iterable[str]:
+        node = self._graph.node(node_id)
+        kind = self._registry[node["class_type"]]
+        for name, value in node_inputs(node).items():
+            if is_link(value):
+                entry = kind.input_entry(name)
+                if entry is None or not (entry[2].get("lazy") or entry[2].get("rawLink")):
+                    yield value[0]
+
+    def _link(self, source: str, target: str) -> None:
+        self._blocks.setdefault(source, {})[target] = None
+        self._waits_for.setdefault(target, {})[source] = None
+
+    def need(self, node_id: str, source: str) -> bool:
+        """Make ``node_id`` wait for ``source`` too; ``False`` if that is cached already."""
+        if self._is_cached(source):
+            return False
+        self.add(source)
+        self._link(source, node_id)
+        return True
+
+    def hold(self, node_id: str) -> None:
+        """Keep a node from being picked until :meth:`release`; counts."""
+        self._external[node_id] = self._external.get(node_id, 0) + 1
+
+    def release(self, node_id: str) -> None:
+        """Undo one :meth:`hold`."""
+        self._external[node_id] -= 1
+        if not self._external[node_id]:
+            del self._external[node_id]
+
+    @property
+    def held(self) -> bool:
+        """Whether some node waits for something outside of the graph."""
+        return bool(self._external)
+
+    def ready(self) -> list[str]:
+        """Pending nodes that wait for nothing, in the order in which they became pending."""
+        return [node for node in self._pending if not self._waits_for[node] and node not in self._external]
+
+    def pick(self) -> str | None:
+        """The next node; ``None`` while all that is left waits for something outside.
+
+        Raises :class:`DependencyCycleError` when the rest waits for itself.
+        """
+        ready = self.ready()
+        if not ready:
+            if self.held:
+                return None
+            raise DependencyCycleError(f"Dependency cycle detected among nodes {', '.join(self._pending)}")
+        if len(ready) == 1:
+            return ready[0]
+        for steps in range(3):
+            for node in ready:
+                if self._leads_to_output(node, steps):
+                    return node
+        return ready[0]
+
+    def _leads_to_output(self, node_id: str, steps: int) -> bool:
+        if steps == 0:
+            kind = self._registry[self._graph.class_type(node_id)]
+            return kind.is_output or kind.is_async
+        limit = steps - 1
+        return any(self._is_output(target) if limit == 0 else self._feeds(target) for target in self._blocks[node_id])
+
+    def _is_output(self, node_id: str) -> bool:
+        return self._registry[self._graph.class_type(node_id)].is_output
+
+    def _feeds(self, node_id: str) -> bool:
+        return any(self._is_output(target) for target in self._blocks.get(node_id, ()))
+
+    def done(self, node_id: str) -> None:
+        """The node has its result."""
+        del self._pending[node_id]
+        for target in self._blocks.pop(node_id, {}):
+            self._waits_for.get(target, {}).pop(node_id, None)
+
+
+def result_links(values: Iterable[Any]) -> list[tuple[int, str, int]]:
+    """``(position, node id, slot)`` of the links among an expansion's result values."""
+    return [(index, v[0], int(v[1])) for index, v in enumerate(values) if is_link(v)]

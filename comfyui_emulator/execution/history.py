@@ -1,0 +1,248 @@
+"""The records of ended prompts: the newest in memory, the older ones in a private database on disk.
+
+A program that never clears the history of its server would otherwise make it grow by a kilobyte for a tiny prompt, and
+by megabytes for one whose error quotes its inputs. The database has no name, so that the system removes it with the
+process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import sqlite3
+
+T = TypeVar("T")
+
+log = logging.getLogger("comfyui_emulator")
+
+HISTORY_LIMIT = 10_001
+"""Records kept, the oldest dropped first (measured on ComfyUI 0.3.64)."""
+
+RECENT_RECORDS, RECENT_BYTES = 256, 2 * 1024 * 1024
+"""What stays in memory when older records go to the disk; they go when there is twice as much."""
+
+_CACHE_KIBIBYTES = 512
+
+
+def connect() -> sqlite3.Connection:
+    """A private temporary database. Raises ``ImportError`` where Python has no SQLite, ``sqlite3.Error``."""
+    import sqlite3
+
+    # Without a name it is a temporary file, of which only the cache is in memory. Nobody else could need its journal.
+    return sqlite3.connect("", isolation_level=None, check_same_thread=False)
+
+
+class Spool:
+    """Older records in a database: by id, and in the order in which they were added.
+
+    Every method may raise ``sqlite3.Error``; then nothing was changed.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self.count = 0
+        run = database.execute
+        run("PRAGMA journal_mode = MEMORY")
+        run("PRAGMA synchronous = OFF")
+        run(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+        run("CREATE TABLE records (place INTEGER PRIMARY KEY, id BLOB UNIQUE, body TEXT)")
+
+    def add(self, records: list[tuple[str, str]]) -> None:
+        """Add records, all or none."""
+        run = self._database.execute
+        run("BEGIN")
+        try:
+            insert = "INSERT INTO records (id, body) VALUES (?, ?)"
+            self._database.executemany(insert, ((_key(name), body) for name, body in records))
+            run("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                run("ROLLBACK")
+            raise
+        self.count += len(records)
+
+    def get(self, name: str) -> str | None:
+        """One record."""
+        found = self._database.execute("SELECT body FROM records WHERE id = ?", (_key(name),)).fetchone()
+        return None if found is None else str(found[0])
+
+    def replace(self, name: str, body: str) -> bool:
+        """Put another record into the place of the one with that id; ``False`` if there is none."""
+        done = self._database.execute("UPDATE records SET body = ? WHERE id = ?", (body, _key(name)))
+        return done.rowcount > 0
+
+    def pages(self, start: int, end: int) -> Iterator[tuple[str, str]]:
+        """Ids and records by position."""
+        query = "SELECT id, body FROM records ORDER BY place LIMIT ? OFFSET ?"
+        for name, body in self._database.execute(query, (max(0, end - start), start)):
+            yield name.decode("utf-8", "surrogatepass"), body
+
+    def drop_oldest(self) -> bool:
+        """Forget the first record; ``False`` if there is none."""
+        done = self._database.execute("DELETE FROM records WHERE place = (SELECT min(place) FROM records)")
+        self.count -= done.rowcount
+        return done.rowcount > 0
+
+    def delete(self, name: str) -> None:
+        """Forget one record, if it is there."""
+        self.count -= self._database.execute("DELETE FROM records WHERE id = ?", (_key(name),)).rowcount
+
+    def close(self) -> None:
+        """End the database, and its file with it. Idempotent."""
+        self._database.close()
+
+
+def _key(name: str) -> bytes:
+    # Clients choose ids, and JSON can hold halves of characters that UTF-8 can not.
+    return name.encode("utf-8", "surrogatepass")
+
+
+class History:
+    """Records as JSON text by prompt id, in the order in which they came, at most ``HISTORY_LIMIT``.
+
+    No method raises for what the disk does. Where it takes no record (it is full, say, or no temporary folder can be
+    written), all records are in memory; where it gives back none, those in it are lost. Either is logged.
+    """
+
+    def __init__(self, database: Callable[[], sqlite3.Connection] = connect) -> None:
+        self._open_database = database
+        self._recent: dict[str, str] = {}
+        self._bytes = 0
+        self._spool: Spool | None = None
+        self._limits = 2 * RECENT_RECORDS, 2 * RECENT_BYTES
+        self._warned = False
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return len(self._recent) + self._spooled
+
+    @property
+    def in_memory(self) -> int:
+        """How many of them are in memory."""
+        return len(self._recent)
+
+    @property
+    def _spooled(self) -> int:
+        return 0 if self._spool is None else self._spool.count
+
+    def put(self, name: str, record: str) -> None:
+        """Add a record; under an id that is there already it takes the former one's place, as in ComfyUI."""
+        if len(self) >= HISTORY_LIMIT:
+            self._drop_oldest()
+        if name in self._recent or not self._ask(lambda spool: spool.replace(name, record)):
+            self._bytes += len(record) - len(self._recent.get(name, ""))
+            self._recent[name] = record
+        if len(self._recent) >= self._limits[0] or self._bytes >= self._limits[1]:
+            self._spill()
+
+    def get(self, name: str) -> str | None:
+        """One record."""
+        if name not in self._recent and (found := self._ask(lambda spool: spool.get(name))) is not None:
+            return found
+        return self._recent.get(name)
+
+    def page(self, start: int, end: int) -> list[tuple[str, str]]:
+        """Ids and records from position ``start`` up to ``end``, oldest first."""
+        found: list[tuple[str, str]] = []
+        if start < self._spooled:
+            found = self._ask(lambda spool: list(spool.pages(start, min(end, spool.count)))) or []
+        older = self._spooled
+        names = list(self._recent)[max(0, start - older) : max(0, end - older)]
+        return found + [(name, self._recent[name]) for name in names]
+
+    def delete(self, name: str) -> None:
+        """Forget a record, if it is there."""
+        if name not in self._recent:
+            self._ask(lambda spool: spool.delete(name))
+        found = self._recent.pop(name, None)
+        self._bytes -= len(found or "")
+
+    def clear(self) -> None:
+        """Forget all records, and give the disk back what they took."""
+        self._recent.clear()
+        self._bytes = 0
+        self._limits = 2 * RECENT_RECORDS, 2 * RECENT_BYTES
+        self.close()
+
+    def close(self) -> None:
+        """Give up the database and what is in it. Idempotent."""
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.close()
+
+    def _drop_oldest(self) -> None:
+        if not self._ask(lambda spool: spool.drop_oldest()):
+            self.delete(next(iter(self._recent)))
+
+    def _ask(self, work: Callable[[Spool], T]) -> T | None:
+        """What ``work`` gives; ``None`` without a database, and where it fails, which takes its records into memory."""
+        if self._spool is None:
+            return None
+        import sqlite3
+
+        try:
+            return work(self._spool)
+        except (sqlite3.Error, UnicodeError) as error:
+            self._rescue(self._spool, error)
+            return None
+
+    def _rescue(self, spool: Spool, error: Exception) -> None:
+        """Go on in memory with what the database still gives."""
+        import sqlite3
+
+        expected = spool.count
+        found: dict[str, str] = {}
+        try:
+            # An update keeps what came before an error.
+            found.update(spool.pages(0, expected))
+        except (sqlite3.Error, UnicodeError):
+            log.exception("%d records of the history are lost", expected - len(found))
+        log.warning("the history is in memory again, since its temporary database failed: %s", error)
+        self._recent = found | self._recent
+        self._bytes = sum(map(len, self._recent.values()))
+        self._later()
+        self.close()
+
+    def _later(self) -> None:
+        self._limits = len(self._recent) + RECENT_RECORDS, self._bytes + RECENT_BYTES
+
+    def _spill(self) -> None:
+        """Move the older records to the disk; where it takes none, try again when there are more."""
+        moved: list[tuple[str, str]] = []
+        left = self._bytes
+        for name, record in self._recent.items():
+            if len(self._recent) - len(moved) <= RECENT_RECORDS and left <= RECENT_BYTES:
+                break
+            moved.append((name, record))
+            left -= len(record)
+        error = self._write(moved)
+        if error is None:
+            for name, _ in moved:
+                del self._recent[name]
+            self._bytes = left
+        elif not self._warned:
+            log.warning("the history stays in memory, since no temporary database takes it: %s", error)
+        self._warned = error is not None
+        self._later()
+
+    def _write(self, records: list[tuple[str, str]]) -> Exception | None:
+        """Put records into the database, made on first use; the error, if it takes none."""
+        try:
+            import sqlite3
+        except ImportError as error:
+            return error
+        try:
+            if self._spool is None:
+                database = self._open_database()
+                try:
+                    self._spool = Spool(database)
+                except BaseException:
+                    database.close()
+                    raise
+            self._spool.add(records)
+        except sqlite3.Error as error:
+            return error
+        return None

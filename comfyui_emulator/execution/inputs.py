@@ -1,0 +1,80 @@
+"""What a node is called with: constants, results of other nodes, hidden values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from comfyui_emulator.execution.calls import Expansion, Inputs, Returns, merge
+from comfyui_emulator.execution.graph import RunGraph, result_links
+from comfyui_emulator.registry import JsonObject, NodeType, is_link
+
+
+def hidden_values(graph: RunGraph, node_id: str, extra_data: JsonObject) -> dict[str, Any]:
+    """The values of the hidden inputs by their kind."""
+    return {
+        "PROMPT": graph.prompt,
+        "DYNPROMPT": graph,
+        "EXTRA_PNGINFO": extra_data.get("extra_pnginfo"),
+        "UNIQUE_ID": node_id,
+        "AUTH_TOKEN_COMFY_ORG": extra_data.get("auth_token_comfy_org"),
+        "API_KEY_COMFY_ORG": extra_data.get("api_key_comfy_org"),
+    }
+
+
+def bare_hidden_values(node_id: str) -> dict[str, Any]:
+    """The same for hooks that are asked before a node runs; ComfyUI tells these no more."""
+    kinds = ("DYNPROMPT", "EXTRA_PNGINFO", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG")
+    return {"PROMPT": {}, "UNIQUE_ID": node_id, **dict.fromkeys(kinds)}
+
+
+def gather(
+    kind: NodeType,
+    given: JsonObject,
+    value_of: Callable[[str, int], list[Any] | None],
+    hidden: dict[str, Any],
+) -> tuple[Inputs, set[str]]:
+    """The inputs of a node as lists, and the names of links without a value (yet); those are ``[None]``.
+
+    A constant that the class does not declare is dropped, a link that it does not declare is passed on. A link to an
+    output that its node did not give counts as one without a value.
+    """
+    inputs: Inputs = {}
+    missing: set[str] = set()
+    for name, value in given.items():
+        entry = kind.input_entry(name)
+        if is_link(value) and not (entry is not None and entry[2].get("rawLink")):
+            found = value_of(value[0], int(value[1]))
+            if found is None:
+                missing.add(name)
+            inputs[name] = [None] if found is None else found
+        elif entry is not None:
+            inputs[name] = [value]
+    for name, wanted in (kind.structure.get("hidden") or {}).items():
+        # The newer schema has its hidden inputs in lists of one.
+        value_kind = wanted if isinstance(wanted, str) else wanted[0]
+        if value_kind in hidden:
+            inputs[kind.hidden_prefix + name] = [hidden[value_kind]]
+    return inputs, missing
+
+
+def resolve(kind: NodeType, returns: Returns, cached: Callable[[str], list[list[Any]] | None]) -> list[list[Any]]:
+    """The values of a node that expanded: links in its results replaced by what the children gave.
+
+    Raises ``ValueError`` where a child has no result.
+    """
+    resolved: list[Sequence[Any]] = []
+    for result in returns.results:
+        if not isinstance(result, Expansion):
+            resolved.append(result)
+            continue
+        values = list(result.result)
+        for position, source, slot in result_links(values):
+            entry = cached(source)
+            if entry is None:
+                raise ValueError(f"node {source} of the expansion has no result")
+            found = entry[slot]
+            is_list = position < len(kind.output_is_list) and kind.output_is_list[position]
+            values[position] = found if is_list or len(found) != 1 else found[0]
+        resolved.append(values)
+    return merge(resolved, kind)

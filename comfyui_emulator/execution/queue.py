@@ -1,0 +1,200 @@
+"""The prompt queue, its worker, and the history."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from comfyui_emulator.execution.engine import Engine, RunOutcome, RunRequest
+from comfyui_emulator.execution.history import History
+from comfyui_emulator.execution.run import Run
+from comfyui_emulator.faults import Faults
+from comfyui_emulator.registry import JsonObject
+
+log = logging.getLogger("comfyui_emulator")
+
+SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
+"""Keys of ``extra_data`` that the history does not show."""
+
+
+@dataclass(order=True, slots=True)
+class QueueItem:
+    """A queued prompt; smaller ones run first: by number, then id, then arrival."""
+
+    number: float
+    prompt_id: str
+    sequence: int
+    request: RunRequest = field(compare=False)
+
+    def listed(self) -> list[Any]:
+        """The item as ``/queue`` and the history show it."""
+        request = self.request
+        return [self.number, self.prompt_id, request.prompt, request.extra_data, list(request.outputs)]
+
+
+class PromptQueue:
+    """Pending and running prompts, and the records of those that ended. Runs in the event loop's thread.
+
+    ``changed`` is called whenever the number of prompts may have changed.
+    """
+
+    def __init__(self, changed: Callable[[], None], faults: Faults | None = None) -> None:
+        self._changed = changed
+        self._faults = faults or Faults()
+        self._heap: list[QueueItem] = []
+        self._sequence = itertools.count()
+        self._available = asyncio.Event()
+        self.running: QueueItem | None = None
+        self.history = History()
+        self._flags: dict[str, bool] = {}
+        self._counter = 0
+
+    @property
+    def remaining(self) -> int:
+        """Pending prompts plus the running one."""
+        return len(self._heap) + (self.running is not None)
+
+    def next_number(self) -> int:
+        """The server-wide counter, increased by each call."""
+        self._counter += 1
+        return self._counter - 1
+
+    def put(self, number: float, request: RunRequest) -> None:
+        """Queue a prompt."""
+        heapq.heappush(self._heap, QueueItem(number, request.prompt_id, next(self._sequence), request))
+        self._available.set()
+        self._changed()
+
+    async def get(self) -> QueueItem | None:
+        """Wait for the next prompt and mark it running; ``None`` if only a flag was set."""
+        while not self._heap:
+            self._available.clear()
+            await self._available.wait()
+            if self._flags:
+                return None
+        self.running = heapq.heappop(self._heap)
+        self._changed()
+        return self.running
+
+    def finish(self, record: JsonObject) -> None:
+        """The running prompt ended with this record."""
+        item, self.running = self.running, None
+        if item is not None and not self._faults.evict_history:
+            text = json.dumps(record)
+            if self._faults.history_delay:
+                loop = asyncio.get_running_loop()
+                loop.call_later(self._faults.history_delay, self.history.put, item.prompt_id, text)
+            else:
+                self.history.put(item.prompt_id, text)
+        self._changed()
+
+    def listing(self) -> tuple[list[list[Any]], list[list[Any]]]:
+        """The running and the pending items."""
+        running = [self.running.listed()] if self.running is not None else []
+        return running, [item.listed() for item in self._heap]
+
+    def clear(self) -> None:
+        """Remove everything pending."""
+        self._heap.clear()
+        self._changed()
+
+    def delete(self, prompt_id: str) -> None:
+        """Remove the first pending prompt with that id, if there is one."""
+        for index, item in enumerate(self._heap):
+            if item.prompt_id == prompt_id:
+                del self._heap[index]
+                heapq.heapify(self._heap)
+                self._changed()
+                return
+
+    def set_flag(self, name: str, *, value: bool) -> None:
+        """Ask the worker for something between prompts."""
+        self._flags[name] = value
+        self._available.set()
+
+    def take_flags(self) -> dict[str, bool]:
+        """What was asked for since the last call."""
+        flags, self._flags = self._flags, {}
+        return flags
+
+    def record(self, prompt_id: str) -> str:
+        """JSON text: one record under its id, or an empty object."""
+        found = self.history.get(prompt_id)
+        return "{}" if found is None else f"{{{json.dumps(prompt_id)}: {found}}}"
+
+    def pages(self, max_items: int | None, offset: int) -> str:
+        """JSON text: ``max_items`` records from ``offset``; a negative offset counts the newest."""
+        count = len(self.history)
+        if offset < 0 and max_items is not None:
+            offset = count - max_items
+        start = max(offset, 0)
+        # Where there is a record to begin with, ComfyUI gives it even if none was asked for.
+        end = count if max_items is None else start + max(max_items, 1)
+        found = self.history.page(start, min(end, count))
+        return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in found) + "}"
+
+
+def make_record(item: QueueItem, outcome: RunOutcome) -> JsonObject:
+    """The history record of a run that ended."""
+    listed = item.listed()
+    listed[3] = {key: value for key, value in item.request.extra_data.items() if key not in SENSITIVE}
+    return {
+        "prompt": listed,
+        "outputs": outcome.outputs,
+        "status": {
+            "status_str": "success" if outcome.success else "error",
+            "completed": outcome.success,
+            "messages": [list(message) for message in outcome.messages],
+        },
+        "meta": outcome.meta,
+    }
+
+
+async def work(queue: PromptQueue, engine: Engine) -> None:
+    """Run prompts one after another, for ever. Nothing that a prompt does ends this loop; cancellation does."""
+    while True:
+        item = await queue.get()
+        if item is not None:
+            await _run(queue, engine, item)
+        flags = queue.take_flags()
+        if flags.get("free_memory"):
+            engine.reset()
+
+
+async def _run(queue: PromptQueue, engine: Engine, item: QueueItem) -> None:
+    started = time.perf_counter()
+    try:
+        outcome = await Run(engine, item.request).execute()
+    except Exception as error:  # a defect of the emulator must not stop the prompts behind it
+        log.exception("prompt %s could not be executed", item.prompt_id)
+        outcome = broken_outcome(item.prompt_id, error)
+        engine.hub.send("execution_error", outcome.messages[-1][1], item.request.extra_data.get("client_id"))
+    queue.finish(make_record(item, outcome))
+    sid = item.request.extra_data.get("client_id")
+    if sid is not None:
+        engine.hub.send("executing", {"node": None, "prompt_id": item.prompt_id}, sid)
+    log.info("Prompt executed in %.2f seconds", time.perf_counter() - started)
+
+
+def broken_outcome(prompt_id: str, error: Exception) -> RunOutcome:
+    """The outcome of a run that the executor itself could not bring to an end."""
+    data: JsonObject = {
+        "prompt_id": prompt_id,
+        "node_id": "",
+        "node_type": "",
+        "executed": [],
+        "exception_message": f"{error}\n",
+        "exception_type": type(error).__name__,
+        "traceback": [],
+        "current_inputs": {},
+        "current_outputs": [],
+        "timestamp": int(time.time() * 1000),
+    }
+    return RunOutcome(False, [("execution_error", data)], {}, {})

@@ -1,0 +1,392 @@
+"""One run: from a validated prompt to outputs in the history, with every message on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from comfyui_emulator.execution.cache import Keys
+from comfyui_emulator.execution.calls import Expansion, Inputs, Returns, call_each, find_blocker, slices
+from comfyui_emulator.execution.details import blocked_details, failure_details
+from comfyui_emulator.execution.engine import Engine, RunOutcome, RunRequest
+from comfyui_emulator.execution.graph import RunGraph, Schedule, result_links
+from comfyui_emulator.execution.inputs import bare_hidden_values, gather, hidden_values, resolve
+from comfyui_emulator.execution.progress import RunProgress
+from comfyui_emulator.execution.validation import exception_name
+from comfyui_emulator.execution.worker import NodeCrash
+from comfyui_emulator.registry import JsonObject, NodeType, node_inputs
+from comfyui_emulator.runtime import ExecutionBlocker, Interrupted, NodeContext, check_interrupted, using
+from comfyui_emulator.runtime import context as current_context
+
+log = logging.getLogger("comfyui_emulator")
+
+
+class _Failure(Exception):
+    def __init__(self, node_id: str, error: BaseException, inputs: Inputs | None = None) -> None:
+        super().__init__(node_id)
+        self.node_id, self.error, self.inputs = node_id, error, inputs
+
+
+class Run:
+    """One execution of one prompt. :meth:`execute` once."""
+
+    def __init__(self, engine: Engine, request: RunRequest) -> None:
+        self._engine, self._request = engine, request
+        # A copy of each node: change tokens are written into it, and the history shows the prompt without them.
+        self._prompt: dict[str, JsonObject] = {node_id: dict(node) for node_id, node in request.prompt.items()}
+        self._graph = RunGraph(self._prompt)
+        self._sid = request.extra_data.get("client_id")
+        self._progress = RunProgress(engine.hub, self._graph, request.prompt_id, self._sid)
+        self._tokens: dict[str, Any] = {}
+        self._keys = Keys(self._graph, engine.registry, self._tokens, flat=engine.results.flat)
+        self._schedule = Schedule(self._graph, engine.registry, lambda node: self._cached(node) is not None)
+        self._messages: list[tuple[str, JsonObject]] = []
+        self._executed: dict[str, None] = {}
+        self._awaited: dict[str, Returns] = {}
+        self._expanded: dict[str, Returns] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._failed: _Failure | None = None
+        self._known: list[str] = []
+
+    async def execute(self) -> RunOutcome:
+        """Run to the end. Never raises for what nodes or the graph do; cancellation ends asynchronous nodes too."""
+        self._engine.context.interrupt.clear()
+        self._note("execution_start", {})
+        success = False
+        try:
+            await self._prepare()
+            await self._loop()
+        except _Failure as failure:
+            self._report(failure)
+        else:
+            success = True
+            self._note("execution_success", {})
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._engine.current_node = None
+        outputs, meta = self._collect()
+        return RunOutcome(success, self._messages, outputs, meta)
+
+    def _note(self, event: str, data: JsonObject, *, broadcast: bool = False) -> None:
+        data = {**data, "prompt_id": self._request.prompt_id, "timestamp": int(time.time() * 1000)}
+        self._messages.append((event, data))
+        if self._sid is not None or broadcast:
+            self._engine.hub.send(event, data, self._sid)
+
+    def _send(self, event: str, data: JsonObject) -> None:
+        if self._sid is not None:
+            self._engine.hub.send(event, data, self._sid)
+
+    def _kind(self, node_id: str) -> NodeType:
+        return self._engine.registry[self._graph.class_type(node_id)]
+
+    def _cached(self, node_id: str) -> list[list[Any]] | None:
+        return self._engine.results.values.get(node_id)
+
+    async def _prepare(self) -> None:
+        self._engine.objects.begin(self._prompt, anew=self._engine.results.frugal)
+        classes = {node_id: str(node["class_type"]) for node_id, node in self._prompt.items()}
+        self._engine.expansions.begin(classes)
+        added = self._engine.expansions.nodes(deep=not self._engine.results.flat)
+        self._known = [*classes, *(node_id for node_id, _ in added)]
+        await self._read_tokens(self._prompt)
+        self._engine.results.begin(self._prompt, self._keys.of, [key for _, key in added])
+        cached = [node_id for node_id in self._prompt if self._cached(node_id) is not None]
+        self._note("execution_cached", {"nodes": cached})
+        for node_id in self._request.outputs:
+            try:
+                self._schedule.add(node_id)
+            except Exception as error:
+                raise _Failure(node_id, error) from error
+
+    async def _read_tokens(self, node_ids: Mapping[str, object]) -> None:
+        """Evaluate the change token of every node that has one, as its class computes it from its constants."""
+        for node_id in node_ids:
+            node = self._graph.node(node_id)
+            kind = self._kind(node_id)
+            if kind.change_hook is None:
+                continue
+            if "is_changed" not in node:
+                inputs, _ = self._inputs(node_id, constants_only=True)
+                context = replace(self._engine.context, node_id=node_id)
+                try:
+                    with using(context):
+                        node["is_changed"] = await self._hook_results(kind, kind.change_hook, inputs)
+                except Exception as error:  # noqa: BLE001 - means: always changed, as in ComfyUI
+                    log.warning("the change check of node %s failed: %s", node_id, error)
+                    node["is_changed"] = float("nan")
+            self._tokens[node_id] = node["is_changed"]
+
+    async def _hook_results(self, kind: NodeType, hook: Any, inputs: Inputs) -> list[Any]:
+        """What a hook of a class gives, call by call: awaited in the event loop, or called in the nodes' thread."""
+        if inspect.iscoroutinefunction(hook):
+            return await call_each(hook, inputs, input_is_list=kind.input_is_list)
+        calls = list(slices(inputs, input_is_list=kind.input_is_list))
+        return await self._engine.thread.run(lambda: [hook(**arguments) for arguments in calls])
+
+    async def _loop(self) -> None:
+        while self._schedule:
+            if self._failed is not None:
+                raise self._failed
+            try:
+                node_id = self._schedule.pick()
+            except Exception as error:
+                raise _Failure(next(iter(self._request.outputs)), error) from error
+            if node_id is None:
+                self._wake.clear()
+                await self._wake.wait()
+            elif await self._step(node_id):
+                self._schedule.done(node_id)
+
+    async def _step(self, node_id: str) -> bool:
+        """Bring one node forward; ``False`` if it has to wait for something. Raises :class:`_Failure`."""
+        if self._cached(node_id) is not None:
+            shown = self._engine.results.shown.get(node_id)
+            self._send_executed(node_id, shown["output"] if shown else None)
+            self._progress.finish(node_id)
+            return True
+        inputs: Inputs | None = None
+        try:
+            kind = self._kind(node_id)
+            values: list[list[Any]]
+            if node_id in self._expanded:
+                values = resolve(kind, self._expanded.pop(node_id), self._cached)
+            else:
+                if node_id in self._awaited:
+                    returns = self._awaited.pop(node_id)
+                else:
+                    inputs, missing = self._begin(node_id)
+                    if self._engine.faults.any:
+                        await self._engine.faults.before_node(node_id, kind.name)
+                    instance = self._engine.objects.get(node_id, kind.name, kind.instantiate)
+                    if missing and kind.has_lazy_check and await self._ask_lazy(node_id, instance, inputs, missing):
+                        return False
+                    called = await self._call(node_id, kind, instance, inputs)
+                    if called is None:
+                        return False
+                    returns = called
+                self._publish(node_id, returns)
+                if returns.expands:
+                    await self._expand(node_id, returns)
+                    return False
+                values = returns.merged_values(kind)
+            self._engine.results.values.put(node_id, values)
+        except _Failure:
+            raise
+        except Exception as error:
+            raise _Failure(node_id, error, inputs) from error
+        self._progress.finish(node_id)
+        self._executed[node_id] = None
+        return True
+
+    def _begin(self, node_id: str) -> tuple[Inputs, set[str]]:
+        self._progress.start(node_id)
+        display = self._graph.display(node_id)
+        self._engine.current_node = display
+        self._send("executing", {"node": node_id, "display_node": display, "prompt_id": self._request.prompt_id})
+        return self._inputs(node_id)
+
+    def _inputs(self, node_id: str, *, constants_only: bool = False) -> tuple[Inputs, set[str]]:
+        def value_of(source: str, slot: int) -> list[Any] | None:
+            entry = None if constants_only else self._cached(source)
+            # A node that gave fewer outputs than it declares leaves None, as in ComfyUI.
+            return None if entry is None or slot >= len(entry) else entry[slot]
+
+        hidden = bare_hidden_values(node_id)
+        if not constants_only:
+            hidden = hidden_values(self._graph, node_id, self._request.extra_data)
+        return gather(self._kind(node_id), node_inputs(self._graph.node(node_id)), value_of, hidden)
+
+    async def _ask_lazy(self, node_id: str, instance: Any, inputs: Inputs, missing: set[str]) -> bool:
+        """Ask the node which of its lazy inputs it wants; ``True`` if it has to wait for some."""
+        with using(self._node_context(node_id)):
+            answers = await self._hook_results(self._kind(node_id), instance.check_lazy_status, inputs)
+        wanted = {name for answer in answers for name in answer or () if name in missing}
+        waits = False
+        for name in sorted(wanted):
+            waits = self._schedule.need(node_id, node_inputs(self._graph.node(node_id))[name][0]) or waits
+        return waits
+
+    async def _in_thread(self, node_id: str, function: Any) -> Any:
+        context = self._node_context(node_id)
+        with using(context):
+            return await self._engine.thread.run(function)
+
+    def _node_context(self, node_id: str) -> NodeContext:
+        return replace(self._engine.context, node_id=node_id, report=self._progress.report, text=self._progress.text)
+
+    async def _call(self, node_id: str, kind: NodeType, instance: Any, inputs: Inputs) -> Returns | None:
+        """Call the node once per list element; ``None`` if it went on asynchronously."""
+        function = getattr(instance, kind.cls.FUNCTION)  # type: ignore[union-attr]
+        if kind.is_async:
+            return await self._start_async(node_id, kind, function, inputs)
+        loop = asyncio.get_running_loop()
+
+        def work() -> Returns:
+            returns = Returns()
+            here = current_context()
+            for here.call, arguments in enumerate(slices(inputs, input_is_list=kind.input_is_list)):
+                here.graphs = 0
+                blocker = find_blocker(arguments, input_is_list=kind.input_is_list)
+                if blocker is not None:
+                    loop.call_soon_threadsafe(self._blocked, node_id, blocker)
+                    returns.add(ExecutionBlocker(None), kind)
+                    continue
+                check_interrupted()
+                returns.add(function(**arguments), kind)
+            return returns
+
+        result: Returns = await self._in_thread(node_id, work)
+        return result
+
+    async def _start_async(self, node_id: str, kind: NodeType, function: Any, inputs: Inputs) -> Returns | None:
+        """Start a coroutine node; other nodes may run while it waits."""
+        returns = Returns()
+
+        async def work() -> None:
+            with using(self._node_context(node_id)) as here:
+                for here.call, arguments in enumerate(slices(inputs, input_is_list=kind.input_is_list)):
+                    here.graphs = 0
+                    blocker = find_blocker(arguments, input_is_list=kind.input_is_list)
+                    if blocker is not None:
+                        self._blocked(node_id, blocker)
+                        returns.add(ExecutionBlocker(None), kind)
+                        continue
+                    check_interrupted()
+                    returns.add(await function(**arguments), kind)
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        if task.done():
+            task.result()
+            return returns
+        self._schedule.hold(node_id)
+        self._tasks.add(task)
+
+        def settle(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is None:
+                self._awaited[node_id] = returns
+            elif self._failed is None:
+                self._failed = _Failure(node_id, error)
+            self._schedule.release(node_id)
+            self._wake.set()
+
+        task.add_done_callback(settle)
+        return None
+
+    def _publish(self, node_id: str, returns: Returns) -> None:
+        """Keep and send the UI part, if there is one. Raises ``TypeError`` before for what JSON can not hold."""
+        ui = returns.merged_ui()
+        if not ui:
+            return
+        try:
+            json.dumps(ui)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"the UI output of node {node_id} is not JSON: {error}") from error
+        graph = self._graph
+        meta = {
+            "node_id": node_id,
+            "display_node": graph.display(node_id),
+            "parent_node": graph.parent(node_id),
+            "real_node_id": graph.real(node_id),
+        }
+        self._engine.results.shown.put(node_id, {"meta": meta, "output": ui})
+        self._send_executed(node_id, ui)
+
+    def _send_executed(self, node_id: str, output: Any) -> None:
+        display = self._graph.display(node_id)
+        data = {"node": node_id, "display_node": display, "output": output, "prompt_id": self._request.prompt_id}
+        self._send("executed", data)
+
+    async def _expand(self, node_id: str, returns: Returns) -> None:
+        """Add the sub-graphs that the calls returned; the node waits for the links among their results."""
+        new_ids: dict[str, None] = {}
+        for result in returns.results:
+            if not isinstance(result, Expansion):
+                continue
+            for child, node in result.graph.items():
+                if child in self._graph:
+                    raise ValueError(f"the expansion of node {node_id} has a node {child}, which exists already")
+                if node.get("class_type") not in self._engine.registry:
+                    # As bare as ComfyUI's own error, so that programs meet the same.
+                    raise KeyError(node.get("class_type"))
+                self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
+                new_ids[child] = None
+        if new_ids and self._engine.results.frugal:
+            # ComfyUI 0.3.64 knows no needs of nodes that were added, and fails so under --cache-none.
+            raise KeyError(next(iter(new_ids)))
+        await self._read_tokens(new_ids)
+        classes = {child: self._graph.class_type(child) for child in new_ids}
+        keys = {child: self._keys.of(child) for child in new_ids}
+        self._engine.expansions.add(self._graph.path(node_id), classes, keys)
+        self._expanded[node_id] = returns
+        for child in new_ids:
+            if self._kind(child).is_output:
+                # Nobody waits for these, and a cached one is still announced, as in ComfyUI.
+                self._schedule.add(child)
+        for result in returns.results:
+            for _, source, _ in result_links(result.result if isinstance(result, Expansion) else ()):
+                self._schedule.need(node_id, source)
+
+    def _blocked(self, node_id: str, blocker: ExecutionBlocker) -> None:
+        if blocker.message is None:
+            return
+        common = {
+            "prompt_id": self._request.prompt_id,
+            "node_id": node_id,
+            "node_type": self._graph.class_type(node_id),
+            "executed": list(self._executed),
+        }
+        # Unlike every other error, ComfyUI shows this one to everybody when the prompt has no client.
+        self._engine.hub.send("execution_error", common | blocked_details(blocker.message), self._sid)
+
+    def _report(self, failure: _Failure) -> None:
+        """Tell how the run failed, under the id of the submitted node."""
+        node_id, error = self._graph.real(failure.node_id), failure.error
+        known = node_id in self._graph
+        common: JsonObject = {
+            "prompt_id": self._request.prompt_id,
+            "node_id": node_id,
+            "node_type": self._graph.class_type(node_id) if known else "",
+            "executed": list(self._executed),
+        }
+        if isinstance(error, Interrupted):
+            log.info("prompt %s was interrupted", self._request.prompt_id)
+            self._note("execution_interrupted", common, broadcast=True)
+            return
+        if isinstance(error, NodeCrash) and error.__cause__ is not None:
+            error = error.__cause__
+        log.error("node %s (%s) failed: %s", node_id, common["node_type"], exception_name(error))
+        data = common | failure_details(error, self._quoted(failure), self._known)
+        self._note("execution_error", data)
+
+    def _quoted(self, failure: _Failure) -> Inputs:
+        """The inputs that an error tells of."""
+        given = failure.inputs or {}
+        kind = self._kind(failure.node_id) if given else None
+        if kind is None or not kind.hides_inputs:
+            return given
+        hidden = {kind.hidden_prefix + name for name in kind.structure.get("hidden") or ()}
+        return {name: values for name, values in given.items() if name not in hidden}
+
+    def _collect(self) -> tuple[JsonObject, JsonObject]:
+        """The UI of all nodes of the prompt that have a result, requested now or not."""
+        outputs: JsonObject = {}
+        meta: JsonObject = {}
+        for node_id in [*self._prompt, *self._graph.added()]:
+            ui = self._engine.results.shown.get(node_id)
+            if ui:
+                outputs[node_id], meta[node_id] = ui["output"], ui["meta"]
+        return outputs, meta

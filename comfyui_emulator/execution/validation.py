@@ -1,0 +1,337 @@
+"""Validation of a prompt: the same errors, with the same texts and fields, as ComfyUI gives for the same prompt.
+
+Nodes are visited from each output through its links, depth first, without recursion, so that the depth of a chain has
+no limit here. A class's own validator may be a coroutine function, which is waited for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import traceback
+from collections.abc import Awaitable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from comfyui_emulator.execution.calls import call_each
+from comfyui_emulator.execution.inputs import bare_hidden_values, gather
+from comfyui_emulator.registry import JsonObject, NodeType, Registry
+
+log = logging.getLogger("comfyui_emulator")
+
+_MAX_LISTED = 20
+"""Longer option lists are not repeated in an error (ComfyUI 0.3.64)."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The result of a validation: ``error`` is ``None`` where at least one output is good."""
+
+    error: JsonObject | None
+    outputs: list[str] = field(default_factory=list)
+    node_errors: dict[str, JsonObject] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    valid: bool
+    errors: list[JsonObject]
+
+
+_Visit = Generator[str | Awaitable[list[JsonObject]], Any, _Checked]
+"""Yields the id of a linked node and is sent how that was found, or what to wait for and is sent what comes of it."""
+
+
+def error_object(kind: str, message: str, details: str = "", **extra: Any) -> JsonObject:
+    """ComfyUI's shape of an error."""
+    return {"type": kind, "message": message, "details": details, "extra_info": extra}
+
+
+def exception_name(error: BaseException) -> str:
+    """The class of ``error``, with its module unless it is built in."""
+    cls = type(error)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+async def validate(prompt: Mapping[str, Any], registry: Registry, targets: Any = None) -> Outcome:
+    """Check ``prompt`` and coerce its constants in place.
+
+    ``targets`` limits the outputs (``partial_execution_targets``). Raises ``TypeError`` or ``AttributeError`` for what
+    is not a prompt at all; ComfyUI answers 500 to those.
+    """
+    outputs: list[str] = []
+    for node_id in prompt:
+        node = prompt[node_id]
+        if "class_type" not in node:
+            message = "Cannot execute because a node is missing the class_type property."
+            return Outcome(error_object("invalid_prompt", message, f"Node ID '#{node_id}'"))
+        class_type = node["class_type"]
+        if class_type not in registry:
+            message = f"Cannot execute because node {class_type} does not exist."
+            return Outcome(error_object("invalid_prompt", message, f"Node ID '#{node_id}'"))
+        if registry[class_type].is_output and (targets is None or node_id in targets):
+            outputs.append(node_id)
+    if not outputs:
+        return Outcome(error_object("prompt_no_outputs", "Prompt has no outputs"))
+    return await _Validator(prompt, registry).outputs(outputs)
+
+
+class _Validator:
+    def __init__(self, prompt: Mapping[str, Any], registry: Registry) -> None:
+        self.prompt, self.registry = prompt, registry
+        self.checked: dict[str, _Checked] = {}
+
+    async def outputs(self, outputs: list[str]) -> Outcome:
+        """Validate each output; collect the good ones and every error with the outputs that it spoils."""
+        good: list[str] = []
+        own_errors: list[JsonObject] = []
+        node_errors: dict[str, JsonObject] = {}
+        for output in outputs:
+            try:
+                result = await self.drive(output)
+            except Exception as error:  # noqa: BLE001 - whatever a graph or a validator raises is the graph's error
+                extra = {"exception_type": exception_name(error), "traceback": traceback.format_tb(error.__traceback__)}
+                reason = error_object(
+                    "exception_during_validation", "Exception when validating node", str(error), **extra
+                )
+                result = self.checked[output] = _Checked(False, [reason])
+            if result.valid:
+                good.append(output)
+                continue
+            own_errors += result.errors
+            self.charge(output, node_errors)
+        if good:
+            return Outcome(None, good, node_errors)
+        details = "\n".join(f"{error['message']}: {error['details']}" for error in own_errors)
+        message = "Prompt outputs failed validation"
+        return Outcome(error_object("prompt_outputs_failed_validation", message, details), [], node_errors)
+
+    def charge(self, output: str, node_errors: dict[str, JsonObject]) -> None:
+        """Note ``output`` as spoilt by every error found so far, also those of other outputs, as ComfyUI does."""
+        for node_id, result in self.checked.items():
+            if result.valid or not result.errors:
+                continue
+            entry = node_errors.setdefault(
+                node_id,
+                {
+                    "errors": result.errors,
+                    "dependent_outputs": [],
+                    "class_type": self.prompt[node_id]["class_type"],
+                },
+            )
+            entry["dependent_outputs"].append(output)
+
+    async def drive(self, output: str) -> _Checked:
+        """Run the visits of ``output`` and what it depends on, on an explicit stack."""
+        if output in self.checked:
+            return self.checked[output]
+        stack: list[tuple[str, _Visit]] = [(output, self.visit(output))]
+        active = {output}
+        answer: _Checked | list[JsonObject] | None = None
+        failure: Exception | None = None
+        while True:
+            node_id, visit = stack[-1]
+            try:
+                wanted = visit.throw(failure) if failure is not None else visit.send(answer)
+                failure = None
+            except StopIteration as done:
+                answer, failure = done.value, None
+                self.checked[node_id] = done.value
+            except Exception as error:  # noqa: BLE001 - handed to the visit that asked
+                answer, failure = None, error
+            else:
+                if not isinstance(wanted, str):
+                    answer, failure = await _settled(wanted)
+                elif wanted in self.checked:
+                    answer = self.checked[wanted]
+                elif wanted in active:
+                    # A cycle: invalid, and no error object, which is what ComfyUI's exhausted recursion leaves.
+                    answer = _Checked(False, [])
+                else:
+                    answer = None
+                    stack.append((wanted, self.visit(wanted)))
+                    active.add(wanted)
+                continue
+            stack.pop()
+            active.discard(node_id)
+            if not stack:
+                if failure is not None:
+                    raise failure
+                return self.checked[output]
+
+    def visit(self, node_id: str) -> _Visit:
+        """Validate one node; yields the ids of linked nodes and receives their results."""
+        node = self.prompt[node_id]
+        inputs = node["inputs"]
+        kind = self.registry[node["class_type"]]
+        declared = kind.input_types()
+        hook_names, takes_any = _hook_parameters(kind)
+        errors: list[JsonObject] = []
+        received_types: dict[str, Any] = {}
+        valid = True
+        for section in ("required", "optional"):
+            for name in declared.get(section) or {}:
+                entry = kind.input_entry(name, declared)
+                assert entry is not None  # noqa: S101 - it was just listed
+                if name not in inputs:
+                    if section == "required":
+                        message = "Required input is missing"
+                        errors.append(error_object("required_input_missing", message, name, input_name=name))
+                    continue
+                config = [entry[1], entry[2]]
+                value = inputs[name]
+                if isinstance(value, list):
+                    ok = yield from self.link(node_id, name, value, config, errors, hook_names, received_types)
+                    valid = valid and ok
+                    continue
+                problem = check_constant(inputs, name, config, skip_checks=takes_any or name in hook_names)
+                if problem is not None:
+                    errors.append(problem)
+        if kind.validate_hook is not None and (hook_names or takes_any):
+            errors += yield run_hook(kind, node_id, inputs, hook_names, takes_any, received_types)
+        return _Checked(valid and not errors, errors)
+
+    def link(
+        self,
+        node_id: str,
+        name: str,
+        value: list[Any],
+        config: list[Any],
+        errors: list[JsonObject],
+        hook_names: frozenset[str],
+        received_types: dict[str, Any],
+    ) -> Generator[str | Awaitable[list[JsonObject]], Any, bool]:
+        """Check a linked input: its form, the type that arrives, and the node that it comes from."""
+        if len(value) != 2:
+            message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+            errors.append(
+                error_object(
+                    "bad_linked_input", message, name, input_name=name, input_config=config, received_value=value
+                )
+            )
+            return False
+        source = value[0]
+        received = self.registry[self.prompt[source]["class_type"]].return_types[value[1]]
+        received_types[name] = received
+        if "input_types" not in hook_names and not types_match(received, config[0]):
+            details = f"{name}, received_type({received}) mismatch input_type({config[0]})"
+            message = "Return type mismatch between linked nodes"
+            extra = {"input_name": name, "input_config": config, "received_type": received, "linked_node": value}
+            errors.append(error_object("return_type_mismatch", message, details, **extra))
+            return False
+        try:
+            result = yield source
+        except Exception as error:  # noqa: BLE001 - of the linked node, reported under its id
+            extra = {
+                "input_name": name,
+                "input_config": config,
+                "exception_message": str(error),
+                "exception_type": exception_name(error),
+                "traceback": traceback.format_tb(error.__traceback__),
+                "linked_node": value,
+            }
+            message = "Exception when validating inner node"
+            reason = error_object("exception_during_inner_validation", message, str(error), **extra)
+            self.checked[source] = _Checked(False, [reason])
+            return False
+        return bool(result.valid)
+
+
+async def _settled(work: Awaitable[list[JsonObject]]) -> tuple[list[JsonObject] | None, Exception | None]:
+    """What comes of waiting: a result or an error."""
+    try:
+        return await work, None
+    except Exception as error:  # noqa: BLE001 - handed to the visit that waits
+        return None, error
+
+
+def types_match(received: Any, wanted: Any) -> bool:
+    """Whether an output of type ``received`` may go into an input of type ``wanted``.
+
+    Comma lists match where a type stands in both. Types decide by their ``!=``, as in ComfyUI, so that a string class
+    of a pack's own (and :class:`~comfyui_emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
+    """
+    if not received != wanted:  # noqa: SIM202 - == of such classes is another comparison
+        return True
+    if not isinstance(received, str) or not isinstance(wanted, str):
+        return False
+    given = {part.strip() for part in received.split(",")}
+    taken = {part.strip() for part in wanted.split(",")}
+    return bool(given & taken)
+
+
+_CONVERTERS: dict[str, Any] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
+
+
+def check_constant(inputs: JsonObject, name: str, config: list[Any], *, skip_checks: bool) -> JsonObject | None:
+    """Coerce a constant in place and check its range or list. Returns an error object or ``None``."""
+    kind, options = config
+    value = inputs[name]
+    try:
+        if isinstance(value, dict) and "__value__" in value:
+            value = inputs[name] = value["__value__"]
+        converter = _CONVERTERS.get(kind) if isinstance(kind, str) else None
+        if converter is not None:
+            value = inputs[name] = converter(value)
+    except Exception as error:  # noqa: BLE001 - int() of anything
+        details = f"{name}, {value}, {error}"
+        extra = {"input_name": name, "input_config": config, "received_value": value, "exception_message": str(error)}
+        message = f"Failed to convert an input value to a {kind} value"
+        return error_object("invalid_input_type", message, details, **extra)
+    if skip_checks:
+        return None
+    extra = {"input_name": name, "input_config": config, "received_value": value}
+    if "min" in options and value < options["min"]:
+        message = f"Value {value} smaller than min of {options['min']}"
+        return error_object("value_smaller_than_min", message, name, **extra)
+    if "max" in options and value > options["max"]:
+        message = f"Value {value} bigger than max of {options['max']}"
+        return error_object("value_bigger_than_max", message, name, **extra)
+    if isinstance(kind, list) and value not in kind:
+        listed = f"(list of length {len(kind)})"
+        if len(kind) <= _MAX_LISTED:
+            listed = str(kind)
+        else:
+            extra["input_config"] = None
+        return error_object("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {listed}", **extra)
+    return None
+
+
+def _hook_parameters(kind: NodeType) -> tuple[frozenset[str], bool]:
+    """Names that the class's validator takes, and whether it takes every name."""
+    if kind.validate_hook is None:
+        return frozenset(), False
+    parameters = inspect.signature(kind.validate_hook).parameters.values()
+    names = frozenset(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD)
+    return names, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+async def run_hook(
+    kind: NodeType,
+    node_id: str,
+    inputs: JsonObject,
+    names: frozenset[str],
+    takes_any: bool,
+    received_types: dict[str, Any],
+) -> list[JsonObject]:
+    """Call the class's own validator with the constants that it takes; ``True`` means good, a text is the reason."""
+    assert kind.validate_hook is not None  # noqa: S101 - the caller looked
+    given, _ = gather(kind, inputs, lambda _source, _slot: None, bare_hidden_values(node_id))
+    arguments = {name: value for name, value in given.items() if takes_any or name in names}
+    shown = list(arguments)
+    if "input_types" in names:
+        arguments["input_types"] = [received_types]
+    if kind.hidden_prefix:
+        # The newer schema gives them beside the arguments.
+        arguments |= {name: value for name, value in given.items() if name.startswith(kind.hidden_prefix)}
+        shown = [name for name in shown if not name.startswith(kind.hidden_prefix)]
+    results = await call_each(kind.validate_hook, arguments, input_is_list=kind.input_is_list)
+    errors = []
+    for name in shown:
+        for result in results:
+            if result is True:
+                continue
+            details = name if result is False else f"{name} - {result}"
+            message = "Custom validation failed for node"
+            errors.append(error_object("custom_validation_failed", message, details, input_name=name))
+    return errors

@@ -1,0 +1,110 @@
+"""Faults on demand: what an emulator does wrong, so that others can test how they cope with it.
+
+Given as an object (``EmulatorConfig(faults=Faults(oom_at="3"))``), as flags (``--fault oom_at=3``), or in the
+environment (``DISCOMFORT_FAULTS="oom_at=3 history_delay=0.5"``). The object of a running application may be changed at
+any time (:func:`faults_of`); what a change concerns then begins to happen, or stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger("comfyui_emulator")
+
+ENVIRONMENT_VARIABLE = "DISCOMFORT_FAULTS"
+
+
+class DeviceOutOfMemoryError(RuntimeError):
+    """What torch raises when a device is full; shown to clients under torch's name."""
+
+
+DeviceOutOfMemoryError.__module__, DeviceOutOfMemoryError.__qualname__ = "torch", "OutOfMemoryError"
+
+
+@dataclass(slots=True)
+class Faults:
+    """Every fault is off by default. Times are in seconds; nodes are named by id or by class.
+
+    Start: ``start_delay`` before the port opens, ``exit_at_start`` ends the process with that code instead,
+    ``never_listen`` keeps it alive without a port, ``never_answer`` opens the port and holds every request.
+
+    Requests: ``answer_delay`` before each answer, ``answer_status`` (500, say) instead of each answer,
+    ``reject_uploads`` with that status.
+
+    Nodes: ``crash_at`` kills the process with SIGKILL when that node begins, ``oom_at`` raises torch's out-of-memory
+    error there, ``fail_at`` any other, ``node_delay`` makes every node take longer, ``hang_at`` never returns and
+    ignores interruption.
+
+    Sockets: after ``drop_socket_after`` messages each socket is cut without a close frame, after ``stall_socket_after``
+    it stays open and silent.
+
+    History: a record is readable ``history_delay`` after the run's last message; with ``evict_history``, never.
+    """
+
+    start_delay: float = 0.0
+    exit_at_start: int | None = None
+    never_listen: bool = False
+    never_answer: bool = False
+    answer_delay: float = 0.0
+    answer_status: int | None = None
+    reject_uploads: int | None = None
+    crash_at: str | None = None
+    oom_at: str | None = None
+    fail_at: str | None = None
+    hang_at: str | None = None
+    node_delay: float = 0.0
+    drop_socket_after: int | None = None
+    stall_socket_after: int | None = None
+    history_delay: float = 0.0
+    evict_history: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether a fault is on."""
+        return self != Faults()
+
+    async def before_node(self, node_id: str, class_type: str) -> None:
+        """Do what is to happen when this node begins. Raises what the node is to raise."""
+        names = (node_id, class_type)
+        if self.crash_at in names:
+            log.warning("fault: the process ends at node %s", node_id)
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        if self.node_delay:
+            await asyncio.sleep(self.node_delay)
+        if self.oom_at in names:
+            raise DeviceOutOfMemoryError("Allocation on device")
+        if self.fail_at in names:
+            raise RuntimeError(f"fault: node {node_id} was told to fail")
+        if self.hang_at in names:
+            await asyncio.Event().wait()
+
+
+def parse_faults(settings: Iterable[str]) -> Faults:
+    """Faults from ``name=value`` texts; the bare name of a switch turns it on. Raises ``ValueError`` for all else."""
+    known = {item.name: str(item.type) for item in fields(Faults)}
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, given, value = setting.partition("=")
+        if name not in known:
+            raise ValueError(f"there is no fault {name!r}; there are {', '.join(known)}")
+        kind = known[name]
+        if not given and kind != "bool":
+            raise ValueError(f"fault {name} needs a value: {name}=…")
+        if kind == "bool":
+            values[name] = value.lower() in ("", "1", "true", "yes", "on")
+        elif "int" in kind:
+            values[name] = int(value)
+        elif kind == "float":
+            values[name] = float(value)
+        else:
+            values[name] = value
+    return Faults(**values)

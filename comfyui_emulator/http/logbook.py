@@ -1,0 +1,74 @@
+"""The server's latest log lines, for ``/internal/logs`` and for the sockets that subscribed to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections import deque
+from datetime import datetime
+
+from comfyui_emulator.http.hub import Hub
+from comfyui_emulator.registry import JsonObject
+
+CAPACITY = 300
+"""Lines kept (ComfyUI 0.3.64)."""
+
+_LOGGER = logging.getLogger("comfyui_emulator")
+
+
+class LogBook(logging.Handler):
+    """Keeps what the emulator logs between :meth:`open` and :meth:`close`; two servers in one process share lines."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
+        self._hub = hub
+        self._entries: deque[JsonObject] = deque(maxlen=CAPACITY)
+        self._subscribers: set[str] = set()
+        self._size: JsonObject | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Begin to listen. In the event loop."""
+        self._loop = asyncio.get_running_loop()
+        _LOGGER.addHandler(self)
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        _LOGGER.removeHandler(self)
+        self._loop = None
+        super().close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line, and send it to the subscribers; from any thread."""
+        # Local time without a zone, as ComfyUI writes it.
+        entry = {"t": datetime.fromtimestamp(record.created).isoformat(), "m": self.format(record) + "\n"}  # noqa: DTZ006
+        self._entries.append(entry)
+        if self._subscribers and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._send, entry)
+
+    def _send(self, entry: JsonObject) -> None:
+        size = self.size()
+        changed, self._size = size != self._size, size
+        for sid in sorted(self._subscribers):
+            if self._hub.newest(sid) is None:
+                self._subscribers.discard(sid)
+            else:
+                self._hub.send("logs", {"entries": [entry], "size": size if changed else None}, sid)
+
+    def size(self) -> JsonObject:
+        """The terminal's size, which the frontend's log view takes."""
+        columns, rows = shutil.get_terminal_size()
+        return {"cols": columns, "rows": rows}
+
+    def entries(self) -> list[JsonObject]:
+        """The lines, oldest first: ``t`` when, ``m`` what."""
+        return list(self._entries)
+
+    def subscribe(self, sid: str, *, enabled: bool) -> None:
+        """Whether the socket with that id is to get lines as they come."""
+        if enabled:
+            self._subscribers.add(sid)
+        else:
+            self._subscribers.discard(sid)

@@ -1,0 +1,134 @@
+"""What happens to every request: cache headers, origin check or CORS, compression."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from comfyui_emulator.faults import Faults
+
+log = logging.getLogger("comfyui_emulator")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif", ".svg", ".ico")
+_DAY, _HOUR = 86_400, 3_600
+
+
+@web.middleware
+async def cache_control(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Scripts, styles and the index are never cached, images for a day (ComfyUI's rules)."""
+    # What is raised (405, say) has none, as in ComfyUI.
+    response = await handler(request)
+    _set_cache(request, response)
+    return response
+
+
+def _set_cache(request: web.Request, response: web.StreamResponse) -> None:
+    path = request.path.lower()
+    if path.endswith((".js", ".css", "index.json")):
+        response.headers.setdefault("Cache-Control", "no-cache")
+    elif path.endswith(_IMAGE_ENDINGS):
+        age = _HOUR if response.status == web.HTTPNotFound.status_code else _DAY
+        if response.status < 300 or response.status == web.HTTPNotFound.status_code:
+            response.headers.setdefault("Cache-Control", f"public, max-age={age}")
+
+
+def cors(origin: str) -> Middleware:
+    """Allow requests from ``origin`` (``*``: any); replaces the origin check."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = web.Response() if request.method == "OPTIONS" else await handler(request)
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Methods"] = "POST, GET, DELETE, PUT, OPTIONS"
+        response.headers["Access-Control-Allow-Headers"] = "Content-Type, Authorization"
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+        return response
+
+    return middleware
+
+
+@web.middleware
+async def origin_check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what another site's page sends to a server on loopback (403)."""
+    if not await origin_allowed(request.headers.get("Host", ""), request.headers.get("Origin", "")):
+        log.warning("request with non matching host and origin %s, returning 403", request.headers.get("Origin"))
+        return web.Response(status=403)
+    if request.method == "OPTIONS":
+        return web.Response()
+    return await handler(request)
+
+
+async def origin_allowed(host: str, origin: str) -> bool:
+    """Whether a request with these headers may pass: on loopback, host and port have to match where both are given.
+
+    ``null`` and ``file://`` have no host and pass, as in ComfyUI.
+    """
+    if not host or not origin:
+        return True
+    host_parts, origin_parts = urlsplit(f"//{host.lower()}"), urlsplit(origin.lower())
+    try:
+        ports = host_parts.port, origin_parts.port
+    except ValueError:
+        return False
+    # Where one has no port, the other's is left out: an IPv6 address loses its brackets then, and matches nothing.
+    asked = host_parts.netloc if ports[1] is not None else host_parts.hostname
+    asking = origin_parts.netloc if ports[0] is not None else origin_parts.hostname
+    if not asked or not asking or not host_parts.hostname or not await is_loopback(host_parts.hostname):
+        return True
+    return asked == asking
+
+
+async def is_loopback(name: str) -> bool:
+    """Whether ``name`` is, or resolves to, a loopback address; ``False`` if it can not be resolved in 2 s."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        pass
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(2):
+            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError):
+        return False
+    return any(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
+
+
+@web.middleware
+async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Compress JSON and text bodies for clients that take gzip; with deflate where they take that too, as ComfyUI."""
+    response = await handler(request)
+    if not isinstance(response, web.Response) or response.content_type not in ("application/json", "text/plain"):
+        return response
+    if response.body and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression()
+    return response
+
+
+def faulty(faults: Faults) -> Middleware:
+    """What is to go wrong with every request."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if faults.never_answer:
+            await asyncio.Event().wait()
+        if faults.answer_delay:
+            await asyncio.sleep(faults.answer_delay)
+        status = faults.answer_status
+        if status is None and "/upload/" in request.path:
+            status = faults.reject_uploads
+        if status is not None:
+            return web.Response(status=status, text="fault: this answer was asked for")
+        return await handler(request)
+
+    return middleware

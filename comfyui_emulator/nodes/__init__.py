@@ -1,0 +1,48 @@
+"""The built-in nodes: every core node of ComfyUI 0.3.64 that is implemented here, and the loaders as definitions."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from comfyui_emulator.registry import Registry
+
+_MODULES = (
+    "borrowed",
+    "conditioning.basic",
+    "conditioning.hooks",
+    "conditioning.video",
+    "images.basic",
+    "images.compositing",
+    "images.edges",
+    "images.files",
+    "images.filters",
+    "images.masks",
+    "images.records",
+    "images.scaling",
+    "latents.arithmetic",
+    "latents.basic",
+    "latents.empty",
+    "latents.files",
+    "latents.operations",
+    "media.audio",
+    "media.three_d",
+    "media.video",
+    "sampling.samplers",
+    "sampling.sigmas",
+    "text",
+)
+
+
+def register_all(registry: Registry) -> None:
+    """Offer all built-in nodes. Imports the numeric libraries."""
+    from comfyui_emulator.nodes import stubs
+    from comfyui_emulator.nodes.base import BUILT_IN
+
+    for name in _MODULES:
+        # For what it registers as it is imported.
+        import_module(f"comfyui_emulator.nodes.{name}")
+    stubs.register(registry)
+    for name, (cls, title) in BUILT_IN.items():
+        registry.add_class(name, cls, title)

@@ -1,0 +1,162 @@
+"""How built-in nodes are written down: a function, and a declaration of its inputs and outputs.
+
+The declarations are facts of ComfyUI 0.3.64's interface; ``v3`` marks the newer of the two dialects in which
+``/object_info`` describes nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from comfyui_emulator.nodes.wording import in_torch_words, must_have
+
+Image = npt.NDArray[np.float32]
+"""``[batch, height, width, channel]``, 0 to 1."""
+
+Mask = npt.NDArray[np.float32]
+"""``[batch, height, width]``, 0 to 1."""
+
+Entry = list[Any]
+MAX_SIDE = 16384
+SEED_MAX = 2**64 - 1
+
+METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
+
+BUILT_IN: dict[str, tuple[type, str | None]] = {}
+"""Every built-in class with its display name, filled as the modules are imported."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def link(kind: str) -> Entry:
+    """A link-only input."""
+    return [kind]
+
+
+def integer(default: int | None = None, low: int | None = None, high: int | None = None, **extra: Any) -> Entry:
+    """A whole number; ``step`` and the like go into ``extra``."""
+    return ["INT", _options(default, low, high) | extra]
+
+
+def number(default: float | None = None, low: float | None = None, high: float | None = None, **extra: Any) -> Entry:
+    """A float."""
+    return ["FLOAT", _options(default, low, high) | extra]
+
+
+def text(**extra: Any) -> Entry:
+    """A string."""
+    return ["STRING", extra]
+
+
+def switch(default: bool | None = None) -> Entry:
+    """A boolean."""
+    return ["BOOLEAN", {} if default is None else {"default": default}]
+
+
+def choice(options: Sequence[str], **extra: Any) -> Entry:
+    """One of a list."""
+    return [list(options), extra] if extra else [list(options)]
+
+
+def side(default: int = 512, low: int = 0, **extra: Any) -> Entry:
+    """A length in pixels."""
+    return integer(default, low, MAX_SIDE, **({"step": 1} | extra))
+
+
+def _options(default: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+    given = {"default": default, "min": low, "max": high}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _dialect(entry: Entry, *, v3: bool) -> Entry:
+    if not v3:
+        return entry
+    kind, options = entry[0], (entry[1] if len(entry) > 1 else {})
+    if isinstance(kind, list):
+        return ["COMBO", {"multiselect": False, "options": kind} | options]
+    return [kind, options]
+
+
+HIDDEN_METADATA = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+
+
+def declare(
+    inputs: Mapping[str, Entry] | None,
+    outputs: str,
+    *,
+    module: str,
+    category: str,
+    title: str | None = "",
+    optional: Mapping[str, Entry] | None = None,
+    hidden: Mapping[str, Any] | None = None,
+    names: str = "",
+    lists: Sequence[bool] = (),
+    v3: bool = False,
+    **flags: Any,
+) -> dict[str, Any]:
+    """The class attributes of a declaration; ``outputs`` and ``names`` are separated by spaces."""
+    types = tuple(outputs.split())
+    declared: dict[str, Any] = {}
+    if inputs is not None:
+        declared["required"] = {key: _dialect(entry, v3=v3) for key, entry in inputs.items()}
+        if optional:
+            declared["optional"] = {key: _dialect(entry, v3=v3) for key, entry in optional.items()}
+        if hidden:
+            declared["hidden"] = dict(hidden)
+    attributes: dict[str, Any] = {
+        "RETURN_TYPES": types,
+        "RETURN_NAMES": tuple(names.split()) or types,
+        "OUTPUT_IS_LIST": tuple(lists) or (False,) * len(types),
+        "CATEGORY": category,
+        "RELATIVE_PYTHON_MODULE": module,
+        "SCHEMA_V3": v3,
+        "DISPLAY_NAME": title,
+    }
+    if inputs is not None:
+        attributes["CONSTANT_INPUTS"] = declared
+        attributes["INPUT_TYPES"] = classmethod(lambda _cls: declared)
+    return attributes | flags
+
+
+def add(name: str, cls: type) -> None:
+    """Make ``cls`` a built-in node; an empty title stands for the class name."""
+    title: str | None = cls.DISPLAY_NAME  # type: ignore[attr-defined]
+    BUILT_IN[name] = cls, name if title == "" else title
+
+
+def node(
+    name: str,
+    inputs: Mapping[str, Entry] | None,
+    outputs: str,
+    *,
+    touches: Mapping[str, str] | None = None,
+    **declaration: Any,
+) -> Callable[[F], F]:
+    """Make the decorated function the node ``name``. What it returns is its one output unless it is a tuple or dict.
+
+    ``touches`` tells what ComfyUI's node first asks of its arrays, in its order; something else in their place fails
+    with that. Errors of numpy are raised in torch's words (:mod:`~comfyui_emulator.nodes.wording`).
+    """
+
+    def decorate(function: F) -> F:
+        worded = in_torch_words(function)
+
+        def run(_self: object, **arguments: Any) -> Any:
+            for key, attribute in (touches or {}).items():
+                if key in arguments and not (arguments[key] is None and key in (declaration.get("optional") or {})):
+                    must_have(arguments[key], attribute)
+            result = worded(**arguments)
+            return result if isinstance(result, tuple | dict) else (result,)
+
+        attributes = declare(inputs, outputs, **declaration)
+        for hook in ("IS_CHANGED", "VALIDATE_INPUTS", "INPUT_TYPES"):
+            if callable(attributes.get(hook)):
+                attributes[hook] = staticmethod(attributes[hook])
+        add(name, type(name, (), attributes | {"FUNCTION": "run", "run": run, "__doc__": function.__doc__}))
+        return function
+
+    return decorate

@@ -1,0 +1,87 @@
+"""Nodes whose numbers are read from the user's own ComfyUI, see :mod:`comfyui_emulator.literals`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from comfyui_emulator.literals import NeedsInstallationError, is_vector, literal
+from comfyui_emulator.nodes.base import integer, node, number
+from comfyui_emulator.nodes.sampling.sigmas import Sigmas, stretched
+from comfyui_emulator.runtime import context
+
+_GITS, _LOTUS = "comfy_extras/nodes_gits.py", "comfy_extras/nodes_lotus.py"
+_FEWEST, _MOST = 2, 20
+"""The table has a schedule for each number of steps from the one to the other."""
+
+
+def _schedules() -> dict[float, list[list[float]]]:
+    """Coefficient → schedules by steps. Raises :class:`NeedsInstallationError`."""
+    root = context().comfyui
+    found = literal(root, _GITS, "NOISE_LEVELS", "GITSScheduler")
+    whole = isinstance(found, dict) and bool(found)
+    for key, rows in found.items() if whole else ():
+        whole = whole and isinstance(key, float) and isinstance(rows, list) and len(rows) == _MOST - _FEWEST + 1
+        whole = whole and all(is_vector(row, steps + 1) for steps, row in enumerate(rows, _FEWEST))
+        whole = whole and all(level > 0 for row in rows for level in row)
+    if not whole:
+        raise NeedsInstallationError(
+            "GITSScheduler", f"{_GITS} in {root} has another table than that of ComfyUI 0.3.64"
+        )
+    return dict(found)
+
+
+@node(
+    "GITSScheduler",
+    {
+        "coeff": number(1.2, 0.8, 1.5, step=0.05),
+        "steps": integer(10, 2, 1000),
+        "denoise": number(1.0, 0.0, 1.0, step=0.01),
+    },
+    "SIGMAS",
+    module="comfy_extras.nodes_gits",
+    category="sampling/custom_sampling/schedulers",
+    title=None,
+    v3=True,
+)
+def gits(coeff: float, steps: int, denoise: float) -> Sigmas:
+    """A schedule that was found by search (Chen et al., 2024); more steps than its table has are interpolated.
+
+    Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` where no ComfyUI is named, ``KeyError`` for a
+    coefficient that is not in the table, as in ComfyUI.
+    """
+    if denoise <= 0:
+        return np.zeros(0, dtype=np.float32)
+    rows = _schedules()[round(coeff, 2)]
+    levels = np.array(rows[min(steps, _MOST) - _FEWEST])
+    if steps > _MOST:
+        levels = stretched(levels, steps + 1)
+    levels = levels[-((steps if denoise >= 1 else round(steps * denoise)) + 1) :]
+    levels[-1] = 0
+    return levels.astype(np.float32)
+
+
+@node(
+    "LotusConditioning",
+    {},
+    "CONDITIONING",
+    names="conditioning",
+    module="comfy_extras.nodes_lotus",
+    category="conditioning/lotus",
+    title=None,
+    v3=True,
+)
+def lotus() -> list[list[Any]]:
+    """What the text encoder of one model gives for an empty text.
+
+    Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` where no ComfyUI is named.
+    """
+    root = context().comfyui
+    found = literal(root, _LOTUS, "prompt_embeds", "LotusConditioning")
+    rows = found[0] if isinstance(found, list) and len(found) == 1 else None
+    if not (isinstance(rows, list) and rows and isinstance(rows[0], list) and rows[0]) or not all(
+        is_vector(row, len(rows[0])) for row in rows
+    ):
+        raise NeedsInstallationError("LotusConditioning", f"{_LOTUS} in {root} has no vectors of ComfyUI 0.3.64's form")
+    return [[np.array(found, dtype=np.float32), {}]]

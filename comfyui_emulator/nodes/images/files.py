@@ -1,0 +1,392 @@
+"""Loaders and savers of images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from comfyui_emulator import runtime
+from comfyui_emulator.folders import annotated_path, image_files, next_save_path, remember_counter
+from comfyui_emulator.nodes.base import (
+    HIDDEN_METADATA,
+    Entry,
+    Image,
+    Mask,
+    add,
+    choice,
+    declare,
+    integer,
+    link,
+    node,
+    number,
+    switch,
+    text,
+)
+from comfyui_emulator.nodes.images.resample import from_bytes, to_bytes
+from comfyui_emulator.nodes.wording import in_torch_words, plane_sides, regrouped
+
+_IMAGES = link("IMAGE")
+JsonObject = dict[str, Any]
+
+
+def input_path(name: str) -> Path:
+    """The file that a loader's value names. Raises ``ValueError`` if it would leave its folder."""
+    path = annotated_path(runtime.context().folders, name)
+    if path is None:
+        raise ValueError(f"{name!r} is not inside of the folder that it names")
+    return path
+
+
+def file_digest(name: str) -> str:
+    """A fingerprint of the file that a loader's value names."""
+    return hashlib.sha256(input_path(name).read_bytes()).hexdigest()
+
+
+def existing_file(name: str, kind: str) -> bool | str:
+    """Whether a loader's value names a file; if not, the reason for validation."""
+    path = annotated_path(runtime.context().folders, name)
+    return True if path is not None and path.exists() else f"Invalid {kind} file: {name}"
+
+
+def _digest(image: str, **_: object) -> str:
+    return file_digest(image)
+
+
+def _digest_mask(image: str, channel: str) -> str:
+    del channel
+    return _digest(image)
+
+
+def _check(image: str) -> bool | str:
+    return existing_file(image, "image")
+
+
+def _listing() -> Entry:
+    return [image_files(runtime.context().folders.input), {"image_upload": True}]
+
+
+def _open(name: str) -> Any:
+    from PIL import Image as Pillow
+    from PIL import ImageFile
+
+    # As in ComfyUI, a truncated file gives the part that is there.
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    return Pillow.open(input_path(name))
+
+
+def _upright(picture: Any) -> Any:
+    from PIL import ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    return picture.point(lambda level: level * (1 / 255)) if picture.mode == "I" else picture
+
+
+def _frame(picture: Any) -> tuple[Image, Mask]:
+    image = from_bytes(np.asarray(picture.convert("RGB")))[None]
+    if "A" in picture.getbands():
+        alpha = picture.getchannel("A")
+    elif picture.mode == "P" and "transparency" in picture.info:
+        alpha = picture.convert("RGBA").getchannel("A")
+    else:
+        return image, np.zeros((1, 64, 64), dtype=np.float32)
+    return image, (np.float32(1.0) - from_bytes(np.asarray(alpha)))[None]
+
+
+_LOADER: dict[str, Any] = {"module": "nodes", "VALIDATE_INPUTS": _check}
+
+
+@node(
+    "LoadImage",
+    None,
+    "IMAGE MASK",
+    category="image",
+    title="Load Image",
+    INPUT_TYPES=lambda: {"required": {"image": _listing()}},
+    IS_CHANGED=_digest,
+    **_LOADER,
+)
+@node(
+    "LoadImageOutput",
+    {
+        "image": [
+            "COMBO",
+            {
+                "image_upload": True,
+                "image_folder": "output",
+                "remote": {
+                    "route": "/internal/files/output",
+                    "refresh_button": True,
+                    "control_after_refresh": "first",
+                },
+            },
+        ]
+    },
+    "IMAGE MASK",
+    category="image",
+    title="Load Image (from Outputs)",
+    EXPERIMENTAL=True,
+    IS_CHANGED=_digest,
+    **_LOADER,
+)
+def load_image(image: str) -> tuple[Image, Mask]:
+    """A file, or all its frames; the mask is what is transparent, 64 x 64 zeros where nothing can be."""
+    from PIL import ImageSequence
+
+    frames: list[tuple[Image, Mask]] = []
+    with _open(image) as opened:
+        several = opened.format != "MPO"
+        for picture in ImageSequence.Iterator(opened):
+            frame = _frame(_upright(picture))
+            if not frames or frame[0].shape == frames[0][0].shape:
+                frames.append(frame)
+    if not several:
+        frames = frames[:1]
+    return np.concatenate([frame[0] for frame in frames]), np.concatenate([frame[1] for frame in frames])
+
+
+_CHANNELS = ["alpha", "red", "green", "blue"]
+
+
+@node(
+    "LoadImageMask",
+    None,
+    "MASK",
+    category="mask",
+    title="Load Image (as Mask)",
+    INPUT_TYPES=lambda: {"required": {"image": _listing(), "channel": choice(_CHANNELS)}},
+    IS_CHANGED=_digest_mask,
+    **_LOADER,
+)
+def load_image_mask(image: str, channel: str) -> Mask:
+    """One channel of a file; alpha is inverted."""
+    with _open(image) as opened:
+        picture = _upright(opened).convert("RGBA")
+    levels = from_bytes(np.asarray(picture.getchannel(channel[0].upper())))[None]
+    return np.float32(1.0) - levels if channel == "alpha" else levels
+
+
+def pictures(images: Image) -> list[Any]:
+    """Pillow images of a batch, truncated to 8 bits."""
+    from PIL import Image as Pillow
+
+    return [Pillow.fromarray(to_bytes(np.asarray(image))) for image in images]
+
+
+def metadata_parts(prompt: Any, extra_pnginfo: Any) -> list[tuple[str, str]]:
+    """What a saved file tells of its making, as (key, JSON); nothing where metadata is switched off."""
+    if not runtime.context().metadata:
+        return []
+    parts = [("prompt", json.dumps(prompt))] if prompt is not None else []
+    return parts + [(key, json.dumps(value)) for key, value in (extra_pnginfo or {}).items()]
+
+
+class _Saver:
+    """Saves a batch as PNG files, into one of the three folders."""
+
+    folder, compress_level, suffix = "output", 4, ""
+
+    @in_torch_words
+    def save(
+        self, images: Image, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
+    ) -> JsonObject:
+        """Write the files; the UI lists them."""
+        from PIL.PngImagePlugin import PngInfo
+
+        root = runtime.context().folders.by_type(self.folder)
+        assert root is not None  # noqa: S101 - the classes below name existing folders
+        prefix = filename_prefix + self.suffix
+        width, height = images[0].shape[1], images[0].shape[0]
+        target, stem, counter, subfolder = next_save_path(prefix, root, width, height)
+        info: PngInfo | None = None
+        if runtime.context().metadata:
+            info = PngInfo()
+            for key, value in metadata_parts(prompt, extra_pnginfo):
+                info.add_text(key, value)
+        saved = []
+        for index, picture in enumerate(pictures(images)):
+            name = f"{stem.replace('%batch_num%', str(index))}_{counter:05}_.png"
+            # Not by pathlib: it interns every name, and Python's table of those grows with each that was ever in it.
+            path = os.path.join(target, name)  # noqa: PTH118 - see above
+            picture.save(path, pnginfo=info, compress_level=self.compress_level)
+            saved.append({"filename": name, "subfolder": subfolder, "type": self.folder})
+            counter += 1
+        if "%batch_num%" not in stem:
+            remember_counter(target, stem, counter)
+        return {"ui": {"images": saved}}
+
+    save_images = save
+    """The name by which packs call it that derive from it."""
+
+
+def temporary_suffix() -> str:
+    """What is appended to a previewer's file names."""
+    # Of a fresh object, so that the files of two nodes, or of two prompts, do not meet.
+    return "_temp_" + "".join(random.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5))  # noqa: S311 - a name
+
+
+class _Previewer(_Saver):
+    """Saves into the temporary folder, under a name of its own."""
+
+    folder, compress_level = "temp", 1
+
+    def __init__(self) -> None:
+        self.suffix = temporary_suffix()
+
+
+class _MaskPreviewer(_Previewer):
+    compress_level = 4
+
+    def save_mask(
+        self, mask: Mask, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
+    ) -> JsonObject:
+        """Show a mask as grey."""
+        grey = np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
+        return self.save(grey, filename_prefix, prompt, extra_pnginfo)
+
+
+def _class(name: str, base: type, function: str, inputs: dict[str, Entry], **declaration: Any) -> None:
+    attributes = declare(inputs, "", OUTPUT_NODE=True, **declaration)
+    add(name, type(name, (base,), attributes | {"FUNCTION": function, "__doc__": base.__doc__}))
+
+
+_PREFIX = {"filename_prefix": text(default="ComfyUI")}
+_SAVED: dict[str, Any] = {"hidden": HIDDEN_METADATA, "module": "nodes", "category": "image"}
+_MASK_SAVED = _SAVED | {"module": "comfy_extras.nodes_mask", "category": "mask"}
+_class("SaveImage", _Saver, "save", {"images": ["IMAGE", {}], **_PREFIX}, title="Save Image", **_SAVED)
+_class("PreviewImage", _Previewer, "save", {"images": _IMAGES}, title="Preview Image", **_SAVED)
+_class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MASK_SAVED)
+
+
+@node(
+    "SaveImageWebsocket",
+    {"images": _IMAGES},
+    "",
+    module="custom_nodes.websocket_image_save",
+    category="api/image",
+    OUTPUT_NODE=True,
+    IS_CHANGED=lambda images: time.time(),
+)
+def save_image_websocket(images: Image) -> JsonObject:
+    """Sends the images, as PNG, to the client; nothing is written."""
+    count = images.shape[0]
+    for index, picture in enumerate(pictures(images)):
+        runtime.progress(index, count, runtime.PreviewImage("PNG", picture))
+    return {}
+
+
+_ANIMATED: dict[str, Any] = {
+    "hidden": HIDDEN_METADATA,
+    "module": "comfy_extras.nodes_images",
+    "category": "image/animation",
+    "OUTPUT_NODE": True,
+}
+_FPS = number(6.0, 0.01, 1000.0, step=0.01)
+_EXIF_MODEL, _EXIF_MAKE = 0x0110, 0x010F
+
+
+def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
+    folders = runtime.context().folders
+    # The tokens for width and height are exchanged here, as they are in ComfyUI's animated savers.
+    width, height = images[0].shape[1], images[0].shape[0]
+    target, stem, counter, subfolder = next_save_path(prefix, folders.output, width, height)
+    name = f"{stem}_{counter:05}_.{ending}"
+    return target / name, {"filename": name, "subfolder": subfolder, "type": "output"}
+
+
+def animated_exif(picture: Any, parts: Sequence[tuple[str, str]]) -> Any:
+    """EXIF that tells of a picture's making: the prompt as model, the rest as make and the tags below."""
+    exif = picture.getexif()
+    tag = _EXIF_MAKE
+    for key, value in parts:
+        if key == "prompt" and _EXIF_MODEL not in exif:
+            exif[_EXIF_MODEL] = f"{key}:{value}"
+        else:
+            exif[tag] = f"{key}:{value}"
+            tag -= 1
+    return exif
+
+
+def animated_info(parts: Sequence[tuple[str, str]]) -> Any:
+    """The same as chunks of an animated PNG."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in parts:
+        info.add(b"comf", key.encode("latin-1") + b"\0" + value.encode("latin-1"), after_idat=True)
+    return info
+
+
+@node(
+    "SaveAnimatedWEBP",
+    {
+        "images": _IMAGES,
+        **_PREFIX,
+        "fps": _FPS,
+        "lossless": switch(True),
+        "quality": integer(80, 0, 100),
+        "method": choice(["default", "fastest", "slowest"]),
+    },
+    "",
+    **_ANIMATED,
+)
+def save_animated_webp(
+    images: Image,
+    fps: float,
+    filename_prefix: str,
+    lossless: bool,
+    quality: int,
+    method: str,
+    prompt: Any = None,
+    extra_pnginfo: Any = None,
+) -> JsonObject:
+    """All images as one animation, the metadata in EXIF."""
+    path, reference = _place(images, filename_prefix, "webp")
+    frames = pictures(images)
+    exif = animated_exif(frames[0], metadata_parts(prompt, extra_pnginfo))
+    frames[0].save(
+        path,
+        save_all=True,
+        duration=int(1000.0 / fps),
+        append_images=frames[1:],
+        exif=exif,
+        lossless=lossless,
+        quality=quality,
+        method={"default": 4, "fastest": 0, "slowest": 6}[method],
+    )
+    return {"ui": {"images": [reference], "animated": (len(frames) != 1,)}}
+
+
+@node(
+    "SaveAnimatedPNG",
+    {"images": _IMAGES, **_PREFIX, "fps": _FPS, "compress_level": integer(4, 0, 9)},
+    "",
+    **_ANIMATED,
+)
+def save_animated_png(
+    images: Image,
+    fps: float,
+    compress_level: int,
+    filename_prefix: str = "ComfyUI",
+    prompt: Any = None,
+    extra_pnginfo: Any = None,
+) -> JsonObject:
+    """All images as one animated PNG, the metadata in private chunks after the picture."""
+    path, reference = _place(images, filename_prefix, "png")
+    frames = pictures(images)
+    frames[0].save(
+        path,
+        pnginfo=animated_info(metadata_parts(prompt, extra_pnginfo)),
+        compress_level=compress_level,
+        save_all=True,
+        duration=int(1000.0 / fps),
+        append_images=frames[1:],
+    )
+    return {"ui": {"images": [reference], "animated": (True,)}}

@@ -1,0 +1,332 @@
+"""Blur, sharpen, quantize, noise, morphology, edges, colour spaces."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from comfyui_emulator.nodes.base import Image, choice, integer, link, node, number
+from comfyui_emulator.nodes.images.resample import from_bytes
+from comfyui_emulator.nodes.wording import channels_second, check_mirror, joined
+
+_IMAGE = link("IMAGE")
+_POST: dict[str, Any] = {
+    "module": "comfy_extras.nodes_post_processing",
+    "category": "image/postprocessing",
+    "title": None,
+    "v3": True,
+}
+_RADIUS = integer(1, 1, 31, step=1)
+
+
+def gaussian(radius: int, sigma: float) -> npt.NDArray[np.float32]:
+    """One axis of the kernel; the sides lie at -1 and 1, whatever the radius."""
+    line = np.linspace(-1, 1, radius * 2 + 1, dtype=np.float32)
+    weights = np.exp(-(line * line) / np.float32(2.0 * sigma * sigma))
+    kernel: npt.NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
+    return kernel
+
+
+def _convolve(image: Image, line: npt.NDArray[np.float32]) -> Image:
+    """Both axes with one kernel; the image is mirrored at its edges. Raises ``RuntimeError`` if it is too small."""
+    radius = len(line) // 2
+    _, height, width, _ = image.shape
+    check_mirror(channels_second(image.shape), radius)
+    padded = np.pad(image, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="reflect")
+    across = sum_of(padded[:, :, k : k + width] * weight for k, weight in enumerate(line))
+    return sum_of(across[:, k : k + height] * weight for k, weight in enumerate(line))
+
+
+def sum_of(parts: Any) -> Image:
+    """The sum of arrays, in order, in float32."""
+    total: Image | None = None
+    for part in parts:
+        total = part if total is None else total + part
+    assert total is not None  # noqa: S101 - kernels are not empty
+    return total
+
+
+@node(
+    "ImageBlur",
+    {"image": _IMAGE, "blur_radius": _RADIUS, "sigma": number(1.0, 0.1, 10.0, step=0.1)},
+    "IMAGE",
+    touches={"image": "to"},
+    **_POST,
+)
+def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
+    """Gaussian; ``sigma`` is relative to the radius."""
+    return image if blur_radius == 0 else _convolve(image, gaussian(blur_radius, sigma))
+
+
+@node(
+    "ImageSharpen",
+    {
+        "image": _IMAGE,
+        "sharpen_radius": _RADIUS,
+        "sigma": number(1.0, 0.1, 10.0, step=0.01),
+        "alpha": number(1.0, 0.0, 5.0, step=0.01),
+    },
+    "IMAGE",
+    **_POST,
+    touches={"image": "shape"},
+)
+def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float) -> Image:
+    """The image, minus its blur ten times ``alpha``, the sum of weights staying one."""
+    if sharpen_radius == 0:
+        return image
+    strength = np.float32(alpha * 10)
+    blurred = _convolve(image, gaussian(sharpen_radius, sigma))
+    return np.clip(image * (np.float32(1.0) + strength) - blurred * strength, 0, 1)
+
+
+@node(
+    "ImageQuantize",
+    {
+        "image": _IMAGE,
+        "colors": integer(256, 1, 256, step=1),
+        "dither": choice(["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "bayer-16"]),
+    },
+    "IMAGE",
+    **_POST,
+    touches={"image": "shape"},
+)
+def image_quantize(image: Image, colors: int, dither: str) -> Image:
+    """A palette of few colours, per image."""
+    from PIL import Image as Pillow
+
+    _, _, _, channels = image.shape
+    result = np.zeros_like(image)
+    for index, item in enumerate(image):
+        if channels in (2, 4):
+            # What Pillow says where such a picture is to be one of three colours.
+            raise ValueError("Invalid mode for data type")
+        picture = Pillow.fromarray((item * np.float32(255)).astype(np.uint8))
+        palette = picture.quantize(colors=colors)
+        if dither.startswith("bayer"):
+            picture = Pillow.fromarray(_ordered(np.asarray(picture), palette, int(dither.rpartition("-")[2])))
+        kind = Pillow.Dither.FLOYDSTEINBERG if dither == "floyd-steinberg" else Pillow.Dither.NONE
+        result[index] = from_bytes(np.asarray(picture.quantize(palette=palette, dither=kind).convert("RGB")))
+    return result
+
+
+def _bayer(power: int) -> npt.NDArray[np.float64]:
+    """The threshold matrix of side 2**power, centred on zero."""
+    if power == 0:
+        return np.zeros((1, 1))
+    count = 4.0**power
+    inner = count * _bayer(power - 1)
+    return np.block([[inner - 1.5, inner + 0.5], [inner + 1.5, inner - 0.5]]) / count
+
+
+def _ordered(pixels: npt.NDArray[np.uint8], palette: Any, order: int) -> npt.NDArray[np.uint8]:
+    """Pixels with the matrix added, spread over the distance between colours."""
+    spread = 2 * 256 / (len(palette.getpalette()) // 3)
+    matrix = spread * _bayer(int(math.log2(order))) + 0.5
+    height, width = pixels.shape[:2]
+    side = matrix.shape[0]
+    tiled = np.tile(matrix, (math.ceil(height / side), math.ceil(width / side)))[:height, :width, None]
+    dithered = pixels.astype(np.float32) + tiled.astype(np.float32)
+    return np.clip(dithered, 0, 255).astype(np.uint8)
+
+
+def torch_randn(count: int, seed: int) -> npt.NDArray[np.float32]:
+    """``count`` normal numbers as torch's CPU generator gives them for float32, from the same Mersenne twister."""
+    numbers: npt.NDArray[np.float32] = torch_randn_parts(1, count, seed)[0]
+    return numbers
+
+
+def torch_randn_parts(times: int, count: int, seed: int) -> npt.NDArray[np.float32]:
+    """``[times, count]``: what so many draws of ``count`` numbers give, one after the other.
+
+    From 16 values on, torch turns blocks of 16 uniforms into normals by Box and Muller's method, and draws the last
+    block anew where the count is no multiple; below 16 it makes pairs in double precision, and keeps the second of a
+    pair for the next draw.
+    """
+    source = np.random.RandomState(seed & 0xFFFFFFFF)
+
+    def draw(number: int) -> npt.NDArray[np.uint64]:
+        return source.randint(0, 2**32, size=number, dtype=np.uint64)
+
+    if count < _BLOCK:
+        return _few_normals(times * count, draw).reshape(times, count)
+    return np.stack([_many_normals(count, draw) for _ in range(times)])
+
+
+_BLOCK = 16
+
+
+def _many_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
+    def normals(raw: npt.NDArray[np.uint64]) -> npt.NDArray[np.float32]:
+        uniform = (raw & np.uint64(0xFFFFFF)).astype(np.float32) * np.float32(2.0**-24)
+        blocks = uniform.reshape(-1, 2, _BLOCK // 2)
+        radius = np.sqrt(np.float32(-2.0) * np.log(np.float32(1.0) - blocks[:, 0]))
+        angle = np.float32(2.0 * math.pi) * blocks[:, 1]
+        return np.stack((radius * np.cos(angle), radius * np.sin(angle)), axis=1).reshape(-1).astype(np.float32)
+
+    raw = draw(count)
+    whole = count // _BLOCK * _BLOCK
+    values = np.empty(count, dtype=np.float32)
+    values[:whole] = normals(raw[:whole])
+    if whole != count:
+        values[count - _BLOCK :] = normals(draw(_BLOCK))
+    return values
+
+
+def _few_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
+    values: list[float] = []
+    while len(values) < count:
+        # A double takes two words, the first the higher one, 53 bits of them.
+        words = [int(word) for word in draw(4)]
+        first, second = ((words[k] << 32 | words[k + 1]) & (2**53 - 1) for k in (0, 2))
+        radius = math.sqrt(-2.0 * math.log1p(-second * 2.0**-53))
+        angle = 2.0 * math.pi * first * 2.0**-53
+        values += [radius * math.cos(angle), radius * math.sin(angle)]
+    return np.array(values[:count], dtype=np.float32)
+
+
+@node(
+    "ImageAddNoise",
+    {
+        "image": _IMAGE,
+        "seed": integer(0, 0, 2**64 - 1, control_after_generate=True),
+        "strength": number(0.5, 0.0, 1.0, step=0.01),
+    },
+    "IMAGE",
+    module="comfy_extras.nodes_images",
+    category="image",
+)
+def image_add_noise(image: Image, seed: int, strength: float) -> Image:
+    """Normal noise, the same as ComfyUI's for the same seed."""
+    noise = torch_randn(image.size, seed).reshape(image.shape)
+    return np.clip(image + np.float32(strength) * noise, 0.0, 1.0)
+
+
+def _windows(image: Image, size: int, value: float, *, smallest: bool) -> Image:
+    """The largest (or smallest) value of the window around each pixel; outside of the image lies ``value``.
+
+    An even window reaches one further: to the upper left for the smallest, to the lower right for the largest.
+    """
+    combine = np.minimum if smallest else np.maximum
+    before, after = size // 2, size - 1 - size // 2
+    if not smallest:
+        before, after = after, before
+    for axis in (1, 2):
+        padding = [(0, 0)] * 4
+        padding[axis] = (before, after)
+        padded = np.pad(image, padding, constant_values=np.float32(value))
+        image = _sliding(padded, axis, size, combine)
+    return image
+
+
+def _sliding(padded: Image, axis: int, size: int, combine: Any) -> Image:
+    """Extremes of windows of ``size`` along an axis, by doubling: a window of 2n is two of n."""
+    length = padded.shape[axis] - size + 1
+    reach, current = 1, padded
+
+    def part(array: Image, start: int, stop: int) -> Image:
+        index: list[slice] = [slice(None)] * array.ndim
+        index[axis] = slice(start, stop)
+        return array[tuple(index)]
+
+    while reach * 2 <= size:
+        count = current.shape[axis] - reach
+        current = combine(part(current, 0, count), part(current, reach, reach + count))
+        reach *= 2
+    rest: Image = combine(part(current, 0, length), part(current, size - reach, size - reach + length))
+    return rest
+
+
+_FAR = 1e4
+"""What kornia puts outside of the image, so that it never wins."""
+
+
+def erode(image: Image, size: int) -> Image:
+    """The smallest value in each window."""
+    return _windows(image, size, _FAR, smallest=True)
+
+
+def dilate(image: Image, size: int) -> Image:
+    """The largest value in each window."""
+    return _windows(image, size, -_FAR, smallest=False)
+
+
+@node(
+    "Morphology",
+    {
+        "image": _IMAGE,
+        "operation": choice(["erode", "dilate", "open", "close", "gradient", "bottom_hat", "top_hat"]),
+        "kernel_size": integer(3, 3, 999, step=1),
+    },
+    "IMAGE",
+    module="comfy_extras.nodes_morphology",
+    category="image/postprocessing",
+    title="ImageMorphology",
+    v3=True,
+    touches={"image": "to"},
+)
+def morphology(image: Image, operation: str, kernel_size: int) -> Image:
+    """Grey morphology with a square."""
+    if image.ndim != 4:
+        raise ValueError(f"Input size must have 4 dimensions. Got {image.ndim}")
+    size = kernel_size
+    if operation == "erode":
+        return erode(image, size)
+    if operation == "dilate":
+        return dilate(image, size)
+    if operation == "gradient":
+        return dilate(image, size) - erode(image, size)
+    opened = dilate(erode(image, size), size) if operation in ("open", "top_hat") else image
+    closed = erode(dilate(image, size), size) if operation in ("close", "bottom_hat") else image
+    results = {"open": opened, "close": closed, "top_hat": image - opened, "bottom_hat": closed - image}
+    if operation not in results:
+        raise ValueError(
+            f"Invalid operation {operation} for morphology. Must be one of 'erode', 'dilate', 'open', 'close', "
+            "'gradient', 'tophat', 'bottomhat'"
+        )
+    return results[operation]
+
+
+_YUV: dict[str, Any] = {
+    "module": "comfy_extras.nodes_morphology",
+    "category": "image/batch",
+    "title": None,
+    "v3": True,
+}
+# Full-range YCbCr with the coefficients of BT.601, as kornia rounds them.
+_RED, _GREEN, _BLUE, _CB, _CR = (np.float32(value) for value in (0.299, 0.587, 0.114, 0.564, 0.713))
+_HALF = np.float32(0.5)
+
+
+@node("ImageRGBToYUV", {"image": _IMAGE}, "IMAGE IMAGE IMAGE", names="Y U V", touches={"image": "movedim"}, **_YUV)
+def rgb_to_yuv(image: Image) -> tuple[Image, Image, Image]:
+    """Brightness and two colour differences, each as a grey image."""
+    shape = channels_second(image.shape)
+    if len(shape) < 3 or shape[-3] != 3:
+        raise ValueError(f"Input size must have a shape of (*, 3, H, W). Got torch.Size({list(shape)})")
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    luma = _RED * red + _GREEN * green + _BLUE * blue
+    parts = (luma, (blue - luma) * _CB + _HALF, (red - luma) * _CR + _HALF)
+    grey = [np.repeat(part[..., None], image.shape[-1], axis=-1) for part in parts]
+    return grey[0], grey[1], grey[2]
+
+
+@node("ImageYUVToRGB", {"Y": _IMAGE, "U": _IMAGE, "V": _IMAGE}, "IMAGE", **_YUV)
+def yuv_to_rgb(Y: Image, U: Image, V: Image) -> Image:  # noqa: N803 - the names of the inputs
+    """The inverse, as exact as kornia 0.9 has it."""
+    whole = joined([_grey(part)[..., None] for part in (Y, U, V)], -1)
+    luma, blue, red = whole[..., 0], whole[..., 1], whole[..., 2]
+    blue, red = blue - _HALF, red - _HALF
+    green = luma - np.float32(0.7144034731) * red - np.float32(0.3443401356) * blue
+    colours = (luma + np.float32(1.4025245442) * red, green, luma + np.float32(1.7730496454) * blue)
+    picture: Image = np.clip(np.stack(colours, axis=-1), 0, 1)
+    return picture
+
+
+def _grey(image: Image) -> Image:
+    """The mean of the channels, summed in their order."""
+    total = sum_of(image[..., k] for k in range(image.shape[-1]))
+    mean: Image = total / np.float32(image.shape[-1])
+    return mean

@@ -1,0 +1,195 @@
+"""Pictures from other places than a single file: a camera, a folder, a vector drawing, a curve of losses."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from comfyui_emulator import runtime
+from comfyui_emulator.folders import contained, next_save_path
+from comfyui_emulator.nodes.base import HIDDEN_METADATA, Image, Mask, choice, link, node, side, switch, text
+from comfyui_emulator.nodes.images.files import existing_file, file_digest, load_image, metadata_parts
+from comfyui_emulator.nodes.images.resample import from_bytes
+
+JsonObject = dict[str, Any]
+
+
+@node(
+    "WebcamCapture",
+    {"image": ["WEBCAM", {}], "width": side(0), "height": side(0), "capture_on_queue": switch(True)},
+    "IMAGE",
+    module="comfy_extras.nodes_webcam",
+    category="image",
+    title="Webcam Capture",
+    IS_CHANGED=lambda image, width, height, capture_on_queue: file_digest(image),
+    VALIDATE_INPUTS=lambda image: existing_file(image, "image"),
+)
+def webcam(image: str, **_: Any) -> tuple[Image, Mask]:
+    """The picture that the frontend took and uploaded."""
+    return load_image(image)
+
+
+def _folders() -> JsonObject:
+    root = runtime.context().folders.input
+    names = sorted(
+        os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")  # noqa: PTH118 - a name, not a path
+        for folder, names, _ in os.walk(root)
+        for name in names
+    )
+    resize = choice(["None", "Stretch", "Crop", "Pad"], default="None")
+    return {"required": {"folder": [names, {}]}, "optional": {"resize_method": resize}}
+
+
+_SIZES_DIFFER = (
+    "Your input image size does not match the first image in the dataset. Either select a valid resize method or use "
+    "the same size for all images."
+)
+"""What ComfyUI answers; programs may look for it."""
+
+
+@node(
+    "LoadImageSetFromFolderNode",
+    None,
+    "IMAGE",
+    module="comfy_extras.nodes_train",
+    category="loaders",
+    title="Load Image Dataset from Folder",
+    EXPERIMENTAL=True,
+    INPUT_TYPES=_folders,
+)
+def load_folder(folder: str, resize_method: str | None = None) -> Image:
+    """All pictures of a folder at the size of the first. Raises ``ValueError`` if there are none, or sizes differ."""
+    from PIL import Image as Pillow
+
+    if resize_method is None:
+        # Declared as optional, and yet needed: a fault of ComfyUI 0.3.64 that programs meet.
+        raise TypeError(
+            "LoadImageSetFromFolderNode.load_images() missing 1 required positional argument: 'resize_method'"
+        )
+
+    from comfyui_emulator.nodes.images.files import input_path
+
+    root = input_path(folder)
+    # In the order of the folder, unsorted, as in ComfyUI.
+    names = [
+        entry.name for entry in os.scandir(root) if entry.name.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
+    ]
+    if not names:
+        raise ValueError("No valid images found in input")
+    frames, size = [], None
+    for name in names:
+        with Pillow.open(root / name) as opened:
+            upright = opened.point(lambda level: level * (1 / 255)) if opened.mode == "I" else opened
+            picture = upright.convert("RGB")
+        size = size or picture.size
+        if picture.size != size:
+            if resize_method == "None":
+                raise ValueError(_SIZES_DIFFER)
+            if resize_method == "Crop":
+                picture = picture.crop((0, 0, *size))
+            else:
+                picture = picture.resize(size, Pillow.Resampling.LANCZOS)
+        frames.append(from_bytes(np.asarray(picture)))
+    return np.stack(frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """An SVG value: ``data`` are open binary files."""
+
+    data: list[Any]
+
+
+_TAG = re.compile(r"(<svg[^>]*>)")
+
+
+@node(
+    "SaveSVGNode",
+    {"svg": link("SVG"), "filename_prefix": text(default="svg/ComfyUI")},
+    "",
+    hidden=HIDDEN_METADATA,
+    module="comfy_extras.nodes_images",
+    category="image/save",
+    OUTPUT_NODE=True,
+)
+def save_svg(
+    svg: Drawings, filename_prefix: str = "svg/ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
+) -> JsonObject:
+    """Each drawing as a file, with prompt and workflow in a ``metadata`` element in any case."""
+    target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output)
+    told = ({} if prompt is None else {"prompt": prompt}) | (extra_pnginfo or {})
+    element = f"\n  <metadata><![CDATA[{json.dumps(told, indent=2)}]]></metadata>\n" if told else ""
+    saved = []
+    for index, drawing in enumerate(svg.data):
+        drawing.seek(0)
+        content = _TAG.sub(lambda found: found[1] + element, drawing.read().decode())
+        name = f"{stem.replace('%batch_num%', str(index))}_{counter:05}_.svg"
+        (target / name).write_bytes(content.encode())
+        saved.append({"filename": name, "subfolder": subfolder, "type": "output"})
+        counter += 1
+    return {"ui": {"images": saved}}
+
+
+_WIDTH, _HEIGHT, _MARGIN = 800, 480, 40
+
+
+@node(
+    "LossGraphNode",
+    {"loss": ["LOSS_MAP", {"default": {}}], "filename_prefix": text(default="loss_graph")},
+    "",
+    hidden=HIDDEN_METADATA,
+    module="comfy_extras.nodes_train",
+    category="training",
+    title="Plot Loss Graph",
+    OUTPUT_NODE=True,
+    EXPERIMENTAL=True,
+)
+def plot_loss(loss: JsonObject, filename_prefix: str, prompt: Any = None, extra_pnginfo: Any = None) -> JsonObject:
+    """A curve of 840 by 520 pixels, temporary. Raises ``ZeroDivisionError`` for losses that are all equal."""
+    from PIL import Image as Pillow
+    from PIL.PngImagePlugin import PngInfo
+
+    values = [float(value) for value in loss["loss"]]
+    low, high = min(values), max(values)
+    places = [
+        (_MARGIN + int(step / len(values) * _WIDTH), _HEIGHT - int((value - low) / (high - low) * _HEIGHT))
+        for step, value in enumerate(values)
+    ]
+    picture = Pillow.new("RGB", (_WIDTH + _MARGIN, _HEIGHT + _MARGIN), "white")
+    _draw_curve(picture, places, low, high)
+    info: PngInfo | None = None
+    if runtime.context().metadata:
+        info = PngInfo()
+        for key, value in metadata_parts(prompt, extra_pnginfo):
+            info.add_text(key, value)
+    folder = runtime.context().folders.temp
+    name = f"{filename_prefix}_{time.strftime('%Y%m%d_%H%M%S')}.png"
+    if contained(folder, name) is None and "\0" not in name:
+        raise ValueError(f"{filename_prefix!r} leaves the temporary folder")
+    picture.save(os.path.join(folder, name), pnginfo=info)  # noqa: PTH118 - as it was written, for the error's text
+    return {"ui": {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}}
+
+
+def _draw_curve(picture: Any, places: list[tuple[int, int]], low: float, high: float) -> None:
+    from PIL import ImageDraw, ImageFont
+
+    draw = ImageDraw.Draw(picture)
+    for start, end in itertools.pairwise(places):
+        draw.line([start, end], fill="blue", width=2)
+    draw.line([(_MARGIN, 0), (_MARGIN, _HEIGHT)], fill="black", width=2)
+    draw.line([(_MARGIN, _HEIGHT), (_WIDTH + _MARGIN, _HEIGHT)], fill="black", width=2)
+    try:
+        font: Any = ImageFont.truetype("arial.ttf", 12)
+    except OSError:
+        font = ImageFont.load_default()
+    labels = [((5, _HEIGHT // 2), "Loss"), ((_WIDTH // 2, _HEIGHT + 10), "Steps")]
+    labels += [((_MARGIN - 30, 0), f"{high:.2f}"), ((_MARGIN - 30, _HEIGHT - 10), f"{low:.2f}")]
+    for place, label in labels:
+        draw.text(place, label, font=font, fill="black")

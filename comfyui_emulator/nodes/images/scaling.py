@@ -1,0 +1,151 @@
+"""Images at other sizes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from comfyui_emulator.nodes.base import METHODS, Image, choice, link, node, number, side
+from comfyui_emulator.nodes.images.resample import resize, scale
+from comfyui_emulator.nodes.wording import channels_second
+
+_IMAGE = link("IMAGE")
+_EXTRAS = "comfy_extras.nodes_images"
+
+
+@node(
+    "ImageScale",
+    {
+        "image": _IMAGE,
+        "upscale_method": choice(METHODS),
+        "width": side(),
+        "height": side(),
+        "crop": choice(["disabled", "center"]),
+    },
+    "IMAGE",
+    module="nodes",
+    category="image/upscaling",
+    title="Upscale Image",
+    touches={"image": "movedim"},
+)
+def image_scale(image: Image, upscale_method: str, width: int, height: int, crop: str) -> Image:
+    """To a size; one side 0 keeps the aspect ratio, both leave the image alone."""
+    if width == 0 and height == 0:
+        return image
+    if width == 0:
+        width = max(1, round(image.shape[2] * height / image.shape[1]))
+    elif height == 0:
+        height = max(1, round(image.shape[1] * width / image.shape[2]))
+    return scale(image, width, height, upscale_method, crop)
+
+
+@node(
+    "ImageScaleBy",
+    {"image": _IMAGE, "upscale_method": choice(METHODS), "scale_by": number(1.0, 0.01, 8.0, step=0.01)},
+    "IMAGE",
+    module="nodes",
+    category="image/upscaling",
+    title="Upscale Image By",
+    touches={"image": "movedim"},
+)
+def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
+    """By a factor."""
+    rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
+    return scale(image, round(columns * scale_by), round(rows * scale_by), upscale_method)
+
+
+@node(
+    "ImageScaleToTotalPixels",
+    {"image": _IMAGE, "upscale_method": choice(METHODS), "megapixels": number(1.0, 0.01, 16.0, step=0.01)},
+    "IMAGE",
+    module="comfy_extras.nodes_post_processing",
+    category="image/upscaling",
+    title=None,
+    v3=True,
+    touches={"image": "movedim"},
+)
+def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: float) -> Image:
+    """To a number of pixels, a megapixel being 1024 squared."""
+    rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
+    factor = math.sqrt(int(megapixels * 1024 * 1024) / (columns * rows))
+    return scale(image, round(columns * factor), round(rows * factor), upscale_method)
+
+
+@node(
+    "ImageScaleToMaxDimension",
+    {
+        "image": _IMAGE,
+        "upscale_method": choice(["area", "lanczos", "bilinear", "nearest-exact", "bilinear", "bicubic"]),
+        "largest_size": side(),
+    },
+    "IMAGE",
+    module=_EXTRAS,
+    category="image/upscaling",
+)
+def image_scale_to_max_dimension(image: Image, upscale_method: str, largest_size: int) -> Image:
+    """To a longest side."""
+    height, width = image.shape[1:3]
+    if height > width:
+        width, height = round(width / height * largest_size), largest_size
+    elif width > height:
+        width, height = largest_size, round(height / width * largest_size)
+    else:
+        width = height = largest_size
+    return scale(image, width, height, upscale_method)
+
+
+@node(
+    "ResizeAndPadImage",
+    {
+        "image": _IMAGE,
+        "target_width": side(512, 1),
+        "target_height": side(512, 1),
+        "padding_color": choice(["white", "black"]),
+        "interpolation": choice(["area", "bicubic", "nearest-exact", "bilinear", "lanczos"]),
+    },
+    "IMAGE",
+    module=_EXTRAS,
+    category="image/transform",
+)
+def resize_and_pad(
+    image: Image, target_width: int, target_height: int, padding_color: str, interpolation: str
+) -> Image:
+    """Into a frame, centred."""
+    batch, rows, columns, channels = image.shape
+    factor = min(target_width / columns, target_height / rows)
+    width, height = int(columns * factor), int(rows * factor)
+    padding = np.float32(0.0 if padding_color == "black" else 1.0)
+    framed = np.full((batch, target_height, target_width, channels), padding, dtype=np.float32)
+    y, x = (target_height - height) // 2, (target_width - width) // 2
+    framed[:, y : y + height, x : x + width] = resize(image, width, height, interpolation)
+    return framed
+
+
+_KONTEXT_SIDES = (
+    (672, 1568),
+    (688, 1504),
+    (720, 1456),
+    (752, 1392),
+    (800, 1328),
+    (832, 1248),
+    (880, 1184),
+    (944, 1104),
+)
+
+
+@node(
+    "FluxKontextImageScale",
+    {"image": _IMAGE},
+    "IMAGE",
+    module="comfy_extras.nodes_flux",
+    category="advanced/conditioning/flux",
+    title=None,
+    v3=True,
+)
+def flux_kontext_image_scale(image: Image) -> Image:
+    """To the nearest of the sizes that one model was trained on."""
+    aspect = image.shape[2] / image.shape[1]
+    sizes = [*_KONTEXT_SIDES, (1024, 1024), *((h, w) for w, h in _KONTEXT_SIDES)]
+    _, width, height = min((abs(aspect - w / h), w, h) for w, h in sizes)
+    return scale(image, width, height, "lanczos", "center")

@@ -1,0 +1,181 @@
+"""Samplers and noise as values. They name what a real ComfyUI would run; noise is there to be drawn.
+
+A stand-in for a sampling node can read them: ``sampler.name``, ``sampler.options``, ``noise.seed``,
+``noise.generate_noise(latent)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from comfyui_emulator.nodes.base import SEED_MAX, Entry, choice, integer, node, number
+from comfyui_emulator.nodes.images.filters import torch_randn_parts
+from comfyui_emulator.nodes.stubs import SAMPLERS
+
+_MODULE = "comfy_extras.nodes_custom_sampler"
+_CATEGORY = "sampling/custom_sampling/samplers"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """A SAMPLER value: the method's name in ComfyUI, and its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A NOISE value; ``seed`` ``None`` means none."""
+
+    seed: int | None
+
+    def generate_noise(self, latent: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+        """Noise in the shape of the latent, the numbers that torch's CPU generator gives for the seed.
+
+        Items of a batch with a ``batch_index`` have the noise that they had in the batch that they come from.
+        """
+        shape = latent["samples"].shape
+        if self.seed is None:
+            return np.zeros(shape, dtype=np.float32)
+        size = int(np.prod(shape))
+        indices = latent.get("batch_index")
+        if indices is None:
+            return torch_randn_parts(1, size, self.seed).reshape(shape)
+        single = size // shape[0]
+        parts = torch_randn_parts(max(indices) + 1, single, self.seed)
+        return parts[list(indices)].reshape(len(indices), *shape[1:])
+
+
+@node("DisableNoise", {}, "NOISE", module=_MODULE, category="sampling/custom_sampling/noise")
+def disable_noise() -> Noise:
+    """No noise."""
+    return Noise(None)
+
+
+@node(
+    "RandomNoise",
+    {"noise_seed": integer(0, 0, SEED_MAX, control_after_generate=True)},
+    "NOISE",
+    module=_MODULE,
+    category="sampling/custom_sampling/noise",
+)
+def random_noise(noise_seed: int) -> Noise:
+    """Normal noise of a seed."""
+    return Noise(noise_seed)
+
+
+@node("KSamplerSelect", {"sampler_name": choice(SAMPLERS)}, "SAMPLER", module=_MODULE, category=_CATEGORY)
+def select(sampler_name: str) -> Sampler:
+    """A sampler by name."""
+    return Sampler(sampler_name)
+
+
+def _free(default: float, high: float = 100.0) -> Entry:
+    return number(default, 0.0, high, step=0.01, round=False)
+
+
+_ETA = {"eta": _free(1.0), "s_noise": _free(1.0)}
+_DEVICE = {"noise_device": choice(["gpu", "cpu"])}
+
+_TITLES = {"SamplerEulerAncestralCFGPP": "SamplerEulerAncestralCFG++"}
+
+# node, sampler, inputs
+_FIXED: list[tuple[str, str, dict[str, Entry]]] = [
+    ("SamplerDPMPP_3M_SDE", "dpmpp_3m_sde", {**_ETA, **_DEVICE}),
+    ("SamplerDPMPP_2M_SDE", "dpmpp_2m_sde", {"solver_type": choice(["midpoint", "heun"]), **_ETA, **_DEVICE}),
+    ("SamplerDPMPP_SDE", "dpmpp_sde", {**_ETA, "r": _free(0.5), **_DEVICE}),
+    ("SamplerDPMPP_2S_Ancestral", "dpmpp_2s_ancestral", _ETA),
+    ("SamplerEulerAncestral", "euler_ancestral", _ETA),
+    ("SamplerEulerAncestralCFGPP", "euler_ancestral_cfg_pp", {"eta": _free(1.0, 1.0), "s_noise": _free(1.0, 10.0)}),
+    ("SamplerLMS", "lms", {"order": integer(4, 1, 100)}),
+    (
+        "SamplerDPMAdaptative",
+        "dpm_adaptive",
+        {
+            "order": integer(3, 2, 3),
+            "rtol": _free(0.05),
+            "atol": _free(0.0078),
+            "h_init": _free(0.05),
+            "pcoeff": _free(0.0),
+            "icoeff": _free(1.0),
+            "dcoeff": _free(0.0),
+            "accept_safety": _free(0.81),
+            "eta": _free(0.0),
+            "s_noise": _free(1.0),
+        },
+    ),
+]
+
+
+def _add_sampler(name: str, sampler: str, inputs: dict[str, Entry]) -> None:
+    @node(name, inputs, "SAMPLER", module=_MODULE, category=_CATEGORY, title=_TITLES.get(name, ""))
+    def build(**options: Any) -> Sampler:
+        """A sampler with its options; noise drawn on the GPU has a sampler of its own."""
+        on_gpu = options.pop("noise_device", "cpu") == "gpu"
+        return Sampler(sampler + "_gpu" * on_gpu, options)
+
+
+for _sampler in _FIXED:
+    _add_sampler(*_sampler)
+
+
+@node(
+    "SamplerER_SDE",
+    {
+        "solver_type": ["COMBO", {"options": ["ER-SDE", "Reverse-time SDE", "ODE"]}],
+        "max_stage": integer(3, 1, 3),
+        **_ETA,
+    },
+    "SAMPLER",
+    module=_MODULE,
+    category=_CATEGORY,
+)
+def er_sde(solver_type: str, max_stage: int, eta: float, s_noise: float) -> Sampler:
+    """Extended reverse-time; an ODE has no noise."""
+    if solver_type == "ODE" or (solver_type == "Reverse-time SDE" and eta == 0):
+        eta = s_noise = 0
+    # The first solver has a scaling of its own, which ComfyUI leaves to it.
+    scaler = None if solver_type == "ER-SDE" else lambda noise: noise ** (eta + 1)
+    return Sampler("er_sde", {"s_noise": s_noise, "noise_scaler": scaler, "max_stage": max_stage})
+
+
+_ADVANCED: dict[str, Any] = {"module": "comfy_extras.nodes_advanced_samplers", "v3": True}
+
+
+@node(
+    "SamplerLCMUpscale",
+    {
+        "scale_ratio": number(1.0, 0.1, 20.0, step=0.01),
+        "scale_steps": integer(-1, -1, 1000, step=1),
+        "upscale_method": choice(["bislerp", "nearest-exact", "bilinear", "area", "bicubic"]),
+    },
+    "SAMPLER",
+    category=_CATEGORY,
+    title=None,
+    **_ADVANCED,
+)
+def lcm_upscale(scale_ratio: float, scale_steps: int, upscale_method: str) -> Sampler:
+    """A sampler that enlarges while it runs."""
+    steps = None if scale_steps < 0 else scale_steps
+    options = {"total_upscale": scale_ratio, "upscale_steps": steps, "upscale_method": upscale_method}
+    return Sampler("lcm_upscale", options)
+
+
+@node(
+    "SamplerEulerCFGpp",
+    {"version": choice(["regular", "alternative"])},
+    "SAMPLER",
+    category="_for_testing",
+    title="SamplerEulerCFG++",
+    EXPERIMENTAL=True,
+    **_ADVANCED,
+)
+def euler_cfg_pp(version: str) -> Sampler:
+    """Two versions of one method."""
+    return Sampler("euler_pp" if version == "alternative" else "euler_cfg_pp")

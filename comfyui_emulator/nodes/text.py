@@ -1,0 +1,225 @@
+"""Primitives and strings."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from comfyui_emulator.nodes.base import choice, integer, node, number, switch, text
+from comfyui_emulator.registry import ANY
+
+_LIMIT = 2**63 - 1
+_PRIMITIVE: dict[str, Any] = {"module": "comfy_extras.nodes_primitive", "category": "utils/primitive", "v3": True}
+_STRING: dict[str, Any] = {"module": "comfy_extras.nodes_string", "category": "utils/string", "v3": True}
+_LINES = text(multiline=True)
+
+
+@node(
+    "PrimitiveInt",
+    {"value": integer(None, -_LIMIT, _LIMIT, control_after_generate=True)},
+    "INT",
+    title="Int",
+    **_PRIMITIVE,
+)
+@node("PrimitiveFloat", {"value": number(None, -_LIMIT, _LIMIT)}, "FLOAT", title="Float", **_PRIMITIVE)
+@node("PrimitiveString", {"value": text(multiline=False)}, "STRING", title="String", **_PRIMITIVE)
+@node("PrimitiveStringMultiline", {"value": _LINES}, "STRING", title="String (Multiline)", **_PRIMITIVE)
+@node("PrimitiveBoolean", {"value": switch()}, "BOOLEAN", title="Boolean", **_PRIMITIVE)
+def primitive(value: Any) -> Any:
+    """The value."""
+    return (value,)
+
+
+@node(
+    "PreviewAny",
+    {"source": [ANY, {}]},
+    "",
+    module="comfy_extras.nodes_preview_any",
+    category="utils",
+    title="Preview Any",
+    OUTPUT_NODE=True,
+)
+def preview_any(source: Any = None) -> dict[str, Any]:
+    """Anything as text: strings as they are, numbers as Python writes them, else JSON, else its description."""
+    if source is None or isinstance(source, str | int | float):
+        shown = str(source)
+    else:
+        try:
+            shown = json.dumps(source)
+        except (TypeError, ValueError):
+            shown = str(source)
+    return {"ui": {"text": (shown,)}}
+
+
+@node(
+    "StringConcatenate",
+    {"string_a": _LINES, "string_b": _LINES, "delimiter": text(default="", multiline=False)},
+    "STRING",
+    title="Concatenate",
+    **_STRING,
+)
+def concatenate(string_a: str, string_b: str, delimiter: str) -> str:
+    """Two strings joined."""
+    return delimiter.join((string_a, string_b))
+
+
+@node(
+    "StringSubstring", {"string": _LINES, "start": integer(), "end": integer()}, "STRING", title="Substring", **_STRING
+)
+def substring(string: str, start: int, end: int) -> str:
+    """A slice."""
+    return string[start:end]
+
+
+@node("StringLength", {"string": _LINES}, "INT", names="length", title="Length", **_STRING)
+def length(string: str) -> int:
+    """The number of code points."""
+    return len(string)
+
+
+@node(
+    "CaseConverter",
+    {"string": _LINES, "mode": choice(["UPPERCASE", "lowercase", "Capitalize", "Title Case"])},
+    "STRING",
+    title="Case Converter",
+    **_STRING,
+)
+def convert_case(string: str, mode: str) -> str:
+    """Another case; an unknown mode changes nothing."""
+    cases = {"UPPERCASE": str.upper, "lowercase": str.lower, "Capitalize": str.capitalize, "Title Case": str.title}
+    return cases[mode](string) if mode in cases else string
+
+
+@node("StringTrim", {"string": _LINES, "mode": choice(["Both", "Left", "Right"])}, "STRING", title="Trim", **_STRING)
+def trim(string: str, mode: str) -> str:
+    """Without space at the ends; an unknown mode changes nothing."""
+    ways = {"Both": str.strip, "Left": str.lstrip, "Right": str.rstrip}
+    return ways[mode](string) if mode in ways else string
+
+
+@node("StringReplace", {"string": _LINES, "find": _LINES, "replace": _LINES}, "STRING", title="Replace", **_STRING)
+def replace(string: str, find: str, replace: str) -> str:
+    """Every occurrence replaced."""
+    return string.replace(find, replace)
+
+
+@node(
+    "StringContains",
+    {"string": _LINES, "substring": _LINES, "case_sensitive": switch(True)},
+    "BOOLEAN",
+    names="contains",
+    title="Contains",
+    **_STRING,
+)
+def contains(string: str, substring: str, case_sensitive: bool) -> bool:
+    """Whether it is in there."""
+    return substring in string if case_sensitive else substring.lower() in string.lower()
+
+
+@node(
+    "StringCompare",
+    {
+        "string_a": _LINES,
+        "string_b": _LINES,
+        "mode": choice(["Starts With", "Ends With", "Equal"]),
+        "case_sensitive": switch(True),
+    },
+    "BOOLEAN",
+    title="Compare",
+    **_STRING,
+)
+def compare(string_a: str, string_b: str, mode: str, case_sensitive: bool) -> bool | None:
+    """One of three comparisons; an unknown mode gives nothing."""
+    a, b = (string_a, string_b) if case_sensitive else (string_a.lower(), string_b.lower())
+    if mode == "Equal":
+        return a == b
+    ways = {"Starts With": str.startswith, "Ends With": str.endswith}
+    return ways[mode](a, b) if mode in ways else None
+
+
+_FLAGS = {"case_insensitive": switch(True), "multiline": switch(False), "dotall": switch(False)}
+
+
+def _flags(case_insensitive: bool, multiline: bool, dotall: bool) -> int:
+    chosen = ((case_insensitive, re.IGNORECASE), (multiline, re.MULTILINE), (dotall, re.DOTALL))
+    return sum(int(flag) for wanted, flag in chosen if wanted)
+
+
+@node(
+    "RegexMatch",
+    {"string": _LINES, "regex_pattern": _LINES, **_FLAGS},
+    "BOOLEAN",
+    names="matches",
+    title="Regex Match",
+    **_STRING,
+)
+def regex_match(string: str, regex_pattern: str, case_insensitive: bool, multiline: bool, dotall: bool) -> bool:
+    """Whether the pattern is found; a bad pattern is not."""
+    try:
+        return re.search(regex_pattern, string, _flags(case_insensitive, multiline, dotall)) is not None
+    except re.error:
+        return False
+
+
+@node(
+    "RegexExtract",
+    {
+        "string": _LINES,
+        "regex_pattern": _LINES,
+        "mode": choice(["First Match", "All Matches", "First Group", "All Groups"]),
+        **_FLAGS,
+        "group_index": integer(1, 0, 100),
+    },
+    "STRING",
+    title="Regex Extract",
+    **_STRING,
+)
+def regex_extract(
+    string: str,
+    regex_pattern: str,
+    mode: str,
+    case_insensitive: bool,
+    multiline: bool,
+    dotall: bool,
+    group_index: int,
+) -> Any:
+    """What the pattern finds, one line each; empty for a bad pattern."""
+    try:
+        pattern = re.compile(regex_pattern, _flags(case_insensitive, multiline, dotall))
+    except re.error:
+        return ""
+    if mode == "All Matches":
+        # Of several groups, the first stands for the match.
+        return "\n".join(item[0] if isinstance(item, tuple) else item for item in pattern.findall(string))
+    found = pattern.search(string)
+    if found is None:
+        return ""
+    if mode == "First Match":
+        return found.group(0)
+    if pattern.groups < group_index or mode not in ("First Group", "All Groups"):
+        return ""
+    if mode == "First Group":
+        return (found.group(group_index),)
+    return "\n".join(item.group(group_index) for item in pattern.finditer(string)) if pattern.groups else ""
+
+
+@node(
+    "RegexReplace",
+    {"string": _LINES, "regex_pattern": _LINES, "replace": _LINES},
+    "STRING",
+    optional={**_FLAGS, "count": integer(0, 0, 100)},
+    title="Regex Replace",
+    **_STRING,
+)
+def regex_replace(
+    string: str,
+    regex_pattern: str,
+    replace: str,
+    case_insensitive: bool = True,
+    multiline: bool = False,
+    dotall: bool = False,
+    count: int = 0,
+) -> str:
+    """Matches replaced, at most ``count`` unless 0. Raises ``re.error`` for a bad pattern."""
+    return re.sub(regex_pattern, replace, string, count=count, flags=_flags(case_insensitive, multiline, dotall))

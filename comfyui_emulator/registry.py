@@ -1,0 +1,244 @@
+"""Node types: what the server knows of a class, made from a Python class or from a saved ``/object_info``."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+log = logging.getLogger("comfyui_emulator")
+
+
+class NeedsComfyUIError(NotImplementedError):
+    """A node that the emulator knows only by its definition was executed."""
+
+    def __init__(self, class_type: str, reason: str = "") -> None:
+        why = f" ({reason})" if reason else ""
+        super().__init__(
+            f"{class_type} is not implemented by the discomfort emulator{why}: it is known by its definition only. "
+            "Run this prompt on a real ComfyUI; for discomfort, set COMFYUI_PATH to its folder."
+        )
+
+
+class Wildcard(str):
+    """A type that matches every other one in validation, as ComfyUI's ``IO.ANY``."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        """Never different."""
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        """As text."""
+        return str.__eq__(self, other) is True
+
+    __hash__ = str.__hash__
+
+
+ANY = Wildcard("*")
+
+
+def _with_wildcards(saved: JsonObject) -> JsonObject:
+    """A saved definition, in which ``*`` can only have been meant to match everything."""
+    sections: JsonObject = {}
+    for section, entries in saved["input"].items():
+        sections[section] = {
+            name: [ANY, *entry[1:]] if isinstance(entry, list) and entry and entry[0] == "*" else entry
+            for name, entry in (entries or {}).items()
+        }
+    output = [ANY if kind == "*" else kind for kind in saved.get("output") or ()]
+    return saved | {"input": sections, "output": output}
+
+
+class NodeType:
+    """One node class.
+
+    ``cls`` has the shape of a ComfyUI node class. ``saved`` is its entry of a saved ``/object_info``, which then is
+    what clients see and what validation goes by; ``cls`` may be missing in that case, and execution fails clearly.
+    """
+
+    def __init__(
+        self, name: str, cls: type | None, *, title: str | None = None, saved: JsonObject | None = None
+    ) -> None:
+        self.name, self.cls, self.saved = name, cls, saved
+        self.title = title
+        self.is_output = bool(self._attribute("OUTPUT_NODE", "output_node", False))
+        self.input_is_list = bool(getattr(cls, "INPUT_IS_LIST", False))
+        self.hidden_prefix: str = getattr(cls, "HIDDEN_PREFIX", "")
+        """Stands before the names of hidden inputs when the node is called, where they might meet other inputs."""
+        self.hides_inputs = bool(getattr(cls, "SCHEMA_V3", False))
+        """Whether errors tell nothing of the hidden inputs: the newer schema has them apart from the others."""
+        self.not_idempotent = bool(getattr(cls, "NOT_IDEMPOTENT", False))
+        self.output_types: tuple[Any, ...] = tuple(self._attribute("RETURN_TYPES", "output", ()))
+        newer = getattr(cls, "SCHEMA_V3", False) or (saved is not None and "api_node" in saved)
+        self.return_types: Sequence[Any] = list(self.output_types) if newer else self.output_types
+        """The output types as validation indexes them: the newer schema's are a list, which errors tell."""
+        is_list = self._attribute("OUTPUT_IS_LIST", "output_is_list", None)
+        self.output_is_list: tuple[bool, ...] = (
+            tuple(bool(flag) for flag in is_list) if is_list else (False,) * len(self.output_types)
+        )
+        function = getattr(cls, getattr(cls, "FUNCTION", ""), None) if cls is not None else None
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.has_lazy_check = hasattr(cls, "check_lazy_status")
+        self.change_hook = self._hook("IS_CHANGED")
+        self.validate_hook = self._hook("VALIDATE_INPUTS")
+        self._structure: JsonObject | None = None
+        own: JsonObject | None = getattr(cls, "CONSTANT_INPUTS", None)
+        self._lists_change = cls is not None and own is None
+        self._constant_inputs: JsonObject | None = saved["input"] if saved else own
+
+    def _attribute(self, of_class: str, of_saved: str, default: Any) -> Any:
+        if self.saved is not None:
+            return self.saved.get(of_saved, default)
+        return getattr(self.cls, of_class, default)
+
+    def _hook(self, name: str) -> Callable[..., Any] | None:
+        hook = getattr(self.cls, name, None)
+        return hook if callable(hook) else None
+
+    def input_types(self) -> JsonObject:
+        """``{"required": …, "optional": …, "hidden": …}`` as the class gives it now.
+
+        A saved definition has the lists of files of the server that it was saved from; where there is a class that
+        makes such lists, they are its own.
+        """
+        if self._constant_inputs is not None and not self._lists_change:
+            return self._constant_inputs
+        if self.cls is None:
+            return {}
+        result: JsonObject = self.cls.INPUT_TYPES()  # type: ignore[attr-defined]
+        return result if self._constant_inputs is None else _with_lists_of(result, self._constant_inputs)
+
+    @property
+    def structure(self) -> JsonObject:
+        """:meth:`input_types` as of its first call: names and kinds of inputs, whose options may be out of date.
+
+        Execution needs no more, and a loader's listing of its folder is too dear to be made for every step.
+        """
+        if self._structure is None:
+            self._structure = self.input_types()
+        return self._structure
+
+    def input_entry(self, name: str, declared: JsonObject | None = None) -> tuple[str, Any, JsonObject] | None:
+        """``(section, type, options)`` of an input; ``None`` where the class does not declare it."""
+        declared = self.structure if declared is None else declared
+        for section in ("required", "optional", "hidden"):
+            entry = (declared.get(section) or {}).get(name)
+            if entry is None:
+                continue
+            if isinstance(entry, str):
+                return section, entry, {}
+            return section, entry[0], (entry[1] if len(entry) > 1 else {})
+        return None
+
+    def info(self) -> JsonObject:
+        """The entry of ``/object_info``."""
+        if self.saved is not None:
+            return {**self.saved, "input": self.input_types()} if self._lists_change else self.saved
+        if hasattr(self.cls, "NODE_INFO"):
+            told: JsonObject = self.cls.NODE_INFO()  # type: ignore[union-attr]
+            return told
+        cls, declared = self.cls, self.input_types()
+        info: JsonObject = {
+            "input": declared,
+            "input_order": {section: list(entries) for section, entries in declared.items()},
+            "output": list(self.output_types),
+            "output_is_list": list(self.output_is_list),
+            "output_name": list(getattr(cls, "RETURN_NAMES", None) or self.output_types),
+            "name": self.name,
+            "display_name": self.title,
+            "description": getattr(cls, "DESCRIPTION", ""),
+            "python_module": getattr(cls, "RELATIVE_PYTHON_MODULE", "nodes"),
+            "category": getattr(cls, "CATEGORY", "sd"),
+            "output_node": self.is_output,
+        }
+        if getattr(cls, "SCHEMA_V3", False):
+            info["output_tooltips"] = [None] * len(self.output_types)
+            info |= {"deprecated": False, "experimental": False, "api_node": False}
+        elif hasattr(cls, "OUTPUT_TOOLTIPS"):
+            info["output_tooltips"] = list(getattr(cls, "OUTPUT_TOOLTIPS", ()))
+        for attribute in ("deprecated", "experimental", "api_node"):
+            if getattr(cls, attribute.upper(), False):
+                info[attribute] = True
+        return info
+
+    def instantiate(self) -> Any:
+        """A fresh object of the class. Raises :class:`NeedsComfyUIError` where there is no implementation."""
+        if self.cls is None:
+            raise NeedsComfyUIError(self.name)
+        return self.cls()
+
+
+def _with_lists_of(current: JsonObject, saved: JsonObject) -> JsonObject:
+    """A saved definition of inputs with the current lists of choices."""
+    result = {section: dict(entries) for section, entries in saved.items()}
+    for section, entries in current.items():
+        for name, entry in entries.items():
+            old = result.get(section, {}).get(name)
+            if old is None or isinstance(entry, str):
+                continue
+            options = entry[1] if len(entry) > 1 else {}
+            if isinstance(entry[0], list) and isinstance(old[0], list):
+                result[section][name] = [entry[0], *old[1:]]
+            elif "options" in options and len(old) > 1 and "options" in old[1]:
+                result[section][name] = [old[0], {**old[1], "options": options["options"]}]
+    return result
+
+
+class Registry(Mapping[str, NodeType]):
+    """All node types of one server by class name."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, NodeType] = {}
+
+    def add_class(self, name: str, cls: type, title: str | None) -> None:
+        """Offer ``cls`` as ``name``, in place of whatever was offered under that name before.
+
+        ``title`` is the display name (``None``: the frontend shows the class name).
+        """
+        self._types[name] = NodeType(name, cls, title=title)
+
+    def add_definitions(self, object_info: Mapping[str, JsonObject]) -> None:
+        """Serve these ``/object_info`` entries; implementations already here stay, under the new definition."""
+        for name, info in object_info.items():
+            known = self._types.get(name)
+            self._types[name] = NodeType(name, known.cls if known else None, saved=_with_wildcards(info))
+
+    def infos(self) -> dict[str, JsonObject]:
+        """``/object_info`` of all classes. A class whose definition raises is left out and logged."""
+        result: dict[str, JsonObject] = {}
+        for name, node in self._types.items():
+            try:
+                result[name] = node.info()
+            except Exception:  # other people's classes may raise anything
+                log.exception("the definition of node %s could not be read", name)
+        return result
+
+    def __getitem__(self, name: str) -> NodeType:
+        """The type called ``name``. Raises ``KeyError``."""
+        return self._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The class names."""
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        """How many types there are."""
+        return len(self._types)
+
+
+def is_link(value: object) -> bool:
+    """Whether an input's value is a link, ``[node id, output slot]``, to the executor."""
+    return (
+        isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int | float)
+    )
+
+
+def node_inputs(node: Mapping[str, Any]) -> JsonObject:
+    """The inputs of a prompt's node; empty where they are missing or no object."""
+    inputs = node.get("inputs")
+    return inputs if isinstance(inputs, dict) else {}

@@ -1,0 +1,64 @@
+"""What an emulator can be told: one frozen object, made by the command line or by a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from comfyui_emulator.faults import Faults
+
+CacheKind = Literal["classic", "lru", "none"]
+
+COMFYUI_VERSION = "0.3.64"
+"""The ComfyUI release whose behaviour the emulator follows, as ``/system_stats`` reports it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorConfig:
+    """Settings of one emulator.
+
+    ``base_directory`` holds ``input``, ``output``, ``temp`` and ``user``; each can be put elsewhere. As in ComfyUI,
+    ``temp_directory`` names the *parent*: ``temp_directory/temp`` is used, and wiped at start and at a clean exit.
+    Where another live emulator holds that folder, a private one is used instead.
+
+    ``front_end_root`` is a folder with the frontend's ``index.html`` (default: the installed
+    ``comfyui-frontend-package``). ``object_info`` is a saved ``/object_info`` (JSON, or ``.gz`` of it) whose
+    definitions are served, and win over the built-in ones. ``extra_nodes`` maps class names to classes in the style of
+    ComfyUI nodes (see :mod:`comfyui_emulator.runtime`). ``custom_nodes`` are
+    folders of node packs, whose code is run (see :mod:`comfyui_emulator.packs`).
+
+    ``cache`` is ComfyUI's: ``classic`` keeps what the latest prompt uses, ``lru`` the ``cache_lru`` latest results,
+    ``none`` nothing between prompts. ``max_upload_size`` is in MiB and holds for every request body.
+    ``multi_user`` gives every user that the ``comfy-user`` header names settings and files of its own.
+    ``comfyui`` is the folder of an installed ComfyUI, from whose files two nodes read their tables of numbers (see
+    :mod:`comfyui_emulator.literals`); nothing there is imported or run.
+    ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
+    ``/system_stats``. ``faults`` are things to do wrong (see :mod:`comfyui_emulator.faults`).
+    """
+
+    base_directory: Path | None = None
+    input_directory: Path | None = None
+    output_directory: Path | None = None
+    temp_directory: Path | None = None
+    user_directory: Path | None = None
+    front_end_root: Path | None = None
+    object_info: Path | None = None
+    extra_nodes: Mapping[str, type] = field(default_factory=dict)
+    custom_nodes: Sequence[Path] = ()
+    disable_metadata: bool = False
+    cache: CacheKind = "classic"
+    cache_lru: int = 0
+    max_upload_size: float = 100.0
+    enable_cors: str | None = None
+    compress_response_body: bool = False
+    multi_user: bool = False
+    comfyui: Path | None = None
+    argv: Sequence[str] = ()
+    faults: Faults = field(default_factory=Faults)
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The limit of a request body in bytes."""
+        return round(self.max_upload_size * 1024 * 1024)

@@ -1,0 +1,129 @@
+"""The emulator's temporary folder, one per server, and what killed servers left of theirs."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+log = logging.getLogger("comfyui_emulator")
+
+_OWN = re.compile(r"discomfort-temp-([0-9]{1,10})-([0-9]{1,20})-[a-z0-9_]{8}")
+
+
+class TempFolder:
+    """The temporary folder: ``parent/temp``, held by a lock so that two servers never wipe each other's files.
+
+    Where the lock is taken, a fresh private folder is used instead and removed at :meth:`close`. Its name tells pid and
+    start of this process, which holds a lock on it: when the process is killed, the next emulator of this user removes
+    the folder.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        self._lock: FileLock | None = None
+        self._hold = -1
+        self.path = parent / "temp"
+        self._parent = parent
+
+    def open(self) -> Path:
+        """Take the folder, empty it, and return its path. Blocking."""
+        from filelock import FileLock, Timeout
+
+        for path in abandoned_folders():
+            remove_abandoned(path)
+        self._parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._parent / ".discomfort-temp.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.path = Path(tempfile.mkdtemp(prefix=f"discomfort-temp-{os.getpid()}-{_start_of(os.getpid())}-"))
+            self._hold = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            log.info("another emulator holds %s/temp; using %s", self._parent, self.path)
+        else:
+            self._lock = lock
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path
+
+    def close(self) -> None:
+        """Remove the folder and release the lock. Idempotent."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        hold, self._hold = self._hold, -1
+        if hold >= 0:
+            os.close(hold)
+
+
+def abandoned_folders(directory: Path | None = None) -> list[Path]:
+    """Private folders in ``directory`` (default: the temporary folder) of emulators that were killed.
+
+    Such a folder is this user's alone, the process that its name tells is gone, and nobody holds a lock on it, which
+    also holds for processes that can not be seen from here (in other containers). Nothing is changed.
+    """
+    found = []
+    for path in sorted(Path(directory or tempfile.gettempdir()).glob("discomfort-temp-*")):
+        match = _OWN.fullmatch(path.name)
+        if match is None or _start_of(int(match[1])) == int(match[2]):
+            continue
+        descriptor = _take(path)
+        if descriptor >= 0:
+            os.close(descriptor)
+            found.append(path)
+    return found
+
+
+def remove_abandoned(path: Path) -> bool:
+    """Remove one of :func:`abandoned_folders`, unless somebody took it meanwhile; whether it is gone."""
+    descriptor = _take(path)
+    if descriptor >= 0:
+        try:
+            shutil.rmtree(path)
+            log.info("removed %s, which a killed emulator left", path)
+        except OSError as error:
+            log.warning("%s, which a killed emulator left, could not be removed: %s", path, error)
+        finally:
+            os.close(descriptor)
+    return not path.exists()
+
+
+def _take(path: Path) -> int:
+    """A descriptor of the folder, locked; -1 where it is not ours alone or somebody holds it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        facts = os.fstat(descriptor)
+        if facts.st_uid == os.geteuid() and stat.S_IMODE(facts.st_mode) == 0o700:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+    except OSError as error:
+        log.debug("%s is held: %s", path, error)
+    os.close(descriptor)
+    return -1
+
+
+def _start_of(pid: int) -> int:
+    """When that process started, 0 where there is none: ticks since boot on Linux (field 22 of proc(5)'s ``stat``)."""
+    if sys.platform != "linux":
+        import psutil
+
+        return int(psutil.Process(pid).create_time() * 100) if psutil.pid_exists(pid) else 0
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -1,0 +1,84 @@
+"""Which connector a server belongs to, and whether that connector still lives.
+
+Every server carries two marks in its environment, which its children inherit: a random one of its own, and the pid and
+start of the process whose connector started it. Both parts of the second are needed: a pid alone is given again to
+others.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from discomfort._system.process_tree import TOKEN_VARIABLE
+
+_log = logging.getLogger("discomfort._system.ownership")
+
+OWNER_VARIABLE = "DISCOMFORT_SERVER_OWNER"
+"""Environment variable with ``<pid>-<start>`` of the process that owns a server."""
+
+
+def owner_mark() -> str:
+    """The mark of this process."""
+    return f"{os.getpid()}-{start_of(os.getpid())}"
+
+
+def owner_lives(mark: str) -> bool:
+    """Whether the process of that mark still runs; ``True`` for a mark that can not be read."""
+    pid, _, start = mark.partition("-")
+    if not pid.isdecimal() or not start:
+        return True
+    return start_of(int(pid)) == start
+
+
+def start_of(pid: int) -> str:
+    """What tells a process from an earlier one of the same pid, ``""`` where it does not run.
+
+    On Linux boot and ticks since it (field 22 of ``/proc/<pid>/stat``, proc(5)), which do not move with the clock.
+    """
+    if sys.platform == "linux":
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            if fields[0] in {b"Z", b"X"}:
+                return ""
+            return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}.{int(fields[19])}"
+        except (OSError, IndexError, ValueError):
+            return ""
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return ""
+
+
+def orphans() -> Iterator[psutil.Process]:
+    """Processes of this user that carry both of our marks and whose owner is dead. Nothing is done to them.
+
+    A process in another pid namespace (a container's) is passed over: the owner's pid means another process there. So
+    are we ourselves and our ancestors.
+    """
+    spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    namespace = _pid_namespace(os.getpid())
+    for process in psutil.process_iter():
+        if process.pid in spared:
+            continue
+        try:
+            if hasattr(os, "getuid") and process.uids().real != os.getuid():
+                continue
+            if process.status() == psutil.STATUS_ZOMBIE or _pid_namespace(process.pid) != namespace:
+                continue
+            environment = process.environ()
+        except (psutil.Error, OSError) as error:
+            _log.debug("pid %d is passed over: %s", process.pid, type(error).__name__)
+            continue
+        mark = environment.get(OWNER_VARIABLE)
+        if mark and environment.get(TOKEN_VARIABLE) and not owner_lives(mark):
+            yield process
+
+
+def _pid_namespace(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/ns/pid").readlink()) if sys.platform == "linux" else ""

@@ -1,0 +1,119 @@
+"""The processes that descend from a server, also those that left its group, session or parent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+
+import psutil
+
+_log = logging.getLogger("discomfort.server")
+
+TOKEN_VARIABLE = "DISCOMFORT_SERVER_TOKEN"  # noqa: S105 - the name of a mark, not a secret
+"""Environment variable that marks a server and what it starts; its value is random per server.
+
+It finds what no kinship tells any more: a child that made its own session and whose parent is gone.
+"""
+
+
+def members(pid: int, token: str, *, leader_lives: bool) -> set[psutil.Process]:
+    """All living processes of the server ``pid`` but itself: children of children, its group, its session, its mark.
+
+    With ``leader_lives`` false the ids of group and session may be somebody else's by now, and are not looked at. The
+    result holds pid and start time of each, so that a signal can not reach a process that took over a pid.
+    """
+    found: set[psutil.Process] = set()
+    if leader_lives:
+        found.update(_children(pid))
+    for process in psutil.process_iter():
+        if process.pid not in {pid, os.getpid()} and (
+            (leader_lives and _in_group(process.pid, pid)) or _marked(process, token)
+        ):
+            found.add(process)
+    for process in list(found):
+        found.update(_children(process.pid))
+    return {p for p in found if p.pid not in {pid, os.getpid()} and alive(p)}
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether this very process still runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def end(processes: Iterable[psutil.Process], *, patience: float) -> list[psutil.Process]:
+    """SIGTERM, at most ``patience`` seconds, SIGKILL, at most a second; returns those that live on. Blocking."""
+    remaining = list(processes)
+    if patience > 0:
+        remaining = _await_gone([p for p in remaining if _signal(p, terminate=True)], patience)
+    for process in remaining:
+        _log.warning("pid %d, left over from a server, did not end on SIGTERM: killing it", process.pid)
+        _signal(process, terminate=False)
+    return _await_gone(remaining, 1.0)
+
+
+def _await_gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    # psutil.wait_procs() would wait for zombies too, which stay where the first process of a container reaps none.
+    deadline = time.monotonic() + seconds
+    remaining = [p for p in processes if alive(p)]
+    while remaining and time.monotonic() < deadline:
+        time.sleep(0.01)
+        remaining = [p for p in remaining if alive(p)]
+    return remaining
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """SIGKILL to each, without waiting."""
+    for process in processes:
+        _signal(process, terminate=False)
+
+
+def marked_environment(base: Mapping[str, str] | None, token: str) -> dict[str, str]:
+    """``base`` (``None``: our own environment) with the mark in it."""
+    return {**(os.environ if base is None else base), TOKEN_VARIABLE: token}
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _in_group(pid: int, leader: int) -> bool:
+    if os.name == "nt":
+        return False
+    try:
+        return os.getpgid(pid) == leader or os.getsid(pid) == leader
+    except OSError:
+        return False
+
+
+def _marked(process: psutil.Process, token: str) -> bool:
+    try:
+        return process.environ().get(TOKEN_VARIABLE) == token
+    except (psutil.Error, OSError):
+        return False
+
+
+def _signal(process: psutil.Process, *, terminate: bool) -> bool:
+    try:
+        if terminate:
+            process.terminate()
+            if os.name != "nt":
+                # A stopped process handles SIGTERM only when it goes on.
+                process.resume()
+        else:
+            process.kill()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        _log.warning("pid %d, left over from a server, may not be signalled by us", process.pid)
+        return False
+    return True

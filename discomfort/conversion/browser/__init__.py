@@ -1,0 +1,1 @@
+"""Chromium, and the frontend's pages in it."""

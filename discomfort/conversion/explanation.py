@@ -1,0 +1,190 @@
+"""What became of each node of a workflow, and which links lead nowhere. Pure: read off workflow and prompt."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from discomfort.exceptions import GraphProblem
+from discomfort.workflow.javascript import id_text
+from discomfort.workflow.prompt_ids import Numbering
+from discomfort.workflow.subgraphs import inner_nodes, objects
+
+if TYPE_CHECKING:
+    from discomfort._json import JsonObject
+
+MUTED: Final = 2
+BYPASSED: Final = 4
+"""Values of a node's ``mode`` in workflow JSON (LiteGraph's ``NEVER`` and ComfyUI's bypass)."""
+
+FRONTEND_ONLY: Final = frozenset({"Note", "MarkdownNote"})
+"""Classes of the frontend itself that only show something."""
+
+SUBGRAPH_INPUT: Final = -10
+"""Id that the links of a subgraph give as their origin where they come from its inputs."""
+
+Outcome = Literal["kept", "muted", "bypassed", "virtual", "frontend-only", "subgraph", "group", "missing", "dropped"]
+
+ConversionPath = Literal["browser", "cache", "native"]
+
+MAX_NODES: Final = 20_000
+"""Nodes that are looked at, inner ones counted once per instance: a subgraph that holds itself twice has no end."""
+
+MAX_DEPTH: Final = 100
+"""Subgraphs within subgraphs that are followed; the frontend allows 1000, and one that contains itself has no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFate:
+    """What became of one node.
+
+    ``node_id`` is its id as prompts write it (``12:5`` is node 5 in the subgraph of node 12). ``outcome``: *kept* (it
+    is in the prompt), *muted*, *bypassed*, *virtual* (the frontend resolved it: reroutes, primitives, virtual nodes of
+    packs), *frontend-only* (notes), *subgraph* or *group* (its ``inner`` nodes took its place), *missing* (its type is
+    unknown), *dropped* (inside something muted or bypassed).
+    """
+
+    node_id: str
+    class_type: str
+    title: str | None
+    outcome: Outcome
+    inner: int = 0
+
+    def __str__(self) -> str:
+        name = f"{self.node_id} {self.title or self.class_type!r}"
+        return f"{name}: {self.outcome}" + (f" of {self.inner}" if self.inner else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A conversion, node by node: ``path`` tells what converted it, ``prompt`` is the result."""
+
+    path: ConversionPath
+    nodes: tuple[NodeFate, ...]
+    prompt: JsonObject = field(repr=False)
+
+    def __str__(self) -> str:
+        return "\n".join([f"converted by: {self.path}", *map(str, self.nodes)])
+
+
+def node_fates(workflow: JsonObject, output: JsonObject) -> tuple[NodeFate, ...]:
+    """The fate of every node of ``workflow`` in the prompt ``output``, inner nodes after the node that holds them."""
+    numbering = Numbering(workflow, output)
+    found = _fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, numbering, active=True)
+    return tuple(itertools.islice(found, MAX_NODES))
+
+
+def _fates(
+    workflow: JsonObject,
+    output: JsonObject,
+    nodes: list[JsonObject],
+    prefix: str,
+    depth: int,
+    numbering: Numbering,
+    *,
+    active: bool,
+) -> Iterator[NodeFate]:
+    for node, node_id in zip(nodes, numbering.ids(nodes, prefix), strict=True):
+        kind = str(node.get("type"))
+        inner = inner_nodes(workflow, kind) if depth < MAX_DEPTH else None
+        outcome = _outcome(node, kind, output.get(node_id), active=active)
+        if inner is not None and outcome in ("virtual", "muted", "bypassed", "dropped"):
+            is_group = kind.startswith(("workflow>", "workflow/"))
+            if outcome == "virtual":
+                outcome = "group" if is_group else "subgraph"
+            yield NodeFate(node_id, kind, node.get("title"), outcome, len(inner))
+            held = active and outcome in ("group", "subgraph")
+            yield from _fates(workflow, output, inner, f"{node_id}:", depth + 1, numbering, active=held)
+        else:
+            yield NodeFate(node_id, kind, node.get("title"), outcome)
+
+
+def _outcome(node: JsonObject, kind: str, made: Any, *, active: bool) -> Outcome:
+    mode = node.get("mode")
+    if isinstance(made, dict):
+        return "kept" if isinstance(made.get("class_type"), str) else "missing"
+    if mode in (MUTED, BYPASSED):
+        return "muted" if mode == MUTED else "bypassed"
+    if not active:
+        return "dropped"
+    return "frontend-only" if kind in FRONTEND_ONLY else "virtual"
+
+
+def links_to_nowhere(workflow: JsonObject, output: JsonObject | None = None) -> tuple[GraphProblem, ...]:
+    """Inputs that are connected to a link, or by a link to a node, that is not in the workflow.
+
+    With the prompt ``output`` only inputs of its nodes count that it lacks; without one, those of all nodes that are
+    neither muted nor bypassed. The frontend either fails at such an input or leaves it out without a word.
+    """
+    numbering = Numbering(workflow, output)
+    return tuple(_nowhere(workflow, output, workflow, "", 0, numbering, budget=iter(range(MAX_NODES))))
+
+
+def _nowhere(
+    workflow: JsonObject,
+    output: JsonObject | None,
+    graph: JsonObject,
+    prefix: str,
+    depth: int,
+    numbering: Numbering,
+    *,
+    budget: Iterator[int],
+) -> Iterator[GraphProblem]:
+    nodes = list(objects(graph.get("nodes")))
+    ids = {id_text(node.get("id")) for node in nodes}
+    origins = dict(_origins(graph))
+    # The budget comes last: zip takes from it only where there is a node.
+    for node, node_id, _ in zip(nodes, numbering.ids(nodes, prefix), budget, strict=False):
+        kind = str(node.get("type"))
+        for name, link in _linked_inputs(node, node_id, output):
+            problem = _where(origins, ids, link)
+            if problem:
+                yield GraphProblem(node_id, kind, node.get("title"), name, problem)
+        subgraph = _subgraph(workflow, kind) if depth < MAX_DEPTH else None
+        if subgraph is not None and node.get("mode") not in (MUTED, BYPASSED):
+            yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1, numbering, budget=budget)
+
+
+def _linked_inputs(node: JsonObject, node_id: str, output: JsonObject | None) -> Iterator[tuple[str, str]]:
+    """Name and link of the node's inputs that should have led to something in the prompt, as far as it is known."""
+    given: Any = {}
+    if output is None:
+        if node.get("mode") in (MUTED, BYPASSED):
+            return
+    elif isinstance(output.get(node_id), dict):
+        given = output[node_id].get("inputs", {})
+    else:
+        return
+    for slot in objects(node.get("inputs")):
+        name = str(slot.get("name"))
+        if slot.get("link") is not None and name not in given:
+            yield name, id_text(slot["link"])
+
+
+def _where(origins: dict[str, str], ids: set[str], link: str) -> str | None:
+    if link not in origins:
+        return f"its link {link} does not exist"
+    origin = origins[link]
+    return (
+        None
+        if origin in ids or origin == str(SUBGRAPH_INPUT)
+        else f"it is linked to node {origin}, which does not exist"
+    )
+
+
+def _origins(graph: JsonObject) -> Iterator[tuple[str, str]]:
+    """Link id and origin of every link: lists in version 0.4, objects since; some writers give an object of them."""
+    links = graph.get("links")
+    for link in links.values() if isinstance(links, dict) else links if isinstance(links, list) else ():
+        if isinstance(link, list) and len(link) > 1:
+            yield id_text(link[0]), id_text(link[1])
+        elif isinstance(link, dict):
+            yield id_text(link.get("id")), id_text(link.get("origin_id"))
+
+
+def _subgraph(workflow: JsonObject, kind: str) -> JsonObject | None:
+    definitions = workflow.get("definitions")
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    return next((each for each in objects(subgraphs) if str(each.get("id")) == kind), None)

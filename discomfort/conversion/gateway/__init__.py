@@ -1,0 +1,1 @@
+"""The small server between the frontend's pages and ComfyUI."""

@@ -1,0 +1,388 @@
+"""The page's only peer: a small HTTP server on loopback between the frontend's page and ComfyUI.
+
+It serves the frontend's static files from disk, so that a page loads while ComfyUI still imports; passes every other
+request on, with the credentials of an attached server; and answers for itself what must not reach the server (writes of
+settings and user data, prompts, all uploads but one, see ``passing``) or what a conversion can do without (queue,
+history, the event socket). Which requests a boot makes, and which of them it can do without, was measured on frontends
+1.27.10 and 1.58.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import secrets
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from discomfort._json import JsonObject, loads
+from discomfort._system.concurrency import finish
+from discomfort.conversion.gateway.forwarding import MAX_BYTES, captured, headers_back, headers_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aiohttp.typedefs import Handler
+
+logger = logging.getLogger("discomfort.conversion")
+
+HOST_NAME: Final = "frontend.localhost"
+"""The name under which the page sees the gateway.
+
+A name of its own lets one resolver rule of Chromium admit this host and port alone, where an exclusion of ``127.0.0.1``
+would admit every service of the machine. Names below ``localhost`` are trustworthy origins, so the page keeps the
+interfaces that need one (``crypto.randomUUID``).
+"""
+
+READY_WAIT: Final = 900.0
+"""Seconds that a page's request waits for a server that still starts; the connector's own start budget ends sooner."""
+
+REQUEST_TIMEOUT: Final = 60.0
+"""Seconds for one request to ComfyUI. ``/object_info`` takes 0.1 s for 496 classes; slow packs take several."""
+
+SOCKET_TIMEOUT: Final = 5.0
+"""Seconds to open a WebSocket to the server."""
+
+HEARTBEAT: Final = 20.0
+"""Seconds between pings on it; a peer that vanished without a word is noticed after half as long again."""
+
+_DROPPED_WRITES = frozenset({"settings", "userdata", "v2", "users", "free", "interrupt", "queue", "history"})
+_REFUSED_WRITES = frozenset({"prompt", "upload", "manager", "customnode", "internal"})
+_EXPECTED = frozenset(
+    {
+        *("users", "settings", "userdata", "i18n", "extensions", "object_info", "system_stats", "features", "ws"),
+        *("queue", "history", "jobs", "experiment", "workflow_templates", "templates", "global_subgraphs"),
+        *("node_replacements", "view", "assets", "scripts", "fonts", "cursor"),
+    }
+)
+"""First path segments of what a boot asks for, some of it after the page is ready, and of the pictures that nodes show.
+
+No value of a prompt comes from what is asked under these names during a conversion.
+"""
+
+_COOKIE: Final = "discomfort"
+_PAGE_COOKIE: Final = "discomfort_page"
+_OWN_SETTINGS: Final[JsonObject] = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
+    "Comfy.Workflow.ShowMissingNodesWarning": False,
+    # The page restores and stores no workflow: what it converts must not depend on what it converted.
+    "Comfy.Workflow.Persist": False,
+    # Startup requests to the frontend's vendor, and a survey: both useless here, both blocked anyway.
+    "Comfy.Notification.ShowVersionUpdates": False,
+    # Every workflow opens a tab and a breadcrumb, of which 1.27.10 keeps 0.9 MB for good where they are shown.
+    "Comfy.UseNewMenu": "Disabled",
+    "Comfy.Workflow.WorkflowTabsPosition": "Sidebar",
+}
+_INSTALLED_VERSION = "Comfy.InstalledVersion"
+_DIST_INFO = re.compile(r"comfyui_frontend_package-(?P<version>[^-]+)\.dist-info")
+
+
+def front_end_version(root: Path) -> str | None:
+    """The version of an installed ``comfyui-frontend-package`` whose ``static`` folder is ``root``, if it is one.
+
+    Read from the name of the ``dist-info`` folder beside the package (PEP 376), so that the package of another Python
+    environment is recognised too.
+    """
+    package = root.resolve().parent
+    found = (_DIST_INFO.fullmatch(entry.name) for entry in package.parent.glob("comfyui_frontend_package-*.dist-info"))
+    return next((match["version"] for match in found if match), None)
+
+
+class Gateway:
+    """Serves one frontend to the pages of one converter.
+
+    ``url`` is ComfyUI's address, ``headers`` go with every request to it, ``front_end_root`` is the folder with the
+    frontend's ``index.html`` (``None``: everything comes from the server). ``server_ready`` is waited for before
+    anything is asked of the server (``None``: the server is there).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        front_end_root: Path | None = None,
+        server_ready: asyncio.Event | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._headers = dict(headers or {})
+        self._root = front_end_root.resolve() if front_end_root else None
+        self._version = front_end_version(self._root) if self._root else None
+        self._ready = server_ready
+        self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._asked: Counter[str] = Counter()
+        self._held: dict[str, tuple[frozenset[str], float, asyncio.Event]] = {}
+        self._key = secrets.token_urlsafe(32)
+        self.port = 0
+        self.static_requests = 0
+        self.server_lost = asyncio.Event()
+        """Set while the last request that was passed on got no answer."""
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.origin if self.port else 'closed'} -> {self.url}, static={self._root or 'server'}>"
+
+    @property
+    def origin(self) -> str:
+        """The gateway's address as the page sees it; valid after :meth:`start`."""
+        return f"http://{HOST_NAME}:{self.port}"
+
+    def cookies(self, page: str) -> dict[str, str]:
+        """One page's cookies: the key without which nothing is served, and the name that requests are counted by."""
+        return {_COOKIE: self._key, _PAGE_COOKIE: page}
+
+    def asked(self, page: str) -> int:
+        """How many requests of this page were none that every page makes."""
+        return self._asked[page]
+
+    @contextlib.contextmanager
+    def holding(self, page: str, paths: frozenset[str], *, seconds: float) -> Iterator[None]:
+        """Keep the answers of ``paths`` from this page for the time of a conversion, each for ``seconds`` at most.
+
+        A remote combo takes the first of its choices when they arrive, whatever the workflow says. Which comes first,
+        the choices or the prompt, would be luck: held back, they never replace a value.
+        """
+        over = asyncio.Event()
+        self._held[page] = (paths, seconds, over)
+        try:
+            yield
+        finally:
+            del self._held[page]
+            over.set()
+
+    @property
+    def static_root(self) -> Path | None:
+        """The folder that static files come from; ``None`` while they come from the server."""
+        return self._root
+
+    async def start(self) -> None:
+        """Listen on a free port of 127.0.0.1. Raises ``OSError`` if that is impossible."""
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BYTES)
+        app.router.add_route("*", "/{path:.*}", self._dispatch)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        try:
+            await self._runner.setup()
+            site = web.TCPSite(self._runner, "127.0.0.1", 0)
+            # To its end even when cancelled: asyncio forgets a listening socket that it was about to hand over.
+            await finish(site.start())
+            self.port = self._runner.addresses[0][1]
+        except BaseException:
+            await self.aclose()
+            raise
+        logger.debug("gateway listens on 127.0.0.1:%d for %s", self.port, self.url)
+
+    async def aclose(self) -> None:
+        """Stop listening and drop every connection. Idempotent; ends within two seconds."""
+        runner, self._runner = self._runner, None
+        session, self._session = self._session, None
+        for socket in tuple(self._sockets):
+            await socket.close()
+        if runner is not None:
+            await runner.cleanup()
+        if session is not None:
+            await session.close()
+
+    async def verify_front_end(self) -> str:
+        """Compare the frontend on disk with the one that the server serves; switch to the server's if they differ.
+
+        Returns a digest of the index page in use, which names the build's files and so stands for all of them.
+        Raises ``aiohttp.ClientError`` or ``TimeoutError`` if the server does not answer.
+        """
+        status, theirs = await self.get("/")
+        if self._root is not None:
+            ours = await asyncio.to_thread((self._root / "index.html").read_bytes)
+            if status != 200:
+                logger.debug("the server has no frontend of its own (%d); using the one in %s", status, self._root)
+                theirs = ours
+            elif theirs != ours:
+                logger.info("the server's frontend is not the one in %s; loading the server's", self._root)
+                self._root = self._version = None
+        return hashlib.sha256(theirs).hexdigest()
+
+    async def open_socket(self) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket to the server, under a client id of its own. The caller closes it and has to read from it.
+
+        Raises ``aiohttp.ClientError`` or ``TimeoutError``.
+        """
+        session = await self._server()
+        async with asyncio.timeout(SOCKET_TIMEOUT):
+            return await session.ws_connect(
+                f"{self.url}/ws?clientId={uuid.uuid4().hex}", headers=self._headers, heartbeat=HEARTBEAT, max_msg_size=0
+            )
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        # The gateway lends the credentials of an attached server: to its own page only.
+        key = request.cookies.get(_COOKIE, "")
+        if request.host != f"{HOST_NAME}:{self.port}" or not secrets.compare_digest(key.encode(), self._key.encode()):
+            raise web.HTTPForbidden(text="this address serves one browser only")
+        return await handler(request)
+
+    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        path = request.path.lstrip("/")
+        name = path.removeprefix("api/")
+        if name == "ws":
+            return await self._silent_socket(request)
+        page = request.cookies.get(_PAGE_COOKIE, "")
+        if request.method != "GET" or not self.is_expected(request.path):
+            self._asked[page] += 1
+        if request.method in ("GET", "HEAD"):
+            answer = await self._read(request, path, name)
+            await self._hold(page, name)
+            return answer
+        area = name.partition("/")[0]
+        if name == "upload/image" and (form := await captured(request)) is not None:
+            return await self._forward(request, form)
+        if area in _REFUSED_WRITES:
+            logger.warning("refused %s /%s from the conversion page", request.method, path)
+            return web.Response(status=403, text="the conversion page may not change anything")
+        if area in _DROPPED_WRITES:
+            return web.json_response({}) if request.method != "DELETE" else web.Response(status=204)
+        if request.method == "OPTIONS":
+            return web.Response()
+        # Routes of custom nodes: some packs fetch what their widgets show by POST. They may change things too, but the
+        # frontend itself would send the same.
+        return await self._forward(request)
+
+    async def _hold(self, page: str, name: str) -> None:
+        held = self._held.get(page)
+        if held is None or name not in held[0]:
+            return
+        _, seconds, over = held
+        try:
+            async with asyncio.timeout(seconds):
+                await over.wait()
+        except TimeoutError:
+            logger.debug("answering /%s although a conversion still runs", name)
+
+    @staticmethod
+    def is_expected(path: str) -> bool:
+        """Whether every page asks for the URL path ``path``, so that it says nothing of the workflow at hand."""
+        path = path.lstrip("/")
+        name = path.removeprefix("api/")
+        own_file = "/" not in path and ("." in path or not path)
+        return own_file or name == "internal/folder_paths" or name.partition("/")[0] in _EXPECTED
+
+    async def _read(self, request: web.Request, path: str, name: str) -> web.StreamResponse:
+        if name == "users":
+            return web.json_response({"storage": "server", "migrated": True})
+        if name == "settings":
+            return web.json_response(await self._settings())
+        if name == "queue":
+            return web.json_response({"queue_running": [], "queue_pending": []})
+        if name == "history" or name.startswith("history/"):
+            return web.json_response({})
+        if name in ("user.css", "userdata/user.css"):
+            return web.Response(status=404)
+        if self._root is not None and not path.startswith("api/"):
+            found = await asyncio.to_thread(self._static_file, path)
+            if found is not None:
+                self.static_requests += 1
+                return self._with_policy(web.FileResponse(found, headers={"Cache-Control": "no-cache"}))
+        return await self._forward(request)
+
+    def _static_file(self, path: str) -> Path | None:
+        root = self._root
+        if root is None or "\0" in path:
+            return None
+        target = (root / (path or "index.html")).resolve()
+        return target if target.is_relative_to(root) and target.is_file() else None
+
+    def _with_policy(self, response: web.StreamResponse) -> web.StreamResponse:
+        own = f"'self' ws://{HOST_NAME}:{self.port} blob: data:"
+        response.headers["Content-Security-Policy"] = (
+            f"default-src {own} 'unsafe-inline' 'unsafe-eval'; connect-src {own}; object-src 'none'; "
+            "frame-src 'none'; form-action 'none'; base-uri 'self'"
+        )
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    async def _silent_socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(max_msg_size=1 << 20)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            status = {"status": {"exec_info": {"queue_remaining": 0}}, "sid": uuid.uuid4().hex}
+            await socket.send_json({"type": "status", "data": status})
+            async for _ in socket:
+                pass
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def _settings(self) -> JsonObject:
+        status, body = await self.get("/api/settings")
+        found: Any = loads(body) if status == 200 else {}
+        settings: JsonObject = found if isinstance(found, dict) else {}
+        version = self._version or await self._required_version()
+        if version and not settings.get("Comfy.TutorialCompleted"):
+            # A first boot writes the frontend's version here, and defaults depend on it: give what it would write.
+            settings[_INSTALLED_VERSION] = version
+        return settings | _OWN_SETTINGS
+
+    async def _required_version(self) -> str | None:
+        status, body = await self.get("/api/system_stats")
+        try:
+            version = loads(body)["system"]["required_frontend_version"] if status == 200 else None
+        except (ValueError, KeyError, TypeError):
+            return None
+        return version if isinstance(version, str) else None
+
+    async def _server(self) -> aiohttp.ClientSession:
+        if self._ready is not None and not self._ready.is_set():
+            try:
+                async with asyncio.timeout(READY_WAIT):
+                    await self._ready.wait()
+            except TimeoutError:
+                raise web.HTTPGatewayTimeout(text="the server did not become ready") from None
+        if self._session is None:
+            raise web.HTTPServiceUnavailable(text="the gateway is closing")
+        return self._session
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Read ``path`` from the server with its credentials: status and body. Waits for the server to be ready.
+
+        Raises ``aiohttp.ClientError`` or ``TimeoutError`` if there is no answer.
+        """
+        session = await self._server()
+        async with session.get(self.url + path, headers=self._headers | {"Accept-Encoding": "identity"}) as answer:
+            body = await answer.read()
+        self.server_lost.clear()
+        return answer.status, body
+
+    async def _forward(self, request: web.Request, form: aiohttp.FormData | None = None) -> web.StreamResponse:
+        session = await self._server()
+        body = form if form is not None else await request.read() if request.can_read_body else None
+        headers = headers_on(request, new_body=form is not None) | self._headers
+        # As the page wrote it: userdata's file names have their slashes encoded.
+        target = URL(self.url + request.raw_path, encoded=True)
+        try:
+            async with session.request(
+                request.method, target, headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                content = await answer.read()
+                self.server_lost.clear()
+                return self._with_policy(web.Response(status=answer.status, body=content, headers=headers_back(answer)))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            logger.debug("no answer to %s %s: %r", request.method, request.path, error)
+            self.server_lost.set()
+            return web.Response(status=502, text=json.dumps({"error": type(error).__name__}))

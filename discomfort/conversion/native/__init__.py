@@ -1,0 +1,1 @@
+"""Conversion without the browser, learnt from experiments in it."""

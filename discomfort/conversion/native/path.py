@@ -1,0 +1,232 @@
+"""Workflows of a known shape become prompts without the browser, where that is proven to be right.
+
+A shape is learnt after its first workflow (see ``probing``). Then it is on trial: the browser converts, and what the
+plan would have made is compared; the experiments with drawn values that end the learning count for it. After ``TRIALS``
+equal ones the plan converts alone, and is compared again now and then. One difference ends it, for good: that is stored
+too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+
+from discomfort.conversion.cache import CachedPrompt
+from discomfort.conversion.native.comparison import UnprovenError
+from discomfort.conversion.native.experiments import CHECKS, Convert, Experiment
+from discomfort.conversion.native.plan import Plan, difference
+from discomfort.conversion.native.shapes import Reading, read
+
+if TYPE_CHECKING:
+    from discomfort._json import JsonObject
+    from discomfort.conversion.cache import PromptCache
+    from discomfort.conversion.environment import Environment
+
+logger = logging.getLogger("discomfort.conversion")
+
+NativeMode = Literal["off", "trial", "on"]
+
+TRIALS: Final = CHECKS + 1
+"""Prompts of a shape that must have been the browser's too before its plan converts alone: those for drawn values, and
+that of the workflow itself."""
+
+CHECK_EVERY: Final = 100
+"""Of so many prompts that a plan made alone, one is compared with the browser's afterwards."""
+
+WAITING: Final = 4
+"""Shapes that are learnt or wait for it; of more only the latest values are remembered, until they come again."""
+
+SHAPES: Final = 64
+"""Shapes kept in memory; plans are stored with the prompts too."""
+
+
+@dataclass(slots=True)
+class Offer:
+    """What the native path has to say about one workflow.
+
+    ``prompt`` is what its plan makes, ``None`` where it declines for ``reason``. With ``trusted`` it may be used as it
+    is, else it is to be compared with the browser's. ``check``: compare it too, but afterwards.
+    """
+
+    environment: Environment
+    reading: Reading
+    plan: Plan | None = None
+    prompt: JsonObject | None = None
+    reason: str = ""
+    trusted: bool = False
+    check: bool = False
+
+
+@dataclass(slots=True)
+class _Sight:
+    text: str
+    reading: Reading
+    prompt: str
+
+
+class NativePath:
+    """The plans of one converter. ``cache`` keeps them for other processes. Nothing raises but for cancellation.
+
+    ``declined`` counts by reason how often no plan could convert.
+    """
+
+    def __init__(self, mode: NativeMode, cache: PromptCache | None = None) -> None:
+        self._mode, self._cache = mode, cache
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._sights: OrderedDict[str, _Sight] = OrderedDict()
+        self._learning = asyncio.Lock()
+        self._lessons = 0
+        self.declined: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        trusted = sum(1 for plan in self._plans.values() if plan.off is None and plan.agreed >= TRIALS)
+        off = sum(1 for plan in self._plans.values() if plan.off is not None)
+        return f"<NativePath {self._mode}, {len(self._plans)} shapes, {trusted} trusted, {off} off>"
+
+    async def offer(self, text: str, environment: Environment) -> Offer | None:
+        """What can be said about the workflow ``text`` (JSON); ``None`` where the path is off or can not read it."""
+        reading = read(text, environment.digest) if self._mode != "off" else None
+        if reading is None:
+            return None
+        offer = Offer(environment, reading, self._plans.get(reading.key) or await self._stored(reading, environment))
+        if offer.plan is None:
+            return self._decline(offer, "its shape is not known")
+        self._plans.setdefault(reading.key, offer.plan)
+        self._plans.move_to_end(reading.key)
+        reason = offer.plan.refusal(reading.values)
+        if reason is not None:
+            return self._decline(offer, reason)
+        offer.prompt = offer.plan.apply(reading.values)
+        offer.trusted = self._mode == "on" and offer.plan.agreed >= TRIALS
+        if offer.trusted:
+            offer.plan.uses += 1
+            offer.check = offer.plan.uses % CHECK_EVERY == 0
+        else:
+            self.declined["its shape is on trial"] += 1
+        return offer
+
+    def _decline(self, offer: Offer, reason: str) -> Offer:
+        offer.reason = reason
+        self.declined[reason.partition(" (")[0]] += 1
+        logger.debug("not converted natively: %s", reason)
+        return offer
+
+    # -- what the browser made -----------------------------------------------------------------------------------------
+
+    async def compare(self, offer: Offer, prompt: JsonObject) -> None:
+        """Compare the browser's ``prompt`` for the workflow that ``offer`` was made for."""
+        plan = offer.plan
+        if plan is None or offer.prompt is None or plan.off is not None:
+            return
+        # Made anew: what was offered belongs to the caller, who may have changed it.
+        where = difference(plan.apply(offer.reading.values), prompt)
+        if where is not None:
+            self._switch_off(plan, where)
+        else:
+            plan.agreed += 1
+        if where is not None or plan.agreed == TRIALS:
+            await self._store(offer.reading.key, plan)
+
+    @staticmethod
+    def _switch_off(plan: Plan, where: str) -> None:
+        plan.off = f"the browser made something else once, at {where}"
+        logger.warning(
+            "the native conversion differs from the browser's at %s; this shape is left to the browser from now on",
+            where,
+        )
+
+    async def learn(self, offer: Offer, text: str, prompt: str, convert: Convert) -> None:
+        """Take note of the browser's ``prompt`` (JSON) for ``text``, and learn its shape.
+
+        One shape is learnt at a time and few wait for it, so that a stream of workflows that differ in everything does
+        not keep the browser busy. ``convert`` is the browser's way of converting experiments: ``None`` for what it can
+        not.
+        """
+        key, reading = offer.reading.key, offer.reading
+        if offer.plan is not None or key in self._plans or not reading.values:
+            return
+        latest = _Sight(text, reading, prompt)
+        if self._lessons >= WAITING:
+            self._sights[key] = latest
+            _trim(self._sights)
+            return
+        sight = self._sights.pop(key, latest)
+        self._lessons += 1
+        try:
+            async with self._learning:
+                if key in self._plans:
+                    return
+                plan = await self._learnt(latest, sight, offer.environment, convert)
+        finally:
+            self._lessons -= 1
+        for each in (latest,) if sight.reading == reading else (sight, latest):
+            if plan.refusal(each.reading.values) is None:
+                where = difference(plan.apply(each.reading.values), json.loads(each.prompt))
+                if where is None:
+                    plan.agreed += 1
+                else:
+                    self._switch_off(plan, where)
+        self._plans[key] = plan
+        _trim(self._plans)
+        await self._store(key, plan)
+
+    @staticmethod
+    async def _learnt(sight: _Sight, before: _Sight, environment: Environment, convert: Convert) -> Plan:
+        experiment = Experiment(sight.text, sight.reading, environment, convert, before.reading.values)
+        try:
+            plan = await experiment.learn()
+        except UnprovenError as error:
+            logger.info("a workflow's shape is left to the browser: %s", error)
+            return Plan(b"{}", off=str(error))
+        plan.agreed = CHECKS
+        plan.know(environment.limits, seen_only=environment.foreign)
+        held = sum(1 for rule in plan.rules if rule.kind == "held")
+        logger.info("learnt the shape of a workflow: %d values, %d of them not proven", len(plan.rules), held)
+        return plan
+
+    # -- storage -------------------------------------------------------------------------------------------------------
+
+    async def _stored(self, reading: Reading, environment: Environment) -> Plan | None:
+        if self._cache is None:
+            return None
+        plan = await asyncio.to_thread(self._load, reading)
+        if plan is not None and plan.off is None:
+            plan.know(environment.limits, seen_only=environment.foreign)
+        return plan
+
+    def _load(self, reading: Reading) -> Plan | None:
+        entry = self._cache.get(_name(reading.key)) if self._cache else None
+        if entry is None:
+            return None
+        data: Any = orjson.loads(entry.prompt)
+        return Plan.from_json(data, len(reading.values))
+
+    async def _store(self, key: str, plan: Plan) -> None:
+        if self._cache is not None:
+            await asyncio.to_thread(self._save, self._cache, key, plan)
+
+    @staticmethod
+    def _save(cache: PromptCache, key: str, plan: Plan) -> None:
+        name = _name(key)
+        entry = cache.get(name, fresh=True)
+        if plan.off is None and entry is not None:
+            # Another process may have seen a difference meanwhile.
+            plan.off = orjson.loads(entry.prompt).get("off")
+        cache.put(name, CachedPrompt(plan.to_json()))
+
+
+def _name(key: str) -> str:
+    """The name among the stored prompts, which have names of their own."""
+    return hashlib.sha256(f"plan\0{key}".encode()).hexdigest()
+
+
+def _trim(kept: OrderedDict[str, Any]) -> None:
+    while len(kept) > SHAPES:
+        kept.popitem(last=False)

@@ -1,0 +1,139 @@
+"""What goes into a conversion and what may come out of it: checks without I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from discomfort.exceptions import ConversionError, MissingNode, MissingNodesError, PayloadError
+from discomfort.workflow.subgraphs import find_node, objects, pack_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from discomfort._json import JsonObject
+
+MAX_BYTES: Final = 128 << 20
+"""Largest workflow that is handed to the browser, in bytes of JSON. The largest official template has 0.13 MB."""
+
+BASE_BUDGET: Final = 3.0
+"""Seconds for one attempt on a ready page, as documented for the connector."""
+
+BUDGET_PER_MEGABYTE: Final = 30.0
+"""Seconds added for each megabyte of JSON beyond the first tenth of one.
+
+A page of 1.27.10 takes 0.5 to 1 s for 0.13 MB (44 nodes, three subgraphs) on two busy cores; ten times that is slack.
+"""
+
+MAX_BUDGET: Final = 120.0
+"""Seconds that one attempt may take at most, whatever the size."""
+
+_TAKEN_OUT: Final = re.compile("[&<>\"'`=]")
+"""Characters that the frontend takes out of the names of types that it does not know."""
+
+_SUBGRAPH: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""The type of a subgraph's node: the id of its definition."""
+
+_GROUP: Final = ("workflow>", "workflow/")
+"""What the type of a group node begins with; with a slash in older workflows."""
+
+
+def budget(size: int) -> float:
+    """Seconds for one attempt at a workflow of ``size`` bytes of JSON: 3 s, and more for one above 0.1 MB."""
+    return min(MAX_BUDGET, BASE_BUDGET + BUDGET_PER_MEGABYTE * max(0.0, size / 1e6 - 0.1))
+
+
+def encode(workflow: object) -> str:
+    """The workflow as JSON text for the page.
+
+    NaN and infinities become ``null``, as they would when the frontend sends them. Raises ``PayloadError`` for what is
+    no workflow (no object with a list ``nodes``), can not be JSON, or is larger than ``MAX_BYTES``.
+    """
+    if not isinstance(workflow, dict):
+        raise PayloadError(f"a workflow is a JSON object, this is {type(workflow).__name__}")
+    nodes = workflow.get("nodes")
+    if not isinstance(nodes, list):
+        keys = ", ".join(map(str, list(workflow)[:8])) or "nothing"
+        raise PayloadError(f"a workflow has a list 'nodes', this has {keys}")
+    bad = next((i for i, node in enumerate(nodes) if not isinstance(node, dict) or "type" not in node), None)
+    if bad is not None:
+        raise PayloadError(f"entry {bad} of the workflow's nodes is no node: it needs a 'type'")
+    text = _dump(workflow)
+    if len(text) > MAX_BYTES:
+        raise PayloadError(f"the workflow has {len(text) / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
+    return text
+
+
+def largest_graph(workflow: JsonObject) -> int:
+    """How many nodes the largest of the workflow's graphs has: its own, or that of a subgraph."""
+    definitions = workflow.get("definitions")
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    graphs = (graph.get("nodes") for graph in (workflow, *objects(subgraphs)))
+    return max(len(nodes) if isinstance(nodes, list) else 0 for nodes in graphs)
+
+
+def _dump(workflow: JsonObject) -> str:
+    try:
+        return orjson.dumps(workflow).decode()
+    except TypeError:
+        # Integers beyond 64 bits, lone surrogates: JSON allows them, orjson does not.
+        try:
+            return json.dumps(_finite(workflow), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PayloadError(f"the workflow can not be written as JSON: {error}") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str, str | None]) -> None:
+    """Refuse a prompt with nodes that no server can run; ``unknown`` as the page tells them.
+
+    Raises ``MissingNodesError`` naming every type that the page did not know, ``ConversionError`` if the output is no
+    prompt at all.
+    """
+    if unknown:
+        missing = missing_nodes(workflow, unknown)
+        raise MissingNodesError(missing, remedy=_remedy([each.class_type for each in missing]))
+    for node_id, node in output.items():
+        if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
+            raise ConversionError(f"the frontend gave no inputs for node {node_id}")
+
+
+def _remedy(names: list[str]) -> str:
+    """What to do about missing types: not all of them come from packs."""
+    inner = [name for name in names if _SUBGRAPH.fullmatch(name) or name.startswith(_GROUP)]
+    remedies = ["Install the packs that provide them."] if len(inner) < len(names) else []
+    if inner:
+        remedies.append(
+            f"The workflow uses {inner[0]!r}, a subgraph or group node, without its definition "
+            "(definitions.subgraphs, extra.groupNodes): save it again where it is defined."
+        )
+    return " ".join(remedies)
+
+
+def missing_nodes(workflow: JsonObject, unknown: Mapping[str, str | None]) -> tuple[MissingNode, ...]:
+    """The types of the prompt's nodes in ``unknown``, each with its nodes and the pack that the workflow names.
+
+    The workflow spells a type in full, where the frontend takes characters out; but the frontend gives other ids to
+    nodes that have none, or one that was given before.
+    """
+    found: dict[str, tuple[list[str], str | None]] = {}
+    for node_id, told in unknown.items():
+        node = find_node(workflow, node_id)
+        name = str(node.get("type")) if node else "?"
+        if told is not None and _TAKEN_OUT.sub("", name) != told:
+            node, name = None, told
+        nodes, pack = found.setdefault(name, ([], None))
+        nodes.append(node_id)
+        found[name] = (nodes, pack or (pack_of(node) if node else None))
+    return tuple(MissingNode(name, tuple(nodes), pack) for name, (nodes, pack) in found.items())

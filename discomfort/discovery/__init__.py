@@ -1,0 +1,1 @@
+"""Which ComfyUI is started, with which Python, in which folders."""

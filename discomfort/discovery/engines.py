@@ -1,0 +1,371 @@
+"""What runs when a server is started: a ComfyUI that was configured or found, or the embedded emulator."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from discomfort._system.server_command import ServerCommand
+from discomfort.discovery import command_line, interpreters, locations
+from discomfort.exceptions import ConfigurationError, ServerStartError
+
+_log = logging.getLogger("discomfort.discovery")
+
+_COMFYUI_PATH = "COMFYUI_PATH"
+_COMMAND = "API_COMMAND_LINE"
+_DIRECTORY = "API_WORKING_DIRECTORY"
+_REMEDY = "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What is configured. ``None`` means not configured; relative paths are relative to ``cwd``.
+
+    ``sources`` tells, by setting, where a value came from, for messages. ``environ`` is the environment to look into.
+    """
+
+    kind: Literal["auto", "comfyui", "emulator"]
+    comfyui_path: Path | None
+    command_line: str | None
+    working_directory: Path | None
+    python: str | None
+    emulator_directory: Path | None
+    cwd: Path
+    environ: Mapping[str, str] = field(repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def source(self, key: str) -> str | None:
+        """Where the value of setting ``key`` came from."""
+        return self.sources.get(key) or self.sources.get(key.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the server keeps what, as absolute paths; not all need exist."""
+
+    base: Path
+    input: Path
+    output: Path
+    temp: Path
+    user: Path
+    models: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A server that can be started.
+
+    ``argv`` has no port yet, see :meth:`command`. ``front_end_root`` is the folder of the frontend that it serves,
+    where that is known. ``reason`` says in one sentence why it was chosen. ``private`` are folders made for it alone,
+    which :meth:`discard` removes. ``env`` is its environment, ``None`` for ours.
+    """
+
+    kind: Literal["comfyui", "emulator"]
+    argv: tuple[str, ...]
+    cwd: Path
+    folders: Folders
+    front_end_root: Path | None
+    python: str
+    reason: str
+    private: tuple[Path, ...] = ()
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+
+    def command(self, port: int) -> ServerCommand:
+        """The command that starts it on ``port``, which replaces one in the configured command line."""
+        words = [self.argv[0], *command_line.without_option(self.argv[1:], "--port")]
+        return ServerCommand((*words, "--port", str(port)), self.cwd, self.env)
+
+    def discard(self) -> None:
+        """Remove its private folders with all that is in them. Idempotent; what can not be removed is logged."""
+        for path in self.private:
+            try:
+                shutil.rmtree(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                _log.warning("private folder %s could not be removed: %s", path, error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A ComfyUI, or something that stands for one, with its command before anything was added."""
+
+    root: Path
+    cwd: Path
+    words: list[str]
+    script: int | None
+    reason: str
+
+
+def resolve_engine(request: EngineRequest) -> Engine:
+    """Decide what runs: what is configured, else what the environment names, else what is found, else the emulator.
+
+    Something that was named and is not there is an error, never a reason to look further. Private folders are made
+    last, after all else was found to be right. Blocking; takes milliseconds, as a rule.
+
+    Raises:
+        ConfigurationError: names setting, value, where it came from, and a remedy.
+        ServerStartError: a private folder could not be made.
+    """
+    if request.kind == "emulator":
+        return _emulator(request, "the embedded emulator was asked for")
+    words = command_line.split(request.command_line or command_line.DEFAULT_COMMAND, source=request.source(_COMMAND))
+    if request.comfyui_path or request.working_directory or request.command_line:
+        return _comfyui(request, _configured(request, words))
+    found, looked = _named_or_found(request)
+    if found is not None:
+        return _comfyui(request, _plan_in(found.path, words, found.what))
+    places = ", ".join(str(place.path) for place in looked)
+    if request.kind == "comfyui":
+        raise ConfigurationError(
+            f"no ComfyUI was found in {places}", key="ENGINE", value="comfyui", source=request.source("ENGINE"),
+            remedy=_REMEDY,
+        )  # fmt: skip
+    return _emulator(request, f"no ComfyUI was found in {places}; the embedded emulator takes its place")
+
+
+def _named_or_found(request: EngineRequest) -> tuple[locations.Location | None, list[locations.Location]]:
+    named = request.environ.get(_COMFYUI_PATH)
+    if not named:
+        place, looked = locations.search(request.cwd, request.environ)
+        return place and locations.Location(place.path, f"found in {place.what}: {place.path}"), looked
+    path = _absolute(Path(named), request.cwd)
+    source = "the environment"
+    if not locations.is_comfyui(path):
+        raise _not_comfyui(path, source)
+    return locations.Location(path, f"{_COMFYUI_PATH} from {source}: {path}"), []
+
+
+def _configured(request: EngineRequest, words: list[str]) -> _Plan:
+    path = _absolute(request.comfyui_path, request.cwd) if request.comfyui_path else None
+    directory = _absolute(request.working_directory, request.cwd) if request.working_directory else None
+    for folder, key in ((path, _COMFYUI_PATH), (directory, _DIRECTORY)):
+        if folder is not None and not folder.is_dir():
+            raise ConfigurationError(
+                "there is no such folder", key=key, value=str(folder), source=request.source(key), remedy=_REMEDY
+            )
+    key = next(k for k, v in ((_COMFYUI_PATH, path), (_DIRECTORY, directory), (_COMMAND, words)) if v)
+    source = request.source(key)
+    reason = f"{key} from {source}" if source else f"{key} is configured"
+    script = command_line.script_index(words)
+    if script is None:
+        # Not ComfyUI's own form: a wrapper, a container, a stand-in. Only its folders are asked for.
+        cwd = directory or path or request.cwd
+        return _Plan(path or cwd, cwd, words, None, f"{reason}: {path or cwd}")
+    if path is not None and not locations.is_comfyui(path):
+        raise _not_comfyui(path, source)
+    cwd = directory or path or _home_of_script(request, Path(words[script]))
+    return _main_plan(request, words, script, cwd, path, reason)
+
+
+def _home_of_script(request: EngineRequest, script: Path) -> Path:
+    """The working directory for a command line that was configured without one."""
+    if script.is_absolute():
+        return script.parent
+    if len(script.parts) > 1:
+        return request.cwd
+    found, looked = _named_or_found(request)
+    if found is None:
+        raise ConfigurationError(
+            f"no ComfyUI was found to run it in; looked in {', '.join(str(p.path) for p in looked)}",
+            key=_COMMAND, value=request.command_line, source=request.source(_COMMAND), remedy=_REMEDY,
+        )  # fmt: skip
+    return found.path
+
+
+def _main_plan(
+    request: EngineRequest, words: list[str], script: int, cwd: Path, path: Path | None, reason: str
+) -> _Plan:
+    main = _absolute(Path(words[script]), cwd)
+    if not main.is_file():
+        key = _DIRECTORY if request.working_directory else _COMMAND
+        value = str(cwd) if request.working_directory else request.command_line
+        raise ConfigurationError(
+            f"there is no {main}, which the command line starts", key=key, value=value, source=request.source(key),
+            remedy="Set API_WORKING_DIRECTORY to the folder that holds ComfyUI's main.py",
+        )  # fmt: skip
+    if not locations.is_comfyui(main.parent):
+        raise ConfigurationError(
+            f"{main} is not ComfyUI's: there is no comfy folder beside it",
+            key=_DIRECTORY if request.working_directory else _COMMAND, value=str(cwd), remedy=_REMEDY,
+        )  # fmt: skip
+    if path is not None and path.resolve() != main.parent.resolve():
+        raise ConfigurationError(
+            f"is another ComfyUI than the one that is started, {main.parent}; files would go to the wrong one",
+            key=_COMFYUI_PATH, value=str(path), source=request.source(_COMFYUI_PATH),
+            remedy="Make it and API_WORKING_DIRECTORY agree, or leave one out",
+        )  # fmt: skip
+    return _Plan(main.parent, cwd, words, script, f"{reason}: {main.parent}")
+
+
+def _plan_in(root: Path, words: list[str], reason: str) -> _Plan:
+    return _Plan(root, root, words, command_line.script_index(words), reason)
+
+
+def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
+    python = interpreters.choose_python(
+        plan.root, configured=request.python, cwd=request.cwd, environ=request.environ,
+        source=request.source("COMFYUI_PYTHON"),
+    )  # fmt: skip
+    program = python if command_line.is_bare_python(plan.words[0]) else _program(request, plan)
+    words = [program, *plan.words[1:]]
+    private: tuple[Path, ...] = ()
+    known: frozenset[str] = frozenset()
+    front_end = None
+    if plan.script is not None:
+        # A Python that is named in the command line is the one that runs, whatever else was found.
+        python = program
+        known = command_line.known_options(plan.root)
+        front_end = _front_end(words, known, plan.cwd, python)
+        private = _isolate(words, known)
+    return Engine(
+        kind="comfyui",
+        argv=tuple(words),
+        cwd=plan.cwd,
+        folders=_folders(words[1:], known, plan.cwd, plan.root),
+        front_end_root=front_end,
+        python=python,
+        reason=plan.reason,
+        private=private,
+    )
+
+
+def _program(request: EngineRequest, plan: _Plan) -> str:
+    word = plan.words[0]
+    has_folder = "/" in word or os.sep in word
+    name = str(_absolute(Path(word), plan.cwd)) if has_folder else word
+    found = shutil.which(name, path=request.environ.get("PATH", os.defpath))
+    if found is None:
+        raise ConfigurationError(
+            f"{word!r} is not a program that can be run from {plan.cwd}",
+            key=_COMMAND, value=request.command_line, source=request.source(_COMMAND),
+            remedy="Check its first word and the permissions of that file",
+        )  # fmt: skip
+    return str(Path(found).absolute())
+
+
+def _isolate(words: list[str], known: frozenset[str]) -> tuple[Path, ...]:
+    """Append to ``words`` what keeps this server apart from others in the same folder; returns the folders made for it.
+
+    Any start of ComfyUI, even one that fails on a taken port, wipes the temp folder; its database lies beside its code
+    whatever the other folders are (both measured on 0.3.64). Options that this ComfyUI does not know are left out.
+    """
+    own_temp = not command_line.has_option(words, "--temp-directory", known)
+    own_database = "--database-url" in known and not command_line.has_option(words, "--database-url", known)
+    opens_browser = command_line.has_option(words, "--auto-launch", known)
+    if "--disable-auto-launch" in known and not opens_browser and "--disable-auto-launch" not in words:
+        words.append("--disable-auto-launch")
+    if not (own_temp or own_database):
+        return ()
+    private = _private_folder()
+    if own_temp:
+        words += ["--temp-directory", str(private)]
+    if own_database:
+        words += ["--database-url", f"sqlite:///{private / 'comfyui.db'}"]
+    return (private,)
+
+
+def _folders(words: Sequence[str], known: frozenset[str], cwd: Path, root: Path) -> Folders:
+    def named(option: str) -> Path | None:
+        value = command_line.option_value(words, option, known)
+        return _absolute(Path(value), cwd, home=False) if value else None
+
+    base = named("--base-directory") or root
+    temp = named("--temp-directory")
+    return Folders(
+        base=base,
+        input=named("--input-directory") or base / "input",
+        output=named("--output-directory") or base / "output",
+        temp=(temp or base) / "temp",
+        user=named("--user-directory") or base / "user",
+        models=base / "models",
+    )
+
+
+def _front_end(words: Sequence[str], known: frozenset[str], cwd: Path, python: str) -> Path | None:
+    named = command_line.option_value(words, "--front-end-root", known)
+    if named:
+        return _absolute(Path(named), cwd, home=False)
+    # Another version than the installed one: ComfyUI downloads it, and only it knows where to.
+    return None if command_line.has_option(words, "--front-end-version", known) else interpreters.front_end_of(python)
+
+
+def _emulator(request: EngineRequest, reason: str) -> Engine:
+    if not sys.executable:
+        raise ServerStartError("the emulator needs a Python interpreter, and sys.executable is empty")
+    words = _emulator_command(request)
+    named = command_line.option_value(words, "--base-directory")
+    directory = Path(named) if named else request.emulator_directory
+    private: tuple[Path, ...] = ()
+    if directory is None:
+        base = _private_folder()
+        private = (base,)
+    else:
+        base = _absolute(directory, request.cwd)
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            key = "EMULATOR_DIRECTORY"
+            raise ConfigurationError(
+                f"can not be made: {error}", key=key, value=str(base), source=request.source(key)
+            ) from error
+    return Engine(
+        kind="emulator",
+        argv=(*command_line.without_option(words, "--base-directory"), "--base-directory", str(base)),
+        cwd=base,
+        folders=_folders((), frozenset(), base, base),
+        front_end_root=interpreters.front_end_of(sys.executable),
+        python=sys.executable,
+        reason=reason,
+        private=private,
+        env=_with_package(request.environ),
+    )
+
+
+def _emulator_command(request: EngineRequest) -> list[str]:
+    """The configured command line, where it has options for the emulator; else the plain one.
+
+    A command line that starts ComfyUI's ``main.py``, as the documented default does, says nothing about the emulator.
+    """
+    if request.command_line:
+        words = command_line.split(request.command_line, source=request.source(_COMMAND))
+        if command_line.script_index(words) is None:
+            return [sys.executable, *words[1:]] if command_line.is_bare_python(words[0]) else words
+    return [sys.executable, "-m", "discomfort", "serve", "--host", "127.0.0.1"]
+
+
+def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """``environ`` in which a Python finds the package that runs here, which may be a clone that nobody installed."""
+    folder = Path(__file__).absolute().parents[2]
+    if folder in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}:
+        return dict(environ)
+    entries = [str(folder), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, "PYTHONPATH": os.pathsep.join(entries)}
+
+
+def _private_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="discomfort-"))
+    except OSError as error:
+        raise ServerStartError(
+            f"no private folder can be made in {tempfile.gettempdir()}: {error}",
+            remedy="Set TMPDIR to a writable folder",
+        ) from error
+
+
+def _absolute(path: Path, cwd: Path, *, home: bool = True) -> Path:
+    # Normalized by text: the name that the user gave to a folder stays, symlink or not.
+    return Path(os.path.normpath(cwd.absolute() / (path.expanduser() if home else path)))
+
+
+def _not_comfyui(path: Path, source: str | None) -> ConfigurationError:
+    problem = "has no main.py with comfy beside it, so it is no ComfyUI" if path.is_dir() else "there is no such folder"
+    return ConfigurationError(problem, key=_COMFYUI_PATH, value=str(path), source=source, remedy=_REMEDY)

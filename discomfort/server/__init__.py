@@ -1,0 +1,1 @@
+"""An owned server's process: started, watched and ended."""

@@ -1,0 +1,103 @@
+"""Starting a server process: its own session, one pipe for its words, and signals as a terminal would give them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from discomfort._system.server_command import ServerCommand
+from discomfort.exceptions import ServerStartError
+
+_log = logging.getLogger("discomfort.server")
+
+# A signal that is ignored or blocked stays so through exec. ComfyUI started with SIGINT ignored (by `cmd &` in a
+# script, say) never stops on it, so such a start goes through a second exec that puts the defaults back. A preexec_fn
+# would run Python code in a fork of a threaded process, which may deadlock. SIGPIPE and its like are what the
+# interpreter itself ignores.
+_TRAMPOLINE = """
+import os, signal, sys
+for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGXFSZ"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.stderr.write(f"{sys.argv[1]}: {error.strerror}\\n")
+    sys.exit(127)
+"""
+
+
+def spawn(command: ServerCommand) -> subprocess.Popen[bytes]:
+    """Start ``command`` in a session, and so a process group, of its own.
+
+    Standard input is empty; output and error come merged through ``stdout``, unbuffered bytes. No other descriptor of
+    ours is inherited. SIGINT, SIGTERM and SIGHUP have their default effect and no signal is blocked, whatever is so in
+    our process. Raises ServerStartError naming the command and a remedy when the system can not start it.
+    """
+    program = _find_program(command)
+    argv = [program, *command.argv[1:]]
+    if _signals_are_altered():
+        argv = [sys.executable, "-I", "-S", "-c", _TRAMPOLINE, *argv]
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=command.cwd,
+            env=None if command.env is None else dict(command.env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            close_fds=True,
+            **_own_group(),
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise ServerStartError(
+            f"{command.argv[0]!r} could not be started: {error}",
+            command=command.argv,
+            remedy="Check API_COMMAND_LINE and API_WORKING_DIRECTORY",
+        ) from error
+    _log.debug("started pid %d: %s", process.pid, command.argv[0])
+    return process
+
+
+def _find_program(command: ServerCommand) -> str:
+    if not command.argv or not command.argv[0]:
+        raise ServerStartError("the command line is empty", command=command.argv, remedy="Set API_COMMAND_LINE")
+    if not command.cwd.is_dir():
+        raise ServerStartError(
+            f"the working directory {command.cwd} does not exist",
+            command=command.argv,
+            remedy="Check API_WORKING_DIRECTORY",
+        )
+    word = command.argv[0]
+    path = (os.environ if command.env is None else command.env).get("PATH", os.defpath)
+    # A relative name is meant from the folder that the server starts in, as the system itself would take it.
+    has_folder = "/" in word or os.sep in word
+    found = shutil.which(str((command.cwd / word).absolute()) if has_folder else word, path=path)
+    if found is None:
+        raise ServerStartError(
+            f"{word!r} is not a program that can be run from {command.cwd}",
+            command=command.argv,
+            remedy="Check the first word of API_COMMAND_LINE and its permissions",
+        )
+    return str(Path(found).absolute())
+
+
+def _own_group() -> dict[str, Any]:
+    if os.name == "nt":
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    return {"start_new_session": True}
+
+
+def _signals_are_altered() -> bool:
+    if os.name == "nt":
+        return False
+    ignored = any(signal.getsignal(s) == signal.SIG_IGN for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    return ignored or bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))

@@ -1,0 +1,247 @@
+"""Free ports, and leases that keep two connectors of one user from taking the same one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import socket
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from discomfort.exceptions import ServerStartError
+
+_log = logging.getLogger("discomfort.server")
+
+_CONNECT_SECONDS = 0.25
+_LOCK_NAME = re.compile(r"[0-9]{1,5}\.lock")
+_ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, and bound for an instant to see whether it can be
+
+
+class PortLease:
+    """A port that no other connector of this user takes until :meth:`release`, or until this process ends."""
+
+    def __init__(self, port: int, lock: filelock.BaseFileLock | None) -> None:
+        self.port = port
+        self.path = Path(lock.lock_file) if lock is not None else None
+        self.inode = self.path.stat().st_ino if self.path is not None else 0
+        self._lock = lock
+        self._owner = os.getpid()
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders around the lock's file that go when they are empty, the outermost first."""
+        return _own_folders(self.path.parent)[::-1] if self.path is not None else []
+
+    def __repr__(self) -> str:
+        return f"<PortLease {self.port}{'' if self._lock else ' released'}>"
+
+    def release(self) -> None:
+        """Give the port back. Idempotent; does nothing in a fork of the process that took it."""
+        if os.getpid() != self._owner:
+            return
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            path = Path(lock.lock_file)
+            # Before the lock goes, so that it can be nobody else's.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            lock.release()
+            _remove_if_empty(path.parent)
+
+
+def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
+    """Lease the first free port of ``initial`` … ``initial + span - 1`` (65535 at most).
+
+    Free means: nothing listens there on ``host`` nor on all addresses, and no other connector of this user has a lease
+    on it. The lease is a lock of the operating system on a file, so a process that crashes frees it. A foreign program
+    may still take the port before the server does; the server then ends, and its error says so. Lock files that
+    killed processes left are removed. Blocks for milliseconds as a rule.
+
+    Raises ServerStartError when none is free, naming the range, or when ``host`` is no address of this machine.
+    """
+    last = min(initial + span - 1, 65535)
+    addresses = _addresses(host)
+    directory = _lock_directory()
+    for port in range(max(initial, 1), last + 1):
+        lease = _try_lease(directory, port)
+        if lease is None:
+            continue
+        try:
+            free = _is_free(addresses, port)
+        except BaseException:
+            lease.release()
+            raise
+        if free:
+            for path in abandoned_locks(directory) if directory is not None else ():
+                remove_lock(path)
+            return lease
+        lease.release()
+    raise ServerStartError(
+        f"no free port from {initial} to {last} on {host}", remedy="Set INITIAL_PORT to the start of a free range"
+    )
+
+
+def abandoned_locks(directory: Path | None = None) -> list[Path]:
+    """Files of leases that nobody holds any more, in ``directory`` or where leases are kept. Nothing is changed."""
+    folder = directory or _lock_directory()
+    if folder is None:
+        return []
+    found = [path for path in sorted(folder.glob("*.lock")) if _LOCK_NAME.fullmatch(path.name) and _is_free_lock(path)]
+    if directory is None:
+        # Looking made it where there was none.
+        _remove_if_empty(folder)
+    return found
+
+
+def remove_lock(path: Path) -> bool:
+    """Remove the file of a lease, and its folders as far as they are empty, unless it is held; whether it is gone."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                path.unlink()
+        finally:
+            os.close(descriptor)
+        _remove_if_empty(path.parent)
+    return not path.exists()
+
+
+def _is_free_lock(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _try_lease(directory: Path | None, port: int) -> PortLease | None:
+    if directory is None:
+        return PortLease(port, None)
+    lock = filelock.FileLock(directory / f"{port}.lock", timeout=0, mode=0o600, thread_local=False)
+    try:
+        # Another connector that gave its lease back may just have removed the empty folder.
+        directory.mkdir(exist_ok=True, parents=True, mode=0o700)
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    except OSError as error:
+        _log.warning("port %d is taken without a lease: %s", port, error)
+        return PortLease(port, None)
+    return PortLease(port, lock)
+
+
+def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    try:
+        infos = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ServerStartError(
+            f"the host {host!r} has no address: {error}", remedy="Set API_URL to an address of this machine"
+        ) from error
+    found = [(family, str(address[0])) for family, _, _, _, address in infos]
+    # A server that listens on every address blocks the port for one on a single address, and the other way round.
+    found.append((socket.AF_INET, "0.0.0.0"))  # noqa: S104
+    return list(dict.fromkeys(found))
+
+
+def _is_free(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> bool:
+    return all(_can_listen(f, a, port) for f, a in addresses) and not any(_answers(f, a, port) for f, a in addresses)
+
+
+def _can_listen(family: socket.AddressFamily, address: str, port: int) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if sys.platform == "linux":
+            # What the server itself will do; connections in TIME_WAIT must not count, a listener still does. On other
+            # systems the option would let the bind pass beside a listener.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise ServerStartError(
+                    f"{address} is no address of this machine", remedy="Set API_URL to one, such as 127.0.0.1"
+                ) from error
+            return False
+    return True
+
+
+def _answers(family: socket.AddressFamily, address: str, port: int) -> bool:
+    # A forwarder (of a container or a virtual machine) may answer on a port that can still be bound.
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        return probe.connect_ex((target, port)) == 0
+
+
+def _lock_directory() -> Path | None:
+    """Where all connectors of this user look for leases; ``None``, logged, where no such folder can be had."""
+    problem: OSError | None = None
+    for find in (_runtime_folder, _temporary_folder):
+        try:
+            return _private_directory(find() / "ports")
+        except OSError as error:
+            problem = error
+    _log.warning("ports are taken without a lease, for want of a folder to keep leases in: %s", problem)
+    return None
+
+
+def _runtime_folder() -> Path:
+    with warnings.catch_warnings():
+        # It warns where XDG_RUNTIME_DIR is not set, as in most containers; its fallback there is what we want.
+        warnings.simplefilter("ignore")
+        # It makes a missing folder as private as it wants to find it; one made by us it would refuse next time.
+        return Path(platformdirs.user_runtime_dir("discomfort", appauthor=False, ensure_exists=True))
+
+
+def _temporary_folder() -> Path:
+    owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"discomfort-runtime-{owner}"
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        for folder in _own_folders(directory):
+            folder.rmdir()
+
+
+def _own_folders(directory: Path) -> list[Path]:
+    """The folder for leases, and those around it in the temporary folder, the innermost first.
+
+    A runtime folder that the user named is the user's, empty or not.
+    """
+    temporary, named = Path(tempfile.gettempdir()), os.environ.get("XDG_RUNTIME_DIR")
+    around = (parent for parent in directory.parents if temporary in parent.parents)
+    return [directory, *(folder for folder in around if named is None or folder not in _with_parents(Path(named)))]
+
+
+def _with_parents(path: Path) -> set[Path]:
+    return {path, *path.parents}
+
+
+def _private_directory(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.mkdir(exist_ok=True, mode=0o700)
+    facts = path.lstat()
+    if path.is_symlink() or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
+        raise PermissionError(errno.EPERM, "belongs to somebody else", str(path))
+    if facts.st_mode & 0o077 and os.name != "nt":
+        path.chmod(0o700)
+    return path

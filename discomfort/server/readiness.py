@@ -1,0 +1,166 @@
+"""When a server is ready: its port accepts, it answers as ComfyUI does, and it is ours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import psutil
+
+from discomfort import _json
+from discomfort._system import process_tree
+from discomfort.exceptions import ServerStartError, ServerStartTimeout
+from discomfort.server.start_failures import likely_cause
+from discomfort.server.supervisor import Supervisor
+
+_log = logging.getLogger("discomfort.server")
+
+_MAX_SLEEP = 60.0
+_MAX_BODY = 1 << 16
+_UNSEEN = "a program that can not be seen"
+
+
+def start_budget(attempts: int, sleep: float) -> float:
+    """Seconds that a start may take: the sum of ``sleep * 2**i`` over ``attempts``, each at most 60 s.
+
+    The documented defaults, 10 attempts from 1.0 s, give 303 s.
+    """
+    total, delay = 0.0, min(sleep, _MAX_SLEEP)
+    for _ in range(attempts):
+        total += delay
+        delay = min(delay * 2, _MAX_SLEEP)
+    return total
+
+
+async def responds(session: aiohttp.ClientSession, url: str, *, timeout: float = 1.0) -> bool:
+    """Whether a ComfyUI answers at ``url`` within ``timeout`` seconds: ``GET /prompt`` gives 200 and ``exec_info``.
+
+    That route is the cheapest of those that only such a server has. Any other status, another body, no connection and
+    no answer in time are all ``False``.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            session.get(f"{url.rstrip('/')}/prompt", allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                return False
+            body = _json.loads(await response.content.read(_MAX_BODY))
+            return isinstance(body, dict) and isinstance(body.get("exec_info"), dict)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        _log.debug("no answer at %s: %r", url, error)
+        return False
+
+
+async def wait_until_ready(supervisor: Supervisor, url: str, *, budget: float, interval: float = 0.025) -> None:
+    """Wait until the process of ``supervisor`` itself answers HTTP at ``url``.
+
+    The port is tried every ``interval`` seconds, HTTP as soon as it accepts, so readiness is noticed within 50 ms. An
+    answer from a process that is not ours does not count: a stranger that took the port makes our server end.
+    Cancelling leaves the process alone.
+
+    Raises:
+        ServerStartError: the process ended; at once, with exit code, log tail and, where known, cause and remedy.
+        ServerStartTimeout: it lives, and did not answer within ``budget`` seconds.
+    """
+    ended = asyncio.ensure_future(supervisor.wait())
+    ready = asyncio.ensure_future(_poll(supervisor, url, interval))
+    try:
+        await asyncio.wait({ended, ready}, timeout=budget, return_when=asyncio.FIRST_COMPLETED)
+        if not supervisor.running:
+            raise _start_error(supervisor)
+        if ready.done():
+            ready.result()
+            return
+        raise _timeout_error(supervisor, url, budget)
+    finally:
+        for task in (ended, ready):
+            task.cancel()
+        await asyncio.gather(ended, ready, return_exceptions=True)
+
+
+async def _poll(supervisor: Supervisor, url: str, interval: float) -> None:
+    address = urlsplit(url)
+    host, port = address.hostname or "127.0.0.1", address.port or (443 if address.scheme == "https" else 80)
+    warned = unseen = False
+    async with aiohttp.ClientSession() as session:
+        while True:
+            started = time.monotonic()
+            if await _accepts(host, port) and await responds(session, url):
+                stranger = await asyncio.to_thread(_stranger_on, supervisor, port)
+                # A stranger that just ended is not to be seen either: who answers again, and stays unseen, counts.
+                if stranger is None or (stranger == _UNSEEN and unseen):
+                    return
+                unseen = stranger == _UNSEEN
+                if not unseen and not warned:
+                    _log.warning("%s answers at %s, which is not the server that was started", stranger, url)
+                    warned = True
+                await asyncio.sleep(0.25)
+            else:
+                unseen = False
+            await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
+
+
+async def _accepts(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with suppress(OSError):
+        # The other side may have reset the connection; that it accepted is what was asked.
+        await writer.wait_closed()
+    return True
+
+
+def _stranger_on(supervisor: Supervisor, port: int) -> str | None:
+    """``None`` if the server's own processes listen on ``port``, else who does, :data:`_UNSEEN` included. Blocking."""
+    try:
+        own = {
+            psutil.Process(supervisor.pid),
+            *process_tree.members(supervisor.pid, supervisor.token, leader_lives=True),
+        }
+    except psutil.Error:
+        return "another program"  # Ours is gone, so whoever answered is not it; its end is about to be reported.
+    if any(_listens(process, port) is not False for process in own):
+        return None
+    for process in psutil.process_iter():
+        if process not in own and _listens(process, port):
+            return f"another program (pid {process.pid})"
+    # Nobody that we may look at: another user's, or another container's. It can not be told from ours.
+    return _UNSEEN
+
+
+def _listens(process: psutil.Process, port: int) -> bool | None:
+    # Called connections() before psutil 6.
+    connections: Any = getattr(process, "net_connections", None) or process.connections
+    try:
+        return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections("tcp"))
+    except psutil.AccessDenied:
+        return None
+    except (psutil.Error, OSError):
+        return False
+
+
+def _start_error(supervisor: Supervisor) -> ServerStartError:
+    status, tail = supervisor.exit, supervisor.log_tail()
+    command = supervisor.command.argv
+    code, signal = (status.code, status.signal) if status else (None, None)
+    cause = likely_cause(tail, code=code, signal=signal, program=command[0])
+    problem = f"the server ended while it started ({status})" + (f": {cause.text}" if cause.text else "")
+    return ServerStartError(problem, command=command, exit_code=code, log_tail=tail, remedy=cause.remedy)
+
+
+def _timeout_error(supervisor: Supervisor, url: str, budget: float) -> ServerStartTimeout:
+    return ServerStartTimeout(
+        f"the server runs (pid {supervisor.pid}), but did not answer at {url} within {budget:g} s",
+        command=supervisor.command.argv,
+        log_tail=supervisor.log_tail(),
+        remedy="Raise MAX_COMFY_START_ATTEMPTS or COMFY_START_ATTEMPTS_SLEEP if it needs longer",
+    )

@@ -1,0 +1,297 @@
+"""A small process that outlives ours, and ends what we started when we could not do it ourselves."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from discomfort._system.process_tree import TOKEN_VARIABLE
+from discomfort.exceptions import ServerStartError
+
+_log = logging.getLogger("discomfort.watchdog")
+
+_MAIN = Path(__file__).with_name("watchdog_main.py")
+_SEND_SECONDS = 2.0
+# One that was just started reads late on a machine under load.
+_RESEND_SECONDS = 20.0
+_CLOSE_SECONDS = 2.0
+# Between reading a start time and comparing it the clock may be set a little; a pid is not reused that fast.
+_START_TOLERANCE = 2.0
+
+_Message = dict[str, Any]
+
+
+class Watchdog:
+    """Ends registered processes and removes registered paths when this process is gone, by whatever cause.
+
+    The watchdog process holds the read end of a pipe whose write end only we have: its end of file is our end, SIGKILL
+    included. Within about 3 s all is gone. Every call is thread-safe, and does nothing in a fork of this process, nor
+    after :meth:`close`. A watchdog that was itself killed is replaced at the next call, with all registrations.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
+        self._registered: dict[tuple[str, object], _Message] = {}
+        self._closed = False
+        self._reported = False
+        self._pipe = -1
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(cls) -> Watchdog:
+        """Start the watchdog process; takes a few milliseconds. Raises ServerStartError when the system refuses."""
+        watchdog = cls()
+        watchdog._launch()
+        _live.add(watchdog)
+        return watchdog
+
+    @property
+    def pid(self) -> int:
+        """Process id of the watchdog process."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the watchdog process lives."""
+        if os.getpid() != self._owner:
+            return False
+        with self._lock:
+            return not self._closed and self._process is not None and self._process.poll() is None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"watching {len(self._registered)}"
+        return f"<Watchdog pid={self.pid} {state}>"
+
+    def watch_process(self, pid: int, start_time: float, *, group: bool, token: str | None = None) -> None:
+        """End process ``pid`` that started at ``start_time`` (as psutil tells it), with its descendants, after us.
+
+        With ``group`` all of its process group too, and with ``token`` all processes that carry that mark in their
+        environment. A pid that has another start time by now is left alone.
+        """
+        try:
+            if abs(psutil.Process(pid).create_time() - start_time) > _START_TOLERANCE:
+                raise psutil.NoSuchProcess(pid)
+            start = _start_mark(pid)
+        except (psutil.Error, OSError) as error:
+            _log.debug("pid %d is not watched, it ended already: %s", pid, error)
+            return
+        message = {"op": "process", "pid": pid, "start": start, "group": group, "token": token}
+        self._register(("process", pid), message)
+
+    def forget_process(self, pid: int) -> None:
+        """Do not end process ``pid`` any more."""
+        self._forget(("process", pid), {"op": "forget-process", "pid": pid})
+
+    def watch_path(
+        self, path: Path, *, root: Path, inode: int = 0, only_empty: bool = False, only_unlocked: bool = False
+    ) -> None:
+        """Remove the file or folder ``path`` after us, if it then still lies in ``root`` without a symlink between.
+
+        With ``inode`` only if it still is that file; with ``only_empty`` a folder that others use meanwhile stays, with
+        ``only_unlocked`` a lock file (flock) that another process holds by then.
+
+        A symlink at ``path`` itself is removed, never what it points to. Raises ValueError where ``path`` or ``root``
+        is not absolute, ``path`` is not inside ``root``, or is the home, the working directory or a parent of one.
+        """
+        target, anchor = _contained(path, root)
+        parts = list(target.relative_to(anchor).parts)
+        message = {"op": "path", "path": str(target), "root": str(anchor), "parts": parts}
+        self._register(
+            ("path", str(target)), {**message, "inode": inode, "only_empty": only_empty, "only_unlocked": only_unlocked}
+        )
+
+    def forget_path(self, path: Path) -> None:
+        """Do not remove ``path`` any more."""
+        name = os.path.normpath(path)
+        with self._lock:
+            # It was registered with its folder's real path, which may not exist any more.
+            names = {name, str(Path(name).parent.resolve() / Path(name).name)}
+            for known in names:
+                self._forget(("path", known), {"op": "forget-path", "path": known})
+
+    def close(self) -> None:
+        """End the watchdog process; nothing registered is touched. Idempotent; at most about 4 s."""
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._registered.clear()
+            _live.discard(self)
+            try:
+                self._write({"op": "close"})
+            except OSError as error:
+                _log.debug("the watchdog was gone already: %s", error)
+                self._drop(told=False)
+            else:
+                self._drop(told=True)
+
+    def _register(self, key: tuple[str, object], message: _Message) -> None:
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            if not self._closed:
+                self._registered[key] = message
+                self._send(message)
+
+    def _forget(self, key: tuple[str, object], message: _Message) -> None:
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            if not self._closed and self._registered.pop(key, None) is not None:
+                self._send(message)
+
+    def _send(self, message: _Message) -> None:
+        try:
+            self._write(message)
+        except OSError as error:
+            if not self._reported:
+                self._reported = True
+                _log.warning("the watchdog process (pid %d) is gone or stuck, starting another: %s", self.pid, error)
+            self._drop(told=False)
+            self._launch()
+            try:
+                for known in self._registered.values():
+                    self._write(known, _RESEND_SECONDS)
+            except OSError as again:
+                raise ServerStartError(f"the watchdog process does not work: {again}") from again
+
+    def _write(self, message: _Message, seconds: float | None = None) -> None:
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        deadline = time.monotonic() + (_SEND_SECONDS if seconds is None else seconds)
+        while data:
+            try:
+                data = data[os.write(self._pipe, data) :]
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the watchdog process does not read") from None
+                select.select([], [self._pipe], [], 0.05)
+
+    def _launch(self) -> None:
+        executable = sys.executable
+        if not executable:
+            raise ServerStartError("the watchdog needs a Python interpreter, and sys.executable is empty")
+        read, write = os.pipe()
+        try:
+            # Isolated and without site: it starts in 10 to 20 ms.
+            self._process = subprocess.Popen(
+                [executable, "-I", "-S", str(_MAIN), str(self._owner), TOKEN_VARIABLE, _psutil_folder()],
+                stdin=read,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=os.sep,
+                env=_environment(),
+                close_fds=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(write)
+            self._pipe = -1
+            raise ServerStartError(f"the watchdog process could not be started: {error}") from error
+        finally:
+            os.close(read)
+        if hasattr(os, "set_blocking") and os.name != "nt":
+            os.set_blocking(write, False)
+        self._pipe = write
+        _log.debug("watchdog process %d started", self._process.pid)
+
+    def _drop(self, *, told: bool) -> None:
+        process = self._process
+        if process is not None and not told:
+            # Before the pipe is closed: one that was not told to close would take that for our end.
+            process.kill()
+        self._close_pipe()
+        if process is None:
+            return
+        try:
+            process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            _log.warning("watchdog process %d did not end when told: killing it", process.pid)
+            process.kill()
+            try:
+                process.wait(_CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                _log.exception("watchdog process %d does not end", process.pid)
+
+    def _close_pipe(self) -> None:
+        pipe, self._pipe = self._pipe, -1
+        if pipe >= 0:
+            os.close(pipe)
+
+
+_live: weakref.WeakSet[Watchdog] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # A child with a copy of the write end would keep the watchdog waiting after our end. No lock: its holder may be a
+    # thread that exists in the parent only.
+    for watchdog in list(_live):
+        watchdog._closed = True
+        watchdog._close_pipe()
+        process = watchdog._process
+        if process is not None:
+            process.returncode = 0  # It is not this process's child: nothing to wait for, nothing to warn of.
+    _live.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _environment() -> dict[str, str]:
+    # Only what an interpreter may need to load. That keeps our secrets away from it, and the mark of a server that we
+    # may ourselves run under, which would end the watchdog together with that server.
+    names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _start_mark(pid: int) -> float:
+    """Start of process ``pid`` as the watchdog will read it: clock ticks since boot on Linux, immune to clock changes.
+
+    Field 22 of ``/proc/<pid>/stat`` (proc(5)); the name in field 2 may hold spaces and parentheses.
+    """
+    if sys.platform == "linux":
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return float(stat[stat.rindex(b")") + 2 :].split()[19])
+    return psutil.Process(pid).create_time()
+
+
+def _psutil_folder() -> str:
+    return "" if sys.platform == "linux" else str(Path(psutil.__file__).parent.parent)
+
+
+def _contained(path: Path, root: Path) -> tuple[Path, Path]:
+    """``path`` with its folder's real path, and the real ``root``. Raises ValueError where the rules are broken."""
+    if not path.is_absolute() or not root.is_absolute() or ".." in path.parts or "\0" in str(path):
+        raise ValueError(f"{path} in {root}: absolute paths without '..' are needed")
+    anchor = root.resolve()
+    target = path.parent.resolve() / path.name
+    if anchor not in target.parents:
+        raise ValueError(f"{path} is not inside {root}")
+    for precious in _precious():
+        if target == precious or target in precious.parents:
+            raise ValueError(f"{path} holds {precious}: it is not removed")
+    return target, anchor
+
+
+def _precious() -> list[Path]:
+    found = []
+    for of in (Path.home, Path.cwd):
+        try:
+            found.append(of().resolve())
+        except (OSError, RuntimeError) as error:
+            _log.debug("no such folder to spare: %s", error)
+    return found
