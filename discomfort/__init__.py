@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from discomfort._version import __version__
+
 if TYPE_CHECKING:
     from discomfort.client.outputs import Output
     from discomfort.connector import ComfyConnector
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     from discomfort.exceptions import DiscomfortError
     from discomfort.sync import SyncConnector
     from discomfort.workflow.edit import Editor
-
-__version__ = "0.1.0"
 
 # Resolved at first use: the emulator and the watchdog start from this package and must not wait for all of it.
 _HOMES = {
