@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from discomfort._json import JsonObject
+from discomfort._json import JsonObject, copied
 from discomfort.exceptions import (
     GraphProblem,
     InputProblem,
@@ -251,8 +251,8 @@ def _check_combos(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
                         name,
                         "value_not_in_list",
                         "Value not in list",
-                        received=value,
-                        allowed=tuple(options),
+                        received=copied(value),
+                        allowed=tuple(copied(list(options))),
                     )
                 )
     if problems:
