@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from discomfort._async import EndableScope
+from discomfort._system.concurrency import EndableScope
 
 
 class EndableScopes:

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from discomfort._async import to_thread
 from discomfort._json import JsonObject, copied
+from discomfort._system.concurrency import to_thread
 from discomfort.client.closing import EndableScopes
 from discomfort.client.connection import Connection
 from discomfort.client.rest import RestClient, never_sent

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from discomfort._http import open_session
+from discomfort._system.http_sessions import open_session
 from discomfort.client.definitions import Definitions
 from discomfort.client.execution import Execution
 from discomfort.client.multiplexer import Multiplexer

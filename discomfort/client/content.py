@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
-from discomfort._async import in_own_thread, to_thread
+from discomfort._system.concurrency import in_own_thread, to_thread
 
 T = TypeVar("T")
 

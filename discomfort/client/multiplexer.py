@@ -22,7 +22,7 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
-from discomfort._http import RedirectRefused
+from discomfort._system.http_sessions import RedirectRefused
 from discomfort.client.closing import EndableScopes
 from discomfort.client.protocol import (
     FEATURE_FLAGS,

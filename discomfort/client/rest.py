@@ -18,8 +18,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from discomfort._async import to_thread
 from discomfort._json import JsonObject, dumps, loads
+from discomfort._system.concurrency import to_thread
 from discomfort.client.closing import EndableScopes
 from discomfort.client.content import Content, ContentPayload, UploadSource
 from discomfort.exceptions import ServerConnectionError, ServerResponseError

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from discomfort._http import open_session
+from discomfort._system.http_sessions import open_session
 from discomfort.client.content import UploadSource
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import ServerConnectionError, UploadError

@@ -314,7 +314,7 @@ class ComfyConnector:
         async with self._call("edit"):
             await self._ensure_ready()
             _, graph = await load_payload(payload)
-            return Editor(graph, await self._prompts.with_server(lambda: self._client().definitions()))
+            return Editor(graph, await self._prompts.with_server(lambda: self._client().shared_definitions()))
 
     # --- health ----------------------------------------------------------------------------------------------------
 
