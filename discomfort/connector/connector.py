@@ -288,7 +288,7 @@ class ComfyConnector:
     async def explain(self, workflow: Payload) -> Explanation:
         """Convert a workflow and describe, node by node, what became of it, and which path converted it.
 
-        Nodes of missing types are listed, not refused. Raises as :meth:`get_prompt_from_workflow` does for the rest, and
+        Nodes of missing types are listed, not refused. Otherwise raises as :meth:`get_prompt_from_workflow` does, and
         PayloadError for a prompt.
         """
         workflow = taken(workflow)

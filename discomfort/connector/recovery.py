@@ -126,7 +126,7 @@ class Recovery:
         self._gave_up = False
         self._news = asyncio.Event()
         self.count = 0
-        """How many times the server was lost. Whoever saw a smaller number before its work was hit by a loss meanwhile."""
+        """How many times the server was lost. Work that saw a smaller number at its begin was hit by a loss."""
         self.last: ServerDiedError | None = None
         self.lost_at = 0.0
         """When the server was last lost, by the event loop's clock."""

@@ -133,7 +133,7 @@ class Resources:
             entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
         )
         journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
-        # Only named here, made by the browser: the journal must list it before it exists, or a power cut would leave it.
+        # Made by the browser: the journal must list it before it exists, or a power cut would leave it.
         self.browser_directory = private_directory()
         self._note_private(self.browser_directory)
 
@@ -149,7 +149,7 @@ class Resources:
                 self.watchdog.watch_path(path, root=path.parent)
 
     async def start_server(self, on_exit: Callable[[], None]) -> None:
-        """Start the owned server and wait until it answers. When another program takes the port meanwhile, try the next.
+        """Start the owned server and wait until it answers; try the next port when another program takes ours.
 
         Called again it keeps the one that runs.
 

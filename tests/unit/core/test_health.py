@@ -184,4 +184,4 @@ def test_process_problems() -> None:
         process.communicate()
     gone: Any = SimpleNamespace(pid=process.pid, running=True, worker_died=False)
     assert not psutil.pid_exists(process.pid)
-    assert "can not be looked at" in process_problem(gone)
+    assert "cannot be examined" in process_problem(gone)
