@@ -7,8 +7,9 @@ import contextlib
 import contextvars
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -157,6 +158,29 @@ class EndableScope:
         remaining = self._task.uncancel()
         if remaining <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise self._error from error
+
+
+class EndableScopes:
+    """The blocks that wait for one thing, to be ended together when that thing ends."""
+
+    def __init__(self) -> None:
+        self._scopes: set[EndableScope] = set()
+
+    @asynccontextmanager
+    async def scope(self) -> AsyncIterator[None]:
+        """Around work that is in vain without that thing."""
+        scope = EndableScope()
+        self._scopes.add(scope)
+        try:
+            async with scope:
+                yield
+        finally:
+            self._scopes.discard(scope)
+
+    def end(self, make_error: Callable[[], BaseException]) -> None:
+        """Make each block raise an error of its own, at once."""
+        for scope in tuple(self._scopes):
+            scope.end(make_error())
 
 
 def _executor() -> ThreadPoolExecutor:

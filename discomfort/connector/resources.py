@@ -221,7 +221,7 @@ class Resources:
         if self.converter is None:
             watchdog, chromium = self.watchdog, self.settings.chromium_path
             self.converter = Converter(
-                self.url,
+                lambda: self.url,
                 headers=self.headers,
                 front_end_root=self.engine.front_end_root if self.engine else None,
                 server_ready=self.server_ready,
