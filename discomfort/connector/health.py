@@ -99,7 +99,8 @@ async def examine(parts: Resources, *, http_timeout: float) -> dict[str, str]:
     if parts.owned:
         found["server process"] = process_problem(parts.supervisor)
     if parts.converter is not None:
-        found["browser"] = "" if parts.converter.healthy else "does not run"
+        # One that no conversion needed yet is well: it starts when it is needed.
+        found["browser"] = "does not run" if parts.converter.browser_state == "died" else ""
     if client is None:
         return found
     found["WebSocket"] = "" if client.connected else "is being reconnected"

@@ -88,6 +88,7 @@ class BrowserSession:
         self._background: set[asyncio.Task[None]] = set()
         self._calls = EndableScopes()
         self._owner = os.getpid()
+        self._launch_failed = False
         self.closed = False
 
     def __repr__(self) -> str:
@@ -97,7 +98,7 @@ class BrowserSession:
     def state(self) -> BrowserState:
         """``idle``: never launched, or closed on purpose; ``running``; ``died``: it is to be launched again."""
         if self.browser is None:
-            return "idle"
+            return "died" if self._launch_failed else "idle"
         return "running" if self.browser.connected else "died"
 
     def call(self) -> AbstractAsyncContextManager[None]:
@@ -123,9 +124,11 @@ class BrowserSession:
 
         A launch that fails is the end for all who wait for a page: nobody else would tell them.
         """
+        self._launch_failed = False
         try:
             await self._launch_browser()
         except BrowserError as error:
+            self._launch_failed = True
             problem, remedy = error.problem, error.remedy
             self.pool.fail_waiting(lambda: BrowserError(problem, remedy=remedy))
             raise
