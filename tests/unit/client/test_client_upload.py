@@ -16,7 +16,7 @@ from aiohttp import web
 from unit.client.fake_comfy import FakeComfy
 from waiting import until
 
-from discomfort._http import open_session
+from discomfort._system.http_sessions import open_session
 from discomfort.client import content
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.rest import RestClient
