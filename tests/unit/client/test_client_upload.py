@@ -322,8 +322,10 @@ async def test_an_interrupted_upload_that_blocks(server: FakeComfy, monkeypatch:
 
     async def hang(request: web.Request) -> None:
         called.set()
-        await until(lambda: request.transport is None)
-        gone.set()
+        try:
+            await until(lambda: request.transport is None)
+        finally:
+            gone.set()
 
     def interrupt(*_: object) -> None:
         called.wait(60)
