@@ -38,6 +38,7 @@ A missing source file stays the builtin ``FileNotFoundError``, an existing targe
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,9 @@ def _portable(value: object) -> object:
     if isinstance(value, MappingProxyType):
         value = dict(value)
     try:
-        pickle.loads(pickle.dumps(value))  # noqa: S301 - what was pickled here and now
+        pickle.dumps(value)
+        # Most classes of errors can be written and not read again. A copy shows that, and evaluates nothing.
+        copy.deepcopy(value)
     except Exception:  # noqa: BLE001 - any class may refuse, with any error
         return repr(value)
     return value

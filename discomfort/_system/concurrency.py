@@ -161,14 +161,26 @@ class EndableScope:
 
 
 class EndableScopes:
-    """The blocks that wait for one thing, to be ended together when that thing ends."""
+    """``async with scopes.enter():`` in any number of tasks, and elsewhere ``scopes.end(error)`` or ``close(error)``.
+
+    ``error`` makes an exception for each block, as one that several tasks raise would mix their tracebacks. For the
+    loop's thread only.
+    """
 
     def __init__(self) -> None:
         self._scopes: set[EndableScope] = set()
+        self._closed: Callable[[], BaseException] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed is not None
 
     @asynccontextmanager
-    async def scope(self) -> AsyncIterator[None]:
-        """Around work that is in vain without that thing."""
+    async def enter(self) -> AsyncIterator[None]:
+        """A block that :meth:`end` ends; after :meth:`close` it raises without being entered."""
+        if self._closed is not None:
+            raise self._closed()
         scope = EndableScope()
         self._scopes.add(scope)
         try:
@@ -177,10 +189,16 @@ class EndableScopes:
         finally:
             self._scopes.discard(scope)
 
-    def end(self, make_error: Callable[[], BaseException]) -> None:
-        """Make each block raise an error of its own, at once."""
-        for scope in tuple(self._scopes):
-            scope.end(make_error())
+    def end(self, error: Callable[[], BaseException]) -> None:
+        """Make each block that is under way raise ``error()`` at once."""
+        for scope in list(self._scopes):
+            scope.end(error())
+
+    def close(self, error: Callable[[], BaseException]) -> None:
+        """As :meth:`end`, and let no block begin from now on. Idempotent: the first error counts."""
+        if self._closed is None:
+            self._closed = error
+            self.end(error)
 
 
 def _executor() -> ThreadPoolExecutor:

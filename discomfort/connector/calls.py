@@ -48,7 +48,7 @@ class Calls:
 
     def server_needed(self) -> AbstractAsyncContextManager[None]:
         """Around work that cannot succeed without the present server: its loss makes it raise ServerDiedError."""
-        return self._server_scopes.scope()
+        return self._server_scopes.enter()
 
     def end_all(self) -> None:
         """The connector is being shut down."""

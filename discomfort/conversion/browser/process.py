@@ -250,7 +250,7 @@ class Browser:
 
         Playwright itself waits for ever where its driver was killed, and as long as its limits where Chromium was.
         """
-        return self._work.scope()
+        return self._work.enter()
 
     def end_work(self) -> None:
         """The browser is gone, or is about to be closed."""

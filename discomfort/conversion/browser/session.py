@@ -103,7 +103,7 @@ class BrowserSession:
 
     def call(self) -> AbstractAsyncContextManager[None]:
         """Around all work for one caller: a close makes it raise StateError at the await where it stands."""
-        return self._calls.scope()
+        return self._calls.enter()
 
     @property
     def healthy(self) -> bool:

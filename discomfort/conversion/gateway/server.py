@@ -236,7 +236,7 @@ class Gateway:
         Raises ``aiohttp.ClientError`` or ``TimeoutError``.
         """
         session = await self._server()
-        async with self._waiting.scope(), asyncio.timeout(SOCKET_TIMEOUT):
+        async with self._waiting.enter(), asyncio.timeout(SOCKET_TIMEOUT):
             return await session.ws_connect(
                 f"{self.url}/ws?clientId={uuid.uuid4().hex}", headers=self._headers, heartbeat=HEARTBEAT, max_msg_size=0
             )
@@ -373,7 +373,7 @@ class Gateway:
         """The session for requests, once the server is ready. Raises ServerConnectionError, StateError when closed."""
         if self._session is not None and self._ready is not None and not self._ready.is_set():
             try:
-                async with self._waiting.scope(), asyncio.timeout(READY_WAIT):
+                async with self._waiting.enter(), asyncio.timeout(READY_WAIT):
                     await self._ready.wait()
             except TimeoutError:
                 raise ServerConnectionError("the server did not become ready", url=self.url) from None
@@ -388,7 +388,7 @@ class Gateway:
         """
         session = await self._server()
         headers = self._headers | {"Accept-Encoding": "identity"}
-        async with self._waiting.scope(), session.get(self.url + path, headers=headers) as answer:
+        async with self._waiting.enter(), session.get(self.url + path, headers=headers) as answer:
             body = await answer.read()
         self.server_lost.clear()
         return answer.status, body
