@@ -13,9 +13,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "emulator-parity.md"
 _HEAD = """# The emulator against ComfyUI
 
 Made by `python -m benchmarks.parity --comfyui PATH --write`, which sends the same prompts in the same order to the
-emulator and to ComfyUI {version}, and lists the differences. ComfyUI runs outputs in the order of a set of strings, which
-changes with each start; the emulator runs them in the order of the prompt. To make both comparable, ComfyUI is started
-with a known hash seed, and the outputs of each prompt are put into the order that its set will have.
+emulator and to ComfyUI {version}, and lists the differences. ComfyUI runs outputs in the order of a set of strings,
+which changes with each start; the emulator runs them in the order of the prompt. To make both comparable, ComfyUI is
+started with a known hash seed, and the outputs of each prompt are put into the order that its set will have.
 """
 
 _SEQUENCES = """
