@@ -9,8 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from discomfort._json import JsonObject, copied
-from discomfort._system.concurrency import to_thread
-from discomfort.client.closing import EndableScopes
+from discomfort._system.concurrency import EndableScopes, to_thread
 from discomfort.client.connection import Connection
 from discomfort.client.rest import RestClient, never_sent
 from discomfort.client.runs import Limits, Run

@@ -22,8 +22,8 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
+from discomfort._system.concurrency import EndableScopes
 from discomfort._system.http_sessions import RedirectRefused
-from discomfort.client.closing import EndableScopes
 from discomfort.client.protocol import (
     FEATURE_FLAGS,
     PROGRESS_STATE_PREFIX,

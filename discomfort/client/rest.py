@@ -19,8 +19,7 @@ import aiohttp
 from yarl import URL
 
 from discomfort._json import JsonObject, dumps, loads
-from discomfort._system.concurrency import to_thread
-from discomfort.client.closing import EndableScopes
+from discomfort._system.concurrency import EndableScopes, to_thread
 from discomfort.client.content import Content, ContentPayload, UploadSource
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 

@@ -251,8 +251,8 @@ def _check_combos(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
                         name,
                         "value_not_in_list",
                         "Value not in list",
-                        received=copied(value),
-                        allowed=tuple(copied(list(options))),
+                        received=value,
+                        allowed=tuple(copied(options)),
                     )
                 )
     if problems:

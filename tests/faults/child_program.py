@@ -18,10 +18,16 @@ async def main(settings: str, prompt: str, upload: str, style: str) -> None:
     """Create, upload, run."""
     connector = await ComfyConnector.create(**json.loads(settings))
     uploaded = connector.upload_data(upload, subfolder="ephemeral", is_ephemeral=True)
+    watchdog = connector._parts.watchdog
+    facts = {
+        "address": connector.server_address,
+        "uploaded": uploaded,
+        "watchdog": watchdog.pid if watchdog is not None else 0,
+    }
 
     def tell(event: ProgressEvent) -> None:
         if isinstance(event, NodeStarted):
-            print(json.dumps({"address": connector.server_address, "uploaded": uploaded}), flush=True)  # noqa: T201
+            print(json.dumps(facts), flush=True)  # noqa: T201
 
     try:
         await connector.run_workflow(json.loads(prompt), False, on_progress=tell)

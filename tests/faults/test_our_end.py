@@ -34,6 +34,7 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, trace: Trace) -> None:
         self.process, self.trace = process, trace
         self.uploaded = Path()
+        self.watchdog = 0
 
     @classmethod
     async def start(
@@ -53,7 +54,7 @@ class Child:
         if not line:
             raise AssertionError((await process.communicate())[1].decode())
         facts = json.loads(line)
-        child.uploaded = Path(facts["uploaded"])
+        child.uploaded, child.watchdog = Path(facts["uploaded"]), facts["watchdog"]
         trace.note_port(facts["address"])
         assert child.uploaded.exists()
         return child
@@ -92,6 +93,31 @@ async def test_deadly_signal(number: signal.Signals, emulator: EngineUnderTest, 
     assert not child.uploaded.exists()
 
 
+@pytest.mark.browser
+async def test_sigkill_with_all_direct_children(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """As Ray and systemd end a process: its children are killed with it, the watchdog among them if it is one."""
+    private = without_folder(emulator)
+    child = await Child.start(private, trace, gate_prompt(tmp_path / "never"), "untidy", tmp_path / "up.bin")
+    trace.record()
+    program = psutil.Process(child.process.pid)
+    victims = [*program.children(), program]
+    for process in victims:
+        process.suspend()
+    # One that is stopped starts nothing between one kill and the next.
+    for process in victims:
+        process.kill()
+    await child.process.communicate()
+    assert await trace.settle(5.0) == []
+    assert not child.uploaded.exists()
+
+
+def without_folder(engine: EngineUnderTest) -> EngineUnderTest:
+    """The emulator in a private folder of the connector's."""
+    settings = {key: value for key, value in engine.settings.items() if key != "emulator_directory"}
+    settings["api_command_line"] = settings["api_command_line"].replace(f"--base-directory {engine.home} ", "")
+    return replace(engine, settings=settings)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda s: s.name)
 async def test_deadly_signal_while_a_node_is_deaf(
     number: signal.Signals, any_engine: EngineUnderTest, trace: Trace, tmp_path: Path
@@ -128,13 +154,12 @@ async def test_program_that_just_ends(emulator: EngineUnderTest, trace: Trace, t
 @pytest.mark.browser
 async def test_power_cut(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
     """All processes end at once, the watchdog too: the next start removes private folders, upload and lock."""
-    private = {**emulator.settings, "emulator_directory": None}
-    private["api_command_line"] = private["api_command_line"].replace(f"--base-directory {emulator.home} ", "")
-    used = replace(emulator, settings={name: value for name, value in private.items() if value is not None})
-    child = await Child.start(used, trace, gate_prompt(tmp_path / "never"), "untidy", tmp_path / "up.bin")
+    child = await Child.start(
+        without_folder(emulator), trace, gate_prompt(tmp_path / "never"), "untidy", tmp_path / "up.bin"
+    )
     processes = trace.record()
-    # The watchdog first: it has no mark, is a child of the program, and would clean up as soon as that ends.
-    for process in (*psutil.Process(child.process.pid).children(), *processes):
+    # The watchdog first: it has no mark, and would clean up as soon as the program ends.
+    for process in (psutil.Process(child.watchdog), *processes):
         process.kill()
     await child.process.communicate()
     left = trace.left()

@@ -61,7 +61,8 @@ class Trace:
         found = [f"process {process.pid} {_name(process)}" for process in self.record()]
         found += [f"file {path}" for path in self._files()]
         found += [f"port {port}" for port in sorted(self.ports) if _is_taken(port)]
-        found += [f"thread {t.name}" for t in threading.enumerate() if t.name.startswith("discomfort")]
+        # The threads of the pool, discomfort_0 and so on, are the process's, as those of asyncio are.
+        found += [f"thread {t.name}" for t in threading.enumerate() if t.name.startswith("discomfort-")]
         return found
 
     def _files(self) -> list[Path]:
@@ -71,9 +72,9 @@ class Trace:
             except FileNotFoundError:
                 continue  # A folder vanished while it was listed: look again, it can not vanish for ever.
 
-    async def settle(self) -> list[str]:
-        """Wait until nothing is left; returns what stays after :data:`DEADLINE`."""
-        deadline = time.monotonic() + DEADLINE
+    async def settle(self, seconds: float = DEADLINE) -> list[str]:
+        """Wait until nothing is left; returns what stays after ``seconds``."""
+        deadline = time.monotonic() + seconds
         while (found := self.left()) and time.monotonic() < deadline:  # noqa: ASYNC110 - processes send no events
             await asyncio.sleep(0.05)
         return found

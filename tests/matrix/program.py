@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import errno
 import json
 import os
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contract.graphs import Recorder, gate_prompt, picture_prompt, picture_workflow, record_of, show_prompt, texts_of
 
-from discomfort import ComfyConnector
+from discomfort import ComfyConnector, SyncConnector
 
 Settings = dict[str, Any]
 
@@ -100,6 +101,97 @@ async def fork(settings: Settings) -> None:
     kept = uploaded.exists()
     await connector.kill_api()
     tell(codes=codes, text=text, kept=kept, gone=not uploaded.exists())
+
+
+async def fork_with_everything(settings: Settings, how: str) -> None:
+    """Fork a child that ends normally, with private folders and a browser there; ours goes on as if nothing had been.
+
+    The child runs its exit handlers; ``how`` is ``end``, or ``create``: it makes a connector of its own before.
+    """
+    connector = await ComfyConnector.create(**settings)
+    await connector.run_workflow(picture_workflow())
+    uploaded = Path(connector.upload_data(__file__, is_ephemeral=True))
+    # Asyncio's own pool has threads by now, as in most programs.
+    await asyncio.to_thread(int)
+    before = possessions(connector)
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        with os.fdopen(writing, "w") as answer:
+            answer.write(in_child(settings) if how == "create" else "")
+        atexit._run_exitfuncs()
+        os._exit(0)
+    os.close(writing)
+    _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    with os.fdopen(reading) as answer:
+        told = answer.read()
+    after = possessions(connector)
+    text = await number(connector, 4)
+    record = record_of(await connector.run_workflow(picture_workflow(5)))
+    lost = sorted(set(before) - set(after))
+    healthy = await connector._validate_resources()
+    kept = uploaded.exists()
+    await connector.kill_api()
+    tell(
+        code=os.waitstatus_to_exitcode(status), child=told, lost=lost, text=text, kept=kept, healthy=healthy,
+        completed=record["status"]["completed"], gone=not any(Path(name).exists() for name in before if "/" in name),
+    )  # fmt: skip
+
+
+def fork_without_a_loop(settings: Settings, where: str) -> None:
+    """The same in a program without coroutines, as servers with forked workers are: the child leaves by sys.exit.
+
+    ``where`` it does so: ``within`` the ``with`` block, whose end it then comes to, or ``outside`` of one.
+    """
+    with contextlib.ExitStack() as stack:
+        connector = SyncConnector.create(**settings)
+        if where == "within":
+            stack.enter_context(connector)
+        connector.run_workflow(picture_workflow())
+        before = possessions(connector.connector)
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(0)
+        _, status = os.waitpid(pid, 0)
+        lost = sorted(set(before) - set(possessions(connector.connector)))
+        completed = record_of(connector.run_workflow(picture_workflow(5)))["status"]["completed"]
+        connector.kill_api()
+    tell(code=os.waitstatus_to_exitcode(status), lost=lost, completed=completed)
+
+
+def possessions(connector: ComfyConnector) -> list[str]:
+    """Files and folders in the connector's private folders, and the processes below this one."""
+    parts = connector._parts
+    assert parts.engine is not None
+    assert parts.browser_directory is not None
+    folders = [*parts.engine.private, parts.browser_directory]
+    assert all(folder.is_dir() for folder in folders), folders
+    names = [str(folder) for folder in folders]
+    names += [str(path) for path in (parts.engine.folders.input, parts.engine.folders.output) if path.is_dir()]
+    names += [str(path) for path in parts.engine.folders.output.rglob("*")]
+    processes = psutil.Process().children(recursive=True)
+    # Renderers come and go.
+    return names + [f"{p.pid} {p.name()}" for p in processes if "--type=renderer" not in p.cmdline()]
+
+
+def in_child(settings: Settings) -> str:
+    """What a whole life of a connector in a forked child comes to."""
+
+    async def life() -> str:
+        async with await ComfyConnector.create(**settings) as own:
+            record = record_of(await own.run_workflow(picture_workflow(9)))
+            return str(record["status"]["completed"])
+
+    # The loop that runs is the parent's.
+    asyncio.events._set_running_loop(None)
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(life())
+    except BaseException as error:  # noqa: BLE001 - told to the test, whatever it is
+        return repr(error)
+    finally:
+        loop.close()
 
 
 async def leave_with_a_child(settings: Settings) -> None:
@@ -253,6 +345,7 @@ SCENARIOS: dict[str, Callable[..., Awaitable[None]]] = {
         convert,
         leave_by_exit,
         fork,
+        fork_with_everything,
         leave_with_a_child,
         fill_the_disk,
         use_up_descriptors,
@@ -267,8 +360,12 @@ SCENARIOS: dict[str, Callable[..., Awaitable[None]]] = {
 def main() -> None:
     """Run the scenario."""
     name, settings, *rest = sys.argv[1:]
-    if name == "close_the_loop":
-        close_the_loop(json.loads(settings), *rest)
+    plain: dict[str, Callable[..., None]] = {
+        "close_the_loop": close_the_loop,
+        "fork_without_a_loop": fork_without_a_loop,
+    }
+    if name in plain:
+        plain[name](json.loads(settings), *rest)
     else:
         coroutine: Any = SCENARIOS[name](json.loads(settings), *rest)
         asyncio.run(coroutine)

@@ -1,9 +1,9 @@
-"""Cancel a call at every await that it leads through, its own and those of the tasks that work for it.
+"""Do something at every await that a call leads through, its own and those of the tasks that work for it.
 
 A watch on the event loop's tasks sees each suspension. A *place* is the chain of lines at which a task of the package
-is suspended, down into the libraries that it uses; a loop that comes by again is the same place. :func:`places` of a
-call that is left alone are what a sweep has to go through; :class:`Cancel` cancels the caller's task at the first
-suspension in one of them. Where a call is short, a sweep goes through all its suspensions instead, one by one.
+is suspended, with the task's name where the package gave it one; a loop that comes by again is the same place.
+:func:`places` of a call that is left alone are what a sweep has to go through. :class:`Cancel` cancels the caller's
+task at the first suspension in one of them, :class:`Strike` ends something that the call needs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import types
+import weakref
+from collections import Counter
 from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +22,16 @@ import discomfort
 
 PACKAGE = str(Path(discomfort.__file__).parent)
 Place = tuple[str, ...]
+Call = Callable[[], Coroutine[Any, Any, Any]]
+
+LIMIT = 5.0
+"""Seconds in which a call whose resource is gone must have ended."""
+
+_UNTOUCHED = 120.0
+"""Seconds for a call that nothing was done to yet; only a hang takes that long."""
+
+_watched: weakref.WeakKeyDictionary[asyncio.Task[Any], Any] = weakref.WeakKeyDictionary()
+"""The coroutines of the tasks that were made under a watch: the tasks themselves run its wrapper."""
 
 
 class Watch:
@@ -36,8 +49,13 @@ class Watch:
         self._loop.set_task_factory(None)
 
     def _make(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        watched = self._drive(coro) if inspect.iscoroutine(coro) else coro
-        return asyncio.Task(watched, loop=loop, **options)
+        if not inspect.iscoroutine(coro):
+            return asyncio.Task(coro, loop=loop, **options)
+        task = asyncio.Task(self._drive(coro), loop=loop, **options)
+        _watched[task] = coro
+        # One that is cancelled before its first step never comes to the coroutine.
+        task.add_done_callback(lambda _: coro.close())
+        return task
 
     async def _drive(self, coro: Coroutine[Any, Any, Any]) -> Any:
         return await self._steps(coro)
@@ -53,7 +71,7 @@ class Watch:
                 return end.value
             place = place_of(coro, libraries=self._libraries)
             if place:
-                self._seen(place)
+                self._seen((*_own_name(), *place))
             value, error = None, None
             try:
                 value = yield waited
@@ -64,6 +82,13 @@ class Watch:
                 error = thrown
 
 
+def _own_name() -> Place:
+    # A task has its name only after it was made.
+    task = asyncio.current_task()
+    name = task.get_name() if task is not None else ""
+    return (name,) if name.startswith("discomfort") else ()
+
+
 def place_of(coro: Any, *, libraries: bool = True) -> Place:
     """The lines at which a suspended coroutine stands, outermost first; empty where none is of the package.
 
@@ -71,22 +96,43 @@ def place_of(coro: Any, *, libraries: bool = True) -> Place:
     """
     lines = []
     own = False
-    inner: Any = coro
-    while inner is not None:
-        frame = getattr(inner, "cr_frame", None) or getattr(inner, "ag_frame", None) or getattr(inner, "gi_frame", None)
-        if frame is not None:
-            ours = frame.f_code.co_filename.startswith(PACKAGE)
-            own = own or ours
-            if ours or (libraries and own):
-                lines.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
-        inner = (
-            getattr(inner, "cr_await", None) or getattr(inner, "ag_await", None) or getattr(inner, "gi_yieldfrom", None)
-        )
+    for frame in _frames(coro):
+        ours = frame.f_code.co_filename.startswith(PACKAGE)
+        own = own or ours
+        if ours or (libraries and own):
+            lines.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
     return tuple(lines)
 
 
-async def places(call: Callable[[], Coroutine[Any, Any, Any]], *, libraries: bool = True) -> list[Place]:
-    """All places of a call that nobody cancels, in the order in which they are first reached."""
+def _frames(coro: Any) -> Generator[types.FrameType, None, None]:
+    inner = coro
+    while inner is not None:
+        frame = getattr(inner, "cr_frame", None) or getattr(inner, "ag_frame", None) or getattr(inner, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        inner = (
+            getattr(inner, "cr_await", None) or getattr(inner, "ag_await", None) or getattr(inner, "gi_yieldfrom", None)
+        )
+
+
+def place_of_task(task: asyncio.Task[Any]) -> Place:
+    """Where a task stands in the package."""
+    return place_of(_watched.get(task) or task.get_coro(), libraries=False)
+
+
+def own_tasks() -> Counter[str]:
+    """The tasks that run a coroutine of the package, by its name."""
+    found: Counter[str] = Counter()
+    for task in asyncio.all_tasks():
+        coro: Any = _watched.get(task) or task.get_coro()
+        code = getattr(coro, "cr_code", None)
+        if code is not None and code.co_filename.startswith(PACKAGE) and not task.done():
+            found[coro.__qualname__] += 1
+    return found
+
+
+async def places(call: Call, *, libraries: bool = True) -> list[Place]:
+    """All places of a call that nobody disturbs, in the order in which they are first reached."""
     found: dict[Place, None] = {}
     with Watch(lambda place: found.setdefault(place, None), libraries=libraries):
         await asyncio.get_running_loop().create_task(call())
@@ -96,22 +142,94 @@ async def places(call: Callable[[], Coroutine[Any, Any, Any]], *, libraries: boo
 class Cancel:
     """Runs a call and cancels it once: where it, or a task for it, first stands at ``place``, or at its ``nth`` await.
 
-    ``reached`` tells whether it came to that.
+    ``reached`` says whether it came to that, ``delivered`` whether the call had no result yet.
     """
 
     def __init__(self, *, place: Place = (), nth: int = 0, libraries: bool = True) -> None:
         self._place, self._left, self._libraries = place, nth, libraries
-        self.reached = False
+        self.reached = self.delivered = False
         self._victim: asyncio.Task[Any] | None = None
 
-    async def run(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    def __repr__(self) -> str:
+        return f"<Cancel at {' > '.join(self._place) or 'an await'} reached={self.reached} delivered={self.delivered}>"
+
+    async def run(self, call: Call) -> Any:
         """What the call ended with: its result or its exception."""
         with Watch(self._look, libraries=self._libraries):
             self._victim = asyncio.get_running_loop().create_task(call())
-            return (await asyncio.gather(self._victim, return_exceptions=True))[0]
+            end = (await asyncio.gather(self._victim, return_exceptions=True))[0]
+        cancelled = isinstance(end, asyncio.CancelledError)
+        assert cancelled == self.delivered, f"{self!r}: {end!r}"
+        assert cancelled or not isinstance(end, BaseException), f"{self!r}: {end!r}"
+        return end
 
     def _look(self, place: Place) -> None:
         self._left -= 1
         if not self.reached and self._victim is not None and (place == self._place or self._left == 0):
             self.reached = True
-            self._victim.cancel()
+            self.delivered = self._victim.cancel()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended that was struck: with ``end`` after ``seconds``; ``stood`` is where it was after :data:`LIMIT`.
+
+    ``reached`` says whether it came to its place, ``struck`` whether there was anything to strike at.
+    """
+
+    reached: bool
+    struck: bool
+    end: Any
+    seconds: float
+    stood: Place = ()
+    blow: BaseException | None = None
+
+
+class Strike:
+    """Runs a call and deals it one blow: where it, or a task for it, first stands at ``place``.
+
+    ``blow`` ends something that the call needs, and returns whether there was such a thing; a coroutine function is run
+    as another task of the program.
+    """
+
+    def __init__(self, place: Place, blow: Callable[[], Any]) -> None:
+        self._place, self._blow = place, blow
+        self._loop = asyncio.get_running_loop()
+        self._struck = asyncio.Event()
+        self._at = 0.0
+        self._hit = False
+        self._other: asyncio.Task[Any] | None = None
+
+    async def run(self, call: Call, *, patience: float = LIMIT) -> Outcome:
+        """Run the call; it is cancelled ``patience`` seconds after the blow."""
+        with Watch(self._look, libraries=False):
+            victim = self._loop.create_task(call())
+            struck = asyncio.Task(self._struck.wait(), loop=self._loop)
+            await asyncio.wait({victim, struck}, timeout=_UNTOUCHED, return_when=asyncio.FIRST_COMPLETED)
+            struck.cancel()
+            stood = await self._await_end(victim, patience)
+            seconds = self._loop.time() - self._at if self._struck.is_set() else 0.0
+            end = (await asyncio.gather(victim, return_exceptions=True))[0]
+            blow = (await asyncio.gather(self._other, return_exceptions=True))[0] if self._other else None
+        failure = blow if isinstance(blow, BaseException) else None
+        return Outcome(self._struck.is_set(), self._hit, end, seconds, stood, failure)
+
+    async def _await_end(self, victim: asyncio.Task[Any], patience: float) -> Place:
+        """Wait for the call's end; where it stood when its time was over, if it did not end in it."""
+        await asyncio.wait({victim}, timeout=min(LIMIT, patience))
+        stood = () if victim.done() else place_of_task(victim) or ("somewhere",)
+        await asyncio.wait({victim}, timeout=max(0.0, patience - LIMIT))
+        if not victim.done():
+            victim.cancel()
+        return stood
+
+    def _look(self, place: Place) -> None:
+        if place != self._place or self._struck.is_set():
+            return
+        self._struck.set()
+        self._at = self._loop.time()
+        if inspect.iscoroutinefunction(self._blow):
+            self._other = asyncio.Task(self._blow(), loop=self._loop)
+            self._hit = True
+        else:
+            self._hit = bool(self._blow())

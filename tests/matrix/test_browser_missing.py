@@ -17,8 +17,8 @@ from matrix.test_browser_faults import chromiums, main_process
 from waiting import until
 
 from discomfort import ComfyConnector
+from discomfort.conversion.browser import chromium
 from discomfort.conversion.browser.page import FrontEndPage
-from discomfort.conversion.browser.process import chromium
 from discomfort.exceptions import BrowserError, ConversionTimeout, SelfTestError
 
 pytestmark = pytest.mark.browser

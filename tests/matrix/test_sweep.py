@@ -1,7 +1,11 @@
 """Cancelled at every await: of ``create``, ``run_workflow``, ``get_prompt_from_workflow`` and ``kill_api``.
 
-Not samples: a first, undisturbed call tells all places at which it and its tasks stand, and each is cancelled once. The
-number of places is written to the log of the test run (``-rP --log-level=INFO`` shows it).
+Not samples: a first, undisturbed call shows all places at which it and its tasks stand, and each is cancelled once. A
+place that a call does not come to is tried again with fresh calls until one does. What was cancelled before it had its
+result ends with CancelledError, what had it gives it: :class:`matrix.steps.Cancel` asserts that. The number of places
+is written to the log of the test run (``-rP --log-level=INFO`` shows it).
+
+``test_mirrored_sweep.py`` ends what the call waits for instead of the call.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from contract.graphs import Recorder, gate_prompt, node, picture_workflow, show_
 from faults.test_server_dies import server_pid
 from faults.traces import Trace
 from matrix.conftest import THROUGH_THE_BROWSER, idle
-from matrix.steps import Cancel, places
+from matrix.steps import Cancel, Place, places
 from matrix.test_server_faults import runs
 from waiting import until
 
@@ -31,9 +35,28 @@ LONG = 900
 """Seconds for a sweep with a start of the server for each place: half a minute where nothing else runs."""
 
 
-def own_tasks() -> set[str]:
+TRIES = 25
+"""Fresh calls in which a place must be reached that an undisturbed call was seen at."""
+
+
+def named_tasks() -> set[str]:
     """Names of the package's tasks that are alive."""
     return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("discomfort")}
+
+
+async def cancel_everywhere(found: list[Place], attempt: Callable[[Cancel], Awaitable[None]]) -> None:
+    """Cancel at each place, with fresh calls until one comes to it."""
+    missed = []
+    for place in found:
+        for number in range(1, TRIES + 1):
+            strike = Cancel(place=place)
+            await attempt(strike)
+            if strike.reached:
+                break
+            log.info("call %d did not come to %s", number, " > ".join(place))
+        else:
+            missed.append(" > ".join(place))
+    assert not missed, f"{TRIES} calls each did not come to:\n" + "\n".join(missed)
 
 
 @pytest.mark.timeout(LONG)
@@ -47,23 +70,19 @@ async def test_us_cancelled_everywhere_in_create(emulator: EngineUnderTest, trac
     found = await places(create)
     await made.pop().kill_api()
     assert len(found) > 20, found
-    reached = 0
-    for place in found:
-        strike = Cancel(place=place)
-        end = await strike.run(create)
-        reached += strike.reached
+
+    async def attempt(strike: Cancel) -> None:
+        await strike.run(create)
+        assert bool(made) is not strike.delivered
         if made:
-            # The cancellation came when it was done already, or the place was not passed this time.
-            assert end is None
             await made.pop().kill_api()
-        else:
-            assert isinstance(end, asyncio.CancelledError), (place, end)
-        assert ComfyConnector._instance is None, place
-        assert own_tasks() == set(), place
+        assert ComfyConnector._instance is None, strike
+        assert named_tasks() == set(), strike
         left = [entry for entry in trace.left() if not entry.startswith("thread")]
-        assert left == [] or await trace.settle() == [], place
-    log.info("create: %d places, %d cancelled", len(found), reached)
-    assert reached > 0.8 * len(found)
+        assert left == [] or await trace.settle() == [], strike
+
+    await cancel_everywhere(found, attempt)
+    log.info("create: %d places", len(found))
 
 
 async def sweep(shared: ComfyConnector, call: Callable[[], Coroutine[Any, Any, None]]) -> int:
@@ -75,7 +94,6 @@ async def sweep(shared: ComfyConnector, call: Callable[[], Coroutine[Any, Any, N
         strike = Cancel(nth=nth)
         async with asyncio.timeout(60):
             end = await strike.run(call)
-        assert end is None or isinstance(end, asyncio.CancelledError), (nth, end)
         assert client.pending == 0, nth
         await until(lambda: idle(shared))
         if not strike.reached:
@@ -124,8 +142,8 @@ async def test_us_cancelled_everywhere_in_a_long_run(shared: ComfyConnector, tmp
 async def test_us_cancelled_at_every_event(shared: ComfyConnector, tmp_path: Path) -> None:
     """Cancelled as each event of a run comes in: queued, started, cached, each node, step, preview, output."""
     for nth in itertools.count(1):
-        seen, end = await cancelled_at(shared, tmp_path / f"event-{nth}", nth)
-        assert isinstance(end, dict | asyncio.CancelledError), (nth, end)
+        seen, delivered, end = await cancelled_at(shared, tmp_path / f"event-{nth}", nth)
+        assert isinstance(end, asyncio.CancelledError if delivered else dict), (nth, end)
         await until(lambda: idle(shared))
         if seen < nth:
             break
@@ -135,15 +153,15 @@ async def test_us_cancelled_at_every_event(shared: ComfyConnector, tmp_path: Pat
     assert await runs(shared)
 
 
-async def cancelled_at(connector: ComfyConnector, path: Path, nth: int) -> tuple[int, object]:
-    """Cancel a run as its ``nth`` event comes; how many events came, and what it ended with."""
-    seen = 0
+async def cancelled_at(connector: ComfyConnector, path: Path, nth: int) -> tuple[int, bool, object]:
+    """Cancel a run as its ``nth`` event comes; how many came, whether it had no result yet, what it ended with."""
+    seen, delivered = 0, False
 
     def tell(event: ProgressEvent) -> None:
-        nonlocal seen
+        nonlocal seen, delivered
         seen += 1
         if seen == nth:
-            run.cancel()
+            delivered = run.cancel()
         elif isinstance(event, NodeStarted):
             path.touch()
 
@@ -151,7 +169,7 @@ async def cancelled_at(connector: ComfyConnector, path: Path, nth: int) -> tuple
     run = asyncio.create_task(connector.run_workflow(prompt, False, on_progress=tell))
     async with asyncio.timeout(30):
         (end,) = await asyncio.gather(run, return_exceptions=True)
-    return seen, end
+    return seen, delivered, end
 
 
 @pytest.mark.timeout(LONG)
@@ -160,17 +178,19 @@ async def test_us_cancelled_everywhere_in_kill_api(emulator: EngineUnderTest, tr
     connector = await ComfyConnector.create(**emulator.settings)
     found = await places(connector.kill_api)
     assert len(found) > 8, found
-    for place in found:
+
+    async def attempt(strike: Cancel) -> None:
         connector = await ComfyConnector.create(**emulator.settings)
-        end = await Cancel(place=place).run(connector.kill_api)
-        assert end is None or isinstance(end, asyncio.CancelledError), (place, end)
+        await strike.run(connector.kill_api)
         async with asyncio.timeout(60):
             await connector.kill_api()
         assert connector.state == "killed"
-        assert ComfyConnector._instance is None, place
-        assert own_tasks() == set(), place
+        assert ComfyConnector._instance is None, strike
+        assert named_tasks() == set(), strike
         left = [entry for entry in trace.left() if not entry.startswith("thread")]
-        assert left == [], place
+        assert left == [], strike
+
+    await cancel_everywhere(found, attempt)
     log.info("kill_api: %d places", len(found))
 
 
@@ -188,15 +208,14 @@ async def test_us_cancelled_everywhere_in_conversion(emulator: EngineUnderTest, 
 
         found = await places(convert)
         assert found
-        reached = 0
-        for place in found:
-            strike = Cancel(place=place)
-            end = await strike.run(convert)
-            reached += strike.reached
-            assert end is None or isinstance(end, asyncio.CancelledError), (place, end)
+
+        async def attempt(strike: Cancel) -> None:
+            await strike.run(convert)
             async with asyncio.timeout(90):
                 await convert()
+
+        await cancel_everywhere(found, attempt)
         assert connector._parts.converter is not None
         assert connector._parts.converter.healthy
         assert texts_of(await connector.run_workflow(show_prompt(1), False)) == ["1"]
-        log.info("get_prompt_from_workflow: %d places, %d cancelled", len(found), reached)
+        log.info("get_prompt_from_workflow: %d places", len(found))

@@ -13,17 +13,22 @@ import os
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import Recorder, gate_prompt, node, record_of, show_prompt, texts_of
+from faults.test_ended_from_elsewhere import gated, lose, starts
+from faults.test_our_end import without_folder
 from faults.traces import Trace
 from matrix import children
+from matrix.conftest import THROUGH_THE_BROWSER
 from matrix.test_server_faults import runs
 from waiting import until
 
 from discomfort import ComfyConnector
+from discomfort.exceptions import RunTimeout
 from discomfort.progress import Done, ProgressEvent
 
 CONDITIONS = children.conditions_can_be_set()
@@ -140,6 +145,35 @@ async def test_us_fork_after_create(emulator: EngineUnderTest, trace: Trace) -> 
     child = await children.begin("fork", emulator.settings)
     told, _ = await children.end(child)
     assert told == {"codes": [7, 7], "text": "4", "kept": True, "gone": True}
+    assert await trace.settle() == []
+
+
+def with_everything(engine: EngineUnderTest) -> dict[str, Any]:
+    """Settings for private folders and a browser that each conversion uses."""
+    return {**without_folder(engine).settings, **THROUGH_THE_BROWSER, "prompt_cache": "off"}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("how", ["end", "create"])
+async def test_us_fork_with_private_folders_and_browser(emulator: EngineUnderTest, trace: Trace, how: str) -> None:
+    """A forked child ends normally, or makes a connector of its own: folders, files, server and browser stay ours."""
+    child = await children.begin("fork_with_everything", with_everything(emulator), how)
+    told, _ = await children.end(child)
+    of_child = "True" if how == "create" else ""
+    assert told == {
+        "code": 0, "child": of_child, "lost": [], "text": "4", "kept": True, "healthy": True, "completed": True,
+        "gone": True,
+    }  # fmt: skip
+    assert await trace.settle() == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("where", ["outside", "within"])
+async def test_us_fork_in_a_program_without_coroutines(emulator: EngineUnderTest, trace: Trace, where: str) -> None:
+    """The same with SyncConnector, whose child ends by sys.exit, outside or within the ``with`` block."""
+    child = await children.begin("fork_without_a_loop", with_everything(emulator), where)
+    told, _ = await children.end(child)
+    assert told == {"code": 0, "lost": [], "completed": True}
     assert await trace.settle() == []
 
 
@@ -260,13 +294,17 @@ async def test_us_several_processes_on_one_folder(emulator: EngineUnderTest, tra
     assert sorted(saved) == [f"name{n}_00001_.png" for n in range(4)]
 
 
-async def test_us_timeout_while_the_server_starts_anew(emulator: EngineUnderTest, trace: Trace) -> None:
-    """The server died before, and there is no time for a new one: a timeout, and the start serves the next caller."""
-    async with await ComfyConnector.create(**emulator.settings) as connector:
-        supervisor = connector._parts.supervisor
-        assert supervisor is not None
-        psutil.Process(supervisor.pid).kill()
-        await supervisor.wait()
-        with pytest.raises(TimeoutError):
-            await connector.run_workflow(show_prompt(1), False, timeout=0.02)
+async def test_us_timeout_while_the_server_starts_anew(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """The server died before, and there is no time for a new one: timeouts, and one start serves all who come."""
+    folder = tmp_path / "gate"
+    async with await ComfyConnector.create(**gated(emulator, folder, "start")) as connector:
+        await lose(connector)
+        for number in range(5):
+            with pytest.raises(TimeoutError):
+                await connector.run_workflow(show_prompt(number), False, timeout=0.05)
+        late = [asyncio.create_task(connector.run_workflow(show_prompt(n), False, timeout=0.05)) for n in range(5)]
+        ends = await asyncio.gather(*late, return_exceptions=True)
+        assert [type(end) for end in ends] == [RunTimeout] * 5
+        (folder / "may-start").touch()
         assert await runs(connector)
+        assert starts(folder) == 2

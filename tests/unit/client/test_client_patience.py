@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from unit.client.fake_comfy import tiny_prompt
+from unit.client.fake_comfy import FakeComfy, tiny_prompt
+from waiting import until
 
+from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import Message
 from discomfort.client.reconciler import Reconciler
 from discomfort.client.runs import Limits, Patience, Run
@@ -108,3 +110,17 @@ async def test_a_run_whose_events_come_while_polls_fail(clock: Clock, *, steady:
 
     assert (run.failure is None) is steady
     assert steady or "not reachable for" in str(run.failure)
+
+
+async def test_what_news_are(server: FakeComfy, client: ComfyClient) -> None:
+    """Messages about a prompt of ours; neither a pong nor what the server tells of others."""
+    assert client._parts is not None
+    mux = client._parts.mux
+    await until(lambda: client.client_id in server.sockets)
+    before = mux.last_heard
+    await server.send(client.client_id, '{"type": "executing", "data": {"node": "1", "prompt_id": "theirs"}}')
+    await until(lambda: mux.last_heard > before)
+    assert mux.news_at == 0
+
+    assert await client.run(tiny_prompt())
+    assert mux.news_at > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from discomfort.conversion.browser.process import chromium
+from discomfort.conversion.browser import chromium
 from discomfort.exceptions import BrowserError
 
 

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+from discomfort.conversion.browser import page_limits
 from discomfort.conversion.browser.page import FrontEndPage
 from discomfort.conversion.browser.page_limits import worn
-from discomfort.conversion.browser.process import page_limits
 from discomfort.conversion.browser.session import BrowserSession
 from discomfort.exceptions import BrowserError
 

@@ -1,0 +1,141 @@
+"""The sweep turned round: not the caller is ended at every await, but what the caller waits for.
+
+A first, undisturbed call shows all places at which it and its tasks stand. At each of them another task shuts the
+connector down, or the server, the browser or the watchdog is killed, the socket breaks, or the browser is restarted.
+The call must then end at once with its right result or with an error that is documented for that, never with somebody
+else's ``CancelledError`` and never not at all; nothing of it stays, and the next call works. What is documented for
+which blow stands in ``strikes.py``. The log of the test run says how many places there were, and how long it took
+(``-rP --log-level=INFO`` shows it).
+
+On a real ComfyUI, whose starts take ten times as long, one place of each module stands for the others where a blow
+costs a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from contract.engines import EngineUnderTest
+from faults.traces import Trace
+from matrix import bench as scenes
+from matrix.bench import CreateBench, SharedBench, one_per_module, small, sweep, thin
+from matrix.steps import Place
+from matrix.strikes import KILL_API, KILL_BROWSER, KILL_SERVER, KILL_WATCHDOG, LOSE_SOCKET, RESTART_BROWSER, Blow
+
+from discomfort import ComfyConnector
+
+pytestmark = pytest.mark.timeout(900)
+
+RunCall = Callable[[ComfyConnector], Coroutine[Any, Any, Any]]
+Scene = Callable[[ComfyConnector], Awaitable[None]]
+
+WITHOUT_BROWSER: dict[str, tuple[RunCall, Scene]] = {
+    "run_workflow": (scenes.run_prompt, scenes.as_it_is),
+    "edit": (scenes.edit, scenes.without_definitions),
+}
+WITH_PAGE: dict[str, tuple[RunCall, Scene]] = {
+    "run_workflow": (scenes.run_picture, scenes.with_a_page),
+    "get_prompt_from_workflow": (scenes.convert, scenes.with_a_page),
+    "explain": (scenes.explain, scenes.with_a_page),
+}
+FROM_NO_BROWSER: dict[str, tuple[RunCall, Scene]] = {
+    "run_workflow": (scenes.run_picture, scenes.without_browser),
+    "get_prompt_from_workflow": (scenes.convert, scenes.without_browser),
+    "explain": (scenes.explain, scenes.without_browser),
+}
+
+
+def report(problems: Sequence[str]) -> None:
+    """Fail with all that a sweep found."""
+    if problems:
+        pytest.fail(f"{len(problems)} problem(s):\n" + "\n".join(problems), pytrace=False)
+
+
+def affordable(engine: EngineUnderTest, found: Sequence[Place], blow: Blow) -> Sequence[Place]:
+    """The places that are visited: all, but for blows that cost a start on a real ComfyUI."""
+    costs_a_server = blow in (KILL_API, KILL_SERVER)
+    return one_per_module(found) if engine.real and costs_a_server else found
+
+
+# --- create --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blow", [KILL_API, KILL_SERVER, KILL_WATCHDOG, LOSE_SOCKET], ids=lambda blow: blow.name)
+async def test_ended_everywhere_in_create(any_engine: EngineUnderTest, trace: Trace, blow: Blow) -> None:
+    """A start without browser: whatever ends, nothing is left of a start that fails, and one that succeeds works."""
+    bench = CreateBench(small(any_engine, browser="lazy"), trace)
+    found = await bench.find()
+    assert len(found) > 15, found
+    report(await sweep(bench, "create", blow, one_per_module(found) if any_engine.real else found))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("blow", [KILL_API, KILL_SERVER, KILL_BROWSER, RESTART_BROWSER], ids=lambda blow: blow.name)
+async def test_ended_everywhere_in_create_with_browser(any_engine: EngineUnderTest, trace: Trace, blow: Blow) -> None:
+    """A start with browser, at what it does more than one without."""
+    plain = CreateBench(small(any_engine, browser="lazy"), trace)
+    without = {place[-1] for place in await plain.find()}
+    bench = CreateBench(small(any_engine), trace)
+    found = thin([place for place in await bench.find() if place[-1] not in without], innermost=1)
+    assert len(found) > 15, found
+    report(await sweep(bench, "create", blow, one_per_module(found) if any_engine.real else found))
+
+
+# --- calls on a connector --------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def on_own(
+    engine: EngineUnderTest, trace: Trace, call: RunCall, scene: Scene, **settings: Any
+) -> AsyncIterator[SharedBench]:
+    """A bench on a connector with a server of its own."""
+    chosen = small(engine, **settings).settings
+    bench = SharedBench(lambda: ComfyConnector.create(**chosen), call, scene, trace)
+    try:
+        yield bench
+    finally:
+        await bench.discard()
+
+
+@pytest.mark.parametrize("name", WITHOUT_BROWSER)
+async def test_ended_everywhere_in_calls(any_engine: EngineUnderTest, trace: Trace, name: str) -> None:
+    """Calls that need no browser."""
+    call, scene = WITHOUT_BROWSER[name]
+    problems = []
+    async with on_own(any_engine, trace, call, scene, browser="lazy") as bench:
+        found = await bench.find()
+        assert len(found) >= 2, found
+        for blow in (KILL_WATCHDOG, LOSE_SOCKET, KILL_SERVER, KILL_API):
+            problems += await sweep(bench, name, blow, affordable(any_engine, found, blow))
+    report(problems)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", WITH_PAGE)
+async def test_ended_everywhere_on_a_page(any_engine: EngineUnderTest, trace: Trace, name: str) -> None:
+    """Conversions on a page that is ready."""
+    call, scene = WITH_PAGE[name]
+    problems = []
+    async with on_own(any_engine, trace, call, scene) as bench:
+        found = await bench.find()
+        assert found
+        for blow in (KILL_WATCHDOG, LOSE_SOCKET, KILL_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API):
+            problems += await sweep(bench, name, blow, affordable(any_engine, found, blow))
+    report(problems)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("blow", [KILL_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API], ids=lambda blow: blow.name)
+async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, trace: Trace, blow: Blow) -> None:
+    """Conversions that launch a browser and load a page first: each kind at a part of the places, in turn."""
+    problems = []
+    for turn, (name, (call, scene)) in enumerate(FROM_NO_BROWSER.items()):
+        async with on_own(any_engine, trace, call, scene, browser="lazy") as bench:
+            found = thin(await bench.find(), innermost=1)
+            assert len(found) > 10, found
+            chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
+            problems += await sweep(bench, name, blow, chosen)
+    report(problems)
