@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ import psutil
 
 from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort.exceptions import ServerStartError
+from discomfort.server.watchdog_main import start_of
 
 _log = logging.getLogger("discomfort.watchdog")
 
@@ -26,6 +29,8 @@ _SEND_SECONDS = 2.0
 # One that was just started reads late on a machine under load.
 _RESEND_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
+_START_SECONDS = 20.0
+_POLL_SECONDS = 0.002
 # Between reading a start time and comparing it the clock may be set a little; a pid is not reused that fast.
 _START_TOLERANCE = 2.0
 
@@ -36,8 +41,9 @@ class Watchdog:
     """Ends registered processes and removes registered paths when this process is gone, by whatever cause.
 
     The watchdog process holds the read end of a pipe whose write end only we have: its end of file is our end, SIGKILL
-    included. Within about 3 s all is gone. Every call is thread-safe, and does nothing in a fork of this process, nor
-    after :meth:`close`. A watchdog that was itself killed is replaced at the next call, with all registrations.
+    included. Within about 3 s all is gone. It is no child of ours: what kills us with all our children (Ray, systemd)
+    does not take it. Every call is thread-safe, and does nothing in a fork of this process, nor after :meth:`close`. A
+    watchdog that was itself killed is replaced at the next call, with all registrations.
     """
 
     def __init__(self) -> None:
@@ -47,7 +53,7 @@ class Watchdog:
         self._closed = False
         self._reported = False
         self._pipe = -1
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Detached | None = None
 
     @classmethod
     def start(cls) -> Watchdog:
@@ -68,7 +74,7 @@ class Watchdog:
         if os.getpid() != self._owner:
             return False
         with self._lock:
-            return not self._closed and self._process is not None and self._process.poll() is None
+            return not self._closed and self._process is not None and self._process.alive
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"watching {len(self._registered)}"
@@ -83,8 +89,10 @@ class Watchdog:
         try:
             if abs(psutil.Process(pid).create_time() - start_time) > _START_TOLERANCE:
                 raise psutil.NoSuchProcess(pid)
-            start = _start_mark(pid)
-        except (psutil.Error, OSError) as error:
+            start = start_of(pid)
+            if start is None:
+                raise psutil.NoSuchProcess(pid)
+        except psutil.Error as error:
             _log.debug("pid %d is not watched, it ended already: %s", pid, error)
             return
         message = {"op": "process", "pid": pid, "start": start, "group": group, "token": token}
@@ -185,19 +193,10 @@ class Watchdog:
         if not executable:
             raise ServerStartError("the watchdog needs a Python interpreter, and sys.executable is empty")
         read, write = os.pipe()
+        words = [executable, "-I", "-S", str(_MAIN), str(self._owner), TOKEN_VARIABLE, _psutil_folder(), "detach"]
         try:
-            # Isolated and without site: it starts in 10 to 20 ms.
-            self._process = subprocess.Popen(
-                [executable, "-I", "-S", str(_MAIN), str(self._owner), TOKEN_VARIABLE, _psutil_folder()],
-                stdin=read,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=os.sep,
-                env=_environment(),
-                close_fds=True,
-                start_new_session=True,
-            )
-        except OSError as error:
+            self._process = _Detached(_start_detached(words, read))
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             os.close(write)
             self._pipe = -1
             raise ServerStartError(f"the watchdog process could not be started: {error}") from error
@@ -214,17 +213,12 @@ class Watchdog:
             # Before the pipe is closed: one that was not told to close would take that for our end.
             process.kill()
         self._close_pipe()
-        if process is None:
+        if process is None or process.ended(_CLOSE_SECONDS):
             return
-        try:
-            process.wait(_CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            _log.warning("watchdog process %d did not end when told: killing it", process.pid)
-            process.kill()
-            try:
-                process.wait(_CLOSE_SECONDS)
-            except subprocess.TimeoutExpired:
-                _log.exception("watchdog process %d does not end", process.pid)
+        _log.warning("watchdog process %d did not end when told: killing it", process.pid)
+        process.kill()
+        if not process.ended(_CLOSE_SECONDS):
+            _log.error("watchdog process %d does not end", process.pid)
 
     def _close_pipe(self) -> None:
         pipe, self._pipe = self._pipe, -1
@@ -241,9 +235,6 @@ def _after_fork_in_child() -> None:
     for watchdog in list(_live):
         watchdog._closed = True
         watchdog._close_pipe()
-        process = watchdog._process
-        if process is not None:
-            process.returncode = 0  # It is not this process's child: nothing to wait for, nothing to warn of.
     _live.clear()
 
 
@@ -251,22 +242,57 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
+class _Detached:
+    """The watchdog process, which is no child of ours: known by its pid and start, and never waited for as a child."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self._start = pid, start_of(pid)
+
+    @property
+    def alive(self) -> bool:
+        # Where we are the container's first process, or a subreaper, orphans become our children after all.
+        with contextlib.suppress(OSError):
+            os.waitpid(self.pid, os.WNOHANG)
+        return self._start is not None and start_of(self.pid) == self._start
+
+    def kill(self) -> None:
+        if self.alive:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def ended(self, seconds: float) -> bool:
+        """Wait at most so long for its end. Blocking."""
+        deadline = time.monotonic() + seconds
+        while self.alive:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+
+def _start_detached(words: list[str], stdin: int) -> int:
+    """Start the watchdog and return its pid, which the process that we start tells before it ends at once."""
+    # Isolated and without site: it starts in 10 to 20 ms.
+    started = subprocess.run(
+        words,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=os.sep,
+        env=_environment(),
+        close_fds=True,
+        start_new_session=True,
+        timeout=_START_SECONDS,
+        check=True,
+    )
+    return int(started.stdout)
+
+
 def _environment() -> dict[str, str]:
     # Only what an interpreter may need to load. That keeps our secrets away from it, and the mark of a server that we
     # may ourselves run under, which would end the watchdog together with that server.
     names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
     return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def _start_mark(pid: int) -> float:
-    """Start of process ``pid`` as the watchdog will read it: clock ticks since boot on Linux, immune to clock changes.
-
-    Field 22 of ``/proc/<pid>/stat`` (proc(5)); the name in field 2 may hold spaces and parentheses.
-    """
-    if sys.platform == "linux":
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        return float(stat[stat.rindex(b")") + 2 :].split()[19])
-    return psutil.Process(pid).create_time()
 
 
 def _psutil_folder() -> str:

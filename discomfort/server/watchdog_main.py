@@ -2,7 +2,9 @@
 
 Run by file path, isolated and without site packages, so only the standard library is imported (psutil elsewhere than on
 Linux, from the folder given). Its input is one JSON object per line; end of file without ``close`` means that the
-parent is gone. Arguments: the parent's pid, the name of the environment variable that marks servers, psutil's folder.
+parent is gone. Arguments: the parent's pid, the name of the environment variable that marks servers, psutil's folder,
+and ``detach`` to leave the parent's family: a supervisor that kills a worker kills its children with it, and the
+watchdog must outlive them. It then tells its new pid on standard output.
 """
 
 # ruff: noqa: PTH123, PTH208 - pathlib would double the time that this takes to start
@@ -56,10 +58,11 @@ class Registry:
 def follow(stream: int, parent: int, registry: Registry) -> None:
     """Apply messages until ``close``, end of file, or the end of the parent."""
     buffer = b""
+    start = start_of(parent)
     while not registry.closed:
-        # A fork of the parent that kept the pipe open would hide its end: our own parent then changes all the same.
-        orphaned = os.name != "nt" and os.getppid() != parent
-        if not orphaned and os.name != "nt" and not select.select([stream], [], [], _PARENT_CHECK_SECONDS)[0]:
+        # A fork of the parent that kept the pipe open would hide its end: its pid tells all the same.
+        orphaned = start is None or start_of(parent) != start
+        if not orphaned and not select.select([stream], [], [], _PARENT_CHECK_SECONDS)[0]:
             continue
         if orphaned and not select.select([stream], [], [], 0)[0]:
             return
@@ -72,6 +75,23 @@ def follow(stream: int, parent: int, registry: Registry) -> None:
 
 
 # --- processes
+
+
+def start_of(pid: int) -> float | None:
+    """When a process started; ``None`` where it has ended, reaped or not.
+
+    On Linux in clock ticks since boot, which no change of the clock moves: field 22 of ``/proc/<pid>/stat`` (proc(5));
+    the name in field 2 may hold spaces and parentheses.
+    """
+    if sys.platform != "linux":
+        facts = table().get(pid)
+        return None if facts is None or facts[4] else facts[0]
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if len(fields) < 20 or fields[0] in (b"Z", b"X") else float(fields[19])
 
 
 def table() -> dict[int, tuple[float, int, int, int, bool]]:
@@ -263,6 +283,19 @@ def remove_paths(registered: dict[str, dict[str, Any]]) -> None:
             break
 
 
+def detach() -> None:
+    """Go on in a child of a child, in a session of its own, and tell its pid; the process that was started ends."""
+    child = os.fork()
+    if child:
+        os.write(1, b"%d\n" % child)
+        os._exit(0)
+    os.setsid()
+    # Whoever reads the pid waits for the end of that file.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def main(arguments: list[str]) -> None:
     """Wait, then clean up; see the module."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -271,6 +304,8 @@ def main(arguments: list[str]) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
     parent, variable = int(arguments[0]), arguments[1]
+    if arguments[3:] == ["detach"]:
+        detach()
     if arguments[2]:
         sys.path.append(arguments[2])
     registry = Registry()
