@@ -5,42 +5,110 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from discomfort._version import __version__
+
 if TYPE_CHECKING:
+    from discomfort.client.artifact import Artifact
     from discomfort.client.outputs import Output
     from discomfort.connector import ComfyConnector
     from discomfort.discomfort import Discomfort
-    from discomfort.exceptions import DiscomfortError
+    from discomfort.exceptions import (
+        BrokenLinksError,
+        BrowserError,
+        ConfigurationError,
+        ConversionError,
+        ConversionTimeout,
+        DiscomfortError,
+        ExecutionError,
+        ExecutionInterrupted,
+        FatalPromptError,
+        GraphProblem,
+        InputProblem,
+        InputSelectorError,
+        MissingNode,
+        MissingNodesError,
+        NodeFailure,
+        OutOfMemoryError,
+        PayloadError,
+        PromptLostError,
+        RestartLimitError,
+        ResultLostError,
+        RunError,
+        RunTimeout,
+        SelfTestError,
+        ServerConnectionError,
+        ServerDiedError,
+        ServerError,
+        ServerResponseError,
+        ServerStartError,
+        ServerStartTimeout,
+        StateError,
+        UnsafePromptError,
+        UploadError,
+        ValidationError,
+    )
     from discomfort.sync import SyncConnector
     from discomfort.workflow.edit import Editor
 
-__version__ = "0.1.0"
-
 # Resolved at first use: the emulator and the watchdog start from this package and must not wait for all of it.
 _HOMES = {
+    "Artifact": "discomfort.client.artifact",
     "ComfyConnector": "discomfort.connector",
     "Discomfort": "discomfort.discomfort",
-    "DiscomfortError": "discomfort.exceptions",
     "Editor": "discomfort.workflow.edit",
     "Output": "discomfort.client.outputs",
     "SyncConnector": "discomfort.sync",
 }
 
 __all__ = [
+    "Artifact",
+    "BrokenLinksError",
+    "BrowserError",
     "ComfyConnector",
+    "ConfigurationError",
+    "ConversionError",
+    "ConversionTimeout",
     "Discomfort",
     "DiscomfortError",
     "Editor",
+    "ExecutionError",
+    "ExecutionInterrupted",
+    "FatalPromptError",
+    "GraphProblem",
+    "InputProblem",
+    "InputSelectorError",
+    "MissingNode",
+    "MissingNodesError",
+    "NodeFailure",
+    "OutOfMemoryError",
     "Output",
+    "PayloadError",
+    "PromptLostError",
+    "RestartLimitError",
+    "ResultLostError",
+    "RunError",
+    "RunTimeout",
+    "SelfTestError",
+    "ServerConnectionError",
+    "ServerDiedError",
+    "ServerError",
+    "ServerResponseError",
+    "ServerStartError",
+    "ServerStartTimeout",
+    "StateError",
     "SyncConnector",
+    "UnsafePromptError",
+    "UploadError",
+    "ValidationError",
     "__version__",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return getattr(import_module(_HOMES.get(name, "discomfort.exceptions")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *__all__])

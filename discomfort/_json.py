@@ -37,14 +37,14 @@ def dumps(value: object) -> bytes:
 
 
 def copied(value: Any) -> Any:
-    """A copy of what JSON can hold: objects and lists anew at every depth, all other values the same.
+    """A copy of what JSON can hold: objects and lists anew at every depth (a tuple becomes a list), all else the same.
 
     What a caller gives or receives is never shared with what we keep; this is the copy at that border. Ten times as
     fast as :func:`copy.deepcopy`. Raises ``RecursionError`` for a value that contains itself.
     """
     if isinstance(value, dict):
         return {key: copied(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [copied(each) for each in value]
     return value
 

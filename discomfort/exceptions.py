@@ -38,8 +38,11 @@ A missing source file stays the builtin ``FileNotFoundError``, an existing targe
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from discomfort.redaction import redact
@@ -55,7 +58,53 @@ def _tail(lines: Sequence[str], count: int = 15) -> str:
 
 
 class DiscomfortError(Exception):
-    """Base of every error that this library raises on its own account."""
+    """Base class of all errors raised by this library.
+
+    Each can be pickled, copied, and sent to another process, with its class, its fields, its text and its cause.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by calling the class again: its parameters are facts, and ``args`` is the text that was made of them.
+        state = {name: _portable(value) for name, value in vars(self).items()}
+        cause = None if self.__cause__ is None else _portable_error(self.__cause__)
+        return _restore, (type(self), self.args, state, cause, self.__suppress_context__)
+
+
+def _restore(
+    cls: type[DiscomfortError],
+    args: tuple[Any, ...],
+    state: Mapping[str, Any],
+    cause: BaseException | None,
+    suppress_context: bool,
+) -> DiscomfortError:
+    """An error as it was, without its traceback."""
+    # An OSError has a layout of its own, which the first base's __new__ would refuse.
+    base = OSError if issubclass(cls, OSError) else Exception
+    error: DiscomfortError = base.__new__(cls, *args)
+    error.args = args
+    vars(error).update(state)
+    error.__cause__ = cause
+    error.__suppress_context__ = suppress_context
+    return error
+
+
+def _portable(value: object) -> object:
+    """The value, or its text where it cannot be pickled: an error must arrive whatever it holds."""
+    if isinstance(value, MappingProxyType):
+        value = dict(value)
+    try:
+        pickle.dumps(value)
+        # Most classes of errors can be written and not read again. A copy shows that, and evaluates nothing.
+        copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - any class may refuse, with any error
+        return repr(value)
+    return value
+
+
+def _portable_error(error: BaseException) -> BaseException:
+    """The error, or one that says the same where its class cannot be pickled, as many cannot."""
+    found = _portable(error)
+    return found if isinstance(found, BaseException) else DiscomfortError(f"{type(error).__name__}: {error}")
 
 
 class ConfigurationError(DiscomfortError, ValueError):

@@ -59,12 +59,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """An intermediate image, encoded as ``media_type`` (``image/jpeg`` or ``image/png``)."""
+    """An image that a node sent while it ran, encoded as ``media_type`` (``image/jpeg`` or ``image/png``).
+
+    ``is_result``: it is a result and stands in no history, as with ``SaveImageWebsocket``; such a one is never left
+    out for a slow callback. Else it shows a result that is being made.
+    """
 
     prompt_id: str
     node_id: str | None
     media_type: str
     data: bytes = field(repr=False)
+    is_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,10 @@ class Done:
 
 ProgressEvent = Queued | Started | Cached | NodeStarted | Step | Preview | NodeOutput | Done
 ProgressCallback = Callable[[ProgressEvent], Awaitable[None] | None]
-"""Called in the connector's event loop, in order. What it raises is logged and ends the reporting, not the run."""
+"""Called in the connector's event loop, in order. What it raises is logged and ends the reporting, not the run.
+
+Events are the callback's own: it may keep and change what is in them. While an ``async`` callback is slower than the
+server, steps and previews are left out that a newer one of the same node replaces; nothing else is."""
 
 __all__ = [
     "Cached",

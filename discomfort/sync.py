@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import logging
 import os
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, Unpack
 
 from discomfort._json import JsonObject
+from discomfort._system.loop_thread import LoopThread
 from discomfort.client.outputs import Output
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
@@ -22,7 +22,7 @@ from discomfort.exceptions import StateError
 from discomfort.progress import ProgressCallback
 from discomfort.workflow.edit import Editor
 
-T = TypeVar("T")
+_log = logging.getLogger("discomfort.connector")
 
 
 class ConnectorFace(ABC):
@@ -72,13 +72,20 @@ class SyncConnector(ConnectorFace):
     """
 
     def __init__(self, make: Callable[[], Coroutine[Any, Any, ComfyConnector]]) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="discomfort-sync", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("discomfort-sync")
+        made: list[ComfyConnector] = []
+
+        async def keep() -> ComfyConnector:
+            made.append(await make())
+            return made[0]
+
         try:
-            self._connector = self._call(make())
+            self._connector = self._thread.call(keep())
         except BaseException:
-            self._stop_loop()
+            # Ctrl-C may have come when it was made already, and nobody has it.
+            if made and made[0].state is not State.KILLED:
+                self._thread.call(made[0].kill_api())
+            self._thread.close()
             raise
 
     @classmethod
@@ -101,7 +108,7 @@ class SyncConnector(ConnectorFace):
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The facade's event loop, in which the connector's coroutines run; it belongs to the facade's thread."""
-        return self._loop
+        return self._thread.loop
 
     def run_workflow(
         self,
@@ -113,7 +120,7 @@ class SyncConnector(ConnectorFace):
         extra_data: Mapping[str, Any] | None = None,
     ) -> JsonObject:
         """See :meth:`ComfyConnector.run_workflow`; ``on_progress`` is called in the facade's thread."""
-        return self._call(
+        return self._thread.call(
             self._connector.run_workflow(
                 payload, use_workflow_json, on_progress=on_progress, timeout=timeout, extra_data=extra_data
             )
@@ -121,11 +128,11 @@ class SyncConnector(ConnectorFace):
 
     def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """See :meth:`ComfyConnector.get_prompt_from_workflow`."""
-        return self._call(self._connector.get_prompt_from_workflow(workflow))
+        return self._thread.call(self._connector.get_prompt_from_workflow(workflow))
 
     def edit(self, payload: Payload) -> Editor:
         """See :meth:`ComfyConnector.edit`."""
-        return self._call(self._connector.edit(payload))
+        return self._thread.call(self._connector.edit(payload))
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """See :meth:`ComfyConnector.outputs`; read them with :meth:`read` or save them with :meth:`save_outputs`."""
@@ -133,7 +140,7 @@ class SyncConnector(ConnectorFace):
 
     def read(self, output: Output) -> bytes:
         """The bytes of one output."""
-        return self._call(output.read())
+        return self._thread.call(output.read())
 
     def save_outputs(self, history: Mapping[str, Any], directory: str | os.PathLike[str]) -> list[Path]:
         """Save every output that is a file into ``directory`` (made where missing) and return the paths, in order."""
@@ -141,23 +148,30 @@ class SyncConnector(ConnectorFace):
         async def save() -> list[Path]:
             return [await output.save(directory) for output in self._connector.outputs(history) if output.filename]
 
-        return self._call(save())
+        return self._thread.call(save())
 
     def health(self) -> dict[str, str]:
         """See :meth:`ComfyConnector.health`."""
-        return self._call(self._connector.health())
+        return self._thread.call(self._connector.health())
 
     def diagnostics(self) -> JsonObject:
         """See :meth:`ComfyConnector.diagnostics`."""
-        return self._call(self._connector.diagnostics())
+        return self._thread.call(self._connector.diagnostics())
 
     def kill_api(self) -> None:
-        """Release everything, as :meth:`ComfyConnector.kill_api`, and end the thread. Safe to call twice."""
-        if not self._loop.is_closed():
-            try:
-                self._call(self._connector.kill_api())
-            finally:
-                self._stop_loop()
+        """Release everything, as :meth:`ComfyConnector.kill_api`, and end the thread.
+
+        Safe to call twice, and from several threads at once. Ctrl-C does not break off the shutdown: it is delivered
+        when everything is released. Does nothing in a forked child.
+        """
+        if self._thread.closed:
+            return
+        try:
+            self._thread.call(self._connector.kill_api())
+        except StateError:
+            _log.debug("another thread was faster to shut down")
+        finally:
+            self._thread.close()
 
     def __enter__(self) -> Self:
         return self
@@ -166,33 +180,3 @@ class SyncConnector(ConnectorFace):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill_api()
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._loop.is_closed() or threading.current_thread() is self._thread:
-            work.close()
-            raise StateError("the connector was shut down" if self._loop.is_closed() else "called from its own thread")
-        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-        begun: list[asyncio.Task[None]] = []
-
-        async def run() -> None:
-            try:
-                outcome.set_result(await work)
-            except BaseException as error:
-                outcome.set_exception(error)
-                if not isinstance(error, Exception):
-                    raise
-
-        self._loop.call_soon_threadsafe(lambda: begun.append(self._loop.create_task(run())))
-        try:
-            return outcome.result()
-        except BaseException:
-            # Ctrl-C arrives here while the work still runs over there: cancel it and wait until it has let go.
-            if not outcome.done():
-                self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
-                concurrent.futures.wait([outcome])
-            raise
-
-    def _stop_loop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()

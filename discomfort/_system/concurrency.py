@@ -7,8 +7,9 @@ import contextlib
 import contextvars
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -157,6 +158,47 @@ class EndableScope:
         remaining = self._task.uncancel()
         if remaining <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise self._error from error
+
+
+class EndableScopes:
+    """``async with scopes.enter():`` in any number of tasks, and elsewhere ``scopes.end(error)`` or ``close(error)``.
+
+    ``error`` makes an exception for each block, as one that several tasks raise would mix their tracebacks. For the
+    loop's thread only.
+    """
+
+    def __init__(self) -> None:
+        self._scopes: set[EndableScope] = set()
+        self._closed: Callable[[], BaseException] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed is not None
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """A block that :meth:`end` ends; after :meth:`close` it raises without being entered."""
+        if self._closed is not None:
+            raise self._closed()
+        scope = EndableScope()
+        self._scopes.add(scope)
+        try:
+            async with scope:
+                yield
+        finally:
+            self._scopes.discard(scope)
+
+    def end(self, error: Callable[[], BaseException]) -> None:
+        """Make each block that is under way raise ``error()`` at once."""
+        for scope in list(self._scopes):
+            scope.end(error())
+
+    def close(self, error: Callable[[], BaseException]) -> None:
+        """As :meth:`end`, and let no block begin from now on. Idempotent: the first error counts."""
+        if self._closed is None:
+            self._closed = error
+            self.end(error)
 
 
 def _executor() -> ThreadPoolExecutor:

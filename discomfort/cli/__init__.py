@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-OK, FAILED, USAGE = 0, 1, 2
-"""Exit codes: all well; a run failed or was interrupted; the command line, the configuration or a file is wrong."""
+from discomfort.cli.exit_codes import FAILED, OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from discomfort.cli import FAILED, USAGE
 from discomfort.cli.connect import ServerTarget, read_target
+from discomfort.cli.exit_codes import FAILED, USAGE
 from discomfort.cli.inputs import (
     UsageError,
     check_directory,
@@ -167,7 +167,7 @@ def _lay_out(examples: Sequence[str]) -> str:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from discomfort import __version__
+        from discomfort._version import __version__
 
         typer.echo(f"discomfort {__version__}")
         raise typer.Exit

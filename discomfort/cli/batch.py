@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from discomfort.cli import FAILED, OK, USAGE
 from discomfort.cli.connect import Holder, ServerTarget, connected
+from discomfort.cli.exit_codes import FAILED, OK, USAGE
 from discomfort.cli.inputs import Source, UsageError
 from discomfort.cli.progress_bars import Display, make_display
 from discomfort.cli.report import Result

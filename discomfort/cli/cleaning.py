@@ -13,8 +13,8 @@ from typing import Literal
 import psutil
 
 from discomfort._json import JsonObject
-from discomfort.cli import FAILED, OK
 from discomfort.cli.checks import unused_folders
+from discomfort.cli.exit_codes import FAILED, OK
 from discomfort.cli.terminal import Terminal, clean
 
 _PATIENCE = 3.0

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from comfyui_conformance import Check, Report, Result, all_checks, run_checks
 from comfyui_conformance.model import AREAS, FOLLOWED, STATUSES
-from discomfort.cli import FAILED, OK, USAGE
+from discomfort.cli.exit_codes import FAILED, OK, USAGE
 from discomfort.cli.inputs import UsageError
 from discomfort.cli.progress_bars import make_display
 from discomfort.cli.runner import Interrupted, run

@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from discomfort._json import JsonObject
-from discomfort.cli import FAILED, OK, checks
+from discomfort.cli import checks
 from discomfort.cli.checks import Check
 from discomfort.cli.connect import Holder, ServerTarget, connected
+from discomfort.cli.exit_codes import FAILED, OK
 from discomfort.cli.progress_bars import make_display
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import LogHandler, Terminal, clean, describe

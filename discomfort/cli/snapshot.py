@@ -10,8 +10,8 @@ from typing import Any
 
 from discomfort import _json
 from discomfort._json import JsonObject
-from discomfort.cli import FAILED, OK
 from discomfort.cli.batch import exit_code
+from discomfort.cli.exit_codes import FAILED, OK
 from discomfort.cli.inputs import STDIN, UsageError, check_directory
 from discomfort.cli.progress_bars import make_display
 from discomfort.cli.runner import Interrupted, run

@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import aiohttp
-
-from discomfort._json import JsonObject
-from discomfort.client.definitions import Definitions
-from discomfort.client.execution import Execution
-from discomfort.client.multiplexer import Multiplexer
-from discomfort.client.reconciler import AFTER_END, Reconciler
-from discomfort.client.rest import RestClient
+from discomfort._json import JsonObject, copied
+from discomfort._system.concurrency import EndableScopes, to_thread
+from discomfort.client.connection import Connection
+from discomfort.client.rest import RestClient, never_sent
 from discomfort.client.runs import Limits, Run
-from discomfort.client.withdraw import withdraw
 from discomfort.exceptions import (
     ExecutionInterrupted,
     PayloadError,
@@ -27,10 +22,6 @@ from discomfort.exceptions import (
     StateError,
 )
 from discomfort.progress import Done, ProgressCallback
-
-_CONNECTIONS = 100
-_IDLE_CONNECTION = 4.0
-"""Seconds that an idle connection is kept: less than what usual proxies allow, so that no POST meets a closed one."""
 
 
 class ComfyClient:
@@ -52,13 +43,14 @@ class ComfyClient:
         self.limits = limits or Limits()
         self._headers = dict(headers or {})
         self._runs: dict[str, Run] = {}
-        self._parts: _Parts | None = None
-        self._withdrawals: set[asyncio.Task[bool]] = set()
+        self._parts: Connection | None = None
         self._opening = asyncio.Lock()
+        self._openers = EndableScopes()
         self._closing: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._closing else "new" if self._parts is None else "open"
+        state = "closed" if self._openers.closed else "new" if self._parts is None else "open"
         return f"<ComfyClient {self.name} {self.url} {state} connected={self.connected} pending={self.pending}>"
 
     @property
@@ -99,16 +91,15 @@ class ComfyClient:
     async def open(self) -> None:
         """Connect. Returns at once if open already; can be called again after it failed.
 
-        Raises ServerConnectionError when there is no WebSocket within ``limits.connect`` seconds, StateError after
-        :meth:`aclose`. On error and cancellation nothing stays open.
+        Raises ServerConnectionError when there is no WebSocket within ``limits.connect`` seconds, or at once where the
+        server redirects to another address; StateError after :meth:`aclose`, also when it is called meanwhile. On error
+        and cancellation nothing stays open.
         """
-        async with self._opening:
-            if self._closing is not None:
-                raise StateError(f"the client of {self.url} is closed")
+        async with self._openers.enter(), self._opening:
             if self._parts is not None:
                 return
             async with contextlib.AsyncExitStack() as stack:
-                parts = _Parts(self.url, self._headers, self._runs, self.limits, self._take_off)
+                parts = Connection(self.url, self._headers, self._runs, self.limits, self._take_off)
                 stack.push_async_callback(parts.aclose)
                 await parts.mux.open(self.limits.connect)
                 stack.pop_all()
@@ -117,11 +108,18 @@ class ComfyClient:
     async def aclose(self) -> None:
         """Fail every pending run with ExecutionInterrupted, take their prompts off the server, close everything.
 
-        Idempotent; takes at most ``limits.withdraw`` and about 3 s. Goes on in the background if cancelled.
+        Whatever else waits is ended at once: ``open()``, ``refresh_socket()`` and ``definitions()`` with StateError,
+        requests by :attr:`rest` with ServerConnectionError. Idempotent; takes at most ``limits.withdraw`` and about
+        3 s. Goes on in the background if cancelled, also where ``asyncio.run`` cancels every task.
         """
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name="discomfort-close")
-        await asyncio.shield(self._closing)
+        self._shut()
+        while not self._is_closed:
+            if self._closing is None or self._closing.done():
+                self._closing = asyncio.create_task(self._close(), name="discomfort-close")
+            # Not by awaiting the task: its cancellation is not ours.
+            await asyncio.wait([self._closing])
+            if self._closing.done() and not self._closing.cancelled():
+                self._closing.result()
 
     async def refresh_socket(self) -> None:
         """Close the WebSocket and connect a new one with a fresh client id.
@@ -143,11 +141,15 @@ class ComfyClient:
             run.fail(error(run.prompt_id))
 
     async def definitions(self) -> JsonObject:
-        """``/object_info``, fetched once and then kept; concurrent callers share one request. Do not change it.
+        """``/object_info``, fetched once and then kept; concurrent callers share one request. The copy is the caller's.
 
         Safe to cancel: the request goes on for the others. Raises ServerConnectionError, ServerResponseError,
         StateError.
         """
+        return await to_thread(copied, await self.shared_definitions())
+
+    async def shared_definitions(self) -> JsonObject:
+        """:meth:`definitions` as they are kept, for whoever only looks at them: nothing in them may be changed."""
         return await self._open_parts().definitions.get()
 
     def forget_definitions(self) -> None:
@@ -155,7 +157,7 @@ class ComfyClient:
         if self._parts is not None:
             self._parts.definitions.forget()
 
-    async def run(
+    def run(
         self,
         prompt: JsonObject,
         *,
@@ -165,9 +167,10 @@ class ComfyClient:
         prompt_id: str | None = None,
         asked: float | None = None,
         on_run: Callable[[Run], None] | None = None,
-    ) -> JsonObject:
-        """Run a prompt and return ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
+    ) -> Coroutine[Any, Any, JsonObject]:
+        """Run a prompt; awaited, returns ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
 
+        ``prompt`` and ``extra_data`` are copied by the call itself: what changes in them later changes nothing here.
         ``timeout`` is in seconds for everything from the check of the prompt to its record. ``extra_data`` is kept
         with the prompt by the server (``extra_pnginfo`` goes into saved images). ``prompt_id`` must be new to the
         server; without one a random one is used. ``asked`` is what RunTimeout tells where ``timeout`` is what was left
@@ -181,13 +184,29 @@ class ComfyClient:
         one that was refused, ExecutionError, OutOfMemoryError, ExecutionInterrupted, PromptLostError, RunTimeout,
         ServerConnectionError, ServerResponseError, StateError, and what :meth:`fail_pending` makes.
         """
+        try:
+            prompt, extra_data = copied(prompt), copied(extra_data)
+        except RecursionError as error:
+            raise PayloadError("the prompt or extra_data contains itself, or is nested too deeply") from error
+        return self._run(prompt, on_progress, timeout, extra_data, prompt_id, asked or timeout, on_run)
+
+    async def _run(
+        self,
+        prompt: JsonObject,
+        on_progress: ProgressCallback | None,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+        prompt_id: str | None,
+        asked: float | None,
+        on_run: Callable[[Run], None] | None,
+    ) -> JsonObject:
         parts = self._open_parts()
         run = self._enter(parts, prompt, prompt_id, on_progress)
         if on_run is not None:
             on_run(run)
         success = False
         try:
-            record = await self._supervise(parts, run, timeout, extra_data, asked or timeout)
+            record = await self._supervise(parts, run, timeout, extra_data, asked)
             success = True
         finally:
             self._leave(parts, run)
@@ -196,7 +215,7 @@ class ComfyClient:
         return {run.prompt_id: record}
 
     def _enter(
-        self, parts: _Parts, prompt: JsonObject, prompt_id: str | None, on_progress: ProgressCallback | None
+        self, parts: Connection, prompt: JsonObject, prompt_id: str | None, on_progress: ProgressCallback | None
     ) -> Run:
         if prompt_id is None:
             prompt_id = str(uuid.uuid4())
@@ -209,7 +228,7 @@ class ComfyClient:
         parts.mux.register(prompt_id, run)
         return run
 
-    def _leave(self, parts: _Parts, run: Run) -> None:
+    def _leave(self, parts: Connection, run: Run) -> None:
         run.seal()
         if self._runs.get(run.prompt_id) is run:
             del self._runs[run.prompt_id]
@@ -217,7 +236,7 @@ class ComfyClient:
 
     async def _supervise(
         self,
-        parts: _Parts,
+        parts: Connection,
         run: Run,
         timeout: float | None,
         extra_data: Mapping[str, Any] | None,
@@ -241,121 +260,67 @@ class ComfyClient:
                 raise run.failure from None
             await self._take_off(run)
             raise
+        except (ServerConnectionError, ServerResponseError) as error:
+            if run.failure not in {None, error}:
+                # The server's death, or our own end, is what broke the request.
+                raise run.failure from error
+            if run.sent and not run.state.ended and not _is_refused(error):
+                # Nobody waits for the prompt any more.
+                parts.withdraw(run)
+            raise
 
     async def _take_off(self, run: Run) -> bool:
         """Take the prompt of a run that ends early off the server, if it can be there; tells whether it is gone.
 
         When cancelled, and when it takes longer than ``limits.withdraw``, it goes on in the background.
         """
-        if not run.sent or run.state.finished:
+        if not run.sent or run.state.finished or self._parts is None:
             return True
-        done, _ = await asyncio.wait([self._withdraw([run])], timeout=self.limits.withdraw)
-        return all(task.result() for task in done) if done else False
+        task = asyncio.ensure_future(self._parts.withdraw(run))
+        await asyncio.wait([task], timeout=self.limits.withdraw)
+        # Somebody may have cancelled it: the closing client, asyncio.run().
+        return task.done() and not task.cancelled() and task.result()
 
-    def _withdraw(self, runs: list[Run]) -> asyncio.Task[bool]:
-        ids = [run.prompt_id for run in runs]
-        uncertain = [run.prompt_id for run in runs if not run.accepted]
-        work = withdraw(self.rest, ids, uncertain=uncertain, deadline=self.limits.withdraw_late)
-        task = asyncio.create_task(work, name="discomfort-withdraw")
-        self._withdrawals.add(task)
-        task.add_done_callback(self._withdrawals.discard)
-        return task
-
-    def _open_parts(self, *, closed_too: bool = False) -> _Parts:
-        if self._parts is None or (self._closing is not None and not closed_too):
-            raise StateError(f"the client of {self.url} is {'closed' if self._closing else 'not open'}")
+    def _open_parts(self, *, closed_too: bool = False) -> Connection:
+        if self._parts is None or (self._openers.closed and not closed_too):
+            raise StateError(f"the client of {self.url} is {'closed' if self._openers.closed else 'not open'}")
         return self._parts
 
+    def _shut(self) -> None:
+        """Decide the end: nothing begins any more, and whatever waits gets its error."""
+        if self._openers.closed:
+            return
+        self._openers.close(lambda: StateError(f"the client of {self.url} is closed"))
+        on_server = [run for run in self._runs.values() if run.sent and not run.state.finished]
+        for run in list(self._runs.values()):
+            problem = f"the client was closed while prompt {run.prompt_id} was under way"
+            run.fail(ExecutionInterrupted(problem, prompt_id=run.prompt_id))
+        if self._parts is not None:
+            if on_server:
+                self._parts.withdraw(*on_server)
+            self._parts.close()
+
     async def _close(self) -> None:
-        """The work of :meth:`aclose`, in a task of its own."""
-        async with self._opening:
-            parts = self._parts
-            if parts is None:
-                return
-            on_server = [run for run in self._runs.values() if run.sent and not run.state.finished]
-            for run in list(self._runs.values()):
-                problem = f"the client was closed while prompt {run.prompt_id} was under way"
-                run.fail(ExecutionInterrupted(problem, prompt_id=run.prompt_id))
+        """The work of :meth:`aclose`, in a task of its own; a cancellation is delivered at its end.
+
+        At Ctrl-C ``asyncio.run`` cancels this task, too, and waits for it. Each step is bounded.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.limits.withdraw
+        cancelled: asyncio.CancelledError | None = None
+        while not self._is_closed:
             try:
-                if on_server:
-                    self._withdraw(on_server)
-                if self._withdrawals:
-                    await asyncio.wait(set(self._withdrawals), timeout=self.limits.withdraw)
-            finally:
-                if late := set(self._withdrawals):
-                    for task in late:
-                        task.cancel()
-                    await asyncio.wait(late)
-                await parts.aclose()
+                async with self._opening:
+                    if self._parts is not None:
+                        await self._parts.withdrawals.settle(end - loop.time())
+                        await self._parts.aclose()
+                self._is_closed = True
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
-class _Parts:
-    """What is taken by ``open()``: session, HTTP, socket, poll; given back by :meth:`aclose`."""
-
-    def __init__(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        runs: dict[str, Run],
-        limits: Limits,
-        take_off: Callable[[Run], Awaitable[bool]],
-    ) -> None:
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_CONNECTION),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        self.runs = runs
-        self.rest = RestClient(self.session, url, headers)
-        self.reconciler = Reconciler(self.rest, runs, limits, blind=self._is_blind)
-        self.mux = Multiplexer(
-            self.session,
-            url,
-            headers=headers,
-            alive=self._answers,
-            on_drop=self._dropped,
-            ping_interval=limits.ping,
-        )
-        self.definitions = Definitions(self.rest)
-        self.execution = Execution(
-            self.rest,
-            self.mux,
-            self.reconciler,
-            self.definitions,
-            limits,
-            runs=runs,
-            take_off=take_off,
-        )
-
-    def lose_sight(self) -> None:
-        """The socket that the runs' events come by is gone."""
-        for run in self.runs.values():
-            run.lose_sight()
-
-    def _dropped(self) -> None:
-        self.lose_sight()
-        self.reconciler.kick()
-
-    def after_end(self) -> None:
-        """A prompt ended; its record follows, but the message that says so may be lost."""
-        self.reconciler.look(AFTER_END)
-
-    async def aclose(self) -> None:
-        """Close everything, in the order of use; each step is bounded."""
-        async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self.session.close)
-            stack.push_async_callback(self.mux.aclose)
-            stack.push_async_callback(self.definitions.aclose)
-            stack.push_async_callback(self.reconciler.aclose)
-
-    def _is_blind(self, run: Run) -> bool:
-        return not self.mux.connected or self.mux.client_id != run.client_id
-
-    async def _answers(self) -> bool:
-        """Whether the server answers HTTP within 5 s."""
-        try:
-            await self.rest.remaining(deadline=5.0)
-        except ServerResponseError:
-            return True
-        except ServerConnectionError:
-            return False
-        return True
+def _is_refused(error: ServerConnectionError | ServerResponseError) -> bool:
+    """Whether nobody listens at the server's address, so that there is nobody to take a prompt from."""
+    return never_sent(error) or (error.__cause__ is not None and never_sent(error.__cause__))

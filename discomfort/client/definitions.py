@@ -7,7 +7,14 @@ import logging
 
 from discomfort._json import JsonObject
 from discomfort.client.rest import RestClient
-from discomfort.exceptions import PayloadError, ServerResponseError, UnsafePromptError, ValidationError
+from discomfort.exceptions import (
+    PayloadError,
+    ServerConnectionError,
+    ServerResponseError,
+    StateError,
+    UnsafePromptError,
+    ValidationError,
+)
 from discomfort.workflow.preflight import check_prompt
 
 _log = logging.getLogger("discomfort.client")
@@ -19,30 +26,48 @@ class Definitions:
     def __init__(self, rest: RestClient) -> None:
         self._rest = rest
         self._fetching: asyncio.Task[JsonObject] | None = None
+        self._requests: set[asyncio.Task[JsonObject]] = set()
+        self._closed = False
         self.known: JsonObject | None = None
 
     async def get(self) -> JsonObject:
-        """The definitions; concurrent callers share one request, which a cancelled caller does not end.
+        """The definitions as they are kept; concurrent callers share one request, which no cancelled caller ends.
 
-        Raises ServerConnectionError, ServerResponseError.
+        Raises ServerConnectionError, ServerResponseError, StateError after :meth:`close`.
         """
+        if self._closed:
+            raise StateError("the client is closed")
         if self.known is not None:
             return self.known
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._rest.object_info(), name="discomfort-definitions")
+            self._requests.add(self._fetching)
             self._fetching.add_done_callback(self._fetched)
-        return await asyncio.shield(self._fetching)
+        fetching = self._fetching
+        # Not by awaiting the task: who waits must not be cancelled with it.
+        await asyncio.wait([fetching])
+        error = None if fetching.cancelled() else fetching.exception()
+        if fetching.cancelled() or (error is not None and self._closed):
+            raise StateError("the client was closed while the node definitions were read")
+        if error is not None:
+            raise _own(error)
+        return fetching.result()
 
     def forget(self) -> None:
         """Fetch anew at the next need; who waits already gets the older answer."""
         self.known = self._fetching = None
 
-    async def aclose(self) -> None:
-        """Break off a request that is under way."""
-        task, self._fetching = self._fetching, None
-        if task is not None:
+    def close(self) -> None:
+        """Break off the requests that are under way; who waits for them gets StateError."""
+        self._closed = True
+        for task in self._requests:
             task.cancel()
-            await asyncio.wait([task])
+
+    async def aclose(self) -> None:
+        """:meth:`close`, and wait for the end of the requests."""
+        self.close()
+        if self._requests:
+            await asyncio.wait(set(self._requests))
 
     async def check(self, prompt: JsonObject) -> JsonObject:
         """The prompt as it may be sent; see :func:`check_prompt` for what is raised.
@@ -70,8 +95,22 @@ class Definitions:
             return None
 
     def _fetched(self, task: asyncio.Task[JsonObject]) -> None:
+        self._requests.discard(task)
         failed = task.cancelled() or task.exception() is not None
         if self._fetching is task:
             self._fetching = None
             if not failed:
                 self.known = task.result()
+
+
+def _own(error: BaseException) -> BaseException:
+    """An error of one's own for each of those who share a request."""
+    own = error
+    if isinstance(error, ServerResponseError):
+        own = ServerResponseError(
+            error.problem, method=error.method, url=error.url, status=error.status, body=error.body
+        )
+    elif isinstance(error, ServerConnectionError):
+        own = ServerConnectionError(error.problem, url=error.url)
+    own.__cause__ = error.__cause__
+    return own

@@ -1,4 +1,4 @@
-"""The way of one prompt through the server: checked, sent, waited for, its record read and judged."""
+"""Executes one prompt: check, submit, wait, read its history record, turn it into a result or an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from discomfort.client.definitions import Definitions
 from discomfort.client.multiplexer import Multiplexer
 from discomfort.client.protocol import executable_nodes, queue_positions
 from discomfort.client.reconciler import Reconciler
-from discomfort.client.rest import RestClient, never_sent
+from discomfort.client.rest import RestClient, is_unanswered, never_sent
 from discomfort.client.runs import Limits, Patience, Run
 from discomfort.exceptions import PayloadError, ServerConnectionError, ServerError, ServerResponseError
 from discomfort.progress import Queued
@@ -30,7 +30,7 @@ _REFUSAL_GRACE = 0.5
 
 
 class Execution:
-    """Takes runs through the server. ``take_off`` removes a prompt that must not go on."""
+    """Takes runs through the server. ``take_off`` removes a prompt that must not go on, ``withdraw`` does not wait."""
 
     def __init__(
         self,
@@ -42,9 +42,10 @@ class Execution:
         *,
         runs: dict[str, Run],
         take_off: Callable[[Run], Awaitable[bool]],
+        withdraw: Callable[[Run], object],
     ) -> None:
         self._rest, self._mux, self._reconciler, self._definitions = rest, mux, reconciler, definitions
-        self._limits, self._runs, self._take_off = limits, runs, take_off
+        self._limits, self._runs, self._take_off, self._withdraw = limits, runs, take_off, withdraw
 
     async def perform(self, run: Run, extra_data: Mapping[str, Any] | None) -> JsonObject:
         """The record of a run that succeeded; raises what it ended with otherwise. The caller bounds the time."""
@@ -73,12 +74,11 @@ class Execution:
             run.lose_sight()
         try:
             status, answer = await self._rest.prompt(body, deadline=self._limits.post)
-        except ServerConnectionError as error:
-            run.sent = not never_sent(error)
+        except (ServerConnectionError, ServerResponseError) as error:
+            run.sent = _may_have_arrived(error)
+            if not run.sent and isinstance(error, ServerResponseError):
+                raise
             await self._find(run, error)
-        except ServerResponseError:
-            run.sent = False
-            raise
         else:
             await self._accept(run, status, answer)
         run.accepted = True
@@ -113,7 +113,7 @@ class Execution:
         # Events that came before went to nobody: look more often.
         run.client_id = ""
 
-    async def _find(self, run: Run, error: ServerConnectionError) -> None:
+    async def _find(self, run: Run, error: ServerConnectionError | ServerResponseError) -> None:
         """The answer to the POST was lost: return if the server has the prompt, else raise. It is never sent twice."""
         if not run.sent:
             await run.pause(_REFUSAL_GRACE)
@@ -129,13 +129,17 @@ class Execution:
                     return
             except ServerError as failure:
                 absent = 0
-                if patience.failed(refused=never_sent(failure)) is not None:
+                if patience.failed(refused=never_sent(failure), news_at=self._mux.news_at) is not None:
                     raise error from failure
                 await run.pause(self._limits.poll_blind)
             else:
                 patience.answered()
                 absent += 1
+        # A request that is stuck in a proxy may still arrive.
+        self._withdraw(run)
         run.sent = False
+        if isinstance(error, ServerResponseError):
+            raise error
         problem = f"{error.problem}; prompt {run.prompt_id} did not reach the server and was not sent again"
         raise ServerConnectionError(problem, url=self._rest.url) from error
 
@@ -178,6 +182,13 @@ class Execution:
             self._reconciler.kick()
 
 
+def _may_have_arrived(error: ServerConnectionError | ServerResponseError) -> bool:
+    """Whether a server may have the prompt whose POST failed: without an answer, or with one that refuses nothing."""
+    if isinstance(error, ServerResponseError):
+        return is_unanswered(error) or not 300 <= error.status < 500
+    return not never_sent(error)
+
+
 def _body(run: Run, extra_data: Mapping[str, Any] | None) -> bytes:
     # ``"extra_data": null`` would end ComfyUI's execution thread, a client_id that is no text its process.
     extra = {key: value for key, value in (extra_data or {}).items() if key != "client_id"}
@@ -187,4 +198,4 @@ def _body(run: Run, extra_data: Mapping[str, Any] | None) -> bytes:
     try:
         return dumps(body)
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"prompt or extra_data can not be sent as JSON: {error}") from error
+        raise PayloadError(f"prompt or extra_data cannot be sent as JSON: {error}") from error

@@ -22,6 +22,8 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
+from discomfort._system.concurrency import EndableScopes
+from discomfort._system.http_sessions import RedirectRefused
 from discomfort.client.protocol import (
     FEATURE_FLAGS,
     PROGRESS_STATE_PREFIX,
@@ -31,7 +33,7 @@ from discomfort.client.protocol import (
     decode_binary,
     decode_text,
 )
-from discomfort.exceptions import ServerConnectionError
+from discomfort.exceptions import ServerConnectionError, StateError
 
 _log = logging.getLogger("discomfort.client")
 
@@ -87,12 +89,15 @@ class Multiplexer:
         self._progress_listeners = 0
         self._current: str | None = None
         self._task: asyncio.Task[None] | None = None
+        self._retired: set[asyncio.Task[None]] = set()
         self._connected = asyncio.Event()
-        self._swap = asyncio.Lock()
+        self._waiting = EndableScopes()
         self._problem = "the socket was never connected"
         self.client_id = new_client_id()
         self.last_heard = 0.0
         """Time of the event loop's clock, in seconds, when the socket last brought anything (a pong counts)."""
+        self.news_at = 0.0
+        """The same for messages about a prompt that somebody listens to."""
 
     @property
     def connected(self) -> bool:
@@ -117,14 +122,15 @@ class Multiplexer:
             self._progress_listeners -= listener.wants_progress
 
     async def open(self, deadline: float) -> None:
-        """Connect, and keep connected from then on. Raises ServerConnectionError after ``deadline`` seconds.
+        """Connect, and keep connected from then on.
 
-        After an error the attempts go on in the background until :meth:`aclose`.
+        Raises ServerConnectionError after ``deadline`` seconds, at once where the server redirects; the attempts go on
+        in the background then, until :meth:`close`. Raises StateError at once when closed meanwhile.
         """
-        if self._task is None:
-            self._task = asyncio.create_task(self._keep_connected(), name="discomfort-socket")
-        if not await self.wait_connected(deadline):
-            raise ServerConnectionError(f"no WebSocket within {deadline:.0f} s: {self._problem}", url=self._url)
+        async with self._waiting.enter():
+            if self._task is None or self._task.done():
+                self._start()
+            await self._until_connected(deadline)
 
     async def wait_connected(self, seconds: float) -> bool:
         """Wait until the socket is connected, for ``seconds`` at most; tells whether it is."""
@@ -136,26 +142,49 @@ class Multiplexer:
         return True
 
     async def refresh(self, deadline: float) -> None:
-        """Close the socket and connect a new one with a fresh client id. Raises ServerConnectionError as :meth:`open`.
+        """Close the socket and connect a new one with a fresh client id. Raises as :meth:`open`.
 
-        Concurrent calls each get a socket that was connected after they called.
+        Concurrent calls each get a socket that was connected after they called. When cancelled, the new one is
+        connected all the same: runs need it.
         """
-        async with self._swap:
-            await self._stop()
-            await self.open(deadline)
+        async with self._waiting.enter():
+            self._retire()
+            self._start()
+            await self._until_connected(deadline)
+
+    def close(self) -> None:
+        """Begin to close the socket for good; whoever waits for one gets StateError. Idempotent."""
+        self._waiting.close(lambda: StateError(f"the client of {self._url} is closed"))
+        self._retire()
 
     async def aclose(self) -> None:
-        """Close the socket for good; idempotent, takes at most :data:`CLOSE_DEADLINE` and a little."""
-        async with self._swap:
-            await self._stop()
+        """:meth:`close`, and wait for its end: at most :data:`CLOSE_DEADLINE` and a little."""
+        self.close()
+        while self._retired:
+            await asyncio.wait(set(self._retired))
 
-    async def _stop(self) -> None:
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._keep_connected(), name="discomfort-socket")
+
+    def _retire(self) -> None:
+        """Let the present socket go; :meth:`_keep_connected` of the next one waits for its end."""
         task, self._task = self._task, None
+        self._connected.clear()
         if task is not None:
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
             task.cancel()
-            await asyncio.wait([task])
+
+    async def _until_connected(self, deadline: float) -> None:
+        if not await self.wait_connected(deadline):
+            raise self._unconnected(f"no WebSocket within {deadline:.0f} s")
+
+    def _unconnected(self, problem: str) -> ServerConnectionError:
+        return ServerConnectionError(f"{problem}: {self._problem}", url=self._url)
 
     async def _keep_connected(self) -> None:
+        while self._retired:
+            await asyncio.wait(set(self._retired))
         pause = BACKOFF_FIRST
         loop = asyncio.get_running_loop()
         while True:
@@ -167,6 +196,10 @@ class Multiplexer:
                 self.client_id = new_client_id()
                 self._problem = f"{type(error).__name__}: {error}".rstrip(": ")
                 _log.debug("no socket to %s: %s", self._url, self._problem)
+                if isinstance(error, RedirectRefused):
+                    # Another attempt would be answered in the same way.
+                    self._problem = str(error)
+                    self._waiting.end(lambda: self._unconnected("no WebSocket"))
             # A server that hangs up at once must not be called ten times a second.
             if loop.time() - began > BACKOFF_LAST and self.last_heard > began:
                 pause = BACKOFF_FIRST
@@ -271,6 +304,7 @@ class Multiplexer:
         listener = self._listeners.get(prompt_id)
         if listener is None:
             return
+        self.news_at = self.last_heard
         try:
             listener.receive(frame)
         except Exception:  # noqa: BLE001 - one run's trouble must not end the messages of all others

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from discomfort._json import JsonObject
+from discomfort._json import JsonObject, copied
 from discomfort.client.protocol import node_title
 from discomfort.exceptions import (
     ExecutionError,
@@ -145,10 +145,10 @@ def _input_problem(
 
 def _received(prompt: Mapping[str, Any], node_id: str, name: str | None, extra: Mapping[str, Any]) -> Any:
     if "received_value" in extra:
-        return extra["received_value"]
+        return copied(extra["received_value"])
     node = prompt.get(node_id)
     inputs = node.get("inputs") if isinstance(node, Mapping) else None
-    return inputs.get(name) if isinstance(inputs, Mapping) and name is not None else None
+    return copied(inputs.get(name)) if isinstance(inputs, Mapping) and name is not None else None
 
 
 def _declared(definitions: Mapping[str, Any] | None, class_type: str | None, name: str | None) -> object:
@@ -172,7 +172,8 @@ def _options(config: object) -> tuple[Any, ...] | None:
     if not isinstance(config, Sequence) or isinstance(config, str) or not config:
         return None
     options = config[0] if isinstance(config[0], list) else _settings(config).get("options")
-    return tuple(options) if isinstance(options, list) else None
+    # They may be those of the definitions that are kept.
+    return tuple(copied(options)) if isinstance(options, list) else None
 
 
 def _range(config: object) -> tuple[float | None, float | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import json
@@ -13,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
-from discomfort._json import JsonObject
+from discomfort._json import JsonObject, copied
+from discomfort._system.concurrency import in_own_thread, to_thread
 from discomfort._system.filenames import publish, safe_filename
+from discomfort.client.artifact import Artifact, ArtifactKind, digest_of
 from discomfort.client.outcomes import record_prompt
 from discomfort.client.protocol import node_title
 from discomfort.client.rest import RestClient
@@ -23,7 +24,7 @@ from discomfort.exceptions import PayloadError, StateError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Kind = Literal["image", "video", "audio", "3d", "text", "file", "value"]
+Kind = ArtifactKind
 Folder = Literal["output", "temp", "input"]
 
 _MEDIA_TYPES: dict[str, str] = {
@@ -125,7 +126,7 @@ class Output:
         """
         if self.filename is None or self.kind not in _PILLOW_KINDS:
             raise PayloadError(f"output {self.key}[{self.index}] of node {self.node_id} is {self.kind}, not a picture")
-        return await asyncio.to_thread(_open_image, await self.read(), self.filename)
+        return await to_thread(_open_image, await self.read(), self.filename)
 
     async def save(self, directory: str | os.PathLike[str], name: str | None = None) -> Path:
         """Save into ``directory``, which is made where it is missing, and return the path.
@@ -149,9 +150,32 @@ class Output:
                     await self._client().view_to(stream, self.filename, self.subfolder, self.folder)
                 # A full disk may show only here.
                 stream.flush()
-            return await asyncio.to_thread(publish, temporary, target, name or self._default_name())
+            return await to_thread(publish, temporary, target, name or self._default_name())
         finally:
             temporary.unlink(missing_ok=True)
+
+    async def artifact(self, directory: str | os.PathLike[str] | None = None, name: str | None = None) -> Artifact:
+        """The output as plain data, which can be pickled and needs no server any more.
+
+        Without ``directory`` the content is read into memory; with it, it is saved there as :meth:`save` does, and the
+        artifact has its path. Raises as :meth:`read` and :meth:`save`.
+        """
+        data, path = None, None
+        if directory is None:
+            data = await self.read()
+            size, digest = await to_thread(digest_of, data)
+        else:
+            path = saved = await self.save(directory, name)
+            size, digest = await in_own_thread(lambda: digest_of(saved))
+        return Artifact(
+            self.node_id, self.title, self.class_type, self.kind, self.filename, self._mime(), size, digest,
+            key=self.key, index=self.index, prompt_id=self.prompt_id, data=data, path=path,
+        )  # fmt: skip
+
+    def _mime(self) -> str | None:
+        if self.filename is not None:
+            return self.media_type
+        return "text/plain" if isinstance(self.value, str) else "application/json"
 
     def _default_name(self) -> str:
         plain = f"{self.node_id}_{self.key}_{self.index}"
@@ -185,7 +209,8 @@ def collect_outputs(history: JsonObject, rest: RestClient | None) -> list[Output
         places = {node_id: place for place, node_id in enumerate(prompt)}
         for node_id in sorted(outputs, key=lambda key: places.get(key, len(places))):
             title, class_type = _node(record, prompt, node_id)
-            for output in _of_node(node_id, title, class_type, outputs[node_id]):
+            # A copy: whoever changes the history later changes no output, nor the other way round.
+            for output in _of_node(node_id, title, class_type, copied(outputs[node_id])):
                 output.prompt_id, output._rest = str(prompt_id), rest
                 found.append(output)
     return found

@@ -32,6 +32,10 @@ PROGRESS_STATE_PREFIX = '{"type": "progress_state"'
 
 _PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
 _LEGACY_FORMATS = {1: "image/jpeg", 2: "image/png"}
+_INTERMEDIATE = "image/jpeg"
+"""What samplers send while they work. Results that go by the socket alone are PNG."""
+
+_RESULT_CLASSES = frozenset({"SaveImageWebsocket"})
 _NOTHING: tuple[ProgressEvent, ...] = ()
 
 
@@ -217,7 +221,8 @@ class RunState:
         """Take in one frame of this prompt; returns the events that it means, none unless ``reporting``."""
         if isinstance(frame, PreviewFrame):
             node_id = self._shown(frame.node_id) if frame.node_id else self.node_id
-            event = Preview(self.prompt_id, node_id, frame.media_type, frame.data)
+            is_result = frame.media_type != _INTERMEDIATE or self._class(node_id) in _RESULT_CLASSES
+            event = Preview(self.prompt_id, node_id, frame.media_type, frame.data, is_result)
             return (event,) if self.reporting else _NOTHING
         kind, data = frame.type, frame.data
         if kind == "executing":
@@ -303,6 +308,9 @@ class RunState:
             if node.get("state") == "running" and node.get("max") != 1:
                 events.extend(self._step(node_id, node.get("value"), node.get("max")))
         return events
+
+    def _class(self, node_id: str | None) -> str | None:
+        return node_title(self.prompt, node_id)[1] if node_id is not None else None
 
     def _remember(self, node_id: str, display: object) -> None:
         if isinstance(display, str) and display != node_id:

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from discomfort.client.protocol import queue_positions
-from discomfort.client.rest import RestClient, never_sent
-from discomfort.client.runs import Limits, Patience, Run
+from discomfort.client.rest import UNANSWERED, RestClient, never_sent
+from discomfort.client.runs import LONGEST_PAUSE, Limits, Patience, Run
 from discomfort.exceptions import PromptLostError, ServerConnectionError, ServerResponseError
 
 _log = logging.getLogger("discomfort.client")
@@ -21,13 +21,8 @@ _log = logging.getLogger("discomfort.client")
 _STRIKES = 3
 """Times in a row that the history of a run may answer with a definite error until that is believed."""
 
-_TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
-"""Statuses by which a proxy says that the server does not answer at the moment."""
-
 _ROUND_SHARE = 10
 """A pause is at least this many times as long as the round before it took: a long queue is costly to list."""
-
-_LONGEST_PAUSE = 15.0
 
 _EARLY = 0.05
 """Seconds until the next round when one was asked for during a round."""
@@ -37,20 +32,29 @@ AFTER_END = 0.25
 
 
 class Reconciler:
-    """Looks after ``runs`` while there are any; costs nothing else. ``blind`` tells whether a run's events are lost."""
+    """Looks after ``runs`` while there are any; costs nothing else.
+
+    ``blind`` tells whether a run's events are lost, ``news`` when the socket last brought any, by the loop's clock.
+    """
 
     def __init__(
-        self, rest: RestClient, runs: Mapping[str, Run], limits: Limits, *, blind: Callable[[Run], bool]
+        self,
+        rest: RestClient,
+        runs: Mapping[str, Run],
+        limits: Limits,
+        *,
+        blind: Callable[[Run], bool],
+        news: Callable[[], float],
     ) -> None:
-        self._rest, self._runs, self._limits, self._blind = rest, runs, limits, blind
+        self._rest, self._runs, self._limits, self._blind, self._news = rest, runs, limits, blind, news
         self._patience = Patience(limits)
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._urgent = self._early = False
+        self._urgent = self._early = self._closed = False
 
     def watch(self) -> None:
         """A run was added: see to it that it is looked after."""
-        if self._timer is None and self._task is None:
+        if self._timer is None and self._task is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(self._limits.poll, self._tick)
 
     def kick(self, delay: float = 0.0) -> None:
@@ -60,6 +64,8 @@ class Reconciler:
 
     def look(self, delay: float) -> None:
         """Look after ``delay`` seconds at the runs that need it by then."""
+        if self._closed:
+            return
         if self._task is not None:
             self._early = True
             return
@@ -70,15 +76,21 @@ class Reconciler:
             self._timer.cancel()
         self._timer = loop.call_later(delay, self._tick)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Stop looking; idempotent."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        if self._task is not None:
+            self._task.cancel()
+
+    async def aclose(self) -> None:
+        """:meth:`close`, and wait for the end of the look that is under way."""
+        self.close()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            self._task = None
 
     def _tick(self) -> None:
         self._timer = None
@@ -97,10 +109,10 @@ class Reconciler:
             _log.exception("looking after %d pending runs failed", len(self._runs))
         self._task = None
         pause = min((self._interval(run) for run in self._runs.values()), default=self._limits.poll)
-        pause = max(pause, min(_LONGEST_PAUSE, _ROUND_SHARE * (loop.time() - began)))
+        pause = max(pause, min(LONGEST_PAUSE, _ROUND_SHARE * (loop.time() - began)))
         if self._urgent or self._early:
             pause = min(pause, _EARLY)
-        if self._runs:
+        if self._runs and not self._closed:
             self._timer = loop.call_later(pause, self._tick)
 
     def _interval(self, run: Run) -> float:
@@ -143,7 +155,7 @@ class Reconciler:
         try:
             record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
         except ServerResponseError as error:
-            if error.status in _TRANSIENT:
+            if error.status in UNANSWERED:
                 raise
             run.strikes += 1
             if run.strikes >= _STRIKES:
@@ -161,7 +173,7 @@ class Reconciler:
                 run.fail(_lost(run))
 
     def _unreachable(self, error: ServerConnectionError | ServerResponseError) -> None:
-        seconds = self._patience.failed(refused=never_sent(error))
+        seconds = self._patience.failed(refused=never_sent(error), news_at=self._news())
         if seconds is None:
             _log.debug("the server did not answer: %s", error.problem)
             return

@@ -13,7 +13,9 @@ from discomfort.progress import Preview, ProgressCallback, ProgressEvent, Step
 _log = logging.getLogger("discomfort.client")
 
 BACKLOG = 512
-"""Events that may wait for a slow ``async`` callback; beyond it steps and previews are dropped, other events never."""
+"""Steps and previews that may wait for a slow ``async`` callback. Beyond it those are dropped that a newer one of the
+same node replaces; the last of each node, results (:attr:`~discomfort.progress.Preview.is_result`) and all other events
+never are."""
 
 DRAIN_DEADLINE = 10.0
 """Seconds that a finished run waits for an ``async`` callback to take the events that are left."""
@@ -26,7 +28,7 @@ class Reporter:
     the other. The first exception is logged with its traceback and ends the reporting.
     """
 
-    __slots__ = ("_backlog", "_callback", "_failed", "_held", "_prompt_id", "_pump")
+    __slots__ = ("_backlog", "_callback", "_failed", "_held", "_prompt_id", "_pump", "_replaceable")
 
     def __init__(self, callback: ProgressCallback, prompt_id: str) -> None:
         self._callback, self._prompt_id = callback, prompt_id
@@ -34,6 +36,7 @@ class Reporter:
         self._pump: asyncio.Task[None] | None = None
         self._failed = False
         self._held = False
+        self._replaceable = 0
 
     def hold(self) -> None:
         """Keep events back until :meth:`release`, so that one that is not known yet can go first."""
@@ -45,7 +48,7 @@ class Reporter:
             self._backlog.appendleft(first)
         self._held = False
         while self._backlog and self._pump is None and not self._failed:
-            self._call(self._backlog.popleft())
+            self._call(self._next())
 
     def emit(self, event: ProgressEvent) -> None:
         """Deliver an event, at once or after those that wait. Never raises what the callback raises."""
@@ -53,8 +56,11 @@ class Reporter:
             return
         if not self._held and self._pump is None:
             self._call(event)
-        elif len(self._backlog) < BACKLOG or not isinstance(event, Step | Preview):
-            self._backlog.append(event)
+            return
+        self._backlog.append(event)
+        self._replaceable += _is_replaceable(event)
+        if self._replaceable > BACKLOG:
+            self._drop_replaced()
 
     async def finish(self, last: ProgressEvent, deadline: float = DRAIN_DEADLINE) -> None:
         """Deliver everything that waits, then ``last``; a callback that takes longer than ``deadline`` is cancelled."""
@@ -72,8 +78,7 @@ class Reporter:
 
     def abandon(self) -> None:
         """Report nothing more and cancel an ``async`` callback that is under way."""
-        self._failed = True
-        self._backlog.clear()
+        self._stop()
         pump, self._pump = self._pump, None
         if pump is not None:
             pump.cancel()
@@ -90,7 +95,7 @@ class Reporter:
         try:
             await outcome
             while self._backlog:
-                following = self._callback(self._backlog.popleft())
+                following = self._callback(self._next())
                 if following is not None and inspect.isawaitable(following):
                     await following
         except asyncio.CancelledError:
@@ -101,7 +106,33 @@ class Reporter:
         finally:
             self._pump = None
 
-    def _give_up(self) -> None:
+    def _next(self) -> ProgressEvent:
+        event = self._backlog.popleft()
+        self._replaceable -= _is_replaceable(event)
+        return event
+
+    def _drop_replaced(self) -> None:
+        """Drop the oldest step or preview that a newer one of its node replaces, if there is one."""
+        newest = {_place(event): index for index, event in enumerate(self._backlog) if _is_replaceable(event)}
+        for index, event in enumerate(self._backlog):
+            if _is_replaceable(event) and newest[_place(event)] != index:
+                del self._backlog[index]
+                self._replaceable -= 1
+                return
+
+    def _stop(self) -> None:
         self._failed = True
         self._backlog.clear()
+        self._replaceable = 0
+
+    def _give_up(self) -> None:
+        self._stop()
         _log.exception("on_progress of prompt %s raised; it gets no more events of this run", self._prompt_id)
+
+
+def _is_replaceable(event: ProgressEvent) -> bool:
+    return isinstance(event, Step) or (isinstance(event, Preview) and not event.is_result)
+
+
+def _place(event: ProgressEvent) -> tuple[type[ProgressEvent], str | None]:
+    return type(event), getattr(event, "node_id", None)

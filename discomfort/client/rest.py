@@ -2,8 +2,8 @@
 
 What aiohttp and the operating system raise becomes :class:`ServerConnectionError`, an answer that the protocol does
 not allow for becomes :class:`ServerResponseError`; nothing else leaves this module except for local files.
-All methods are safe to cancel; cancelling closes the connection of that request. Routes and answers are those of
-ComfyUI 0.3.64.
+All methods are safe to cancel; cancelling closes the connection of that request. Closing the client, or the session,
+ends each request under way with ServerConnectionError. Routes and answers are those of ComfyUI 0.3.64.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
@@ -20,6 +19,8 @@ import aiohttp
 from yarl import URL
 
 from discomfort._json import JsonObject, dumps, loads
+from discomfort._system.concurrency import EndableScopes, to_thread
+from discomfort.client.content import Content, ContentPayload, UploadSource
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
 DEADLINE: Final = 30.0
@@ -41,13 +42,27 @@ LARGEST_ANSWER: Final = 256 << 20
 _SLOWEST_UPLOAD: Final = 64 * 1024
 """Bytes per second below which an upload is given up (after a minute's grace)."""
 
+_LONGEST_UPLOAD: Final = 3600.0
+"""Seconds for an upload whose size is not known before its end."""
+
 _CHUNK: Final = 1 << 20
+
+UNANSWERED: Final = frozenset({408, 425, 429, 499, 502, 503, 504, *range(520, 528), 530, 598, 599})
+"""Statuses by which a proxy says that the server does not answer at the moment; those from 520 on are of CDNs."""
+
 _TRANSPORT = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def never_sent(error: BaseException) -> bool:
     """Whether the connection was not even made, so that the server can not have seen the request."""
     return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+
+
+def is_unanswered(error: BaseException) -> bool:
+    """Whether a request failed without an answer of the server itself, so that it may have been heard all the same."""
+    if isinstance(error, ServerResponseError):
+        return error.status in UNANSWERED
+    return isinstance(error, ServerConnectionError)
 
 
 class RestClient:
@@ -62,9 +77,19 @@ class RestClient:
         self._headers = dict(headers or {})
         self._json_headers = {**self._headers, "Content-Type": "application/json"}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._scopes = EndableScopes()
 
     def __repr__(self) -> str:
-        return f"<RestClient {self.url}{' closed' if self._session.closed else ''}>"
+        return f"<RestClient {self.url}{' closed' if self.closed else ''}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether every request raises ServerConnectionError from now on."""
+        return self._scopes.closed or self._session.closed
+
+    def close(self) -> None:
+        """End each request under way with ServerConnectionError, and refuse others; the session stays open."""
+        self._scopes.close(self._is_closed)
 
     async def prompt(self, body: bytes, *, deadline: float = PROMPT_DEADLINE) -> tuple[int, JsonObject]:
         """Queue a prompt; ``body`` is the JSON of ``POST /prompt``.
@@ -120,40 +145,53 @@ class RestClient:
 
     async def upload(
         self,
-        path: str | Path,
+        source: UploadSource,
         type: str = "input",  # noqa: A002 - the name of the form field
         subfolder: str = "",
         overwrite: bool = False,
+        *,
+        name: str | None = None,
     ) -> JsonObject:
-        """Send a file, streamed, to the server's folder ``type`` (``input``, ``output``, ``temp``).
+        """Send a file, bytes or a binary file object, streamed, to the server's folder ``type``.
+
+        ``type`` is ``input``, ``output`` or ``temp``. ``name`` is the file name there: needed for bytes and file
+        objects, else that of the file. Files are read in threads, a piece at a time. A file object is read from its
+        position on and stays open; one that blocks keeps its thread until its read returns, also after a cancellation.
 
         Returns ``{"name", "subfolder", "type"}`` as the server stored it: without ``overwrite`` the name of another
-        file gets `` (1)`` and so on. Raises FileNotFoundError, ValueError for a name that no header can carry,
-        ServerConnectionError, ServerResponseError. The deadline grows with the size.
+        file gets `` (1)`` and so on. Raises FileNotFoundError, OSError where the file cannot be read to its end,
+        ValueError for a name that is not plain, ServerConnectionError, ServerResponseError. The deadline grows with
+        the size.
         """
-        source = Path(path)
-        if any(ord(char) < 32 or ord(char) == 127 for char in source.name):
-            raise ValueError(f"the file name {source.name!r} has control characters")
-        # Not in a thread: a cancellation would leave the file open.
-        stream, size = _open_source(source)
+        content = Content(source, name)
         try:
+            async with self._guard():
+                await content.open()
             # Percent-encoded file names would be stored as they are: the server does not decode them.
             form = aiohttp.FormData(quote_fields=False)
             form.add_field("type", type)
             form.add_field("subfolder", subfolder)
             form.add_field("overwrite", "true" if overwrite else "false")
-            form.add_field("image", stream, filename=source.name, content_type="application/octet-stream")
-            deadline = 60 + size / _SLOWEST_UPLOAD
+            form.add_field("image", ContentPayload(content), filename=content.name)
+            deadline = _LONGEST_UPLOAD if content.size is None else 60 + content.size / _SLOWEST_UPLOAD
             status, data = await self._call("POST", "/upload/image", form, deadline)
+        except ServerConnectionError:
+            # aiohttp says that the connection broke where the file did.
+            if content.failure is not None:
+                raise content.failure from None
+            raise
         finally:
-            stream.close()
+            content.close()
         if status != 200:
             raise self._unexpected("POST", "/upload/image", status, data)
-        return self._parse("POST", "/upload/image", status, data)
+        stored = self._parse("POST", "/upload/image", status, data)
+        if not isinstance(stored.get("name"), str):
+            raise self._unexpected("POST", "/upload/image", status, data, "the answer names no file")
+        return stored
 
     async def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:  # noqa: A002
         """The bytes of a file in the server's folder ``type``. A file that is not there is a ServerResponseError."""
-        async with contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
+        async with self._guard(), contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
     async def view_to(
@@ -168,9 +206,9 @@ class RestClient:
         Raises as :meth:`view`, and what writing raises (OSError when the disk is full).
         """
         written = 0
-        async with contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
+        async with self._guard(), contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
             async for chunk in chunks:
-                await asyncio.to_thread(target.write, chunk)
+                await to_thread(target.write, chunk)
                 written += len(chunk)
         return written
 
@@ -202,8 +240,6 @@ class RestClient:
     async def _call(
         self, method: str, path: str, body: bytes | aiohttp.FormData | None, deadline: float
     ) -> tuple[int, bytes]:
-        if self._session.closed:
-            raise ServerConnectionError("the client is closed", url=self.url)
         timeout = self._timeouts.get(deadline)
         if timeout is None:
             timeout = aiohttp.ClientTimeout(total=deadline)
@@ -220,12 +256,36 @@ class RestClient:
         url = URL(self.url + path, encoded=True)
         try:
             # Redirects are not followed: they would turn a POST into a GET and carry headers to another server.
-            async with self._session.request(
-                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
+            async with (
+                self._guard(),
+                self._session.request(
+                    method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+                ) as response,
+            ):
                 return response.status, await self._body(method, path, response)
+        except ServerConnectionError:
+            raise
         except _TRANSPORT as error:
             raise self._broken(error, deadline) from error
+
+    @contextlib.asynccontextmanager
+    async def _guard(self) -> AsyncIterator[None]:
+        """A block that raises ServerConnectionError as soon as the client or its session is closed."""
+        if self._session.closed:
+            raise self._is_closed()
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        try:
+            async with self._scopes.enter():
+                yield
+        except asyncio.CancelledError as error:
+            # A session that is closed cancels what waits for a free connection; that is not our caller's doing.
+            if self._session.closed and task is not None and task.cancelling() <= before:
+                raise self._is_closed() from error
+            raise
+
+    def _is_closed(self) -> ServerConnectionError:
+        return ServerConnectionError("the client is closed", url=self.url)
 
     async def _body(self, method: str, path: str, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
@@ -265,6 +325,7 @@ class RestClient:
 _MEANINGS = {
     301: "redirected; use the final address as URL",
     302: "redirected; use the final address as URL",
+    303: "redirected; use the final address as URL",
     307: "redirected; use the final address as URL",
     308: "redirected; use the final address as URL",
     401: "not authorized; pass the credentials as headers",
@@ -272,8 +333,3 @@ _MEANINGS = {
     404: "not found",
     413: "larger than the server's --max-upload-size",
 }
-
-
-def _open_source(path: Path) -> tuple[BinaryIO, int]:
-    stream = path.open("rb")
-    return stream, path.stat().st_size

@@ -46,23 +46,40 @@ class Limits:
     drain: float = 10.0
 
 
-class Patience:
-    """Counts how long a server has not answered, and says when to give up."""
+LONGEST_PAUSE = 15.0
+"""Seconds between two questions to a server whose queue takes long to list."""
 
-    __slots__ = ("_limits", "_refused_since", "_silent_since")
+
+class Patience:
+    """Counts for how long a server has not answered without a break, and says when to give up.
+
+    Only time in which somebody asked counts: between two failures that lie further apart than questions do nobody
+    asked, as all runs had news or this process stood still.
+    """
+
+    __slots__ = ("_failed_at", "_limits", "_refused_since", "_silent_since")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._failed_at: float | None = None
         self._refused_since: float | None = None
         self._silent_since: float | None = None
 
     def answered(self) -> None:
         """The server answered: start counting anew."""
-        self._refused_since = self._silent_since = None
+        self._refused_since = self._silent_since = self._failed_at = None
 
-    def failed(self, *, refused: bool) -> float | None:
-        """A request failed. Returns for how many seconds now, once that is too long, else ``None``."""
+    def failed(self, *, refused: bool, news_at: float = 0.0) -> float | None:
+        """A request failed. Returns for how many seconds now, once that is too long, else ``None``.
+
+        ``news_at`` is when the server was last heard in another way, by the event loop's clock.
+        """
         now = asyncio.get_running_loop().time()
+        # A look at the queue and one at the history, and the pause before them.
+        apart = 2 * self._limits.request + 2 * LONGEST_PAUSE
+        if self._failed_at is not None and (news_at > self._failed_at or now - self._failed_at > apart):
+            self.answered()
+        self._failed_at = now
         if self._silent_since is None:
             self._silent_since = now
         if not refused:

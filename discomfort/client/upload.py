@@ -1,14 +1,16 @@
-"""Uploads over HTTP for callers that do not await."""
+"""Uploads over HTTP whose result is what nodes take; for callers that await, and for those that do not."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import aiohttp
-
+from discomfort._system.http_sessions import open_session
+from discomfort.client.content import UploadSource
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import ServerConnectionError, UploadError
 
@@ -17,44 +19,80 @@ HTTP_FOLDERS = ("input", "output", "temp")
 _TIMEOUT = 3600.0
 
 
-def upload_blocking(
-    url: str, headers: Mapping[str, str], source: Path, folder_type: str, subfolder: str, overwrite: bool
+async def upload(
+    rest: RestClient,
+    source: UploadSource,
+    folder_type: str = "input",
+    subfolder: str = "",
+    overwrite: bool = False,
+    *,
+    name: str | None = None,
 ) -> str:
-    """Upload ``source`` and return the name that nodes such as ``LoadImage`` take, ``subfolder/name``.
+    """Upload a path, bytes or a binary file object, and return what nodes take, ``subfolder/name``.
 
-    Works in a thread with an event loop of its own, so that it may be called beside a running loop. The server stores
-    a file of equal name and other content under a new name, unless ``overwrite``: use what is returned.
+    Does not block the event loop and holds no more than a piece of the content in memory. Safe to cancel. ``name`` is
+    needed for all but paths. The server stores a file of equal name and other content under a new name, unless
+    ``overwrite``: use what is returned.
 
-    Raises FileNotFoundError, UploadError (a folder that HTTP does not reach), ServerConnectionError,
-    ServerResponseError.
+    Raises UploadError (a folder that HTTP does not reach), and as :meth:`RestClient.upload`.
     """
-    if folder_type not in HTTP_FOLDERS:
-        raise UploadError(f"folder_type {folder_type!r}: over HTTP there are {', '.join(HTTP_FOLDERS)}")
-    if not source.is_file():
+    _check_folder(folder_type)
+    stored = await rest.upload(source, folder_type, subfolder, overwrite, name=name)
+    stored_name, folder = str(stored["name"]), str(stored.get("subfolder") or "")
+    return f"{folder}/{stored_name}" if folder else stored_name
+
+
+def upload_blocking(
+    url: str,
+    headers: Mapping[str, str],
+    source: UploadSource,
+    folder_type: str,
+    subfolder: str,
+    overwrite: bool,
+    name: str | None = None,
+) -> str:
+    """:func:`upload` for callers that cannot await. **Blocks the calling thread for the whole transfer.**
+
+    In a coroutine that holds up the event loop, every run's socket included, and waits for ever (an hour) for a server
+    that lives in that same loop: await :func:`upload` there, or call this in a thread. It needs no running loop: it
+    works in a thread with a loop of its own, which ends when the caller is interrupted.
+
+    Raises FileNotFoundError, and as :func:`upload`.
+    """
+    _check_folder(folder_type)
+    if isinstance(source, Path) and not source.is_file():
         raise FileNotFoundError(f"{source} is not a file")
-    result: list[str] = []
-    failure: list[BaseException] = []
+    outcome: concurrent.futures.Future[str] = concurrent.futures.Future()
+    stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    async def send() -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            stop.append((asyncio.get_running_loop(), task))
+        async with open_session() as session:
+            rest = RestClient(session, url, headers)
+            outcome.set_result(await upload(rest, source, folder_type, subfolder, overwrite, name=name))
 
     def work() -> None:
         try:
-            result.append(asyncio.run(_upload(url, headers, source, folder_type, subfolder, overwrite)))
+            asyncio.run(send())
         except BaseException as error:  # noqa: BLE001 - handed over to the calling thread
-            failure.append(error)
+            if not outcome.done():
+                outcome.set_exception(error)
 
-    thread = threading.Thread(target=work, name="discomfort-upload", daemon=True)
-    thread.start()
-    thread.join(_TIMEOUT)
-    if failure:
-        raise failure[0]
-    if not result:
+    threading.Thread(target=work, name="discomfort-upload", daemon=True).start()
+    try:
+        concurrent.futures.wait([outcome], _TIMEOUT)
+    finally:
+        if not outcome.done():
+            for loop, task in stop:
+                with contextlib.suppress(RuntimeError):  # the loop has just ended
+                    loop.call_soon_threadsafe(task.cancel)
+    if not outcome.done():
         raise ServerConnectionError(f"the upload took longer than {_TIMEOUT:g} s", url=url)
-    return result[0]
+    return outcome.result()
 
 
-async def _upload(
-    url: str, headers: Mapping[str, str], source: Path, folder_type: str, subfolder: str, overwrite: bool
-) -> str:
-    async with aiohttp.ClientSession() as session:
-        stored = await RestClient(session, url, headers).upload(source, folder_type, subfolder, overwrite)
-    name, folder = str(stored["name"]), str(stored.get("subfolder") or "")
-    return f"{folder}/{name}" if folder else name
+def _check_folder(folder_type: str) -> None:
+    if folder_type not in HTTP_FOLDERS:
+        raise UploadError(f"folder_type {folder_type!r}: over HTTP there are {', '.join(HTTP_FOLDERS)}")

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable
 
 from discomfort.client.protocol import queue_positions, running_prompts
-from discomfort.client.rest import RestClient, never_sent
-from discomfort.exceptions import ServerConnectionError, ServerError
+from discomfort.client.rest import RestClient, is_unanswered, never_sent
+from discomfort.exceptions import ServerConnectionError, ServerError, ServerResponseError
 
 _log = logging.getLogger("discomfort.client")
 
@@ -22,8 +22,57 @@ _RETRY = 1.0
 """Seconds between tries on a server that does not answer at the moment."""
 
 
+class Withdrawals:
+    """Takes prompts off the server in the background, each try ``deadline`` seconds at most."""
+
+    def __init__(self, rest: RestClient, deadline: float) -> None:
+        self._rest, self._deadline = rest, deadline
+        self._tasks: dict[asyncio.Task[bool], tuple[frozenset[str], frozenset[str]]] = {}
+        self._broken: list[tuple[frozenset[str], frozenset[str]]] = []
+        self._given_up = False
+
+    def start(self, prompt_ids: Iterable[str], *, uncertain: Iterable[str]) -> asyncio.Task[bool]:
+        """Begin with some prompts; see :func:`withdraw`."""
+        ids, doubtful = frozenset(prompt_ids), frozenset(uncertain)
+        work = _nothing() if self._given_up else withdraw(self._rest, ids, uncertain=doubtful, deadline=self._deadline)
+        task = asyncio.create_task(work, name="discomfort-withdraw")
+        self._tasks[task] = (ids, doubtful)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until all are off the server, for ``seconds`` at most, and break off what is left then.
+
+        What somebody else cancelled is begun anew: ``asyncio.run`` cancels every task when its main one ends.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while not self._given_up:
+            broken, self._broken = self._broken, []
+            for ids, uncertain in broken:
+                self.start(ids, uncertain=uncertain)
+            left = end - loop.time()
+            if not self._tasks or left <= 0:
+                break
+            await asyncio.wait(set(self._tasks), timeout=left)
+        self._given_up = True
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(set(self._tasks))
+
+    def _ended(self, task: asyncio.Task[bool]) -> None:
+        work = self._tasks.pop(task)
+        if task.cancelled() and not self._given_up:
+            self._broken.append(work)
+
+
+async def _nothing() -> bool:
+    return False
+
+
 async def withdraw(rest: RestClient, prompt_ids: Iterable[str], *, uncertain: Iterable[str], deadline: float) -> bool:
-    """Delete the prompts from the queue and interrupt the one that runs, by its id; tells whether it was done.
+    """Delete the prompts from the queue and interrupt the one that runs, by its id. Returns whether it was done.
 
     ``uncertain`` are those that the server may still be about to accept; they are looked for more than once.
     Never raises for the server's sake: what could not be done within ``deadline`` seconds is logged. A server that is
@@ -46,8 +95,8 @@ async def _until_answered(rest: RestClient, ids: frozenset[str], uncertain: froz
     while True:
         try:
             return await _take_off(rest, ids, uncertain)
-        except ServerConnectionError as error:
-            if never_sent(error):
+        except (ServerConnectionError, ServerResponseError) as error:
+            if not is_unanswered(error) or never_sent(error) or rest.closed:
                 raise
             _log.debug("the server does not answer the withdrawal: %s", error.problem)
         await asyncio.sleep(_RETRY)

@@ -8,10 +8,10 @@ not end: the shutdown of the connector, and the loss of the server while the cal
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from discomfort._system.concurrency import EndableScope
+from discomfort._system.concurrency import EndableScope, EndableScopes
 from discomfort.connector.recovery import for_prompt
 from discomfort.exceptions import ServerDiedError
 
@@ -33,7 +33,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._calls: set[Call] = set()
-        self._server_scopes: set[EndableScope] = set()
+        self._server_scopes = EndableScopes()
 
     @asynccontextmanager
     async def open(self, make_error: Callable[[], BaseException]) -> AsyncIterator[Call]:
@@ -46,16 +46,9 @@ class Calls:
         finally:
             self._calls.discard(call)
 
-    @asynccontextmanager
-    async def server_needed(self) -> AsyncIterator[None]:
-        """Around work that is in vain without the present server: its loss makes it raise ServerDiedError."""
-        scope = EndableScope()
-        self._server_scopes.add(scope)
-        try:
-            async with scope:
-                yield
-        finally:
-            self._server_scopes.discard(scope)
+    def server_needed(self) -> AbstractAsyncContextManager[None]:
+        """Around work that cannot succeed without the present server: its loss makes it raise ServerDiedError."""
+        return self._server_scopes.enter()
 
     def end_all(self) -> None:
         """The connector is being shut down."""
@@ -65,5 +58,4 @@ class Calls:
 
     def server_lost(self, death: ServerDiedError) -> None:
         """The server is gone: end the work that needs it."""
-        for scope in tuple(self._server_scopes):
-            scope.end(for_prompt(death, None))
+        self._server_scopes.end(lambda: for_prompt(death, None))

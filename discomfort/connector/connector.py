@@ -211,7 +211,7 @@ class ComfyConnector:
 
     @property
     def engine(self) -> str:
-        """What runs the prompts: ``comfyui``, ``emulator``, or ``attached``; empty before the start."""
+        """The engine that runs the prompts: ``comfyui``, ``emulator``, or ``attached``; empty before the start."""
         if not self._parts.owned:
             return "attached"
         return self._parts.engine.kind if self._parts.engine else ""
@@ -286,9 +286,9 @@ class ComfyConnector:
             return await self._prompts.from_workflow(workflow)
 
     async def explain(self, workflow: Payload) -> Explanation:
-        """Convert a workflow and tell, node by node, what became of it, and which path converted it.
+        """Convert a workflow and describe, node by node, what became of it, and which path converted it.
 
-        Nodes of missing types are told, not refused. Raises as :meth:`get_prompt_from_workflow` does for the rest, and
+        Nodes of missing types are listed, not refused. Otherwise raises as :meth:`get_prompt_from_workflow` does, and
         PayloadError for a prompt.
         """
         workflow = taken(workflow)
@@ -314,12 +314,12 @@ class ComfyConnector:
         async with self._call("edit"):
             await self._ensure_ready()
             _, graph = await load_payload(payload)
-            return Editor(graph, await self._prompts.with_server(lambda: self._client().definitions()))
+            return Editor(graph, await self._prompts.with_server(lambda: self._client().shared_definitions()))
 
     # --- health ----------------------------------------------------------------------------------------------------
 
     async def health(self) -> dict[str, str]:
-        """What is wrong with each part, ``""`` where nothing is: ``{"server process": "", "browser": "does not run"}``.
+        """The problem of each part, ``""`` where there is none: ``{"server process": "", "browser": "does not run"}``.
 
         Cheap enough for every second: one small request on an open connection, 1 to 2 ms, and at most 1 s (5 s for an
         attached server) where the server does not answer. A server that is silent is not dead: it may load a model.
@@ -328,7 +328,7 @@ class ComfyConnector:
         return await self._health.examine()
 
     async def diagnostics(self) -> JsonObject:
-        """Everything that a report about a problem should carry, as an object that JSON holds.
+        """Everything that a report about a problem should contain, as a JSON object.
 
         Versions, the last changes of state with their times, settings with their sources, engine, processes (memory,
         processor time, open files), browser, pending runs, the last 200 events, the end of the server's log, free disk
@@ -529,7 +529,7 @@ class ComfyConnector:
 
 
 def _interrupted() -> ExecutionInterrupted:
-    """What a run raises that the shutdown ended."""
+    """The error of a run that the shutdown ended."""
     return ExecutionInterrupted("the connector was shut down before the run had its result")
 
 

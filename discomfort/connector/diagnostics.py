@@ -1,6 +1,6 @@
 """A bundle of facts for a report about a problem: versions, states, settings, processes, events, log. No secrets.
 
-Every part is collected by itself: what can not be told is told as such, and keeps nothing else from being told.
+Every section is collected by itself: one that fails holds its problem instead, and the others are still there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PACKAGES = ("aiohttp", "comfyui-frontend-package", "orjson", "playwright", "psu
 
 
 async def server_facts(parts: Resources) -> JsonObject:
-    """What the server says about itself, asked with a deadline of 2 s."""
+    """The server's ``/system_stats``, asked with a deadline of 2 s."""
     if parts.client is None:
         return {"problem": "not connected"}
     try:
@@ -78,7 +78,7 @@ def collect(
         try:
             bundle[name] = section()
         except Exception as error:  # noqa: BLE001 - the other facts are worth as much without this one
-            _log.debug("diagnostics: %s can not be told", name, exc_info=True)
+            _log.debug("diagnostics: section %s failed", name, exc_info=True)
             bundle[name] = {"problem": f"{type(error).__name__}: {error}"}
     cleaned = redact_value(bundle, parts.headers.values())
     return cast("JsonObject", cleaned)

@@ -53,7 +53,7 @@ class Health:
         self._logged: dict[str, str] = {}
 
     async def examine(self) -> dict[str, str]:
-        """What is wrong with each part, ``""`` where nothing is."""
+        """The problem of each part, ``""`` where there is none."""
         found = await examine(self._parts, http_timeout=self._parts.answer_timeout)
         if self._loss.stuck:
             found["execution"] = self._loss.stuck
@@ -93,13 +93,14 @@ class Health:
 
 
 async def examine(parts: Resources, *, http_timeout: float) -> dict[str, str]:
-    """What is wrong with each part, ``""`` where nothing is. One small HTTP request on an open connection."""
+    """The problem of each part, ``""`` where there is none. Sends one small HTTP request on an open connection."""
     client = parts.client
     found = {"client": "" if client is not None else "is not connected"}
     if parts.owned:
         found["server process"] = process_problem(parts.supervisor)
     if parts.converter is not None:
-        found["browser"] = "" if parts.converter.healthy else "does not run"
+        # One that no conversion needed yet is well: it starts when it is needed.
+        found["browser"] = "does not run" if parts.converter.browser_state == "died" else ""
     if client is None:
         return found
     found["WebSocket"] = "" if client.connected else "is being reconnected"
@@ -109,7 +110,7 @@ async def examine(parts: Resources, *, http_timeout: float) -> dict[str, str]:
 
 
 def process_problem(supervisor: Supervisor | None) -> str:
-    """What is wrong with the owned server's process, ``""`` where nothing is."""
+    """The problem of the owned server's process, ``""`` where there is none."""
     if supervisor is None:
         return "was not started"
     if not supervisor.running:
@@ -119,12 +120,12 @@ def process_problem(supervisor: Supervisor | None) -> str:
     try:
         status = psutil.Process(supervisor.pid).status()
     except psutil.Error as error:
-        return f"can not be looked at: {error}"
+        return f"cannot be examined: {error}"
     return "is stopped (SIGSTOP, or a debugger)" if status in {psutil.STATUS_STOPPED, "tracing-stop"} else ""
 
 
 async def http_problem(client: ComfyClient, timeout: float) -> str:
-    """What is wrong with HTTP, ``""`` where the server answers within ``timeout`` seconds."""
+    """The problem of HTTP, ``""`` where the server answers within ``timeout`` seconds."""
     try:
         await client.rest.remaining(deadline=timeout)
     except ServerConnectionError as error:
@@ -135,9 +136,9 @@ async def http_problem(client: ComfyClient, timeout: float) -> str:
 
 
 class StuckWatch:
-    """Looks at the queue while the client has runs, and calls ``on_stuck`` with what it found; then it stops.
+    """Looks at the queue while the client has runs, calls ``on_stuck`` with the evidence, then stops.
 
-    Two things convict: a prompt that stands first in line for :data:`STUCK_AFTER` seconds while nothing runs (each
+    Two facts are evidence: a prompt that stands first in line for :data:`STUCK_AFTER` seconds while nothing runs (each
     pending prompt is itself the probe that would start at once), and, with ``reads_log``, the server's own log line
     about the end of its execution thread. That line is only asked for where a process is not ours to listen to.
     """
@@ -190,7 +191,7 @@ class StuckWatch:
         try:
             queue = await client.rest.queue(deadline=_REQUEST)
         except ServerError as error:
-            # Busy, or gone: that is for the poll of the runs to judge.
+            # Busy, or gone: the reconciler judges that.
             _log.debug("no look at the queue: %s", type(error).__name__)
             self._first = None
             return ""

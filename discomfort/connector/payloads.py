@@ -1,4 +1,4 @@
-"""What can be run, and how it is read."""
+"""Payloads: a workflow or prompt as an object, as text, or in a file."""
 
 from __future__ import annotations
 

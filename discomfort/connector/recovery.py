@@ -1,4 +1,4 @@
-"""What follows the death of an owned server: which restart, when, how often; and which prompts are suspected.
+"""Restarts after the death of an owned server: when, how often, and which prompts are suspected of it.
 
 Decisions are plain functions of what is known; only :class:`Recovery` waits, in one background task at a time.
 """
@@ -99,7 +99,7 @@ class RestartBudget:
         return 0.0 if used == 0 else float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (used - 1)))
 
     def error(self) -> RestartLimitError:
-        """What is raised while no restart is left."""
+        """The error to raise while no restart is left."""
         problem = (
             f"the server is not started again by itself: {self.used} restart(s) within {self._window / 60:g} minutes "
             f"is the limit (MAX_RESTARTS={self.limit}); what happened:"
@@ -126,7 +126,7 @@ class Recovery:
         self._gave_up = False
         self._news = asyncio.Event()
         self.count = 0
-        """How many times the server was lost; a caller that saw another number before was hit by one."""
+        """How many times the server was lost. Work that saw a smaller number at its begin was hit by a loss."""
         self.last: ServerDiedError | None = None
         self.lost_at = 0.0
         """When the server was last lost, by the event loop's clock."""

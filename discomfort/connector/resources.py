@@ -1,7 +1,7 @@
-"""Everything that one connector took, built in order and given back in the opposite one.
+"""The parts that one connector holds, taken in order and released in the opposite one.
 
-The only place that wires the parts together: process, client, conversion, files. An owned set starts its server; an
-attached one talks to a server that somebody else runs and never stops what it did not start.
+The only place that builds them: discovery, server, client, conversion, files. An owned set starts its server; an
+attached one talks to a server that somebody else runs, and never stops what it did not start.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Resources:
         return f"http://{self.settings.connect_host}:{port}"
 
     def prepare(self) -> None:
-        """Resolve the engine, clear what a dead process left, take watchdog, journal and file store. Blocking.
+        """Resolve the engine, delete what a dead process left, take watchdog, journal and file store. Blocking.
 
         Raises StateError when everything was released meanwhile; nothing is kept then.
         """
@@ -133,12 +133,12 @@ class Resources:
             entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
         )
         journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
-        # Named here, made by the browser: what a power cut leaves of it must be known before.
+        # Made by the browser: the journal must list it before it exists, or a power cut would leave it.
         self.browser_directory = private_directory()
         self._note_private(self.browser_directory)
 
     def _note_private(self, path: Path) -> None:
-        """See to it that the folder goes with this process, or at the next start after a power cut."""
+        """Make sure that the folder is deleted with this process, or at the next start after a power cut."""
         path = path.parent.resolve() / path.name
         try:
             if self.journal is not None:
@@ -149,7 +149,7 @@ class Resources:
                 self.watchdog.watch_path(path, root=path.parent)
 
     async def start_server(self, on_exit: Callable[[], None]) -> None:
-        """Start the owned server and wait until it answers; another port is tried when a stranger took ours meanwhile.
+        """Start the owned server and wait until it answers; try the next port when another program takes ours.
 
         Called again it keeps the one that runs.
 
@@ -167,7 +167,7 @@ class Resources:
             except ServerStartError as error:
                 if attempt == _PORT_TRIES or supervisor.running:
                     raise
-                # Who took it may be gone again by now, but the server's last words tell.
+                # The other program may be gone again by now, but the server's last lines name the reason.
                 if PORT_TAKEN not in error.problem and not await _somebody_listens(self.url):
                     raise
                 port = self.lease.port if self.lease else 0
@@ -190,9 +190,9 @@ class Resources:
         return supervisor
 
     def learning_worker(self) -> AbstractContextManager[None]:
-        """Around one prompt on an idle ComfyUI: lets its supervisor see which thread executes, and notice its end.
+        """Around one prompt on an idle ComfyUI: the supervisor learns which thread executes, and watches it.
 
-        The emulator's survives all nodes, and of an attached server no thread can be seen.
+        Not needed for the emulator, whose thread survives all nodes, and not possible for an attached server.
         """
         learns = self.engine is not None and self.engine.kind == "comfyui"
         return self.supervisor.learn_worker() if self.supervisor is not None and learns else nullcontext()
@@ -221,7 +221,7 @@ class Resources:
         if self.converter is None:
             watchdog, chromium = self.watchdog, self.settings.chromium_path
             self.converter = Converter(
-                self.url,
+                lambda: self.url,
                 headers=self.headers,
                 front_end_root=self.engine.front_end_root if self.engine else None,
                 server_ready=self.server_ready,
@@ -251,7 +251,7 @@ class Resources:
         return client
 
     def death(self, prompt_id: str | None = None) -> ServerDiedError:
-        """The error that tells how the owned server ended."""
+        """The error that says how the owned server ended."""
         supervisor = self.supervisor
         if supervisor is None or supervisor.exit is None:
             problem = "the server's execution thread died: it answers HTTP but runs nothing any more"
@@ -380,7 +380,7 @@ class Resources:
         watchdog, journal = self.watchdog, self.journal
         if watchdog is not None:
             watchdog.forget_path(path)
-        # One that could not be removed stays listed, for the next start.
+        # A folder that could not be removed stays listed, so that the next start tries again.
         if journal is not None and journal.is_ours and not path.exists():
             try:
                 journal.drop(path)
@@ -414,7 +414,7 @@ def engine_request(settings: Settings) -> EngineRequest:
 
 
 def journal_directory() -> Path:
-    """Where connectors of this user note their ephemeral files until they are gone."""
+    """The folder in which connectors of this user list their ephemeral files."""
     return Path(platformdirs.user_state_dir("discomfort", appauthor=False)) / "journal"
 
 

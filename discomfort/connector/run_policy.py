@@ -174,7 +174,7 @@ class RunPolicy:
             prompt = request.prompt
             if engine is not None and self.uploads.named_in(prompt):
                 async with self._calls.server_needed():
-                    definitions = await client.definitions()
+                    definitions = await client.shared_definitions()
                 prompt = self.uploads.resolve(prompt, definitions, engine.folders.input)
             return await self._submit(client, prompt, request)
         except (asyncio.CancelledError, RunTimeout):

@@ -1,4 +1,4 @@
-"""When the owned server is lost: how that is noticed, who is told, and what it means for an error seen elsewhere."""
+"""The loss of a server: noticing it, telling all who wait, and naming it as the true reason of other errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DEATH_NOTICE = 2.0
 """Seconds to wait for the news of a process's end after its connection broke, to tell death from a network fault."""
 
 _BROKEN = (ServerConnectionError, BrowserError)
-"""What a connection raises first when the process behind it ends."""
+"""The first error on a connection whose process ends."""
 
 
 class ServerLoss:

@@ -32,7 +32,7 @@ class ReleaseStep:
     release: Callable[[], Awaitable[object] | object]
     deadline: float
     force: Callable[[], object] | None = None
-    """What is done, in a thread, when ``release`` failed or took too long."""
+    """Runs in a thread when ``release`` failed or took too long."""
 
 
 async def release_all(steps: Sequence[ReleaseStep]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Uploads by their bare name.
+"""Uploads found by their bare name.
 
 The documented example uploads into a subfolder of ``input`` and then names the file without it. ComfyUI's file pickers
 take ``subfolder/name`` only. So a picker that holds the bare name of one of our uploads, and nothing else can be meant
@@ -20,7 +20,7 @@ _log = logging.getLogger("discomfort.connector.upload_names")
 
 
 class UploadPlaces:
-    """Where in the input folder the uploads of this connector are."""
+    """The places of this connector's uploads in the input folder, by name."""
 
     def __init__(self) -> None:
         self._places: dict[str, tuple[str, ...]] = {}

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("discomfort.conversion")
 
-FORMAT: Final = b"discomfort-prompt-1\n"
-"""First line of an entry; another format gets another line, and is ignored by those who do not know it."""
+FORMAT: Final = b"discomfort-prompt-2\n"
+"""First line of an entry; another format gets another line, and is ignored by those who do not know it.
+
+Format 1 is not read any more: a caller that changed a prompt it had received could change the entry with it."""
 
 MAX_BYTES: Final = 256 << 20
 """Bytes on disk before the entries that were unused longest are removed; an entry has 1 to 20 kB."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
+from discomfort._json import copied
+from discomfort._system.concurrency import to_thread
 from discomfort.conversion.browser.page import FrontEndPage, PageFailure, PageResult
-from discomfort.conversion.browser.session import BrowserSession, attempt_budget, conversion_error
+from discomfort.conversion.browser.session import BrowserSession, BrowserState, attempt_budget, conversion_error
 from discomfort.conversion.cache import CachedPrompt, PromptCache
 from discomfort.conversion.explanation import ConversionPath, Explanation, links_to_nowhere, node_fates
 from discomfort.conversion.gateway.server import Gateway
@@ -42,9 +44,10 @@ LESSON_END: Final = 1.0
 class Converter:
     """Converts workflows with the frontend of one ComfyUI server, in a headless Chromium that it starts and owns.
 
-    ``url`` is the server's address and ``headers`` go with every request to it (an attached server's credentials).
-    ``front_end_root`` is the folder of the frontend that this server will serve: with it the page loads while the
-    server still starts. ``server_ready`` is set by the caller when the server answers (``None``: it does already).
+    ``url`` is the server's address, or a function that gives the present one; ``headers`` go with every request to it
+    (an attached server's credentials). ``front_end_root`` is the folder of the frontend that this server will serve:
+    with it the page loads while the server still starts. ``server_ready`` is set by the caller when the server answers
+    (``None``: it does already).
     ``chromium_path`` chooses the browser, ``install`` allows to install one. ``on_process`` is told pid and start time
     (psutil's ``create_time``) of each process started, ``on_process_end`` the pid when it is gone.
 
@@ -60,7 +63,7 @@ class Converter:
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         headers: Mapping[str, str] | None = None,
         front_end_root: Path | None = None,
@@ -100,6 +103,11 @@ class Converter:
         return f"<Converter {self._engine!r} {self._gateway!r} {self._watch!r} {self._native!r} cache={self._cache!r}>"
 
     @property
+    def browser_state(self) -> BrowserState:
+        """``idle`` (not needed so far, or closed on purpose), ``running``, or ``died`` (launched again when needed)."""
+        return self._engine.state
+
+    @property
     def healthy(self) -> bool:
         """Whether the browser runs and answers."""
         return self._engine.healthy
@@ -122,8 +130,9 @@ class Converter:
         Raises ``BrowserError`` (its text has the command to run where there is no Chromium), ``StateError`` after
         :meth:`aclose`. On failure and on cancellation no browser keeps running.
         """
-        await self._open_gateway()
-        await self._engine.start()
+        async with self._engine.call():
+            await self._open_gateway()
+            await self._engine.start()
 
     async def _open_gateway(self) -> None:
         async with self._opening:
@@ -141,14 +150,17 @@ class Converter:
         Conversions that run in the old one fail over to the new one. Raises ``BrowserError`` if the launch fails,
         ``StateError`` after :meth:`aclose`.
         """
-        await self._open_gateway()
-        await self._engine.restart()
+        async with self._engine.call():
+            await self._open_gateway()
+            await self._engine.restart()
 
     async def aclose(self) -> None:
         """Close pages, browser, driver and gateway, remove the private directory. Idempotent; bounded to 20 s.
 
-        Conversions in flight fail. A cancellation is delivered after the processes were killed.
+        Conversions in flight raise StateError. A cancellation is delivered after the processes were killed.
         """
+        # First of all: who waits raises StateError at once, and nothing is begun any more.
+        self._engine.end_calls()
         lessons = tuple(self._lessons)
         for lesson in lessons:
             lesson.cancel()
@@ -177,9 +189,10 @@ class Converter:
         Raises ``BrowserError``, ``ConversionTimeout`` (a page was not ready in 60 s once the server was),
         ``ConversionError``, ``StateError``.
         """
-        await self.start()
-        await self._look()
-        await self._engine.wait_page()
+        async with self._engine.call():
+            await self.start()
+            await self._look()
+            await self._engine.wait_page()
 
     # -- what the server offers ----------------------------------------------------------------------------------------
 
@@ -222,7 +235,9 @@ class Converter:
         Raises ``PayloadError`` (no workflow), ``MissingNodesError``, ``BrokenLinksError``, ``ConversionTimeout``,
         ``ConversionError``, ``BrowserError``, ``StateError``. Cancelling closes the page that was at work.
         """
-        return (await self._converted(workflow, allow_missing=allow_missing))[1]
+        # As it is now: the caller may change its object while this waits.
+        text = encode(workflow)
+        return (await self._converted(json.loads(text), text, allow_missing=allow_missing))[1]
 
     async def explain(self, workflow: JsonObject) -> Explanation:
         """Convert, and tell what became of each node and what converted it.
@@ -230,16 +245,27 @@ class Converter:
         Nodes of missing types are told, not refused.
         Raises as :meth:`convert` does, but for ``MissingNodesError``.
         """
-        path, output = await self._converted(workflow, allow_missing=True)
-        return Explanation(path, node_fates(workflow, output), output)
-
-    async def _converted(self, workflow: JsonObject, *, allow_missing: bool) -> tuple[ConversionPath, JsonObject]:
-        path, output = await self._by_some_path(workflow, allow_missing=allow_missing)
-        self._paths[path] += 1
-        return path, output
-
-    async def _by_some_path(self, workflow: JsonObject, *, allow_missing: bool) -> tuple[ConversionPath, JsonObject]:
         text = encode(workflow)
+        taken: JsonObject = json.loads(text)
+        path, output = await self._converted(taken, text, allow_missing=True)
+        return Explanation(path, node_fates(taken, output), output)
+
+    async def _converted(
+        self, workflow: JsonObject, text: str, *, allow_missing: bool
+    ) -> tuple[ConversionPath, JsonObject]:
+        """The prompt of ``workflow``, which nobody else may change, and whose JSON is ``text``.
+
+        The result is the caller's. What the background still compares, learns and stores is another object: an entry
+        of the cache that the caller could change would be wrong for every later process.
+        """
+        async with self._engine.call():
+            path, output = await self._by_some_path(workflow, text, allow_missing=allow_missing)
+        self._paths[path] += 1
+        return path, copied(output)
+
+    async def _by_some_path(
+        self, workflow: JsonObject, text: str, *, allow_missing: bool
+    ) -> tuple[ConversionPath, JsonObject]:
         await self._open_gateway()
         environment = await self._look()
         key = environment.key(text) if self._cache else ""
@@ -312,13 +338,15 @@ class Converter:
     async def attempt_isolated(self, workflow: JsonObject) -> JsonObject:
         """One attempt in a new context and page, which are closed afterwards. Raises as :meth:`convert` does."""
         text = encode(workflow)
-        await self._open_gateway()
-        await self._look()
-        try:
-            result = await self._engine.on_fresh_page(text)
-        except PageFailure as failure:
-            raise conversion_error([failure]) from failure
-        check_output(workflow, result.output, result.unknown)
+        taken: JsonObject = json.loads(text)
+        async with self._engine.call():
+            await self._open_gateway()
+            await self._look()
+            try:
+                result = await self._engine.on_fresh_page(text)
+            except PageFailure as failure:
+                raise conversion_error([failure]) from failure
+        check_output(taken, result.output, result.unknown)
         return result.output
 
     async def _convert_fresh(self, workflow: JsonObject, text: str, key: str) -> PageResult:
@@ -356,7 +384,7 @@ class Converter:
     async def _recall(self, key: str) -> JsonObject | None:
         if self._cache is None:
             return None
-        entry = self._cache.recall(key) or await asyncio.to_thread(self._cache.get, key)
+        entry = self._cache.recall(key) or await to_thread(self._cache.get, key)
         if entry is None or (entry.lists is not None and (await self._look(lists=True)).lists != entry.lists):
             return None
         logger.debug("prompt from the cache")
@@ -372,7 +400,7 @@ class Converter:
             return
         lists = environment.lists if environment.took_from_lists(workflow, result.output) else None
         entry = CachedPrompt(json.dumps(result.output).encode(), lists)
-        await asyncio.to_thread(cache.put, key, entry)
+        await to_thread(cache.put, key, entry)
 
 
 def _is_of(result: PageResult, environment: Environment) -> bool:

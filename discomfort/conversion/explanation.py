@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from discomfort.exceptions import GraphProblem
 from discomfort.workflow.javascript import id_text
+from discomfort.workflow.nodes import NOTES
 from discomfort.workflow.prompt_ids import Numbering
 from discomfort.workflow.subgraphs import inner_nodes, objects
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 MUTED: Final = 2
 BYPASSED: Final = 4
 """Values of a node's ``mode`` in workflow JSON (LiteGraph's ``NEVER`` and ComfyUI's bypass)."""
-
-FRONTEND_ONLY: Final = frozenset({"Note", "MarkdownNote"})
-"""Classes of the frontend itself that only show something."""
 
 SUBGRAPH_INPUT: Final = -10
 """Id that the links of a subgraph give as their origin where they come from its inputs."""
@@ -109,7 +107,7 @@ def _outcome(node: JsonObject, kind: str, made: Any, *, active: bool) -> Outcome
         return "muted" if mode == MUTED else "bypassed"
     if not active:
         return "dropped"
-    return "frontend-only" if kind in FRONTEND_ONLY else "virtual"
+    return "frontend-only" if kind in NOTES else "virtual"
 
 
 def links_to_nowhere(workflow: JsonObject, output: JsonObject | None = None) -> tuple[GraphProblem, ...]:

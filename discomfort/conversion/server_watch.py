@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from discomfort._json import loads
+from discomfort._system.concurrency import to_thread
 from discomfort.conversion.environment import Environment
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class ServerWatch:
         self._settings_at = 0.0
         self._taken_at = 0.0
         self._heard = False
+        self._address = ""
+        """The address of the server that everything here was learnt from; another one is another server."""
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -55,7 +58,8 @@ class ServerWatch:
 
     @property
     def _listening(self) -> bool:
-        return self._socket is not None and not self._socket.closed and self._reader is not None
+        alive = self._socket is not None and not self._socket.closed and self._reader is not None
+        return alive and self._address == self._gateway.url
 
     @property
     def latest(self) -> Environment | None:
@@ -87,6 +91,8 @@ class ServerWatch:
             return await self._take()
 
     def _believed(self, now: float) -> bool:
+        if self._address != self._gateway.url:
+            return False
         if self._heard:
             return self._listening and now - self._settings_at < SETTINGS_AGE
         return now - self._taken_at < AGE_WITHOUT_SOCKET
@@ -102,9 +108,10 @@ class ServerWatch:
     async def _take(self) -> Environment:
         for _ in range(3):
             await self._listen()
+            address = self._address
             listening = self._listening
             environment = await self._ask()
-            if self._listening == listening:
+            if self._listening == listening and self._gateway.url == address:
                 break
         self._environment = environment
         self._heard = listening
@@ -122,7 +129,7 @@ class ServerWatch:
         parts = {"index": index.encode(), "settings": self._settings}
         parts |= await self._scripts(extensions)
         parts |= {path: body for path, (code, body) in zip(paths[3:], others, strict=True) if code == 200}
-        return await asyncio.to_thread(Environment.of, parts, object_info)
+        return await to_thread(Environment.of, parts, object_info)
 
     async def _scripts(self, extensions: tuple[int, bytes]) -> dict[str, bytes]:
         """The scripts of custom nodes; the frontend's own (``core``) come with it."""
@@ -141,6 +148,7 @@ class ServerWatch:
         if self._listening:
             return
         await self._hang_up()
+        self._address = self._gateway.url
         try:
             self._socket = await self._gateway.open_socket()
         except (aiohttp.ClientError, TimeoutError) as error:

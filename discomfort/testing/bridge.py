@@ -7,12 +7,13 @@ in a loop of its own, in a thread, and what a test awaits is done there.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import Coroutine, Mapping
 from typing import Any, BinaryIO, TypeVar, cast
 
 from discomfort._json import JsonObject
+from discomfort._system.concurrency import finish, retrieve
+from discomfort._system.loop_thread import LoopJob
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.rest import RestClient
 from discomfort.connector import ComfyConnector
@@ -88,14 +89,16 @@ class AsyncConnector(ConnectorFace):
         return collect_outputs(dict(history), None if rest is None else cast(RestClient, _Rest(rest, self)))
 
     async def _there(self, work: Coroutine[Any, Any, T]) -> T:
-        outcome = asyncio.run_coroutine_threadsafe(work, self.sync.loop)
-        waiting = asyncio.wrap_future(outcome)
+        job = LoopJob(self.sync.loop, work)
+        job.start()
+        waiting = asyncio.wrap_future(job.outcome)
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            outcome.cancel()
-            with contextlib.suppress(BaseException):
-                await asyncio.wait([waiting])
+            # Until it has let go: what comes next may use the same server.
+            job.cancel()
+            await finish(asyncio.wait([waiting]))
+            retrieve(waiting)
             raise
 
 

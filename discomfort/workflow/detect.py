@@ -18,7 +18,7 @@ import orjson
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import PayloadError
-from discomfort.workflow._values import MAX_DEPTH, describe
+from discomfort.workflow.json_values import MAX_DEPTH, describe
 
 Kind = Literal["workflow", "prompt"]
 

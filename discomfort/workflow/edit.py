@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from discomfort._json import JsonObject
+from discomfort._json import JsonObject, copied
 from discomfort.exceptions import InputSelectorError, PayloadError
-from discomfort.workflow._prompt_graph import PromptGraph
-from discomfort.workflow._values import copy_json, json_problem
-from discomfort.workflow._workflow_graph import WorkflowGraph
 from discomfort.workflow.detect import Kind, unwrap
+from discomfort.workflow.json_values import json_problem
+from discomfort.workflow.prompt_graph import PromptGraph
 from discomfort.workflow.selectors import Index
+from discomfort.workflow.workflow_graph import WorkflowGraph
 
 
 class Editor:
@@ -38,7 +38,7 @@ class Editor:
             raise PayloadError(f"the payload can not be edited: {problem}")
         self.kind: Kind
         self.kind, graph = unwrap(payload)
-        self.payload: JsonObject = copy_json(graph)
+        self.payload: JsonObject = copied(graph)
         self._graph: PromptGraph | WorkflowGraph
         if self.kind == "workflow":
             self._graph = WorkflowGraph(self.payload, definitions)
@@ -60,7 +60,7 @@ class Editor:
         widget's place can not be proven (then convert first, and set it on the prompt).
         """
         node_id, name = self._index.resolve(selector)
-        self._graph.set(node_id, name, copy_json(value) if json_problem(value) is None else value, selector)
+        self._graph.set(node_id, name, copied(value) if json_problem(value) is None else value, selector)
         return self
 
     def get(self, selector: str) -> Any:
@@ -69,7 +69,7 @@ class Editor:
         The result is a copy. Raises :class:`InputSelectorError` like :meth:`set`.
         """
         node_id, name = self._index.resolve(selector)
-        return copy_json(self._graph.get(node_id, name, selector))
+        return copied(self._graph.get(node_id, name, selector))
 
     def selectors(self) -> list[str]:
         """Return a selector for every input that can be set, in the order of the nodes: readable ones where unique."""

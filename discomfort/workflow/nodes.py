@@ -12,7 +12,10 @@ from discomfort.exceptions import MissingNode, PayloadError
 MAX_NODES = 200_000
 """Most nodes that a workflow may have once every subgraph stands in its place; nesting multiplies."""
 
-FRONTEND_ONLY = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})
+NOTES = frozenset({"Note", "MarkdownNote"})
+"""Node types that only show a text."""
+
+FRONTEND_ONLY = NOTES | {"Reroute", "PrimitiveNode"}
 """Node types that exist in the frontend alone; a server never sees them."""
 
 MODE_MUTED, MODE_BYPASSED = 2, 4

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from discomfort._json import JsonObject
+from discomfort._json import JsonObject, copied
 from discomfort.exceptions import (
     GraphProblem,
     InputProblem,
@@ -20,9 +20,9 @@ from discomfort.exceptions import (
     UnsafePromptError,
     ValidationError,
 )
-from discomfort.workflow._values import describe, json_problem
+from discomfort.workflow.input_values import choices
+from discomfort.workflow.json_values import describe, json_problem
 from discomfort.workflow.nodes import missing_in_prompt
-from discomfort.workflow.values import choices
 
 MAX_CHAIN = 900
 """Most links in a row. ComfyUI validates recursively: 900 nodes in a chain pass, 1,500 fail (measured on 0.3.64)."""
@@ -252,7 +252,7 @@ def _check_combos(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
                         "value_not_in_list",
                         "Value not in list",
                         received=value,
-                        allowed=tuple(options),
+                        allowed=tuple(copied(options)),
                     )
                 )
     if problems:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -232,7 +233,95 @@ async def test_server_that_is_gone(server: StubServer) -> None:
         await server.start(port)
         assert await made.convert(DEFAULT) == PROMPT
         await server.aclose()
-        with pytest.raises(ConversionError, match="stopped to answer"):
+        with pytest.raises(ConversionError, match="stopped responding"):
             await made.attempt_isolated(DEFAULT)
     finally:
         await made.aclose()
+
+
+# --- ended by somebody else ------------------------------------------------------------------------------------------
+
+
+async def test_close_ends_conversions_at_once(server: StubServer) -> None:
+    """Each of those that wait for the first page raises StateError: none is cancelled, which a TaskGroup would drop."""
+    made = converter(server, server_ready=asyncio.Event())
+    await made.start()
+    calls = [made.convert(DEFAULT), made.explain(DEFAULT), made.attempt_isolated(DEFAULT), made.wait_page()]
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    await made.aclose()
+    assert [type(end) for end in await asyncio.gather(*tasks, return_exceptions=True)] == [StateError] * 4
+    assert leftovers(made) == []
+
+
+async def test_close_during_a_restart(server: StubServer) -> None:
+    """Nothing is launched after the end, wherever the restart stands; whoever asked for it is told."""
+    made = converter(server)
+    assert await made.convert(DEFAULT) == PROMPT
+    restart = asyncio.create_task(made.restart_browser())
+    await until(made._engine._lifecycle.locked)
+    await made.aclose()
+
+    with pytest.raises(StateError):
+        await restart
+    assert leftovers(made) == []
+
+
+async def test_restart_that_fails_tells_all(server: StubServer, tmp_path: Path) -> None:
+    """Conversions that wait for a page of the next browser hear that there is none."""
+    made = converter(server, server_ready=asyncio.Event())
+    await made.start()
+    waiting = [asyncio.create_task(made._engine.pool.lease()) for _ in range(3)]
+    await until(lambda: len(made._engine.pool._waiting) == 3)
+    made._engine._chromium_path = str(tmp_path / "no-chromium")
+
+    with pytest.raises(BrowserError):
+        await made.restart_browser()
+    for task in waiting:
+        with pytest.raises(BrowserError):
+            await task
+    await made.aclose()
+
+
+@pytest.mark.parametrize("victim", ["chromium", "driver"])
+async def test_killed_under_a_conversion(server: StubServer, victim: str) -> None:
+    """The conversion that was waiting on it goes on in a new browser, without waiting for any time limit."""
+    watch = Watch()
+    made = converter(server, watch)
+    assert await made.convert(DEFAULT) == PROMPT
+    names = {pid: psutil.Process(pid).name() for pid in watch.started}
+    (pid,) = [pid for pid, name in names.items() if ("chrom" in name) == (victim == "chromium")]
+    page = made._engine.pool._idle[0]
+    gate = asyncio.Event()
+
+    async def never(text: str, *, timeout: float) -> Any:
+        gate.set()
+        await asyncio.Event().wait()
+
+    page.convert = never  # type: ignore[method-assign]
+    conversion = asyncio.create_task(made.convert(DEFAULT))
+    await gate.wait()
+    os.kill(pid, signal.SIGKILL)
+
+    assert await conversion == PROMPT
+    await made.aclose()
+    assert watch.alive() == []
+
+
+async def test_forked_child_touches_nothing(server: StubServer) -> None:
+    """A fork has a copy of the converter, not its browser and folder."""
+    watch = Watch()
+    made = converter(server, watch)
+    assert await made.convert(DEFAULT) == PROMPT
+    child = os.fork()
+    if child == 0:
+        try:
+            made.kill_now()
+        finally:
+            os._exit(0)
+    await asyncio.to_thread(os.waitpid, child, 0)
+
+    assert len(watch.alive()) == 2
+    assert made.private_directory.exists()
+    assert await made.convert(DEFAULT) == PROMPT
+    await made.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from browser.stub_server import StubServer, front_end_root, read_json
 from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
+from discomfort.conversion.cache import CachedPrompt
 from discomfort.exceptions import MissingNodesError
 
 pytestmark = pytest.mark.browser
@@ -60,6 +62,47 @@ async def test_second_process_needs_no_browser(make: Make) -> None:
     assert await second.convert(DEFAULT) == PROMPT
     assert not second.healthy
     assert not second.private_directory.exists()
+
+
+async def test_returned_prompt_is_the_callers(make: Make, tmp_path: Path) -> None:
+    """Changed at once, before it is stored, it changes neither the cache in memory nor that of the next process."""
+    first = make()
+    for _ in range(3):
+        prompt = await first.convert(DEFAULT)
+        assert prompt == PROMPT
+        for node_id in list(prompt):
+            prompt[node_id]["inputs"].clear()
+            prompt[node_id]["class_type"] = "Poison"
+        explained = await first.explain(DEFAULT)
+        assert explained.prompt == PROMPT
+        explained.prompt.clear()
+    await settled(first)
+
+    assert (await make().explain(DEFAULT)).path == "cache"
+    assert await make().convert(DEFAULT) == PROMPT
+    assert await first.convert(DEFAULT) == PROMPT
+
+
+async def test_given_workflow_is_taken_as_it_was(make: Make) -> None:
+    """A workflow that its owner changes while the conversion waits is converted, checked and stored as it was."""
+    given = copy.deepcopy(DEFAULT)
+    first = make()
+    task = asyncio.create_task(first.convert(given))
+    await asyncio.sleep(0)
+    given["nodes"].clear()
+    assert await task == PROMPT
+    await settled(first)
+    assert (await make().explain(DEFAULT)).path == "cache"
+
+
+def test_entries_of_the_former_format_are_not_read(tmp_path: Path) -> None:
+    """They may hold what a caller did to a prompt that it had received."""
+    cache = PromptCache(tmp_path)
+    cache.put("ab" * 32, CachedPrompt(b'{"1": {}}'))
+    (stored,) = tmp_path.rglob("*.prompt")
+    stored.write_bytes(stored.read_bytes().replace(b"discomfort-prompt-2", b"discomfort-prompt-1"))
+
+    assert PromptCache(tmp_path).get("ab" * 32) is None
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ class FrontEndPage:
         """How many nodes this frontend takes in one graph: LiteGraph's ``MAX_NUMBER_OF_NODES``, 10,000."""
         self.environment: Environment | None = None
         """What the server offered when the page was loaded."""
+        self.browser: Browser | None = None
+        """The browser that the page lives in."""
         self.root: Path | None = None
         """The folder that the frontend's files came from; ``None``: from the server."""
         page.on("console", self._on_console)
@@ -204,7 +206,7 @@ class FrontEndPage:
         try:
             await asyncio.wait((ready, lost), return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
-                raise ConversionError("the server stopped to answer while the frontend's page was loading")
+                raise ConversionError("the server stopped responding while the frontend was loading")
             ready.result()
         finally:
             ready.cancel()

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from discomfort.exceptions import DiscomfortError
+from discomfort.exceptions import ConversionError, DiscomfortError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from discomfort.conversion.browser.page import FrontEndPage
 
 logger = logging.getLogger("discomfort.conversion")
+
+_CLOSED = "the converter is closed"
 
 
 class PagePool:
@@ -41,6 +43,7 @@ class PagePool:
         self._closing: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[FrontEndPage]] = deque()
         self._closed = True
+        self._ended = False
 
     def __repr__(self) -> str:
         return (
@@ -56,8 +59,10 @@ class PagePool:
     async def lease(self) -> FrontEndPage:
         """A ready page for the caller alone; waits for one where none is free. Give it back with :meth:`give_back`.
 
-        Raises the error of the page load that was waited for. Cancelling loses nothing.
+        Raises the error of the page load that was waited for, StateError after :meth:`end`. Cancelling loses nothing.
         """
+        if self._ended:
+            raise StateError(_CLOSED)
         while self._idle:
             page = self._idle.popleft()
             if page.alive and not self._stale(page):
@@ -106,6 +111,7 @@ class PagePool:
         """Close all pages, the leased ones too, then load new ones unless ``refill`` is false.
 
         For a changed frontend or browser: conversions on the leased pages fail, and are tried again by their owners.
+        Who waits for a page goes on waiting, for one of those that are loaded next; see :meth:`fail_waiting`.
         """
         for task in tuple(self._loading):
             task.cancel()
@@ -118,14 +124,22 @@ class PagePool:
 
     async def aclose(self) -> None:
         """Close all pages, refuse new leases. Idempotent; bounded by the pages' own time to close."""
-        self._closed = True
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.cancel()
-        self._waiting.clear()
+        self.end()
         loading = tuple(self._loading)
         await self.drain()
         await self._settle(loading)
+
+    def end(self) -> None:
+        """Refuse new leases, and fail those that wait: never by cancelling them, which would be their caller's word."""
+        self._closed = self._ended = True
+        self.fail_waiting(lambda: StateError(_CLOSED))
+
+    def fail_waiting(self, make_error: Callable[[], DiscomfortError]) -> None:
+        """Let everybody who waits for a page raise an error of its own."""
+        waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(make_error())
 
     # -- bookkeeping ---------------------------------------------------------------------------------------------------
 
@@ -172,6 +186,12 @@ class PagePool:
             self._loading.discard(me)
             self._load_failed(error)
             return
+        except Exception as error:
+            # Whatever went wrong in there, those who wait must hear of it.
+            logger.exception("loading a page failed unexpectedly")
+            self._loading.discard(me)
+            self._load_failed(ConversionError(f"the frontend's page could not be loaded: {error!r}"))
+            return
         if me not in self._loading or self._closed:
             # Drained meanwhile: the page is of the past.
             await page.aclose()
@@ -191,10 +211,7 @@ class PagePool:
         if self._idle or self._leased or self._loading:
             # Those who wait will be served by the pages that are left.
             return
-        waiting, self._waiting = self._waiting, deque()
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_exception(error)
+        self.fail_waiting(lambda: error)
 
     async def _settle(self, tasks: set[asyncio.Task[None]] | tuple[asyncio.Task[None], ...]) -> None:
         if tasks:

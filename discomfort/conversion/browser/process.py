@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from discomfort._system.browser_processes import OwnProcess, kill_trees
+from discomfort._system.concurrency import EndableScopes, in_thread, to_thread
 from discomfort.conversion.browser.chromium import find_chromium, manual_commands
 from discomfort.exceptions import BrowserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from playwright.async_api import Browser as PlaywrightBrowser
@@ -130,6 +132,9 @@ class Browser:
         self._playwright: Playwright | None = None
         self._browser: PlaywrightBrowser | None = None
         self._processes: list[OwnProcess] = []
+        self._watched: dict[int, asyncio.AbstractEventLoop] = {}
+        self._work = EndableScopes()
+        self._owner = os.getpid()
         self.executable: str | None = None
         self.closed = False
 
@@ -168,7 +173,7 @@ class Browser:
             raise BrowserError(
                 "Playwright is not installed", remedy=f"Run: {sys.executable} -m pip install playwright"
             ) from error
-        await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
+        await to_thread(self._directory.mkdir, parents=True, exist_ok=True)
         if not _isolate_driver_environment():
             logger.debug("this Playwright's temporary files stay in the system's folder")
         token = _driver_environment.set({**self._environment, "TMPDIR": str(self._directory)})
@@ -196,7 +201,9 @@ class Browser:
     async def _launch_chromium(self) -> PlaywrightBrowser:
         """Launch with Chromium's sandbox, except for root (Chromium refuses) and where the kernel permits none."""
         geteuid = getattr(os, "geteuid", None)
-        if geteuid is None or geteuid() != 0:
+        if geteuid is not None and geteuid() == 0:
+            logger.info("running as root: Chromium has no sandbox then")
+        else:
             try:
                 return await self._launch_with(sandbox=True)
             except Exception as error:
@@ -234,8 +241,47 @@ class Browser:
         process = OwnProcess.of(pid)
         if process is not None:
             self._processes.append(process)
+            self._watch(process)
             if self._on_process is not None:
                 self._on_process(process.pid, process.start_time)
+
+    def work(self) -> AbstractAsyncContextManager[None]:
+        """Around work on this browser's pages: it raises BrowserGoneError as soon as a process of the browser ends.
+
+        Playwright itself waits for ever where its driver was killed, and as long as its limits where Chromium was.
+        """
+        return self._work.enter()
+
+    def end_work(self) -> None:
+        """The browser is gone, or is about to be closed."""
+        self._work.end(lambda: BrowserGoneError("the browser ended"))
+
+    def _watch(self, process: OwnProcess) -> None:
+        """Notice the process's end in the event loop: its pidfd becomes readable then (pidfd_open(2), Linux 5.3)."""
+        opener = getattr(os, "pidfd_open", None)
+        if opener is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            descriptor = opener(process.pid)
+        except OSError as error:
+            logger.debug("the end of process %d shows only when it is spoken to: %s", process.pid, error)
+            return
+
+        def ended() -> None:
+            self._unwatch(descriptor)
+            self.end_work()
+
+        loop.add_reader(descriptor, ended)
+        self._watched[descriptor] = loop
+        if process.find() is None:
+            ended()
+
+    def _unwatch(self, descriptor: int) -> None:
+        loop = self._watched.pop(descriptor, None)
+        if loop is not None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
 
     async def process_info(self) -> list[dict[str, Any]]:
         """Chromium's own list of its processes: dictionaries with ``type``, ``id`` (pid) and ``cpuTime`` (seconds).
@@ -278,6 +324,9 @@ class Browser:
     async def aclose(self) -> None:
         """Close gracefully within seconds, then kill what is left of our processes. Idempotent; never raises."""
         self.closed = True
+        self.end_work()
+        for descriptor in tuple(self._watched):
+            self._unwatch(descriptor)
         browser, self._browser = self._browser, None
         playwright, self._playwright = self._playwright, None
         try:
@@ -286,11 +335,16 @@ class Browser:
             if playwright is not None:
                 await _bounded(playwright.stop(), "stopping the driver")
         finally:
-            # Without awaiting: a cancelled close must not leave processes behind.
-            self.kill()
+            # To its end: a cancelled close must not leave processes behind. In a thread: it polls and deletes files.
+            await in_thread(self.kill)
 
     def kill(self) -> None:
-        """Kill our processes now and remove their files. For exit handlers: synchronous, never raises."""
+        """Kill our processes now and remove their files. For exit handlers: synchronous, never raises.
+
+        Does nothing in a fork of the process that started them.
+        """
+        if os.getpid() != self._owner:
+            return
         self.closed = True
         processes, self._processes = self._processes, []
         kill_trees(processes)

@@ -11,8 +11,9 @@ import shutil
 import tempfile
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from discomfort._system.concurrency import EndableScopes, finish, in_thread, to_thread
 from discomfort.conversion.browser.page import ANSWER_TIMEOUT, FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.browser.page_limits import LARGE, MAX_OVERHEAD_GROWTH, tidy_due, worn
 from discomfort.conversion.browser.page_pool import PagePool
@@ -23,11 +24,14 @@ from discomfort.exceptions import BrowserError, ConversionError, ConversionTimeo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from discomfort.conversion.environment import Environment
     from discomfort.conversion.gateway.server import Gateway
 
 logger = logging.getLogger("discomfort.conversion")
+
+BrowserState = Literal["idle", "running", "died"]
 
 ATTEMPTS: Final = 3
 """Attempts at one conversion, as documented for the connector: a warm page, a fresh context, a fresh browser."""
@@ -82,10 +86,24 @@ class BrowserSession:
         self._numbers = itertools.count(1)
         self._lifecycle = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
+        self._calls = EndableScopes()
+        self._owner = os.getpid()
+        self._launch_failed = False
         self.closed = False
 
     def __repr__(self) -> str:
         return f"<BrowserSession {self.browser!r} {self.pool!r}>"
+
+    @property
+    def state(self) -> BrowserState:
+        """``idle``: never launched, or closed on purpose; ``running``; ``died``: it is to be launched again."""
+        if self.browser is None:
+            return "died" if self._launch_failed else "idle"
+        return "running" if self.browser.connected else "died"
+
+    def call(self) -> AbstractAsyncContextManager[None]:
+        """Around all work for one caller: a close makes it raise StateError at the await where it stands."""
+        return self._calls.enter()
 
     @property
     def healthy(self) -> bool:
@@ -102,8 +120,22 @@ class BrowserSession:
                 await self._launch()
 
     async def _launch(self) -> None:
-        """Start a browser where there is none. The caller holds the lifecycle lock."""
-        await asyncio.to_thread(self.directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        """Start a browser where there is none. The caller holds the lifecycle lock.
+
+        A launch that fails is the end for all who wait for a page: nobody else would tell them.
+        """
+        self._launch_failed = False
+        try:
+            await self._launch_browser()
+        except BrowserError as error:
+            self._launch_failed = True
+            problem, remedy = error.problem, error.remedy
+            self.pool.fail_waiting(lambda: BrowserError(problem, remedy=remedy))
+            raise
+
+    async def _launch_browser(self) -> None:
+        self.refuse_if_closed()
+        await to_thread(self.directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         self._generation += 1
         self._least_overhead = math.inf
         browser = Browser(
@@ -120,8 +152,10 @@ class BrowserSession:
         self.browser = browser
         try:
             await browser.launch()
+            self.refuse_if_closed()
         except BaseException:
             self.browser = None
+            await finish(browser.aclose())
             raise
         self.pool.open()
 
@@ -146,26 +180,41 @@ class BrowserSession:
             browser, self.browser = self.browser, None
             if browser is not None:
                 logger.info("restarting the browser")
+                # Its pages first: what waits on them for a browser that hangs is tried again on the new one.
+                browser.end_work()
                 await browser.aclose()
                 await self.pool.drain(refill=False)
             await self._launch()
 
+    def end_calls(self) -> None:
+        """Begin the end: refuse everything, and make all callers raise StateError at once."""
+        self.closed = True
+        self.pool.end()
+        self._calls.end(_closed)
+
     async def aclose(self) -> None:
         """Close pages, browser and driver, remove the directory. Idempotent; bounded to 15 s."""
-        self.closed = True
+        self.end_calls()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._finish_background()
-                await self.pool.aclose()
-                if self.browser is not None:
-                    await self.browser.aclose()
+                # A start or restart that is under way lets go first; it launches nothing any more.
+                async with self._lifecycle:
+                    await self.pool.aclose()
+                    if self.browser is not None:
+                        await self.browser.aclose()
         except TimeoutError:
             logger.warning("closing the browser took longer than %.0f s", CLOSE_TIMEOUT)
         finally:
-            self.kill_now()
+            await in_thread(self.kill_now)
 
     def kill_now(self) -> None:
-        """Kill our processes and remove our files at once: synchronous, idempotent, never raises."""
+        """Kill our processes and remove our files at once: synchronous, idempotent, never raises.
+
+        Does nothing in a fork of the process that started them.
+        """
+        if os.getpid() != self._owner:
+            return
         self.closed = True
         browser, self.browser = self.browser, None
         if browser is not None:
@@ -175,7 +224,7 @@ class BrowserSession:
     def refuse_if_closed(self) -> None:
         """Raise ``StateError`` after a close."""
         if self.closed:
-            raise StateError("the converter is closed")
+            raise _closed()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work`` in the background; a close waits a moment for it and then cancels it."""
@@ -202,16 +251,22 @@ class BrowserSession:
         root = self._gateway.static_root
         label = asyncio.create_task(self._label())
         try:
-            page = await FrontEndPage.open(
-                browser,
-                self._gateway.origin,
-                name,
-                self._gateway.cookies(name),
-                server_ready=self._ready,
-                server_lost=self._gateway.server_lost,
-                early=root is not None,
-            )
-            page.root, page.environment = root, await label
+            async with browser.work():
+                page = await FrontEndPage.open(
+                    browser,
+                    self._gateway.origin,
+                    name,
+                    self._gateway.cookies(name),
+                    server_ready=self._ready,
+                    server_lost=self._gateway.server_lost,
+                    early=root is not None,
+                )
+            page.browser, page.root = browser, root
+            try:
+                page.environment = await label
+            except BaseException:
+                await page.aclose()
+                raise
         finally:
             label.cancel()
         return page
@@ -286,8 +341,12 @@ class BrowserSession:
         """
         remotes = page.environment.remotes if page.environment else frozenset()
         timeout = attempt_budget(text)
+        browser = page.browser
         with self._gateway.holding(page.name, remotes, seconds=timeout * patience):
-            return await page.convert(text, timeout=timeout)
+            if browser is None:
+                return await page.convert(text, timeout=timeout)
+            async with browser.work():
+                return await page.convert(text, timeout=timeout)
 
     async def on_warm_page(
         self,
@@ -379,6 +438,10 @@ class BrowserSession:
         except (BrowserError, StateError) as error:
             # Nobody waits for this one: the next conversion that needs a browser starts it, and is told what failed.
             logger.warning("no new browser took the place of one that had grown: %s", error)
+
+
+def _closed() -> StateError:
+    return StateError("the converter is closed")
 
 
 def conversion_error(failures: list[PageFailure]) -> ConversionError:

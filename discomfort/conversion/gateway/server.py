@@ -26,11 +26,13 @@ from aiohttp import web
 from yarl import URL
 
 from discomfort._json import JsonObject, loads
-from discomfort._system.concurrency import finish
+from discomfort._system.concurrency import EndableScopes, finish, to_thread
+from discomfort._system.http_sessions import open_session
 from discomfort.conversion.gateway.forwarding import MAX_BYTES, captured, headers_back, headers_on
+from discomfort.exceptions import ServerConnectionError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from aiohttp.typedefs import Handler
 
@@ -99,28 +101,34 @@ def front_end_version(root: Path) -> str | None:
     return next((match["version"] for match in found if match), None)
 
 
+def _closed() -> StateError:
+    return StateError("the converter is closed")
+
+
 class Gateway:
     """Serves one frontend to the pages of one converter.
 
-    ``url`` is ComfyUI's address, ``headers`` go with every request to it, ``front_end_root`` is the folder with the
-    frontend's ``index.html`` (``None``: everything comes from the server). ``server_ready`` is waited for before
-    anything is asked of the server (``None``: the server is there).
+    ``url`` is ComfyUI's address, or a function that gives the present one: a server's port may change while it starts.
+    ``headers`` go with every request to it, ``front_end_root`` is the folder with the frontend's ``index.html``
+    (``None``: everything comes from the server). ``server_ready`` is waited for before anything is asked of the server
+    (``None``: the server is there).
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         headers: Mapping[str, str] | None = None,
         front_end_root: Path | None = None,
         server_ready: asyncio.Event | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self._url = url
         self._headers = dict(headers or {})
         self._root = front_end_root.resolve() if front_end_root else None
         self._version = front_end_version(self._root) if self._root else None
         self._ready = server_ready
         self._session: aiohttp.ClientSession | None = None
+        self._waiting = EndableScopes()
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
         self._asked: Counter[str] = Counter()
@@ -133,6 +141,11 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"<Gateway {self.origin if self.port else 'closed'} -> {self.url}, static={self._root or 'server'}>"
+
+    @property
+    def url(self) -> str:
+        """ComfyUI's present address, without a slash at its end."""
+        return (self._url if isinstance(self._url, str) else self._url()).rstrip("/")
 
     @property
     def origin(self) -> str:
@@ -169,7 +182,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1. Raises ``OSError`` if that is impossible."""
-        self._session = aiohttp.ClientSession(
+        self._session = open_session(
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -189,7 +202,8 @@ class Gateway:
         logger.debug("gateway listens on 127.0.0.1:%d for %s", self.port, self.url)
 
     async def aclose(self) -> None:
-        """Stop listening and drop every connection. Idempotent; ends within two seconds."""
+        """Stop listening and drop every connection. Who waits raises StateError. Idempotent; ends within 2 s."""
+        self._waiting.end(_closed)
         runner, self._runner = self._runner, None
         session, self._session = self._session, None
         for socket in tuple(self._sockets):
@@ -207,7 +221,7 @@ class Gateway:
         """
         status, theirs = await self.get("/")
         if self._root is not None:
-            ours = await asyncio.to_thread((self._root / "index.html").read_bytes)
+            ours = await to_thread((self._root / "index.html").read_bytes)
             if status != 200:
                 logger.debug("the server has no frontend of its own (%d); using the one in %s", status, self._root)
                 theirs = ours
@@ -222,7 +236,7 @@ class Gateway:
         Raises ``aiohttp.ClientError`` or ``TimeoutError``.
         """
         session = await self._server()
-        async with asyncio.timeout(SOCKET_TIMEOUT):
+        async with self._waiting.enter(), asyncio.timeout(SOCKET_TIMEOUT):
             return await session.ws_connect(
                 f"{self.url}/ws?clientId={uuid.uuid4().hex}", headers=self._headers, heartbeat=HEARTBEAT, max_msg_size=0
             )
@@ -238,6 +252,14 @@ class Gateway:
         return await handler(request)
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except StateError as error:
+            return web.Response(status=503, text=str(error))
+        except ServerConnectionError as error:
+            return web.Response(status=504, text=str(error))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path.lstrip("/")
         name = path.removeprefix("api/")
         if name == "ws":
@@ -294,7 +316,7 @@ class Gateway:
         if name in ("user.css", "userdata/user.css"):
             return web.Response(status=404)
         if self._root is not None and not path.startswith("api/"):
-            found = await asyncio.to_thread(self._static_file, path)
+            found = await to_thread(self._static_file, path)
             if found is not None:
                 self.static_requests += 1
                 return self._with_policy(web.FileResponse(found, headers={"Cache-Control": "no-cache"}))
@@ -348,23 +370,25 @@ class Gateway:
         return version if isinstance(version, str) else None
 
     async def _server(self) -> aiohttp.ClientSession:
-        if self._ready is not None and not self._ready.is_set():
+        """The session for requests, once the server is ready. Raises ServerConnectionError, StateError when closed."""
+        if self._session is not None and self._ready is not None and not self._ready.is_set():
             try:
-                async with asyncio.timeout(READY_WAIT):
+                async with self._waiting.enter(), asyncio.timeout(READY_WAIT):
                     await self._ready.wait()
             except TimeoutError:
-                raise web.HTTPGatewayTimeout(text="the server did not become ready") from None
+                raise ServerConnectionError("the server did not become ready", url=self.url) from None
         if self._session is None:
-            raise web.HTTPServiceUnavailable(text="the gateway is closing")
+            raise _closed()
         return self._session
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """Read ``path`` from the server with its credentials: status and body. Waits for the server to be ready.
 
-        Raises ``aiohttp.ClientError`` or ``TimeoutError`` if there is no answer.
+        Raises ``aiohttp.ClientError`` or ``TimeoutError`` if there is no answer, ``StateError`` when closed meanwhile.
         """
         session = await self._server()
-        async with session.get(self.url + path, headers=self._headers | {"Accept-Encoding": "identity"}) as answer:
+        headers = self._headers | {"Accept-Encoding": "identity"}
+        async with self._waiting.enter(), session.get(self.url + path, headers=headers) as answer:
             body = await answer.read()
         self.server_lost.clear()
         return answer.status, body

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
+from discomfort._system.concurrency import to_thread
 from discomfort.conversion.cache import CachedPrompt
 from discomfort.conversion.native.comparison import UnprovenError
 from discomfort.conversion.native.experiments import CHECKS, Convert, Experiment
@@ -196,7 +197,7 @@ class NativePath:
     async def _stored(self, reading: Reading, environment: Environment) -> Plan | None:
         if self._cache is None:
             return None
-        plan = await asyncio.to_thread(self._load, reading)
+        plan = await to_thread(self._load, reading)
         if plan is not None and plan.off is None:
             plan.know(environment.limits, seen_only=environment.foreign)
         return plan
@@ -210,7 +211,7 @@ class NativePath:
 
     async def _store(self, key: str, plan: Plan) -> None:
         if self._cache is not None:
-            await asyncio.to_thread(self._save, self._cache, key, plan)
+            await to_thread(self._save, self._cache, key, plan)
 
     @staticmethod
     def _save(cache: PromptCache, key: str, plan: Plan) -> None:

@@ -24,6 +24,7 @@ async def server() -> AsyncIterator[FakeComfy]:
 async def client(server: FakeComfy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ComfyClient]:
     """An open client of that server; leaves no task behind."""
     monkeypatch.setattr(withdraw, "_LOOKS", (0.0, 0.002, 0.005, 0.02))
+    monkeypatch.setattr(withdraw, "_RETRY", 0.01)
     opened = ComfyClient(server.url, limits=FAST)
     await opened.open()
     yield opened

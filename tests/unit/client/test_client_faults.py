@@ -16,6 +16,7 @@ from unit.client.fake_comfy import (
     succeed,
     tiny_prompt,
 )
+from waiting import until
 
 from discomfort.client import multiplexer
 from discomfort.client.comfy import ComfyClient
@@ -233,10 +234,17 @@ async def test_a_prompt_that_never_arrived(server: FakeComfy, client: ComfyClien
 
 
 async def test_a_server_that_dies_while_it_is_sent_a_prompt(server: FakeComfy, client: ComfyClient) -> None:
-    """It can not be asked whether it has the prompt: the first error is raised when patience ends."""
+    """It cannot be asked whether it has the prompt: the first error is raised when patience ends.
+
+    The prompt is taken off when the server answers again, as nobody waits for it any more.
+    """
 
     async def die(request: web.Request) -> web.Response | None:
+        if request.path == "/prompt":
+            server.queue_job(Job(server, 0, await request.json()))
         return await abort(request) if request.path != "/ws" else None
+
+    server.script = stay_pending
 
     await client.definitions()
     server.fault = die
@@ -245,6 +253,8 @@ async def test_a_server_that_dies_while_it_is_sent_a_prompt(server: FakeComfy, c
 
     assert caught.value.__cause__ is not None
     assert len(server.bodies("/prompt")) == 1
+    server.fault = None
+    await until(lambda: not server.pending)
 
 
 async def test_a_prompt_that_arrives_late_is_found(server: FakeComfy, client: ComfyClient) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +261,45 @@ def test_publish_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (target.name, target.read_text()) == ("a (2).txt", "new")
     assert (tmp_path / "a.txt").read_text() == "old"
     assert not (tmp_path / "t").exists()
+
+
+# --- outputs as plain data -------------------------------------------------------------------------------------------
+
+
+async def test_artifacts_travel(server: FakeComfy, tmp_path: Path) -> None:
+    """In memory or in a file: digest and size are those of the content; it pickles, and JSON holds it."""
+    data = b"any bytes" * 1000
+    server.files["output/sub/a.png"] = data
+    async with aiohttp.ClientSession() as session:
+        item = {"filename": "a.png", "subfolder": "sub", "type": "output"}
+        (output,) = collect_outputs(history(n3={"images": [item]}), RestClient(session, server.url))
+        inside = await output.artifact()
+        saved = await output.artifact(tmp_path, "kept.png")
+
+    assert inside.data == data == inside.read() == saved.read()
+    assert saved.path == tmp_path / "kept.png"
+    for found in (inside, saved):
+        assert pickle.loads(pickle.dumps(found)) == found
+        assert (found.size, found.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert (found.node_id, found.kind, found.filename, found.mime) == ("3", "image", "a.png", "image/png")
+        plain = json.loads(json.dumps(found.to_dict(with_data=True)))
+        assert base64.b64decode(plain["data"]) == data
+        assert "data" not in found.to_dict()
+
+
+async def test_artifacts_of_texts_and_values(tmp_path: Path) -> None:
+    """They need no server."""
+    text, value = collect_outputs(history(n4={"text": ["hi"], "score": [{"x": 1}]}), None)
+    assert (await text.artifact()).data == b"hi"
+    assert (await text.artifact()).mime == "text/plain"
+    assert (await value.artifact(tmp_path)).mime == "application/json"
+
+
+def test_outputs_do_not_share_the_history() -> None:
+    """Whoever changes the one does not change the other."""
+    given = history(n4={"score": [{"x": [1]}]})
+    (output,) = collect_outputs(given, None)
+    given["p"]["outputs"]["4"]["score"][0]["x"].append(2)
+    assert output.value == {"x": [1]}
+    output.value["x"].clear()
+    assert given["p"]["outputs"]["4"]["score"] == [{"x": [1, 2]}]

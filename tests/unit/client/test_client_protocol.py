@@ -133,6 +133,22 @@ def test_a_normal_run_gives_its_events_in_order() -> None:
     assert (run.ended, run.finished) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("class_type", "media_type", "is_result"),
+    [
+        ("KSampler", "image/jpeg", False),
+        ("SaveImageWebsocket", "image/png", True),
+        ("SaveImageWebsocket", "image/jpeg", True),
+        ("SomebodysSaveImageWebsocket", "image/png", True),
+    ],
+)
+def test_previews_that_are_results(class_type: str, media_type: str, *, is_result: bool) -> None:
+    """By the node's class, and by a format that no sampler sends its previews in."""
+    run = RunState("p", {"1": {"class_type": class_type, "inputs": {}}}, reporting=True)
+
+    assert run.feed(PreviewFrame("p", "1", media_type, b"x")) == (Preview("p", "1", media_type, b"x", is_result),)
+
+
 def test_executing_null_finishes() -> None:
     """It is sent when the record is there; a message without the key means nothing."""
     run = state()

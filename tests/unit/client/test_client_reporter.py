@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from discomfort.client.reporter import BACKLOG, Reporter
-from discomfort.progress import Cached, Done, ProgressEvent, Queued, Started, Step
+from discomfort.progress import Cached, Done, Preview, ProgressEvent, Queued, Started, Step
 
 DONE = Done("p", success=True)
 
@@ -59,8 +59,8 @@ async def test_an_async_callback_keeps_the_order() -> None:
     assert seen == [*events, DONE]
 
 
-async def test_a_slow_callback_loses_steps_but_nothing_else() -> None:
-    """The backlog is bounded."""
+async def slowly(events: list[ProgressEvent], *, held: bool = False) -> list[ProgressEvent]:
+    """What a callback gets that takes nothing before everything has happened."""
     seen: list[ProgressEvent] = []
     gate = asyncio.Event()
 
@@ -69,13 +69,51 @@ async def test_a_slow_callback_loses_steps_but_nothing_else() -> None:
         seen.append(event)
 
     reporter = Reporter(callback, "p")
-    for event in [*steps(BACKLOG + 100), Cached("p", ("1",))]:
+    if held:
+        reporter.hold()
+    else:
+        reporter.emit(Started("p"))
+    for event in events:
         reporter.emit(event)
+    reporter.release(Started("p") if held else None)
     gate.set()
     await reporter.finish(DONE)
+    assert (seen[0], seen[-1]) == (Started("p"), DONE)
+    return seen[1:-1]
 
-    assert len(seen) == BACKLOG + 3
-    assert seen[-2:] == [Cached("p", ("1",)), DONE]
+
+def preview(node: str, number: int, *, is_result: bool = False) -> Preview:
+    """An image."""
+    return Preview("p", node, "image/png" if is_result else "image/jpeg", b"%d" % number, is_result)
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_slow_callback_loses_steps_but_nothing_else(*, held: bool) -> None:
+    """Memory is bounded, and the newest are kept."""
+    events = steps(BACKLOG + 100)
+
+    assert await slowly([*events, Cached("p", ("1",))], held=held) == [*events[100:], Cached("p", ("1",))]
+
+
+async def test_a_slow_callback_loses_no_results() -> None:
+    """With SaveImageWebsocket the previews are the pictures, and stand nowhere else."""
+    results = [preview("9", number, is_result=True) for number in range(3 * BACKLOG)]
+    mixed = [each for result in results for each in (preview("1", 0), result)]
+    seen = await slowly(mixed)
+
+    assert [event for event in seen if isinstance(event, Preview) and event.is_result] == results
+    assert len(seen) == len(results) + BACKLOG
+
+
+async def test_a_slow_callback_gets_the_last_step_and_preview_of_each_node() -> None:
+    """However many come after them."""
+    last = [preview("1", 7), Step("p", "1", "n", 20, 20), preview("2", 8)]
+    flood = [preview("3", number) for number in range(2 * BACKLOG)]
+    seen = await slowly([preview("1", 6), Step("p", "1", "n", 19, 20), *last, *flood])
+
+    assert [event for event in seen if event in last] == last
+    assert len(seen) == BACKLOG
+    assert seen[-1] == flood[-1]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

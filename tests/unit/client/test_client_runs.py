@@ -175,7 +175,7 @@ async def test_previews_of_both_kinds_reach_their_run(server: FakeComfy, client:
 
     assert [event for event in events if isinstance(event, Preview)] == [
         Preview("p", "1", "image/jpeg", b"new"),
-        Preview("p", "1", "image/png", b"old"),
+        Preview("p", "1", "image/png", b"old", is_result=True),
     ]
 
 
@@ -340,7 +340,7 @@ async def test_definitions_are_shared_and_survive_a_cancelled_caller(server: Fak
     release.set()
     results = await asyncio.gather(*callers[1:])
 
-    assert all(result is results[0] for result in results)
+    assert all(result == results[0] for result in results)
     assert server.paths().count("/object_info") == 1
 
 

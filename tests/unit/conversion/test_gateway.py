@@ -15,6 +15,7 @@ from waiting import until
 from yarl import URL
 
 from discomfort.conversion.gateway.server import HOST_NAME, Gateway, front_end_version
+from discomfort.exceptions import StateError
 
 
 class Server:
@@ -286,7 +287,7 @@ async def test_server_that_never_gets_ready(open_page: Any, monkeypatch: pytest.
 async def test_absent_server_is_an_error_answer(open_page: Any, server: Server) -> None:
     """A server that does not answer gives 502, so the page hears something."""
     page = await open_page()
-    page.gateway.url = "http://127.0.0.1:1"
+    page.gateway._url = "http://127.0.0.1:1"
 
     async with page.ask("GET", "/api/object_info") as answer:
         assert answer.status == 502
@@ -357,3 +358,94 @@ def test_version_of_a_folder(static: Path, tmp_path: Path) -> None:
     """Only an installed package's folder has a version."""
     assert front_end_version(static) == "9.8.7"
     assert front_end_version(tmp_path) is None
+
+
+# --- ended by somebody else ------------------------------------------------------------------------------------------
+
+
+async def status_of(request: Any) -> int | None:
+    """The status of an answer, ``None`` where the connection broke."""
+    try:
+        async with request as answer:
+            return int(answer.status)
+    except aiohttp.ClientError:
+        return None
+
+
+async def test_close_ends_whoever_waits_for_the_server(open_page: Any) -> None:
+    """A start that never comes to its end is not waited for: not by readers, not by sockets, not by the page."""
+    page = await open_page(server_ready=asyncio.Event())
+    waiting = [asyncio.create_task(work) for work in (page.gateway.get("/x"), page.gateway.open_socket())]
+    asked = asyncio.create_task(status_of(page.ask("GET", "/api/object_info")))
+    await until(lambda: len(page.gateway._waiting._scopes) == 3)
+    await page.gateway.aclose()
+
+    for task in waiting:
+        with pytest.raises(StateError, match="closed"):
+            await task
+    # 503, or its connection was closed before that was out.
+    assert await asked in (503, None)
+
+
+async def test_close_ends_a_request_under_way(open_page: Any) -> None:
+    """A server that does not answer holds up nobody after the end."""
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    page = await open_page()
+    page.gateway._url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    waiting = asyncio.create_task(page.gateway.get("/x"))
+    await until(lambda: page.gateway._waiting._scopes)
+    await page.gateway.aclose()
+
+    with pytest.raises(StateError, match="closed"):
+        await waiting
+    with pytest.raises(StateError, match="closed"):
+        await page.gateway.get("/x")
+    silent.close()
+    await silent.wait_closed()
+
+
+async def test_address_that_changes(open_page: Any, server: Server) -> None:
+    """A port that was taken while the server started: requests go to where the server is now."""
+    page = await open_page()
+    page.gateway._url = lambda: addresses[-1]
+    addresses = ["http://127.0.0.1:1/"]
+    assert page.gateway.url == "http://127.0.0.1:1"
+    addresses.append(server.url)
+    assert (await page.gateway.get("/x"))[1] == b"GET /x"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_header_follows_a_redirect(open_page: Any, status: int) -> None:
+    """Neither a request nor a socket carries the credentials to the server that an answer names."""
+    other = Server()
+    elsewhere = web.Application()
+    elsewhere.router.add_route("*", "/{path:.*}", other.answer)
+    runner = web.AppRunner(elsewhere, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    target = f"http://127.0.0.1:{runner.addresses[0][1]}/elsewhere"
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers={"Location": target})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", redirect)
+    first = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await first.setup()
+    await web.TCPSite(first, "127.0.0.1", 0).start()
+    page = await open_page(headers={"X-Api-Key": "secret"})
+    page.gateway._url = f"http://127.0.0.1:{first.addresses[0][1]}"
+
+    for work in (page.gateway.get("/x"), page.gateway.open_socket()):
+        with pytest.raises(aiohttp.ClientError, match="redirects"):
+            await work
+    async with page.ask("GET", "/api/object_info", allow_redirects=False) as answer:
+        assert answer.status == status
+    assert other.seen == []
+    await runner.cleanup()
+    await first.cleanup()

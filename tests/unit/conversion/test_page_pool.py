@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from discomfort.conversion.browser.page_pool import PagePool
-from discomfort.exceptions import ConversionError
+from discomfort.exceptions import BrowserError, ConversionError, StateError
 
 
 class FakePage:
@@ -244,6 +244,58 @@ async def test_closed_pool_refuses(make: Callable[..., PagePool], loader: Loader
     pool.give_back(page, sound=True)
     await settle()
 
-    results = await asyncio.gather(waiting, return_exceptions=True)
-    assert isinstance(results[0], asyncio.CancelledError)
+    with pytest.raises(StateError, match="closed"):
+        await waiting
+    with pytest.raises(StateError, match="closed"):
+        await pool.lease()
     assert loader.pages[0].closed
+
+
+async def test_closing_does_not_drop_a_task_from_its_group(loader: Loader) -> None:
+    """A cancelled child would end a TaskGroup without a word; this one is told."""
+    loader.gate.clear()
+    pool = PagePool(loader, size=1)
+    pool.open()
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pool.lease())
+            await settle()
+            await pool.aclose()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await work()
+    assert [type(error) for error in caught.value.exceptions] == [StateError]
+
+
+@pytest.mark.parametrize("error", [TypeError("status"), OSError("page.js"), RuntimeError("anything")])
+async def test_load_that_fails_in_any_way(make: Callable[..., PagePool], loader: Loader, error: Exception) -> None:
+    """Whoever waits is told, as a ConversionError; nobody waits for a load that is no more."""
+    loader.errors = [error]
+    pool = make()
+    with pytest.raises(ConversionError, match=str(error)):
+        await pool.lease()
+    assert await pool.lease()
+
+
+async def test_waiters_are_failed_or_served_after_a_drain(make: Callable[..., PagePool], loader: Loader) -> None:
+    """A restart drains: who waits gets a page of the new browser, or is told that there is none."""
+    loader.gate.clear()
+    pool = make()
+    served = asyncio.create_task(pool.lease())
+    await settle()
+    await pool.drain(refill=False)
+    assert not served.done()
+    loader.gate.set()
+    pool.open()
+    assert await served
+
+    loader.gate.clear()
+    failed = [asyncio.create_task(pool.lease()) for _ in range(2)]
+    await settle()
+    await pool.drain(refill=False)
+    pool.fail_waiting(lambda: BrowserError("no space left"))
+    errors = await asyncio.gather(*failed, return_exceptions=True)
+    assert [str(each) for each in errors] == ["no space left"] * 2
+    assert errors[0] is not errors[1]
+    loader.gate.set()

@@ -136,7 +136,7 @@ def parts(rest: FakeRest | None, **more: Any) -> Any:
 
 async def test_examine_names_the_part() -> None:
     """Each part has its own line, empty where it is well."""
-    browser = SimpleNamespace(healthy=False)
+    browser = SimpleNamespace(browser_state="died")
     healthy = await examine(parts(FakeRest()), http_timeout=1)
     assert healthy == {"client": "", "WebSocket": "", "HTTP": ""}
 
@@ -145,6 +145,13 @@ async def test_examine_names_the_part() -> None:
     assert found["browser"] == "does not run"
     assert found["server process"] == "was not started"
     assert "HTTP" not in found
+
+
+@pytest.mark.parametrize(("state", "problem"), [("idle", ""), ("running", ""), ("died", "does not run")])
+async def test_browser_that_was_not_needed_is_well(state: str, problem: str) -> None:
+    """A lazy browser with a warm cache is never launched: a platform's health check must not recycle the worker."""
+    found = await examine(parts(FakeRest(), converter=SimpleNamespace(browser_state=state)), http_timeout=1)
+    assert found["browser"] == problem
 
 
 async def test_examine_tells_silence_from_refusal() -> None:
@@ -184,4 +191,4 @@ def test_process_problems() -> None:
         process.communicate()
     gone: Any = SimpleNamespace(pid=process.pid, running=True, worker_died=False)
     assert not psutil.pid_exists(process.pid)
-    assert "can not be looked at" in process_problem(gone)
+    assert "cannot be examined" in process_problem(gone)

@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("discomfort", "comfyui_emulator", "comfyui_conformance")
 LAYERS = {
-    **dict.fromkeys(["exceptions", "progress", "_json", "redaction", "workflow", "resources", "", "config"], 0),
+    **dict.fromkeys(
+        ["exceptions", "progress", "_json", "_version", "redaction", "workflow", "resources", "", "config"], 0
+    ),
     "_system": 1,
     **dict.fromkeys(["discovery", "server", "client", "conversion", "files"], 2),
     **dict.fromkeys(["connector", "comfy_serverless", "sync"], 3),
@@ -54,11 +56,8 @@ def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def graph() -> dict[str, set[str]]:
-    """Which of our modules imports which, a package's own ``__init__`` left out: it imports what is below it."""
-    return {
-        name: {module for module, _ in imports(path) if module in KNOWN and not name.startswith(f"{module}.")} - {name}
-        for name, path in KNOWN.items()
-    }
+    """Which of our modules imports which."""
+    return {name: {module for module, _ in imports(path) if module in KNOWN} - {name} for name, path in KNOWN.items()}
 
 
 def unit(module: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from discomfort.workflow import iterate
-from discomfort.workflow._values import is_link
+from discomfort.workflow.json_values import is_link
 from discomfort.workflow.widgets import input_specs, locate, spec_type
 
 

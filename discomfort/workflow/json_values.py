@@ -69,19 +69,3 @@ def json_problem(value: object, limit: int = MAX_DEPTH) -> str | None:
             children = item.values()
         stack.extend((child, depth + 1) for child in children)
     return None
-
-
-def copy_json(value: Any) -> Any:
-    """Copy a JSON value with every container in it. The value must have passed :func:`json_problem`."""
-    root: list[Any] = [value]
-    pending: list[Any] = [root]
-    while pending:
-        target = pending.pop()
-        for key, item in list(target.items()) if isinstance(target, dict) else enumerate(target):
-            if isinstance(item, dict):
-                target[key] = copied = dict(item)
-                pending.append(copied)
-            elif isinstance(item, list | tuple):
-                target[key] = items = list(item)
-                pending.append(items)
-    return root[0]

@@ -8,9 +8,9 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
+from discomfort.workflow.input_values import check_value
 from discomfort.workflow.nodes import WorkflowNode, class_of, iterate, subgraphs
 from discomfort.workflow.selectors import Target
-from discomfort.workflow.values import check_value
 from discomfort.workflow.widgets import WidgetMap, input_specs, locate, saved_widget_names, sockets
 
 _TEXT_ONLY = frozenset({"Note", "MarkdownNote", "Reroute"})

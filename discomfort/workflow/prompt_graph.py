@@ -7,10 +7,10 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow._values import is_link
+from discomfort.workflow.input_values import WIDGET_TYPES, check_value
+from discomfort.workflow.json_values import is_link
 from discomfort.workflow.preflight import node_title
 from discomfort.workflow.selectors import Target
-from discomfort.workflow.values import WIDGET_TYPES, check_value
 from discomfort.workflow.widgets import input_specs, spec_type
 
 

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow._values import describe, json_problem
+from discomfort.workflow.json_values import describe, json_problem
 from discomfort.workflow.widgets import spec_settings, spec_type
 
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})

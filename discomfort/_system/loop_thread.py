@@ -1,0 +1,140 @@
+"""An event loop in a thread of its own, for callers that do not await."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
+
+from discomfort.exceptions import StateError
+
+T = TypeVar("T")
+
+_JOIN = 90.0
+"""Seconds to wait for the thread's end: as long as a shutdown may take at most, with every deadline used up."""
+
+
+class LoopJob(Generic[T]):
+    """One coroutine that runs in the event loop of another thread.
+
+    ``outcome`` is settled when the coroutine has ended, cancelled or not, and never before.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
+        self._loop, self._work = loop, work
+        self._task: asyncio.Task[T] | None = None
+        self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def start(self) -> None:
+        """Have the loop begin the coroutine. Raises RuntimeError where the loop is closed."""
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def cancel(self) -> None:
+        """Cancel the coroutine, also one that was not begun. From any thread; returns at once."""
+        try:
+            self._loop.call_soon_threadsafe(self._cancel)
+        except RuntimeError:
+            self._drop()
+
+    def _begin(self) -> None:
+        # A task that is cancelled before its first step never runs its body: only its callback tells.
+        if not self.outcome.done():
+            self._task = self._loop.create_task(self._work)
+            self._task.add_done_callback(self._settle)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._work.close()
+        if not self.outcome.done():
+            self.outcome.set_exception(asyncio.CancelledError())
+
+    def _settle(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.outcome.set_exception(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
+
+
+class LoopThread:
+    """The thread with its loop; :meth:`call` from any other thread, :meth:`close` at the end.
+
+    The loop is closed by its own thread, after all that runs in it was cancelled and has ended.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be called any more: closed, or inherited by a forked child."""
+        return self._closed or os.getpid() != self._owner
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end and return its result.
+
+        Ctrl-C cancels it, waits until it has let go of what it holds, and is then delivered; once more, and it is not
+        waited for. Raises what the coroutine raises, and StateError after :meth:`close` and from the loop's own thread.
+        """
+        job = LoopJob(self.loop, work)
+        try:
+            self._start(job)
+            return job.outcome.result()
+        except BaseException as error:
+            if not job.outcome.done():
+                job.cancel()
+                concurrent.futures.wait([job.outcome])
+            elif isinstance(error, asyncio.CancelledError):
+                raise StateError("the connector was shut down during the call") from error
+            raise
+
+    def close(self) -> None:
+        """Cancel what runs, end the loop and wait for the thread's end, at most 90 s. Idempotent, from any thread."""
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self.loop.call_soon_threadsafe(self.loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_JOIN)
+
+    def _start(self, job: LoopJob[Any]) -> None:
+        if threading.current_thread() is self._thread:
+            job._drop()
+            raise StateError("called from its own thread, which would wait for itself")
+        # Under the lock: whatever is started before the stop is begun, and so settled, by the loop.
+        with self._lock:
+            if self.closed:
+                job._drop()
+                raise StateError("the connector was shut down")
+            job.start()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run_forever()
+            # Jobs that were started in the last turn begin here.
+            self.loop.run_until_complete(asyncio.sleep(0))
+            while tasks := asyncio.all_tasks(self.loop):
+                for task in tasks:
+                    task.cancel()
+                self.loop.run_until_complete(asyncio.wait(tasks))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            with contextlib.suppress(RuntimeError):
+                self.loop.close()

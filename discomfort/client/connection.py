@@ -1,0 +1,111 @@
+"""What an open client holds: session, HTTP, socket, poll."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
+
+from discomfort._system.http_sessions import open_session
+from discomfort.client.definitions import Definitions
+from discomfort.client.execution import Execution
+from discomfort.client.multiplexer import Multiplexer
+from discomfort.client.reconciler import AFTER_END, Reconciler
+from discomfort.client.rest import RestClient
+from discomfort.client.runs import Limits, Run
+from discomfort.client.withdraw import Withdrawals
+from discomfort.exceptions import ServerConnectionError, ServerResponseError
+
+_CONNECTIONS = 100
+_IDLE_CONNECTION = 4.0
+"""Seconds that an idle connection is kept: less than what usual proxies allow, so that no POST meets a closed one."""
+
+
+class Connection:
+    """Made by ``open()`` of the client, in its loop; closed in two steps, :meth:`close` and :meth:`aclose`."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        runs: dict[str, Run],
+        limits: Limits,
+        take_off: Callable[[Run], Awaitable[bool]],
+    ) -> None:
+        self.session = open_session(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_CONNECTION),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self.runs = runs
+        self.rest = RestClient(self.session, url, headers)
+        # Requests of their own: they go on when everybody else's end.
+        self.withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
+        self.mux = Multiplexer(
+            self.session,
+            url,
+            headers=headers,
+            alive=self._answers,
+            on_drop=self._dropped,
+            ping_interval=limits.ping,
+        )
+        self.reconciler = Reconciler(self.rest, runs, limits, blind=self._is_blind, news=lambda: self.mux.news_at)
+        self.definitions = Definitions(self.rest)
+        self.execution = Execution(
+            self.rest,
+            self.mux,
+            self.reconciler,
+            self.definitions,
+            limits,
+            runs=runs,
+            take_off=take_off,
+            withdraw=self.withdraw,
+        )
+
+    def withdraw(self, *runs: Run) -> Awaitable[bool]:
+        """Begin to take the prompts of some runs off the server; the result need not be awaited."""
+        uncertain = [run.prompt_id for run in runs if not run.accepted]
+        return self.withdrawals.start([run.prompt_id for run in runs], uncertain=uncertain)
+
+    def lose_sight(self) -> None:
+        """The socket that the runs' events come by is gone."""
+        for run in self.runs.values():
+            run.lose_sight()
+
+    def after_end(self) -> None:
+        """A prompt ended; its record follows, but the message that says so may be lost."""
+        self.reconciler.look(AFTER_END)
+
+    def close(self) -> None:
+        """End whatever waits here, with a typed error; only withdrawals go on. Idempotent."""
+        self.definitions.close()
+        self.reconciler.close()
+        self.mux.close()
+        self.rest.close()
+
+    async def aclose(self) -> None:
+        """Close everything, in the order of use; each step is bounded, and can be repeated."""
+        self.close()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.session.close)
+            stack.push_async_callback(self.withdrawals.settle, 0.0)
+            stack.push_async_callback(self.mux.aclose)
+            stack.push_async_callback(self.definitions.aclose)
+            stack.push_async_callback(self.reconciler.aclose)
+
+    def _dropped(self) -> None:
+        self.lose_sight()
+        self.reconciler.kick()
+
+    def _is_blind(self, run: Run) -> bool:
+        return not self.mux.connected or self.mux.client_id != run.client_id
+
+    async def _answers(self) -> bool:
+        """Whether the server answers HTTP within 5 s."""
+        try:
+            await self.rest.remaining(deadline=5.0)
+        except ServerResponseError:
+            return True
+        except ServerConnectionError:
+            return False
+        return True
