@@ -119,18 +119,22 @@ def _frames(coro: Any) -> Generator[types.FrameType, None, None]:
 
 def place_of_task(task: asyncio.Task[Any]) -> Place:
     """Where a task stands in the package."""
-    return place_of(_watched.get(task) or task.get_coro(), libraries=False)
+    return place_of(_coroutine(task), libraries=False)
 
 
 def own_tasks() -> Counter[str]:
     """The tasks that run a coroutine of the package, by its name."""
-    found: Counter[str] = Counter()
-    for task in asyncio.all_tasks():
-        coro: Any = _watched.get(task) or task.get_coro()
-        code = getattr(coro, "cr_code", None)
-        if code is not None and code.co_filename.startswith(PACKAGE) and not task.done():
-            found[coro.__qualname__] += 1
-    return found
+    return Counter(_coroutine(task).__qualname__ for task in asyncio.all_tasks() if is_own(task))
+
+
+def is_own(task: asyncio.Task[Any]) -> bool:
+    """Whether a task runs a coroutine of the package."""
+    code = getattr(_coroutine(task), "cr_code", None)
+    return code is not None and code.co_filename.startswith(PACKAGE) and not task.done()
+
+
+def _coroutine(task: asyncio.Task[Any]) -> Any:
+    return _watched.get(task) or task.get_coro()
 
 
 async def places(call: Call, *, libraries: bool = True) -> list[Place]:

@@ -166,17 +166,20 @@ async def test_ended_everywhere_in_upload_data(
     source.write_bytes(b"x" * 5000)
     problems = []
 
-    async def upload(connector: ComfyConnector) -> None:
-        raise AssertionError("it runs in a thread")
+    def upload(connector: ComfyConnector) -> str:
+        return connector.upload_data(source, "input", uuid.uuid4().hex, False, True)
 
-    async with on_own(any_engine, trace, upload, scenes.as_it_is, browser="lazy") as bench:
+    async def undisturbed(connector: ComfyConnector) -> None:
+        upload(connector)
+
+    async with on_own(any_engine, trace, undisturbed, scenes.as_it_is, browser="lazy") as bench:
 
         async def strike(place: Place) -> Outcome:
             await bench.prepare()
             connector = bench.victim()
             assert connector is not None
             call = ThreadStrike(place, blow.make(bench.victim))
-            outcome = await call.run(lambda: connector.upload_data(source, "input", uuid.uuid4().hex, False, True))
+            outcome = await call.run(lambda: upload(connector))
             found.update(call.found)
             return outcome
 
