@@ -35,7 +35,7 @@ coverage: setup ## line and branch coverage of each part, by the whole suite; wi
 faults: setup ## the fault matrix three times in a row while all cores are busy
 	$(BIN)/python benchmarks/matrix_under_load.py
 
-bench: setup ## the benchmarks on the emulator; benchmarks/README.md tells the rest
+bench: setup ## the benchmarks on the emulator; benchmarks/README.md has the rest
 	$(BIN)/python benchmarks/run.py
 
 docs: setup ## the reference pages, from the docstrings

@@ -59,8 +59,9 @@ class Settings(BaseModel):
         engine: ``auto`` finds ComfyUI and else takes the embedded emulator; ``comfyui`` or ``emulator`` forces one.
         browser: ``eager`` launches Chromium beside the server, ``lazy`` at the first conversion that needs it.
         chromium_path: the browser's executable.
-        prompt_cache: where converted prompts are kept: ``on`` for the user's cache folder, ``off``, or a folder (an
-            absolute path, or one that begins with ``./`` or ``~``).
+        prompt_cache: where converted prompts are kept: ``on`` for the user's cache folder
+            (``~/.cache/discomfort/prompts``), ``off``, or a folder (an absolute path, or one that begins with ``./`` or
+            ``~``). They are plain text with all widget values, such as the API keys of cloud nodes.
         native_conversion: whether a workflow that differs from known ones in its values only may be converted without
             the browser: ``on`` once that was right three times, ``trial`` compares and never uses it, ``off``.
         comfyui_python: the interpreter that runs ComfyUI.

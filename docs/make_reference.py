@@ -1,16 +1,18 @@
 """Write the reference pages from the docstrings: ``python docs/make_reference.py [DIRECTORY]``.
 
-A test compares the pages in the repository with what this makes, so they can not grow old.
+A test compares the pages in the repository with what this makes, so they cannot get out of date.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import inspect
 import os
 import re
 import sys
+import textwrap
 import unittest.mock
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +49,12 @@ PAGES = {
         ],
     ),
 }
+_OURS = ("discomfort", "comfyui_")
+"""A class may have members that its library put there, which nobody who reads these pages needs."""
 _BAR = "\\|"
+_LITERAL = re.compile(r"^(.*)::\n\n((?:(?: .*)?\n)+)", re.MULTILINE)
+_RULE = r"=+(?: +=+)+\n"
+_GRID = re.compile(rf"^({_RULE})(.+\n){_RULE}((?:.+\n)+?){_RULE}", re.MULTILINE)
 _TYPE = re.compile(r" ?(?:<list\[\w+\]>|\.\.\.)")
 _BRACKETS = re.compile(r"[<\[](\w+(?:\|\w+)+)[>\]]")
 _ROLE = re.compile(r":(?:class|meth|data|attr|func|exc|mod):`~?([^`]+)`")
@@ -82,7 +89,7 @@ def describe(name: str, thing: object) -> str:
     bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
     parts = [f"### class `{name}{f'({bases})' if bases else ''}`\n\n{text(thing)}\n"]
     for member, value in vars(thing).items():
-        if member.startswith("_"):
+        if member.startswith("_") or (inspect.isfunction(value) and not value.__module__.startswith(_OURS)):
             continue
         if isinstance(value, property):
             parts.append(f"#### `{name}.{member}`\n\n{text(value)}\n")
@@ -104,8 +111,32 @@ def signature(thing: object) -> str:
 
 
 def text(thing: object) -> str:
-    """The docstring, with cross-reference roles reduced to code."""
-    return _ROLE.sub(r"`\1`", inspect.getdoc(thing) or "").replace("``", "`").strip()
+    """The docstring as Markdown: code blocks with fences, tables with bars, cross-reference roles reduced to code."""
+    found = _LITERAL.sub(_fenced, _GRID.sub(_barred, (inspect.getdoc(thing) or "") + "\n"))
+    return re.sub(r"(?<!`)``(?!`)", "`", _ROLE.sub(r"`\1`", found)).strip()
+
+
+def _fenced(block: re.Match[str]) -> str:
+    """A literal block; Python where it can be parsed."""
+    code = textwrap.dedent(block[2]).strip()
+    try:
+        compile(code, "", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        opening = "<!-- not run: an excerpt -->\n```python"
+    except SyntaxError:
+        opening = "```text"
+    return f"{block[1]}:\n\n{opening}\n{code}\n```\n\n" if block[1] else f"{opening}\n{code}\n```\n\n"
+
+
+def _barred(table: re.Match[str]) -> str:
+    """A table of columns; the last one of a line may be longer than its rule."""
+    starts = [column.start() for column in re.finditer("=+", table[1])]
+    ends = [*starts[1:], None]
+    rows = [
+        [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+        for line in (table[2] + table[3]).splitlines()
+    ]
+    rows.insert(1, ["---"] * len(starts))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def cli_page() -> str:

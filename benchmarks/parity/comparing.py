@@ -14,7 +14,7 @@ WORST = 255
 
 @dataclass(slots=True)
 class Row:
-    """The result for one node: differences are in 8-bit levels, 255 for what can not be compared."""
+    """The result for one node: differences are in 8-bit levels, 255 for what cannot be compared."""
 
     cases: int = 0
     equal: int = 0
@@ -79,7 +79,7 @@ def gap(row: Row, label: str, mine: Any, yours: Any) -> int:
 
 
 def levels_apart(mine: Any, yours: Any) -> tuple[int, str]:
-    """The largest difference of two outputs, 255 for what can not be compared; and in words."""
+    """The largest difference of two outputs, 255 for what cannot be compared; and in words."""
     if isinstance(mine, str) or isinstance(yours, str):
         same = isinstance(mine, str) and isinstance(yours, str) and mine == yours
         return (0, "") if same else (WORST, f"{mine!r}, not {yours!r}"[:400])

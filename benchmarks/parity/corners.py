@@ -54,7 +54,7 @@ async def without_a_client_id(stage: Stage) -> None:
 
 @scenario
 async def two_sockets_with_one_id(stage: Stage) -> None:
-    """The newer one is told of what is queued from then on."""
+    """The newer socket receives news of what is queued from then on."""
     older = await stage.join("a")
     await stage.run(numbers(770), prompt_id="before")
     newer = await stage.join("a")

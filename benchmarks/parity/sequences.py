@@ -22,7 +22,7 @@ SCENARIO_SECONDS = 90.0
 
 
 async def play(session: aiohttp.ClientSession, scenario: Scenario, order: SetOrder) -> dict[str, list[Any]]:
-    """One scenario on one server: all that was told. A scenario that can not go on tells why."""
+    """Runs one scenario on one server and returns all that was received. A scenario that cannot go on says why."""
     with tempfile.TemporaryDirectory() as folder:
         async with stage(session, Path(folder), order) as made:
             try:

@@ -148,7 +148,7 @@ def several_users(talk: Talk) -> None:
 
 
 def metadata(talk: Talk) -> None:
-    """What saved and shown pictures tell of their making."""
+    """What saved and shown pictures contain about how they were made."""
     savers: dict[str, dict[str, Any]] = {
         "SaveImage": {"filename_prefix": "meta"},
         "PreviewImage": {},

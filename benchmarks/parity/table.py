@@ -12,83 +12,83 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "emulator-parity.md"
 
 _HEAD = """# The emulator against ComfyUI
 
-Made by `python -m benchmarks.parity --comfyui PATH --write`: the same prompts in the same order on the emulator and on
-ComfyUI {version}, and what differs. The order in which ComfyUI runs outputs is that of a set of strings, another one
-after each start. The emulator runs them in the order of the prompt. So that both do the same, ComfyUI is started with a
-known hash seed, and the outputs of each prompt are put into the order that its set will have.
+Made by `python -m benchmarks.parity --comfyui PATH --write`, which sends the same prompts in the same order to the
+emulator and to ComfyUI {version}, and lists the differences. ComfyUI runs outputs in the order of a set of strings,
+which changes with each start; the emulator runs them in the order of the prompt. To make both comparable, ComfyUI is
+started with a known hash seed, and the outputs of each prompt are put into the order that its set will have.
 """
 
 _SEQUENCES = """
 ## Messages, scenario by scenario
 
-Clients connect, prompts are queued, interrupted, deleted, refused, cached, expanded. A case is what one client was sent
+Clients connect; prompts are queued, interrupted, deleted, refused, cached, expanded. A case is what one client received
 over its socket (types, data and binary frames in their order), the number of its `status` messages, or all answers and
-history records of the scenario. Times and server-made ids are not compared; of a traceback it is compared that it has
-Python's form, and its last frame where that is in a node that both servers load.
+history records of the scenario. Times and server-made ids are not compared. A traceback must have Python's form, and
+the same last frame if that is in a node that both servers load.
 """
 
 _BODIES = """
 ## Wrong prompts
 
-A case is one body of `POST /prompt`: status and answer are compared, and where both servers accept it, the record of
-its run. What ends ComfyUI's execution thread or its process is not among them.
+A case is one body of `POST /prompt`. Status and answer are compared and, if both servers accept it, the record of its
+run. Bodies that end ComfyUI's execution thread or its process are left out.
 """
 
 _VALUES = """
-## Wrong values inside of nodes
+## Wrong values inside nodes
 
-A case is one prompt that validation lets pass: of every node, one input after the other is a constant where a link
-belongs, an array of another shape, a number at its limit, an odd text; files that are none, places to save to that are
-outside of the folder, values that do not go together. *Equal* are those that end alike: with the same outputs, or with
-the same `execution_error`, its `exception_type` and `exception_message` included, but for the server's folders, the
+A case is one prompt that passes validation. In every node, one input after the other is a constant instead of a link,
+an array of another shape, a number at its limit, an odd text; there are also files that do not exist, places to save to
+outside the folder, and values that do not fit together. A case is *equal* if it ends with the same outputs, or with the
+same `execution_error`, including its `exception_type` and `exception_message`, except for the server's folders, the
 time, and arrays that are quoted as inputs. Most of these texts are torch's, and are derived from the shapes.
 """
 
 _WORDS = """
-### Equal but for the text of a library
+### Equal except for the text of a library
 
-The same node fails with the same data, in other words: the text is torch's, Pillow's or Python's own, and tells of how
-ComfyUI's node is written rather than of what is wrong.
+The same node fails with the same data and a different text. The text is torch's, Pillow's or Python's own, and
+describes how ComfyUI's node is written rather than what is wrong.
 """
 
 _APART = """
 ### Not equal
 
-What differs in these tables beyond one level, case by case.
+The cases in these tables that differ by more than one level.
 """
 
 _ROUTES = """
 ## Requests
 
-A case is one request to fresh servers: status, the headers that matter and, where it can be the same, the body.
+A case is one request to fresh servers. Status, relevant headers and, if it can be the same, the body are compared.
 """
 
 _RANDOM = """
 ## Random prompts
 
-Graphs made by Hypothesis, valid and invalid, each run twice; answers, messages, records and pictures (up to one level)
-are compared.
+Hypothesis makes valid and invalid graphs, and each runs twice. Answers, messages, records and pictures (up to one
+level) are compared.
 """
 
 _OPTIONS = """
 ## Other command lines
 
-Both servers are started again with the same options of ComfyUI's. A case is one request (headers and decoded body), or
-under *messages* what one client was sent in a scenario, or its answers and records.
+Both servers are started again with the same options. A case is one request (headers and decoded body) or, under
+*messages*, what one client received in a scenario, or its answers and records.
 """
 
 _EVICTION = """
 ## The history beyond its limit
 
-A case is one page or record of the history after so many prompts.
+A case is one page or record of the history after the given number of prompts.
 """
 
 _NODES = """
 ## Outputs, node by node
 
-A case is one prompt. *Equal* are those whose outputs are the same in every pixel, value or letter; the largest
-difference is in levels of 255 (latents: in thousandths). Where both servers refuse or fail in the same way and with
-the same words, that counts as equal. Nodes that the emulator executes and no case is about: {missing}.
+A case is one prompt. It is *equal* if its outputs are the same in every pixel, value or letter; the largest difference
+is in levels of 255 (latents: in thousandths). If both servers refuse or fail in the same way and with the same words,
+that counts as equal. Nodes that the emulator executes but no case covers: {missing}.
 """
 
 

@@ -311,7 +311,7 @@ class RestClient:
         if isinstance(error, TimeoutError):
             return ServerConnectionError(f"no answer within {deadline:.0f} s", url=self.url)
         if isinstance(error, aiohttp.ClientConnectorError):
-            return ServerConnectionError(f"can not connect: {error.os_error}", url=self.url)
+            return ServerConnectionError(f"cannot connect: {error.os_error}", url=self.url)
         return ServerConnectionError(f"the connection broke: {type(error).__name__}: {error}", url=self.url)
 
     def _unexpected(

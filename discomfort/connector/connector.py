@@ -89,7 +89,7 @@ class ComfyConnector:
             ready=self._ensure_ready, watch=lambda: self._stuck_watch.start(background, lifecycle),
         )  # fmt: skip
         self._startup = Startup(
-            parts, lifecycle, self._recovery, self._loss, self._health, calls,
+            parts, lifecycle, self._recovery, self._loss, self._health, calls, background,
             self_test=self._test_server, on_first=self._register_exit_handler, on_first_failed=self._forget_instance,
         )  # fmt: skip
 

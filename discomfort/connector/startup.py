@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from discomfort._system.concurrency import finish, first_failure, in_thread, retrieve
+from discomfort.connector.background import BackgroundTasks
 from discomfort.connector.calls import Calls
 from discomfort.connector.health import Health
 from discomfort.connector.prompts import Prompts
@@ -37,13 +38,14 @@ class Startup:
         loss: ServerLoss,
         health: Health,
         calls: Calls,
+        background: BackgroundTasks,
         *,
         self_test: Callable[[], Awaitable[bool]],
         on_first: Callable[[], None],
         on_first_failed: Callable[[], None],
     ) -> None:
         self._parts, self._lifecycle, self._recovery = parts, lifecycle, recovery
-        self._loss, self._health, self._calls = loss, health, calls
+        self._loss, self._health, self._calls, self._background = loss, health, calls, background
         self._self_test, self._on_first, self._on_first_failed = self_test, on_first, on_first_failed
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -140,6 +142,9 @@ class Startup:
         if not killed:
             self._lifecycle.to(State.ERROR, repr(error))
         self._loss.expect_end()
+        if first:
+            # Nobody gets this connector: nothing of it may go on.
+            await finish(self._background.end())
         await finish(self._parts.release() if first or killed else self._parts.release_server())
         if killed:
             raise StateError("the connector was released while it started") from error

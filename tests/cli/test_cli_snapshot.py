@@ -156,7 +156,7 @@ def test_versions_are_no_condition(server: Server, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("url", "code", "told"),
     [
-        ("http://127.0.0.1:1", 1, "http://127.0.0.1:1: can not connect"),
+        ("http://127.0.0.1:1", 1, "http://127.0.0.1:1: cannot connect"),
         ("http://", 2, "an address such as"),
         ("ftp://host", 2, "an address such as"),
         ("http://host:port", 2, "an address such as"),

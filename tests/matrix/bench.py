@@ -35,6 +35,8 @@ TRIES = 25
 MOST_PROBLEMS, LONGEST = 10, 240.0
 """A sweep that found as many problems, or took as many seconds over some, says so and ends: hangs would take hours."""
 
+NEWS = 2.0
+"""Seconds for the news of a killed server, where it was struck at all."""
 SETTLED = 15.0
 """Seconds in which nothing of a call is left at work."""
 
@@ -155,6 +157,9 @@ class CreateBench:
     async def aftermath(self, blow: Blow, end: object) -> str | None:
         """A connector that was made works, unless it was shut down; then nothing of it is left."""
         if isinstance(end, ComfyConnector):
+            if blow.name == KILL_SERVER.name and (supervisor := end._parts.supervisor) is not None:
+                # A run that begins while the news is on its way would rightly raise ServerDiedError.
+                await asyncio.wait([asyncio.ensure_future(supervisor.wait())], timeout=NEWS)
             assert not blow.survivable or await works(end), "the connector does not run prompts"
             await end.kill_api()
         if ComfyConnector.current() is not None:

@@ -102,7 +102,7 @@ async def test_errors_of_the_target_are_not_the_servers(server: FakeComfy, rest:
 async def test_nobody_listens() -> None:
     """The request was never sent."""
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(ServerConnectionError, match="can not connect") as caught:
+        with pytest.raises(ServerConnectionError, match="cannot connect") as caught:
             await RestClient(session, f"http://127.0.0.1:{unused_port()}").queue()
 
     assert never_sent(caught.value)

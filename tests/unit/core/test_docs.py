@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from discomfort.config import load_settings
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MORE_PAGES = [ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"]
+MORE_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 WORKFLOW = ROOT / "examples" / "hello.json"
 _COMMENT = re.compile(r"<!-- (not run|file): (.+) -->")
 _FENCE = re.compile(r"```(\w*)$")
@@ -343,11 +344,13 @@ def test_test_suites_run(tmp_path: Path) -> None:
 
 
 def test_the_workflow_for_ci_runs_the_tests() -> None:
-    """What the page tells GitHub to run is what was run above, with the engine that was used there."""
+    """The page lets GitHub run what was run above, with the same engine, and names no package index."""
     (block,) = (b for b in _blocks("yaml") if b.note[1].startswith(".github"))
     commands = re.findall(r"- run: (.+)", block.text)
 
-    assert commands == ["pip install discomfort pytest", "python -m pytest"]
+    repository = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    install = f'pip install "discomfort[emulator] @ git+{repository}" pytest'
+    assert commands == [install, "python -m pytest"]
     assert "DISCOMFORT_ENGINE: emulator" in block.text
 
 

@@ -159,7 +159,7 @@ async def test_examine_tells_silence_from_refusal() -> None:
     slow = await examine(parts(FakeRest(log=ServerConnectionError("no answer within 1 s", url="u"))), http_timeout=1)
     assert slow["HTTP"] == "no answer within 1 s"
 
-    refused = ServerConnectionError("can not connect", url="u")
+    refused = ServerConnectionError("cannot connect", url="u")
     refused.__cause__ = _connector_error()
     assert (await examine(parts(FakeRest(log=refused)), http_timeout=1))["HTTP"] == health.REFUSED
 
