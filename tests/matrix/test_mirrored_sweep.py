@@ -30,6 +30,7 @@ from matrix.strikes import (
     KILL_API,
     KILL_BROWSER,
     KILL_SERVER,
+    KILL_STARTING_BROWSER,
     KILL_WATCHDOG,
     LOSE_SOCKET,
     RESTART_BROWSER,
@@ -141,7 +142,9 @@ async def test_ended_everywhere_on_a_page(any_engine: EngineUnderTest, trace: Tr
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("blow", [KILL_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API], ids=lambda blow: blow.name)
+@pytest.mark.parametrize(
+    "blow", [KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API], ids=lambda blow: blow.name
+)
 async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, trace: Trace, blow: Blow) -> None:
     """Conversions that launch a browser and load a page first: each kind at a part of the places, in turn."""
     problems = []
