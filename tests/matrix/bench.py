@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import shlex
+import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -17,7 +18,7 @@ from contract.engines import EngineUnderTest
 from contract.graphs import picture_workflow, record_of, show_prompt, texts_of
 from faults.traces import Trace
 from matrix.conftest import THROUGH_THE_BROWSER
-from matrix.steps import Call, Place, Strike, own_tasks, places
+from matrix.steps import Call, Place, Strike, is_own, own_tasks, places
 from matrix.strikes import KILL_SERVER, KILL_WATCHDOG, Blow, brief, judge
 from matrix.test_browser_faults import chromiums
 from waiting import until
@@ -197,12 +198,19 @@ class SharedBench:
         if self._connector is None:
             self._connector = await self._make()
             assert await works(self._connector)
-            await until(lambda: not self._connector_pending(), SETTLED)
-            self._resting = own_tasks()
+            if not self._resting:
+                await self._note_rest(self._connector)
         connector = self._connector
         await self._before(connector)
         self._server = connector._parts.supervisor
         return lambda: self._call(connector)
+
+    async def _note_rest(self, connector: ComfyConnector) -> None:
+        """Note what is at work after an undisturbed call, such as the watch over what the server offers."""
+        await self._before(connector)
+        await self._call(connector)
+        await until(lambda: not self._connector_pending(), SETTLED)
+        self._resting = own_tasks()
 
     def _connector_pending(self) -> int:
         client = self._connector._parts.client if self._connector is not None else None
@@ -268,8 +276,16 @@ async def nothing_left(trace: Trace) -> str | None:
     """What is left of a connector that ended, after a moment for what the system still has to do."""
     left = trace.left()
     if left and (left := await trace.settle()):
-        return f"left behind: {'; '.join(left)}"
+        # Told once: the next place is not to blame for it.
+        for process in trace.record():
+            process.kill()
+        for path in trace.folder.iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+        return f"left behind: {'; '.join(left[:5])}{f' and {len(left) - 5} more' if len(left) > 5 else ''}"
     if tasks := own_tasks():
+        for task in asyncio.all_tasks():
+            if is_own(task):
+                task.cancel()
         return f"still at work: {', '.join(sorted(tasks))}"
     return None
 

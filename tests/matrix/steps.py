@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
+import threading
 import types
 import weakref
 from collections import Counter
@@ -117,18 +119,22 @@ def _frames(coro: Any) -> Generator[types.FrameType, None, None]:
 
 def place_of_task(task: asyncio.Task[Any]) -> Place:
     """Where a task stands in the package."""
-    return place_of(_watched.get(task) or task.get_coro(), libraries=False)
+    return place_of(_coroutine(task), libraries=False)
 
 
 def own_tasks() -> Counter[str]:
     """The tasks that run a coroutine of the package, by its name."""
-    found: Counter[str] = Counter()
-    for task in asyncio.all_tasks():
-        coro: Any = _watched.get(task) or task.get_coro()
-        code = getattr(coro, "cr_code", None)
-        if code is not None and code.co_filename.startswith(PACKAGE) and not task.done():
-            found[coro.__qualname__] += 1
-    return found
+    return Counter(_coroutine(task).__qualname__ for task in asyncio.all_tasks() if is_own(task))
+
+
+def is_own(task: asyncio.Task[Any]) -> bool:
+    """Whether a task runs a coroutine of the package."""
+    code = getattr(_coroutine(task), "cr_code", None)
+    return code is not None and code.co_filename.startswith(PACKAGE) and not task.done()
+
+
+def _coroutine(task: asyncio.Task[Any]) -> Any:
+    return _watched.get(task) or task.get_coro()
 
 
 async def places(call: Call, *, libraries: bool = True) -> list[Place]:
@@ -233,3 +239,60 @@ class Strike:
             self._hit = True
         else:
             self._hit = bool(self._blow())
+
+
+class ThreadStrike:
+    """Runs a call in a thread and deals it one blow, where it first enters the function ``place`` of the package.
+
+    Without a place it only notes in ``found`` all that it enters. The thread stands still until the blow has ended, or
+    for :data:`STANDSTILL` where that itself waits for the thread.
+    """
+
+    STANDSTILL = 0.5
+
+    def __init__(self, place: Place = (), blow: Callable[[], Any] | None = None) -> None:
+        self._place, self._blow = place, blow
+        self._loop = asyncio.get_running_loop()
+        self._dealt = threading.Event()
+        self._hit = False
+        self._at = 0.0
+        self._other: asyncio.Task[Any] | None = None
+        self.found: dict[Place, None] = {}
+
+    async def run(self, call: Callable[[], Any]) -> Outcome:
+        """Run the call in a thread of asyncio's."""
+        (end,) = await asyncio.gather(asyncio.to_thread(self._traced, call), return_exceptions=True)
+        seconds = self._loop.time() - self._at if self._at else 0.0
+        blow = (await asyncio.gather(self._other, return_exceptions=True))[0] if self._other else None
+        failure = blow if isinstance(blow, BaseException) else None
+        return Outcome(self._place in self.found, self._hit, end, seconds, (), failure)
+
+    def _traced(self, call: Callable[[], Any]) -> Any:
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            return call()
+        finally:
+            sys.settrace(before)
+
+    def _trace(self, frame: types.FrameType, _event: str, _argument: object) -> None:
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE):
+            return
+        place = (f"{Path(code.co_filename).name}:{code.co_qualname}",)
+        is_new = place not in self.found
+        self.found[place] = None
+        if is_new and place == self._place:
+            self._at = self._loop.time()
+            self._loop.call_soon_threadsafe(self._deal)
+            self._dealt.wait(self.STANDSTILL)
+
+    def _deal(self) -> None:
+        assert self._blow is not None
+        if inspect.iscoroutinefunction(self._blow):
+            self._hit = True
+            self._other = self._loop.create_task(self._blow())
+            self._other.add_done_callback(lambda _: self._dealt.set())
+        else:
+            self._hit = bool(self._blow())
+            self._dealt.set()

@@ -172,6 +172,12 @@ KILL_SERVER = Blow(
     },
 )
 KILL_BROWSER = Blow("SIGKILL of Chromium", kill_browser, {"create": (BrowserError, SelfTestError)})
+KILL_STARTING_BROWSER = Blow(
+    "SIGKILL of a Chromium that starts",
+    kill_browser,
+    dict.fromkeys(("run_workflow", "get_prompt_from_workflow", "explain"), (BrowserError,)),
+)
+"""One that ended in use is replaced, and the conversion made again; one that does not come up is an error."""
 KILL_WATCHDOG = Blow("SIGKILL of the watchdog", kill_watchdog)
 LOSE_SOCKET = Blow("loss of the socket", lose_socket)
 RESTART_BROWSER = Blow("restart of the browser", restart_browser, {"create": (BrowserError, SelfTestError)})

@@ -13,8 +13,10 @@ costs a server.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +24,20 @@ from contract.engines import EngineUnderTest
 from faults.traces import Trace
 from matrix import bench as scenes
 from matrix.bench import CreateBench, SharedBench, one_per_module, small, sweep, thin
-from matrix.steps import Place
-from matrix.strikes import KILL_API, KILL_BROWSER, KILL_SERVER, KILL_WATCHDOG, LOSE_SOCKET, RESTART_BROWSER, Blow
+from matrix.conftest import THROUGH_THE_BROWSER
+from matrix.steps import Outcome, Place, ThreadStrike
+from matrix.strikes import (
+    KILL_API,
+    KILL_BROWSER,
+    KILL_SERVER,
+    KILL_STARTING_BROWSER,
+    KILL_WATCHDOG,
+    LOSE_SOCKET,
+    RESTART_BROWSER,
+    Blow,
+    judge,
+)
+from matrix.wire import Wire
 
 from discomfort import ComfyConnector
 
@@ -128,7 +142,9 @@ async def test_ended_everywhere_on_a_page(any_engine: EngineUnderTest, trace: Tr
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("blow", [KILL_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API], ids=lambda blow: blow.name)
+@pytest.mark.parametrize(
+    "blow", [KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API], ids=lambda blow: blow.name
+)
 async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, trace: Trace, blow: Blow) -> None:
     """Conversions that launch a browser and load a page first: each kind at a part of the places, in turn."""
     problems = []
@@ -138,4 +154,89 @@ async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, tra
             assert len(found) > 10, found
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
             problems += await sweep(bench, name, blow, chosen)
+    report(problems)
+
+
+# --- uploads, in a thread --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blow", [KILL_API, KILL_SERVER, KILL_WATCHDOG], ids=lambda blow: blow.name)
+async def test_ended_everywhere_in_upload_data(
+    any_engine: EngineUnderTest, trace: Trace, tmp_path: Path, blow: Blow
+) -> None:
+    """At every function that an upload in a thread comes to: it ends, and no ephemeral file outlives the connector."""
+    source = tmp_path / "source.bin"
+    source.write_bytes(b"x" * 5000)
+    problems = []
+
+    def upload(connector: ComfyConnector) -> str:
+        return connector.upload_data(source, "input", uuid.uuid4().hex, False, True)
+
+    async def undisturbed(connector: ComfyConnector) -> None:
+        upload(connector)
+
+    async with on_own(any_engine, trace, undisturbed, scenes.as_it_is, browser="lazy") as bench:
+
+        async def strike(place: Place) -> Outcome:
+            await bench.prepare()
+            connector = bench.victim()
+            assert connector is not None
+            call = ThreadStrike(place, blow.make(bench.victim))
+            outcome = await call.run(lambda: upload(connector))
+            found.update(call.found)
+            return outcome
+
+        found: dict[Place, None] = {}
+        await strike(())
+        places = list(found)
+        assert len(places) > 8, places
+        # An upload needs no server, and a server costs a start.
+        few = blow is KILL_SERVER or (any_engine.real and blow is KILL_API)
+        for place in places[:: max(1, len(places) // 6)] if few else places:
+            outcome = await strike(place)
+            problem = judge("upload_data", blow, place, outcome)
+            left = await bench.aftermath(blow, outcome.end)
+            files = [path for path in (any_engine.home / "input").rglob("*") if path.is_file()]
+            if blow is KILL_API and files:
+                left = f"{left or ''} left behind: {files[0].name}"
+                files[0].unlink()
+            if problem or left:
+                end = f"upload_data, {blow.name} at {place[0]}: ended with {scenes.short(outcome.end)}"
+                problems.append(f"{problem or end};{left or ''}")
+            assert outcome.reached, f"upload_data did not come to {place}"
+    report(problems)
+
+
+# --- the socket, from the other side ---------------------------------------------------------------------------------
+
+
+BEHIND_A_WIRE = {
+    "run_workflow": (scenes.run_prompt, scenes.as_it_is),
+    "edit": (scenes.edit, scenes.without_definitions),
+    "get_prompt_from_workflow": (scenes.convert, scenes.with_a_page),
+    "explain": (scenes.explain, scenes.with_a_page),
+}
+
+
+@pytest.mark.browser
+async def test_socket_cut_everywhere_behind_a_wire(shared: ComfyConnector) -> None:
+    """The server's end of each WebSocket breaks, on the way to a server that somebody else runs."""
+    problems = []
+    async with Wire(shared.server_address) as wire:
+
+        def cut() -> bool:
+            cuts = bool(wire._sockets)
+            wire.cut()
+            return cuts
+
+        def attach() -> Coroutine[Any, Any, ComfyConnector]:
+            return ComfyConnector.attach(wire.url, **THROUGH_THE_BROWSER, prompt_cache="off")
+
+        blow = Blow("cut of the socket", lambda _: cut)
+        for name, (call, scene) in BEHIND_A_WIRE.items():
+            bench = SharedBench(attach, call, scene)
+            try:
+                problems += await sweep(bench, name, blow, await bench.find())
+            finally:
+                await bench.discard()
     report(problems)
