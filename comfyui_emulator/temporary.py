@@ -11,10 +11,6 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -30,28 +26,23 @@ class TempFolder:
     """
 
     def __init__(self, parent: Path) -> None:
-        self._lock: FileLock | None = None
+        self._lock = -1
         self._hold = -1
         self.path = parent / "temp"
         self._parent = parent
 
     def open(self) -> Path:
         """Take the folder, empty it, and return its path. Blocking."""
-        from filelock import FileLock, Timeout
-
         for path in abandoned_folders():
             remove_abandoned(path)
         self._parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._parent / ".discomfort-temp.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        self._lock = _try_lock(self._parent / ".discomfort-temp.lock")
+        if self._lock < 0:
             self.path = Path(tempfile.mkdtemp(prefix=f"discomfort-temp-{os.getpid()}-{_start_of(os.getpid())}-"))
             self._hold = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log.info("another emulator holds %s/temp; using %s", self._parent, self.path)
         else:
-            self._lock = lock
             shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True, exist_ok=True)
         return self.path
@@ -59,12 +50,25 @@ class TempFolder:
     def close(self) -> None:
         """Remove the folder and release the lock. Idempotent."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-        hold, self._hold = self._hold, -1
-        if hold >= 0:
-            os.close(hold)
+        descriptors = (self._lock, self._hold)
+        self._lock = self._hold = -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _try_lock(path: Path) -> int:
+    """A descriptor that holds the lock of that file; -1 where another process has it. The file stays."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return -1
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def abandoned_folders(directory: Path | None = None) -> list[Path]:

@@ -134,7 +134,8 @@ def _store(upload: _Upload, content: bytes) -> JsonObject | None:
     path = upload.target()
     if path is None:
         return None
-    (upload.root / upload.subfolder).mkdir(parents=True, exist_ok=True)
+    # Of the path that was found to be inside: the subfolder as it was given may lead out and in again.
+    path.parent.mkdir(parents=True, exist_ok=True)
     path, fresh = _free_path(path, content, overwrite=upload.overwrite)
     if fresh:
         write_atomically(path, content)

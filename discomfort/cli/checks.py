@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import os
 import platform
@@ -21,6 +20,7 @@ import platformdirs
 import psutil
 
 from discomfort._json import JsonObject
+from discomfort._system.locks import try_lock
 
 if TYPE_CHECKING:
     from discomfort.config import Settings
@@ -40,8 +40,6 @@ _PROBE_SECONDS = 60.0
 _MINIMUM = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:>=\s*([0-9.]+))?")
 _DEPENDENCIES = (
     "aiohttp",
-    "comfyui-frontend-package",
-    "filelock",
     "numpy",
     "orjson",
     "pillow",
@@ -227,10 +225,10 @@ def _dead_journals(directory: Path) -> Iterator[Path]:
         try:
             with path.open("rb") as file:
                 # Its process holds this lock as long as it lives, in whatever container.
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                is_held = not try_lock(file.fileno(), shared=True)
         except OSError:
             continue
-        if not (pid.isdecimal() and psutil.pid_exists(int(pid))):
+        if not is_held and not (pid.isdecimal() and psutil.pid_exists(int(pid))):
             yield path
 
 

@@ -77,6 +77,7 @@ class Engine:
     reason: str
     private: tuple[Path, ...] = ()
     env: Mapping[str, str] | None = field(default=None, repr=False)
+    owner: int = field(default_factory=os.getpid, repr=False, compare=False)
 
     def command(self, port: int) -> ServerCommand:
         """The command that starts it on ``port``, which replaces one in the configured command line."""
@@ -84,7 +85,12 @@ class Engine:
         return ServerCommand((*words, "--port", str(port)), self.cwd, self.env)
 
     def discard(self) -> None:
-        """Remove its private folders with all that is in them. Idempotent; what can not be removed is logged."""
+        """Remove its private folders with all that is in them. Idempotent; what cannot be removed is logged.
+
+        Does nothing in a fork of the process that made them.
+        """
+        if os.getpid() != self.owner:
+            return
         for path in self.private:
             try:
                 shutil.rmtree(path)

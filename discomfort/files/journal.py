@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -22,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import platformdirs
 import psutil
 
 from discomfort import _json
+from discomfort._system.locks import FileLock, try_lock
 from discomfort.exceptions import StateError, UploadError
 from discomfort.files.places import is_folder, open_place, stat_in
 
@@ -42,7 +41,12 @@ PRIVATE = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12})")
 """Names of folders made for one server or browser alone: as random, and nobody else may enter them (mode 0700)."""
 
 _NAME = re.compile(r"(\d{1,10})-([0-9a-f.]{1,64})\.jsonl")
-_MOST_BYTES = 64 * 1024 * 1024
+_COMPACT = ".compact"
+"""What is added to a journal's name while it is written anew without its dropped entries."""
+_COMPACT_FROM = 512
+"""Lines from which a journal is written anew when more than half of them are of no use any more: some 150 kB."""
+_LONGEST_LINE = 1 << 20
+"""Bytes of a line; longer ones are damaged. Paths have 4,096 bytes at most on Linux."""
 _RECOVERY_WAIT = 30.0  # seconds for another process's recovery; it does our work meanwhile
 
 
@@ -82,6 +86,7 @@ class Journal:
         self._path = self.directory / f"{self._owner}-{_start_of(self._owner)}.jsonl"
         self._fd: int | None = None
         self._entries: dict[Path, JournalEntry] = {}
+        self._lines, self._compact_at = 0, _COMPACT_FROM
         self._lock = threading.RLock()
 
     @property
@@ -108,18 +113,7 @@ class Journal:
     def add(self, entry: JournalEntry) -> None:
         """List an entry; when this returns, it would survive a power cut. Raises ``OSError``."""
         with self._lock:
-            self._write(
-                {
-                    "op": "add",
-                    "kind": entry.kind,
-                    "root": str(entry.root),
-                    "path": str(entry.path),
-                    "inode": entry.inode,
-                    "size": entry.size,
-                    "mtime_ns": entry.mtime_ns,
-                },
-                is_durable=True,
-            )
+            self._write(_record(entry), is_durable=True)
             self._entries.pop(entry.path, None)
             self._entries[entry.path] = entry
         if self.on_add is not None:
@@ -131,8 +125,10 @@ class Journal:
             entry = self._entries.pop(path, None)
             if entry is None:
                 return
-            # Not waited for: an entry too many is found to be missing, later.
+            # Not fsynced: recovery skips entries whose file no longer exists.
             self._write({"op": "drop", "path": str(path)}, is_durable=False)
+            if self._lines >= self._compact_at and len(self._entries) * 2 < self._lines:
+                self._compact()
         if self.on_remove is not None:
             self.on_remove(entry)
 
@@ -152,11 +148,10 @@ class Journal:
                 logger.debug("cannot read the journal %s: %s", path, error)
                 continue
             try:
-                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                if _is_trusted(os.fstat(fd)):
+                if not try_lock(fd, shared=True):
+                    logger.debug("the journal %s is held by a live process", path)
+                elif _is_trusted(os.fstat(fd)):
                     found.append((path, tuple(_read(path, fd))))
-            except BlockingIOError:
-                logger.debug("the journal %s is held by a live process", path)
             finally:
                 os.close(fd)
         return found
@@ -172,14 +167,23 @@ class Journal:
         if not self.directory.is_dir():
             return removed
         try:
-            with filelock.FileLock(self.directory / "recover.lock", timeout=_RECOVERY_WAIT):
-                for path in sorted(self.directory.iterdir()):
-                    if _NAME.fullmatch(path.name) and path != self._path:
-                        removed.extend(self._recover_one(path))
-        except filelock.Timeout:
-            logger.warning("another process is still clearing %s; leaving it to that one", self.directory)
+            lock = FileLock.take(self.directory / "recover.lock", timeout=_RECOVERY_WAIT)
         except OSError as error:
             logger.warning("cannot clear what earlier processes left: %s", error)
+            return removed
+        if lock is None:
+            logger.warning("another process is still clearing %s; leaving it to that one", self.directory)
+            return removed
+        try:
+            for path in sorted(self.directory.iterdir()):
+                if _NAME.fullmatch(path.name) and path != self._path:
+                    removed.extend(self._recover_one(path))
+                elif path.name.endswith(_COMPACT):
+                    self._remove_half_compacted(path)
+        except OSError as error:
+            logger.warning("cannot clear what earlier processes left: %s", error)
+        finally:
+            lock.release()
         return removed
 
     def close(self) -> None:
@@ -204,13 +208,34 @@ class Journal:
             raise StateError("the journal belongs to the process that this one was forked from")
         if self._fd is None:
             self._fd = self._open()
-        # The line break comes first, so that a line torn by a full disk spoils no other.
-        line = b"\n" + _json.dumps(record)
-        view = memoryview(line)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        _write_line(self._fd, record)
+        self._lines += 1
         if is_durable:
             os.fsync(self._fd)
+
+    def _compact(self) -> None:
+        """Write the journal anew with what is still listed. At any moment one whole journal is under its name."""
+        new = self._path.with_name(self._path.name + _COMPACT)
+        fd = -1
+        try:
+            fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            # Locked before it has the name: nobody may take it for that of a dead process.
+            _lock(fd, new)
+            for entry in self._entries.values():
+                _write_line(fd, _record(entry))
+            os.fsync(fd)
+            new.replace(self._path)
+        except OSError as error:
+            logger.warning("cannot write the journal %s anew, it goes on growing for now: %s", self._path, error)
+            self._compact_at = 2 * self._lines
+            if fd >= 0:
+                os.close(fd)
+                new.unlink(missing_ok=True)
+            return
+        old, self._fd = self._fd, fd
+        if old is not None:
+            os.close(old)
+        self._lines, self._compact_at = len(self._entries), max(_COMPACT_FROM, 2 * len(self._entries))
 
     def _open(self) -> int:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -238,12 +263,36 @@ class Journal:
             logger.warning("cannot read the journal %s: %s", path, error)
             return []
         try:
-            return _recover_locked(path, fd)
-        except BlockingIOError:
-            # Its process lives where we do not see it: another container, say.
-            return []
+            # One that is held belongs to a process that lives where we do not see it: another container, say.
+            return _recover_locked(path, fd) if try_lock(fd) else []
         finally:
             os.close(fd)
+
+    def _remove_half_compacted(self, path: Path) -> None:
+        """Remove what a process left that died while it wrote its journal anew; the journal itself is whole."""
+        match = _NAME.fullmatch(path.name.removesuffix(_COMPACT))
+        if match is not None and _start_of(int(match[1])) != match[2]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _record(entry: JournalEntry) -> dict[str, Any]:
+    return {
+        "op": "add",
+        "kind": entry.kind,
+        "root": str(entry.root),
+        "path": str(entry.path),
+        "inode": entry.inode,
+        "size": entry.size,
+        "mtime_ns": entry.mtime_ns,
+    }
+
+
+def _write_line(fd: int, record: dict[str, Any]) -> None:
+    # The line break comes first, so that a line torn by a full disk spoils no other.
+    view = memoryview(b"\n" + _json.dumps(record))
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def remove_entry(entry: JournalEntry) -> Outcome:
@@ -307,14 +356,9 @@ def _is_trusted(status: os.stat_result) -> bool:
 
 
 def _recover_locked(path: Path, fd: int) -> list[Path]:
-    """Clear one journal. Raises ``BlockingIOError`` if its process holds it."""
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    status = os.fstat(fd)
-    if not _is_trusted(status):
+    """Clear one journal, whose lock is ours."""
+    if not _is_trusted(os.fstat(fd)):
         logger.warning("ignoring the journal %s: others may have written it", path)
-        return []
-    if status.st_size > _MOST_BYTES:
-        logger.warning("ignoring the journal %s: it has %d bytes", path, status.st_size)
         return []
     removed: list[Path] = []
     has_failed = False
@@ -338,7 +382,8 @@ def _recover_locked(path: Path, fd: int) -> list[Path]:
 
 def _lock(fd: int, path: Path) -> None:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(fd):
+            logger.warning("the journal %s is locked by somebody else", path)
     except OSError as error:
         # Some network file systems have no locks: process id and start still tell that we live.
         logger.warning("cannot lock the journal %s: %s", path, error)
@@ -348,7 +393,7 @@ def _read(path: Path, fd: int) -> Iterator[JournalEntry]:
     entries: dict[Path, JournalEntry] = {}
     bad = 0
     with os.fdopen(os.dup(fd), "rb") as lines:
-        for line in lines:
+        for line in iter(lambda: lines.readline(_LONGEST_LINE), b""):
             if not line.strip():
                 continue
             try:

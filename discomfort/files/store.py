@@ -73,6 +73,25 @@ class FileStore:
                 raise OSError(error.errno or errno.EIO, reason, str(target)) from error
         return str(target)
 
+    def discard(self, path: str | os.PathLike[str]) -> bool:
+        """Delete one ephemeral file that :meth:`put` returned; whether it was deleted. From any thread.
+
+        The folders that were made for it stay until :meth:`delete_ephemeral`: the next file may need them. A file that
+        was changed or replaced since is no longer ours: it stays, is taken off the list, and the answer is ``False``,
+        as for a path that is not listed. Raises OSError where it cannot be deleted; it stays listed then.
+        """
+        if not self._journal.is_ours:
+            return False
+        given = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link at the end
+        entry = self._journal.find(given) or self._journal.find(given.parent.resolve() / given.name)
+        if entry is None or entry.kind != "file":
+            return False
+        outcome = remove_entry(entry)
+        self._journal.drop(entry.path)
+        if outcome == "kept":
+            logger.warning("leaving the ephemeral file %s: it was changed or replaced since", entry.path)
+        return outcome == "removed"
+
     def delete_ephemeral(self) -> list[Path]:
         """Delete everything that was put as ephemeral, and folders made for it that are empty now; return the paths.
 

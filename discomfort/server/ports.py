@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -14,9 +13,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import filelock
 import platformdirs
 
+from discomfort._system.locks import FileLock, open_for_lock, try_lock
 from discomfort.exceptions import ServerStartError
 
 _log = logging.getLogger("discomfort.server")
@@ -29,10 +28,10 @@ _ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, and bound for an ins
 class PortLease:
     """A port that no other connector of this user takes until :meth:`release`, or until this process ends."""
 
-    def __init__(self, port: int, lock: filelock.BaseFileLock | None) -> None:
+    def __init__(self, port: int, lock: FileLock | None) -> None:
         self.port = port
-        self.path = Path(lock.lock_file) if lock is not None else None
-        self.inode = self.path.stat().st_ino if self.path is not None else 0
+        self.path = lock.path if lock is not None else None
+        self.inode = lock.inode if lock is not None else 0
         self._lock = lock
         self._owner = os.getpid()
 
@@ -50,12 +49,8 @@ class PortLease:
             return
         lock, self._lock = self._lock, None
         if lock is not None:
-            path = Path(lock.lock_file)
-            # Before the lock goes, so that it can be nobody else's.
-            with contextlib.suppress(OSError):
-                path.unlink()
-            lock.release()
-            _remove_if_empty(path.parent)
+            lock.release(remove=True)
+            _remove_if_empty(lock.path.parent)
 
 
 def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
@@ -105,10 +100,9 @@ def abandoned_locks(directory: Path | None = None) -> list[Path]:
 def remove_lock(path: Path) -> bool:
     """Remove the file of a lease, and its folders as far as they are empty, unless it is held; whether it is gone."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_for_lock(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            if try_lock(descriptor) and path.stat().st_ino == os.fstat(descriptor).st_ino:
                 path.unlink()
         finally:
             os.close(descriptor)
@@ -118,32 +112,28 @@ def remove_lock(path: Path) -> bool:
 
 def _is_free_lock(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_for_lock(path)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return try_lock(descriptor, shared=True)
     except OSError:
         return False
     finally:
         os.close(descriptor)
-    return True
 
 
 def _try_lease(directory: Path | None, port: int) -> PortLease | None:
     if directory is None:
         return PortLease(port, None)
-    lock = filelock.FileLock(directory / f"{port}.lock", timeout=0, mode=0o600, thread_local=False)
     try:
         # Another connector that gave its lease back may just have removed the empty folder.
         directory.mkdir(exist_ok=True, parents=True, mode=0o700)
-        lock.acquire()
-    except filelock.Timeout:
-        return None
+        lock = FileLock.take(directory / f"{port}.lock")
     except OSError as error:
         _log.warning("port %d is taken without a lease: %s", port, error)
         return PortLease(port, None)
-    return PortLease(port, lock)
+    return None if lock is None else PortLease(port, lock)
 
 
 def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,56 @@ def test_a_forked_process_deletes_nothing(store: FileStore, source: Path, monkey
             store.put(source, overwrite=True)
     assert target.exists()
     assert store.delete_ephemeral() == [target]
+
+
+# --- taken back one by one -------------------------------------------------------------------------------------------
+
+
+def test_one_file_is_discarded(store: FileStore, journal: Journal, source: Path) -> None:
+    """It, its entry and what the watchdog knows of it go; the others stay, and the next of its name is fine."""
+    heard: list[str] = []
+    journal.on_remove = lambda entry: heard.append(entry.path.name)
+    first, second = (
+        store.put(source, "input", "a", is_ephemeral=True),
+        store.put(source, "input", "b", is_ephemeral=True),
+    )
+    heard.clear()
+
+    assert store.discard(first)
+    assert not store.discard(first)
+    assert not Path(first).exists()
+    assert Path(second).exists()
+    assert heard == [Path(first).name]
+    assert store.put(source, "input", "a", is_ephemeral=True) == first
+    assert len(store.delete_ephemeral()) == 4
+
+
+def test_what_is_not_ours_is_not_discarded(store: FileStore, source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A lasting file, an unknown path, and one that was changed since."""
+    lasting = store.put(source, "input", "kept")
+    assert not store.discard(lasting)
+    assert not store.discard(Path(lasting).with_name("nothing.png"))
+    changed = Path(store.put(source, "input", "changed", is_ephemeral=True))
+    changed.write_bytes(b"somebody else's now")
+    assert not store.discard(changed)
+    assert "changed or replaced" in caplog.text
+    assert changed.exists()
+    assert Path(lasting).exists()
+
+
+def test_uploads_from_many_threads(store: FileStore, journal: Journal, source: Path, tmp_path: Path) -> None:
+    """Put and discarded at once, into one folder: each file is there when it should be, and nothing is left."""
+
+    def work(thread: int) -> None:
+        for number in range(20):
+            own = tmp_path / f"{thread}-{number}.png"
+            own.write_bytes(source.read_bytes())
+            path = Path(store.put(own, "input", "batch", is_ephemeral=True))
+            assert path.read_bytes() == own.read_bytes()
+            assert store.discard(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert [entry.kind for entry in journal.entries] == ["folder"] * len(journal.entries)
+    store.delete_ephemeral()
+    assert journal.entries == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -9,14 +11,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from discomfort._system.locks import FileLock, try_lock
 from discomfort.files import FileStore, Journal, JournalEntry
 from discomfort.files import journal as journal_module
 from discomfort.files.journal import remove_entry
@@ -246,19 +249,13 @@ def test_any_bytes_are_survived(journal: Journal, folder: Path, lines: list[byte
 
 
 def test_foreign_journals_are_ignored(journal: Journal, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Files that others could have written, links, huge ones and other names are left alone."""
+    """Files that others could have written, links and other names are left alone."""
     entry = _file(folder)
     open_to_all = _left_behind(journal, _line(entry))
     open_to_all.chmod(0o666)
     assert journal.recover() == []
     assert "others may have written" in caplog.text
     open_to_all.unlink()
-
-    huge = _left_behind(journal, _line(entry))
-    os.truncate(huge, 65 * 1024 * 1024)
-    assert journal.recover() == []
-    assert "bytes" in caplog.text
-    huge.unlink()
 
     target = _left_behind(journal, _line(entry), name="notes.txt")
     (journal.directory / DEAD).symlink_to(target)
@@ -317,8 +314,11 @@ def test_a_second_recovery_leaves_it_to_the_first(
     _left_behind(journal, _line(entry))
     monkeypatch.setattr(journal_module, "_RECOVERY_WAIT", 0)
 
-    with filelock.FileLock(journal.directory / "recover.lock"), caplog.at_level(logging.WARNING):
+    lock = FileLock.take(journal.directory / "recover.lock")
+    assert lock is not None
+    with caplog.at_level(logging.WARNING):
         assert journal.recover() == []
+    lock.release()
     assert "still clearing" in caplog.text
     assert journal.recover() == [entry.path]
 
@@ -356,7 +356,7 @@ def test_a_file_system_without_locks_is_served(
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(journal_module.fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
 
     journal.add(_file(folder))
     assert "cannot lock" in caplog.text
@@ -451,3 +451,97 @@ def test_private_folders_are_not_the_stores(journal: Journal, store: FileStore, 
 
     assert path.exists()
     journal.drop(path)
+
+
+# --- journals that do not grow ---------------------------------------------------------------------------------------
+
+
+def test_dropped_entries_are_taken_out(journal: Journal, folder: Path) -> None:
+    """However many files come and go, the journal stays small, is locked, and lists what is there."""
+    kept = _file(folder, "kept.png")
+    journal.add(kept)
+    sizes = []
+    for number in range(5_000):
+        entry = JournalEntry("file", folder, folder / f"{number}.png", 1, 2, 3)
+        journal.add(entry)
+        journal.drop(entry.path)
+        sizes.append(journal.path.stat().st_size)
+
+    assert max(sizes) < 300_000
+    assert journal.entries == (kept,)
+    with journal.path.open("rb") as file:
+        assert not try_lock(file.fileno(), shared=True)
+    assert [path.name for path in journal.directory.iterdir()] == [journal.path.name]
+
+
+@pytest.mark.parametrize("moment", ["open", "write", "fsync", "replace"])
+def test_compaction_that_fails_or_is_cut_off(
+    journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whatever fails in it, the journal goes on, and lists everything; nothing is left beside it."""
+    entries = [JournalEntry("file", folder, folder / f"{number}.png", 1, 2, 3) for number in range(400)]
+    for entry in entries:
+        journal.add(entry)
+    fails = {
+        "open": (journal_module.os, "open"),
+        "write": (journal_module, "_write_line"),
+        "fsync": (journal_module.os, "fsync"),
+        "replace": (journal_module.Path, "replace"),
+    }
+    target, name = fails[moment]
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, _no_space)
+        journal._compact()
+    journal.add(_file(folder, "later.png"))
+
+    assert [path.name for path in journal.directory.iterdir()] == [journal.path.name]
+    lines = [json.loads(line) for line in journal.path.read_bytes().splitlines() if line]
+    assert [Path(line["path"]).name for line in lines] == [*(entry.path.name for entry in entries), "later.png"]
+
+
+def _no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "no space left")
+
+
+def test_half_a_compaction_of_a_dead_process_is_removed(journal: Journal, folder: Path) -> None:
+    """It died while it wrote its journal anew: the journal itself is whole, and counts."""
+    entry = _file(folder)
+    path = _left_behind(journal, _line(entry))
+    half = path.with_name(path.name + ".compact")
+    half.write_bytes(b"\n{")
+
+    assert journal.recover() == [entry.path]
+    assert not half.exists()
+
+
+def test_large_journals_are_recovered(journal: Journal, folder: Path) -> None:
+    """One beyond 64 MiB, with a line that has no end, is read all the same."""
+    entry = _file(folder)
+    path = _left_behind(journal, _line(entry))
+    with path.open("ab") as file:
+        file.write(b"\n" + b"x" * (65 << 20) + b"\n")
+
+    assert journal.recover() == [entry.path]
+    assert not path.exists()
+
+
+def test_many_threads_at_once(journal: Journal, folder: Path) -> None:
+    """Adding and dropping from eight threads, with compactions in between, loses nothing."""
+
+    def work(thread: int) -> None:
+        for number in range(300):
+            entry = JournalEntry("file", folder, folder / f"{thread}-{number}.png", 1, 2, 3)
+            journal.add(entry)
+            if number % 10:
+                journal.drop(entry.path)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+    expected = {f"{thread}-{number}.png" for thread in range(8) for number in range(0, 300, 10)}
+    assert {entry.path.name for entry in journal.entries} == expected
+    fd = os.open(journal.path, os.O_RDONLY)
+    try:
+        assert {entry.path.name for entry in journal_module._read(journal.path, fd)} == expected
+    finally:
+        os.close(fd)

@@ -1,0 +1,87 @@
+"""Locks of the operating system on files (flock): the kernel gives them back with the process that held them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+_POLL_SECONDS = 0.05
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take the lock of an open file without waiting; ``False`` where another process, or descriptor, holds it.
+
+    Raises OSError where the file system, or the system, has no such locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, "this system has no flock")
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_for_lock(path: Path, *, create: bool = False) -> int:
+    """A descriptor of a lock's file: no link is followed, no pipe waited for, no child inherits it."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    return os.open(path, flags, 0o600)
+
+
+class FileLock:
+    """The exclusive lock of the file at ``path``, held from :meth:`take` to :meth:`release`."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self._descriptor = path, descriptor
+        self.inode = os.fstat(descriptor).st_ino
+
+    @classmethod
+    def take(cls, path: Path, *, timeout: float = 0.0) -> FileLock | None:
+        """The lock, its file made where it is missing; ``None`` where another holds it for ``timeout`` seconds.
+
+        Blocking. Raises OSError where the file cannot be made, or where there are no locks.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            descriptor = open_for_lock(path, create=True)
+            try:
+                taken = try_lock(descriptor)
+                # Whoever held it may have removed the file: then this is the lock of a file that nobody finds.
+                if taken and _is_at(path, descriptor):
+                    lock = cls(path, descriptor)
+                    descriptor = -1
+                    return lock
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
+            if not taken and time.monotonic() >= deadline:
+                return None
+            if not taken:
+                time.sleep(_POLL_SECONDS)
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give it back. Idempotent. With ``remove`` the file goes first, while it can be nobody else's."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        try:
+            if remove:
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat(follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
