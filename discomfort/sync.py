@@ -9,18 +9,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
 from discomfort._json import JsonObject
 from discomfort._system.loop_thread import LoopThread
 from discomfort.client.outputs import Output
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
+from discomfort.connector.file_upload import Upload
 from discomfort.connector.payloads import Payload
 from discomfort.connector.states import State
+from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError
 from discomfort.progress import ProgressCallback
 from discomfort.workflow.edit import Editor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -58,6 +63,10 @@ class ConnectorFace(ABC):
     ) -> str:
         """See :meth:`ComfyConnector.upload_data`."""
         return self.connector.upload_data(source_path, folder_type, subfolder, overwrite, is_ephemeral)
+
+    def discard_upload(self, path: str | os.PathLike[str]) -> bool:
+        """See :meth:`ComfyConnector.discard_upload`."""
+        return self.connector.discard_upload(path)
 
 
 class SyncConnector(ConnectorFace):
@@ -129,6 +138,32 @@ class SyncConnector(ConnectorFace):
     def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """See :meth:`ComfyConnector.get_prompt_from_workflow`."""
         return self._thread.call(self._connector.get_prompt_from_workflow(workflow))
+
+    def explain(self, workflow: Payload) -> Explanation:
+        """See :meth:`ComfyConnector.explain`."""
+        return self._thread.call(self._connector.explain(workflow))
+
+    def upload(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Image,
+        *,
+        name: str | None = None,
+        folder_type: str = "input",
+        subfolder: str = "",
+        overwrite: bool = False,
+        ephemeral: bool = False,
+    ) -> Upload:
+        """See :meth:`ComfyConnector.upload`."""
+        return self._thread.call(
+            self._connector.upload(
+                source,
+                name=name,
+                folder_type=folder_type,
+                subfolder=subfolder,
+                overwrite=overwrite,
+                ephemeral=ephemeral,
+            )
+        )
 
     def edit(self, payload: Payload) -> Editor:
         """See :meth:`ComfyConnector.edit`."""

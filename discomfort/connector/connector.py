@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject, copied
 from discomfort._system.concurrency import finish, in_own_thread, see_through, to_thread
@@ -26,6 +26,7 @@ from discomfort.connector.calls import Call, Calls
 from discomfort.connector.cancellation import CancellationWatch
 from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.event_log import EventLog
+from discomfort.connector.file_upload import Upload, UploadTarget, upload
 from discomfort.connector.health import Health, StuckWatch
 from discomfort.connector.payloads import Payload, load_payload, taken
 from discomfort.connector.prompts import Prompts
@@ -40,6 +41,9 @@ from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError, 
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -351,6 +355,9 @@ class ComfyConnector:
     ) -> str:
         """Copy a file into a folder of the server and return its full path. Synchronous; safe in any thread.
 
+        Blocks until the copy is complete; on an attached server, for the whole transfer. In a coroutine await
+        :meth:`upload` instead: the event loop, and every run in it, would stand still.
+
         ``folder_type`` is ``input``, ``output``, ``temp`` or ``models`` (which needs ``subfolder``, as
         ``checkpoints``). ``is_ephemeral`` files are deleted by :meth:`kill_api`, and after a crash by the next start.
         The copy is atomic, takes constant memory, and shares blocks where the file system can.
@@ -377,6 +384,44 @@ class ComfyConnector:
         if folder_type == "input" and subfolder:
             self._runs.uploads.note(Path(path).name, subfolder)
         return path
+
+    async def upload(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Image,
+        *,
+        name: str | None = None,
+        folder_type: str = "input",
+        subfolder: str = "",
+        overwrite: bool = False,
+        ephemeral: bool = False,
+    ) -> Upload:
+        """Put a file, bytes, a binary file object or a PIL image onto the server, without blocking the event loop.
+
+        The awaitable twin of :meth:`upload_data`, the same on owned and attached servers: the result's ``value`` is
+        what a node's input takes, ``path`` the place on an owned server. ``name`` is the file's name there, needed for
+        bytes and file objects. Constant memory; a file object is read from where it stands.
+
+        Cancellation stops waiting; a copy on an owned server is still finished, whole, in its thread.
+
+        Raises FileNotFoundError, FileExistsError, UploadError, StateError, and on an attached server
+        ServerConnectionError, ServerResponseError.
+        """
+        async with self._call("upload"):
+            self._lifecycle.refuse_if_ending()
+            target = UploadTarget(folder_type, subfolder, overwrite, ephemeral)
+            return await upload(self._parts, self._runs.uploads, source, target, name)
+
+    def discard_upload(self, path: str | os.PathLike[str]) -> bool:
+        """Delete one ephemeral upload before :meth:`kill_api` does; whether it was deleted. Safe in any thread.
+
+        For programs that run for long: nothing of the file stays, neither in memory nor in the journal. A file that was
+        changed since, that is not ephemeral or not ours, stays, and the answer is ``False``. Raises OSError.
+        """
+        files = self._parts.files
+        if files is None or not files.discard(path):
+            return False
+        self._runs.uploads.forget_path(Path(path))
+        return True
 
     # --- documented internals --------------------------------------------------------------------------------------
 

@@ -362,7 +362,7 @@ class Resources:
 
     def _delete_files_now(self) -> None:
         if self.files is not None:
-            self.files.delete_ephemeral()
+            self.files.close()
         self.files = None
 
     def _discard_now(self) -> None:

@@ -43,6 +43,14 @@ class UploadPlaces:
             if left:
                 self._places[name] = left
 
+    def forget_path(self, path: Path) -> None:
+        """Forget an upload by its full path: its name, and the subfolder that the path ends with."""
+        with self._lock:
+            known = self._places.get(path.name, ())
+            gone = [place for place in known if path.as_posix().endswith(f"/{place}")]
+        for place in gone:
+            self.forget(path.name, str(PurePosixPath(place).parent))
+
     def named_in(self, prompt: JsonObject) -> frozenset[str]:
         """The values in ``prompt`` that are names of uploads; costs nothing per upload."""
         with self._lock:

@@ -87,6 +87,7 @@ class Journal:
         self._fd: int | None = None
         self._entries: dict[Path, JournalEntry] = {}
         self._lines, self._compact_at = 0, _COMPACT_FROM
+        self._closed = False
         self._lock = threading.RLock()
 
     @property
@@ -192,6 +193,7 @@ class Journal:
         Where entries are left (they could not be deleted), the file stays, and a later :meth:`recover` tries again.
         """
         with self._lock:
+            self._closed = True
             fd, self._fd = self._fd, None
             if fd is None:
                 return
@@ -207,6 +209,11 @@ class Journal:
         if not self.is_ours:
             raise StateError("the journal belongs to the process that this one was forked from")
         if self._fd is None:
+            if self._closed:
+                # A copy that was under way when everything was released: what it takes back is written nowhere.
+                if record["op"] == "drop":
+                    return
+                raise StateError("the journal is closed: the connector was shut down")
             self._fd = self._open()
         _write_line(self._fd, record)
         self._lines += 1

@@ -7,11 +7,14 @@ import errno
 import logging
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
-from discomfort.exceptions import UploadError
+from discomfort.exceptions import StateError, UploadError
 from discomfort.files.copying import copy_contents, keep_times
 from discomfort.files.journal import Journal, JournalEntry, remove_entry
 from discomfort.files.places import Place, check_name, open_place, stat_in, subfolder_parts
@@ -19,6 +22,7 @@ from discomfort.files.places import Place, check_name, open_place, stat_in, subf
 logger = logging.getLogger("discomfort.files")
 
 _NO_LINKS_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_BLOCK = 1 << 20
 _TRIES = 3  # another process may clear an empty folder between our entering and our writing
 
 
@@ -32,6 +36,7 @@ class FileStore:
     def __init__(self, folders: Mapping[str, Path], journal: Journal) -> None:
         self._folders = {kind: Path(os.path.abspath(folder)) for kind, folder in folders.items()}  # noqa: PTH100
         self._journal = journal
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<FileStore of {', '.join(self._folders)} with {len(self._journal.entries)} ephemeral entries>"
@@ -43,8 +48,10 @@ class FileStore:
         subfolder: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         is_ephemeral: bool = False,
+        *,
+        name: str | None = None,
     ) -> str:
-        """Copy a file into one of the server's folders under its own name, and return the full path of the copy.
+        """Copy a file into one of the server's folders under its own name, or ``name``; return the copy's full path.
 
         Synchronous. The copy appears whole or not at all, shares the source's blocks where the file system can, keeps
         the time of change and is independent of the source: a server that changes it changes nothing else. Missing
@@ -57,21 +64,73 @@ class FileStore:
             UploadError: an unknown folder type, ``models`` without a subfolder, a path that would leave its folder
                 (absolute, ``..``, by a link) or is no plain name on every system, a source that is a folder or device.
             OSError: the system's reason (disk full, no permission), with both places named. Nothing is left behind.
+            StateError: the store is closed, or was closed meanwhile; an ephemeral copy is not left then.
         """
         root, parts = self._target(folder_type, subfolder)
         with _open_source(source) as (fd, status):
-            name = Path(source).name
-            check_name(name, "file name")
-            target = root.joinpath(*parts, name)
-            try:
-                root.mkdir(parents=True, exist_ok=True)
-                self._place(fd, status, (root, parts, name), overwrite, is_ephemeral)
-            except FileExistsError as error:
-                raise FileExistsError(errno.EEXIST, "the file exists; pass overwrite=True", str(target)) from error
-            except OSError as error:
-                reason = f"{error.strerror or error} (copying {os.fspath(source)!r})"
-                raise OSError(error.errno or errno.EIO, reason, str(target)) from error
+            target = (root, parts, name or Path(source).name)
+            return self._put(fd, status, target, overwrite, is_ephemeral, os.fspath(source))
+
+    def put_content(
+        self,
+        content: bytes | BinaryIO,
+        name: str,
+        folder_type: str = "input",
+        subfolder: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        is_ephemeral: bool = False,
+    ) -> str:
+        """As :meth:`put`, with bytes or what a binary file object still has, in constant memory.
+
+        The content waits in a file without a name, which is gone with this process, however that ends.
+        """
+        root, parts = self._target(folder_type, subfolder)
+        with tempfile.TemporaryFile() as spool:
+            if isinstance(content, bytes):
+                spool.write(content)
+            else:
+                shutil.copyfileobj(content, spool, _BLOCK)
+            spool.flush()
+            spool.seek(0)
+            status = os.fstat(spool.fileno())
+            return self._put(spool.fileno(), status, (root, parts, name), overwrite, is_ephemeral, name)
+
+    def _put(
+        self,
+        fd: int,
+        status: os.stat_result,
+        place: tuple[Path, tuple[str, ...], str],
+        overwrite: bool,
+        is_ephemeral: bool,
+        shown: str | bytes,
+    ) -> str:
+        self._refuse_if_closed()
+        root, parts, name = place
+        check_name(name, "file name")
+        target = root.joinpath(*parts, name)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self._place(fd, status, place, overwrite, is_ephemeral)
+        except FileExistsError as error:
+            raise FileExistsError(errno.EEXIST, "the file exists; pass overwrite=True", str(target)) from error
+        except OSError as error:
+            reason = f"{error.strerror or error} (copying {shown!r})"
+            raise OSError(error.errno or errno.EIO, reason, str(target)) from error
+        if is_ephemeral and self._closed:
+            # close() ran while this was being copied, and did not find it; its entry is off the list by now.
+            with contextlib.suppress(OSError):
+                target.unlink()
+            self._refuse_if_closed()
         return str(target)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StateError("the connector was shut down; create a new one")
+
+    def close(self) -> list[Path]:
+        """Take no file any more, and :meth:`delete_ephemeral`."""
+        self._closed = True
+        return self.delete_ephemeral()
 
     def discard(self, path: str | os.PathLike[str]) -> bool:
         """Delete one ephemeral file that :meth:`put` returned; whether it was deleted. From any thread.

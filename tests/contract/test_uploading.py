@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -137,3 +138,73 @@ async def test_source_that_is_a_folder(connector: ComfyConnector, tmp_path: Path
     """Folders are not uploaded."""
     with pytest.raises(UploadError):
         connector.upload_data(tmp_path)
+
+
+# --- awaited, and taken back -----------------------------------------------------------------------------------------
+
+
+def content_of(kind: str, tmp_path: Path) -> Any:
+    """A picture in each form that upload() takes."""
+    picture = Image.new("RGB", (8, 8), (10, 200, 30))
+    path = tmp_path / "photo.png"
+    picture.save(path)
+    if kind == "path":
+        return path
+    if kind == "text":
+        return str(path)
+    if kind == "file":
+        return path.open("rb")
+    return picture if kind == "image" else path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "bytes", "file", "image"])
+async def test_upload_takes_every_form(connector: ComfyConnector, tmp_path: Path, kind: str) -> None:
+    """The result's value is what LoadImage takes, and the file is gone when it is discarded."""
+    content = content_of(kind, tmp_path)
+    name = f"awaited-{kind}.png"
+    done = await connector.upload(content, name=name, subfolder="awaited", ephemeral=True)
+    if kind == "file":
+        content.close()
+
+    assert done.value == f"awaited/{name}"
+    assert done.path is not None
+    assert done.path.is_file()
+    prompt = {
+        "1": node("LoadImage", image=done.value),
+        "2": node("PreviewImage", images=["1", 0]),
+    }
+    history = await connector.run_workflow(prompt, False)
+    (output,) = connector.outputs(history)
+    assert (await output.image()).convert("RGB").getpixel((3, 3)) == (10, 200, 30)
+    assert connector.discard_upload(done.path)
+    assert not connector.discard_upload(done.path)
+    assert not done.path.exists()
+
+
+async def test_upload_refuses_what_it_does_not_know(connector: ComfyConnector, tmp_path: Path) -> None:
+    """Each with its own error, which names the remedy."""
+    with pytest.raises(UploadError, match="need a name"):
+        await connector.upload(b"data")
+    with pytest.raises(TypeError, match="int"):
+        await connector.upload(5)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError):
+        await connector.upload(tmp_path / "nothing.png")
+    with pytest.raises(UploadError):
+        await connector.upload(b"data", name="../out.png")
+    done = await connector.upload(b"data", name="twice.bin", ephemeral=True)
+    with pytest.raises(FileExistsError):
+        await connector.upload(b"data", name="twice.bin")
+    assert done.path is not None
+    assert connector.discard_upload(done.path)
+
+
+async def test_upload_to_an_attached_server(connector: ComfyConnector, tmp_path: Path) -> None:
+    """The same call; there is no path, and nothing that could be deleted."""
+    async with await ComfyConnector.attach(connector.server_address, browser="lazy") as other:
+        for kind in ("path", "bytes", "image"):
+            done = await other.upload(content_of(kind, tmp_path), name=f"attached-{kind}.png", subfolder="attached")
+            assert done.value == f"attached/attached-{kind}.png"
+            assert done.path is None
+        with pytest.raises(UploadError, match="ephemeral"):
+            await other.upload(b"data", name="x.png", ephemeral=True)
+        assert not other.discard_upload("attached/attached-path.png")

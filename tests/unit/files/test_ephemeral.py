@@ -244,3 +244,27 @@ def test_uploads_from_many_threads(store: FileStore, journal: Journal, source: P
     assert [entry.kind for entry in journal.entries] == ["folder"] * len(journal.entries)
     store.delete_ephemeral()
     assert journal.entries == ()
+
+
+@pytest.mark.parametrize("moment", ["before", "published"])
+def test_closing_while_a_file_is_copied(
+    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moment: str
+) -> None:
+    """The copy is not left, wherever it stood when everything was released; whoever copies is told."""
+    publish = store_module._publish
+
+    def close_meanwhile(*arguments: Any) -> None:
+        if moment == "published":
+            publish(*arguments)
+        store.close()
+        journal.close()
+        if moment == "before":
+            publish(*arguments)
+
+    monkeypatch.setattr(store_module, "_publish", close_meanwhile)
+    with pytest.raises(StateError, match="shut down"):
+        store.put(source, "input", is_ephemeral=True)
+    assert [path for path in tmp_path.rglob(source.name) if path != source] == []
+    assert not journal.path.exists()
+    with pytest.raises(StateError, match="shut down"):
+        store.put_content(b"late", "late.png")

@@ -1,0 +1,109 @@
+"""Uploads that are awaited: a path, bytes, a file object or a picture, to an owned or an attached server."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from discomfort._system.concurrency import in_own_thread
+from discomfort.client.upload import upload as upload_over_http
+from discomfort.connector.resources import Resources
+from discomfort.connector.upload_names import UploadPlaces
+from discomfort.exceptions import StateError, UploadError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file on the server. ``value`` is what a node's input takes, such as ``LoadImage``'s: ``subfolder/name``.
+
+    ``path`` is the full path on an owned server, ``None`` on an attached one.
+    """
+
+    value: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTarget:
+    """Where an upload goes; ``ephemeral`` files are deleted with the connector."""
+
+    folder_type: str = "input"
+    subfolder: str = ""
+    overwrite: bool = False
+    ephemeral: bool = False
+
+
+async def upload(
+    parts: Resources,
+    places: UploadPlaces,
+    source: str | os.PathLike[str] | bytes | BinaryIO | Image,
+    target: UploadTarget,
+    name: str | None,
+) -> Upload:
+    """Put ``source`` onto the server, off the event loop; see ``ComfyConnector.upload``."""
+    content, name = await _content_of(source, name)
+    if parts.owned:
+        return await _to_folder(parts, places, content, target, name)
+    if target.ephemeral:
+        raise UploadError("ephemeral: an attached server offers no way to delete files")
+    if parts.client is None:
+        raise StateError("upload before the connector was started")
+    rest, place = parts.client.rest, target.subfolder
+    return Upload(await upload_over_http(rest, content, target.folder_type, place, target.overwrite, name=name))
+
+
+async def _to_folder(
+    parts: Resources,
+    places: UploadPlaces,
+    content: str | os.PathLike[str] | bytes | BinaryIO,
+    target: UploadTarget,
+    name: str | None,
+) -> Upload:
+    files = parts.files
+    if files is None:
+        raise StateError("upload before the connector was started")
+
+    def put() -> str:
+        where = (target.folder_type, target.subfolder or None, target.overwrite, target.ephemeral)
+        if isinstance(content, str | os.PathLike):
+            return files.put(content, *where, name=name)
+        return files.put_content(content, name or "", *where)
+
+    path = Path(await in_own_thread(put))
+    if target.folder_type == "input" and target.subfolder:
+        places.note(path.name, target.subfolder)
+    return Upload(str(PurePosixPath(target.subfolder, path.name)), path)
+
+
+async def _content_of(
+    source: str | os.PathLike[str] | bytes | BinaryIO | Image, name: str | None
+) -> tuple[str | os.PathLike[str] | bytes | BinaryIO, str | None]:
+    """The source as a path, bytes or file object, and its name. A picture becomes PNG."""
+    if isinstance(source, str | os.PathLike):
+        return source, name
+    if isinstance(source, bytes | bytearray | memoryview):
+        content: bytes | BinaryIO = bytes(source)
+    elif hasattr(source, "read"):
+        content = cast("BinaryIO", source)
+    elif hasattr(source, "save") and hasattr(source, "mode"):
+        picture = source
+        content = await in_own_thread(lambda: _png_of(picture))
+        name = name or f"{uuid.uuid4().hex}.png"
+    else:
+        raise TypeError(f"an upload is a path, bytes, a binary file object or a PIL image, not {type(source).__name__}")
+    if not name:
+        raise UploadError("bytes and file objects need a name: upload(data, name='photo.png')")
+    return content, name
+
+
+def _png_of(picture: Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
