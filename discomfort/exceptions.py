@@ -38,73 +38,20 @@ A missing source file stays the builtin ``FileNotFoundError``, an existing targe
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
+from discomfort._error_text import joined, log_lines, place, story
+from discomfort._pickling import PortableError
 from discomfort.redaction import redact
 
 
-def _join(parts: Sequence[str], separator: str = "; ", limit: int = 20) -> str:
-    shown = separator.join(parts[:limit])
-    return shown if len(parts) <= limit else f"{shown}{separator}and {len(parts) - limit} more"
-
-
-def _tail(lines: Sequence[str], count: int = 15) -> str:
-    return "" if not lines else "\nlast log lines:\n" + "\n".join(f"  {line}" for line in lines[-count:])
-
-
-class DiscomfortError(Exception):
+class DiscomfortError(PortableError):
     """Base class of all errors raised by this library.
 
     Each can be pickled, copied, and sent to another process, with its class, its fields, its text and its cause.
     """
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Not by calling the class again: its parameters are facts, and ``args`` is the text that was made of them.
-        state = {name: _portable(value) for name, value in vars(self).items()}
-        cause = None if self.__cause__ is None else _portable_error(self.__cause__)
-        return _restore, (type(self), self.args, state, cause, self.__suppress_context__)
-
-
-def _restore(
-    cls: type[DiscomfortError],
-    args: tuple[Any, ...],
-    state: Mapping[str, Any],
-    cause: BaseException | None,
-    suppress_context: bool,
-) -> DiscomfortError:
-    """An error as it was, without its traceback."""
-    # An OSError has a layout of its own, which the first base's __new__ would refuse.
-    base = OSError if issubclass(cls, OSError) else Exception
-    error: DiscomfortError = base.__new__(cls, *args)
-    error.args = args
-    vars(error).update(state)
-    error.__cause__ = cause
-    error.__suppress_context__ = suppress_context
-    return error
-
-
-def _portable(value: object) -> object:
-    """The value, or its text where it cannot be pickled: an error must arrive whatever it holds."""
-    if isinstance(value, MappingProxyType):
-        value = dict(value)
-    try:
-        pickle.dumps(value)
-        # Most classes of errors can be written and not read again. A copy shows that, and evaluates nothing.
-        copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - any class may refuse, with any error
-        return repr(value)
-    return value
-
-
-def _portable_error(error: BaseException) -> BaseException:
-    """The error, or one that says the same where its class cannot be pickled, as many cannot."""
-    found = _portable(error)
-    return found if isinstance(found, BaseException) else DiscomfortError(f"{type(error).__name__}: {error}")
 
 
 class ConfigurationError(DiscomfortError, ValueError):
@@ -138,10 +85,7 @@ class GraphProblem:
     problem: str
 
     def __str__(self) -> str:
-        name = self.title or self.class_type or "?"
-        kind = f" ({self.class_type})" if self.class_type and self.class_type != name else ""
-        where = f" input {self.input_name!r}" if self.input_name is not None else ""
-        return f"node {self.node_id} {name!r}{kind}{where}: {self.problem}"
+        return f"{place(self.node_id, self.class_type, self.title, self.input_name)}: {self.problem}"
 
 
 class UnsafePromptError(PayloadError):
@@ -152,7 +96,7 @@ class UnsafePromptError(PayloadError):
 
     def __init__(self, problems: Sequence[GraphProblem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("the prompt was not sent, ComfyUI would not survive it: " + _join([str(p) for p in problems]))
+        super().__init__("the prompt was not sent, ComfyUI would not survive it: " + joined(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +108,7 @@ class MissingNode:
     pack: str | None = None
 
     def __str__(self) -> str:
-        nodes = f" (node {_join(self.node_ids, ', ', 5)})" if self.node_ids else ""
+        nodes = f" (node {joined(self.node_ids, ', ', 5)})" if self.node_ids else ""
         return f"{self.class_type or 'without a name'}{nodes}" + (f" from pack {self.pack!r}" if self.pack else "")
 
 
@@ -174,9 +118,7 @@ class MissingNodesError(PayloadError):
     def __init__(self, missing: Sequence[MissingNode], *, remedy: str = "Install the packs that provide them.") -> None:
         self.missing = tuple(missing)
         self.remedy = remedy
-        super().__init__(
-            f"{len(missing)} node type(s) are not installed on the server: {_join([str(m) for m in missing])}. {remedy}"
-        )
+        super().__init__(f"{len(missing)} node type(s) are not installed on the server: {joined(missing)}. {remedy}")
 
 
 class BrokenLinksError(PayloadError):
@@ -184,7 +126,7 @@ class BrokenLinksError(PayloadError):
 
     def __init__(self, problems: Sequence[GraphProblem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("the workflow has links that lead nowhere: " + _join([str(p) for p in problems]))
+        super().__init__("the workflow has links that lead nowhere: " + joined(problems))
 
 
 class InputSelectorError(PayloadError):
@@ -195,7 +137,7 @@ class InputSelectorError(PayloadError):
 
     def __init__(self, selector: str, problem: str, candidates: Sequence[str] = ()) -> None:
         self.selector, self.problem, self.candidates = selector, problem, tuple(candidates)
-        hint = f". Candidates: {_join(self.candidates, ', ')}" if candidates else ""
+        hint = f". Candidates: {joined(self.candidates, ', ')}" if candidates else ""
         super().__init__(f"{selector!r}: {problem}{hint}")
 
 
@@ -208,7 +150,7 @@ class ConversionError(DiscomfortError, RuntimeError):
 
     def __init__(self, problem: str, *, attempts: Sequence[str] = ()) -> None:
         self.problem, self.attempts = problem, tuple(attempts)
-        super().__init__(problem + (f" (attempts: {_join(self.attempts)})" if attempts else ""))
+        super().__init__(problem + (f" (attempts: {joined(self.attempts)})" if attempts else ""))
 
 
 class ConversionTimeout(ConversionError, TimeoutError):
@@ -245,7 +187,7 @@ class ServerStartError(ServerError):
     ) -> None:
         self.problem, self.command, self.exit_code = problem, tuple(command), exit_code
         self.log_tail, self.remedy = tuple(log_tail), remedy
-        super().__init__(problem + (f". {remedy}" if remedy else "") + _tail(self.log_tail))
+        super().__init__(problem + (f". {remedy}" if remedy else "") + log_lines(self.log_tail))
 
 
 class ServerStartTimeout(ServerStartError, TimeoutError):
@@ -270,7 +212,7 @@ class ServerDiedError(ServerError):
     ) -> None:
         self.problem, self.exit_code, self.signal = problem, exit_code, signal
         self.log_tail, self.prompt_id = tuple(log_tail), prompt_id
-        super().__init__(problem + _tail(self.log_tail))
+        super().__init__(problem + log_lines(self.log_tail))
 
 
 class _ServerGivenUp(ServerDiedError):
@@ -284,7 +226,7 @@ class _ServerGivenUp(ServerDiedError):
         self.deaths = tuple(deaths)
         last = self.deaths[-1] if self.deaths else None
         code, signal = getattr(last, "exit_code", None), getattr(last, "signal", None)
-        super().__init__(problem + _story(self.deaths), exit_code=code, signal=signal, prompt_id=prompt_id)
+        super().__init__(problem + story(self.deaths), exit_code=code, signal=signal, prompt_id=prompt_id)
         self.problem, self.log_tail = problem, tuple(getattr(last, "log_tail", ()))
 
 
@@ -297,14 +239,6 @@ class RestartLimitError(_ServerGivenUp):
 
     ``deaths`` tells of each end, and of each start that failed in between.
     """
-
-
-def _story(deaths: Sequence[DiscomfortError]) -> str:
-    lines = []
-    for number, death in enumerate(deaths, 1):
-        lines.append(f"\n{number}. {getattr(death, 'problem', '') or str(death)[:300]}")
-        lines.extend(f"\n     {line}" for line in tuple(getattr(death, "log_tail", ()))[-5:])
-    return "".join(lines)
 
 
 class ServerConnectionError(ServerError, ConnectionError):
@@ -357,14 +291,11 @@ class InputProblem:
     maximum: float | None = None
 
     def __str__(self) -> str:
-        name = self.title or self.class_type or "?"
-        kind = f" ({self.class_type})" if self.class_type and self.class_type != name else ""
-        what = f" input {self.input_name!r}" if self.input_name else ""
-        text = f"node {self.node_id} {name!r}{kind}{what}: {self.message}"
+        text = f"{place(self.node_id, self.class_type, self.title, self.input_name or None)}: {self.message}"
         if self.received is not None:
             text += f", given {str(self.received)[:200]!r}"
         if self.allowed is not None:
-            text += f", allowed: {_join([str(a) for a in self.allowed], ', ', 15) or '(nothing: the list is empty)'}"
+            text += f", allowed: {joined(self.allowed, ', ', 15) or '(nothing: the list is empty)'}"
         elif self.minimum is not None or self.maximum is not None:
             text += f", allowed: {self.minimum} to {self.maximum}"
         elif self.details and self.details != self.input_name:
@@ -390,7 +321,7 @@ class ValidationError(RunError, ValueError):
         self.problems = tuple(problems)
         self.error: Mapping[str, Any] = error or {}
         self.node_errors: Mapping[str, Any] = node_errors or {}
-        lines = _join([str(p) for p in problems])
+        lines = joined(problems)
         super().__init__(f"{problem}: {lines}" if lines else problem, prompt_id=prompt_id)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import concurrent.futures
 import copy
+import importlib
+import json
 import multiprocessing
 import pickle
+import pkgutil
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -76,6 +83,11 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
 """One of each class; a new class without one fails the test."""
 
 
+def repr_of(value: object) -> str:
+    """A name for a value that may have no text."""
+    return type(value).__name__
+
+
 def tree(root: type[DiscomfortError] = DiscomfortError) -> list[type[DiscomfortError]]:
     """The class and all below it that the library defines."""
     found = [root]
@@ -97,7 +109,10 @@ def same(left: object, right: object) -> bool:
 
 
 def test_every_class_has_a_sample() -> None:
-    """So that no error is left out below."""
+    """Of every module, also of those that nothing above imports: so that no error is left out below."""
+    for module in pkgutil.walk_packages(discomfort.__path__, "discomfort."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     assert [each.__name__ for each in tree() if each not in SAMPLES] == []
 
 
@@ -133,6 +148,120 @@ def test_errors_out_of_worker_processes() -> None:
             assert same(found, made()), each
 
 
+def test_errors_into_another_interpreter(tmp_path: Path) -> None:
+    """A process that has imported nothing yet reads them all, with class and text."""
+    errors = [made() for made in SAMPLES.values()]
+    (tmp_path / "errors").write_bytes(pickle.dumps(errors))
+    code = (
+        "import json, pickle, sys\n"
+        "errors = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "print(json.dumps([[type(e).__name__, str(e), sorted(vars(e))] for e in errors]))"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path / "errors")]
+    found = subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout
+
+    assert json.loads(found) == [[type(error).__name__, str(error), sorted(vars(error))] for error in errors]
+
+
+class Unreadable:
+    """Refuses everything that pickle, copy and repr ask for."""
+
+    def __reduce__(self) -> str:
+        raise OSError("no pickle")
+
+    def __repr__(self) -> str:
+        raise OSError("no text")
+
+
+class Broken(Mapping[str, int]):
+    """A mapping that can be neither pickled nor read."""
+
+    def __reduce__(self) -> str:
+        raise OSError("no pickle")
+
+    def __getitem__(self, key: str) -> int:
+        raise OSError("no value")
+
+    def __iter__(self) -> Iterator[str]:
+        raise OSError("no keys")
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_only_what_cannot_be_pickled_is_replaced() -> None:
+    """What lies beside it in the same field stays what it is, also in records and in mappings of other types."""
+    lock = threading.Lock()
+    problem = exceptions.InputProblem("3", "A", None, "n", "type", "bad", received={"a": [lock, 1]}, allowed=(lock, 2))
+    history = MappingProxyType({"p": {"outputs": {"1": [lock, Path("x")]}}})
+    error = exceptions.RunError("bad", history=history)
+    error.problems = (problem, INPUT)  # type: ignore[attr-defined]
+    found: Any = pickle.loads(pickle.dumps(error))
+
+    assert found.history == {"p": {"outputs": {"1": [repr(lock), Path("x")]}}}
+    assert found.problems[0].received == {"a": [repr(lock), 1]}
+    assert found.problems[0].allowed == (repr(lock), 2)
+    assert found.problems[1] == INPUT
+    assert copy.copy(error).history is history
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(Unreadable(), str), (Broken(), str), (lambda: None, str), ([threading.Lock()], list)],
+    ids=repr_of,
+)
+def test_no_value_stops_an_error(value: object, kind: type) -> None:
+    """Wherever it is: as a field, in a record, as an argument."""
+    error = exceptions.StateError("closed", value)
+    error.field = value  # type: ignore[attr-defined]
+    found = pickle.loads(pickle.dumps(error))
+
+    assert type(found) is exceptions.StateError
+    assert type(found.field) is kind
+
+
+def test_errors_that_hold_one_another() -> None:
+    """As causes, in a field, and by way of an error of another kind: each is written once, and is itself again."""
+    first, second, third = (exceptions.ServerError(text) for text in ("first", "second", "third"))
+    first.__cause__, second.__cause__, third.__cause__ = second, first, ExceptionGroup("group", [third])
+    first.others = [first, second]  # type: ignore[attr-defined]
+    for way in (copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))):
+        found: Any = way(first)
+        assert found.__cause__.__cause__ is found
+        assert found.others == [found, found.__cause__]
+        assert str(way(third)) == "third"
+
+
+def test_each_error_of_a_chain_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work grows with the length of a chain of causes, and no faster."""
+    written: list[DiscomfortError] = []
+    reduce = DiscomfortError.__reduce__
+
+    def count(error: DiscomfortError) -> Any:
+        written.append(error)
+        return reduce(error)
+
+    monkeypatch.setattr(DiscomfortError, "__reduce__", count)
+    error = DiscomfortError("0")
+    for number in range(1, 12):
+        following = exceptions.FatalPromptError(str(number), [error])
+        following.__cause__, error = error, following
+    pickle.dumps(error)
+
+    assert len(written) == 12
+
+
+def test_a_subclass_beside_any_builtin_travels() -> None:
+    """Each builtin error makes its own objects; a program may add ours to any of them."""
+    builtins = [DiscomfortError, ImportError, OSError, StopIteration, SystemError, UnicodeError]
+    for builtin in builtins[1:]:
+        kind = type("Own", (DiscomfortError, builtin), {"__module__": __name__})
+        error = kind("text")
+        error.fact = 1
+        found = copy.deepcopy(error)
+        assert (type(found), str(found), found.fact) == (kind, "text", 1)
+
+
 def test_what_cannot_be_pickled_does_not_keep_the_error() -> None:
     """A field or a cause of a class that refuses is sent as its text."""
 
@@ -159,3 +288,27 @@ def test_errors_are_at_the_top_level() -> None:
     assert set(discomfort.__all__) <= set(dir(discomfort))
     with pytest.raises(AttributeError, match="Nothing"):
         _ = discomfort.Nothing
+
+
+def test_types_and_names_at_the_top_level_agree() -> None:
+    """What a type checker reads and what is resolved at first use: the same names of the same modules."""
+    source = ast.parse(Path(discomfort.__file__).read_text())
+    (block,) = [node for node in source.body if isinstance(node, ast.If)]
+    typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert sorted([*typed, "__version__"]) == discomfort.__all__
+    assert {name: getattr(discomfort, name).__module__ for name in typed} | typed == typed | {
+        # A package that hands on what a module of it has.
+        "ComfyConnector": typed["ComfyConnector"]
+    }
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """Nor does an error by its name: a worker that only reads one starts at once."""
+    code = (
+        "import sys, discomfort\n"
+        "discomfort.RunTimeout\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & set(sys.argv[1:])))"
+    )
+    heavy = ["playwright", "numpy", "PIL", "aiohttp", "pydantic", "asyncio", "orjson"]
+    argv = [sys.executable, "-c", code, *heavy]
+    assert subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout.decode().strip() == "[]"

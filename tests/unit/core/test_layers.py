@@ -12,7 +12,20 @@ ROOT = Path(__file__).parents[3]
 PACKAGES = ("discomfort", "comfyui_emulator", "comfyui_conformance")
 LAYERS = {
     **dict.fromkeys(
-        ["exceptions", "progress", "_json", "_version", "redaction", "workflow", "resources", "", "config"], 0
+        [
+            "exceptions",
+            "_error_text",
+            "_pickling",
+            "progress",
+            "_json",
+            "_version",
+            "redaction",
+            "workflow",
+            "resources",
+            "",
+            "config",
+        ],
+        0,
     ),
     "_system": 1,
     **dict.fromkeys(["discovery", "server", "client", "conversion", "files"], 2),
