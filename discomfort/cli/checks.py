@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -33,9 +32,6 @@ LITTLE_SPACE, NO_SPACE = 2 << 30, 256 << 20
 some 50 MiB, one video some hundreds)."""
 SMALL_SHM = 256 << 20
 """Bytes of ``/dev/shm`` below which Chromium is told to do without it (Docker's default is 64 MiB)."""
-OUR_FOLDER = re.compile(r"discomfort-(?:(?:temp-)?[a-z0-9_]{8}|[0-9a-f]{12}|doctor-[0-9a-f]{7})")
-"""Names of the private folders in the temporary folder: of engines (``mkdtemp``), browsers, and the doctor's browser.
-All are made with mode 0700."""
 _PROBE_SECONDS = 60.0
 _MINIMUM = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:>=\s*([0-9.]+))?")
 _DEPENDENCIES = (
@@ -193,15 +189,17 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the d
 
 
 def leftovers() -> Check:
-    """What connectors left that did not end by themselves: servers, journals of dead processes, private folders."""
+    """What dead connectors left: servers, emulators' folders, locks, and journals with their files and folders.
+
+    Each is known by what was written down about it, never by a name alone.
+    """
     from comfyui_emulator.temporary import abandoned_folders
     from discomfort._system.ownership import orphans
     from discomfort.connector.resources import journal_directory
     from discomfort.server.ports import abandoned_locks
 
     left = [f"process {process.pid}" for process in orphans()]
-    folders = unused_folders(Path(tempfile.gettempdir()))
-    left += [str(path) for path in (*folders, *abandoned_folders(), *_dead_journals(journal_directory()))]
+    left += [str(path) for path in (*abandoned_folders(), *_dead_journals(journal_directory()))]
     left += [str(path) for path in abandoned_locks()]
     if not left:
         return Check("leftovers", "ok", "none")
@@ -230,34 +228,6 @@ def _dead_journals(directory: Path) -> Iterator[Path]:
             continue
         if not is_held and not (pid.isdecimal() and psutil.pid_exists(int(pid))):
             yield path
-
-
-def unused_folders(directory: Path) -> list[Path]:
-    """Our private folders that no running process has on its command line or as its working directory.
-
-    A folder that may belong to a discomfort that runs, by its age, is not counted.
-    """
-    owner = os.getuid() if hasattr(os, "getuid") else None
-    candidates = [
-        path
-        for path in sorted(directory.glob("discomfort-*"))
-        if OUR_FOLDER.fullmatch(path.name) and _is_own_folder(path, owner)
-    ]
-    if not candidates:
-        return []
-    used: list[str] = []
-    oldest = float("inf")
-    for process in psutil.process_iter(["pid", "cmdline", "cwd", "create_time"]):
-        words = process.info["cmdline"] or []
-        used += [*words, process.info["cwd"] or ""]
-        if process.info["pid"] != os.getpid() and any("discomfort" in word for word in words):
-            oldest = min(oldest, process.info["create_time"] or 0.0)
-    return [p for p in candidates if p.stat().st_mtime < oldest and not any(str(p) in text for text in used)]
-
-
-def _is_own_folder(path: Path, owner: int | None) -> bool:
-    facts = path.lstat()
-    return stat.S_ISDIR(facts.st_mode) and owner in {None, facts.st_uid} and stat.S_IMODE(facts.st_mode) == 0o700
 
 
 def _engine_python(python: str) -> Check:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Literal
 import psutil
 
 from discomfort._json import JsonObject
-from discomfort.cli.checks import unused_folders
 from discomfort.cli.exit_codes import FAILED, OK
 from discomfort.cli.terminal import Terminal, clean
 
@@ -72,7 +69,6 @@ def find_leftovers() -> list[Leftover]:
     from discomfort._system.ownership import orphans
 
     found = [_process(process) for process in orphans()]
-    found += [_folder(path) for path in unused_folders(Path(tempfile.gettempdir()))]
     return found + _emulators() + _journals() + _locks()
 
 
@@ -109,21 +105,6 @@ def _process(process: psutil.Process) -> Leftover:
     except psutil.Error:
         command = "?"
     return Leftover("process", str(process.pid), f"{command}; the process that started it is gone", remove)
-
-
-def _folder(path: Path) -> Leftover:
-    def remove() -> str:
-        if path not in unused_folders(path.parent):
-            return "somebody uses it by now"
-        try:
-            shutil.rmtree(path)
-        except OSError as error:
-            return str(error)
-        return ""
-
-    files = [file for file in path.rglob("*") if file.is_file() and not file.is_symlink()]
-    size = sum(file.stat().st_size for file in files)
-    return Leftover("folder", str(path), f"{len(files)} files, {size >> 20} MiB; no process uses it", remove)
 
 
 def _journals() -> list[Leftover]:
