@@ -26,7 +26,7 @@ def loads(data: bytes | str) -> Any:
 def dumps(value: object) -> bytes:
     """Serialize to UTF-8 JSON; integers beyond 64 bits and non-finite floats are kept as Python's ``json`` writes them.
 
-    Raises ``TypeError`` for what JSON can not hold.
+    Raises ``TypeError`` for what JSON cannot hold.
     """
     try:
         text = orjson.dumps(value)

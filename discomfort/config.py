@@ -158,7 +158,7 @@ class Settings(BaseModel):
         if value is None:
             return None
         if "\0" in str(value):
-            raise ValueError("a path can not hold a NUL character")
+            raise ValueError("a path cannot hold a NUL character")
         return Path.cwd() / value.expanduser()
 
 

@@ -231,18 +231,18 @@ class _ServerGivenUp(ServerDiedError):
 
 
 class FatalPromptError(_ServerGivenUp):
-    """The server died more than once while this prompt ran; it is not submitted again. ``deaths`` tells of each end."""
+    """The server died more than once while this prompt ran; it is not submitted again. ``deaths`` has each end."""
 
 
 class RestartLimitError(_ServerGivenUp):
     """The server died more often than ``max_restarts`` allows, and is not started again by itself for now.
 
-    ``deaths`` tells of each end, and of each start that failed in between.
+    ``deaths`` has each end, and each start that failed in between.
     """
 
 
 class ServerConnectionError(ServerError, ConnectionError):
-    """The server can not be reached, or the connection broke; ``url`` says where."""
+    """The server cannot be reached, or the connection broke; ``url`` says where."""
 
     def __init__(self, problem: str, *, url: str) -> None:
         self.problem, self.url = problem, url
@@ -327,7 +327,7 @@ class ValidationError(RunError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NodeFailure:
-    """What a server tells of a node that raised: the fields of ComfyUI's ``execution_error`` message."""
+    """A node that raised, as the server reports it: the fields of ComfyUI's ``execution_error`` message."""
 
     node_id: str
     class_type: str

@@ -1,4 +1,4 @@
-"""What happens to a run while it happens: the typed events that ``on_progress`` receives.
+"""The typed events of a run, which ``on_progress`` receives.
 
 Pure data. Every event has ``prompt_id``. ``title`` is the node's title in the prompt, else its class; node ids are
 those of the prompt (a node that expanded itself reports under the id that the user knows).

@@ -21,7 +21,7 @@ REAP_WAIT: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class OwnProcess:
-    """A process of ours. ``start_time`` is psutil's ``create_time()``: with the pid it can not be another's."""
+    """A process of ours. ``start_time`` is psutil's ``create_time()``: with the pid it cannot be another's."""
 
     pid: int
     start_time: float
@@ -47,7 +47,7 @@ class OwnProcess:
 def kill_trees(roots: Iterable[OwnProcess]) -> int:
     """SIGKILL these processes and all that descend from them, wait for their end; returns how many were signalled.
 
-    Never raises: what can not be killed is logged.
+    Never raises: what cannot be killed is logged.
     """
     victims: dict[int, psutil.Process] = {}
     for root in roots:

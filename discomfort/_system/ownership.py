@@ -1,4 +1,4 @@
-"""Which connector a server belongs to, and whether that connector still lives.
+"""Marks that say which connector a server belongs to, and whether that connector still lives.
 
 Every server carries two marks in its environment, which its children inherit: a random one of its own, and the pid and
 start of the process whose connector started it. Both parts of the second are needed: a pid alone is given again to
@@ -29,7 +29,7 @@ def owner_mark() -> str:
 
 
 def owner_lives(mark: str) -> bool:
-    """Whether the process of that mark still runs; ``True`` for a mark that can not be read."""
+    """Whether the process of that mark still runs; ``True`` for a mark that cannot be read."""
     pid, _, start = mark.partition("-")
     if not pid.isdecimal() or not start:
         return True

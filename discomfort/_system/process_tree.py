@@ -22,7 +22,7 @@ def members(pid: int, token: str, *, leader_lives: bool) -> set[psutil.Process]:
     """All living processes of the server ``pid`` but itself: children of children, its group, its session, its mark.
 
     With ``leader_lives`` false the ids of group and session may be somebody else's by now, and are not looked at. The
-    result holds pid and start time of each, so that a signal can not reach a process that took over a pid.
+    result holds pid and start time of each, so that a signal cannot reach a process that took over a pid.
     """
     found: set[psutil.Process] = set()
     if leader_lives:

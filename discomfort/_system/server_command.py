@@ -1,4 +1,4 @@
-"""What discovery gives to the launcher: the command line of a server."""
+"""The command line of a server, which discovery gives to the launcher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``run`` and ``convert`` have in common: one connector, one workflow after the other, one exit code."""
+"""Several workflows on one connector, for ``run`` and ``convert``: one after the other, with one exit code."""
 
 from __future__ import annotations
 

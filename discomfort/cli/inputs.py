@@ -1,4 +1,4 @@
-"""What the command line names, read and checked before a server is started for it."""
+"""Inputs that the command line names, read and checked before a server is started for them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class UsageError(DiscomfortError, ValueError):
-    """The command line asks for something that can not be done; exit code 2."""
+    """The command line asks for something that cannot be done; exit code 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One WORKFLOW argument: its name as given, what it holds, and the graph itself; or why it can not be read."""
+    """One WORKFLOW argument: its name as given, what it holds, and the graph itself; or why it cannot be read."""
 
     name: str
     kind: Kind = "workflow"
@@ -47,7 +47,7 @@ class Source:
 
 
 def read_sources(names: Sequence[str]) -> list[Source]:
-    """Read every WORKFLOW argument, in order; one that can not be read has its ``error``."""
+    """Read every WORKFLOW argument, in order; one that cannot be read has its ``error``."""
     sources = []
     for index, name in enumerate(names):
         try:
@@ -146,4 +146,4 @@ def check_directory(directory: Path) -> None:
     if not existing.is_dir():
         raise ConfigurationError("is not a folder", key="--output", value=str(existing))
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigurationError("the folder can not be written to", key="--output", value=str(existing))
+        raise ConfigurationError("the folder cannot be written to", key="--output", value=str(existing))

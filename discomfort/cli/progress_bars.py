@@ -1,4 +1,4 @@
-"""How a run looks while it runs: moving bars on a terminal, plain lines elsewhere, nothing with ``--quiet``."""
+"""Progress of a run: moving bars on a terminal, plain lines elsewhere, nothing with ``--quiet``."""
 
 from __future__ import annotations
 

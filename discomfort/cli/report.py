@@ -1,4 +1,4 @@
-"""What a run gave: saved, shown, and as JSON."""
+"""The results of a run: saved, shown, and as JSON."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class SnapshotOptions:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The definitions of a server, and what its ``/system_stats`` tells of it (empty where that can not be read)."""
+    """The definitions of a server, and its ``/system_stats`` (empty where those cannot be read)."""
 
     definitions: JsonObject = field(repr=False)
     system: JsonObject
@@ -52,7 +52,7 @@ def snapshot_command(options: SnapshotOptions, terminal: Terminal) -> int:
     """Fetch, check and write the definitions; returns the exit code.
 
     The file appears whole or not at all. Raises UsageError for a file that is there (without ``force``), and
-    ConfigurationError for a folder that can not be written to, both before the server is asked.
+    ConfigurationError for a folder that cannot be written to, both before the server is asked.
     """
     to_file = str(options.output) != STDIN
     if to_file:

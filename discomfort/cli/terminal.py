@@ -1,4 +1,4 @@
-"""Where words go: data to stdout, everything else to stderr, and neither may break the program."""
+"""Output of the commands: data to stdout, everything else to stderr, and neither may break the program."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def clean(text: str) -> str:
 
 def make_streams_safe() -> None:
     """Give the process streams that can be written to, whatever it was started with. Idempotent."""
-    # A closed descriptor (`2>&-`) leaves None there; a name that the encoding can not hold would raise in the middle.
+    # A closed descriptor (`2>&-`) leaves None there; a name that the encoding cannot hold would raise in the middle.
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
     if sys.stderr is None:

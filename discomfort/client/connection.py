@@ -1,4 +1,4 @@
-"""What an open client holds: session, HTTP, socket, poll."""
+"""The parts of an open client: session, HTTP, socket, poll."""
 
 from __future__ import annotations
 

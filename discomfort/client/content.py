@@ -1,4 +1,4 @@
-"""What an upload sends: a file, bytes or a binary file object, read in pieces and never in the event loop."""
+"""The content of an upload: a file, bytes or a binary file object, read in pieces and never in the event loop."""
 
 from __future__ import annotations
 

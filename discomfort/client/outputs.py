@@ -122,7 +122,7 @@ class Output:
     async def image(self) -> Image:
         """The file as a Pillow image, loaded whole, in the mode that it is stored in; nothing is converted.
 
-        Raises PayloadError for what Pillow can not read, and as :meth:`read`. Safe to cancel.
+        Raises PayloadError for what Pillow cannot read, and as :meth:`read`. Safe to cancel.
         """
         if self.filename is None or self.kind not in _PILLOW_KINDS:
             raise PayloadError(f"output {self.key}[{self.index}] of node {self.node_id} is {self.kind}, not a picture")
@@ -273,7 +273,7 @@ def _open_image(data: bytes, filename: str) -> Image:
         image = Image.open(io.BytesIO(data))
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PayloadError(f"{safe_filename(filename)!r} can not be read as a picture: {error}") from error
+        raise PayloadError(f"{safe_filename(filename)!r} cannot be read as a picture: {error}") from error
     return image
 
 

@@ -1,4 +1,4 @@
-"""What a ComfyUI server says while it runs prompts: WebSocket frames in, progress events and verdicts out.
+"""ComfyUI's messages about runs: WebSocket frames in, progress events and verdicts out.
 
 Pure: no I/O, no clock, no asyncio. Nothing here raises on what a server sends; a frame that makes no sense is
 dropped with a line at DEBUG. The facts are those of ComfyUI 0.3.64:

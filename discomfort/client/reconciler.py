@@ -196,7 +196,7 @@ def _lost(run: Run) -> PromptLostError:
 
 
 def _unreadable(run: Run, error: ServerResponseError) -> ServerResponseError:
-    problem = f"the record of prompt {run.prompt_id} can not be read"
+    problem = f"the record of prompt {run.prompt_id} cannot be read"
     if error.status == 500:
         problem += "; ComfyUI answers so when a node returned a result that is not JSON"
     failure = ServerResponseError(problem, method=error.method, url=error.url, status=error.status, body=error.body)

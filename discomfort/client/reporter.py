@@ -1,4 +1,4 @@
-"""Handing progress events to a caller's function: in order, never in the way of the run."""
+"""Passes progress events to a caller's function: in order, without ever delaying the run."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ _TRANSPORT = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def never_sent(error: BaseException) -> bool:
-    """Whether the connection was not even made, so that the server can not have seen the request."""
+    """Whether the connection was not even made, so that the server cannot have seen the request."""
     return isinstance(error.__cause__, aiohttp.ClientConnectorError)
 
 

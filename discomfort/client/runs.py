@@ -22,7 +22,7 @@ class Limits:
 
     - ``connect``: for the WebSocket in ``open()`` and ``refresh_socket()``.
     - ``poll``: between two looks at queue and history while the socket works.
-    - ``poll_blind``: the same for prompts whose events can not reach us.
+    - ``poll_blind``: the same for prompts whose events cannot reach us.
     - ``request``: for each small request; ``post``: for ``POST /prompt``; ``ping``: between two pings of the socket.
     - ``refused``: how long a server that nobody watches may refuse connections until its runs fail. A restart fits in.
     - ``silent``: how long it may accept connections and not answer. Loading a model can take this long.

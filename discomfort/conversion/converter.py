@@ -197,7 +197,7 @@ class Converter:
     # -- what the server offers ----------------------------------------------------------------------------------------
 
     async def _label(self) -> Environment | None:
-        """For a page that is being loaded: what the server offers, or nothing where it can not be asked."""
+        """For a page that is being loaded: what the server offers, or nothing where it cannot be asked."""
         try:
             return await self._watch.current()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a conversion depends on besides the workflow: the frontend and what the server offers it. Pure.
+"""The environment of a conversion: the frontend, and what the server offers it. Pure.
 
 ComfyUI has no version number or entity tag for its node definitions, so they are compared by digest. Lists of files
 (models, uploads) change often and almost never matter: the frontend takes a widget's value from the workflow and looks

@@ -1,4 +1,4 @@
-"""What became of each node of a workflow, and which links lead nowhere. Pure: read off workflow and prompt."""
+"""The fate of each node in a conversion, and the links that lead nowhere. Pure: read from workflow and prompt."""
 
 from __future__ import annotations
 

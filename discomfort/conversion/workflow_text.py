@@ -1,4 +1,4 @@
-"""What goes into a conversion and what may come out of it: checks without I/O."""
+"""The text of a workflow as it is converted, and checks of the result. No I/O."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def encode(workflow: object) -> str:
     """The workflow as JSON text for the page.
 
     NaN and infinities become ``null``, as they would when the frontend sends them. Raises ``PayloadError`` for what is
-    no workflow (no object with a list ``nodes``), can not be JSON, or is larger than ``MAX_BYTES``.
+    no workflow (no object with a list ``nodes``), cannot be JSON, or is larger than ``MAX_BYTES``.
     """
     if not isinstance(workflow, dict):
         raise PayloadError(f"a workflow is a JSON object, this is {type(workflow).__name__}")
@@ -84,7 +84,7 @@ def _dump(workflow: JsonObject) -> str:
         try:
             return json.dumps(_finite(workflow), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise PayloadError(f"the workflow can not be written as JSON: {error}") from error
+            raise PayloadError(f"the workflow cannot be written as JSON: {error}") from error
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is to be deleted when we are gone, written down so that even a power cut leaves nothing behind for good.
+"""The list of what is to be deleted when we are gone, on disk, so that even a power cut leaves nothing for good.
 
 One append-only file of JSON lines per process, named after its process id and start. While the process lives it holds
 a lock on its file; the kernel releases it with the process. At the next start, :meth:`Journal.recover` deletes what
@@ -162,7 +162,7 @@ class Journal:
 
         The journals of live processes are left alone. Damaged, foreign and hostile lines are skipped with a warning. A
         journal whose files could not all be deleted stays for the next time. Waits up to 30 s for another process that
-        is recovering, then leaves it all to that one. A directory that does not exist or can not be read is no error.
+        is recovering, then leaves it all to that one. A directory that does not exist or cannot be read is no error.
         """
         removed: list[Path] = []
         if not self.directory.is_dir():

@@ -1,4 +1,4 @@
-"""Where a file may go: names that are safe on every system, and folders entered without following links out of them."""
+"""Places for files: names that are safe on every system, and folders entered without following links out of them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def open_place(root: Path, parts: tuple[str, ...], *, create: bool = False) -> I
     """Open the folder ``parts`` below ``root`` for as long as the block lasts.
 
     Links inside the root are followed if they stay inside it. The result is then entered name by name without following
-    any link, so that one put there meanwhile can not lead elsewhere. With ``create`` missing folders are made, and
+    any link, so that one put there meanwhile cannot lead elsewhere. With ``create`` missing folders are made, and
     taken back if the block raises.
 
     Raises :class:`UploadError` if a link leads out of the root, and the system's ``OSError``.

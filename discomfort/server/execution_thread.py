@@ -1,4 +1,4 @@
-"""Which thread of a server executes its prompts, found from outside.
+"""The thread of a server that executes its prompts, found from outside.
 
 ComfyUI 0.3.64 executes all prompts in one thread. A node that raises ``SystemExit`` ends it without a word: Python has
 no traceback for that, the prompt stays listed as running, and HTTP goes on answering. The thread's end can be seen in
@@ -28,7 +28,7 @@ def thread_work(pid: int) -> dict[int, int]:
             work[int(task.name)] = int((task / "schedstat").read_text().split()[0])
     except (OSError, ValueError, IndexError) as error:
         # A thread that ends between the two reads makes this one look worthless; there will be another.
-        _log.debug("the threads of process %d can not be read: %s", pid, error)
+        _log.debug("the threads of process %d cannot be read: %s", pid, error)
         return {}
     return work
 

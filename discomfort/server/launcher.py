@@ -39,7 +39,7 @@ def spawn(command: ServerCommand) -> subprocess.Popen[bytes]:
 
     Standard input is empty; output and error come merged through ``stdout``, unbuffered bytes. No other descriptor of
     ours is inherited. SIGINT, SIGTERM and SIGHUP have their default effect and no signal is blocked, whatever is so in
-    our process. Raises ServerStartError naming the command and a remedy when the system can not start it.
+    our process. Raises ServerStartError naming the command and a remedy when the system cannot start it.
     """
     program = _find_program(command)
     argv = [program, *command.argv[1:]]

@@ -20,7 +20,7 @@ _FINAL_SECONDS = 0.5
 class Pump:
     """Reads ``process.stdout`` until its end, or until :meth:`close`, and gives every chunk to ``sink``.
 
-    Not the end of the pipe but the end of the server ends it: a process that inherited the pipe can not hold it up.
+    Not the end of the pipe but the end of the server ends it: a process that inherited the pipe cannot hold it up.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], sink: Callable[[bytes], None]) -> None:

@@ -1,4 +1,4 @@
-"""When a server is ready: its port accepts, it answers as ComfyUI does, and it is ours."""
+"""Readiness of a started server: its port accepts, it answers as ComfyUI does, and it is ours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("discomfort.server")
 
 _MAX_SLEEP = 60.0
 _MAX_BODY = 1 << 16
-_UNSEEN = "a program that can not be seen"
+_UNSEEN = "a program that cannot be seen"
 
 
 def start_budget(attempts: int, sleep: float) -> float:
@@ -133,7 +133,7 @@ def _stranger_on(supervisor: Supervisor, port: int) -> str | None:
     for process in psutil.process_iter():
         if process not in own and _listens(process, port):
             return f"another program (pid {process.pid})"
-    # Nobody that we may look at: another user's, or another container's. It can not be told from ours.
+    # Nobody that we may look at: another user's, or another container's. It cannot be told from ours.
     return _UNSEEN
 
 

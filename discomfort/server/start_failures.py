@@ -1,4 +1,4 @@
-"""Why a server ended while it started: what its exit and its last lines tell, and what to do about it."""
+"""Reasons for a start that failed, read from the exit and the last lines, each with a remedy."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from discomfort.server.watchdog import Watchdog
 _log = logging.getLogger("discomfort.server")
 
 _KILL_PATIENCE = 5.0
-"""Seconds that a process may take to end after SIGKILL, which it can not refuse: more means stuck in the kernel."""
+"""Seconds that a process may take to end after SIGKILL, which it cannot refuse: more means stuck in the kernel."""
 _WORKER_LOOK = 1.0
 """Seconds between two looks at the execution thread."""
 _LEFTOVER_PATIENCE = 1.0
@@ -83,7 +83,7 @@ class Supervisor:
     def start(cls, command: ServerCommand, *, watchdog: Watchdog | None = None) -> Supervisor:
         """Start ``command`` and own it; with a ``watchdog`` it also ends when our process is killed.
 
-        Raises ServerStartError when the system can not start it; nothing is left then. Blocks for milliseconds.
+        Raises ServerStartError when the system cannot start it; nothing is left then. Blocks for milliseconds.
         """
         token = secrets.token_hex(16)
         process = spawn(replace(command, env=process_tree.marked_environment(command.env, token)))
@@ -97,7 +97,7 @@ class Supervisor:
         except BaseException as error:
             supervisor._abandon()
             if isinstance(error, psutil.Error | RuntimeError | OSError):
-                raise ServerStartError(f"the started server can not be watched: {error}") from error
+                raise ServerStartError(f"the started server cannot be watched: {error}") from error
             raise
         _log.info("server process %d started in %s", process.pid, command.cwd)
         return supervisor
@@ -177,7 +177,7 @@ class Supervisor:
             ServerError: the process did not end even after SIGKILL.
         """
         if os.getpid() != self._owner:
-            raise StateError("this process did not start the server, a fork of it can not stop it")
+            raise StateError("this process did not start the server, a fork of it cannot stop it")
         with self._lock:
             if self._stopping is None:
                 name = f"discomfort-stop-{self.pid}"
@@ -308,7 +308,7 @@ class Supervisor:
                 self._watchdog.forget_process(self.pid)
             except ServerStartError:
                 # The process is gone: a watchdog that still knew it would find another start time at its pid.
-                _log.exception("the watchdog could not be told of the end of process %d", self.pid)
+                _log.exception("the watchdog does not know of the end of process %d", self.pid)
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> ExitStatus:

@@ -204,7 +204,7 @@ def end_processes(registered: dict[int, dict[str, Any]], variable: str) -> None:
 
 
 def remove_path(entry: dict[str, Any]) -> None:
-    """Remove one registered path below its root, following no symlink on the way; what can not be removed stays."""
+    """Remove one registered path below its root, following no symlink on the way; what cannot be removed stays."""
     root, parts = str(entry["root"]), [str(part) for part in entry["parts"]]
     if not root.startswith("/") or not parts or any(p in ("", ".", "..") or "/" in p or "\0" in p for p in parts):
         return

@@ -47,7 +47,7 @@ class EmulatorServer(ComfyServer):
         except BaseException as error:
             self._end_loop()
             if isinstance(error, OSError | ImportError | AttributeError | ValueError):
-                raise ConfigurationError(f"the emulator can not start: {error}") from error
+                raise ConfigurationError(f"the emulator cannot start: {error}") from error
             raise
         super().__init__(f"http://127.0.0.1:{self._port}", folders)
 
@@ -186,7 +186,7 @@ def _config_of(setup: Setup, base: Path) -> EmulatorConfig:
     try:
         config = config_from(options, words)
     except (OSError, ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise ConfigurationError(f"the emulator can not be set up: {error}", key="comfyui_nodes") from error
+        raise ConfigurationError(f"the emulator cannot be set up: {error}", key="comfyui_nodes") from error
     return replace(config, extra_nodes={**config.extra_nodes, **setup.classes})
 
 

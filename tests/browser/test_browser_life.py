@@ -33,7 +33,7 @@ async def server() -> AsyncIterator[StubServer]:
 
 
 class Watch:
-    """Remembers the processes that it is told of."""
+    """Remembers the processes that are reported to it."""
 
     def __init__(self) -> None:
         self.started: dict[int, float] = {}

@@ -75,15 +75,15 @@ async def test_subgraph_of_another_workflow_is_not_found(converter: Converter) -
 
 async def test_node_that_throws_while_loading(converter: Converter) -> None:
     """The frontend shows a dialog and would give a shorter prompt; here it is an error with the node's words."""
-    with pytest.raises(ConversionError, match="the pack can not load this") as caught:
+    with pytest.raises(ConversionError, match="the pack cannot load this") as caught:
         await converter.convert(faulty("throw on load"))
 
     assert len(caught.value.attempts) == 2
 
 
 async def test_node_that_throws_while_saving(converter: Converter) -> None:
-    """A widget that can not be serialized is an error with its words."""
-    with pytest.raises(ConversionError, match="the pack can not save this"):
+    """A widget that cannot be serialized is an error with its words."""
+    with pytest.raises(ConversionError, match="the pack cannot save this"):
         await converter.convert(faulty("throw on save"))
 
 

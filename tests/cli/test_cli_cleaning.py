@@ -168,7 +168,7 @@ def test_orphans_are_told_by_both_marks(sleeper: subprocess.Popen[bytes]) -> Non
     [("4194303-boot.1", False), (f"{os.getpid()}-other.1", False), ("nonsense", True), ("", True), ("12-", True)],
 )
 def test_owner(mark: str, lives: bool) -> None:
-    """Pid and start both count; a mark that can not be read proves nothing."""
+    """Pid and start both count; a mark that cannot be read proves nothing."""
     assert owner_lives(mark) is lives
     assert owner_lives(owner_mark())
 

@@ -1,4 +1,4 @@
-"""``discomfort conformance``: what it tells of a server that conforms, of one that does not, and of none."""
+"""``discomfort conformance``: its report on a server that conforms, on one that does not, and on none."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_usage_errors_start_nothing(cli: Cli, tmp_path: Path, arguments: list[st
 
 
 def test_a_bad_file_is_told_and_the_rest_converted(cli: Cli, tmp_path: Path) -> None:
-    """Exit code 2 for the file that can not be read; the other is converted."""
+    """Exit code 2 for the file that cannot be read; the other is converted."""
     assert cli("convert", "missing.json", write(tmp_path / "a.json", workflow("Text"))) == 2
 
     assert "missing.json: No such file" in cli.err

@@ -113,7 +113,7 @@ def test_json_of_several_is_a_list_with_the_failed_ones(cli: Cli, tmp_path: Path
 
 
 def test_a_failed_workflow_does_not_stop_the_next(cli: Cli, tmp_path: Path) -> None:
-    """The second workflow runs, and the exit code tells of the first."""
+    """The second workflow runs, and the exit code is that of the first."""
     names = [write(tmp_path / f"{i}.json", prompt(kind)) for i, kind in enumerate(("Fail", "Save"))]
 
     assert cli("run", *names) == 1
@@ -165,7 +165,7 @@ def test_a_bad_file_starts_nothing(cli: Cli, tmp_path: Path, content: str | None
 
 
 def test_a_bad_file_does_not_stop_the_good_ones(cli: Cli, tmp_path: Path) -> None:
-    """What can run runs; the exit code 2 tells of the file that can not."""
+    """What can run runs; the exit code 2 is for the file that cannot."""
     good = write(tmp_path / "good.json", prompt("Text"))
 
     assert cli("run", "missing.json", good) == 2
@@ -205,7 +205,7 @@ def test_set_edits_a_prompt(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_set_falls_back_to_the_converted_prompt(cli: Cli, tmp_path: Path) -> None:
-    """Where a widget can not be told for certain, the prompt is edited, and the workflow still travels along."""
+    """Where a widget cannot be told for certain, the prompt is edited, and the workflow still travels along."""
     name = write(tmp_path / "a.json", workflow("Text"))
 
     assert cli("run", name, "--set", "Text.text=new") == 0

@@ -163,7 +163,7 @@ def test_versions_are_no_condition(server: Server, capsys: pytest.CaptureFixture
     ],
 )
 def test_no_server(capsys: pytest.CaptureFixture[str], url: str, code: int, told: str) -> None:
-    """Nothing there is a failure; an address that can not be one is bad usage."""
+    """Nothing there is a failure; an address that cannot be one is bad usage."""
     assert main(["snapshot", url]) == code
     assert told in capsys.readouterr().err
 

@@ -73,7 +73,7 @@ async def test_value_out_of_range_is_refused(connector: ComfyConnector) -> None:
 
 
 async def test_linked_input_is_refused(connector: ComfyConnector) -> None:
-    """An input that another node feeds can not be set; the error says which node that is."""
+    """An input that another node feeds cannot be set; the error says which node that is."""
     editor = await connector.edit(picture_prompt(0))
     with pytest.raises(InputSelectorError, match="Source"):
         editor.set("Out.images", "x")

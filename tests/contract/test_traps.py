@@ -163,7 +163,7 @@ async def test_change_token_in_a_prompt_is_not_trusted(connector: ComfyConnector
 
 
 async def test_extra_data_that_json_can_not_hold(connector: ComfyConnector) -> None:
-    """Extra data that can not be sent is an error of its own, not a hang and not a foreign exception."""
+    """Extra data that cannot be sent is an error of its own, not a hang and not a foreign exception."""
     with pytest.raises(DiscomfortError):
         await connector.run_workflow(show_prompt(1), False, extra_data={"value": object()})
     assert await still_serves(connector)

@@ -123,7 +123,7 @@ async def test_uploads_survive_a_restart(emulator: EngineUnderTest, trace: Trace
 async def test_server_that_ignores_sigterm(
     emulator: EngineUnderTest, trace: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that can not be asked to stop is killed; stopped (SIGSTOP) processes ignore everything else too."""
+    """A server that cannot be asked to stop is killed; stopped (SIGSTOP) processes ignore everything else too."""
     monkeypatch.setattr("discomfort.connector.resources.STOP_GRACE", 0.5)
     connector = await ComfyConnector.create(**lazily(emulator))
     trace.record()

@@ -70,7 +70,7 @@ class Trace:
             try:
                 return sorted(self.folder.rglob("*"))
             except FileNotFoundError:
-                continue  # A folder vanished while it was listed: look again, it can not vanish for ever.
+                continue  # A folder vanished while it was listed: look again, it cannot vanish for ever.
 
     async def settle(self, seconds: float = DEADLINE) -> list[str]:
         """Wait until nothing is left; returns what stays after ``seconds``."""

@@ -265,7 +265,7 @@ async def end_of(connector: ComfyConnector | None) -> None:
     try:
         async with asyncio.timeout(60):
             await connector.kill_api()
-    except Exception as error:  # noqa: BLE001 - it is beyond repair, and must not be in the way of the next
+    except Exception as error:  # noqa: BLE001 - it is beyond repair, and must not disturb the next
         log.warning("a connector that was given up: %s", brief(error))
         connector.release_now()
     if ComfyConnector._instance is connector:

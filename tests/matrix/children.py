@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).with_name("program.py")
 
 NOBODY = ("unshare", "--user")
 """A user without any privilege, also where root runs the tests: no writing where the mode forbids it, and no user
-namespace of its own, without which Chromium's sandbox can not be."""
+namespace of its own, without which Chromium's sandbox cannot be."""
 
 
 def small_disk(folder: Path, size: str) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ async def test_browser_endless_script(browsing: ComfyConnector) -> None:
 
 
 async def test_browser_every_attempt_too_slow(browsing: ComfyConnector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No attempt ends in its time: a timeout that tells of three attempts; then all is as before."""
+    """No attempt ends in its time: a timeout that lists three attempts; then all is as before."""
     await warm(browsing)
     with monkeypatch.context() as patch:
         patch.setattr("discomfort.conversion.browser.session.attempt_budget", lambda _: 0.001)

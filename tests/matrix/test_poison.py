@@ -138,7 +138,7 @@ async def test_poison_unreadable_value_of_a_neighbour(
 
 
 async def test_poison_history_that_answers_500(faulty: Callable[..., Faulty], trace: Trace) -> None:
-    """The record of our run can not be read: said so after three tries, with the reason; no hang."""
+    """The record of our run cannot be read: said so after three tries, with the reason; no hang."""
     async with await ComfyConnector.create(**faulty().settings) as connector:
         control = Control(connector)
         await control.rules({"path": "/history/.+", "do": "status", "value": 500})

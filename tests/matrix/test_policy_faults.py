@@ -44,7 +44,7 @@ async def test_server_killed_mid_run_resubmitted(any_engine: EngineUnderTest, tr
 
 
 async def test_server_killed_restarted_at_once(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
-    """``restart``: what ran is told of the death, and a new server comes up without being asked."""
+    """``restart``: what ran raises the death, and a new server comes up without being asked."""
     settings = {**emulator.settings, "on_server_death": "restart"}
     async with await ComfyConnector.create(**settings) as connector:
         events = Recorder()

@@ -66,7 +66,7 @@ async def test_server_killed_while_queueing(faulty: Callable[..., Faulty], trace
 
 
 async def test_server_killed_before_the_history_is_read(faulty: Callable[..., Faulty], trace: Trace) -> None:
-    """The run ended and its record died with the server: the caller is told of the death and its prompt's id."""
+    """The run ended and its record died with the server: the error names the death and the prompt's id."""
     async with await ComfyConnector.create(**faulty().settings) as connector:
         control, events = Control(connector), Recorder()
         await control.rules(HOLD_HISTORY)
@@ -175,7 +175,7 @@ async def test_server_answers_500(faulty: Callable[..., Faulty], trace: Trace, p
 
 
 async def test_server_answers_500_to_the_poll_alone(faulty: Callable[..., Faulty], trace: Trace, gate: Path) -> None:
-    """A queue that can not be listed costs nothing while socket and history work."""
+    """A queue that cannot be listed costs nothing while socket and history work."""
     async with await ComfyConnector.create(**faulty().settings) as connector:
         control, events = Control(connector), Recorder()
         await control.rules({"path": "/queue", "do": "status", "value": 500})

@@ -65,7 +65,7 @@ class PageResult:
     """What the frontend made of a workflow.
 
     ``output`` is the prompt. ``unknown`` has the ids in it without a class, nodes whose type the page does not know,
-    each with that type as the frontend writes it (``None`` where it can not tell). ``asked`` are the paths that scripts
+    each with that type as the frontend writes it (``None`` where it cannot tell). ``asked`` are the paths that scripts
     of the page asked the server for meanwhile.
     """
 
@@ -128,7 +128,7 @@ class FrontEndPage:
         ``server_ready`` is set. With ``early`` the load itself begins before that. ``server_lost`` ends a load that can
         not succeed.
 
-        Raises ``ConversionTimeout`` if it is not ready in ``timeout`` seconds, ``ConversionError`` if the page can not
+        Raises ``ConversionTimeout`` if it is not ready in ``timeout`` seconds, ``ConversionError`` if the page cannot
         be loaded, ``BrowserError`` if the browser is gone. On any failure, cancellation included, nothing stays open.
         """
         from playwright.async_api import Error

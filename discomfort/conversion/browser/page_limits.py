@@ -1,4 +1,4 @@
-"""How long a page is used: the limits of its uses and its memory, with the measurements behind them."""
+"""Limits on the uses and the memory of a page, with the measurements behind them."""
 
 from __future__ import annotations
 

@@ -316,7 +316,7 @@ class BrowserSession:
         raise conversion_error(failures) from failures[-1]
 
     def _hopeless(self, failures: list[PageFailure]) -> bool:
-        """Whether another attempt would be in vain: the server is gone, or the frontend said the same word twice."""
+        """Whether to give up: the server is gone, or two attempts failed with the same frontend error."""
         last = failures[-1]
         repeated = len(failures) > 1 and last.verdict and last.problem == failures[-2].problem
         return repeated or self._gateway.server_lost.is_set()

@@ -1,4 +1,4 @@
-"""What of a page's requests goes through the gateway: headers both ways, and the one kind of upload.
+"""Forwarding through the gateway: headers in both directions, and one kind of upload.
 
 That is what a node records of itself while it is serialized. The frontend's 3D viewers photograph their scene then,
 upload the pictures to the server's temporary folder, and put their new names into the prompt (``Load3D`` of frontend

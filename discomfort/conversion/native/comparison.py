@@ -1,4 +1,4 @@
-"""Where a prompt that the frontend made is not what was expected of its values. Pure."""
+"""Compares a converted prompt with the plan's prediction. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class UnprovenError(Exception):
-    """The shape can not be learnt; the text says why."""
+    """The shape cannot be learnt; the text says why."""
 
 
 class TroubleError(Exception):

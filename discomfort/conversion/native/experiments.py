@@ -148,7 +148,7 @@ class Experiment:
     # -- first: where does each value arrive ---------------------------------------------------------------------------
 
     def _alternative(self, number: int) -> Value | None:
-        """Another value for what can not have just any: a boolean, or a choice that its node's class enumerates."""
+        """Another value for what cannot have just any: a boolean, or a choice that its node's class enumerates."""
         value = self._values[number]
         if isinstance(value, bool):
             return not value

@@ -92,7 +92,7 @@ class NativePath:
         return f"<NativePath {self._mode}, {len(self._plans)} shapes, {trusted} trusted, {off} off>"
 
     async def offer(self, text: str, environment: Environment) -> Offer | None:
-        """What can be said about the workflow ``text`` (JSON); ``None`` where the path is off or can not read it."""
+        """What can be said about the workflow ``text`` (JSON); ``None`` where the path is off or cannot read it."""
         reading = read(text, environment.digest) if self._mode != "off" else None
         if reading is None:
             return None

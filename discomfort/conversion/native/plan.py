@@ -1,4 +1,4 @@
-"""How the workflows of one shape become prompts: a prompt to start from, and a rule for each value. Pure."""
+"""The plan for workflows of one shape: a prompt to start from, and a rule for each value. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Plan:
     uses: int = 0
 
     def refusal(self, values: Sequence[Value]) -> str | None:
-        """Why the plan can not convert ``values``, in words, with the place; ``None`` where it can."""
+        """Why the plan cannot convert ``values``, in words, with the place; ``None`` where it can."""
         if self.off is not None:
             return self.off
         for number, (rule, value) in enumerate(zip(self.rules, values, strict=True)):

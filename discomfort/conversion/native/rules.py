@@ -1,4 +1,4 @@
-"""What is proven about one value of a workflow: where in the prompt it arrives, and what arrives unchanged. Pure.
+"""Rules that were proven for one value of a workflow: its place in the prompt, and what arrives unchanged. Pure.
 
 Text is split by what it contains, since a widget that changes text does so for certain characters: the frontend's
 dynamic prompts choose at ``{a|b}`` and drop comments, names of files to save replace ``%date%`` and ``%node.widget%``.

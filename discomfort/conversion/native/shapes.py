@@ -36,7 +36,7 @@ class Reading:
 def read(text: str, digest: str) -> Reading | None:
     """Take the workflow ``text`` (JSON) apart; ``digest`` is the environment's.
 
-    ``None`` for what can not be: more than ``MAX_TEXT`` characters, lone surrogates, no object.
+    ``None`` for what cannot be: more than ``MAX_TEXT`` characters, lone surrogates, no object.
     """
     workflow = parse(text)
     if workflow is None:

@@ -27,7 +27,7 @@ def schema(name: str, inputs: list[Any], outputs: list[Any], **flags: Any) -> io
 
 
 class SchemaText(io.ComfyNode):
-    """Tells its input and its id, and can not be changed from inside."""
+    """Tells its input and its id, and cannot be changed from inside."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -183,7 +183,7 @@ async def test_what_is_no_picture_says_so(server: FakeComfy) -> None:
         await text.image()
     async with aiohttp.ClientSession() as session:
         (broken,) = collect_outputs(history(n3={"images": [{"filename": "a.png"}]}), RestClient(session, server.url))
-        with pytest.raises(PayloadError, match="can not be read"):
+        with pytest.raises(PayloadError, match="cannot be read"):
             await broken.image()
     with pytest.raises(StateError):
         await one("images", {"filename": "a.png"}).read()

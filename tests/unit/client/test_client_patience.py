@@ -113,7 +113,7 @@ async def test_a_run_whose_events_come_while_polls_fail(clock: Clock, *, steady:
 
 
 async def test_what_news_are(server: FakeComfy, client: ComfyClient) -> None:
-    """Messages about a prompt of ours; neither a pong nor what the server tells of others."""
+    """Messages about a prompt of ours; neither a pong nor messages about others."""
     assert client._parts is not None
     mux = client._parts.mux
     await until(lambda: client.client_id in server.sockets)

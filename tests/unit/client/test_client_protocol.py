@@ -201,7 +201,7 @@ def test_steps_that_are_told_twice_are_reported_once() -> None:
 
 
 def test_a_blocked_output_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """It is announced as one, and the run goes on; one warning tells of it."""
+    """It is announced as one, and the run goes on; there is one warning."""
     run = state()
     for _ in range(2):
         run.feed(message("execution_error", exception_type="ExecutionBlocked", node_id="2", exception_message="no"))

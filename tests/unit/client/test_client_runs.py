@@ -345,7 +345,7 @@ async def test_definitions_are_shared_and_survive_a_cancelled_caller(server: Fak
 
 
 async def test_without_definitions_the_prompt_is_still_sent(server: FakeComfy, client: ComfyClient) -> None:
-    """A server that can not list its nodes can still run them."""
+    """A server that cannot list its nodes can still run them."""
 
     async def broken(request: web.Request) -> web.Response | None:
         return web.Response(status=500) if request.path == "/object_info" else None

@@ -130,7 +130,7 @@ async def test_failed_installation_names_the_commands(monkeypatch: pytest.Monkey
 
 
 async def test_installer_output_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """What an installer says when it fails is in the log; one that can not be run is a failure too."""
+    """What an installer says when it fails is in the log; one that cannot be run is a failure too."""
     failing = executable(tmp_path / "installer", "#!/bin/sh\necho no space left\nexit 3\n")
 
     assert await chromium._run([failing]) is False

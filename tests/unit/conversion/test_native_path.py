@@ -161,7 +161,7 @@ async def test_plan_serves_other_processes(tmp_path: Path) -> None:
 
 
 async def test_damaged_plan_is_ignored(tmp_path: Path) -> None:
-    """What can not be read is as if it were not there."""
+    """What cannot be read is as if it were not there."""
     await trusted(NativePath("on", PromptCache(tmp_path)), FakeFrontEnd())
     for file in tmp_path.rglob("*.prompt"):
         file.write_bytes(file.read_bytes()[:-5])
@@ -190,7 +190,7 @@ async def test_another_process_that_saw_a_difference_is_heeded(tmp_path: Path) -
 
 
 async def test_unlearnable_shape_is_tried_once() -> None:
-    """A shape that can not be learnt costs experiments once; the reason is told."""
+    """A shape that cannot be learnt costs experiments once; the reason is told."""
     path = NativePath("on")
     front_end = FakeFrontEnd()
     front_end.quirk = lambda prompt, values: prompt["1"]["inputs"].update(steps=front_end.conversions)
@@ -232,5 +232,5 @@ async def test_trusted_shapes_are_checked_now_and_then() -> None:
 
 
 async def test_what_can_not_be_read_has_no_offer() -> None:
-    """A workflow that can not be taken apart is the browser's."""
+    """A workflow that cannot be taken apart is the browser's."""
     assert await NativePath("on").offer('{"nodes": [{"id": "\\ud800"}]}', ENVIRONMENT) is None

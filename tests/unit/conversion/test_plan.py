@@ -1,4 +1,4 @@
-"""A plan makes prompts from values, says where it can not, and survives storage only whole."""
+"""A plan makes prompts from values, says where it cannot, and survives storage only whole."""
 
 from __future__ import annotations
 

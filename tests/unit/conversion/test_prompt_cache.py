@@ -99,7 +99,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unusable_folder_is_an_empty_cache(tmp_path: Path) -> None:
-    """A folder that can not be made costs nothing but the entries."""
+    """A folder that cannot be made costs nothing but the entries."""
     (tmp_path / "file").write_text("in the way")
     cache = PromptCache(tmp_path / "file" / "cache")
     cache.put(KEY, PROMPT)

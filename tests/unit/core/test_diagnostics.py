@@ -110,7 +110,7 @@ async def test_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_section_that_fails_is_told() -> None:
-    """What can not be collected has its reason in its place, and the rest is there."""
+    """What cannot be collected has its reason in its place, and the rest is there."""
     parts = Resources(load_settings())
     parts.supervisor = SimpleNamespace(pid=os.getpid())  # type: ignore[assignment]
 

@@ -143,7 +143,7 @@ async def test_ordered_restart_happens_under_any_policy_and_is_not_counted() -> 
 
 
 async def test_ordered_restart_that_fails_is_left_to_the_next_call() -> None:
-    """Under the default policy one try is made; nothing stands in the way of the next call's own start."""
+    """Under the default policy one try is made; nothing keeps the next call from its own start."""
     bench = Bench("raise", ServerStartError("no"))
     bench.recovery.begin(ordered=True)
     await bench.recovery.settled()
@@ -261,7 +261,7 @@ async def test_waiting_can_be_cancelled() -> None:
     ],
 )
 def test_story_errors(make: Callable[[list[Any]], ServerDiedError]) -> None:
-    """Both are a ServerDiedError with the last death's facts, also where there is no death to tell of."""
+    """Both are a ServerDiedError with the last death's facts, also where there is no death to name."""
     error = make([ServerDiedError("a", exit_code=3, log_tail=["x"] * 9), ServerStartError("b", exit_code=4)])
 
     assert isinstance(error, ServerDiedError)

@@ -1,4 +1,4 @@
-"""What a connector holds: started where others are in the way, given back where it can not all be given back."""
+"""What a connector holds: started where others are in the way, given back where it cannot all be given back."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_a_lasting_file_replaces_an_ephemeral_one_for_good(store: FileStore, jou
 def test_errors_while_deleting_do_not_stop_the_rest(
     store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One file that can not be deleted is logged and stays on the list; the others go."""
+    """One file that cannot be deleted is logged and stays on the list; the others go."""
     first = Path(store.put(source, subfolder="a", is_ephemeral=True))
     second = Path(store.put(source, subfolder="b", is_ephemeral=True))
     real = store_module.remove_entry

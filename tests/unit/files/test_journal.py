@@ -340,7 +340,7 @@ def test_two_recoveries_at_once_delete_each_file_once(journal: Journal, folder: 
 
 
 def test_recovery_without_a_directory_or_rights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No directory is nothing to do; one that can not be used is a warning."""
+    """No directory is nothing to do; one that cannot be used is a warning."""
     assert Journal(tmp_path / "none").recover() == []
 
     (tmp_path / "bad" / "recover.lock").mkdir(parents=True)

@@ -396,7 +396,7 @@ async def test_a_watchdog_that_fails_at_the_end_does_not_fail_the_stop(
 
 
 async def test_without_waitid(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where the system can not tell of an end without reaping, the exit code is right too."""
+    """Where the system cannot report an end without reaping, the exit code is right too."""
     monkeypatch.delattr(os, "waitid")
     server = start("--when", tmp_path / "now", "--exit", 5)
     (tmp_path / "now").touch()

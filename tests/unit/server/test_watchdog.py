@@ -358,7 +358,7 @@ class TestPaths:
         assert (outside / "file").exists()
 
     def test_what_is_not_there_or_not_possible(self, watchdog: Watchdog, tmp_path: Path) -> None:
-        """One path that can not be removed does not keep the others."""
+        """One path that cannot be removed does not keep the others."""
         (tmp_path / "b").touch()
         for name in ("absent", "b"):
             watchdog.watch_path(tmp_path / name, root=tmp_path)
@@ -389,7 +389,7 @@ def test_the_registration_is_quiet(watchdog: Watchdog, tmp_path: Path, caplog: p
 
 
 def test_a_replacement_that_does_not_work_is_an_error(watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When two in a row can not be written to, the caller learns that nothing is watched."""
+    """When two in a row cannot be written to, the caller learns that nothing is watched."""
 
     def broken(*_: object) -> None:
         raise BrokenPipeError

@@ -171,7 +171,7 @@ def test_a_signal_goes_to_the_same_process_only(start: Callable[..., Supervisor]
 
 
 def test_a_process_that_may_not_be_signalled_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nobody to tell of it."""
+    """There is nobody to report it to."""
 
     def refuse(*_: int) -> None:
         raise PermissionError
@@ -241,7 +241,7 @@ def test_a_folder_that_was_written_to_meanwhile_is_tried_again(tmp_path: Path, m
 
 
 def test_what_can_not_be_removed_inside_a_folder_stays_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest of the folder goes, the folder itself can not."""
+    """The rest of the folder goes, the folder itself cannot."""
     registry = watchdog_main.Registry()
     (tmp_path / "tree").mkdir()
     for name in ("a", "stuck", "z"):

@@ -321,12 +321,12 @@ def test_it(comfyui_server):
     ],
 )
 def test_what_is_configured_wrong_is_told(suite: pytest.Pytester, arguments: list[str], told: str) -> None:
-    """A configuration that can not be is an error of the test that needs it, in one sentence."""
+    """A configuration that cannot be is an error of the test that needs it, in one sentence."""
     assert told in run(suite, "def test_it(comfyui_server): pass\n", *arguments, errors=1)
 
 
 def test_what_is_marked_wrong_is_told(suite: pytest.Pytester) -> None:
-    """So is a marker that can not be."""
+    """So is a marker that cannot be."""
     (suite.path / "broken.py").write_text("import no_such_module\n")
     wrong = {
         "nodes='none.py'": "there is no such file or folder",
@@ -334,7 +334,7 @@ def test_what_is_marked_wrong_is_told(suite: pytest.Pytester) -> None:
         "1": "comfyui_setup does not take an argument without a name",
         "faults={'nonsense': 1}": "there is no fault 'nonsense'",
         "faults={'start_delay': 1}": "start_delay is the fault of a process",
-        "nodes='broken.py'": "the emulator can not be set up",
+        "nodes='broken.py'": "the emulator cannot be set up",
     }
     tests = [
         f"@pytest.mark.comfyui_setup({mark})\ndef test_{number}(comfyui_emulator): pass\n"
