@@ -1,4 +1,4 @@
-"""Routes of files: view and upload."""
+"""Routes for files: view and upload."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ACTIVE_TYPES = {"text/html", "text/html-sandboxed", "application/xhtml+xml", "t
 
 
 def _locate(emulator: Emulator, name: str, kind: str, subfolder: str) -> Path:
-    """The file that a reference names. Raises an HTTP error as ComfyUI answers it."""
+    """The file that a reference names. Raises the HTTP error with which ComfyUI would answer."""
     if not name:
         raise web.HTTPBadRequest
     name, annotated = split_annotation(name)
@@ -42,7 +42,7 @@ def _locate(emulator: Emulator, name: str, kind: str, subfolder: str) -> Path:
 
 @routes.get("/view")
 async def view(request: web.Request) -> web.StreamResponse:
-    """A file of the three folders: as it is, as a preview, or one channel of it."""
+    """A file of the three folders: unchanged, as a preview, or one channel of it."""
     query = request.rel_url.query
     if "filename" not in query:
         return web.Response(status=404)
@@ -94,7 +94,7 @@ def _channel(path: Path, channel: str) -> bytes:
 
 
 class _Upload:
-    """The parts of an upload form, and where its file is to go."""
+    """The parts of an upload form, and the destination of its file."""
 
     def __init__(self, emulator: Emulator, form: Any) -> None:
         self.image = form.get("image")
@@ -108,7 +108,7 @@ class _Upload:
         self.root = root
 
     def target(self) -> Path | None:
-        """The path asked for; ``None`` if it would leave its folder."""
+        """The requested path; ``None`` if it would leave its folder."""
         folder = contained(self.root, os.path.normpath(self.subfolder))
         if folder is None:
             return None
@@ -116,7 +116,7 @@ class _Upload:
 
 
 def _free_path(path: Path, content: bytes, *, overwrite: bool) -> tuple[Path, bool]:
-    """The path to use, and whether there is something to write: equal content under the same name is kept."""
+    """The path to use, and whether to write: a file of that name with equal content is kept."""
     if overwrite or not path.exists():
         return path, True
     digest = hashlib.sha256(content).digest()
@@ -130,7 +130,7 @@ def _free_path(path: Path, content: bytes, *, overwrite: bool) -> tuple[Path, bo
 
 
 def _store(upload: _Upload, content: bytes) -> JsonObject | None:
-    """Write an upload atomically. Returns the answer's JSON, or ``None`` where the path is refused. Blocking."""
+    """Write an upload atomically. Returns the answer's JSON, or ``None`` if the path is refused. Blocking."""
     path = upload.target()
     if path is None:
         return None
@@ -156,7 +156,7 @@ async def _receive(request: web.Request) -> tuple[_Upload, bytes] | None:
 
 @routes.post("/upload/image")
 async def upload_image(request: web.Request) -> web.Response:
-    """Store a file; the answer tells the name that it got."""
+    """Store a file; the answer names the file under which it was stored."""
     received = await _receive(request)
     if received is None:
         return web.Response(status=400)
@@ -166,7 +166,7 @@ async def upload_image(request: web.Request) -> web.Response:
 
 @routes.post("/upload/mask")
 async def upload_mask(request: web.Request) -> web.Response:
-    """Store the original's picture with the alpha of the upload."""
+    """Store the original picture with the upload's alpha channel."""
     received = await _receive(request)
     if received is None:
         return web.Response(status=400)
@@ -174,7 +174,7 @@ async def upload_mask(request: web.Request) -> web.Response:
     original = json.loads(upload.original)
     path = _original_path(of(request), original)
     if path is None:
-        # ComfyUI answers with a name here too, and writes nothing.
+        # ComfyUI, too, answers with a name here but writes nothing.
         return web.json_response({"name": upload.image.filename, "subfolder": upload.subfolder, "type": upload.kind})
     combined = await asyncio.to_thread(_with_alpha, path, content)
     answer = await asyncio.to_thread(_store, upload, combined)

@@ -229,4 +229,4 @@ async def test_a_bad_project_harms_nothing(
         listed = await scripts_of(launch, tmp_path, project, "WEB_DIRECTORY = 'js'")
 
     assert listed == ["/extensions/pack/of_js.js"]
-    assert "custom nodes pack: its pyproject.toml can not be read" in caplog.text
+    assert "custom nodes pack: its pyproject.toml cannot be read" in caplog.text
