@@ -1,17 +1,17 @@
-"""Whether a server behaves as ComfyUI does, found out through its URL alone.
+"""Checks through its URL alone whether a server behaves as ComfyUI does.
 
 A list of small checks, each of one fact of ComfyUI 0.3.64's interface: routes, status codes, bodies, validation errors,
-queue, interruption, history, files, socket messages. ``discomfort conformance --against URL`` runs them from a shell,
+queue, interrupts, history, files, socket messages. ``discomfort conformance --against URL`` runs them from a shell,
 :func:`run_checks` from a program::
 
     report = await run_checks("http://127.0.0.1:8188")
     for result in report.of("differs"):
         print(result.check.name, *result.differences, sep="\\n  ")
 
-The checks only touch their own prompts and files, whose names begin with ``discomfort-conformance``. What would touch
-others' work (clearing the queue or the history, interrupting whatever runs) is left out unless ``exclusive`` is given.
-A server offers no way to delete files, so two small pictures stay in its input and output folders; prompts, records,
-user data and temporary files are taken away.
+The checks only touch their own prompts and files, whose names begin with ``discomfort-conformance``. Checks that would
+affect others' work (clearing the queue or the history, interrupting whatever runs) are skipped without ``exclusive``.
+A server cannot delete files by request, so two small pictures stay in its input and output folders; prompts, records,
+user data and temporary files are removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``GET /view`` and what saving leaves: names, metadata, previews, channels, refusals."""
+"""Checks of ``GET /view`` and of saved files: names, metadata, previews, channels, refusals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def _view(server: Probe, query: str, **options: Any) -> Answer:
 
 @check(_SOURCE, nodes=_BASIC)
 async def whole(server: Probe) -> None:
-    """The bytes as they were stored, under their name, without rules for caches."""
+    """The bytes are those that were stored, under their name, without cache headers."""
     content = png(1, 2, 3)
     answer = await _view(server, await _put(server, "whole.png", content))
     server.same("status", answer.status, 200)
@@ -47,7 +47,7 @@ async def whole(server: Probe) -> None:
 
 @check(_SOURCE)
 async def ranges(server: Probe) -> None:
-    """A part is 206, and a file that did not change is 304."""
+    """A range is 206, and an unchanged file is 304."""
     query = await _put(server, "ranges.png", content := png(4, 5, 6))
     part = await _view(server, query, headers={"Range": "bytes=0-3"})
     server.same("status and bytes of a part", (part.status, part.body), (206, content[:4]))
@@ -75,7 +75,7 @@ def _told(answer: Answer) -> tuple[str | None, int, tuple[int, ...]]:
 
 @check(_SOURCE)
 async def previews(server: Probe) -> None:
-    """A preview is WebP or JPEG as asked for, and WebP for any other format."""
+    """A preview is WebP or JPEG as requested, and WebP for any other format."""
     query = await _put(server, "previews.png", png(10, 20, 30))
     for wanted, kind, start in (
         ("webp;50", "image/webp", b"RIFF"),
@@ -91,14 +91,14 @@ async def previews(server: Probe) -> None:
 
 @check(_SOURCE)
 async def preview_of_no_picture(server: Probe) -> None:
-    """A preview of what is no picture is an internal error."""
+    """A preview of a file that is not a picture is an internal error."""
     query = await _put(server, "text.txt", b"no picture")
     server.same("status", (await _view(server, f"{query}&preview=webp")).status, 500)
 
 
 @check(_SOURCE)
 async def active_content(server: Probe) -> None:
-    """What a browser would run is sent as plain bytes."""
+    """Content that a browser would run is sent as plain bytes."""
     for name in ("page.html", "style.css"):
         answer = await _view(server, await _put(server, name, b"x"))
         server.same(f"type of {name}", answer.headers.get("Content-Type"), "application/octet-stream")
@@ -106,7 +106,7 @@ async def active_content(server: Probe) -> None:
 
 @check(_SOURCE)
 async def annotated_names(server: Probe) -> None:
-    """A name that ends in [temp] is looked for there, whatever the type says."""
+    """A name that ends in [temp] is looked up there, whatever the type says."""
     await _put(server, "annotated.png", content := png(7, 8, 9))
     query = urlencode({"filename": "annotated.png [temp]", "subfolder": PREFIX, "type": "input"})
     answer = await _view(server, query)
@@ -115,7 +115,7 @@ async def annotated_names(server: Probe) -> None:
 
 @check(_SOURCE)
 async def refusals(server: Probe) -> None:
-    """No name is 404, a bad one or a bad folder type 400, a subfolder that leaves 403, a missing file 404."""
+    """No name is 404, a bad one or a bad folder type 400, a subfolder outside the folder 403, a missing file 404."""
     cases = {
         "": 404,
         "?filename=": 400,
@@ -131,7 +131,7 @@ async def refusals(server: Probe) -> None:
 
 @check("nodes.py: PreviewImage", nodes=_BASIC)
 async def preview_image(server: Probe) -> None:
-    """What a run shows is a PNG that can be viewed, and holds the prompt."""
+    """A preview image of a run is a PNG that can be viewed and contains the prompt."""
     prompt = picture(0x123456)
     record = await server.run(prompt)
     (image,) = record["outputs"]["2"]["images"]
@@ -156,7 +156,7 @@ async def saved_names(server: Probe) -> None:
 
 @check("nodes.py: SaveImage", nodes=["EmptyImage", "SaveImage"])
 async def metadata(server: Probe) -> None:
-    """A saved PNG holds the prompt, and each key of extra_pnginfo, as JSON in text chunks."""
+    """A saved PNG contains the prompt, and each key of extra_pnginfo, as JSON in text chunks."""
     prompt = picture(0xABCDEF, out="SaveImage", filename_prefix=f"{PREFIX}/saved")
     workflow = {"note": "grün"}
     record = await server.run(prompt, extra_data={"extra_pnginfo": {"workflow": workflow}})
@@ -182,7 +182,7 @@ async def prefix_that_leaves(server: Probe) -> None:
 
 @check("nodes.py: LoadImage", nodes=["LoadImage", "PreviewImage"])
 async def loaded_from_temp(server: Probe) -> None:
-    """A loader takes a file of another folder by its annotated name, and gives the same pixels."""
+    """A loader reads a file of another folder by its annotated name, with the same pixels."""
     await _put(server, "loaded.png", png(11, 22, 33))
     prompt = {"1": node("LoadImage", image=f"{PREFIX}/loaded.png [temp]"), "2": node("PreviewImage", images=["1", 0])}
     record = await server.run(prompt)

@@ -1,4 +1,4 @@
-"""The records of prompts that ended."""
+"""Checks of the records of finished prompts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BASIC = ("EmptyImage", "PreviewImage")
 
 @check("execution.py: PromptQueue.task_done", nodes=_BASIC)
 async def record(server: Probe) -> None:
-    """A record has the queue's item, the outputs, the status with its messages, and the nodes' meta data."""
+    """A record has the queue's item, the outputs, the status with its messages, and the nodes' metadata."""
     prompt = picture()
     found = await server.run(prompt, prompt_id=(mine := server.name()), number=5, client_id=PREFIX)
     server.same("keys", sorted(found), ["meta", "outputs", "prompt", "status"])
@@ -58,13 +58,13 @@ async def failure(server: Probe) -> None:
 
 @check(_SOURCE)
 async def unknown(server: Probe) -> None:
-    """An id that is not known is an empty object, with 200."""
+    """An unknown id is an empty object, with 200."""
     server.same("body", await server.read(f"/history/{PREFIX}-none"), {})
 
 
 @check(_SOURCE, nodes=_BASIC)
 async def completion_order(server: Probe) -> None:
-    """Records are listed in the order in which prompts ended."""
+    """Records are listed in the order in which prompts finished."""
     ids = [await server.queued(picture()) for _ in range(3)]
     for prompt_id in ids:
         await server.record(prompt_id)
@@ -74,7 +74,7 @@ async def completion_order(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def pages(server: Probe) -> None:
-    """max_items alone gives the latest, with offset the ones from there; none, for none or fewer."""
+    """max_items alone gives the latest, with offset those from there; zero or less gives none."""
     for prompt_id in [await server.queued(picture()) for _ in range(3)]:
         await server.record(prompt_id)
     known = list(await server.read("/history"))
@@ -96,7 +96,7 @@ async def pages(server: Probe) -> None:
 
 @check("server.py: post_history", nodes=_BASIC)
 async def delete(server: Probe) -> None:
-    """A record that is deleted is gone, the others stay; unknown ids are ignored."""
+    """A deleted record is gone, the others stay; unknown ids are ignored."""
     gone, kept = [await server.queued(picture()) for _ in range(2)]
     await server.record(gone)
     await server.record(kept)
@@ -108,7 +108,7 @@ async def delete(server: Probe) -> None:
 
 @check("server.py: post_history", exclusive=True, nodes=_BASIC)
 async def clear(server: Probe) -> None:
-    """Clearing forgets every record."""
+    """Clearing removes every record."""
     await server.run(picture())
     server.same("status", (await server.post("/history", {"clear": True})).status, 200)
     server.same("history", await server.read("/history"), {})
@@ -116,7 +116,7 @@ async def clear(server: Probe) -> None:
 
 @check("execution.py: execute", nodes=_BASIC)
 async def cached_outputs(server: Probe) -> None:
-    """The same prompt again runs nothing, and its record has the outputs all the same."""
+    """Repeating a prompt runs nothing, but its record has the outputs."""
     prompt = picture()
     first = await server.run(prompt)
     again = await server.run(prompt)
@@ -127,7 +127,7 @@ async def cached_outputs(server: Probe) -> None:
 
 @check("comfy_execution/caching.py", nodes=_BASIC)
 async def cache_ignores_ids(server: Probe) -> None:
-    """What is cached does not depend on the nodes' ids."""
+    """The cache does not depend on the nodes' ids."""
     prompt = picture()
     first = await server.run(prompt)
     renamed = {"a": prompt["1"], "b": node("PreviewImage", images=["a", 0])}
@@ -137,6 +137,6 @@ async def cache_ignores_ids(server: Probe) -> None:
 
 @check("execution.py: execute", nodes=["PrimitiveInt", "PreviewAny"])
 async def texts(server: Probe) -> None:
-    """A number is shown as Python writes it."""
+    """A number is shown as Python formats it."""
     found = await server.run({"1": node("PrimitiveInt", value=42), "2": node("PreviewAny", source=["1", 0])})
     server.same("outputs", found["outputs"], {"2": {"text": ["42"]}})

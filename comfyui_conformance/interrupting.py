@@ -1,4 +1,4 @@
-"""Interruption, of one prompt and of whatever runs."""
+"""Checks of interrupts, of one prompt and of whatever runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _interrupted(server: Probe, record: JsonObject) -> None:
 
 @check(_SOURCE, nodes=_NODES)
 async def by_id(server: Probe) -> None:
-    """The running prompt ends, with a record of status error that says it was interrupted, and where."""
+    """The running prompt ends, and its record has the status error and says at which node it was interrupted."""
     async with server.busy() as running:
         answer = await server.post("/interrupt", {"prompt_id": running})
         server.same("status and body", (answer.status, answer.body), (200, b""))
@@ -29,7 +29,7 @@ async def by_id(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_NODES)
 async def waiting_prompt(server: Probe) -> None:
-    """The id of a prompt that waits, or of none, interrupts nothing."""
+    """The id of a pending prompt, or an unknown one, interrupts nothing."""
     async with server.busy() as running:
         waiting = await server.queued(picture())
         for prompt_id in (waiting, f"{PREFIX}-none"):
@@ -70,7 +70,7 @@ _whatever_runs("empty_id", b'{"prompt_id": ""}')
 
 @check(_SOURCE, exclusive=True, nodes=["EmptyImage", "PreviewImage"])
 async def while_idle(server: Probe) -> None:
-    """With nothing running an interrupt does nothing, to the next prompt neither."""
+    """With nothing running an interrupt has no effect, not even on the next prompt."""
     await server.idle()
     server.same("status", (await server.post("/interrupt", {})).status, 200)
     record = await server.run(picture())

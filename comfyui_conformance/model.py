@@ -1,4 +1,4 @@
-"""What a check is, what it finds, and the report of all of them. No I/O."""
+"""Checks, their results, and the report of all of them. No I/O."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ CheckFunction = Callable[[Any], Awaitable[None]]
 
 
 class Skip(Exception):
-    """Raised by a check that can not be made on this server; its text is the reason."""
+    """Raised by a check that cannot be made on this server; its text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One fact of the interface.
 
-    ``name`` is ``area.fact``, ``expects`` says what should be, ``source`` where ComfyUI does it: the file and the
-    function or route. An ``exclusive`` check touches what others do on the server.
+    ``name`` is ``area.fact``, ``expects`` the expected behaviour, ``source`` its place in ComfyUI: the file and the
+    function or route. An ``exclusive`` check affects what others do on the server.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as it should be; ``expected`` and ``found`` are texts, shortened."""
+    """One deviation; ``expected`` and ``found`` are shortened for display."""
 
     what: str
     expected: str
@@ -69,7 +69,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one check. ``reason`` is why it was skipped."""
+    """The result of one check. ``reason`` says why it was skipped."""
 
     check: Check
     status: Status
@@ -92,7 +92,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All results, in the order of the checks. ``system`` is the server's own account, from ``/system_stats``."""
+    """All results, in the order of the checks. ``system`` is what the server says of itself in ``/system_stats``."""
 
     url: str
     system: JsonObject
@@ -127,9 +127,9 @@ _CHECKS: dict[str, Check] = {}
 def check(
     source: str, *, exclusive: bool = False, nodes: Iterable[str] = ()
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Make a function a check: its module and name are the check's name, its docstring what the check expects.
+    """Register a function as a check, named by its module and name; its docstring is what the check expects.
 
-    ``nodes`` are classes without which the check is skipped.
+    The check is skipped if the server lacks one of the classes ``nodes``.
     """
 
     def register(function: CheckFunction) -> CheckFunction:
@@ -167,7 +167,7 @@ def all_checks(patterns: Sequence[str] = ()) -> list[Check]:
 
 
 def shown(value: object, limit: int = 300) -> str:
-    """A value as a difference shows it: JSON where it can be, shortened."""
+    """A value as a difference shows it: as JSON if possible, and shortened."""
     if isinstance(value, bytes):
         text = f"{len(value)} bytes {value[:24]!r}"
     elif isinstance(value, str):

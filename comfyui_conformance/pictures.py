@@ -1,4 +1,4 @@
-"""Small pictures for the checks, made and read without an imaging library."""
+"""Writes and reads small pictures for the checks, without an imaging library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def png(*pixel: int, size: int = 4, text: str = "") -> bytes:
 
 
 def chunks(data: bytes) -> list[tuple[str, bytes]]:
-    """The chunks of a PNG as (type, content). Raises ValueError for what is none."""
+    """The chunks of a PNG as (type, content). Raises ValueError for other data."""
     if not data.startswith(SIGNATURE):
         raise ValueError(f"no PNG: {data[:16]!r}")
     found, at = [], len(SIGNATURE)

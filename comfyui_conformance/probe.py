@@ -1,4 +1,4 @@
-"""What a check talks to the server with: requests, sockets, prompts of its own, and the comparison of what came."""
+"""A check's access to the server: requests, sockets, prompts of its own, and comparison of the answers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from discomfort import _json
 from discomfort._json import JsonObject
 
 PREFIX = "discomfort-conformance"
-"""With this begin the names of all files that checks leave on a server."""
+"""Prefix of the names of all files that checks leave on a server."""
 
 OTHERS = 10.0
-"""Seconds that a check which needs an idle server waits for the prompts of others."""
+"""Seconds that a check waits for the prompts of others if it needs an idle server."""
 _POLL = 0.02
 _PATIENCE = 60.0
 _TIDY = 30.0
@@ -46,7 +46,7 @@ class Answer:
 
 
 class Socket:
-    """A WebSocket to the server, and every message that came, in order."""
+    """A WebSocket to the server, with all its messages in order."""
 
     def __init__(self, ws: aiohttp.ClientWebSocketResponse, sid: str) -> None:
         self.ws, self.sid = ws, sid
@@ -56,7 +56,7 @@ class Socket:
         self._news = asyncio.Event()
 
     async def until(self, matches: Callable[[JsonObject], bool], what: str) -> JsonObject:
-        """The first message that matches, when it has come. Raises LookupError where it does not come."""
+        """Wait for the first message that matches. Raises LookupError if it does not arrive."""
         async with contextlib.AsyncExitStack() as stack:
             with contextlib.suppress(TimeoutError):
                 await stack.enter_async_context(asyncio.timeout(_PATIENCE))
@@ -168,18 +168,18 @@ class Probe:
         return f"{PREFIX}-{next(_unique)}"
 
     def own(self, prompt_id: str) -> str:
-        """Take care of a prompt at the end of the check."""
+        """Remove a prompt at the end of the check."""
         self._prompts.append(prompt_id)
         return prompt_id
 
     async def submit(self, prompt: object, **fields: Any) -> Answer:
-        """``POST /prompt`` under an id of ours, unless ``prompt_id`` is given; nothing is expected of the answer."""
+        """``POST /prompt`` under an id of ours, unless ``prompt_id`` is given; the answer is not checked."""
         body = {"prompt": prompt, "prompt_id": self.name(), **fields}
         self.own(str(body["prompt_id"]))
         return await self.post("/prompt", body)
 
     async def queued(self, prompt: object, **fields: Any) -> str:
-        """Queue a prompt that is valid and return its id. Raises ValueError where it is refused."""
+        """Queue a valid prompt and return its id. Raises ValueError if it is refused."""
         answer = await self.submit(prompt, **fields)
         if answer.status != 200:
             raise ValueError(f"a valid prompt was answered with {answer.status}: {shown(answer.body)}")
@@ -190,7 +190,7 @@ class Probe:
         return await self.record(await self.queued(prompt, **fields))
 
     async def record(self, prompt_id: str) -> JsonObject:
-        """The record of a prompt once it has ended. Raises LookupError where none comes."""
+        """Wait for the record of a prompt. Raises LookupError if none appears."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             found = (await self.get(f"/history/{quote(prompt_id, safe='')}")).json()
@@ -200,12 +200,12 @@ class Probe:
         raise LookupError(f"no record of {prompt_id} in {_PATIENCE:g} s")
 
     async def listing(self) -> tuple[list[Any], list[Any]]:
-        """What runs and what waits, the latter in the order in which it will run."""
+        """The running and the pending prompts, the latter in the order in which they will run."""
         queue = (await self.get("/queue")).json()
         return queue["queue_running"], sorted(queue["queue_pending"], key=lambda item: (item[0], item[1]))
 
     async def idle(self) -> None:
-        """Wait until nothing is queued. Raises Skip where others keep the server busy."""
+        """Wait until nothing is queued. Raises Skip if others keep the server busy."""
         deadline = time.monotonic() + OTHERS
         while (await self.get("/prompt")).json()["exec_info"]["queue_remaining"]:
             if time.monotonic() > deadline:
@@ -214,10 +214,10 @@ class Probe:
 
     @contextlib.asynccontextmanager
     async def busy(self, owner: Socket | None = None) -> AsyncIterator[str]:
-        """A run of ours is under way for the block, and for seconds if nobody ends it; gives its id.
+        """Keep a run of ours going during the block (for some seconds, if nobody ends it); gives its id.
 
-        ``owner`` is the socket that hears of it. The run's first node has begun: an interrupt that comes before that
-        is forgotten. Raises Skip where others keep the server busy.
+        ``owner`` is the socket that gets its messages. The block starts once the first node runs, because the server
+        drops earlier interrupts. Raises Skip if others keep the server busy.
         """
         await self.idle()
         async with contextlib.AsyncExitStack() as stack:
@@ -230,12 +230,12 @@ class Probe:
             yield prompt_id
 
     async def still_runs(self, prompt_id: str) -> None:
-        """Raise Skip where the run is over already: what was seen then says nothing."""
+        """Raise Skip if the run is over already, because what was seen proves nothing then."""
         if not any(item[1] == prompt_id for item in (await self.listing())[0]):
             raise Skip("the server is too fast: the run that was to hold up the others ended")
 
     async def stop(self, *prompt_ids: str) -> None:
-        """Take prompts of ours off the server, wherever they are, and wait until they are."""
+        """Remove prompts of ours from the server, pending or running, and wait until they are gone."""
         deadline = time.monotonic() + _TIDY
         wanted = set(prompt_ids)
         while time.monotonic() < deadline:
@@ -250,7 +250,7 @@ class Probe:
             await asyncio.sleep(_POLL)
 
     async def tidy(self) -> None:
-        """Take the check's prompts and records off the server. Never raises: a server that is gone has neither."""
+        """Remove the check's prompts and records from the server. Never raises: a server that is gone has neither."""
         if self._prompts:
             with contextlib.suppress(aiohttp.ClientError, OSError, LookupError, TypeError, ValueError):
                 await self.stop(*self._prompts)
@@ -261,7 +261,7 @@ class Probe:
 
     @contextlib.asynccontextmanager
     async def socket(self, sid: str | None = None, features: object = None) -> AsyncIterator[Socket]:
-        """A socket, greeted by the server; ``features`` are declared first, where given."""
+        """A socket that has received its greeting; ``features``, if given, are sent first."""
         sid = sid or f"{PREFIX}-client-{next(_unique)}"
         async with self._session.ws_connect(f"{self.url}/ws?clientId={sid}", max_msg_size=0) as ws:
             if features is not None:
@@ -283,7 +283,7 @@ def node(class_type: str, **inputs: Any) -> JsonObject:
 
 
 def picture(color: int | None = None, *, out: str = "PreviewImage", **inputs: Any) -> JsonObject:
-    """A small image, shown: nodes 1 and 2. Without a colour it is one that no other check has used."""
+    """A prompt that previews a small image (nodes 1 and 2); by default in a colour that no other check uses."""
     color = next(_unique) % 0x1000000 if color is None else color
     return {
         "1": node("EmptyImage", width=8, height=8, batch_size=1, color=color),
@@ -292,7 +292,7 @@ def picture(color: int | None = None, *, out: str = "PreviewImage", **inputs: An
 
 
 def failing() -> JsonObject:
-    """Accepted, and fails when it runs: a pattern that is none (nodes 1 and 2, of which 1 fails)."""
+    """A prompt that is accepted but fails when it runs, at an invalid pattern (nodes 1 and 2, of which 1 fails)."""
     text = f"{PREFIX} {next(_unique)}"
     return {
         "1": node("RegexReplace", string=text, regex_pattern="(", replace=""),
@@ -301,7 +301,7 @@ def failing() -> JsonObject:
 
 
 def brake(color: int) -> JsonObject:
-    """Seconds of work on any machine, since Pillow quantizes on the processor; interrupted between any two nodes."""
+    """Seconds of work on any machine, because Pillow quantizes on the CPU; can be interrupted between nodes."""
     prompt = {"0": node("EmptyImage", width=1024, height=1024, batch_size=1, color=color % 0x1000000)}
     steps = 40
     for step in range(1, steps + 1):

@@ -1,4 +1,4 @@
-"""``POST /prompt``: what is accepted, under which id and number, and what is refused as a whole."""
+"""Checks of ``POST /prompt``: accepted prompts with their ids and numbers, and prompts refused as a whole."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def id_made_by_the_server(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def id_of_another_type(server: Probe) -> None:
-    """An id that is no text becomes one."""
+    """An id that is not a string becomes one."""
     number = 90210
     answer = await server.submit(picture(), prompt_id=number)
     server.same("prompt_id", answer.json()["prompt_id"], str(number))
@@ -55,7 +55,7 @@ async def id_with_a_slash(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def number(server: Probe) -> None:
-    """A number is taken as it is given and returned as a float; one that is none is an internal error."""
+    """A number is accepted unchanged and returned as a float; another type is an internal error."""
     for given in (3, "4.5", -2.25):
         answer = await server.submit(picture(), number=given)
         server.same(f"number for {given!r}", answer.json()["number"], float(given))
@@ -113,7 +113,7 @@ async def no_outputs(server: Probe) -> None:
 
 @check("execution.py: validate_prompt")
 async def not_an_object(server: Probe) -> None:
-    """A prompt that is no object is an internal error."""
+    """A prompt that is not an object is an internal error."""
     for prompt in ("text", 5):
         server.same(f"status for {prompt!r}", (await server.submit(prompt)).status, 500)
 
@@ -130,7 +130,7 @@ async def partial_targets(server: Probe) -> None:
 
 @check("execution.py: validate_prompt", nodes=_BASIC)
 async def partial_targets_without_one(server: Probe) -> None:
-    """Targets of which none is an output leave nothing to run."""
+    """Targets without an output leave nothing to run."""
     for targets in ([], ["none"], ["1"]):
         answer = await server.submit(picture(), partial_execution_targets=targets)
         server.same(f"status for {targets}", answer.status, 400)
@@ -162,7 +162,7 @@ async def extra_data(server: Probe) -> None:
 
 @check("execution.py: validate_inputs", nodes=_BASIC)
 async def coercion(server: Probe) -> None:
-    """Numbers given as text or float are converted, and the record has the converted ones."""
+    """Numbers given as strings or floats are converted, and the record has the converted ones."""
     prompt = picture()
     prompt["1"]["inputs"].update(width="12", height=9.9)
     record = await server.run(prompt)
@@ -172,7 +172,7 @@ async def coercion(server: Probe) -> None:
 
 @check("execution.py: validate_inputs", nodes=["PrimitiveBoolean", "PreviewAny"])
 async def coercion_of_booleans(server: Probe) -> None:
-    """A text given for a boolean is true, whatever it says."""
+    """A string given for a boolean is true, whatever it says."""
     prompt = {"1": node("PrimitiveBoolean", value="false"), "2": node("PreviewAny", source=["1", 0])}
     record = await server.run(prompt)
     server.same("text shown", record["outputs"]["2"]["text"], ["True"])

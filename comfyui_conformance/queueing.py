@@ -1,4 +1,4 @@
-"""The queue: its order, what it shows, and what is taken off it. A long run of ours holds up the others meanwhile."""
+"""Checks of the queue: order, listing, deletion. A long run of ours keeps the others pending meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def listing(server: Probe) -> None:
 
 @check("server.py: post_queue", nodes=_NODES)
 async def delete(server: Probe) -> None:
-    """A waiting prompt that is deleted never runs and has no record; a running one is not touched."""
+    """A deleted pending prompt never runs and has no record; a running one is not affected."""
     async with server.busy() as running:
         gone = await server.queued(picture())
         kept = await server.queued(picture())
@@ -67,7 +67,7 @@ async def delete(server: Probe) -> None:
 
 @check("server.py: post_queue", exclusive=True, nodes=_NODES)
 async def clear(server: Probe) -> None:
-    """Clearing takes off everything that waits, and nothing that runs."""
+    """Clearing removes everything pending, and nothing that runs."""
     async with server.busy() as running:
         for _ in range(3):
             await server.queued(picture())
@@ -80,7 +80,7 @@ async def clear(server: Probe) -> None:
 
 @check("execution.py: PromptQueue", nodes=_NODES)
 async def one_at_a_time(server: Probe) -> None:
-    """There is one worker: of several prompts one runs."""
+    """There is one worker: only one of several prompts runs."""
     async with server.busy() as running:
         others = [await server.queued(picture()) for _ in range(3)]
         first, pending = await server.listing()

@@ -1,4 +1,4 @@
-"""Routes that tell about the server, and how requests are answered in general."""
+"""Checks of routes that describe the server, and of answers in general."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def features_fields(server: Probe) -> None:
 
 @check("server.py: get_prompt")
 async def queue_length(server: Probe) -> None:
-    """GET /prompt tells how many prompts are running or waiting."""
+    """GET /prompt gives the number of running and pending prompts."""
     found = await server.read("/prompt")
     server.holds("queue_remaining", isinstance(found["exec_info"]["queue_remaining"], int), "a number", found)
 
@@ -106,7 +106,7 @@ async def models_unknown(server: Probe) -> None:
 
 @check("app/model_manager.py: get_experiment_models")
 async def model_folders(server: Probe) -> None:
-    """Model folders are listed with their places on the server."""
+    """Model folders are listed with their paths on the server."""
     for folder in await server.read("/experiment/models"):
         server.keys("a folder", folder, {"name", "folders"})
 
@@ -128,7 +128,7 @@ async def settings_unknown(server: Probe) -> None:
 
 @check("api_server/routes/internal/internal_routes.py")
 async def internal(server: Probe) -> None:
-    """Internal routes tell log and folders, and have no twin under /api."""
+    """Internal routes give log and folders, and do not exist under /api."""
     server.keys("/internal/logs/raw", await server.read("/internal/logs/raw"), {"entries", "size"})
     server.holds("/internal/logs", isinstance(await server.read("/internal/logs"), str), "a text", None)
     folders = await server.read("/internal/folder_paths")
@@ -142,7 +142,7 @@ async def internal(server: Probe) -> None:
 
 @check("server.py: static route")
 async def unknown_paths(server: Probe) -> None:
-    """An unknown path is 404 without a body, a POST to it 405 that names the methods."""
+    """An unknown path is 404 without a body, a POST to it 405 with the allowed methods."""
     answer = await server.get(f"/{PREFIX}")
     server.same("status and body of GET", (answer.status, answer.body), (404, b""))
     answer = await server.post(f"/{PREFIX}", {})
@@ -152,7 +152,7 @@ async def unknown_paths(server: Probe) -> None:
 
 @check("server.py: get_root")
 async def index(server: Probe) -> None:
-    """The page is HTML that no browser keeps."""
+    """The page is HTML that browsers must not cache."""
     answer = await server.get("/")
     server.same("status", answer.status, 200)
     server.holds("Content-Type", "text/html" in answer.headers.get("Content-Type", ""), "text/html", answer.body)
@@ -176,7 +176,7 @@ async def socket_without_upgrade(server: Probe) -> None:
 
 @check("aiohttp: web_protocol.py")
 async def malformed_json(server: Probe) -> None:
-    """A body that is no JSON is an internal error, not a bad request."""
+    """A body that is not JSON is an internal error, not a bad request."""
     for path in ("/prompt", "/queue", "/history", "/free"):
         answer = await server.post(path, data=b"{nope")
         server.same(f"status of POST {path}", answer.status, 500)
@@ -191,17 +191,17 @@ async def content_type_is_ignored(server: Probe) -> None:
     server.same("error", answer.json()["error"]["type"], "no_prompt")
 
 
-# Exclusive, since a server that takes these for an object would interrupt whatever runs.
+# Exclusive, because a server that accepts these as objects would interrupt whatever runs.
 @check("server.py: post_interrupt", exclusive=True)
 async def interrupt_bodies(server: Probe) -> None:
-    """An interrupt whose body is JSON but no object is an internal error."""
+    """An interrupt whose body is JSON but not an object is an internal error."""
     for body in (b"[]", b"null"):
         server.same(f"status for {body!r}", (await server.post("/interrupt", data=body)).status, 500)
 
 
 @check("server.py: post_queue")
 async def queue_bodies(server: Probe) -> None:
-    """Unknown ids are ignored with an empty 200; a list that is none is an internal error."""
+    """Unknown ids are ignored with an empty 200; another type than a list is an internal error."""
     answer = await server.post("/queue", {"delete": [PREFIX]})
     server.same("status and body", (answer.status, answer.body), (200, b""))
     server.same("status of null", (await server.post("/queue", {"delete": None})).status, 500)
@@ -235,7 +235,7 @@ async def origins(server: Probe) -> None:
 
 @check("server.py: compress_body")
 async def compression(server: Probe) -> None:
-    """JSON is sent plain or gzipped as asked for; the content is the same."""
+    """JSON is sent plain or gzipped as requested; the content is the same."""
     plain = await server.get("/object_info/EmptyImage", headers={"Accept-Encoding": "identity"})
     packed = await server.get("/object_info/EmptyImage", headers={"Accept-Encoding": "gzip"})
     server.same("encoding where none is asked for", plain.headers.get("Content-Encoding"), None)
@@ -264,7 +264,7 @@ async def userdata(server: Probe) -> None:
 
 @check("app/user_manager.py: userdata")
 async def userdata_refusals(server: Probe) -> None:
-    """User data wants a folder, has no unknown one, and never leaves its own."""
+    """User data needs a folder name, refuses unknown folders, and never leaves its own."""
     for query, status in (("", 400), (f"?dir={PREFIX}-none", 404), ("?dir=../..", 403)):
         server.same(f"status of /userdata{query}", (await server.get(f"/userdata{query}")).status, status)
     for path, status in (("..%2F..%2Fx", 403), (f"{PREFIX}-none", 404)):

@@ -1,4 +1,4 @@
-"""Runs the checks, one after another, and puts in order what each left behind."""
+"""Runs the checks one after another, and cleans up after each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from discomfort.redaction import split_credentials
 _log = logging.getLogger("comfyui_conformance")
 
 DEADLINE = 90.0
-"""Seconds for one check. Those that need a run under way have a server compute for a few of them."""
+"""Seconds for one check. Checks that need a run in progress make the server compute for a few."""
 
 
 async def run_checks(
@@ -33,15 +33,15 @@ async def run_checks(
     """Run the checks against the server at ``url`` and return what they found.
 
     ``headers`` go with every request, as do credentials in the URL; neither is shown. ``only`` are shell-style patterns
-    of names or areas. ``exclusive`` says that nobody else uses the server, and permits what would touch their work.
+    of names or areas. ``exclusive`` says that nobody else uses the server, and permits checks that would affect others.
     ``on_check`` and ``on_result`` are called before and after each check.
 
     A check whose connection breaks, or that takes longer than :data:`DEADLINE`, differs; the others still run. Other
     prompts in the queue make the checks that need an idle server wait, then skip. Safe to cancel: prompts of the check
-    under way are taken off the server.
+    in progress are removed from the server.
 
-    Raises ServerConnectionError where nothing answers, ServerResponseError where what answers is not ComfyUI,
-    ValueError where ``only`` names no check.
+    Raises ServerConnectionError if nothing answers, ServerResponseError if the server is not ComfyUI,
+    ValueError if ``only`` matches no check.
     """
     checks = all_checks(only)
     if not checks:
@@ -61,7 +61,7 @@ async def run_checks(
 
 
 async def _introduce(session: aiohttp.ClientSession, address: str) -> tuple[JsonObject, frozenset[str]]:
-    """The server's account of itself and the names of its node classes."""
+    """The server's ``/system_stats`` and the names of its node classes."""
     found = []
     for path in ("/system_stats", "/object_info"):
         try:
@@ -105,7 +105,7 @@ async def _run(one: Check, probe: Probe) -> Result:
     except (aiohttp.ClientError, OSError, DiscomfortError) as error:
         probe.differences.append(Difference("the connection", "answers", f"{type(error).__name__}: {error}"))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        # What the server sent has not the shape that the check reads.
+        # The server's answer does not have the shape that the check expects.
         _log.debug("check %s could not read an answer", one.name, exc_info=True)
         probe.differences.append(Difference("an answer", "its usual shape", f"{type(error).__name__}: {error}"))
     finally:

@@ -1,4 +1,4 @@
-"""The WebSocket: greeting, features, the messages of a run in their order, binary frames, and who gets what."""
+"""Checks of the WebSocket: greeting, features, messages of a run in order, binary frames, and their receivers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SLOW = (*_BASIC, "ImageQuantize")
 
 
 def _told(messages: list[JsonObject]) -> list[str]:
-    """The messages of a run in short: their types, with the node where they have one."""
+    """The messages of a run in short: their types, with the node if they have one."""
     return [
         f"{m['type']} {m['data']['node']}" if m["type"] in ("executing", "executed") else str(m["type"])
         for m in messages
@@ -43,7 +43,7 @@ async def features(server: Probe) -> None:
 
 @check(_RUN, nodes=_BASIC)
 async def sequence(server: Probe) -> None:
-    """A run tells start, cached, each node, what was shown, success, and last that nothing executes."""
+    """A run sends start, cached, each node, its UI, success, and last that nothing executes."""
     async with server.socket() as socket:
         mine = await server.queued(picture(), client_id=socket.sid)
         await socket.ended(mine)
@@ -72,7 +72,7 @@ async def message_fields(server: Probe) -> None:
 
 @check("comfy_execution/progress.py", nodes=_BASIC)
 async def progress_states(server: Probe) -> None:
-    """Nodes are told to run and to have finished, all that are not pending each time."""
+    """Nodes are reported as running and finished, each time all that are not pending."""
     async with server.socket() as socket:
         mine = await server.queued(picture(), client_id=socket.sid)
         await socket.ended(mine)
@@ -87,7 +87,7 @@ async def progress_states(server: Probe) -> None:
 
 @check(_RUN, nodes=_BASIC)
 async def cached_sequence(server: Probe) -> None:
-    """A run of what is cached tells its outputs, and executes nothing."""
+    """A fully cached run sends its outputs, and executes nothing."""
     prompt = picture()
     first = await server.run(prompt)
     async with server.socket() as socket:
@@ -124,7 +124,7 @@ async def interrupted_sequence(server: Probe) -> None:
 
 @check("server.py: queue_updated", nodes=_BASIC)
 async def status_for_all(server: Probe) -> None:
-    """Everybody is told how long the queue is, without an id; only the owner hears of a run."""
+    """All clients get the queue's length, without an id; only the owner gets the messages of a run."""
     async with server.socket() as owner, server.socket() as other:
         mine = await server.queued(picture(), client_id=owner.sid)
         await owner.ended(mine)
@@ -134,7 +134,7 @@ async def status_for_all(server: Probe) -> None:
 
 @check("execution.py: PromptExecutor.add_message", nodes=_BASIC)
 async def without_a_client(server: Probe) -> None:
-    """Of a prompt without a client id, everybody gets progress_state, and nobody start, nodes or end."""
+    """For a prompt without a client id, all clients get progress_state, and none gets start, nodes or end."""
     async with server.socket() as socket:
         mine = await server.queued(picture())
         await server.record(mine)
@@ -149,7 +149,7 @@ def _states(message: JsonObject, prompt_id: str) -> dict[str, str]:
 
 @check(_SOURCE, nodes=_SLOW)
 async def reconnecting(server: Probe) -> None:
-    """Who comes back with the same id in the middle of a run is told the node, without a prompt id, then the rest."""
+    """A client that reconnects with the same id during a run gets the node, without a prompt id, then the rest."""
     async with server.socket() as first, server.busy(first) as running:
         pass
     async with server.socket(first.sid) as second:
@@ -162,7 +162,7 @@ async def reconnecting(server: Probe) -> None:
 
 @check("server.py: send_sync", nodes=["EmptyImage", "GetImageSize", "PreviewAny"])
 async def text_frames(server: Probe) -> None:
-    """A node's text is a binary frame of type 3 with the node's id, to everybody."""
+    """A node's text is a binary frame of type 3 with the node's id, to all clients."""
     prompt = {
         "1": picture()["1"],
         "33": node("GetImageSize", image=["1", 0]),
@@ -171,7 +171,7 @@ async def text_frames(server: Probe) -> None:
     async with server.socket() as owner, server.socket() as other:
         mine = await server.queued(prompt, client_id=owner.sid)
         await owner.ended(mine)
-        # The other one has everything that was sent before this answer.
+        # By now the other socket has received everything that was sent before.
         await other.until(lambda m: m["type"] == "status" and _is_idle(m), "the end of the queue")
         for who, socket in (("owner", owner), ("other", other)):
             server.same(f"frames to the {who}", _texts(socket), [("33", "width: 8, height: 8\n batch size: 1")])
@@ -202,7 +202,7 @@ async def image_frames(server: Probe) -> None:
 
 @check("server.py: websocket_handler")
 async def nonsense(server: Probe) -> None:
-    """A message that is no JSON is ignored."""
+    """A message that is not JSON is ignored."""
     async with server.socket() as socket:
         await socket.ws.send_str("{nope")
         mine = await server.queued(picture(), client_id=socket.sid)

@@ -1,4 +1,4 @@
-"""``POST /upload/image`` and ``/upload/mask``: the names that files get, and what is refused."""
+"""Checks of ``POST /upload/image`` and ``/upload/mask``: names of files, and refusals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _content(server: Probe, stored: dict[str, Any]) -> bytes:
 
 @check(_SOURCE)
 async def stored(server: Probe) -> None:
-    """An upload is stored as it is, and the answer says where."""
+    """An upload is stored unchanged, and the answer says where."""
     answer = await _upload(server, content := png(1, 1, 1), "stored.png", overwrite="true")
     server.same("status", answer.status, 200)
     server.same("body", answer.json(), {"name": "stored.png", "subfolder": PREFIX, "type": "temp"})
@@ -83,7 +83,7 @@ async def foreign_names(server: Probe) -> None:
 
 @check(_SOURCE)
 async def any_content(server: Probe) -> None:
-    """What is no picture is stored too."""
+    """Files that are not pictures are stored too."""
     answer = await _upload(server, b"no picture", "note.txt", overwrite="true")
     server.same("status and name", (answer.status, answer.json()["name"]), (200, "note.txt"))
 
@@ -106,7 +106,7 @@ async def refusals(server: Probe) -> None:
 
 @check("server.py: upload_mask")
 async def mask(server: Probe) -> None:
-    """A mask gives the original's colours and texts with the alpha of the upload."""
+    """A mask combines the original's colours and texts with the upload's alpha."""
     original = (await _upload(server, png(40, 50, 60, text="kept"), "original.png", overwrite="true")).json()
     reference = json.dumps({"filename": original["name"], "subfolder": original["subfolder"], "type": "temp"})
     answer = await _upload(server, png(0, 0, 0, 99), "masked.png", "mask", overwrite="true", original_ref=reference)
@@ -118,7 +118,7 @@ async def mask(server: Probe) -> None:
 
 @check("server.py: upload_mask")
 async def mask_refusals(server: Probe) -> None:
-    """Without a reference a mask is an internal error; of a missing original it is 200, and nothing is stored."""
+    """A mask without a reference is an internal error; with a missing original it is 200, and nothing is stored."""
     server.same("status without original_ref", (await _upload(server, png(0, 0, 0, 9), "m.png", "mask")).status, 500)
     name = f"{server.name()}.png"
     reference = json.dumps({"filename": f"{PREFIX}-none.png", "subfolder": "", "type": "temp"})

@@ -1,4 +1,4 @@
-"""What is refused in a node's inputs: the error's type, texts and fields, node by node."""
+"""Checks of errors in a node's inputs: type, texts and fields, node by node."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _case(
 
 
 def _whole(server: Probe, body: JsonObject, where: str) -> None:
-    """The error of the prompt; its details join those of the output nodes themselves."""
+    """The error of the prompt; its details join those of the output nodes."""
     error = body["error"]
     expected = ("prompt_outputs_failed_validation", "Prompt outputs failed validation")
     server.same("error of the prompt", (error["type"], error["message"]), expected)
@@ -138,7 +138,7 @@ _case(
 
 @check(_SOURCE, nodes=["EmptyImage", "PreviewImage"])
 async def several_at_once(server: Probe) -> None:
-    """Every wrong input of a node is told."""
+    """Every wrong input of a node is reported."""
     answer = await server.submit(_empty(width=0, height="x", color=-1))
     errors = answer.json()["node_errors"]["1"]["errors"]
     found = {error["extra_info"]["input_name"]: error["type"] for error in errors}
@@ -156,14 +156,14 @@ async def input_config(server: Probe) -> None:
 
 @check("execution.py: validate_prompt", nodes=["PreviewImage"])
 async def details_of_outputs(server: Probe) -> None:
-    """The details of the whole list what is wrong with output nodes."""
+    """The details of the prompt's error list the errors of output nodes."""
     answer = await server.submit({"2": node("PreviewImage")})
     server.same("details", answer.json()["error"]["details"], "Required input is missing: images")
 
 
 @check(_SOURCE, nodes=["ImageInvert", "PreviewImage"])
 async def cycle(server: Probe) -> None:
-    """A cycle is refused, without a node that is named."""
+    """A cycle is refused without naming a node."""
     prompt = {
         "1": node("ImageInvert", image=["3", 0]),
         "3": node("ImageInvert", image=["1", 0]),
@@ -178,6 +178,6 @@ async def cycle(server: Probe) -> None:
 
 @check(_SOURCE, nodes=["EmptyImage", "PreviewImage"])
 async def unknown_inputs(server: Probe) -> None:
-    """An input that the class does not have is no error, and is not passed to the node."""
+    """An input that the class does not have is not an error, and is not passed to the node."""
     record = await server.run(_empty(unheard_of=1))
     server.same("its end", record["status"]["status_str"], "success")

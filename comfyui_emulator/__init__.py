@@ -1,9 +1,8 @@
 """A light server that speaks ComfyUI's HTTP and WebSocket protocol, without torch.
 
 It serves the real frontend, validates prompts with ComfyUI's error objects and executes the core nodes that need no
-model weights, on numpy and Pillow. It never passes for ComfyUI: ``/system_stats`` has a ``discomfort`` entry, the log
-opens with a banner, and a node that it knows only by definition fails with an error that names real ComfyUI as the
-remedy.
+model weights, on numpy and Pillow. It never pretends to be ComfyUI: ``/system_stats`` has a ``discomfort`` entry, the
+log opens with a banner, and a node known only by its definition fails with an error that recommends a real ComfyUI.
 
 The names below are loaded on first use, so that importing the package costs nothing.
 """

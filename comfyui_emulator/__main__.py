@@ -1,4 +1,4 @@
-"""``python -m comfyui_emulator``: the server alone, with ComfyUI's command-line flags."""
+"""Entry point of ``python -m comfyui_emulator``: the server alone, with ComfyUI's command-line flags."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, EmulatorConfig
 log = logging.getLogger("comfyui_emulator")
 
 SHUTDOWN_SECONDS = 1.0
-"""How long open requests may go on after the server was told to stop."""
+"""Grace period for open requests once the server is asked to stop."""
 
 
 async def serve(
@@ -31,10 +31,10 @@ async def serve(
     port: int = 8188,
     ready: Callable[[int], None] | None = None,
 ) -> None:
-    """Serve until cancelled, or until SIGINT or SIGTERM (where this is the main thread).
+    """Serve until cancelled, or until SIGINT or SIGTERM (in the main thread only).
 
     ``host`` is an address, several, or a comma list; ``port`` 0 lets the system choose. ``ready`` is called with the
-    port once connections are accepted. The port is bound before any folder is touched. Raises ``OSError`` where the
+    port once connections are accepted. The port is bound before any folder is touched. Raises ``OSError`` if the
     port is taken, ``FileNotFoundError`` for a frontend folder without ``index.html``.
     """
     from aiohttp import web
@@ -69,7 +69,7 @@ async def serve(
 
 
 async def _start_faults(faults: Faults) -> bool:
-    """What is to go wrong at the start; ``False`` if the server is not to start at all."""
+    """Apply the faults at start; ``False`` if the server must not start at all."""
     if faults.start_delay:
         await asyncio.sleep(faults.start_delay)
     if faults.exit_at_start is not None:
@@ -83,7 +83,7 @@ async def _start_faults(faults: Faults) -> bool:
 
 
 def bind(hosts: Sequence[str], port: int) -> list[socket_module.socket]:
-    """Listening sockets for each address, all on the same port. Raises ``OSError``; then none stays open."""
+    """Open a listening socket per address, all on one port. Raises ``OSError``, and leaves none open, if one fails."""
     sockets: list[socket_module.socket] = []
     try:
         for host in hosts:
@@ -91,7 +91,7 @@ def bind(hosts: Sequence[str], port: int) -> list[socket_module.socket]:
             bound = socket_module.socket(family, socket_module.SOCK_STREAM)
             sockets.append(bound)
             if sys.platform != "win32":
-                # Lets a restarted server have its port back; a port that is served stays refused.
+                # Lets a restarted server rebind its port at once; a port with a live listener is still refused.
                 bound.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_REUSEADDR, 1)
             if family is socket_module.AF_INET6:
                 bound.setsockopt(socket_module.IPPROTO_IPV6, socket_module.IPV6_V6ONLY, 1)
@@ -110,7 +110,7 @@ def _signals(stopped: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     installed = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Not in a thread, and not on Windows; whoever embeds the server there cancels it.
+        # Signal handlers need the main thread and do not exist on Windows; whoever embeds the server cancels it there.
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, stopped.set)
             installed.append(number)
@@ -122,7 +122,7 @@ def _signals(stopped: asyncio.Event) -> Iterator[None]:
 
 
 def banner(config: EmulatorConfig, hosts: Sequence[str], port: int) -> None:
-    """Say what this is, and where."""
+    """Log that this is the emulator, and its address."""
     log.info("This is the discomfort emulator, not ComfyUI: the protocol of ComfyUI %s, no models.", COMFYUI_VERSION)
     if config.object_info is not None:
         log.info("Node definitions from %s", config.object_info)
@@ -175,7 +175,7 @@ def load_extra_nodes(names: Sequence[str]) -> Mapping[str, type]:
         if name.endswith(".py"):
             spec = importlib.util.spec_from_file_location(path.stem, path)
             if spec is None or spec.loader is None:
-                raise ImportError(f"{name} can not be loaded")
+                raise ImportError(f"{name} cannot be loaded")
             module = importlib.util.module_from_spec(spec)
             sys.modules[path.stem] = module
             spec.loader.exec_module(module)

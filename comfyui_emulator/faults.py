@@ -1,8 +1,8 @@
-"""Faults on demand: what an emulator does wrong, so that others can test how they cope with it.
+"""Faults on demand, so that clients of the emulator can test how they cope with a failing server.
 
 Given as an object (``EmulatorConfig(faults=Faults(oom_at="3"))``), as flags (``--fault oom_at=3``), or in the
 environment (``DISCOMFORT_FAULTS="oom_at=3 history_delay=0.5"``). The object of a running application may be changed at
-any time (:func:`faults_of`); what a change concerns then begins to happen, or stops.
+any time (:func:`faults_of`); a fault then starts or stops at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ENVIRONMENT_VARIABLE = "DISCOMFORT_FAULTS"
 
 
 class DeviceOutOfMemoryError(RuntimeError):
-    """What torch raises when a device is full; shown to clients under torch's name."""
+    """The error that torch raises when a device is full; clients see torch's name."""
 
 
 DeviceOutOfMemoryError.__module__, DeviceOutOfMemoryError.__qualname__ = "torch", "OutOfMemoryError"
@@ -34,15 +34,15 @@ DeviceOutOfMemoryError.__module__, DeviceOutOfMemoryError.__qualname__ = "torch"
 class Faults:
     """Every fault is off by default. Times are in seconds; nodes are named by id or by class.
 
-    Start: ``start_delay`` before the port opens, ``exit_at_start`` ends the process with that code instead,
-    ``never_listen`` keeps it alive without a port, ``never_answer`` opens the port and holds every request.
+    Start: ``start_delay`` waits before the port opens, ``exit_at_start`` ends the process with that code instead,
+    ``never_listen`` keeps it alive without a port, ``never_answer`` opens the port but answers no request.
 
-    Requests: ``answer_delay`` before each answer, ``answer_status`` (500, say) instead of each answer,
-    ``reject_uploads`` with that status.
+    Requests: ``answer_delay`` delays each answer, ``answer_status`` (500, say) replaces each answer,
+    ``reject_uploads`` refuses uploads with that status.
 
     Nodes: ``crash_at`` kills the process with SIGKILL when that node begins, ``oom_at`` raises torch's out-of-memory
-    error there, ``fail_at`` any other, ``node_delay`` makes every node take longer, ``hang_at`` never returns and
-    ignores interruption.
+    error there, ``fail_at`` another error, ``node_delay`` makes every node take longer, ``hang_at`` never returns
+    and ignores interrupts.
 
     Sockets: after ``drop_socket_after`` messages each socket is cut without a close frame, after ``stall_socket_after``
     it stays open and silent.
@@ -69,11 +69,11 @@ class Faults:
 
     @property
     def any(self) -> bool:
-        """Whether a fault is on."""
+        """Whether any fault is on."""
         return self != Faults()
 
     async def before_node(self, node_id: str, class_type: str) -> None:
-        """Do what is to happen when this node begins. Raises what the node is to raise."""
+        """Apply the faults of a node that is about to run; raises the error that the node must raise."""
         names = (node_id, class_type)
         if self.crash_at in names:
             log.warning("fault: the process ends at node %s", node_id)
@@ -85,11 +85,12 @@ class Faults:
         if self.fail_at in names:
             raise RuntimeError(f"fault: node {node_id} was told to fail")
         if self.hang_at in names:
+            # Waits in the event loop, where no interrupt is checked; only the end of the worker cancels it.
             await asyncio.Event().wait()
 
 
 def parse_faults(settings: Iterable[str]) -> Faults:
-    """Faults from ``name=value`` texts; the bare name of a switch turns it on. Raises ``ValueError`` for all else."""
+    """Faults from ``name=value`` strings; the bare name of a switch turns it on. Raises ``ValueError`` for others."""
     known = {item.name: str(item.type) for item in fields(Faults)}
     values: dict[str, Any] = {}
     for setting in settings:

@@ -1,4 +1,4 @@
-"""Paths of the emulator: references as ComfyUI writes them, containment, counters and tokens in file names."""
+"""Paths of the emulator: ComfyUI's file references, containment, counters and tokens in file names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODEL_FOLDERS = (
 
 
 ALL_FOLDERS = (MODEL_FOLDERS[0], "configs", *MODEL_FOLDERS[1:13], "custom_nodes", *MODEL_FOLDERS[13:])
-"""The same and two folders of other things, in ComfyUI's order."""
+"""The model folders and two others, in ComfyUI's order."""
 
 _OTHER_NAMES = {"text_encoders": ("text_encoders", "clip"), "controlnet": ("controlnet", "t2i_adapter")}
 _OTHER_NAMES["diffusion_models"] = ("unet", "diffusion_models")
@@ -35,7 +35,7 @@ _SAVED["diffusion_models"] = "diffusion_models"
 
 
 def model_places(base: Path, output: Path, kind: str) -> list[Path]:
-    """The folders that hold files of a kind of model: below ``models``, and where nodes save them (ComfyUI 0.3.64)."""
+    """The folders for a kind of model: below ``models``, and where nodes save such models (ComfyUI 0.3.64)."""
     if kind == "custom_nodes":
         return [base / "custom_nodes"]
     places = [base / "models" / name for name in _OTHER_NAMES.get(kind, (kind,))]
@@ -43,14 +43,14 @@ def model_places(base: Path, output: Path, kind: str) -> list[Path]:
 
 
 def default_base_directory() -> Path:
-    """Where an emulator keeps its folders if it was told nothing: the user's data folder of this application."""
+    """The default base folder: this application's folder in the user's data folder."""
     from platformdirs import user_data_path
 
     return user_data_path("discomfort", appauthor=False) / "emulator"
 
 
 def resolve_folders(config: EmulatorConfig, temp: Path) -> Folders:
-    """The absolute folders for ``config``; input, output and user are created."""
+    """The absolute folders for ``config``; creates input, output and user."""
     base = Path(config.base_directory or default_base_directory()).absolute()
     folders = Folders(
         input=Path(config.input_directory or base / "input").absolute(),
@@ -65,7 +65,7 @@ def resolve_folders(config: EmulatorConfig, temp: Path) -> Folders:
 
 
 def contained(root: Path, *parts: str) -> Path | None:
-    """``root/parts`` if it stays inside of ``root``, symbolic links of the parts' folders followed; else ``None``."""
+    """``root/parts`` if that is inside ``root`` once symbolic links of its folders are resolved, else ``None``."""
     if any("\0" in part for part in parts):
         return None
     real_root = Path(os.path.realpath(root))
@@ -77,20 +77,20 @@ def split_annotation(name: str) -> tuple[str, str | None]:
     """Split ``"a.png [output]"`` into name and folder type; the type is ``None`` without a known suffix."""
     for kind in ("output", "input", "temp"):
         if name.endswith(f"[{kind}]"):
-            # ComfyUI cuts the bracket and one character before it, whatever that is.
+            # ComfyUI cuts the bracket and the character before it, even if that is not a space.
             return name[: -len(kind) - 3], kind
     return name, None
 
 
 def annotated_path(folders: Folders, name: str) -> Path | None:
-    """The file that a loader's value names: in the input folder unless annotated; ``None`` if it would leave it."""
+    """The file that a loader's value names: in the input folder unless annotated; ``None`` if outside its folder."""
     plain, kind = split_annotation(name)
     root = folders.by_type(kind or "input")
     return None if root is None else contained(root, plain)
 
 
 def image_files(folder: Path) -> list[str]:
-    """Names of the image files directly in ``folder``, sorted; kind by file name, as ComfyUI does."""
+    """Names of the image files directly in ``folder``, sorted; recognised by file name, as in ComfyUI."""
     try:
         names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def media_kind(name: str) -> str:
 
 
 def expand_tokens(prefix: str, width: int, height: int) -> str:
-    """Replace ``%width%``, ``%height%`` and the local date's ``%year%`` to ``%second%``; the rest is kept as it is."""
+    """Replace ``%width%``, ``%height%`` and the local date's ``%year%`` to ``%second%``; the rest is unchanged."""
     if "%" not in prefix:
         return prefix
     now = time.localtime()
@@ -130,7 +130,7 @@ def expand_tokens(prefix: str, width: int, height: int) -> str:
 
 
 class OutsideError(Exception):
-    """A saver was to write outside of its folder. ComfyUI reports it as a plain exception, and so does this."""
+    """A saver would write outside its folder. Clients see a plain ``Exception``, as from ComfyUI."""
 
 
 OutsideError.__name__ = OutsideError.__qualname__ = "Exception"
@@ -138,7 +138,7 @@ OutsideError.__module__ = "builtins"
 
 
 def _outside(root: Path, subfolder: str) -> str:
-    """ComfyUI's text, by which programs know it."""
+    """ComfyUI's text, which clients may match."""
     folder = os.path.abspath(root / subfolder)  # noqa: PTH100 - symbolic links are not followed in the text
     return (
         "**** ERROR: Saving image outside the output folder is not allowed."
@@ -148,7 +148,7 @@ def _outside(root: Path, subfolder: str) -> str:
 
 
 def next_save_path(prefix: str, root: Path, width: int = 0, height: int = 0) -> tuple[Path, str, int, str]:
-    """Where a saver writes next: (folder, file stem, counter, subfolder), as ComfyUI counts.
+    """The next path for a saver, as (folder, file stem, counter, subfolder), counted as in ComfyUI.
 
     The counter is one more than the highest number among entries that start with ``stem_``. Raises
     :class:`OutsideError` for a prefix that leaves ``root``.
@@ -165,13 +165,13 @@ def next_save_path(prefix: str, root: Path, width: int = 0, height: int = 0) -> 
 
 
 _counters: dict[tuple[Path, str], tuple[int, int]] = {}
-"""For folder and stem: the next counter, and the folder's time of change when it was known. Bounded."""
+"""For folder and stem: the next counter, and the folder's modification time at that point. Bounded."""
 
 _COUNTERS_KEPT = 1000
 
 
 def _next_counter(folder: Path, stem: str) -> int:
-    """One more than the highest counter; the folder is read again only when something else has changed it."""
+    """One more than the highest counter. The folder is listed again only if something else has changed it."""
     known = _counters.get((folder, stem))
     if known is not None and known[1] == folder.stat().st_mtime_ns and not _taken(folder, stem, known[0]):
         return known[0]
@@ -181,7 +181,7 @@ def _next_counter(folder: Path, stem: str) -> int:
 
 
 def _taken(folder: Path, stem: str, counter: int) -> bool:
-    # Not by pathlib: it interns every name, and Python's table of those grows with each that was ever in it.
+    # Not with pathlib: it interns every name, and Python's table of interned strings never shrinks.
     return os.path.exists(os.path.join(folder, f"{stem}_{counter:05}_.png"))  # noqa: PTH110, PTH118 - see above
 
 
@@ -193,7 +193,7 @@ def remember_counter(folder: Path, stem: str, counter: int) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file into a folder that is there: a reader sees the old content or the new. Blocking."""
+    """Write a file into an existing folder; a reader sees either the old content or the new. Blocking."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)

@@ -1,7 +1,7 @@
-"""Tables of numbers that are read, when a node needs them, from the user's own ComfyUI.
+"""Reads tables of numbers that two nodes need from the user's own ComfyUI.
 
-Two nodes are such tables and little else. They are ComfyUI's work and not copied here; where the emulator is told of an
-installation, it finds the literal in the source file there. The file is parsed, never imported and never run.
+These nodes are little more than tables, which are ComfyUI's work and are not copied here. If the emulator is configured
+with an installation, it finds the literal in a source file there. The file is parsed, never imported and never run.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 _MAX_BYTES = 8 * 1024 * 1024
-"""A larger file is not what is looked for."""
+"""Larger files are not parsed."""
 
 
 class NeedsInstallationError(NotImplementedError):
-    """A node was executed whose numbers are in an installation of ComfyUI that the emulator can not read."""
+    """A node was executed whose numbers the emulator cannot read from an installation of ComfyUI."""
 
     def __init__(self, class_type: str, reason: str) -> None:
         super().__init__(
@@ -27,7 +27,7 @@ class NeedsInstallationError(NotImplementedError):
 
 
 def literal(root: Path | None, file: str, name: str, class_type: str) -> Any:
-    """The literal that ``name`` is assigned in ``root/file``, alone or as the argument of the call that is assigned.
+    """The literal assigned to ``name`` in ``root/file``, either directly or as the argument of a call.
 
     Parsed once for each version of the file. Raises :class:`NeedsInstallationError`, which names ``class_type``.
     """
@@ -40,7 +40,7 @@ def literal(root: Path | None, file: str, name: str, class_type: str) -> Any:
             raise NeedsInstallationError(class_type, f"{path} is too large to be it")
         return _parsed(path, name, state.st_mtime_ns, state.st_size)
     except OSError as error:
-        raise NeedsInstallationError(class_type, f"{path} can not be read ({error.strerror})") from error
+        raise NeedsInstallationError(class_type, f"{path} cannot be read ({error.strerror})") from error
     except (SyntaxError, ValueError, RecursionError, MemoryError, LookupError) as error:
         raise NeedsInstallationError(class_type, f"{path} does not hold it in the form of ComfyUI 0.3.64") from error
 
@@ -54,13 +54,13 @@ def _parsed(path: Path, name: str, _changed: int, _size: int) -> Any:
 
 
 def _plain(value: ast.expr) -> ast.expr:
-    """``value``, or the list that is the argument of a call in it."""
+    """``value``, or if it is a call, the list that is its argument."""
     calls = (node for node in ast.walk(value) if isinstance(node, ast.Call))
     return next((arg for call in calls for arg in call.args[:1] if isinstance(arg, ast.List)), value)
 
 
 def is_vector(value: object, length: int) -> bool:
-    """Whether that is a list of so many finite numbers."""
+    """Whether ``value`` is a list of that many finite numbers."""
     return (
         isinstance(value, list)
         and len(value) == length

@@ -1,7 +1,7 @@
 """Custom node packs in plain Python: folders or files with ``NODE_CLASS_MAPPINGS`` or ``comfy_entrypoint``.
 
-A pack runs here as far as what it imports is installed; one that fails is logged and left out. Of ComfyUI itself it can
-import what :mod:`comfyui_emulator.compat` has; what deals in torch's tensors belongs to a real ComfyUI.
+A pack runs here if everything that it imports is installed; one that fails is logged and left out. Of ComfyUI itself it
+can import the modules in :mod:`comfyui_emulator.compat`; packs that work on torch tensors need a real ComfyUI.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _SKIPPED = {"__pycache__"}
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A loaded pack: its name, the classes it brought, and its folders of scripts for the frontend.
+    """A loaded pack: its name, its node classes, and its folders of scripts for the frontend.
 
-    ``webs`` are names, which their URLs have, and folders: what ``pyproject.toml`` names, and ``WEB_DIRECTORY``.
+    ``webs`` maps names, which appear in URLs, to folders: those named by ``pyproject.toml`` and ``WEB_DIRECTORY``.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Pack:
 
 
 def pack_paths(folder: Path) -> list[Path]:
-    """The packs in a ``custom_nodes`` folder: Python files, and folders with ``__init__.py``; disabled ones not."""
+    """The packs in a ``custom_nodes`` folder: Python files, and folders with ``__init__.py``, except disabled ones."""
     found = []
     for path in sorted(folder.iterdir()):
         if path.name in _SKIPPED or path.name.startswith(".") or path.name.endswith(".disabled"):
@@ -51,7 +51,7 @@ def pack_paths(folder: Path) -> list[Path]:
 
 
 def load_packs(folders: Iterable[Path], registry: Registry) -> list[Pack]:
-    """Import every pack and offer its nodes; built-in nodes are not replaced. Blocking; runs the packs' code."""
+    """Import every pack and register its nodes; built-in nodes are not replaced. Blocking; runs the packs' code."""
     packs = []
     for folder in folders:
         for path in pack_paths(folder):
@@ -64,7 +64,7 @@ def load_packs(folders: Iterable[Path], registry: Registry) -> list[Pack]:
 
 
 def _reason(error: Exception) -> str:
-    """Why a pack is not there, and what helps."""
+    """The reason why a pack failed to load, with a remedy if there is one."""
     if isinstance(error, ModuleNotFoundError) and error.name and not isinstance(error, MissingModuleError):
         return f"{type(error).__name__}: it imports {error.name}, which is not installed here"
     return f"{type(error).__name__}: {error}"
@@ -84,7 +84,7 @@ def _load(path: Path, registry: Registry) -> Pack:
 
 
 def _webs(path: Path, module: ModuleType) -> tuple[tuple[str, Path], ...]:
-    """The folders of a pack's scripts: under its project's name, and under its folder's, as in ComfyUI."""
+    """The folders of a pack's scripts, by project name and by folder name, as in ComfyUI."""
     if not path.is_dir():
         return ()
     project, folder = _project(path)
@@ -94,24 +94,24 @@ def _webs(path: Path, module: ModuleType) -> tuple[tuple[str, Path], ...]:
 
 
 def _project(path: Path) -> tuple[str, str | None]:
-    """The project's name in a pack's ``pyproject.toml``, and what its ``tool.comfy.web`` names. Never raises."""
+    """The project name in a pack's ``pyproject.toml``, and the folder in its ``tool.comfy.web``. Never raises."""
     import tomllib
 
     try:
         content = tomllib.loads((path / "pyproject.toml").read_text("utf-8"))
         name, web = content["project"].get("name", ""), content.get("tool", {}).get("comfy", {}).get("web")
         if not isinstance(name, str) or not isinstance(web, str | None):
-            raise TypeError("project.name and tool.comfy.web have to be texts")  # noqa: TRY301 - as the others
+            raise TypeError("project.name and tool.comfy.web have to be strings")  # noqa: TRY301 - as the others
     except FileNotFoundError:
         return path.name, None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("custom nodes %s: its pyproject.toml can not be read: %s", path.name, error)
+        log.warning("custom nodes %s: its pyproject.toml cannot be read: %s", path.name, error)
         return path.name, None
     return name, web
 
 
 def _classes(module: ModuleType, source: str) -> list[tuple[str, type, str | None]]:
-    """Names, classes and display names of a pack's nodes; ``source`` is where they say that they are from."""
+    """Names, classes and display names of a pack's nodes; ``source`` becomes their module in ``/object_info``."""
     mappings: dict[str, type] | None = getattr(module, "NODE_CLASS_MAPPINGS", None)
     if mappings is None:
         return [_newer(cls, source) for cls in _listed(module)]
@@ -137,7 +137,7 @@ def _newer(cls: type, source: str) -> tuple[str, type, str | None]:
 
 
 def _listed(module: ModuleType) -> list[type]:
-    """The node classes of a pack in the newer schema. Raises ``ImportError`` for what is no pack."""
+    """The node classes of a pack in the newer schema. Raises ``ImportError`` if it is not a pack."""
     entry = getattr(module, "comfy_entrypoint", None)
     if entry is None:
         raise ImportError("it has neither NODE_CLASS_MAPPINGS nor comfy_entrypoint")
@@ -150,7 +150,7 @@ def _listed(module: ModuleType) -> list[type]:
             raise ImportError("its comfy_entrypoint did not return a ComfyExtension")
         return await extension.get_node_list()
 
-    # In a thread of its own: packs are also loaded where an event loop runs already.
+    # In a thread of its own, because this one may already run an event loop.
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1, thread_name_prefix="discomfort-pack") as pool:
         classes = pool.submit(context.run, asyncio.run, ask()).result()
@@ -160,7 +160,7 @@ def _listed(module: ModuleType) -> list[type]:
 
 
 def _import(path: Path) -> ModuleType:
-    # ComfyUI names modules of packs after their place; exceptions of a pack show it in ``exception_type``.
+    # ComfyUI names a pack's module after its path, which ``exception_type`` shows for the pack's own exceptions.
     name = str(path.absolute()).replace(".", "_x_") if path.is_dir() else str(path.absolute().with_suffix(""))
     file = path / "__init__.py" if path.is_dir() else path
     search = [str(path)] if path.is_dir() else None
@@ -168,7 +168,7 @@ def _import(path: Path) -> ModuleType:
         name, file, loader=PackLoader(name, str(file)), submodule_search_locations=search
     )
     if spec is None or spec.loader is None:
-        raise ImportError(f"{file} can not be loaded")
+        raise ImportError(f"{file} cannot be loaded")
     watch(name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -1,4 +1,4 @@
-"""Node types: what the server knows of a class, made from a Python class or from a saved ``/object_info``."""
+"""Node types, made from Python classes or from a saved ``/object_info``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger("comfyui_emulator")
 
 
 class NeedsComfyUIError(NotImplementedError):
-    """A node that the emulator knows only by its definition was executed."""
+    """A node was executed that the emulator knows only by its definition."""
 
     def __init__(self, class_type: str, reason: str = "") -> None:
         why = f" ({reason})" if reason else ""
@@ -24,16 +24,16 @@ class NeedsComfyUIError(NotImplementedError):
 
 
 class Wildcard(str):
-    """A type that matches every other one in validation, as ComfyUI's ``IO.ANY``."""
+    """A type that matches every other in validation, like ComfyUI's ``IO.ANY``."""
 
     __slots__ = ()
 
     def __ne__(self, other: object) -> bool:
-        """Never different."""
+        """Return ``False``: it never differs."""
         return False
 
     def __eq__(self, other: object) -> bool:
-        """As text."""
+        """Compare as plain strings."""
         return str.__eq__(self, other) is True
 
     __hash__ = str.__hash__
@@ -43,7 +43,7 @@ ANY = Wildcard("*")
 
 
 def _with_wildcards(saved: JsonObject) -> JsonObject:
-    """A saved definition, in which ``*`` can only have been meant to match everything."""
+    """A saved definition with :class:`Wildcard` for every ``*``: JSON lost the class that matches everything."""
     sections: JsonObject = {}
     for section, entries in saved["input"].items():
         sections[section] = {
@@ -57,8 +57,8 @@ def _with_wildcards(saved: JsonObject) -> JsonObject:
 class NodeType:
     """One node class.
 
-    ``cls`` has the shape of a ComfyUI node class. ``saved`` is its entry of a saved ``/object_info``, which then is
-    what clients see and what validation goes by; ``cls`` may be missing in that case, and execution fails clearly.
+    ``cls`` has the shape of a ComfyUI node class. ``saved`` is its entry in a saved ``/object_info``; if given, clients
+    and validation use it. ``cls`` may then be missing, and execution raises :class:`NeedsComfyUIError`.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class NodeType:
         self.is_output = bool(self._attribute("OUTPUT_NODE", "output_node", False))
         self.input_is_list = bool(getattr(cls, "INPUT_IS_LIST", False))
         self.hidden_prefix: str = getattr(cls, "HIDDEN_PREFIX", "")
-        """Stands before the names of hidden inputs when the node is called, where they might meet other inputs."""
+        """Prefix of the names of hidden inputs when the node is called, to keep them apart from other inputs."""
         self.hides_inputs = bool(getattr(cls, "SCHEMA_V3", False))
-        """Whether errors tell nothing of the hidden inputs: the newer schema has them apart from the others."""
+        """Whether errors leave out hidden inputs: the newer schema keeps them apart from the others."""
         self.not_idempotent = bool(getattr(cls, "NOT_IDEMPOTENT", False))
         self.output_types: tuple[Any, ...] = tuple(self._attribute("RETURN_TYPES", "output", ()))
         newer = getattr(cls, "SCHEMA_V3", False) or (saved is not None and "api_node" in saved)
         self.return_types: Sequence[Any] = list(self.output_types) if newer else self.output_types
-        """The output types as validation indexes them: the newer schema's are a list, which errors tell."""
+        """The output types as validation indexes them; a list for the newer schema, which errors show."""
         is_list = self._attribute("OUTPUT_IS_LIST", "output_is_list", None)
         self.output_is_list: tuple[bool, ...] = (
             tuple(bool(flag) for flag in is_list) if is_list else (False,) * len(self.output_types)
@@ -103,8 +103,8 @@ class NodeType:
     def input_types(self) -> JsonObject:
         """``{"required": …, "optional": …, "hidden": …}`` as the class gives it now.
 
-        A saved definition has the lists of files of the server that it was saved from; where there is a class that
-        makes such lists, they are its own.
+        A saved definition lists the files of the server that it was saved from; if a class can make such lists, its own
+        are used instead.
         """
         if self._constant_inputs is not None and not self._lists_change:
             return self._constant_inputs
@@ -115,16 +115,16 @@ class NodeType:
 
     @property
     def structure(self) -> JsonObject:
-        """:meth:`input_types` as of its first call: names and kinds of inputs, whose options may be out of date.
+        """:meth:`input_types` as of its first call: names and kinds of inputs, with options that may be out of date.
 
-        Execution needs no more, and a loader's listing of its folder is too dear to be made for every step.
+        Execution needs no more, and listing a loader's folder at every step would be slow.
         """
         if self._structure is None:
             self._structure = self.input_types()
         return self._structure
 
     def input_entry(self, name: str, declared: JsonObject | None = None) -> tuple[str, Any, JsonObject] | None:
-        """``(section, type, options)`` of an input; ``None`` where the class does not declare it."""
+        """``(section, type, options)`` of an input; ``None`` if the class does not declare it."""
         declared = self.structure if declared is None else declared
         for section in ("required", "optional", "hidden"):
             entry = (declared.get(section) or {}).get(name)
@@ -167,14 +167,14 @@ class NodeType:
         return info
 
     def instantiate(self) -> Any:
-        """A fresh object of the class. Raises :class:`NeedsComfyUIError` where there is no implementation."""
+        """A new object of the class. Raises :class:`NeedsComfyUIError` if there is no implementation."""
         if self.cls is None:
             raise NeedsComfyUIError(self.name)
         return self.cls()
 
 
 def _with_lists_of(current: JsonObject, saved: JsonObject) -> JsonObject:
-    """A saved definition of inputs with the current lists of choices."""
+    """A saved definition of inputs, with its lists of choices replaced by the current ones."""
     result = {section: dict(entries) for section, entries in saved.items()}
     for section, entries in current.items():
         for name, entry in entries.items():
@@ -196,14 +196,14 @@ class Registry(Mapping[str, NodeType]):
         self._types: dict[str, NodeType] = {}
 
     def add_class(self, name: str, cls: type, title: str | None) -> None:
-        """Offer ``cls`` as ``name``, in place of whatever was offered under that name before.
+        """Register ``cls`` as ``name``, replacing any type of that name.
 
         ``title`` is the display name (``None``: the frontend shows the class name).
         """
         self._types[name] = NodeType(name, cls, title=title)
 
     def add_definitions(self, object_info: Mapping[str, JsonObject]) -> None:
-        """Serve these ``/object_info`` entries; implementations already here stay, under the new definition."""
+        """Serve these ``/object_info`` entries; existing implementations stay, under the new definitions."""
         for name, info in object_info.items():
             known = self._types.get(name)
             self._types[name] = NodeType(name, known.cls if known else None, saved=_with_wildcards(info))
@@ -214,7 +214,7 @@ class Registry(Mapping[str, NodeType]):
         for name, node in self._types.items():
             try:
                 result[name] = node.info()
-            except Exception:  # other people's classes may raise anything
+            except Exception:  # classes of packs may raise anything
                 log.exception("the definition of node %s could not be read", name)
         return result
 
@@ -232,13 +232,13 @@ class Registry(Mapping[str, NodeType]):
 
 
 def is_link(value: object) -> bool:
-    """Whether an input's value is a link, ``[node id, output slot]``, to the executor."""
+    """Whether the executor takes an input's value for a link, ``[node id, output slot]``."""
     return (
         isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int | float)
     )
 
 
 def node_inputs(node: Mapping[str, Any]) -> JsonObject:
-    """The inputs of a prompt's node; empty where they are missing or no object."""
+    """The inputs of a prompt's node; empty if they are missing or not an object."""
     inputs = node.get("inputs")
     return inputs if isinstance(inputs, dict) else {}

@@ -1,4 +1,4 @@
-"""What a node may use while it runs: progress, previews, interruption, folders, and special results.
+"""Functions and types for nodes while they run: progress, previews, interrupts, folders, special results.
 
 A node class for the emulator has the shape of a ComfyUI node (``INPUT_TYPES``, ``RETURN_TYPES``, ``FUNCTION``,
 ``OUTPUT_NODE``, ``INPUT_IS_LIST``, ``OUTPUT_IS_LIST``, ``CATEGORY``, ``IS_CHANGED``, ``VALIDATE_INPUTS``,
@@ -10,12 +10,12 @@ loop) and may call::
 
     runtime.progress(3, 10)                      # step 3 of 10, seen as ``progress`` and ``progress_state``
     runtime.progress(3, 10, preview=pil_image)   # with a preview image, JPEG
-    runtime.check_interrupted()                  # raises Interrupted once somebody asked for it
+    runtime.check_interrupted()                  # raises Interrupted if an interrupt is requested
     runtime.send_text("16 x 8")                  # the text that the frontend shows on the node
     runtime.context().folders.output             # where files go
     graph = runtime.GraphBuilder()               # a sub-graph to run instead: {"expand": graph.finalize(), "result": …}
 
-All of them do nothing, or raise ``LookupError``, outside of a running node, as their own text says.
+Outside a running node they do nothing, or raise ``LookupError``; each says which.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from typing import Any
 
 
 class Interrupted(Exception):
-    """The run was interrupted; ends the node and the prompt."""
+    """Raised in a node whose run is interrupted; ends the prompt."""
 
 
 class ExecutionBlocker:
-    """A result that stops what hangs on it.
+    """A result that blocks the nodes downstream.
 
-    Nodes that receive one are not called and pass it on. With a ``message``, an ``execution_error`` with
+    Nodes that receive one are not called, and pass it on. With a ``message``, an ``execution_error`` with
     ``exception_type`` ``ExecutionBlocked`` is sent for the first node that receives it; the run still ends as success.
     """
 
@@ -52,7 +52,7 @@ class Folders:
     temp: Path
     user: Path
     base: Path | None = None
-    """The folder that the others are in unless they were set apart."""
+    """The folder that contains the others, unless they are configured apart."""
 
     def by_type(self, name: str) -> Path | None:
         """The folder that a file reference calls ``input``, ``output`` or ``temp``."""
@@ -63,7 +63,7 @@ class Folders:
 class PreviewImage:
     """An image to show while a node runs: ``format`` is ``JPEG`` or ``PNG``, ``image`` a Pillow image.
 
-    It is scaled to fit ``max_size`` by ``max_size`` pixels, up or down, where given.
+    If ``max_size`` is given, it is scaled up or down to fit that many pixels in both directions.
     """
 
     format: str
@@ -74,16 +74,16 @@ class PreviewImage:
 ProgressReport = Callable[[str, float, float, PreviewImage | None], None]
 TextReport = Callable[[str, str], None]
 Send = Callable[[str, Any, "str | None"], None]
-"""Sends a message: its kind, its data, and the id of the client that it is for (``None``: all)."""
+"""Sends a message, given its type, its data, and the id of the receiving client (``None``: all)."""
 
 
 @dataclass(slots=True)
 class NodeContext:
-    """The surroundings of a running node; the same for hooks that run without a node (``node_id`` is then empty).
+    """The context of a running node; also that of hooks that run outside a node (``node_id`` is then empty).
 
     ``report``, ``text`` and ``send`` may be called from any thread. ``call`` counts the calls of the node in this run,
     ``graphs`` the sub-graphs that this call began. ``routes`` is the table to which packs add routes while they are
-    loaded. ``comfyui`` is the folder of an installed ComfyUI, where the server was told of one.
+    loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured.
     """
 
     folders: Folders
@@ -103,7 +103,7 @@ _CONTEXT: ContextVar[NodeContext] = ContextVar("discomfort_emulator_node")
 
 
 class using:  # noqa: N801 - reads as a statement
-    """``with using(context):`` makes it what :func:`context` gives."""
+    """``with using(context):`` makes :func:`context` return it."""
 
     def __init__(self, value: NodeContext) -> None:
         self._value = value
@@ -114,12 +114,12 @@ class using:  # noqa: N801 - reads as a statement
         return self._value
 
     def __exit__(self, *_: object) -> None:
-        """Restore the former one."""
+        """Restore the former context."""
         _CONTEXT.reset(self._token)
 
 
 def context() -> NodeContext:
-    """The running node's context. Raises ``LookupError`` outside of a node."""
+    """The running node's context. Raises ``LookupError`` outside a node."""
     return _CONTEXT.get()
 
 
@@ -128,7 +128,7 @@ def progress(
 ) -> None:
     """Report step ``value`` of ``maximum``; ``preview`` is a Pillow image (sent as JPEG) or a :class:`PreviewImage`.
 
-    Raises :class:`Interrupted` when the run is to end, as ComfyUI's progress bar does.
+    Raises :class:`Interrupted` if an interrupt is requested, as ComfyUI's progress bar does.
     """
     here = _CONTEXT.get(None)
     if here is None:
@@ -141,7 +141,7 @@ def progress(
 
 
 def check_interrupted() -> None:
-    """Raise :class:`Interrupted` if the run is to end. The request is consumed: it ends one node."""
+    """Raise :class:`Interrupted` if an interrupt is requested. That consumes the request, so it ends only one node."""
     here = _CONTEXT.get(None)
     if here is not None and here.interrupt.is_set():
         here.interrupt.clear()
@@ -156,14 +156,14 @@ def send_text(text: str, node_id: str | None = None) -> None:
 
 
 class GraphNode:
-    """A node of the sub-graph. ``class_type`` and ``inputs`` may still be changed."""
+    """A node of the sub-graph. ``class_type`` and ``inputs`` may be changed until :meth:`GraphBuilder.finalize`."""
 
     def __init__(self, node_id: str, class_type: str, inputs: dict[str, Any]) -> None:
         self.id, self.class_type, self.inputs = node_id, class_type, inputs
         self.override_display_id: str | None = None
 
     def out(self, index: int) -> list[Any]:
-        """A link to an output."""
+        """A link to one of the node's outputs."""
         return [self.id, index]
 
     def set_input(self, key: str, value: Any) -> None:
@@ -178,11 +178,11 @@ class GraphNode:
         return self.inputs.get(key)
 
     def set_override_display_id(self, node_id: str) -> None:
-        """Let another node show this one's progress."""
+        """Show this node's progress on another node."""
         self.override_display_id = node_id
 
     def serialize(self) -> dict[str, Any]:
-        """The node as a prompt has it."""
+        """The node as it stands in a prompt."""
         result: dict[str, Any] = {"class_type": self.class_type, "inputs": self.inputs}
         if self.override_display_id is not None:
             result["override_display_id"] = self.override_display_id
@@ -190,7 +190,7 @@ class GraphNode:
 
 
 class GraphBuilder:
-    """Collects nodes under ids that no other expansion uses: the parent's id, its call, a count, and a number."""
+    """Collects nodes under unique ids: made of the expanding node's id, its call, a count of graphs, and a number."""
 
     def __init__(self, prefix: str | None = None) -> None:
         if prefix is None:
@@ -202,7 +202,7 @@ class GraphBuilder:
         self._count = 1
 
     def node(self, class_type: str, id: str | None = None, **inputs: Any) -> GraphNode:  # noqa: A002 - ComfyUI's name
-        """Add a node, or find the one that was added under ``id``."""
+        """Add a node, or return the one already added under ``id``."""
         if id is None:
             id = str(self._count)  # noqa: A001 - ComfyUI's name
             self._count += 1
@@ -212,7 +212,7 @@ class GraphBuilder:
         return self.nodes[node_id]
 
     def lookup_node(self, id: str) -> GraphNode | None:  # noqa: A002 - ComfyUI's name
-        """The node that was added under ``id``."""
+        """The node added under ``id``, or ``None``."""
         return self.nodes.get(self.prefix + id)
 
     def finalize(self) -> dict[str, Any]:
@@ -220,12 +220,12 @@ class GraphBuilder:
         return {node_id: node.serialize() for node_id, node in self.nodes.items()}
 
     def replace_node_output(self, node_id: str, index: int, new_value: Any) -> None:
-        """Give every input that is linked to that output another value; ``None`` removes the input."""
+        """Replace the value of every input that is linked to that output; ``None`` removes the input."""
         for node in self.nodes.values():
             for key, value in list(node.inputs.items()):
                 if isinstance(value, list) and value[:2] == [node_id, index] and len(value) == 2:
                     node.set_input(key, new_value)
 
     def remove_node(self, id: str) -> None:  # noqa: A002 - ComfyUI's name
-        """Take a node out again."""
+        """Remove a node."""
         self.nodes.pop(self.prefix + id, None)

@@ -34,7 +34,7 @@ log = logging.getLogger("comfyui_emulator")
 
 
 class Emulator:
-    """One server. Made by :func:`comfyui_emulator.create_app`, started and closed with its application."""
+    """One server, made by :func:`comfyui_emulator.create_app`, and started and closed with its application."""
 
     def __init__(self, config: EmulatorConfig, front_end: Path | None) -> None:
         self.config, self.front_end = config, front_end
@@ -69,7 +69,7 @@ class Emulator:
 
     @property
     def registry(self) -> Registry:
-        """All node types; read on first use, since that imports the numeric libraries."""
+        """All node types; loaded on first use, because that imports the numeric libraries."""
         if self._registry is None:
             self._registry, self.packs = load_registry(self.config)
         return self._registry
@@ -81,7 +81,7 @@ class Emulator:
 
     @functools.cached_property
     def pack_router(self) -> web.UrlDispatcher:
-        """The routes of packs, under both prefixes; of use once they are loaded."""
+        """The routes of packs, under both prefixes; complete once the packs are loaded."""
         router = web.UrlDispatcher()
         for route in self.pack_routes:
             if isinstance(route, web.RouteDef):
@@ -92,24 +92,24 @@ class Emulator:
         return router
 
     def queue_info(self) -> JsonObject:
-        """What ``/prompt`` and ``status`` messages tell."""
+        """The content of ``GET /prompt`` and of ``status`` messages."""
         return {"exec_info": {"queue_remaining": self.queue.remaining}}
 
     def announce(self) -> None:
-        """Send ``status`` to everybody."""
+        """Send ``status`` to all clients."""
         self.hub.send("status", {"status": self.queue_info()})
 
     def _send(self, event: str, data: Any, sid: str | None = None) -> None:
-        """Send a message from any thread; nothing before the start."""
+        """Send a message from any thread; does nothing before the start."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.hub.send, event, data, sid)
 
     def interrupt(self) -> None:
-        """Interrupt what runs, at the next point where it looks."""
+        """Request an interrupt, which takes effect at the running node's next check."""
         self.context.interrupt.set()
 
     async def start(self) -> None:
-        """Take the temporary folder and begin to work. Called when the application starts, with its port bound."""
+        """Take the temporary folder and start the worker. Called when the application starts, with its port bound."""
         path = await asyncio.to_thread(self._temp.open)
         if path != self.folders.temp:
             self.folders = replace(self.folders, temp=path)
@@ -151,7 +151,7 @@ def of(request: web.Request) -> Emulator:
 
 
 def load_registry(config: EmulatorConfig) -> tuple[Registry, list[Pack]]:
-    """Built-in node types, then those of ``extra_nodes`` and of packs, under the definitions of ``object_info``."""
+    """Load built-in node types, those of ``extra_nodes`` and of packs; ``object_info`` overrides their definitions."""
     from comfyui_emulator.nodes import register_all
 
     registry = Registry()
@@ -165,7 +165,7 @@ def load_registry(config: EmulatorConfig) -> tuple[Registry, list[Pack]]:
 
 
 def read_object_info(path: Path) -> dict[str, JsonObject]:
-    """A saved ``/object_info``, plain or gzipped. Raises ``OSError``, or ``ValueError`` for what is not one."""
+    """Read a saved ``/object_info``, plain or gzipped. Raises ``OSError``, or ``ValueError`` for any other file."""
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)

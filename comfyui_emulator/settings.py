@@ -1,4 +1,4 @@
-"""What an emulator can be told: one frozen object, made by the command line or by a program."""
+"""Settings of an emulator: one frozen object, made by the command line or by a program."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ COMFYUI_VERSION = "0.3.64"
 class EmulatorConfig:
     """Settings of one emulator.
 
-    ``base_directory`` holds ``input``, ``output``, ``temp`` and ``user``; each can be put elsewhere. As in ComfyUI,
+    ``base_directory`` contains ``input``, ``output``, ``temp`` and ``user``; each can be elsewhere. As in ComfyUI,
     ``temp_directory`` names the *parent*: ``temp_directory/temp`` is used, and wiped at start and at a clean exit.
     Where another live emulator holds that folder, a private one is used instead.
 
     ``front_end_root`` is a folder with the frontend's ``index.html`` (default: the installed
     ``comfyui-frontend-package``). ``object_info`` is a saved ``/object_info`` (JSON, or ``.gz`` of it) whose
-    definitions are served, and win over the built-in ones. ``extra_nodes`` maps class names to classes in the style of
+    definitions are served in place of the built-in ones. ``extra_nodes`` maps class names to classes in the style of
     ComfyUI nodes (see :mod:`comfyui_emulator.runtime`). ``custom_nodes`` are
-    folders of node packs, whose code is run (see :mod:`comfyui_emulator.packs`).
+    folders of node packs, whose code is executed (see :mod:`comfyui_emulator.packs`).
 
     ``cache`` is ComfyUI's: ``classic`` keeps what the latest prompt uses, ``lru`` the ``cache_lru`` latest results,
-    ``none`` nothing between prompts. ``max_upload_size`` is in MiB and holds for every request body.
-    ``multi_user`` gives every user that the ``comfy-user`` header names settings and files of its own.
+    ``none`` nothing between prompts. ``max_upload_size`` is in MiB and applies to every request body.
+    ``multi_user`` keeps separate settings and files for each user that the ``comfy-user`` header names.
     ``comfyui`` is the folder of an installed ComfyUI, from whose files two nodes read their tables of numbers (see
     :mod:`comfyui_emulator.literals`); nothing there is imported or run.
     ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
-    ``/system_stats``. ``faults`` are things to do wrong (see :mod:`comfyui_emulator.faults`).
+    ``/system_stats``. ``faults`` are errors to simulate (see :mod:`comfyui_emulator.faults`).
     """
 
     base_directory: Path | None = None

@@ -1,4 +1,4 @@
-"""The emulator's temporary folder, one per server, and what killed servers left of theirs."""
+"""The emulator's temporary folder, one per server, and the cleanup of those that killed servers left."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _OWN = re.compile(r"discomfort-temp-([0-9]{1,10})-([0-9]{1,20})-[a-z0-9_]{8}")
 class TempFolder:
     """The temporary folder: ``parent/temp``, held by a lock so that two servers never wipe each other's files.
 
-    Where the lock is taken, a fresh private folder is used instead and removed at :meth:`close`. Its name tells pid and
-    start of this process, which holds a lock on it: when the process is killed, the next emulator of this user removes
-    the folder.
+    If the lock is taken, a new private folder is used instead and removed at :meth:`close`. Its name contains the pid
+    and start time of this process, which holds a lock on it: if the process is killed, the next emulator of this user
+    removes the folder.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -74,8 +74,8 @@ def _try_lock(path: Path) -> int:
 def abandoned_folders(directory: Path | None = None) -> list[Path]:
     """Private folders in ``directory`` (default: the temporary folder) of emulators that were killed.
 
-    Such a folder is this user's alone, the process that its name tells is gone, and nobody holds a lock on it, which
-    also holds for processes that can not be seen from here (in other containers). Nothing is changed.
+    Such a folder belongs to this user alone, the process in its name is gone, and it is not locked. The lock also
+    protects folders of processes that are invisible from here, as in other containers. Nothing is changed.
     """
     found = []
     for path in sorted(Path(directory or tempfile.gettempdir()).glob("discomfort-temp-*")):
@@ -90,7 +90,7 @@ def abandoned_folders(directory: Path | None = None) -> list[Path]:
 
 
 def remove_abandoned(path: Path) -> bool:
-    """Remove one of :func:`abandoned_folders`, unless somebody took it meanwhile; whether it is gone."""
+    """Remove one of :func:`abandoned_folders`, unless it is locked by now; returns whether it is gone."""
     descriptor = _take(path)
     if descriptor >= 0:
         try:
@@ -104,7 +104,7 @@ def remove_abandoned(path: Path) -> bool:
 
 
 def _take(path: Path) -> int:
-    """A descriptor of the folder, locked; -1 where it is not ours alone or somebody holds it."""
+    """Lock the folder and return its descriptor; -1 if it is not ours alone or is already locked."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -121,7 +121,7 @@ def _take(path: Path) -> int:
 
 
 def _start_of(pid: int) -> int:
-    """When that process started, 0 where there is none: ticks since boot on Linux (field 22 of proc(5)'s ``stat``)."""
+    """The start time of a process, 0 if there is none; on Linux, ticks since boot (field 22 of ``/proc/PID/stat``)."""
     if sys.platform != "linux":
         import psutil
 

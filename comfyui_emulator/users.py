@@ -1,4 +1,4 @@
-"""Who uses the server: one user, or several that a header tells apart (``--multi-user``)."""
+"""Users of the server: a single one, or several that a header tells apart (``--multi-user``)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ HEADER = "comfy-user"
 
 
 class UnknownUserError(KeyError):
-    """A request for a user that the server does not have."""
+    """A request names a user that the server does not have."""
 
 
 class DuplicateUserError(ValueError):
-    """A user of that name is there already."""
+    """A user of that name already exists."""
 
 
 class Users:

@@ -1,4 +1,4 @@
-"""How facts are written in an error's text."""
+"""Forms in which an error's text states its facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exception takes along when it is pickled: all of its fields, and never a failure."""
+"""Pickling of exceptions: all fields travel, and never a failure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What ComfyUI's custom node packs import from ComfyUI, as far as plain Python packs need it.
+"""Stand-ins for the ComfyUI modules that plain Python custom node packs import.
 
-Only the code of packs sees these modules, under ComfyUI's names (``folder_paths``, ``comfy.utils``,
-``comfy_api.latest`` …): their ``import`` is answered here, and nothing is put among the process's own modules, where
-names such as ``nodes`` and ``server`` may belong to somebody else. Where a real ComfyUI can be imported, it is used.
+Only packs see these modules, under ComfyUI's names (``folder_paths``, ``comfy.utils``, ``comfy_api.latest`` …): their
+``import`` is redirected here, and nothing is added to ``sys.modules``, where names such as ``nodes`` and ``server`` may
+belong to another program. If a real ComfyUI can be imported, it is used instead.
 """

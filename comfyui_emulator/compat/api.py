@@ -14,10 +14,10 @@ comfy_io = io
 
 
 class ComfyExtension(ABC):
-    """A pack's nodes."""
+    """Base class of a pack's entry point."""
 
     async def on_load(self) -> None:  # noqa: B027 - may be overridden
-        """Called before the nodes are asked for."""
+        """Called before :meth:`get_node_list`."""
 
     @abstractmethod
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
@@ -25,7 +25,7 @@ class ComfyExtension(ABC):
 
 
 def _progress(value: float, max_value: float, node_id: str | None, preview_image: Any, ignore_size_limit: bool) -> None:
-    del ignore_size_limit  # the emulator sends previews as large as they are
+    del ignore_size_limit  # the emulator sends previews unscaled
     if hasattr(preview_image, "shape"):
         from PIL import Image
 
@@ -63,18 +63,18 @@ class _AsyncExecution:
 
 
 class ComfyAPI:
-    """What coroutine nodes use while they run."""
+    """The API for coroutine nodes while they run."""
 
     VERSION, STABLE = "latest", False
     Execution = _AsyncExecution
-    """What ComfyUI 0.3.64 has; instances have it as ``execution``, as in newer ones."""
+    """The name in ComfyUI 0.3.64; instances also have ``execution``, as in newer versions."""
 
     def __init__(self) -> None:
         self.execution = _AsyncExecution()
 
 
 class ComfyAPISync:
-    """What other nodes use while they run."""
+    """The API for all other nodes while they run."""
 
     VERSION, STABLE = "latest", False
     Execution = _SyncExecution
@@ -84,7 +84,7 @@ class ComfyAPISync:
 
 
 class Input:
-    """Values of nodes."""
+    """Types of input values."""
 
     Image, Audio, Mask, Latent, Video = (
         _values.ImageInput,
@@ -96,14 +96,14 @@ class Input:
 
 
 class InputImpl:
-    """How videos are made."""
+    """Constructors of videos."""
 
     VideoFromFile = staticmethod(_values.VideoFromFile)
     VideoFromComponents = staticmethod(_values.VideoFromComponents)
 
 
 class Types:
-    """What videos are made of."""
+    """Types that describe videos."""
 
     VideoCodec, VideoContainer = _values.VideoCodec, _values.VideoContainer
     VideoComponents = staticmethod(_values.VideoComponents)

@@ -1,6 +1,6 @@
-"""``comfy_api.input``, ``comfy_api.input_impl`` and ``comfy_api.util``: values of nodes as types.
+"""``comfy_api.input``, ``comfy_api.input_impl`` and ``comfy_api.util``: types of node values.
 
-Arrays are numpy's here.
+Arrays are numpy's here, where ComfyUI has torch's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AudioInput(TypedDict):
 
 
 class LatentInput(TypedDict, total=False):
-    """A latent."""
+    """A latent: ``samples``, and what comes with them."""
 
     samples: Any
     noise_mask: Any
@@ -33,7 +33,7 @@ class LatentInput(TypedDict, total=False):
 
 
 class VideoCodec(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """How pictures are encoded."""
+    """Codecs for video frames."""
 
     AUTO = "auto"
     H264 = "h264"
@@ -45,7 +45,7 @@ class VideoCodec(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not t
 
 
 class VideoContainer(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """What kind of file."""
+    """File formats for video."""
 
     AUTO = "auto"
     MP4 = "mp4"
@@ -57,7 +57,7 @@ class VideoContainer(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is n
 
     @classmethod
     def get_extension(cls, value: str) -> str:
-        """The file's ending without its dot."""
+        """The file name's extension without its dot."""
         return {cls.AUTO: "mp4", cls.MP4: "mp4"}[cls(value)]
 
 

@@ -16,7 +16,7 @@ class _Arguments:
         return not runtime.context().metadata
 
     def __getattr__(self, name: str) -> Any:
-        """Options that mean nothing here are unset."""
+        """Options that do not apply here are ``None``."""
         if name.startswith("_"):
             raise AttributeError(name)
         return None

@@ -1,4 +1,4 @@
-"""``comfy.comfy_types``: names of types, and bases of node classes for editors."""
+"""``comfy.comfy_types``: names of types, and base classes for nodes that help editors."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ InputTypeDict = dict[str, Any]
 
 
 class ComfyNodeABC(ABC):  # noqa: B024 - a base for editors, as in ComfyUI
-    """The base of node classes in the older schema."""
+    """Base class of nodes in the older schema."""
 
 
 class CheckLazyMixin:
-    """Asks for every lazy input."""
+    """Requests every lazy input."""
 
     def check_lazy_status(self, **inputs: Any) -> list[str]:
         """The names of inputs that have no value yet."""

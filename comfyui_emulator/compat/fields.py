@@ -1,4 +1,4 @@
-"""Inputs and outputs of nodes in ComfyUI's newer schema, and what ``/object_info`` tells of them.
+"""Inputs and outputs of nodes in ComfyUI's newer schema, and their definitions in ``/object_info``.
 
 Names, arguments and the resulting definitions are interface facts of ComfyUI 0.3.64's ``comfy_api.latest.io``.
 """
@@ -15,7 +15,7 @@ JsonObject = dict[str, Any]
 
 
 class FolderType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """Where files are."""
+    """Folders that hold files."""
 
     input = "input"
     output = "output"
@@ -23,7 +23,7 @@ class FolderType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not t
 
 
 class UploadType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """Kinds of upload buttons, as the option is called."""
+    """Kinds of upload buttons, by the name of their option."""
 
     image = "image_upload"
     audio = "audio_upload"
@@ -32,19 +32,19 @@ class UploadType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not t
 
 
 class NumberDisplay(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """How a number is shown."""
+    """Widgets for numbers."""
 
     number = "number"
     slider = "slider"
 
 
 class TypeName(str):
-    """A type's name, which decides by ``!=`` what may be linked: ``*`` is never different, nor is a part of a list."""
+    """A type's name, whose ``!=`` decides what may be linked: ``*`` never differs, nor does a part of a comma list."""
 
     __slots__ = ()
 
     def __ne__(self, other: object) -> bool:
-        """Whether neither takes the other."""
+        """Whether the two types cannot be linked."""
         if "*" in (str(self), other):
             return False
         if not isinstance(other, str):
@@ -53,19 +53,19 @@ class TypeName(str):
         return not (mine <= yours or yours <= mine)
 
     def __eq__(self, other: object) -> bool:
-        """As text."""
+        """Compare as plain strings."""
         return str.__eq__(self, other) is True
 
     __hash__ = str.__hash__
 
 
 def given(**values: Any) -> JsonObject:
-    """What is not ``None``."""
+    """The options that are not ``None``."""
     return {key: value for key, value in values.items() if value is not None}
 
 
 class RemoteOptions:
-    """A choice whose options come from a route."""
+    """A combo whose options the frontend fetches from a route."""
 
     def __init__(
         self,
@@ -94,12 +94,12 @@ class _Field:
 
     @property
     def Type(self) -> Any:  # noqa: N802 - ComfyUI's name
-        """What values are in Python."""
+        """The Python type of the values."""
         return self.Parent.Type
 
 
 class Input(_Field):
-    """An input that is linked."""
+    """An input without a widget, which takes a link."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class WidgetInput(Input):
     @classmethod
     def _names(cls) -> list[str]:
         names = [name for name, *_ in cls._all_options()]
-        # The plain widget input alone takes another widget's type, before the last.
+        # Only the plain widget input takes another widget's type, as its second to last argument.
         return names if cls._options else [*names[:2], "widget_type", *names[2:]]
 
     def as_dict(self) -> JsonObject:
@@ -174,7 +174,7 @@ class WidgetInput(Input):
         return super().as_dict() | given(widgetType=self.widget_type, **own)
 
     def get_io_type(self) -> Any:
-        """The widget's type, if there is another."""
+        """The type of the widget if it differs, else the input's own."""
         return self.widget_type if self.widget_type is not None else super().get_io_type()
 
 
@@ -200,14 +200,14 @@ class Output(_Field):
 
 
 class ComfyTypeI:
-    """A type that has inputs only. Every type has classes of its own for inputs and outputs, which know it."""
+    """A type with inputs only. Every type has its own input and output classes, which refer back to it."""
 
     Type: Any = Any
     io_type: ClassVar[Any] = None
     Input: ClassVar[type[Any]] = Input
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the type its own classes."""
+        """Give the subclass its own input and output classes."""
         super().__init_subclass__(**kwargs)
         if isinstance(cls.io_type, str):
             cls.io_type = TypeName(cls.io_type)
@@ -218,13 +218,13 @@ class ComfyTypeI:
 
 
 class ComfyTypeIO(ComfyTypeI):
-    """A type that has inputs and outputs."""
+    """A type with inputs and outputs."""
 
     Output: ClassVar[type[Any]] = Output
 
 
 def comfytype(io_type: str, **_: Any) -> Any:
-    """Class decorator: a type of that name. Its ``Input`` and ``Output``, where it has them, are used."""
+    """Class decorator: make a type of that name, with the class's own ``Input`` and ``Output`` if it has them."""
 
     def decorate(cls: type) -> type:
         base = cls if issubclass(cls, ComfyTypeI) else type(cls.__name__, (cls, ComfyTypeIO), {})
@@ -235,12 +235,12 @@ def comfytype(io_type: str, **_: Any) -> Any:
 
 
 def Custom(io_type: str) -> type[ComfyTypeIO]:  # noqa: N802 - ComfyUI's name
-    """A type of one's own."""
+    """A new type with that name."""
     return type("CustomComfyType", (ComfyTypeIO,), {"io_type": io_type})
 
 
 class DynamicInput(Input, ABC):
-    """An input that stands for several."""
+    """An input that expands to several."""
 
     @abstractmethod
     def get_dynamic(self) -> list[Input]:
@@ -248,7 +248,7 @@ class DynamicInput(Input, ABC):
 
 
 class DynamicOutput(Output, ABC):
-    """An output that stands for several."""
+    """An output that expands to several."""
 
     @abstractmethod
     def get_dynamic(self) -> list[Output]:
@@ -256,7 +256,7 @@ class DynamicOutput(Output, ABC):
 
 
 class AutogrowInput(DynamicInput):
-    """As many inputs like a template as are linked, ``min`` of them required."""
+    """As many copies of a template input as are linked, ``min`` of them required."""
 
     def __init__(
         self,
@@ -270,7 +270,7 @@ class AutogrowInput(DynamicInput):
         self.template_input, self.min, self.max = template_input, min, max
 
     def get_dynamic(self) -> list[Input]:
-        """All inputs that there may be."""
+        """All possible inputs."""
         found = []
         for number in range(1, max(self.min, self.max or self.min) + 1):
             field = copy.copy(self.template_input)
@@ -285,7 +285,7 @@ class AutogrowInput(DynamicInput):
 
 
 class MultiInput(Input):
-    """An input that takes several types; ``id`` may be an input whose widget is shown."""
+    """An input that takes several types; ``id`` may be an input, whose widget is then shown."""
 
     def __init__(
         self,
@@ -322,24 +322,24 @@ class MultiInput(Input):
         return ",".join(dict.fromkeys(names))
 
     def as_dict(self) -> JsonObject:
-        """The options of the definition, the widget's too."""
+        """The options of the definition, including the widget's."""
         return (self.input_override.as_dict() if self.input_override is not None else {}) | super().as_dict()
 
 
 class MatchTemplate:
-    """A type that several inputs and outputs have in common."""
+    """A type shared by several inputs and outputs."""
 
     def __init__(self, template_id: str, allowed_types: Any) -> None:
         self.template_id = template_id
         self.allowed_types = list(allowed_types) if isinstance(allowed_types, list | tuple) else [allowed_types]
 
     def as_dict(self) -> JsonObject:
-        """The definition; the names stand next to each other without a separator, as in ComfyUI 0.3.64."""
+        """The definition; the type names are joined without a separator, as in ComfyUI 0.3.64."""
         return {"template_id": self.template_id, "allowed_types": "".join(str(t.io_type) for t in self.allowed_types)}
 
 
 class MatchInput(DynamicInput):
-    """An input of the common type."""
+    """An input of the shared type."""
 
     def __init__(self, id: str, template: MatchTemplate, **options: Any) -> None:  # noqa: A002 - ComfyUI's name
         super().__init__(id, **options)
@@ -355,7 +355,7 @@ class MatchInput(DynamicInput):
 
 
 class MatchOutput(DynamicOutput):
-    """An output of the common type."""
+    """An output of the shared type."""
 
     def __init__(self, id: str, template: MatchTemplate, **options: Any) -> None:  # noqa: A002 - ComfyUI's name
         super().__init__(id, **options)

@@ -12,7 +12,7 @@ from comfyui_emulator.folders import annotated_path, contained, media_kind, next
 
 supported_pt_extensions = {".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
 folder_names_and_paths: dict[str, tuple[list[str], set[str]]] = {}
-"""Folders of models that packs added, beyond ``models/<name>``."""
+"""Model folders that packs added, besides ``models/<name>``."""
 
 _DIRECTORIES = {
     "output_directory": "output",
@@ -41,22 +41,22 @@ def __getattr__(name: str) -> Any:
 
 
 def get_output_directory() -> str:
-    """Where results go."""
+    """The folder for results."""
     return str(_folders().output)
 
 
 def get_temp_directory() -> str:
-    """Where previews go."""
+    """The folder for previews."""
     return str(_folders().temp)
 
 
 def get_input_directory() -> str:
-    """Where uploads are."""
+    """The folder for uploads."""
     return str(_folders().input)
 
 
 def get_user_directory() -> str:
-    """Where settings are."""
+    """The folder for settings."""
     return str(_folders().user)
 
 
@@ -67,24 +67,24 @@ def get_directory_by_type(type_name: str) -> str | None:
 
 
 def filter_files_content_types(files: Iterable[str], content_types: Collection[str]) -> list[str]:
-    """The files whose name tells one of these kinds."""
+    """The files whose media type, guessed from the name, is one of these."""
     kinds = {"model" if kind == "model" else kind for kind in content_types}
     return [name for name in files if media_kind(name) in kinds]
 
 
 def filter_files_extensions(files: Collection[str], extensions: Collection[str]) -> list[str]:
-    """The files with one of these endings, sorted; all for none."""
+    """The files with one of these extensions, sorted; all files if none are given."""
     return sorted(name for name in files if not extensions or os.path.splitext(name)[-1].lower() in extensions)  # noqa: PTH122
 
 
 def annotated_filepath(name: str) -> tuple[str, str | None]:
-    """Name and folder of ``name [folder]``."""
+    """Split ``name [folder]`` into the name and the folder's path."""
     plain, kind = split_annotation(name)
     return plain, None if kind is None else get_directory_by_type(kind)
 
 
 def get_annotated_filepath(name: str, default_dir: str | None = None) -> str:
-    """The path of ``name [folder]``. Raises ``ValueError`` where it would leave its folder."""
+    """The path of ``name [folder]``. Raises ``ValueError`` if it would leave its folder."""
     plain, folder = annotated_filepath(name)
     root = Path(folder or default_dir or get_input_directory())
     path = contained(root, plain)
@@ -94,7 +94,7 @@ def get_annotated_filepath(name: str, default_dir: str | None = None) -> str:
 
 
 def exists_annotated_filepath(name: str) -> bool:
-    """Whether that file is there."""
+    """Whether the file exists."""
     path = annotated_path(_folders(), name)
     return path is not None and path.exists()
 
@@ -102,13 +102,13 @@ def exists_annotated_filepath(name: str) -> bool:
 def get_save_image_path(
     filename_prefix: str, output_dir: str, image_width: int = 0, image_height: int = 0
 ) -> tuple[str, str, int, str, str]:
-    """Where a saver writes next: folder, file stem, counter, subfolder, prefix. Raises ``ValueError``."""
+    """The next path for a saver: folder, file stem, counter, subfolder, prefix. Raises ``ValueError``."""
     folder, stem, counter, subfolder = next_save_path(filename_prefix, Path(output_dir), image_width, image_height)
     return str(folder), stem, counter, subfolder, filename_prefix
 
 
 def add_model_folder_path(folder_name: str, full_folder_path: str, is_default: bool = False) -> None:
-    """Look for models in one more folder."""
+    """Add a folder to search for models."""
     paths, _ = folder_names_and_paths.setdefault(folder_name, ([], set()))
     if full_folder_path not in paths:
         paths.insert(0 if is_default else len(paths), full_folder_path)
@@ -121,7 +121,7 @@ def get_folder_paths(folder_name: str) -> list[str]:
 
 
 def get_filename_list(folder_name: str) -> list[str]:
-    """The model files in them, with their subfolders."""
+    """The model files in these folders, as paths relative to them."""
     endings = folder_names_and_paths.get(folder_name, ([], set()))[1] or supported_pt_extensions
     found = {
         path.relative_to(root).as_posix()
@@ -133,7 +133,7 @@ def get_filename_list(folder_name: str) -> list[str]:
 
 
 def get_full_path(folder_name: str, filename: str) -> str | None:
-    """Where a model file is."""
+    """The path of a model file, or ``None``."""
     for root in map(Path, get_folder_paths(folder_name)):
         path = contained(root, filename)
         if path is not None and path.is_file():
@@ -142,7 +142,7 @@ def get_full_path(folder_name: str, filename: str) -> str | None:
 
 
 def get_full_path_or_raise(folder_name: str, filename: str) -> str:
-    """The same. Raises ``FileNotFoundError``."""
+    """The path of a model file. Raises ``FileNotFoundError`` if there is none."""
     path = get_full_path(folder_name, filename)
     if path is None:
         raise FileNotFoundError(f"Model in folder '{folder_name}' with filename '{filename}' not found.")

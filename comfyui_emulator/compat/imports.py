@@ -1,4 +1,4 @@
-"""The imports of a pack's code: ComfyUI's modules are answered with those of this package."""
+"""Import hooks for packs: imports of ComfyUI's modules get the stand-ins of this package."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ROOTS = {name.partition(".")[0] for name in _MODULES}
 
 
 class MissingModuleError(ModuleNotFoundError):
-    """A pack imports a part of ComfyUI that the emulator does not have."""
+    """Raised when a pack imports a part of ComfyUI that the emulator does not have."""
 
     def __init__(self, name: str) -> None:
         root = name.partition(".")[0]
@@ -61,7 +61,7 @@ def real_is_there() -> bool:
 
 @functools.cache
 def stand_in(name: str) -> ModuleType:
-    """The module that a pack gets for ``name``; packages have those in them as attributes.
+    """The module that a pack gets for ``name``; packages have their submodules as attributes.
 
     Raises :class:`MissingModuleError`.
     """
@@ -95,7 +95,7 @@ def pack_import(
     fromlist: Sequence[str] | None = (),
     level: int = 0,
 ) -> Any:
-    """``__import__`` for the code of packs."""
+    """Replaces ``__import__`` in the code of packs."""
     root = name.partition(".")[0]
     if level or root not in _ROOTS or real_is_there():
         return builtins.__import__(name, globals, locals, fromlist or (), level)
@@ -116,13 +116,13 @@ class PackLoader(SourceFileLoader):
 
 
 class _PackFinder(PathFinder):
-    """Finds the modules inside of packs, and no others."""
+    """Finds modules inside packs, and no others."""
 
     @classmethod
     def find_spec(
         cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The ordinary specification, with the loader of packs."""
+        """The ordinary spec, with :class:`PackLoader` as its loader."""
         if not any(fullname.startswith(f"{pack}.") for pack in _PACKS):
             return None
         spec = super().find_spec(fullname, path, target)
@@ -132,7 +132,7 @@ class _PackFinder(PathFinder):
 
 
 def watch(pack: str) -> None:
-    """Make imports inside of the package ``pack`` go through :func:`pack_import`."""
+    """Route imports inside the package ``pack`` through :func:`pack_import`."""
     _PACKS.add(pack)
     if _PackFinder not in sys.meta_path:
         sys.meta_path.insert(0, _PackFinder)

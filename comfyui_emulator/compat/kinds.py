@@ -1,4 +1,4 @@
-"""The types of ComfyUI's newer schema, and the options that inputs of each have."""
+"""The types of ComfyUI's newer schema, and the options of their inputs."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _StringInput(WidgetInput):
 
 
 class String(ComfyTypeIO):
-    """A text."""
+    """A string."""
 
     io_type, Type, Input = "STRING", str, _StringInput
 
@@ -167,12 +167,12 @@ class _ComboOutput(Output):
 
     @property
     def io_type(self) -> Any:
-        """The options themselves."""
+        """The list of options, which stands in the type's place."""
         return self.options
 
 
 class Combo(ComfyTypeIO):
-    """One of several."""
+    """One of several options."""
 
     io_type, Type, Input, Output = "COMBO", str, _ComboInput, _ComboOutput
 
@@ -192,7 +192,7 @@ class _MultiComboInput(_ComboInput):
 
 
 class MultiCombo(ComfyTypeI):
-    """Some of several."""
+    """Any number of several options."""
 
     io_type, Type, Input = "COMBO", list[str], _MultiComboInput
 
@@ -210,7 +210,7 @@ class MultiType(ComfyTypeI):
 
 
 class AutogrowDynamic(ComfyTypeI):
-    """As many as are linked."""
+    """As many inputs as are linked."""
 
     io_type, Type, Input = "COMFY_AUTOGROW_V3", list[Any], AutogrowInput
 
@@ -222,7 +222,7 @@ class MatchType(ComfyTypeIO):
     Template = MatchTemplate
 
 
-# The name of each other type in Python; without a second word it is the type's own in capitals.
+# The Python name of every other type, and the type's name if that is not the same in capitals.
 _LINKED = """
 Accumulation ACCUMULATION/AnyType */Audio/AudioEncoder AUDIO_ENCODER/AudioEncoderOutput AUDIO_ENCODER_OUTPUT/BBOX
 Clip/ClipVision CLIP_VISION/ClipVisionOutput CLIP_VISION_OUTPUT/Conditioning/ControlNet CONTROL_NET

@@ -1,4 +1,4 @@
-"""``comfy.model_management``, as far as it is about interruption."""
+"""``comfy.model_management``: interruption; the calls about model memory do nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ throw_exception_if_processing_interrupted = runtime.check_interrupted
 
 
 def processing_interrupted() -> bool:
-    """Whether the run is to end."""
+    """Whether an interrupt is requested."""
     return runtime.context().interrupt.is_set()
 
 
 def interrupt_current_processing(value: bool = True) -> None:
-    """Ask for the run to end, or take that back."""
+    """Request an interrupt, or withdraw the request."""
     interrupt = runtime.context().interrupt
     if value:
         interrupt.set()
@@ -23,11 +23,11 @@ def interrupt_current_processing(value: bool = True) -> None:
 
 
 def soft_empty_cache(force: bool = False) -> None:
-    """Nothing: there is no memory of models here."""
+    """Do nothing: no model uses memory here."""
 
 
 def unload_all_models() -> None:
-    """Nothing: there are no models here."""
+    """Do nothing: there are no models here."""
 
 
 __all__ = [

@@ -17,7 +17,7 @@ def conditioning_set_values(conditioning: Any, values: dict[str, Any] | None = N
 
 
 def pillow(fn: Callable[[Any], Any], arg: Any) -> Any:
-    """``fn(arg)``; where Pillow refuses a damaged file, once more with what is there of it."""
+    """``fn(arg)``; if Pillow refuses a truncated file, retried with truncated images allowed."""
     from PIL import ImageFile, UnidentifiedImageError
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -36,7 +36,7 @@ def hasher() -> Any:
 
 
 def image_alpha_fix(destination: Any, source: Any) -> tuple[Any, Any]:
-    """Both with as many channels as the destination, or one more; an added alpha is full."""
+    """Both images with matching channels: those of the destination, or one more; an added alpha is opaque."""
     missing = source.shape[-1] - destination.shape[-1]
     if missing < 0:
         ones = np.ones((*destination.shape[:-1], 1), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Node classes in ComfyUI's newer schema: their definition, and how they are called."""
+"""Node classes in ComfyUI's newer schema: their definitions and calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from comfyui_emulator.compat.fields import DynamicInput, Input, JsonObject, Outp
 
 
 class Hidden(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """What a node may ask for beyond its inputs."""
+    """Values that a node may request besides its inputs."""
 
     unique_id = "UNIQUE_ID"
     prompt = "PROMPT"
@@ -26,13 +26,13 @@ class Hidden(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their
 
 
 class HiddenHolder:
-    """What a node got of that; ``None`` for what it did not ask for."""
+    """The hidden values of one call; ``None`` for those that the node did not request."""
 
     def __init__(self, **values: Any) -> None:
         vars(self).update({member.name: None for member in Hidden} | values)
 
     def __getattr__(self, name: str) -> None:
-        """Nothing."""
+        """``None`` for every value that was not given."""
         return
 
 
@@ -56,7 +56,7 @@ class Schema:
     enable_expand: bool = False
 
     def validate(self) -> None:
-        """Raise ``ValueError`` where an id stands for two things."""
+        """Raise ``ValueError`` if an id is used twice."""
         inputs, outputs = [field.id for field in self.inputs or []], [field.id for field in self.outputs or []]
         issues = []
         for what, ids in (("Input", inputs), ("Output", outputs)):
@@ -70,7 +70,7 @@ class Schema:
             raise ValueError("\n".join(issues))
 
     def finalize(self) -> None:
-        """Add the hidden values that the node's kind needs, and ids for outputs without."""
+        """Add the hidden values that this kind of node needs, and ids for outputs that have none."""
         wanted: list[Hidden] = []
         if self.is_api_node:
             wanted += [Hidden.auth_token_comfy_org, Hidden.api_key_comfy_org]
@@ -121,7 +121,7 @@ class Schema:
 
 
 class UIOutput(ABC):
-    """What a node shows."""
+    """The UI part of a node's result."""
 
     @abstractmethod
     def as_dict(self) -> JsonObject:
@@ -129,7 +129,7 @@ class UIOutput(ABC):
 
 
 class NodeOutput:
-    """What a node gives: values, what it shows, a graph to run instead, or the message of a blocked execution."""
+    """A node's result: values, a UI part, a graph to run instead, or the message of a blocked execution."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class NodeOutput:
 
     @property
     def result(self) -> tuple[Any, ...] | None:
-        """The values, if there are any."""
+        """The values, or ``None`` if there are none."""
         return self.args or None
 
     def __getitem__(self, index: int) -> Any:
@@ -151,7 +151,7 @@ class NodeOutput:
 
 
 class ComfyNode:
-    """The base of nodes. Subclasses define :meth:`define_schema` and :meth:`execute`, and what else they need."""
+    """Base class of nodes. Subclasses define :meth:`define_schema`, :meth:`execute`, and any other hook they need."""
 
     RELATIVE_PYTHON_MODULE: ClassVar[str | None] = None
     SCHEMA: ClassVar[Schema | None] = None
@@ -160,7 +160,7 @@ class ComfyNode:
 
     @classmethod
     def define_schema(cls) -> Schema:
-        """The definition; asked again whenever it is needed."""
+        """The definition; called again whenever it is needed."""
         raise NotImplementedError
 
     @classmethod
@@ -170,35 +170,35 @@ class ComfyNode:
 
     @classmethod
     def validate_inputs(cls, **kwargs: Any) -> bool | str:
-        """``True``, or why the constants are not good."""
+        """``True``, or the reason why the constants are invalid."""
         raise NotImplementedError
 
     @classmethod
     def fingerprint_inputs(cls, **kwargs: Any) -> Any:
-        """A value that changes where the node has to run again."""
+        """A value that changes when the node has to run again."""
         raise NotImplementedError
 
     @classmethod
     def check_lazy_status(cls, **kwargs: Any) -> list[str]:
-        """The names of lazy inputs that are needed; all, unless it is overridden."""
+        """The names of the lazy inputs that are needed; all of them by default."""
         return [name for name, value in kwargs.items() if value is None]
 
     @classmethod
     def own(cls, name: str) -> Callable[..., Any] | None:
-        """A method, if a subclass overrides it."""
+        """The method if a subclass overrides it, else ``None``."""
         method: Callable[..., Any] = getattr(cls, name)
         return None if method.__func__ is getattr(ComfyNode, name).__func__ else method  # type: ignore[attr-defined]
 
     @classmethod
     def FINALIZE_SCHEMA(cls) -> Schema:  # noqa: N802 - ComfyUI's name
-        """The definition as of now."""
+        """The definition, evaluated now."""
         schema = cls.define_schema()
         schema.finalize()
         return schema
 
     @classmethod
     def GET_SCHEMA(cls) -> Schema:  # noqa: N802 - ComfyUI's name
-        """The definition, checked. Raises ``TypeError`` for an incomplete class, ``ValueError`` for double ids."""
+        """The definition, checked. Raises ``TypeError`` for an incomplete class, ``ValueError`` for duplicate ids."""
         for name in ("define_schema", "execute"):
             if cls.own(name) is None:
                 raise TypeError(f"No {name} function was defined for node class {cls.__name__}.")
@@ -209,12 +209,12 @@ class ComfyNode:
 
     @classmethod
     def INPUT_TYPES(cls) -> JsonObject:  # noqa: N802 - ComfyUI's name
-        """The inputs as of now."""
+        """The inputs, evaluated now."""
         return cls.FINALIZE_SCHEMA().declared()
 
     @classmethod
     def GET_NODE_INFO_V1(cls) -> JsonObject:  # noqa: N802 - ComfyUI's name
-        """The entry of ``/object_info`` as of now."""
+        """The entry of ``/object_info``, evaluated now."""
         return cls.GET_SCHEMA().info(cls)
 
 
@@ -224,24 +224,24 @@ class _Locked(type):
 
 
 def _called(cls: type[ComfyNode], hidden: JsonObject) -> type[ComfyNode]:
-    """The class as a call sees it: with its hidden values, and closed against changes that would outlive the call."""
+    """The class for one call: with its hidden values, and locked against changes that would outlive the call."""
     meta = type("_Locked", (_Locked, type(cls)), {}) if type(cls) is not type else _Locked
     return meta(f"{cls.__name__}Clone", (cls,), {"hidden": HiddenHolder(**hidden)})  # type: ignore[no-any-return]
 
 
 _HIDDEN = "hidden:"
-"""Stands before hidden values among the arguments of a call; no input's name has a colon there by chance."""
+"""Prefix of hidden values among a call's arguments; its colon keeps it apart from the names of inputs."""
 
 
 def _parted(arguments: JsonObject) -> tuple[JsonObject, JsonObject]:
     plain = {name: value for name, value in arguments.items() if not name.startswith(_HIDDEN)}
     hidden = {name.removeprefix(_HIDDEN): value for name, value in arguments.items() if name.startswith(_HIDDEN)}
-    # A node that takes lists gets its hidden values as they are.
+    # A node that takes lists gets its hidden values unwrapped.
     return plain, {name: value[0] if isinstance(value, list) else value for name, value in hidden.items()}
 
 
 def _finished(value: Any, schema: Schema) -> JsonObject:
-    """What a node returned, in the form of the older schema. Raises ``TypeError`` for what ComfyUI does not take."""
+    """A node's return value in the form of the older schema. Raises ``TypeError`` for types that ComfyUI rejects."""
     from comfyui_emulator.runtime import ExecutionBlocker
 
     if isinstance(value, ExecutionBlocker):
@@ -253,7 +253,7 @@ def _finished(value: Any, schema: Schema) -> JsonObject:
         raise TypeError(f"Invalid return type from node: {type(output)}; io.NodeOutput was expected")
     if output.expand is not None and not schema.enable_expand:
         raise ValueError(f"Node {schema.node_id} is not expandable: its schema needs enable_expand=True")
-    # Without values a message blocks nothing in ComfyUI 0.3.64; what is linked to the node then gets nothing.
+    # In ComfyUI 0.3.64 a message without values blocks nothing; nodes linked to this one just get no value.
     result: JsonObject = {"result": output.args} if output.args or output.expand is not None else {}
     if output.block_execution is not None and result:
         result["result"] = (ExecutionBlocker(output.block_execution),) * len(schema.outputs or [])
@@ -265,7 +265,7 @@ def _finished(value: Any, schema: Schema) -> JsonObject:
 
 
 def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
-    """Id, class in the older shape, and display name of a node class in the newer one."""
+    """Id, older-style class and display name for a node class of the newer schema."""
     schema = cls.GET_SCHEMA()
 
     def run(_self: object, **arguments: Any) -> JsonObject:
@@ -293,7 +293,7 @@ def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
     if (validate := cls.own("validate_inputs")) is not None:
         members["VALIDATE_INPUTS"] = staticmethod(functools.wraps(validate)(_hook(cls, "validate_inputs")))
     if cls.own("fingerprint_inputs") is not None:
-        # ComfyUI gives it no hidden values.
+        # ComfyUI passes no hidden values to it.
         members["IS_CHANGED"] = staticmethod(_hook(cls, "fingerprint_inputs", hidden=False))
     if cls.own("check_lazy_status") is not None:
         members["check_lazy_status"] = staticmethod(_hook(cls, "check_lazy_status"))
@@ -301,7 +301,7 @@ def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
 
 
 def _hook(cls: type[ComfyNode], name: str, *, hidden: bool = True) -> Callable[..., Any]:
-    """A hook in the older shape, a coroutine function if it is one; ``hidden``: it sees the hidden values."""
+    """An older-style hook; a coroutine function stays one. With ``hidden`` it sees the hidden values."""
 
     def call(**arguments: Any) -> Any:
         plain, hidden_values = _parted(arguments)

@@ -1,4 +1,4 @@
-"""``server``: the server's routes and messages, for packs that add some."""
+"""``server``: the server's routes and messages, for packs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from comfyui_emulator import runtime
 class _Server:
     @property
     def routes(self) -> web.RouteTableDef:
-        """The table to which a pack adds its routes while it is loaded; what comes later is not served."""
+        """The table to which a pack adds its routes while it is loaded; routes added later are not served."""
         table: web.RouteTableDef | None = runtime.context().routes
         return web.RouteTableDef() if table is None else table
 
     @property
     def client_id(self) -> str | None:
-        """Whose prompt runs; ComfyUI's older way to send to one client. Here always everybody."""
+        """The client of the running prompt, for messages to it alone. Always ``None`` here, which means all clients."""
         return None
 
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
@@ -28,12 +28,12 @@ class _Server:
             send(event, data, sid)
 
     def send_progress_text(self, text: str, node_id: str, sid: str | None = None) -> None:
-        """Show a text on a node."""
+        """Show a text on a node in the frontend."""
         del sid
         runtime.send_text(text, node_id)
 
 
 class PromptServer:
-    """ComfyUI's server class, of which ``instance`` is used."""
+    """ComfyUI's server class; packs use its ``instance``."""
 
     instance: ClassVar[_Server] = _Server()

@@ -1,4 +1,4 @@
-"""``comfy_api.latest.ui``: what nodes show, saved as they show it."""
+"""``comfy_api.latest.ui``: UI parts of nodes; those for media save files first."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class SavedResult(dict[str, str]):
 
     @property
     def subfolder(self) -> str:
-        """Its folder below that of its type."""
+        """The subfolder of the folder of its type."""
         return self["subfolder"]
 
     @property
     def type(self) -> FolderType:
-        """The folder that it is in."""
+        """The type of the folder that it is in."""
         return FolderType(self["type"])
 
 
 class SavedImages(UIOutput):
-    """Images that were saved."""
+    """Saved images as a UI part."""
 
     def __init__(self, results: Sequence[SavedResult], is_animated: bool = False) -> None:
         self.results, self.is_animated = list(results), is_animated
@@ -57,7 +57,7 @@ class SavedImages(UIOutput):
 
 
 class SavedAudios(UIOutput):
-    """Sounds that were saved."""
+    """Saved sounds as a UI part."""
 
     def __init__(self, results: Sequence[SavedResult]) -> None:
         self.results = list(results)
@@ -68,7 +68,7 @@ class SavedAudios(UIOutput):
 
 
 def _told(cls: Owner) -> list[tuple[str, str]]:
-    """What the node knows of its prompt, for a file's metadata."""
+    """The prompt and workflow that the node has, for a file's metadata."""
     if cls is None or cls.hidden is None:
         return []
     return metadata_parts(cls.hidden.prompt, cls.hidden.extra_pnginfo)
@@ -79,7 +79,7 @@ def _root(folder_type: FolderType) -> Any:
 
 
 class ImageSaveHelper:
-    """Saves images; the ``_ui`` methods give what a node shows of it."""
+    """Saves images; the ``_ui`` methods return a UI part."""
 
     @staticmethod
     def save_images(

@@ -11,19 +11,19 @@ from comfyui_emulator.nodes.latents.bislerp import bislerp
 
 
 class ProgressBar:
-    """Reports steps; each raises what ends a node whose run is to end."""
+    """Reports steps; each report raises :class:`Interrupted` if an interrupt is requested."""
 
     def __init__(self, total: float, node_id: str | None = None) -> None:
         self.total, self.current, self.node_id = total, 0.0, node_id
 
     def update_absolute(self, value: float, total: float | None = None, preview: Any = None) -> None:
-        """Step ``value`` was reached."""
+        """Report that step ``value`` is reached."""
         self.total = self.total if total is None else total
         self.current = min(value, self.total)
         runtime.progress(self.current, self.total, preview, self.node_id)
 
     def update(self, value: float) -> None:
-        """``value`` steps more."""
+        """Report ``value`` more steps."""
         self.update_absolute(self.current + value)
 
 
@@ -33,7 +33,7 @@ def common_upscale(samples: Any, width: int, height: int, upscale_method: str, c
 
 
 def repeat_to_batch_size(tensor: Any, batch_size: int, dim: int = 0) -> Any:
-    """Items repeated up to a number of them."""
+    """The batch repeated and cut to ``batch_size`` items."""
     return repeat_to(tensor.swapaxes(0, dim), batch_size).swapaxes(0, dim)
 
 

@@ -1,1 +1,1 @@
-"""What becomes of a prompt: validation, queue, graph, cache, the calls of nodes, history."""
+"""Executes prompts: validation, queue, graph, cache, calls of nodes, history."""

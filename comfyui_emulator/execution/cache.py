@@ -1,7 +1,8 @@
-"""Results kept between runs, by what made them: class, change token, constants, and the same of every ancestor.
+"""Cache keys: a digest of a node's class, change token and constants, and of the same for every ancestor.
 
-Keys are digests, computed once per run in linear time. Node ids play no part, except for nodes that ask for theirs or
-are declared not idempotent. A token that is not equal to itself (NaN) makes a key that is never met again.
+Keys are computed once per run in linear time. Node ids play no part, except for nodes that ask for theirs or are
+declared not idempotent, so equal nodes share one result. A NaN anywhere in a key makes it unique, because NaN is not
+equal to itself: such a node always runs again.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _unique = itertools.count()
 
 
 class Keys:
-    """Keys of the nodes of one run. ``tokens`` are change tokens by node id, evaluated before.
+    """Keys of the nodes of one run. ``tokens`` are change tokens by node id, evaluated beforehand.
 
-    Where they are ``flat``, it is no part of a node's key which node added it.
+    With ``flat``, a node's key does not depend on which node's expansion added it.
     """
 
     def __init__(self, graph: RunGraph, registry: Registry, tokens: Mapping[str, Any], *, flat: bool = False) -> None:
@@ -73,7 +74,7 @@ class Keys:
 
 
 def wants_own_id(kind: NodeType) -> bool:
-    """Whether results of this class belong to one node id."""
+    """Whether the key of a node of this class contains its id, so that no other node shares its results."""
     return kind.not_idempotent or "UNIQUE_ID" in (kind.structure.get("hidden") or {}).values()
 
 
@@ -86,7 +87,7 @@ def _token_text(token: Any) -> Any:
 
 
 def _comparable(value: Any) -> Any:
-    """A constant in a form in which what Python calls equal reads equal: ``1``, ``1.0`` and ``True`` are one value."""
+    """A constant in a form in which values that are equal in Python have equal text: ``1``, ``1.0`` and ``True``."""
     if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         return int(value)
     if isinstance(value, dict):
@@ -110,21 +111,21 @@ def _has_nan(value: Any) -> bool:
 
 
 class Expansions:
-    """What expansions added, below the node that expanded; kept from run to run for as long as that node is there.
+    """Nodes added by expansions, kept from run to run for as long as prompts contain the node that expanded.
 
-    Their results stay cached as long, even where the expanding node itself has to run again. And ComfyUI's
-    ``current_outputs`` of an error lists what its caches know when a run begins: the nodes of the prompt, and these.
+    Their results stay cached for as long, even if the expanding node itself has to run again. They are also listed in
+    ``current_outputs`` of an error, which in ComfyUI names the nodes in its caches at the start of the run.
     """
 
     def __init__(self) -> None:
         self._below: dict[tuple[str, str], tuple[dict[str, Key], Expansions]] = {}
 
     def begin(self, classes: Mapping[str, str]) -> None:
-        """A run, or an expansion, has nodes of these classes: forget what others had."""
+        """Start a run, or an expansion, with nodes of these classes: forget expansions of all other nodes."""
         self._below = {key: kept for key, kept in self._below.items() if classes.get(key[0]) == key[1]}
 
     def nodes(self, *, deep: bool = True) -> list[tuple[str, Key]]:
-        """Ids and keys of all added nodes, at any depth, or only of those that nodes of the prompt added."""
+        """Ids and keys of the added nodes: at any depth, or only of those that nodes of the prompt added."""
         found: list[tuple[str, Key]] = []
         for added, deeper in self._below.values():
             found += added.items()
@@ -132,7 +133,7 @@ class Expansions:
         return found
 
     def add(self, path: Sequence[tuple[str, str]], classes: Mapping[str, str], keys: Mapping[str, Key]) -> None:
-        """The last node of ``path`` (ids and classes, from the prompt downwards) expanded to nodes of these classes."""
+        """Record the nodes to which the last node of ``path`` (ids and classes, from the prompt down) expanded."""
         here = self
         for step in path[:-1]:
             here = here._below.setdefault(step, ({}, Expansions()))[1]
@@ -148,7 +149,7 @@ class ObjectCache:
         self._objects: dict[tuple[str, str], Any] = {}
 
     def begin(self, prompt: Mapping[str, JsonObject], *, anew: bool = False) -> None:
-        """Forget objects of nodes that the new prompt does not have, or all of them."""
+        """Drop the objects of nodes that the new prompt does not contain; with ``anew``, all of them."""
         prompt = {} if anew else prompt
         self._objects = {
             key: value
@@ -157,7 +158,7 @@ class ObjectCache:
         }
 
     def get(self, node_id: str, class_type: str, make: Callable[[], Any]) -> Any:
-        """The object for a node, made on first use."""
+        """The object for a node, created on first use."""
         key = node_id, class_type
         if key not in self._objects:
             self._objects[key] = make()

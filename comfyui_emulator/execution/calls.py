@@ -1,4 +1,4 @@
-"""Calling a node: lists mapped to calls, results merged back, blockers passed on. Pure."""
+"""Maps list inputs to calls of a node, and merges the results. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from comfyui_emulator.registry import JsonObject, NodeType
 from comfyui_emulator.runtime import ExecutionBlocker
 
 Inputs = dict[str, list[Any]]
-"""Each input as the list that arrives: one element for a constant or a plain output."""
+"""Each input as a list; a constant or a plain output is a list of one."""
 
 
 def slices(inputs: Inputs, *, input_is_list: bool) -> Iterator[dict[str, Any]]:
-    """The arguments of each call: one per index up to the longest list, shorter lists repeating their last element."""
+    """The arguments of each call: one call per index of the longest list; shorter lists repeat their last element."""
     if input_is_list:
         yield dict(inputs)
         return
@@ -29,7 +29,7 @@ def slices(inputs: Inputs, *, input_is_list: bool) -> Iterator[dict[str, Any]]:
 
 
 async def call_each(function: Callable[..., Any], inputs: Inputs, *, input_is_list: bool) -> list[Any]:
-    """Call a hook of a class once per slice, and wait for it where it is a coroutine function."""
+    """Call a class's hook once per slice, and await it if it is a coroutine function."""
     results = [function(**arguments) for arguments in slices(inputs, input_is_list=input_is_list)]
     return await asyncio.gather(*results) if inspect.iscoroutinefunction(function) else results
 
@@ -56,7 +56,7 @@ class Expansion:
 
 @dataclass(slots=True)
 class Returns:
-    """What all calls of a node gave: per call a tuple of values or an :class:`Expansion`, and the UI parts."""
+    """The results of all calls of a node: per call a tuple of values or an :class:`Expansion`, and the UI parts."""
 
     results: list[Sequence[Any] | Expansion] = field(default_factory=list)
     uis: list[JsonObject] = field(default_factory=list)
@@ -67,9 +67,9 @@ class Returns:
         return any(isinstance(result, Expansion) for result in self.results)
 
     def add(self, value: Any, kind: NodeType) -> None:
-        """Take one call's return value in any of the forms that ComfyUI allows.
+        """Add one call's return value, in any of the forms that ComfyUI allows.
 
-        Raises ``TypeError`` for other forms; a string counts as the sequence that it is, as in ComfyUI.
+        Raises ``TypeError`` for other forms. A string counts as a sequence of characters, as in ComfyUI.
         """
         if isinstance(value, dict):
             if "ui" in value:
@@ -95,7 +95,7 @@ class Returns:
 def _as_values(value: Any, kind: NodeType) -> Sequence[Any]:
     if isinstance(value, ExecutionBlocker):
         return (value,) * len(kind.output_types)
-    len(value)  # raises the TypeError that ComfyUI reports for what is no sequence, None included
+    len(value)  # raises the TypeError that ComfyUI reports for anything but a sequence, None included
     return value  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""How a failure is described to clients. Pure."""
+"""Builds the parts of ``execution_error`` that describe a failure. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from comfyui_emulator.registry import JsonObject
 
 
 def describe(value: Any) -> Any:
-    """An input's value: plain constants as they are, the rest as text."""
+    """An input's value for an error: plain constants unchanged, anything else as text."""
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def failure_details(error: BaseException, inputs: Inputs, nodes: list[str]) -> JsonObject:
-    """The part of ``execution_error`` that tells of the exception; ``nodes`` are all nodes of the run."""
+    """The part of ``execution_error`` that describes the exception; ``nodes`` are all nodes of the run."""
     return {
         "exception_message": f"{error}\n",
         "exception_type": exception_name(error),
@@ -27,7 +27,7 @@ def failure_details(error: BaseException, inputs: Inputs, nodes: list[str]) -> J
 
 
 def blocked_details(message: str) -> JsonObject:
-    """The same for a blocked output; it has no exception."""
+    """The same part for a blocked output, which has no exception."""
     return {
         "exception_message": f"Execution Blocked: {message}",
         "exception_type": "ExecutionBlocked",

@@ -1,4 +1,4 @@
-"""What a run needs from its server, what it is asked to do, and what comes of it."""
+"""Data types around a run: the server's lasting state, the request, and the outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from comfyui_emulator.runtime import NodeContext
 
 @dataclass(slots=True)
 class Engine:
-    """What outlives a run: node types, caches, the nodes' thread, and the surroundings of every node."""
+    """The state that outlives a run: node types, caches, the nodes' thread, and the context that every node gets."""
 
     registry: Registry
     hub: Hub
@@ -47,7 +47,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What the history keeps of a run."""
+    """The result of a run, for its history record."""
 
     success: bool
     messages: list[tuple[str, JsonObject]]

@@ -14,12 +14,12 @@ class NodeNotFoundError(Exception):
 
 
 class DependencyCycleError(Exception):
-    """Nodes wait for each other; only links through undeclared inputs get past validation with this."""
+    """Nodes wait for each other. Validation misses such a cycle only if it runs through undeclared inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an added node comes from: the node that expanded, and the submitted node that a user knows."""
+    """The origin of an added node: the node that expanded, and the node that frontends show for it."""
 
     parent: str
     display: str
@@ -41,7 +41,7 @@ class RunGraph:
         return found
 
     def __contains__(self, node_id: str) -> bool:
-        """Whether the graph has that node."""
+        """Whether the graph contains the node."""
         return node_id in self._added or node_id in self.prompt
 
     def class_type(self, node_id: str) -> str:
@@ -49,7 +49,7 @@ class RunGraph:
         return str(self.node(node_id)["class_type"])
 
     def add(self, node_id: str, node: JsonObject, parent: str, display: str) -> None:
-        """Add a node of an expansion."""
+        """Add a node that an expansion returned."""
         self._added[node_id] = node
         self._origins[node_id] = Origin(parent, display)
 
@@ -59,7 +59,7 @@ class RunGraph:
         return origin.parent if origin else None
 
     def display(self, node_id: str) -> str:
-        """The node that a frontend shows for this one: for an added node the submitted one, or what it asked for."""
+        """The node that frontends show for this one: for an added node, the one it names, else the expanding one."""
         seen = {node_id}
         while (origin := self._origins.get(node_id)) is not None and origin.display not in seen:
             node_id = origin.display
@@ -85,11 +85,10 @@ class RunGraph:
 
 
 class Schedule:
-    """Which node runs next.
+    """Decides which node runs next.
 
-    Only what the added nodes need is pending, and of that only what is not cached. Among the ready nodes ComfyUI's
-    order holds: an output or asynchronous node first, then one that feeds an output, then one two steps before an
-    output, then the first.
+    Pending are the added nodes and their ancestors that are not cached. Ready nodes run in ComfyUI's order: an output
+    or asynchronous node first, then one that feeds an output, then one two steps before an output, then the first.
     """
 
     def __init__(self, graph: RunGraph, registry: Registry, is_cached: Callable[[str], bool]) -> None:
@@ -104,7 +103,7 @@ class Schedule:
         return bool(self._pending)
 
     def add(self, node_id: str) -> None:
-        """Make ``node_id`` pending, with everything that it needs. Raises :class:`NodeNotFoundError`."""
+        """Make ``node_id`` pending, with its uncached ancestors. Raises :class:`NodeNotFoundError`."""
         stack = [node_id]
         while stack:
             current = stack.pop()
@@ -154,7 +153,7 @@ class Schedule:
 
     @property
     def held(self) -> bool:
-        """Whether some node waits for something outside of the graph."""
+        """Whether a node waits for something outside the graph."""
         return bool(self._external)
 
     def ready(self) -> list[str]:
@@ -162,9 +161,9 @@ class Schedule:
         return [node for node in self._pending if not self._waits_for[node] and node not in self._external]
 
     def pick(self) -> str | None:
-        """The next node; ``None`` while all that is left waits for something outside.
+        """The next node; ``None`` while all remaining nodes wait for something outside the graph.
 
-        Raises :class:`DependencyCycleError` when the rest waits for itself.
+        Raises :class:`DependencyCycleError` if the remaining nodes wait for each other.
         """
         ready = self.ready()
         if not ready:
@@ -193,7 +192,7 @@ class Schedule:
         return any(self._is_output(target) for target in self._blocks.get(node_id, ()))
 
     def done(self, node_id: str) -> None:
-        """The node has its result."""
+        """Remove a node that has its result, and unblock those that wait for it."""
         del self._pending[node_id]
         for target in self._blocks.pop(node_id, {}):
             self._waits_for.get(target, {}).pop(node_id, None)

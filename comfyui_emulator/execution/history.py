@@ -1,8 +1,8 @@
-"""The records of ended prompts: the newest in memory, the older ones in a private database on disk.
+"""The records of finished prompts: the newest in memory, older ones in a private database on disk.
 
-A program that never clears the history of its server would otherwise make it grow by a kilobyte for a tiny prompt, and
-by megabytes for one whose error quotes its inputs. The database has no name, so that the system removes it with the
-process.
+Otherwise the server's memory would grow with every prompt of a client that never clears the history: by a kilobyte for
+a tiny prompt, by megabytes for one whose error quotes its inputs. The database has no name, so the system removes it
+when the process ends.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ T = TypeVar("T")
 log = logging.getLogger("comfyui_emulator")
 
 HISTORY_LIMIT = 10_001
-"""Records kept, the oldest dropped first (measured on ComfyUI 0.3.64)."""
+"""Most records kept; the oldest are dropped first (measured on ComfyUI 0.3.64)."""
 
 RECENT_RECORDS, RECENT_BYTES = 256, 2 * 1024 * 1024
-"""What stays in memory when older records go to the disk; they go when there is twice as much."""
+"""The number and size of records that stay in memory; once there is twice as much, older ones move to the disk."""
 
 _CACHE_KIBIBYTES = 512
 
 
 def connect() -> sqlite3.Connection:
-    """A private temporary database. Raises ``ImportError`` where Python has no SQLite, ``sqlite3.Error``."""
+    """Open a private temporary database. Raises ``sqlite3.Error``, or ``ImportError`` if Python has no SQLite."""
     import sqlite3
 
-    # Without a name it is a temporary file, of which only the cache is in memory. Nobody else could need its journal.
+    # An empty name makes a temporary file, with only its cache in memory. It does not survive a crash: no need to sync.
     return sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
 
 class Spool:
     """Older records in a database: by id, and in the order in which they were added.
 
-    Every method may raise ``sqlite3.Error``; then nothing was changed.
+    Every method may raise ``sqlite3.Error``; then nothing has changed.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -70,41 +70,41 @@ class Spool:
         return None if found is None else str(found[0])
 
     def replace(self, name: str, body: str) -> bool:
-        """Put another record into the place of the one with that id; ``False`` if there is none."""
+        """Replace the record with that id, keeping its position; ``False`` if there is none."""
         done = self._database.execute("UPDATE records SET body = ? WHERE id = ?", (body, _key(name)))
         return done.rowcount > 0
 
     def pages(self, start: int, end: int) -> Iterator[tuple[str, str]]:
-        """Ids and records by position."""
+        """Ids and records of a range of positions."""
         query = "SELECT id, body FROM records ORDER BY place LIMIT ? OFFSET ?"
         for name, body in self._database.execute(query, (max(0, end - start), start)):
             yield name.decode("utf-8", "surrogatepass"), body
 
     def drop_oldest(self) -> bool:
-        """Forget the first record; ``False`` if there is none."""
+        """Delete the oldest record; ``False`` if there is none."""
         done = self._database.execute("DELETE FROM records WHERE place = (SELECT min(place) FROM records)")
         self.count -= done.rowcount
         return done.rowcount > 0
 
     def delete(self, name: str) -> None:
-        """Forget one record, if it is there."""
+        """Delete a record if it exists."""
         self.count -= self._database.execute("DELETE FROM records WHERE id = ?", (_key(name),)).rowcount
 
     def close(self) -> None:
-        """End the database, and its file with it. Idempotent."""
+        """Close the database, which removes its file. Idempotent."""
         self._database.close()
 
 
 def _key(name: str) -> bytes:
-    # Clients choose ids, and JSON can hold halves of characters that UTF-8 can not.
+    # Clients choose ids, and JSON can carry lone surrogates, which plain UTF-8 cannot encode.
     return name.encode("utf-8", "surrogatepass")
 
 
 class History:
-    """Records as JSON text by prompt id, in the order in which they came, at most ``HISTORY_LIMIT``.
+    """Records as JSON text by prompt id, in order of arrival, at most ``HISTORY_LIMIT``.
 
-    No method raises for what the disk does. Where it takes no record (it is full, say, or no temporary folder can be
-    written), all records are in memory; where it gives back none, those in it are lost. Either is logged.
+    No method raises because of the disk. If it cannot be written (it is full, say, or no temporary folder exists), all
+    records stay in memory; if it cannot be read, the records on it are lost. Both are logged.
     """
 
     def __init__(self, database: Callable[[], sqlite3.Connection] = connect) -> None:
@@ -129,7 +129,7 @@ class History:
         return 0 if self._spool is None else self._spool.count
 
     def put(self, name: str, record: str) -> None:
-        """Add a record; under an id that is there already it takes the former one's place, as in ComfyUI."""
+        """Add a record; one with an existing id replaces the former at its position, as in ComfyUI."""
         if len(self) >= HISTORY_LIMIT:
             self._drop_oldest()
         if name in self._recent or not self._ask(lambda spool: spool.replace(name, record)):
@@ -154,21 +154,21 @@ class History:
         return found + [(name, self._recent[name]) for name in names]
 
     def delete(self, name: str) -> None:
-        """Forget a record, if it is there."""
+        """Delete a record if it exists."""
         if name not in self._recent:
             self._ask(lambda spool: spool.delete(name))
         found = self._recent.pop(name, None)
         self._bytes -= len(found or "")
 
     def clear(self) -> None:
-        """Forget all records, and give the disk back what they took."""
+        """Delete all records, and free their space on disk."""
         self._recent.clear()
         self._bytes = 0
         self._limits = 2 * RECENT_RECORDS, 2 * RECENT_BYTES
         self.close()
 
     def close(self) -> None:
-        """Give up the database and what is in it. Idempotent."""
+        """Close the database and drop its records. Idempotent."""
         spool, self._spool = self._spool, None
         if spool is not None:
             spool.close()
@@ -178,7 +178,7 @@ class History:
             self.delete(next(iter(self._recent)))
 
     def _ask(self, work: Callable[[Spool], T]) -> T | None:
-        """What ``work`` gives; ``None`` without a database, and where it fails, which takes its records into memory."""
+        """The result of ``work``; ``None`` without a database, or if it fails: then its records move back to memory."""
         if self._spool is None:
             return None
         import sqlite3
@@ -190,17 +190,17 @@ class History:
             return None
 
     def _rescue(self, spool: Spool, error: Exception) -> None:
-        """Go on in memory with what the database still gives."""
+        """Continue in memory with the records that can still be read."""
         import sqlite3
 
         expected = spool.count
         found: dict[str, str] = {}
         try:
-            # An update keeps what came before an error.
+            # ``update`` keeps the records that it read before an error.
             found.update(spool.pages(0, expected))
         except (sqlite3.Error, UnicodeError):
             log.exception("%d records of the history are lost", expected - len(found))
-        log.warning("the history is in memory again, since its temporary database failed: %s", error)
+        log.warning("the history is in memory again, because its temporary database failed: %s", error)
         self._recent = found | self._recent
         self._bytes = sum(map(len, self._recent.values()))
         self._later()
@@ -210,7 +210,7 @@ class History:
         self._limits = len(self._recent) + RECENT_RECORDS, self._bytes + RECENT_BYTES
 
     def _spill(self) -> None:
-        """Move the older records to the disk; where it takes none, try again when there are more."""
+        """Move the older records to the disk; if that fails, try again once there are more."""
         moved: list[tuple[str, str]] = []
         left = self._bytes
         for name, record in self._recent.items():
@@ -224,12 +224,12 @@ class History:
                 del self._recent[name]
             self._bytes = left
         elif not self._warned:
-            log.warning("the history stays in memory, since no temporary database takes it: %s", error)
+            log.warning("the history stays in memory, because no temporary database accepts it: %s", error)
         self._warned = error is not None
         self._later()
 
     def _write(self, records: list[tuple[str, str]]) -> Exception | None:
-        """Put records into the database, made on first use; the error, if it takes none."""
+        """Write records to the database, created on first use; return the error if that fails."""
         try:
             import sqlite3
         except ImportError as error:

@@ -1,4 +1,4 @@
-"""What a node is called with: constants, results of other nodes, hidden values. Pure."""
+"""Gathers the arguments of a node: constants, results of other nodes, hidden values. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hidden_values(graph: RunGraph, node_id: str, extra_data: JsonObject) -> dict
 
 
 def bare_hidden_values(node_id: str) -> dict[str, Any]:
-    """The same for hooks that are asked before a node runs; ComfyUI tells these no more."""
+    """The hidden values for hooks that are called before a node runs; ComfyUI gives them only these."""
     kinds = ("DYNPROMPT", "EXTRA_PNGINFO", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG")
     return {"PROMPT": {}, "UNIQUE_ID": node_id, **dict.fromkeys(kinds)}
 
@@ -34,10 +34,10 @@ def gather(
     value_of: Callable[[str, int], list[Any] | None],
     hidden: dict[str, Any],
 ) -> tuple[Inputs, set[str]]:
-    """The inputs of a node as lists, and the names of links without a value (yet); those are ``[None]``.
+    """The inputs of a node as lists, and the names of links that have no value yet; those are ``[None]``.
 
-    A constant that the class does not declare is dropped, a link that it does not declare is passed on. A link to an
-    output that its node did not give counts as one without a value.
+    An undeclared constant is dropped, but an undeclared link is passed on, as in ComfyUI. A link to an output that its
+    node did not return has no value.
     """
     inputs: Inputs = {}
     missing: set[str] = set()
@@ -51,7 +51,7 @@ def gather(
         elif entry is not None:
             inputs[name] = [value]
     for name, wanted in (kind.structure.get("hidden") or {}).items():
-        # The newer schema has its hidden inputs in lists of one.
+        # A node of the newer schema gets its hidden inputs as lists of one.
         value_kind = wanted if isinstance(wanted, str) else wanted[0]
         if value_kind in hidden:
             inputs[kind.hidden_prefix + name] = [hidden[value_kind]]
@@ -59,9 +59,9 @@ def gather(
 
 
 def resolve(kind: NodeType, returns: Returns, cached: Callable[[str], list[list[Any]] | None]) -> list[list[Any]]:
-    """The values of a node that expanded: links in its results replaced by what the children gave.
+    """The values of a node that expanded: links in its results are replaced by the children's values.
 
-    Raises ``ValueError`` where a child has no result.
+    Raises ``ValueError`` if a child has no result.
     """
     resolved: list[Sequence[Any]] = []
     for result in returns.results:

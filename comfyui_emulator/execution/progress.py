@@ -1,4 +1,4 @@
-"""What clients see of a run while it goes: ``progress_state``, ``progress`` and preview images."""
+"""Sends a run's progress to clients: ``progress_state``, ``progress`` and preview images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RunProgress:
-    """The progress of one run's nodes. ``sid`` receives; ``None`` is everybody."""
+    """The progress of one run's nodes, sent to the client ``sid``; ``None`` means all clients."""
 
     def __init__(self, hub: Hub, graph: RunGraph, prompt_id: str, sid: object) -> None:
         self._hub, self._graph, self._prompt_id, self._sid = hub, graph, prompt_id, sid
@@ -37,17 +37,17 @@ class RunProgress:
             self._hub.send("progress_state", {"prompt_id": self._prompt_id, "nodes": self._nodes}, self._sid)
 
     def start(self, node_id: str) -> None:
-        """The node begins (again)."""
+        """A node begins, or begins again."""
         self._set(node_id, 0.0, 1.0, "running")
 
     def finish(self, node_id: str) -> None:
-        """The node has its result."""
-        # A node that was cached never started; ComfyUI then counts in whole numbers.
+        """A node has its result."""
+        # A cached node never started; ComfyUI then sends integers instead of floats.
         maximum = self._nodes[node_id]["max"] if node_id in self._nodes else 1
         self._set(node_id, maximum, maximum, "finished")
 
     def report(self, node_id: str, value: float, maximum: float, preview: PreviewImage | None) -> None:
-        """A node's own report, from any thread."""
+        """Send a node's own report; callable from any thread."""
         payloads = None
         if preview is not None and self._hub.receivers(self._sid):
             metadata = self._identity(node_id)
@@ -67,11 +67,11 @@ class RunProgress:
                 self._hub.send_binary(PREVIEW_IMAGE, payloads[0], client)
 
     def _with_metadata(self, client: Client) -> bool:
-        # Broadcast previews are always of the old kind.
+        # ComfyUI broadcasts previews only in the old format, without metadata.
         return self._sid is not None and client.previews_with_metadata
 
     def text(self, node_id: str, text: str) -> None:
-        """A text for a node's widget, to everybody, from any thread."""
+        """Send a text for a node's widget to all clients; callable from any thread."""
         encoded = node_id.encode()
         payload = len(encoded).to_bytes(4, "big") + encoded + text.encode()
         self._loop.call_soon_threadsafe(self._send_text, payload)

@@ -1,4 +1,4 @@
-"""The prompt queue, its worker, and the history."""
+"""The prompt queue, the worker that runs it, and the history records."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from comfyui_emulator.registry import JsonObject
 log = logging.getLogger("comfyui_emulator")
 
 SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
-"""Keys of ``extra_data`` that the history does not show."""
+"""Keys of ``extra_data`` that are left out of the history."""
 
 
 @dataclass(order=True, slots=True)
 class QueueItem:
-    """A queued prompt; smaller ones run first: by number, then id, then arrival."""
+    """A queued prompt. The smallest runs first: by number, then by id, as in ComfyUI's heap; then by arrival."""
 
     number: float
     prompt_id: str
@@ -34,13 +34,13 @@ class QueueItem:
     request: RunRequest = field(compare=False)
 
     def listed(self) -> list[Any]:
-        """The item as ``/queue`` and the history show it."""
+        """The item as ``/queue`` and the history list it."""
         request = self.request
         return [self.number, self.prompt_id, request.prompt, request.extra_data, list(request.outputs)]
 
 
 class PromptQueue:
-    """Pending and running prompts, and the records of those that ended. Runs in the event loop's thread.
+    """Pending and running prompts, and the records of finished ones. Used only in the event loop's thread.
 
     ``changed`` is called whenever the number of prompts may have changed.
     """
@@ -62,7 +62,7 @@ class PromptQueue:
         return len(self._heap) + (self.running is not None)
 
     def next_number(self) -> int:
-        """The server-wide counter, increased by each call."""
+        """The next value of the server-wide counter."""
         self._counter += 1
         return self._counter - 1
 
@@ -73,7 +73,7 @@ class PromptQueue:
         self._changed()
 
     async def get(self) -> QueueItem | None:
-        """Wait for the next prompt and mark it running; ``None`` if only a flag was set."""
+        """Wait for the next prompt and mark it as running; ``None`` if only a flag was set."""
         while not self._heap:
             self._available.clear()
             await self._available.wait()
@@ -84,7 +84,7 @@ class PromptQueue:
         return self.running
 
     def finish(self, record: JsonObject) -> None:
-        """The running prompt ended with this record."""
+        """Store the record of the running prompt, which has ended."""
         item, self.running = self.running, None
         if item is not None and not self._faults.evict_history:
             text = json.dumps(record)
@@ -96,7 +96,7 @@ class PromptQueue:
         self._changed()
 
     def listing(self) -> tuple[list[list[Any]], list[list[Any]]]:
-        """The running and the pending items."""
+        """The running and the pending items; pending ones are in heap order, not in run order, as in ComfyUI."""
         running = [self.running.listed()] if self.running is not None else []
         return running, [item.listed() for item in self._heap]
 
@@ -115,34 +115,34 @@ class PromptQueue:
                 return
 
     def set_flag(self, name: str, *, value: bool) -> None:
-        """Ask the worker for something between prompts."""
+        """Set a request that the worker handles between prompts."""
         self._flags[name] = value
         self._available.set()
 
     def take_flags(self) -> dict[str, bool]:
-        """What was asked for since the last call."""
+        """The flags set since the last call."""
         flags, self._flags = self._flags, {}
         return flags
 
     def record(self, prompt_id: str) -> str:
-        """JSON text: one record under its id, or an empty object."""
+        """One record under its id, or an empty object, as JSON text."""
         found = self.history.get(prompt_id)
         return "{}" if found is None else f"{{{json.dumps(prompt_id)}: {found}}}"
 
     def pages(self, max_items: int | None, offset: int) -> str:
-        """JSON text: ``max_items`` records from ``offset``; a negative offset counts the newest."""
+        """``max_items`` records from ``offset``, as JSON text; a negative offset gives the newest."""
         count = len(self.history)
         if offset < 0 and max_items is not None:
             offset = count - max_items
         start = max(offset, 0)
-        # Where there is a record to begin with, ComfyUI gives it even if none was asked for.
+        # ComfyUI gives the record at ``offset`` even if ``max_items`` is 0.
         end = count if max_items is None else start + max(max_items, 1)
         found = self.history.page(start, min(end, count))
         return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in found) + "}"
 
 
 def make_record(item: QueueItem, outcome: RunOutcome) -> JsonObject:
-    """The history record of a run that ended."""
+    """The history record of a finished run."""
     listed = item.listed()
     listed[3] = {key: value for key, value in item.request.extra_data.items() if key not in SENSITIVE}
     return {
@@ -158,7 +158,7 @@ def make_record(item: QueueItem, outcome: RunOutcome) -> JsonObject:
 
 
 async def work(queue: PromptQueue, engine: Engine) -> None:
-    """Run prompts one after another, for ever. Nothing that a prompt does ends this loop; cancellation does."""
+    """Run prompts one after another until cancelled. Nothing that a prompt does ends this loop."""
     while True:
         item = await queue.get()
         if item is not None:
@@ -184,7 +184,7 @@ async def _run(queue: PromptQueue, engine: Engine, item: QueueItem) -> None:
 
 
 def broken_outcome(prompt_id: str, error: Exception) -> RunOutcome:
-    """The outcome of a run that the executor itself could not bring to an end."""
+    """The outcome of a run in which the executor itself failed."""
     data: JsonObject = {
         "prompt_id": prompt_id,
         "node_id": "",

@@ -1,4 +1,4 @@
-"""One run: from a validated prompt to outputs in the history, with every message on the way."""
+"""Executes one validated prompt: runs its nodes, sends the messages, returns the outcome for the history."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class _Failure(Exception):
 
 
 class Run:
-    """One execution of one prompt. :meth:`execute` once."""
+    """One execution of one prompt; call :meth:`execute` once."""
 
     def __init__(self, engine: Engine, request: RunRequest) -> None:
         self._engine, self._request = engine, request
-        # A copy of each node: change tokens are written into it, and the history shows the prompt without them.
+        # Each node is copied because change tokens are written into it, which the history must not show.
         self._prompt: dict[str, JsonObject] = {node_id: dict(node) for node_id, node in request.prompt.items()}
         self._graph = RunGraph(self._prompt)
         self._sid = request.extra_data.get("client_id")
@@ -56,7 +56,8 @@ class Run:
         self._known: list[str] = []
 
     async def execute(self) -> RunOutcome:
-        """Run to the end. Never raises for what nodes or the graph do; cancellation ends asynchronous nodes too."""
+        """Run to the end. Errors of nodes or the graph go into the outcome; cancellation ends coroutine nodes too."""
+        # The whole server has one flag, as in ComfyUI: an interrupt sent while nothing ran must not end this run.
         self._engine.context.interrupt.clear()
         self._note("execution_start", {})
         success = False
@@ -97,6 +98,7 @@ class Run:
         self._engine.expansions.begin(classes)
         added = self._engine.expansions.nodes(deep=not self._engine.results.flat)
         self._known = [*classes, *(node_id for node_id, _ in added)]
+        # Before any key is computed, because tokens are part of the keys.
         await self._read_tokens(self._prompt)
         self._engine.results.begin(self._prompt, self._keys.of, [key for _, key in added])
         cached = [node_id for node_id in self._prompt if self._cached(node_id) is not None]
@@ -108,25 +110,26 @@ class Run:
                 raise _Failure(node_id, error) from error
 
     async def _read_tokens(self, node_ids: Mapping[str, object]) -> None:
-        """Evaluate the change token of every node that has one, as its class computes it from its constants."""
+        """Evaluate the change token of every node whose class has one, from the node's constants."""
         for node_id in node_ids:
             node = self._graph.node(node_id)
             kind = self._kind(node_id)
             if kind.change_hook is None:
                 continue
+            # A token in the submitted node overrides the class's own, as in ComfyUI.
             if "is_changed" not in node:
                 inputs, _ = self._inputs(node_id, constants_only=True)
                 context = replace(self._engine.context, node_id=node_id)
                 try:
                     with using(context):
                         node["is_changed"] = await self._hook_results(kind, kind.change_hook, inputs)
-                except Exception as error:  # noqa: BLE001 - means: always changed, as in ComfyUI
+                except Exception as error:  # noqa: BLE001 - counts as always changed, as in ComfyUI
                     log.warning("the change check of node %s failed: %s", node_id, error)
                     node["is_changed"] = float("nan")
             self._tokens[node_id] = node["is_changed"]
 
     async def _hook_results(self, kind: NodeType, hook: Any, inputs: Inputs) -> list[Any]:
-        """What a hook of a class gives, call by call: awaited in the event loop, or called in the nodes' thread."""
+        """The results of a class's hook, one per call: awaited in the event loop, or called in the nodes' thread."""
         if inspect.iscoroutinefunction(hook):
             return await call_each(hook, inputs, input_is_list=kind.input_is_list)
         calls = list(slices(inputs, input_is_list=kind.input_is_list))
@@ -147,7 +150,7 @@ class Run:
                 self._schedule.done(node_id)
 
     async def _step(self, node_id: str) -> bool:
-        """Bring one node forward; ``False`` if it has to wait for something. Raises :class:`_Failure`."""
+        """Advance one node; ``False`` if it has to wait for something. Raises :class:`_Failure`."""
         if self._cached(node_id) is not None:
             shown = self._engine.results.shown.get(node_id)
             self._send_executed(node_id, shown["output"] if shown else None)
@@ -197,7 +200,7 @@ class Run:
     def _inputs(self, node_id: str, *, constants_only: bool = False) -> tuple[Inputs, set[str]]:
         def value_of(source: str, slot: int) -> list[Any] | None:
             entry = None if constants_only else self._cached(source)
-            # A node that gave fewer outputs than it declares leaves None, as in ComfyUI.
+            # If a node returns fewer outputs than it declares, the rest are None, as in ComfyUI.
             return None if entry is None or slot >= len(entry) else entry[slot]
 
         hidden = bare_hidden_values(node_id)
@@ -206,7 +209,7 @@ class Run:
         return gather(self._kind(node_id), node_inputs(self._graph.node(node_id)), value_of, hidden)
 
     async def _ask_lazy(self, node_id: str, instance: Any, inputs: Inputs, missing: set[str]) -> bool:
-        """Ask the node which of its lazy inputs it wants; ``True`` if it has to wait for some."""
+        """Ask the node which lazy inputs it needs; ``True`` if it has to wait for one."""
         with using(self._node_context(node_id)):
             answers = await self._hook_results(self._kind(node_id), instance.check_lazy_status, inputs)
         wanted = {name for answer in answers for name in answer or () if name in missing}
@@ -224,7 +227,7 @@ class Run:
         return replace(self._engine.context, node_id=node_id, report=self._progress.report, text=self._progress.text)
 
     async def _call(self, node_id: str, kind: NodeType, instance: Any, inputs: Inputs) -> Returns | None:
-        """Call the node once per list element; ``None`` if it went on asynchronously."""
+        """Call the node once per list element; ``None`` if it continues asynchronously."""
         function = getattr(instance, kind.cls.FUNCTION)  # type: ignore[union-attr]
         if kind.is_async:
             return await self._start_async(node_id, kind, function, inputs)
@@ -240,6 +243,7 @@ class Run:
                     loop.call_soon_threadsafe(self._blocked, node_id, blocker)
                     returns.add(ExecutionBlocker(None), kind)
                     continue
+                # An interrupt that a node ignored takes effect here, before the next call, as in ComfyUI.
                 check_interrupted()
                 returns.add(function(**arguments), kind)
             return returns
@@ -264,6 +268,7 @@ class Run:
                     returns.add(await function(**arguments), kind)
 
         task = asyncio.create_task(work())
+        # A coroutine that never really waits is done after one turn of the loop, and needs no hold.
         await asyncio.sleep(0)
         if task.done():
             task.result()
@@ -287,7 +292,7 @@ class Run:
         return None
 
     def _publish(self, node_id: str, returns: Returns) -> None:
-        """Keep and send the UI part, if there is one. Raises ``TypeError`` before for what JSON can not hold."""
+        """Store and send the UI part, if there is one. Raises ``TypeError`` first if JSON cannot hold it."""
         ui = returns.merged_ui()
         if not ui:
             return
@@ -311,7 +316,7 @@ class Run:
         self._send("executed", data)
 
     async def _expand(self, node_id: str, returns: Returns) -> None:
-        """Add the sub-graphs that the calls returned; the node waits for the links among their results."""
+        """Add the sub-graphs that the calls returned; the node waits for the nodes that their results link to."""
         new_ids: dict[str, None] = {}
         for result in returns.results:
             if not isinstance(result, Expansion):
@@ -320,12 +325,12 @@ class Run:
                 if child in self._graph:
                     raise ValueError(f"the expansion of node {node_id} has a node {child}, which exists already")
                 if node.get("class_type") not in self._engine.registry:
-                    # As bare as ComfyUI's own error, so that programs meet the same.
+                    # ComfyUI's error is just as bare.
                     raise KeyError(node.get("class_type"))
                 self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
                 new_ids[child] = None
         if new_ids and self._engine.results.frugal:
-            # ComfyUI 0.3.64 knows no needs of nodes that were added, and fails so under --cache-none.
+            # Under --cache-none, ComfyUI 0.3.64 does not track the inputs of added nodes, and fails with this error.
             raise KeyError(next(iter(new_ids)))
         await self._read_tokens(new_ids)
         classes = {child: self._graph.class_type(child) for child in new_ids}
@@ -334,7 +339,7 @@ class Run:
         self._expanded[node_id] = returns
         for child in new_ids:
             if self._kind(child).is_output:
-                # Nobody waits for these, and a cached one is still announced, as in ComfyUI.
+                # No node waits for an output node; even a cached one is scheduled, to send ``executed``, as in ComfyUI.
                 self._schedule.add(child)
         for result in returns.results:
             for _, source, _ in result_links(result.result if isinstance(result, Expansion) else ()):
@@ -349,11 +354,11 @@ class Run:
             "node_type": self._graph.class_type(node_id),
             "executed": list(self._executed),
         }
-        # Unlike every other error, ComfyUI shows this one to everybody when the prompt has no client.
+        # Unlike every other error, ComfyUI broadcasts this one if the prompt has no client.
         self._engine.hub.send("execution_error", common | blocked_details(blocker.message), self._sid)
 
     def _report(self, failure: _Failure) -> None:
-        """Tell how the run failed, under the id of the submitted node."""
+        """Log and send the failure, under the id of the submitted node."""
         node_id, error = self._graph.real(failure.node_id), failure.error
         known = node_id in self._graph
         common: JsonObject = {
@@ -373,7 +378,7 @@ class Run:
         self._note("execution_error", data)
 
     def _quoted(self, failure: _Failure) -> Inputs:
-        """The inputs that an error tells of."""
+        """The inputs that an error quotes: hidden ones are left out for nodes of the newer schema."""
         given = failure.inputs or {}
         kind = self._kind(failure.node_id) if given else None
         if kind is None or not kind.hides_inputs:
@@ -382,7 +387,7 @@ class Run:
         return {name: values for name, values in given.items() if name not in hidden}
 
     def _collect(self) -> tuple[JsonObject, JsonObject]:
-        """The UI of all nodes of the prompt that have a result, requested now or not."""
+        """The UI parts of all nodes of the prompt that have one, even if this run did not request them."""
         outputs: JsonObject = {}
         meta: JsonObject = {}
         for node_id in [*self._prompt, *self._graph.added()]:

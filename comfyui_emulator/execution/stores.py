@@ -1,7 +1,7 @@
-"""What results are kept from one run to the next, and within one: ComfyUI's three policies.
+"""Stores for results, with ComfyUI's three cache policies.
 
-A store keeps one thing by the keys of nodes (see :mod:`comfyui_emulator.execution.cache`); a server has one for the
-values of nodes and one for what they show, each of which forgets on its own, as in ComfyUI.
+A store maps the keys of nodes (see :mod:`comfyui_emulator.execution.cache`) to one kind of value. A server has one for
+the values of nodes and one for their UI parts, which evict independently, as in ComfyUI.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ KeyOf = Callable[[str], Key]
 
 
 class Store(Generic[V]):
-    """``classic``: keeps what the newest prompt names, and what its nodes added to former ones."""
+    """``classic``: keeps the results of the newest prompt's nodes, and of nodes that those added in earlier runs."""
 
     def __init__(self) -> None:
         self._kept: dict[Key, V] = {}
         self._key_of: KeyOf | None = None
 
     def begin(self, prompt: Mapping[str, JsonObject], key_of: KeyOf, below: Iterable[Key] = ()) -> None:
-        """A run of ``prompt`` begins: drop what the policy does not keep.
+        """Start a run of ``prompt``: drop what the policy does not keep.
 
-        ``below`` are keys of nodes that the nodes of this run added in former ones.
+        ``below`` are keys of nodes that this run's nodes added in earlier runs.
         """
         self._key_of = key_of
         named = {key_of(node_id) for node_id in prompt}.union(below)
@@ -35,7 +35,7 @@ class Store(Generic[V]):
 
     def _key(self, node_id: str) -> Key:
         if self._key_of is None:
-            raise RuntimeError("results belong to a run, and none has begun")
+            raise RuntimeError("no run has begun, so there are no keys to look up")
         return self._key_of(node_id)
 
     def get(self, node_id: str) -> V | None:
@@ -51,14 +51,15 @@ class Store(Generic[V]):
         self._kept.clear()
 
     def __len__(self) -> int:
-        """How much is kept."""
+        """The number of kept values."""
         return len(self._kept)
 
 
 class LatestStore(Store[V]):
-    """``lru``: when a run begins with more than ``limit`` kept, the oldest runs' are dropped, run by run.
+    """``lru``: if a run begins with more than ``limit`` values, those of the oldest runs are dropped, run by run.
 
-    What a run names, looks for or makes is of that run; what the newest names is never dropped, however much that is.
+    A value belongs to the last run that named, looked up or made it. Those of the newest prompt are never dropped,
+    however many there are.
     """
 
     def __init__(self, limit: int) -> None:
@@ -77,7 +78,7 @@ class LatestStore(Store[V]):
         while len(self._kept) > self._limit and self._oldest < self._run:
             self._oldest += 1
             self._kept = {key: value for key, value in self._kept.items() if self._used[key] >= self._oldest}
-        # What was looked for and is not there needs no memory beyond its run.
+        # Keys that were looked up but not found are remembered only during their run.
         self._used = {key: run for key, run in self._used.items() if key in self._kept or run == self._run}
 
     def get(self, node_id: str) -> V | None:
@@ -97,9 +98,9 @@ class LatestStore(Store[V]):
 
 
 class FrugalStore(Store[V]):
-    """``none``: keeps nothing from run to run, and within one only what a node that was not executed yet links to.
+    """``none``: keeps nothing between runs, and within one only values that a node still to be executed links to.
 
-    Where an equal node was executed in its place, it never is, and what it links to stays, as in ComfyUI.
+    A node whose result came from an equal node is never executed, so the values it links to stay, as in ComfyUI.
     """
 
     def __init__(self) -> None:
@@ -122,7 +123,7 @@ class FrugalStore(Store[V]):
                     self._below[value[0]].add(node_id)
 
     def put(self, node_id: str, value: V) -> None:
-        """Keep a value for a node of the run, and drop those that it was the last to need."""
+        """Keep a value for a node of the run, and drop those that it was the last to use."""
         super().put(node_id, value)
         self._executed.add(node_id)
         for source in self._above.get(node_id, set()) & self._executed:
@@ -136,18 +137,18 @@ class FrugalStore(Store[V]):
 
 
 class Results:
-    """What nodes gave (``values``, per output slot a list), and what they show (``shown``: UI part and ``meta``)."""
+    """The results of nodes: ``values``, a list per output slot, and ``shown``, the UI part with its ``meta``."""
 
     def __init__(self, kind: CacheKind = "classic", limit: int = 0) -> None:
         self.frugal = kind == "none"
-        """Whether nothing is kept from run to run."""
+        """Whether nothing is kept between runs."""
         self.flat = kind == "lru"
-        """Whether a node that an expansion added is known by what made it alone, wherever it is added."""
+        """Whether the key of an added node does not depend on which node's expansion added it."""
         self.values: Store[list[list[object]]] = _store(kind, limit)
         self.shown: Store[JsonObject] = _store(kind, limit)
 
     def begin(self, prompt: Mapping[str, JsonObject], key_of: KeyOf, below: Iterable[Key] = ()) -> None:
-        """A run begins; see :meth:`Store.begin`."""
+        """Start a run; see :meth:`Store.begin`."""
         below = list(below)
         self.values.begin(prompt, key_of, below)
         self.shown.begin(prompt, key_of, below)

@@ -1,7 +1,7 @@
-"""Validation of a prompt: the same errors, with the same texts and fields, as ComfyUI gives for the same prompt.
+"""Validates prompts, with the same errors, texts and fields as ComfyUI.
 
-Nodes are visited from each output through its links, depth first, without recursion, so that the depth of a chain has
-no limit here. A class's own validator may be a coroutine function, which is waited for.
+Nodes are visited from each output through its links, depth first. There is no recursion, so that the length of a chain
+is not limited. A class's own validator may be a coroutine function, which is awaited.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from comfyui_emulator.registry import JsonObject, NodeType, Registry
 log = logging.getLogger("comfyui_emulator")
 
 _MAX_LISTED = 20
-"""Longer option lists are not repeated in an error (ComfyUI 0.3.64)."""
+"""Longer lists of options are not quoted in an error (ComfyUI 0.3.64)."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """The result of a validation: ``error`` is ``None`` where at least one output is good."""
+    """The result of a validation: ``error`` is ``None`` if at least one output is valid."""
 
     error: JsonObject | None
     outputs: list[str] = field(default_factory=list)
@@ -39,11 +39,11 @@ class _Checked:
 
 
 _Visit = Generator[str | Awaitable[list[JsonObject]], Any, _Checked]
-"""Yields the id of a linked node and is sent how that was found, or what to wait for and is sent what comes of it."""
+"""Yields the id of a linked node, or an awaitable, and is sent the node's verdict, or the awaitable's result."""
 
 
 def error_object(kind: str, message: str, details: str = "", **extra: Any) -> JsonObject:
-    """ComfyUI's shape of an error."""
+    """An error object in ComfyUI's shape."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
@@ -56,7 +56,7 @@ def exception_name(error: BaseException) -> str:
 async def validate(prompt: Mapping[str, Any], registry: Registry, targets: Any = None) -> Outcome:
     """Check ``prompt`` and coerce its constants in place.
 
-    ``targets`` limits the outputs (``partial_execution_targets``). Raises ``TypeError`` or ``AttributeError`` for what
+    ``targets`` limits the outputs (``partial_execution_targets``). Raises ``TypeError`` or ``AttributeError`` if it
     is not a prompt at all; ComfyUI answers 500 to those.
     """
     outputs: list[str] = []
@@ -82,7 +82,7 @@ class _Validator:
         self.checked: dict[str, _Checked] = {}
 
     async def outputs(self, outputs: list[str]) -> Outcome:
-        """Validate each output; collect the good ones and every error with the outputs that it spoils."""
+        """Validate each output; collect the valid ones, and every error with the outputs that depend on it."""
         good: list[str] = []
         own_errors: list[JsonObject] = []
         node_errors: dict[str, JsonObject] = {}
@@ -107,7 +107,7 @@ class _Validator:
         return Outcome(error_object("prompt_outputs_failed_validation", message, details), [], node_errors)
 
     def charge(self, output: str, node_errors: dict[str, JsonObject]) -> None:
-        """Note ``output`` as spoilt by every error found so far, also those of other outputs, as ComfyUI does."""
+        """Charge every error found so far to ``output``, even those of other outputs, as ComfyUI does."""
         for node_id, result in self.checked.items():
             if result.valid or not result.errors:
                 continue
@@ -122,7 +122,7 @@ class _Validator:
             entry["dependent_outputs"].append(output)
 
     async def drive(self, output: str) -> _Checked:
-        """Run the visits of ``output`` and what it depends on, on an explicit stack."""
+        """Run the visits of ``output`` and its ancestors on an explicit stack."""
         if output in self.checked:
             return self.checked[output]
         stack: list[tuple[str, _Visit]] = [(output, self.visit(output))]
@@ -145,7 +145,7 @@ class _Validator:
                 elif wanted in self.checked:
                     answer = self.checked[wanted]
                 elif wanted in active:
-                    # A cycle: invalid, and no error object, which is what ComfyUI's exhausted recursion leaves.
+                    # A cycle is invalid but has no error object, because ComfyUI's recursion overflows and leaves none.
                     answer = _Checked(False, [])
                 else:
                     answer = None
@@ -238,7 +238,7 @@ class _Validator:
 
 
 async def _settled(work: Awaitable[list[JsonObject]]) -> tuple[list[JsonObject] | None, Exception | None]:
-    """What comes of waiting: a result or an error."""
+    """Await, and return the result or the error."""
     try:
         return await work, None
     except Exception as error:  # noqa: BLE001 - handed to the visit that waits
@@ -248,8 +248,8 @@ async def _settled(work: Awaitable[list[JsonObject]]) -> tuple[list[JsonObject] 
 def types_match(received: Any, wanted: Any) -> bool:
     """Whether an output of type ``received`` may go into an input of type ``wanted``.
 
-    Comma lists match where a type stands in both. Types decide by their ``!=``, as in ComfyUI, so that a string class
-    of a pack's own (and :class:`~comfyui_emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
+    Comma lists match if they share a type. Types are compared by ``!=``, as in ComfyUI, so that a string class of a
+    pack's own (or :class:`~comfyui_emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
     """
     if not received != wanted:  # noqa: SIM202 - == of such classes is another comparison
         return True
@@ -298,7 +298,7 @@ def check_constant(inputs: JsonObject, name: str, config: list[Any], *, skip_che
 
 
 def _hook_parameters(kind: NodeType) -> tuple[frozenset[str], bool]:
-    """Names that the class's validator takes, and whether it takes every name."""
+    """The parameter names of the class's validator, and whether it accepts any name."""
     if kind.validate_hook is None:
         return frozenset(), False
     parameters = inspect.signature(kind.validate_hook).parameters.values()
@@ -314,7 +314,7 @@ async def run_hook(
     takes_any: bool,
     received_types: dict[str, Any],
 ) -> list[JsonObject]:
-    """Call the class's own validator with the constants that it takes; ``True`` means good, a text is the reason."""
+    """Call the class's own validator with the constants that it takes; ``True`` means valid, a string is the reason."""
     assert kind.validate_hook is not None  # noqa: S101 - the caller looked
     given, _ = gather(kind, inputs, lambda _source, _slot: None, bare_hidden_values(node_id))
     arguments = {name: value for name, value in given.items() if takes_any or name in names}
@@ -322,7 +322,7 @@ async def run_hook(
     if "input_types" in names:
         arguments["input_types"] = [received_types]
     if kind.hidden_prefix:
-        # The newer schema gives them beside the arguments.
+        # The newer schema passes hidden values beside the arguments.
         arguments |= {name: value for name, value in given.items() if name.startswith(kind.hidden_prefix)}
         shown = [name for name in shown if not name.startswith(kind.hidden_prefix)]
     results = await call_each(kind.validate_hook, arguments, input_is_list=kind.input_is_list)

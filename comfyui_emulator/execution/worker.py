@@ -1,4 +1,4 @@
-"""The thread in which nodes run: one, and a daemon, so that a node that never returns can not hold the process."""
+"""The thread in which nodes run. It is a daemon, so that a node that never returns cannot keep the process alive."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 class NodeCrash(Exception):
-    """A node raised what is no ``Exception`` (``SystemExit``, say); ``__cause__`` is that."""
+    """A node raised something that is not an ``Exception`` (``SystemExit``, say); it is the ``__cause__``."""
 
 
 class NodeThread:
-    """Runs functions one after another in a thread of its own, with the caller's context variables."""
+    """Runs functions one after another in its own thread, with the caller's context variables."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread; again: no effect."""
+        """Start the thread. Idempotent."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="discomfort-nodes", daemon=True)
             self._thread.start()
@@ -37,7 +37,7 @@ class NodeThread:
     async def run(self, function: Callable[[], T]) -> T:
         """Call ``function`` in the thread and return its result, or raise what it raised.
 
-        Cancelling stops the waiting, not the function. ``BaseException`` comes as :class:`NodeCrash`.
+        Cancelling ends the wait, not the function. Other ``BaseException`` are raised as :class:`NodeCrash`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -57,14 +57,14 @@ class NodeThread:
             try:
                 result = context.run(function)
             except StopIteration as raised:
-                # A future refuses this one.
+                # A future does not accept StopIteration as its exception.
                 error = RuntimeError(f"the node raised StopIteration: {raised}")
             except Exception as raised:  # noqa: BLE001 - handed to the caller
                 error = raised
             except BaseException as raised:  # noqa: BLE001 - must not end the thread
                 error = NodeCrash(f"the node raised {type(raised).__name__}")
                 error.__cause__ = raised
-            # The loop may be closed by now: the server stopped while the node went on.
+            # The loop is closed if the server stopped while the node was still running.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, result, error)
 
@@ -72,7 +72,7 @@ class NodeThread:
         return await future
 
     def stop(self) -> None:
-        """Let the thread end after its current job. Does not wait. Idempotent."""
+        """End the thread after its current job, without waiting for it. Idempotent."""
         if self._thread is not None:
             self._jobs.put(None)
             self._thread = None

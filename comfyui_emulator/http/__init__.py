@@ -1,1 +1,1 @@
-"""What clients meet: the routes under ComfyUI's paths, the sockets, and what happens to every request."""
+"""The HTTP interface: routes under ComfyUI's paths, sockets, and middleware."""

@@ -1,4 +1,4 @@
-"""The web application: routes under both prefixes, the frontend's files, and the emulator's start and end."""
+"""The web application: routes under both prefixes, the frontend's files, and the emulator's start and shutdown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ installed, so there is no page to show.</p><p>{FRONTEND_REMEDY}.</p></body></htm
 def find_front_end(config: EmulatorConfig) -> Path | None:
     """The folder of the frontend's files: as configured, else the installed package's; ``None`` if there is none.
 
-    Raises ``FileNotFoundError`` where the configured folder has no ``index.html``.
+    Raises ``FileNotFoundError`` if the configured folder has no ``index.html``.
     """
     if config.front_end_root is not None:
         root = Path(config.front_end_root).absolute()
@@ -52,13 +52,13 @@ async def _index(request: web.Request) -> web.StreamResponse:
 
 
 async def _pack_file(request: web.Request) -> web.StreamResponse:
-    """A script of a custom node pack; the frontend's own extensions where no pack has that name."""
+    """A script of a custom node pack, or of the frontend's own extensions if no pack has that name."""
     emulator = request.app[EMULATOR]
     await emulator.nodes()
     name, path = request.match_info["pack"], request.match_info["path"]
     roots = [web for pack in emulator.packs for known, web in pack.webs if known == name]
-    # As aiohttp's own static routes, by which ComfyUI serves them: a path that names no pack, or climbs out of it in
-    # plain dots, is one of the frontend's folder, where there is nothing.
+    # As with aiohttp's static routes, by which ComfyUI serves them: a path that names no pack, or leaves one by plain
+    # dots, falls through to the frontend's folder, where it is not found.
     own = bool(roots) and ".." not in request.rel_url.raw_path.split("/")
     if not roots and emulator.front_end is not None:
         roots = [emulator.front_end / "extensions" / name]
@@ -75,9 +75,9 @@ async def _pack_file(request: web.Request) -> web.StreamResponse:
 
 @web.middleware
 async def _pack_routes(request: web.Request, handler: middleware.Handler) -> web.StreamResponse:
-    """Requests that no route of the server answers go to those that packs added while they were loaded.
+    """Try the routes that packs added while they were loaded for requests that no route of the server answers.
 
-    They come too late for the application's own router, which is closed when it starts.
+    Packs load too late for the application's own router, which is frozen when the application starts.
     """
     found = request.match_info
     if found.http_exception is None and not isinstance(found.route.resource, web.StaticResource):
@@ -89,7 +89,7 @@ async def _pack_routes(request: web.Request, handler: middleware.Handler) -> web
         return await handler(request)
     match.add_app(request.app)
     match.freeze()
-    # A copy, since a request keeps the match that it was first asked for.
+    # A copy, because a request caches its first match.
     matched = request.clone()
     matched._match_info = match
     with runtime.using(emulator.context):
@@ -106,7 +106,7 @@ def _add_routes(app: web.Application, table: web.RouteTableDef, *, twice: bool =
         assert isinstance(route, web.RouteDef)  # noqa: S101 - these tables hold no static routes
         for path in (route.path, f"/api{route.path}") if twice else (route.path,):
             if route.method == "GET":
-                # Answers HEAD as well.
+                # Also answers HEAD.
                 app.router.add_get(path, route.handler)
             else:
                 app.router.add_route(route.method, path, route.handler)
@@ -117,7 +117,7 @@ def _add_static(app: web.Application, front_end: Path | None) -> None:
     if templates is not None:
         app.router.add_static("/templates", templates)
     else:
-        # The frontend asks for the index on its first run; an empty list is the truth here.
+        # The frontend requests the index on its first run; there are no templates here.
         app.router.add_get("/templates/index.json", _no_templates)
     docs = routes_system.package_folder("comfyui_embedded_docs", "docs")
     if docs is not None:
@@ -134,15 +134,15 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _goodbye(app: web.Application) -> None:
-    # Open sockets would otherwise hold the server's end for aiohttp's shutdown timeout.
+    # Open sockets would otherwise delay the shutdown by aiohttp's timeout.
     await app[EMULATOR].hub.close()
 
 
 def create_app(config: EmulatorConfig | None = None) -> web.Application:
     """An aiohttp application that answers as ComfyUI does.
 
-    Its folders are made at once; the temporary folder is taken and the worker begins when the application starts, and
-    both end with its cleanup. Works in ``aiohttp.test_utils.TestServer`` as under a runner of its own.
+    Its folders are created at once. The temporary folder and the worker live from the application's start to its
+    cleanup. Works in ``aiohttp.test_utils.TestServer`` and under a runner of its own.
     Raises ``FileNotFoundError`` for a ``front_end_root`` without ``index.html``.
     """
     config = config or EmulatorConfig()
@@ -168,5 +168,5 @@ def create_app(config: EmulatorConfig | None = None) -> web.Application:
 
 
 def faults_of(app: web.Application) -> Faults:
-    """The faults of a running application, to be changed in place."""
+    """The faults of a running application, which may be changed in place."""
     return app[EMULATOR].faults

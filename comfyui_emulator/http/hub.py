@@ -1,7 +1,7 @@
-"""The sockets of one server: who is connected under which id, and a bounded queue for each.
+"""The sockets of one server, by client id, with a bounded queue for each.
 
-Unlike ComfyUI, a client that stops reading holds nobody up: it is disconnected once its backlog passes a limit. And of
-two sockets with one id, the newer receives; when either closes, the other goes on (or takes over again).
+Unlike in ComfyUI, a client that stops reading does not delay the others: it is disconnected once its backlog passes a
+limit. Of two sockets with one id, the newer receives; when either closes, the other continues, or takes over again.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from comfyui_emulator.registry import JsonObject
 log = logging.getLogger("comfyui_emulator")
 
 BACKLOG_BYTES = 64 * 1024 * 1024
-"""A client with more than this waiting for it is disconnected."""
+"""A client with a larger backlog is disconnected."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""Longer messages from a client end its connection (aiohttp's default, and so ComfyUI's)."""
+"""Longer messages from a client close its connection (aiohttp's default, and so ComfyUI's)."""
 
-# The first four bytes of a binary message (ComfyUI protocol).
+# Types of binary messages, sent as their first four bytes (ComfyUI protocol).
 PREVIEW_IMAGE, TEXT, PREVIEW_IMAGE_WITH_METADATA = 1, 3, 4
 
 
 class Client:
-    """One socket: its id, its features, and what still waits to be sent."""
+    """One socket: its client id, its features, and its queue of messages to send."""
 
     def __init__(self, socket: web.WebSocketResponse, sid: str, faults: Faults | None = None) -> None:
         self.socket, self.sid = socket, sid
@@ -50,7 +50,7 @@ class Client:
         return self.features.get("supports_preview_metadata") is True
 
     def put(self, message: str | bytes) -> bool:
-        """Queue a message without waiting; ``False`` if the backlog is over its limit, and the client with it."""
+        """Queue a message without waiting; ``False`` if the backlog is over its limit, so that the client must go."""
         if self._bytes > BACKLOG_BYTES:
             return False
         self._waiting.append(message)
@@ -59,7 +59,7 @@ class Client:
         return True
 
     async def write(self) -> None:
-        """Send what is queued, for as long as the socket lives. Ends by cancellation or with the connection."""
+        """Send queued messages until cancelled or until the connection closes."""
         while not self.socket.closed:
             if not self._waiting:
                 self._wake.clear()
@@ -75,7 +75,7 @@ class Client:
                 await self.socket.send_bytes(message)
 
     async def _may_send(self) -> bool:
-        """Whether the next message may go out; the two faults of sockets happen here."""
+        """Whether the next message may be sent; the two socket faults are applied here."""
         faults, self._sent = self._faults, self._sent + 1
         if faults.stall_socket_after is not None and self._sent > faults.stall_socket_after:
             await asyncio.Event().wait()
@@ -95,7 +95,7 @@ class Hub:
         self._closing: set[asyncio.Task[bool]] = set()
 
     def newest(self, sid: object) -> Client | None:
-        """The client that receives for ``sid``."""
+        """The client that receives messages for ``sid``."""
         clients = self._clients.get(sid) if isinstance(sid, str) else None
         return clients[-1] if clients else None
 
@@ -104,14 +104,14 @@ class Hub:
         return [clients[-1] for clients in self._clients.values()]
 
     def receivers(self, sid: object) -> list[Client]:
-        """Who gets a message for ``sid``; ``None`` is everybody."""
+        """The clients that get a message for ``sid``; ``None`` means all."""
         if sid is None:
             return self.everyone()
         client = self.newest(sid)
         return [client] if client else []
 
     def send(self, event: str, data: JsonObject, sid: object = None) -> None:
-        """Queue a text message for ``sid`` (``None``: everybody). Lost where nobody is connected."""
+        """Queue a text message for ``sid`` (``None``: all). It is lost if no such client is connected."""
         clients = self.receivers(sid)
         if clients:
             text = json.dumps({"type": event, "data": data})
@@ -119,7 +119,7 @@ class Hub:
                 self._put(client, text)
 
     def send_binary(self, kind: int, payload: bytes, client: Client) -> None:
-        """Queue a binary message of a kind for one client."""
+        """Queue a binary message of that type for one client."""
         self._put(client, struct.pack(">I", kind) + payload)
 
     def _put(self, client: Client, message: str | bytes) -> None:
@@ -145,7 +145,7 @@ class Hub:
     async def serve(
         self, request: web.Request, sid: str, greetings: list[tuple[str, JsonObject]]
     ) -> web.StreamResponse:
-        """Talk to one socket until it closes. ``greetings`` are sent to it first."""
+        """Serve one socket until it closes; sends ``greetings`` first."""
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES)
         await socket.prepare(request)
         client = Client(socket, sid, self._faults)
@@ -174,7 +174,7 @@ class Hub:
                 content = json.loads(message.data)
                 is_features = first and content.get("type") == "feature_flags"
             except (ValueError, AttributeError):
-                log.warning("client %s sent what is no message", client.sid)
+                log.warning("client %s sent an invalid message", client.sid)
                 continue
             first = False
             if is_features:
@@ -183,7 +183,7 @@ class Hub:
                 self._put(client, json.dumps({"type": "feature_flags", "data": self._features}))
 
     async def close(self) -> None:
-        """Close every socket. Idempotent; bounded, a socket that does not answer is left to the transport's end."""
+        """Close every socket, in bounded time: one that does not answer is left to its transport. Idempotent."""
         sockets = [client.socket for clients in self._clients.values() for client in clients]
         closing = [asyncio.ensure_future(s.close(code=WSCloseCode.GOING_AWAY, drain=False)) for s in sockets]
         if closing:
@@ -199,7 +199,7 @@ def preview_payloads(image: Any, image_format: str, max_size: int | None, metada
     from PIL import Image, ImageOps
 
     if max_size is not None:
-        # Smaller pictures are enlarged, as ComfyUI does.
+        # Smaller pictures are enlarged, as in ComfyUI.
         image = ImageOps.contain(image, (max_size, max_size), Image.Resampling.BILINEAR)
     kind = "PNG" if image_format == "PNG" else "JPEG"
     if kind == "JPEG" and image.mode not in ("RGB", "L"):

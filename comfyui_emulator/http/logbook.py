@@ -1,4 +1,4 @@
-"""The server's latest log lines, for ``/internal/logs`` and for the sockets that subscribed to them."""
+"""The server's latest log lines, for ``/internal/logs`` and for subscribed sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOGGER = logging.getLogger("comfyui_emulator")
 
 
 class LogBook(logging.Handler):
-    """Keeps what the emulator logs between :meth:`open` and :meth:`close`; two servers in one process share lines."""
+    """Keeps the emulator's log lines between :meth:`open` and :meth:`close`; servers in one process share them."""
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class LogBook(logging.Handler):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Begin to listen. In the event loop."""
+        """Start listening. Must be called in the event loop."""
         self._loop = asyncio.get_running_loop()
         _LOGGER.addHandler(self)
 
@@ -41,7 +41,7 @@ class LogBook(logging.Handler):
         super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line, and send it to the subscribers; from any thread."""
+        """Keep a line and send it to the subscribers; callable from any thread."""
         # Local time without a zone, as ComfyUI writes it.
         entry = {"t": datetime.fromtimestamp(record.created).isoformat(), "m": self.format(record) + "\n"}  # noqa: DTZ006
         self._entries.append(entry)
@@ -58,16 +58,16 @@ class LogBook(logging.Handler):
                 self._hub.send("logs", {"entries": [entry], "size": size if changed else None}, sid)
 
     def size(self) -> JsonObject:
-        """The terminal's size, which the frontend's log view takes."""
+        """The terminal's size, which the frontend's log view uses."""
         columns, rows = shutil.get_terminal_size()
         return {"cols": columns, "rows": rows}
 
     def entries(self) -> list[JsonObject]:
-        """The lines, oldest first: ``t`` when, ``m`` what."""
+        """The lines, oldest first: ``t`` is the time, ``m`` the message."""
         return list(self._entries)
 
     def subscribe(self, sid: str, *, enabled: bool) -> None:
-        """Whether the socket with that id is to get lines as they come."""
+        """Start or stop sending new lines to the socket with that id."""
         if enabled:
             self._subscribers.add(sid)
         else:

@@ -1,4 +1,4 @@
-"""What happens to every request: cache headers, origin check or CORS, compression."""
+"""Middleware for every request: cache headers, origin check or CORS, compression, faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAY, _HOUR = 86_400, 3_600
 @web.middleware
 async def cache_control(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Scripts, styles and the index are never cached, images for a day (ComfyUI's rules)."""
-    # What is raised (405, say) has none, as in ComfyUI.
+    # Responses that are raised (405, say) get no header, as in ComfyUI.
     response = await handler(request)
     _set_cache(request, response)
     return response
@@ -58,7 +58,7 @@ def cors(origin: str) -> Middleware:
 
 @web.middleware
 async def origin_check(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what another site's page sends to a server on loopback (403)."""
+    """Refuse (403) requests that another site's page sends to a server on loopback."""
     if not await origin_allowed(request.headers.get("Host", ""), request.headers.get("Origin", "")):
         log.warning("request with non matching host and origin %s, returning 403", request.headers.get("Origin"))
         return web.Response(status=403)
@@ -68,9 +68,9 @@ async def origin_check(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def origin_allowed(host: str, origin: str) -> bool:
-    """Whether a request with these headers may pass: on loopback, host and port have to match where both are given.
+    """Whether a request with these headers may pass: on loopback, host and port of both headers must match.
 
-    ``null`` and ``file://`` have no host and pass, as in ComfyUI.
+    The origins ``null`` and ``file://`` have no host and pass, as in ComfyUI.
     """
     if not host or not origin:
         return True
@@ -79,7 +79,7 @@ async def origin_allowed(host: str, origin: str) -> bool:
         ports = host_parts.port, origin_parts.port
     except ValueError:
         return False
-    # Where one has no port, the other's is left out: an IPv6 address loses its brackets then, and matches nothing.
+    # If one has no port, the other's is ignored. An IPv6 address then loses its brackets and never matches.
     asked = host_parts.netloc if ports[1] is not None else host_parts.hostname
     asking = origin_parts.netloc if ports[0] is not None else origin_parts.hostname
     if not asked or not asking or not host_parts.hostname or not await is_loopback(host_parts.hostname):
@@ -88,7 +88,7 @@ async def origin_allowed(host: str, origin: str) -> bool:
 
 
 async def is_loopback(name: str) -> bool:
-    """Whether ``name`` is, or resolves to, a loopback address; ``False`` if it can not be resolved in 2 s."""
+    """Whether ``name`` is, or resolves to, a loopback address; ``False`` if it cannot be resolved within 2 s."""
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -106,7 +106,7 @@ async def is_loopback(name: str) -> bool:
 
 @web.middleware
 async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Compress JSON and text bodies for clients that take gzip; with deflate where they take that too, as ComfyUI."""
+    """Compress JSON and text bodies for clients that accept gzip; with deflate if they accept that too, as ComfyUI."""
     response = await handler(request)
     if not isinstance(response, web.Response) or response.content_type not in ("application/json", "text/plain"):
         return response
@@ -116,7 +116,7 @@ async def compress(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def faulty(faults: Faults) -> Middleware:
-    """What is to go wrong with every request."""
+    """Applies the faults that concern every request."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

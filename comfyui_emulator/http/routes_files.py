@@ -1,4 +1,4 @@
-"""Routes of files: view and upload."""
+"""Routes for files: view and upload."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ACTIVE_TYPES = {"text/html", "text/html-sandboxed", "application/xhtml+xml", "t
 
 
 def _locate(emulator: Emulator, name: str, kind: str, subfolder: str) -> Path:
-    """The file that a reference names. Raises an HTTP error as ComfyUI answers it."""
+    """The file that a reference names. Raises the HTTP error with which ComfyUI would answer."""
     if not name:
         raise web.HTTPBadRequest
     name, annotated = split_annotation(name)
@@ -42,7 +42,7 @@ def _locate(emulator: Emulator, name: str, kind: str, subfolder: str) -> Path:
 
 @routes.get("/view")
 async def view(request: web.Request) -> web.StreamResponse:
-    """A file of the three folders: as it is, as a preview, or one channel of it."""
+    """A file of the three folders: unchanged, as a preview, or one channel of it."""
     query = request.rel_url.query
     if "filename" not in query:
         return web.Response(status=404)
@@ -94,7 +94,7 @@ def _channel(path: Path, channel: str) -> bytes:
 
 
 class _Upload:
-    """The parts of an upload form, and where its file is to go."""
+    """The parts of an upload form, and the destination of its file."""
 
     def __init__(self, emulator: Emulator, form: Any) -> None:
         self.image = form.get("image")
@@ -108,15 +108,17 @@ class _Upload:
         self.root = root
 
     def target(self) -> Path | None:
-        """The path asked for; ``None`` if it would leave its folder."""
-        folder = contained(self.root, os.path.normpath(self.subfolder))
-        if folder is None:
-            return None
-        return contained(self.root, str(folder), self.image.filename)
+        """The requested path; ``None`` if it would leave its folder."""
+        folder = self.folder()
+        return None if folder is None else contained(self.root, str(folder), self.image.filename)
+
+    def folder(self) -> Path | None:
+        """The folder asked for; ``None`` if it is outside."""
+        return contained(self.root, os.path.normpath(self.subfolder))
 
 
 def _free_path(path: Path, content: bytes, *, overwrite: bool) -> tuple[Path, bool]:
-    """The path to use, and whether there is something to write: equal content under the same name is kept."""
+    """The path to use, and whether to write: a file of that name with equal content is kept."""
     if overwrite or not path.exists():
         return path, True
     digest = hashlib.sha256(content).digest()
@@ -130,12 +132,15 @@ def _free_path(path: Path, content: bytes, *, overwrite: bool) -> tuple[Path, bo
 
 
 def _store(upload: _Upload, content: bytes) -> JsonObject | None:
-    """Write an upload atomically. Returns the answer's JSON, or ``None`` where the path is refused. Blocking."""
+    """Write an upload atomically. Returns the answer's JSON, or ``None`` if the path is refused. Blocking."""
     path = upload.target()
     if path is None:
         return None
-    # Of the path that was found to be inside: the subfolder as it was given may lead out and in again.
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # The folder that was found to be inside: the subfolder as it was given may lead out and in again. The file's name
+    # may have folders too, which ComfyUI does not make.
+    folder = upload.folder()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     path, fresh = _free_path(path, content, overwrite=upload.overwrite)
     if fresh:
         write_atomically(path, content)
@@ -157,7 +162,7 @@ async def _receive(request: web.Request) -> tuple[_Upload, bytes] | None:
 
 @routes.post("/upload/image")
 async def upload_image(request: web.Request) -> web.Response:
-    """Store a file; the answer tells the name that it got."""
+    """Store a file; the answer names the file under which it was stored."""
     received = await _receive(request)
     if received is None:
         return web.Response(status=400)
@@ -167,7 +172,7 @@ async def upload_image(request: web.Request) -> web.Response:
 
 @routes.post("/upload/mask")
 async def upload_mask(request: web.Request) -> web.Response:
-    """Store the original's picture with the alpha of the upload."""
+    """Store the original picture with the upload's alpha channel."""
     received = await _receive(request)
     if received is None:
         return web.Response(status=400)
@@ -175,7 +180,7 @@ async def upload_mask(request: web.Request) -> web.Response:
     original = json.loads(upload.original)
     path = _original_path(of(request), original)
     if path is None:
-        # ComfyUI answers with a name here too, and writes nothing.
+        # ComfyUI, too, answers with a name here but writes nothing.
         return web.json_response({"name": upload.image.filename, "subfolder": upload.subfolder, "type": upload.kind})
     combined = await asyncio.to_thread(_with_alpha, path, content)
     answer = await asyncio.to_thread(_store, upload, combined)

@@ -1,4 +1,4 @@
-"""Routes of prompts: submit, queue, interrupt, history, definitions, and the socket."""
+"""Routes for prompts: submit, queue, interrupt, history, definitions, and the socket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/prompt")
 async def queue_info(request: web.Request) -> web.Response:
-    """How many prompts there are."""
+    """The number of prompts in the queue."""
     return web.json_response(of(request).queue_info())
 
 
@@ -70,7 +70,7 @@ async def submit(request: web.Request) -> web.Response:
 
 
 def client_problem(data: JsonObject) -> JsonObject | None:
-    """What ComfyUI would accept and then die of: ids and extra data of the wrong type."""
+    """The reason to refuse ids or extra data of a wrong type, which ComfyUI would accept but not survive."""
     client = data.get("client_id")
     if isinstance(client, list | dict):
         return error_object("invalid_prompt", "client_id must be a string", f"received {type(client).__name__}")
@@ -84,14 +84,14 @@ def client_problem(data: JsonObject) -> JsonObject | None:
 
 @routes.get("/queue")
 async def queue(request: web.Request) -> web.Response:
-    """What runs and what waits."""
+    """The running and the pending prompts."""
     running, pending = of(request).queue.listing()
     return web.json_response({"queue_running": running, "queue_pending": pending})
 
 
 @routes.post("/queue")
 async def change_queue(request: web.Request) -> web.Response:
-    """Remove what waits: all of it, or by id."""
+    """Remove pending prompts: all, or by id."""
     data = await request.json()
     prompts = of(request).queue
     if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
@@ -104,7 +104,7 @@ async def change_queue(request: web.Request) -> web.Response:
 
 @routes.post("/interrupt")
 async def interrupt(request: web.Request) -> web.Response:
-    """Interrupt what runs, or only the prompt with the given id."""
+    """Interrupt the running prompt; with an id, only if it has that id."""
     emulator = of(request)
     try:
         data = await request.json()
@@ -120,7 +120,7 @@ async def interrupt(request: web.Request) -> web.Response:
 
 @routes.post("/free")
 async def free(request: web.Request) -> web.Response:
-    """Ask the worker to forget results (there are no models here)."""
+    """Ask the worker to drop cached results (there are no models here)."""
     data = await request.json()
     for name in ("unload_models", "free_memory"):
         if data.get(name, False):
@@ -130,7 +130,7 @@ async def free(request: web.Request) -> web.Response:
 
 @routes.get("/history")
 async def history(request: web.Request) -> web.Response:
-    """Records of ended prompts, in the order in which they ended."""
+    """Records of finished prompts, in the order in which they finished."""
     query = request.rel_url.query
     limit = int(query["max_items"]) if "max_items" in query else None
     offset = int(query["offset"]) if "offset" in query else -1
@@ -145,7 +145,7 @@ async def record(request: web.Request) -> web.Response:
 
 @routes.post("/history")
 async def change_history(request: web.Request) -> web.Response:
-    """Forget records: all of them, or by id."""
+    """Delete records: all, or by id."""
     data = await request.json()
     records = of(request).queue.history
     if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
@@ -158,7 +158,7 @@ async def change_history(request: web.Request) -> web.Response:
 
 @routes.get("/object_info")
 async def object_info(request: web.Request) -> web.Response:
-    """Definitions of all node types."""
+    """The definitions of all node types."""
     registry = await of(request).nodes()
     with using(of(request).context):
         text = json.dumps(registry.infos())

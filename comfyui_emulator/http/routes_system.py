@@ -30,7 +30,7 @@ def _package_version(name: str) -> str | None:
 
 
 def package_folder(package: str, folder: str) -> Path | None:
-    """A data folder of an installed package, without importing what the package imports; ``None`` if it has none."""
+    """A data folder of an installed package, found without importing the package; ``None`` if it has none."""
     try:
         path = Path(str(resources.files(package))) / folder
     except (ModuleNotFoundError, TypeError):
@@ -40,7 +40,7 @@ def package_folder(package: str, folder: str) -> Path | None:
 
 @routes.get("/system_stats")
 async def system_stats(request: web.Request) -> web.Response:
-    """What this machine and this server are; ``discomfort`` tells that it is the emulator."""
+    """Facts about the machine and the server; the entry ``discomfort`` marks the emulator."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -74,13 +74,13 @@ async def system_stats(request: web.Request) -> web.Response:
 
 @routes.get("/features")
 async def features(request: web.Request) -> web.Response:
-    """What the server can do, as it also tells a socket."""
+    """The server's feature flags, which sockets get too."""
     return web.json_response(of(request).features)
 
 
 @routes.get("/embeddings")
 async def embeddings(request: web.Request) -> web.Response:
-    """Names of embeddings, without endings."""
+    """Names of embeddings, without extensions."""
     names = await asyncio.to_thread(model_names, of(request), "embeddings")
     return web.json_response([os.path.splitext(name)[0] for name in names])  # noqa: PTH122 - a name, not a path
 
@@ -101,7 +101,7 @@ async def model_files(request: web.Request) -> web.Response:
 
 
 def model_files_of(emulator: Emulator, folder: str) -> list[tuple[int, Path, Path]]:
-    """Files of a kind: the index of the place, the place, and the path in it. Blocking."""
+    """Files of a kind: the index of the folder, the folder, and the path in it. Blocking."""
     found = []
     for index, root in enumerate(_places(emulator, folder)):
         found += [(index, root, path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
@@ -109,7 +109,7 @@ def model_files_of(emulator: Emulator, folder: str) -> list[tuple[int, Path, Pat
 
 
 def model_names(emulator: Emulator, folder: str) -> list[str]:
-    """Files of a kind, as names relative to their place. Blocking."""
+    """Files of a kind, as names relative to their folder. Blocking."""
     return sorted({str(path) for _, _, path in model_files_of(emulator, folder)})
 
 
@@ -119,7 +119,7 @@ def _places(emulator: Emulator, folder: str) -> list[Path]:
 
 @routes.get("/experiment/models")
 async def model_folders(request: web.Request) -> web.Response:
-    """Model folders with their places."""
+    """Kinds of models with their folders."""
     emulator = of(request)
     return web.json_response(
         [{"name": name, "folders": [str(place) for place in _places(emulator, name)]} for name in MODEL_FOLDERS]
@@ -196,7 +196,7 @@ async def workflow_templates(_request: web.Request) -> web.Response:
 
 @internal_routes.get("/internal/logs")
 async def logs(request: web.Request) -> web.Response:
-    """The latest log lines as one text."""
+    """The latest log lines as one string."""
     return web.json_response("".join(f"{entry['t']} - {entry['m']}" for entry in of(request).log_book.entries()))
 
 
@@ -209,7 +209,7 @@ async def raw_logs(request: web.Request) -> web.Response:
 
 @internal_routes.patch("/internal/logs/subscribe")
 async def subscribe_logs(request: web.Request) -> web.Response:
-    """Send log lines to a socket as they come, or no more."""
+    """Start or stop sending new log lines to a socket."""
     data = await request.json()
     of(request).log_book.subscribe(data["clientId"], enabled=bool(data["enabled"]))
     return web.Response(status=200)
@@ -217,7 +217,7 @@ async def subscribe_logs(request: web.Request) -> web.Response:
 
 @internal_routes.get("/internal/folder_paths")
 async def folder_paths(request: web.Request) -> web.Response:
-    """Model folders and their places."""
+    """Kinds of models and their folders."""
     emulator = of(request)
     return web.json_response({name: [str(place) for place in _places(emulator, name)] for name in ALL_FOLDERS})
 
@@ -238,7 +238,7 @@ async def files(request: web.Request) -> web.Response:
 
 
 def machine() -> str:
-    """One line about where this runs, for the log."""
+    """One line about Python and the system, for the log."""
     return f"Python {platform.python_version()} on {platform.system()}"
 
 

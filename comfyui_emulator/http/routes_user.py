@@ -1,4 +1,4 @@
-"""Routes of a user: settings and stored files."""
+"""Routes for users: settings and stored files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @routes.get("/users")
 async def users(request: web.Request) -> web.Response:
-    """The storage kind; ``migrated`` once the one user stored something, or else the users."""
+    """The storage kind, with ``migrated`` (true once the single user stored something) or the users."""
     known = of(request).users
     if known.multiple:
         return web.json_response({"storage": "server", "users": known.names})
@@ -55,7 +55,7 @@ async def users(request: web.Request) -> web.Response:
 
 @routes.post("/users")
 async def create_user(request: web.Request) -> web.Response:
-    """Make a user, whose id is the answer. A server for one user keeps it for later, as ComfyUI does."""
+    """Create a user and answer with its id. A single-user server keeps it for later, as ComfyUI does."""
     name = (await request.json())["username"]
     try:
         return web.json_response(await asyncio.to_thread(of(request).users.add, name))
@@ -77,11 +77,11 @@ async def setting(request: web.Request) -> web.Response:
 
 
 async def _merge(request: web.Request, name: str | None = None) -> web.Response:
-    # Who asks comes before what is asked for.
+    # First, so that an unknown user is refused before the body is read.
     path = _settings_path(request)
     content = await request.json()
     change = content if name is None else {name: content}
-    # Reading and writing happen in one step of the event loop: two changes at once lose nothing.
+    # Reads and writes in one step of the event loop, so that concurrent changes lose nothing.
     _write(path, json.dumps({**_read_settings(path), **change}, indent=4).encode())
     return web.Response(status=200)
 
@@ -164,11 +164,11 @@ async def browse_userdata(request: web.Request) -> web.Response:
 
 
 def _stored(request: web.Request, part: str = "file", *, must_exist: bool = True) -> Path:
-    """The stored file that the request names. Raises an HTTP error."""
+    """The stored file that the request names. Raises an HTTP error if the path is bad or the file is missing."""
     name = request.match_info.get(part, "")
     if not name:
         raise web.HTTPBadRequest
-    # A name that was encoded twice is decoded twice, before it is judged.
+    # A name that was encoded twice is decoded twice, so that the check sees the path that will be used.
     path = contained(_home(request), unquote(name))
     if path is None:
         raise web.HTTPForbidden

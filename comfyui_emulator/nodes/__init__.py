@@ -1,4 +1,4 @@
-"""The built-in nodes: every core node of ComfyUI 0.3.64 that is implemented here, and the loaders as definitions."""
+"""The built-in nodes: the core nodes of ComfyUI 0.3.64 that are implemented here, and definitions of the loaders."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _MODULES = (
 
 
 def register_all(registry: Registry) -> None:
-    """Offer all built-in nodes. Imports the numeric libraries."""
+    """Register all built-in nodes. Imports the numeric libraries."""
     from comfyui_emulator.nodes import stubs
     from comfyui_emulator.nodes.base import BUILT_IN
 
     for name in _MODULES:
-        # For what it registers as it is imported.
+        # Imported because it registers nodes.
         import_module(f"comfyui_emulator.nodes.{name}")
     stubs.register(registry)
     for name, (cls, title) in BUILT_IN.items():

@@ -1,4 +1,4 @@
-"""How built-in nodes are written down: a function, and a declaration of its inputs and outputs.
+"""Declares built-in nodes: a function, with its inputs and outputs.
 
 The declarations are facts of ComfyUI 0.3.64's interface; ``v3`` marks the newer of the two dialects in which
 ``/object_info`` describes nodes.
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def link(kind: str) -> Entry:
-    """A link-only input."""
+    """An input that takes only a link."""
     return [kind]
 
 
@@ -58,7 +58,7 @@ def switch(default: bool | None = None) -> Entry:
 
 
 def choice(options: Sequence[str], **extra: Any) -> Entry:
-    """One of a list."""
+    """A choice from a list."""
     return [list(options), extra] if extra else [list(options)]
 
 
@@ -136,10 +136,10 @@ def node(
     touches: Mapping[str, str] | None = None,
     **declaration: Any,
 ) -> Callable[[F], F]:
-    """Make the decorated function the node ``name``. What it returns is its one output unless it is a tuple or dict.
+    """Make the decorated function the node ``name``. It returns its only output, or a tuple or dict.
 
-    ``touches`` tells what ComfyUI's node first asks of its arrays, in its order; something else in their place fails
-    with that. Errors of numpy are raised in torch's words (:mod:`~comfyui_emulator.nodes.wording`).
+    ``touches`` maps array inputs to the attribute that ComfyUI's node reads first, in its order; a value without it
+    fails with the same error. numpy's errors are raised in torch's words (:mod:`~comfyui_emulator.nodes.wording`).
     """
 
     def decorate(function: F) -> F:

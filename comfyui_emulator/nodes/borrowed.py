@@ -13,7 +13,7 @@ from comfyui_emulator.runtime import context
 
 _GITS, _LOTUS = "comfy_extras/nodes_gits.py", "comfy_extras/nodes_lotus.py"
 _FEWEST, _MOST = 2, 20
-"""The table has a schedule for each number of steps from the one to the other."""
+"""The table has a schedule for each number of steps in this range."""
 
 
 def _schedules() -> dict[float, list[list[float]]]:
@@ -46,9 +46,9 @@ def _schedules() -> dict[float, list[list[float]]]:
     v3=True,
 )
 def gits(coeff: float, steps: int, denoise: float) -> Sigmas:
-    """A schedule that was found by search (Chen et al., 2024); more steps than its table has are interpolated.
+    """A schedule found by search (Chen et al., 2024); interpolated for more steps than its table has.
 
-    Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` where no ComfyUI is named, ``KeyError`` for a
+    Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` if no ComfyUI is configured, ``KeyError`` for a
     coefficient that is not in the table, as in ComfyUI.
     """
     if denoise <= 0:
@@ -73,9 +73,9 @@ def gits(coeff: float, steps: int, denoise: float) -> Sigmas:
     v3=True,
 )
 def lotus() -> list[list[Any]]:
-    """What the text encoder of one model gives for an empty text.
+    """One model's text encoding of the empty string.
 
-    Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` where no ComfyUI is named.
+    Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` if no ComfyUI is configured.
     """
     root = context().comfyui
     found = literal(root, _LOTUS, "prompt_embeds", "LotusConditioning")

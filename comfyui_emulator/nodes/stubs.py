@@ -1,7 +1,7 @@
-"""Nodes known by definition only.
+"""Nodes known only by their definitions.
 
-The loaders without which the frontend can not work, with no files to offer, and the nodes of the workflow with which
-the frontend opens.
+These are the loaders that the frontend needs to work, with empty lists of files, and the nodes of the workflow that it
+opens first.
 """
 
 from __future__ import annotations
@@ -187,5 +187,5 @@ _OPENING: list[tuple[str, JsonObject, list[str], str, str, str]] = [
 
 
 def register(registry: Registry) -> None:
-    """Offer the definitions."""
+    """Register the definitions."""
     registry.add_definitions({entry[0]: _entry(*entry) for entry in [*_LOADERS, *_OPENING]})

@@ -27,7 +27,7 @@ _LINES = text(multiline=True)
 @node("PrimitiveStringMultiline", {"value": _LINES}, "STRING", title="String (Multiline)", **_PRIMITIVE)
 @node("PrimitiveBoolean", {"value": switch()}, "BOOLEAN", title="Boolean", **_PRIMITIVE)
 def primitive(value: Any) -> Any:
-    """The value."""
+    """Return the value unchanged."""
     return (value,)
 
 
@@ -41,7 +41,7 @@ def primitive(value: Any) -> Any:
     OUTPUT_NODE=True,
 )
 def preview_any(source: Any = None) -> dict[str, Any]:
-    """Anything as text: strings as they are, numbers as Python writes them, else JSON, else its description."""
+    """Any value as text: strings unchanged, numbers as Python writes them, others as JSON or else as ``str``."""
     if source is None or isinstance(source, str | int | float):
         shown = str(source)
     else:
@@ -86,14 +86,14 @@ def length(string: str) -> int:
     **_STRING,
 )
 def convert_case(string: str, mode: str) -> str:
-    """Another case; an unknown mode changes nothing."""
+    """Change the case; an unknown mode changes nothing."""
     cases = {"UPPERCASE": str.upper, "lowercase": str.lower, "Capitalize": str.capitalize, "Title Case": str.title}
     return cases[mode](string) if mode in cases else string
 
 
 @node("StringTrim", {"string": _LINES, "mode": choice(["Both", "Left", "Right"])}, "STRING", title="Trim", **_STRING)
 def trim(string: str, mode: str) -> str:
-    """Without space at the ends; an unknown mode changes nothing."""
+    """Strip whitespace; an unknown mode changes nothing."""
     ways = {"Both": str.strip, "Left": str.lstrip, "Right": str.rstrip}
     return ways[mode](string) if mode in ways else string
 
@@ -113,7 +113,7 @@ def replace(string: str, find: str, replace: str) -> str:
     **_STRING,
 )
 def contains(string: str, substring: str, case_sensitive: bool) -> bool:
-    """Whether it is in there."""
+    """Whether one string contains the other."""
     return substring in string if case_sensitive else substring.lower() in string.lower()
 
 
@@ -130,7 +130,7 @@ def contains(string: str, substring: str, case_sensitive: bool) -> bool:
     **_STRING,
 )
 def compare(string_a: str, string_b: str, mode: str, case_sensitive: bool) -> bool | None:
-    """One of three comparisons; an unknown mode gives nothing."""
+    """Compare in one of three ways; an unknown mode returns nothing."""
     a, b = (string_a, string_b) if case_sensitive else (string_a.lower(), string_b.lower())
     if mode == "Equal":
         return a == b
@@ -155,7 +155,7 @@ def _flags(case_insensitive: bool, multiline: bool, dotall: bool) -> int:
     **_STRING,
 )
 def regex_match(string: str, regex_pattern: str, case_insensitive: bool, multiline: bool, dotall: bool) -> bool:
-    """Whether the pattern is found; a bad pattern is not."""
+    """Whether the pattern matches; an invalid pattern does not."""
     try:
         return re.search(regex_pattern, string, _flags(case_insensitive, multiline, dotall)) is not None
     except re.error:
@@ -184,13 +184,13 @@ def regex_extract(
     dotall: bool,
     group_index: int,
 ) -> Any:
-    """What the pattern finds, one line each; empty for a bad pattern."""
+    """The matches, one per line; empty for an invalid pattern."""
     try:
         pattern = re.compile(regex_pattern, _flags(case_insensitive, multiline, dotall))
     except re.error:
         return ""
     if mode == "All Matches":
-        # Of several groups, the first stands for the match.
+        # A pattern with several groups gives the first of each match.
         return "\n".join(item[0] if isinstance(item, tuple) else item for item in pattern.findall(string))
     found = pattern.search(string)
     if found is None:
@@ -221,5 +221,5 @@ def regex_replace(
     dotall: bool = False,
     count: int = 0,
 ) -> str:
-    """Matches replaced, at most ``count`` unless 0. Raises ``re.error`` for a bad pattern."""
+    """Replace the matches, at most ``count`` unless 0. Raises ``re.error`` for an invalid pattern."""
     return re.sub(regex_pattern, replace, string, count=count, flags=_flags(case_insensitive, multiline, dotall))

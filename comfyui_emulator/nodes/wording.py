@@ -1,7 +1,7 @@
-"""Errors of arrays in the words that torch has for them, so that programs meet what they will meet in ComfyUI.
+"""Errors of arrays with torch's types and texts, so that clients see the errors that they will see from ComfyUI.
 
-Nodes compute with numpy, whose errors have other types and texts. What torch says follows from the shapes alone, which
-numpy's text names or the helpers here are given. Facts of torch 2.x; an error that is not known stays as it is.
+Nodes compute with numpy, whose errors have other types and texts. torch's text follows from the shapes alone, which are
+in numpy's text or given to the helpers here. Facts of torch 2.x; unknown errors stay unchanged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _shape(text: str) -> Shape:
 
 
 def unlike(first: Sequence[int], second: Sequence[int]) -> RuntimeError | None:
-    """What torch says of two shapes that can not be calculated with together; ``None`` where they can."""
+    """torch's error for two shapes that cannot be broadcast together; ``None`` if they can."""
     count = max(len(first), len(second))
     one, two = ((1,) * (count - len(shape)) + tuple(shape) for shape in (first, second))
     for axis in reversed(range(count)):
@@ -48,7 +48,7 @@ def unlike(first: Sequence[int], second: Sequence[int]) -> RuntimeError | None:
 
 
 def _unfit(source: Shape, target: Shape) -> RuntimeError | None:
-    # Sides of one in front are taken off a value before it is put into a part of an array.
+    # Leading dimensions of size one are dropped from a value before it is assigned to a slice.
     source = source[next((k for k, side in enumerate(source) if side != 1), len(source)) :]
     wide = (1,) * (len(target) - len(source)) + source
     for axis in reversed(range(len(target))):
@@ -83,7 +83,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Callable[..., Exception | None]], ...] = (
 
 
 def translated(error: Exception) -> Exception | None:
-    """The error that torch raises where numpy raised this one; ``None`` where that is not known."""
+    """torch's error in place of this one of numpy; ``None`` if it is not known."""
     for pattern, make in _KNOWN:
         found = pattern.search(str(error))
         if found:
@@ -108,7 +108,7 @@ def in_torch_words(function: F) -> F:
 
 
 def joined(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """``numpy.concatenate``. Raises what torch's ``cat`` raises, of which an empty vector is no part."""
+    """``numpy.concatenate`` with the errors of torch's ``cat``, which ignores empty vectors."""
     if not arrays:
         raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
     for number, array in enumerate(arrays):
@@ -132,20 +132,20 @@ def joined(arrays: Sequence[Array], axis: int = 0) -> Array:
 
 
 def stacked(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """``numpy.stack``. Raises what torch's ``stack`` raises."""
+    """``numpy.stack`` with the errors of torch's ``stack``."""
     if not arrays:
         raise RuntimeError("stack expects a non-empty TensorList")
     return np.stack(arrays, axis=axis)
 
 
 def check_axis(array: Array, axis: int) -> None:
-    """Raise what torch raises where an array has no such side."""
+    """Raise torch's error if an array has no such dimension."""
     if not -array.ndim <= axis < array.ndim:
         raise _axis(axis, array.ndim)
 
 
 def check_pooled(shape: Sequence[int]) -> None:
-    """Raise what torch's average over areas raises for ``[batch, channel, height, width]`` with nothing in it."""
+    """Raise the error of torch's average over areas for an empty ``[batch, channel, height, width]``."""
     for axis in (1, 2, 3):
         if shape[axis] == 0:
             raise RuntimeError(
@@ -155,7 +155,7 @@ def check_pooled(shape: Sequence[int]) -> None:
 
 
 def with_axis(array: Array, axis: int) -> Array:
-    """One more side, of one, behind. Raises what torch's ``unsqueeze`` raises where it would be another one's place."""
+    """Append a dimension of size one, with the error of torch's ``unsqueeze`` if it would not be the last."""
     must_have(array, "unsqueeze")
     if axis != array.ndim:
         raise _axis(axis, array.ndim + 1)
@@ -163,14 +163,14 @@ def with_axis(array: Array, axis: int) -> Array:
 
 
 def check_sides(*shape: int) -> None:
-    """Raise what torch raises where an array is to be made with fewer than no elements along a side."""
+    """Raise torch's error for a new array with a negative size."""
     for side in shape:
         if side < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {side}: {list(shape)}")
 
 
 def regrouped(array: Array, *shape: int) -> Array:
-    """``array.reshape(-1, *shape)``. Raises what torch raises where nothing is left to count."""
+    """``array.reshape(-1, *shape)``, with torch's error for empty arrays."""
     if array.size == 0 and 0 in shape:
         raise RuntimeError(
             f"cannot reshape tensor of 0 elements into shape {[-1, *shape]} because the unspecified dimension size -1 "
@@ -180,9 +180,9 @@ def regrouped(array: Array, *shape: int) -> Array:
 
 
 def check_plane(spatial: Sequence[int], size: tuple[int, int]) -> None:
-    """Raise what torch's ``interpolate`` raises for an array that has not two sides besides batch and channels.
+    """Raise the error of torch's ``interpolate`` unless an array has two dimensions besides batch and channels.
 
-    ``spatial`` are those sides, ``size`` is the new height and width.
+    ``spatial`` are those dimensions, ``size`` is the new height and width.
     """
     if len(spatial) != 2:
         raise ValueError(
@@ -198,7 +198,7 @@ def check_plane(spatial: Sequence[int], size: tuple[int, int]) -> None:
 
 
 def check_mirror(shape: Sequence[int], radius: int) -> None:
-    """Raise what torch raises where ``[batch, channel, height, width]`` is too small to be mirrored that far."""
+    """Raise torch's error if ``[batch, channel, height, width]`` is too small for reflection padding of that radius."""
     if 0 in shape[1:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
@@ -213,7 +213,7 @@ def check_mirror(shape: Sequence[int], radius: int) -> None:
 
 
 def check_order(count: int, wanted: int = 4) -> None:
-    """Raise what torch's ``permute`` raises for an array of another number of dimensions."""
+    """Raise the error of torch's ``permute`` for an array with another number of dimensions."""
     if count != wanted:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
@@ -222,19 +222,19 @@ def check_order(count: int, wanted: int = 4) -> None:
 
 
 def check_alike(first: Sequence[int], second: Sequence[int]) -> None:
-    """Raise what torch raises for shapes that can not be calculated with together."""
+    """Raise torch's error for shapes that cannot be broadcast together."""
     error = unlike(first, second)
     if error is not None:
         raise error
 
 
 def channels_second(shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of a picture as torch's functions want it: the last side is put behind the first."""
+    """The shape of a picture as torch's functions expect it: channels second."""
     return (shape[0], shape[-1], *shape[1:-1])
 
 
 def must_have(value: object, attribute: str) -> None:
-    """Raise what is raised where a constant stands in an array's place, and is asked for this (or given to ``f()``)."""
+    """Raise the error for a constant in an array's place: it lacks ``attribute``, or ``f()`` refuses it."""
     if not isinstance(value, str | int | float | list | None) or hasattr(value, attribute):
         return
     kind = type(value).__name__
@@ -247,12 +247,12 @@ def must_have(value: object, attribute: str) -> None:
 
 
 def plane_sides(mask: Array) -> tuple[int, int]:
-    """The last two sides of a mask."""
+    """The last two dimensions of a mask."""
     must_have(mask, "reshape")
     return mask.shape[-2], mask.shape[-1]
 
 
 def check_turn(array: Array, axis: int) -> None:
-    """Raise what torch's ``rot90`` raises for an array without that side."""
+    """Raise the error of torch's ``rot90`` for an array without that dimension."""
     if axis >= array.ndim:
         raise RuntimeError(f"Rotation dim0 out of range, dim0 = {axis}")

@@ -1,1 +1,1 @@
-"""Which ComfyUI is started, with which Python, in which folders."""
+"""Decides which ComfyUI to start, with which Python and in which folders."""

@@ -1,4 +1,4 @@
-"""Command lines: split, understood as ComfyUI understands them, and completed."""
+"""Splits command lines and reads and edits their options as ComfyUI's parser would."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def split(text: str, *, source: str | None = None) -> list[str]:
         words = shlex.split(text, posix=os.name != "nt")
     except ValueError as error:
         raise ConfigurationError(
-            f"can not be split into words: {error}", key=key, value=text, source=source, remedy="Check its quotes"
+            f"cannot be split into words: {error}", key=key, value=text, source=source, remedy="Check its quotes"
         ) from error
     if not words or not words[0]:
         raise ConfigurationError("is empty", key=key, value=text, source=source, remedy=f"Use {DEFAULT_COMMAND!r}")
@@ -33,19 +33,19 @@ def split(text: str, *, source: str | None = None) -> list[str]:
 
 
 def is_bare_python(word: str) -> bool:
-    """Whether ``word`` means some Python, and not a certain one."""
+    """Whether ``word`` means any Python (``python``, ``python3``) rather than one at a path."""
     return word.lower() in _BARE_PYTHON
 
 
 def script_index(words: Sequence[str]) -> int | None:
-    """Where in ``<python> … main.py …`` the script stands; ``None`` where that is not the form."""
+    """The index of the script in ``<python> … main.py …``; ``None`` if the command has another form."""
     if not _PYTHON.fullmatch(PurePath(words[0]).name):
         return None
     return next((i for i, word in enumerate(words) if i > 0 and PurePath(word).name == "main.py"), None)
 
 
 def known_options(comfyui: Path) -> frozenset[str]:
-    """The options that this ComfyUI takes, read from the text of its ``comfy/cli_args.py``; empty where it has none."""
+    """The options that this ComfyUI accepts, read from the text of its ``comfy/cli_args.py``; empty without one."""
     try:
         text = (comfyui / "comfy" / "cli_args.py").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -54,12 +54,12 @@ def known_options(comfyui: Path) -> frozenset[str]:
 
 
 def has_option(words: Sequence[str], name: str, known: Collection[str] = ()) -> bool:
-    """Whether option ``name`` is there, also shortened as argparse allows."""
+    """Whether option ``name`` is present, in full or abbreviated as argparse allows."""
     return any(_means(word, name, known) for word in words)
 
 
 def option_value(words: Sequence[str], name: str, known: Collection[str] = ()) -> str | None:
-    """The value of option ``name``, ``None`` where it is absent or has none; the last one counts."""
+    """The value of option ``name``, or ``None`` if it is absent or has none; the last occurrence counts."""
     found = None
     for index, word in enumerate(words):
         if not _means(word, name, known):
@@ -92,5 +92,5 @@ def _means(word: str, name: str, known: Collection[str]) -> bool:
     head = word.partition("=")[0]
     if head == name:
         return True
-    # argparse takes any unambiguous beginning of a long option.
+    # argparse accepts any unambiguous prefix of a long option.
     return len(head) > 2 and name.startswith(head) and sum(option.startswith(head) for option in known) == 1

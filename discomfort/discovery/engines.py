@@ -1,4 +1,4 @@
-"""What runs when a server is started: a ComfyUI that was configured or found, or the embedded emulator."""
+"""Resolves the server to start: the configured ComfyUI, one found on this machine, or the embedded emulator."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _REMEDY = "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py"
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """What is configured. ``None`` means not configured; relative paths are relative to ``cwd``.
+    """The configured values. ``None`` means not configured; relative paths are relative to ``cwd``.
 
-    ``sources`` tells, by setting, where a value came from, for messages. ``environ`` is the environment to look into.
+    ``sources`` maps a setting to where its value came from, for error messages. ``environ`` is the environment to read.
     """
 
     kind: Literal["auto", "comfyui", "emulator"]
@@ -49,7 +49,7 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where the server keeps what, as absolute paths; not all need exist."""
+    """The server's folders, as absolute paths; some may not exist yet."""
 
     base: Path
     input: Path
@@ -63,9 +63,9 @@ class Folders:
 class Engine:
     """A server that can be started.
 
-    ``argv`` has no port yet, see :meth:`command`. ``front_end_root`` is the folder of the frontend that it serves,
-    where that is known. ``reason`` says in one sentence why it was chosen. ``private`` are folders made for it alone,
-    which :meth:`discard` removes. ``env`` is its environment, ``None`` for ours.
+    ``argv`` has no port yet, see :meth:`command`. ``front_end_root`` is the folder of the frontend that it serves, if
+    known. ``reason`` says in a few words why it was chosen. ``private`` lists folders created for this server only,
+    which :meth:`discard` removes. ``env`` is its environment; ``None`` means ours.
     """
 
     kind: Literal["comfyui", "emulator"]
@@ -80,7 +80,7 @@ class Engine:
     owner: int = field(default_factory=os.getpid, repr=False, compare=False)
 
     def command(self, port: int) -> ServerCommand:
-        """The command that starts it on ``port``, which replaces one in the configured command line."""
+        """The command that starts the server on ``port``, which replaces any port in the configured command line."""
         words = [self.argv[0], *command_line.without_option(self.argv[1:], "--port")]
         return ServerCommand((*words, "--port", str(port)), self.cwd, self.env)
 
@@ -102,7 +102,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A ComfyUI, or something that stands for one, with its command before anything was added."""
+    """A ComfyUI, or a wrapper around one, with its command before any option is added."""
 
     root: Path
     cwd: Path
@@ -112,14 +112,14 @@ class _Plan:
 
 
 def resolve_engine(request: EngineRequest) -> Engine:
-    """Decide what runs: what is configured, else what the environment names, else what is found, else the emulator.
+    """Decide what to start: what is configured, else what the environment names, else what is found, else the emulator.
 
-    Something that was named and is not there is an error, never a reason to look further. Private folders are made
-    last, after all else was found to be right. Blocking; takes milliseconds, as a rule.
+    A ComfyUI that was named but is missing is an error, never a reason to look further. Private folders are created
+    last, once everything else has been checked. Blocking; usually takes milliseconds.
 
     Raises:
         ConfigurationError: names setting, value, where it came from, and a remedy.
-        ServerStartError: a private folder could not be made.
+        ServerStartError: a private folder could not be created.
     """
     if request.kind == "emulator":
         return _emulator(request, "the embedded emulator was asked for")
@@ -163,7 +163,7 @@ def _configured(request: EngineRequest, words: list[str]) -> _Plan:
     reason = f"{key} from {source}" if source else f"{key} is configured"
     script = command_line.script_index(words)
     if script is None:
-        # Not ComfyUI's own form: a wrapper, a container, a stand-in. Only its folders are asked for.
+        # Not ``python … main.py``: a wrapper, a container or a stand-in. ComfyUI is only needed for its folders.
         cwd = directory or path or request.cwd
         return _Plan(path or cwd, cwd, words, None, f"{reason}: {path or cwd}")
     if path is not None and not locations.is_comfyui(path):
@@ -173,7 +173,7 @@ def _configured(request: EngineRequest, words: list[str]) -> _Plan:
 
 
 def _home_of_script(request: EngineRequest, script: Path) -> Path:
-    """The working directory for a command line that was configured without one."""
+    """The ComfyUI to run a configured command line in when no working directory was configured."""
     if script.is_absolute():
         return script.parent
     if len(script.parts) > 1:
@@ -227,7 +227,7 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
     known: frozenset[str] = frozenset()
     front_end = None
     if plan.script is not None:
-        # A Python that is named in the command line is the one that runs, whatever else was found.
+        # The frontend must come from the interpreter that runs, and a Python named in the command line wins.
         python = program
         known = command_line.known_options(plan.root)
         front_end = _front_end(words, known, plan.cwd, python)
@@ -259,10 +259,11 @@ def _program(request: EngineRequest, plan: _Plan) -> str:
 
 
 def _isolate(words: list[str], known: frozenset[str]) -> tuple[Path, ...]:
-    """Append to ``words`` what keeps this server apart from others in the same folder; returns the folders made for it.
+    """Append to ``words`` the options that isolate this server from others in its folder; return its private folders.
 
-    Any start of ComfyUI, even one that fails on a taken port, wipes the temp folder; its database lies beside its code
-    whatever the other folders are (both measured on 0.3.64). Options that this ComfyUI does not know are left out.
+    ComfyUI wipes its temp folder at every start, even one that fails because the port is taken, and keeps its database
+    beside its code whatever the other folders are (both measured on 0.3.64). Options that this ComfyUI does not know
+    are left out.
     """
     own_temp = not command_line.has_option(words, "--temp-directory", known)
     own_database = "--database-url" in known and not command_line.has_option(words, "--database-url", known)
@@ -300,13 +301,13 @@ def _front_end(words: Sequence[str], known: frozenset[str], cwd: Path, python: s
     named = command_line.option_value(words, "--front-end-root", known)
     if named:
         return _absolute(Path(named), cwd, home=False)
-    # Another version than the installed one: ComfyUI downloads it, and only it knows where to.
+    # ComfyUI downloads the version that this option names, to a folder that only ComfyUI knows.
     return None if command_line.has_option(words, "--front-end-version", known) else interpreters.front_end_of(python)
 
 
 def _emulator(request: EngineRequest, reason: str) -> Engine:
     if not sys.executable:
-        raise ServerStartError("the emulator needs a Python interpreter, and sys.executable is empty")
+        raise ServerStartError("the emulator needs a Python interpreter, but sys.executable is empty")
     words = _emulator_command(request)
     named = command_line.option_value(words, "--base-directory")
     directory = Path(named) if named else request.emulator_directory
@@ -321,7 +322,7 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
         except OSError as error:
             key = "EMULATOR_DIRECTORY"
             raise ConfigurationError(
-                f"can not be made: {error}", key=key, value=str(base), source=request.source(key)
+                f"cannot be created: {error}", key=key, value=str(base), source=request.source(key)
             ) from error
     return Engine(
         kind="emulator",
@@ -337,9 +338,9 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
 
 
 def _emulator_command(request: EngineRequest) -> list[str]:
-    """The configured command line, where it has options for the emulator; else the plain one.
+    """The configured command line if it has options for the emulator, else the plain one.
 
-    A command line that starts ComfyUI's ``main.py``, as the documented default does, says nothing about the emulator.
+    A command line that starts ComfyUI's ``main.py``, as the documented default does, has no options for the emulator.
     """
     if request.command_line:
         words = command_line.split(request.command_line, source=request.source(_COMMAND))
@@ -349,7 +350,7 @@ def _emulator_command(request: EngineRequest) -> list[str]:
 
 
 def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """``environ`` in which a Python finds the package that runs here, which may be a clone that nobody installed."""
+    """``environ`` with a path to the package that runs here, which may be a clone that is not installed."""
     folder = Path(__file__).absolute().parents[2]
     if folder in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}:
         return dict(environ)
@@ -362,16 +363,18 @@ def _private_folder() -> Path:
         return Path(tempfile.mkdtemp(prefix="discomfort-"))
     except OSError as error:
         raise ServerStartError(
-            f"no private folder can be made in {tempfile.gettempdir()}: {error}",
+            f"no private folder can be created in {tempfile.gettempdir()}: {error}",
             remedy="Set TMPDIR to a writable folder",
         ) from error
 
 
 def _absolute(path: Path, cwd: Path, *, home: bool = True) -> Path:
-    # Normalized by text: the name that the user gave to a folder stays, symlink or not.
+    # Normalized as text, so that symlinks stay and messages show the path that the user gave.
     return Path(os.path.normpath(cwd.absolute() / (path.expanduser() if home else path)))
 
 
 def _not_comfyui(path: Path, source: str | None) -> ConfigurationError:
-    problem = "has no main.py with comfy beside it, so it is no ComfyUI" if path.is_dir() else "there is no such folder"
+    problem = (
+        "has no main.py with comfy beside it, so it is not ComfyUI" if path.is_dir() else "there is no such folder"
+    )
     return ConfigurationError(problem, key=_COMFYUI_PATH, value=str(path), source=source, remedy=_REMEDY)

@@ -1,4 +1,4 @@
-"""Which Python runs ComfyUI, and what it has installed; nothing is imported to find out."""
+"""Finds the Python that runs ComfyUI and the packages installed in it, without importing any."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def choose_python(
 ) -> str:
     """The interpreter for the ComfyUI in ``comfyui``, as an absolute path.
 
-    In this order: the ``configured`` one; ComfyUI's own environment (``.venv``, ``venv``, ``env``, or the portable
+    Tried in order: the ``configured`` one; ComfyUI's own environment (``.venv``, ``venv``, ``env``, or the portable
     build's ``python_embeded`` beside it); the active virtual or Conda environment, then this interpreter, if it has
-    torch; ``python3`` on the path. Raises ConfigurationError when the configured one is not there, or there is none.
+    torch; ``python3`` on the path. Raises ConfigurationError if the configured one is missing, or if there is none.
     """
     path = environ.get("PATH", os.defpath)
     if configured:
@@ -56,9 +56,9 @@ def choose_python(
 
 
 def front_end_of(python: str) -> Path | None:
-    """The folder of the frontend's files that ``python`` has installed; ``None`` where it has none, or is unsure.
+    """The folder of the frontend's files that ``python`` has installed, or ``None`` if it has none or cannot say.
 
-    Looks into its site-packages, and asks it, for at most 10 s, where that is not clear.
+    Looks in its site-packages; if no folder or several match, runs ``python`` to ask, for at most 10 s.
     """
     if _is_this(python):
         return _static(_spec_folder(_FRONT_END))
@@ -67,7 +67,7 @@ def front_end_of(python: str) -> Path | None:
 
 
 def site_packages(python: str) -> list[Path]:
-    """The package folders of the installation or environment that ``python`` lies in."""
+    """The package folders of the installation or environment that ``python`` belongs to."""
     home = Path(python).parent
     if home.name.lower() in {"bin", "scripts"}:
         home = home.parent
@@ -81,7 +81,7 @@ def site_packages(python: str) -> list[Path]:
 
 
 def has_module(python: str, name: str) -> bool:
-    """Whether ``python`` could import the top-level package ``name``, as far as its folders tell."""
+    """Whether ``python`` could import the top-level package ``name``, judging by its folders alone."""
     if _is_this(python):
         return _spec_folder(name) is not None
     return any((folder / name).is_dir() for folder in site_packages(python))
@@ -90,7 +90,7 @@ def has_module(python: str, name: str) -> bool:
 def _own_pythons(comfyui: Path) -> Iterator[str]:
     for name in (".venv", "venv", "env"):
         yield from _in_environment(comfyui / name)
-    for name in ("python_embeded", "python_embedded"):  # spelt so by the portable build
+    for name in ("python_embeded", "python_embedded"):  # spelled this way by the portable build
         for folder in (comfyui.parent / name, comfyui / name):
             for program in (folder / "python.exe", folder / "bin" / "python3", folder / "python"):
                 if _runs(program):
@@ -108,7 +108,7 @@ def _active_pythons(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _in_environment(folder: Path) -> Iterator[str]:
-    # Not resolved: an interpreter knows its environment by the path that it is called by.
+    # Symlinks are not resolved: an interpreter finds its virtual environment through the path that it is called by.
     for program in ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe"):
         if _runs(folder / program):
             yield str((folder / program).absolute())
@@ -127,7 +127,7 @@ def _spec_folder(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError) as error:
-        _log.debug("%s can not be looked up: %s", name, error)
+        _log.debug("%s cannot be looked up: %s", name, error)
         return None
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -146,7 +146,7 @@ def _ask(python: str) -> Path | None:
             cwd=Path(python).parent,
         )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        _log.debug("%s does not tell where its frontend is: %s", python, error)
+        _log.debug("%s could not be asked for its frontend: %s", python, error)
         return None
     folder = answer.stdout.strip()
     return Path(folder) if folder else None

@@ -1,4 +1,4 @@
-"""Where a ComfyUI may lie on this machine."""
+"""Searches the usual places on this machine for a ComfyUI."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _FILES = ("main.py", "nodes.py", "server.py", "folder_paths.py")
 
 
 class Location(NamedTuple):
-    """A folder to look for ComfyUI in, and what makes it one, as in "found in …"."""
+    """A folder to look for ComfyUI in; ``what`` describes it, as in "found in the home folder"."""
 
     path: Path
     what: str
 
 
 def is_comfyui(path: Path) -> bool:
-    """Whether ``path``, which somebody named, is a ComfyUI: ``main.py`` beside ``comfy/`` or its other main files."""
+    """Whether a ``path`` that somebody named is a ComfyUI: ``main.py`` beside ``comfy/`` or its other main files."""
     return (path / "main.py").is_file() and ((path / "comfy").is_dir() or looks_like_comfyui(path))
 
 
 def looks_like_comfyui(path: Path) -> bool:
-    """Whether ``path``, which nobody named, is certainly enough a ComfyUI to run its ``main.py``."""
+    """Whether a ``path`` that nobody named is certain enough to be a ComfyUI for its ``main.py`` to be run."""
     return all((path / name).is_file() for name in _FILES)
 
 
 def search(cwd: Path, environ: Mapping[str, str]) -> tuple[Location | None, list[Location]]:
-    """The first ComfyUI in the usual places, and all places that were looked at until then."""
+    """The first ComfyUI in the usual places, and the places searched up to it."""
     looked: list[Location] = []
     for place in _usual_places(cwd, home_of(environ)):
         if any(place.path == seen.path for seen in looked):
@@ -43,12 +43,12 @@ def search(cwd: Path, environ: Mapping[str, str]) -> tuple[Location | None, list
             if looks_like_comfyui(place.path):
                 return place, looked
         except OSError as error:
-            _log.debug("%s can not be looked into: %s", place.path, error)
+            _log.debug("%s cannot be searched: %s", place.path, error)
     return None, looked
 
 
 def home_of(environ: Mapping[str, str]) -> Path | None:
-    """The home folder in ``environ``, else the user's; ``None`` where there is none."""
+    """The home folder that ``environ`` names, else the user's; ``None`` if there is none."""
     named = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
     if named:
         return Path(named)
@@ -60,7 +60,7 @@ def home_of(environ: Mapping[str, str]) -> Path | None:
 
 def _usual_places(cwd: Path, home: Path | None) -> Iterator[Location]:
     yield Location(cwd, "the working directory")
-    # A clone in custom_nodes runs the ComfyUI that it is a part of; it may be a symlink, so the path is not resolved.
+    # A clone inside custom_nodes belongs to the ComfyUI above it. It may be a symlink, so the path is not resolved.
     for start in (cwd, Path(__file__).absolute()):
         for folder in (start, *start.parents):
             if folder.name == "custom_nodes":
@@ -76,21 +76,21 @@ def _usual_places(cwd: Path, home: Path | None) -> Iterator[Location]:
 
 
 def _comfy_cli_workspaces(home: Path) -> list[Path]:
-    """What comfy-cli notes as its default and its most recent workspace.
+    """The default and the most recent workspace in comfy-cli's configuration.
 
-    It keeps them under ``[DEFAULT]`` of ``config.ini`` in a folder ``comfy-cli`` that does not depend on XDG variables.
-    A workspace is the ComfyUI folder itself; early versions meant the folder above it.
+    They are under ``[DEFAULT]`` in ``config.ini``, in a folder ``comfy-cli`` that does not depend on XDG variables.
+    A workspace is the ComfyUI folder itself; in early versions it was the folder above.
     """
     folder = {"win32": Path("AppData", "Local"), "darwin": Path("Library", "Application Support")}.get(
         sys.platform, Path(".config")
     )
     file = home / folder / "comfy-cli" / "config.ini"
-    # Without interpolation: a path may hold a percent sign.
+    # Interpolation is off because a path may contain a percent sign.
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read(file, encoding="utf-8")
     except (configparser.Error, OSError, ValueError) as error:
-        _log.warning("comfy-cli's %s can not be read: %s", file, error)
+        _log.warning("comfy-cli's %s cannot be read: %s", file, error)
         return []
     names = (parser["DEFAULT"].get(key, "") for key in ("default_workspace", "recent_workspace"))
     return [home / name.removeprefix("~/") for name in names if name]

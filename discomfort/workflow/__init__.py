@@ -1,4 +1,4 @@
-"""Graph code over workflow and prompt JSON: what it is, whether it is safe to send, and how to change it. Pure."""
+"""Code over workflow and prompt JSON: detects the format, refuses unsafe prompts, edits inputs. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was given: a workflow as the UI saves it, a prompt as the API takes it, or neither.
+"""Tells apart workflows, as the UI saves them, and prompts, as the API takes them; reads both from JSON and PNG.
 
 A *workflow* is an object with a ``nodes`` list (LiteGraph schema 0.4 with links as lists, 1.0 with links as objects,
 with or without ``definitions.subgraphs``). A *prompt* is an object of nodes by id, each with ``class_type`` and
@@ -23,13 +23,13 @@ from discomfort.workflow.json_values import MAX_DEPTH, describe
 Kind = Literal["workflow", "prompt"]
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Largest payload text that is parsed, in bytes."""
+"""Largest payload that is parsed, in bytes."""
 
 MAX_CONTAINERS = 4_000_000
-"""Most brackets in a payload text: each becomes a Python object of some 60 bytes or more."""
+"""Most brackets allowed in a payload: each becomes a Python object of 60 bytes or more."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Every opening quote matches up to its end or to the end of the text, so the scan stays linear on broken input too.
+# Every opening quote matches to its end or to the end of the text, so that broken input is scanned in linear time too.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9]{20}")
 _NOT_BRACKETS = re.compile(rb"[^\[\]{}]+")
@@ -38,15 +38,15 @@ _NOT_BRACKETS = re.compile(rb"[^\[\]{}]+")
 def classify(payload: object) -> Kind:
     """Tell a workflow from a prompt.
 
-    Returns ``"prompt"`` for the API envelope ``{"prompt": {…}}`` too; :func:`unwrap` gives what is inside.
+    Returns ``"prompt"`` for the API envelope ``{"prompt": {…}}`` too; :func:`unwrap` returns the prompt inside.
 
-    Raises :class:`PayloadError`, naming what was found and where, for everything else.
+    Raises :class:`PayloadError`, which says what was found and where, for everything else.
     """
     return unwrap(payload)[0]
 
 
 def unwrap(payload: object) -> tuple[Kind, JsonObject]:
-    """Tell a workflow from a prompt and return the graph itself, taken out of the API envelope where there is one.
+    """Tell a workflow from a prompt and return the graph itself, taken out of the API envelope if there is one.
 
     The graph is the caller's object, not a copy. Raises :class:`PayloadError` like :func:`classify`.
     """
@@ -70,10 +70,10 @@ def unwrap(payload: object) -> tuple[Kind, JsonObject]:
 def parse_payload(data: str | bytes) -> JsonObject:
     """Parse the JSON text of a workflow or prompt.
 
-    Accepts a byte order mark, bare ``NaN`` and ``Infinity`` (ComfyUI writes them), and UTF-16 where a mark says so. The
+    Accepts a byte order mark, UTF-16 with such a mark, and bare ``NaN`` and ``Infinity`` (ComfyUI writes them). The
     text may have up to 64 MiB, four million brackets and 200 levels of nesting. Time and memory are linear in its size.
 
-    Raises :class:`PayloadError` with line and column where the text is not JSON, and where it is no JSON object.
+    Raises :class:`PayloadError` with line and column if the text is not JSON, and if it is not a JSON object.
     """
     raw = _encode(data)
     if len(raw) > MAX_BYTES:
@@ -91,8 +91,8 @@ def parse_payload(data: str | bytes) -> JsonObject:
 def payload_from_png(data: bytes) -> JsonObject:
     """Read the graph that ComfyUI stores in a picture: its ``workflow`` text chunk, else its ``prompt``.
 
-    Understands ``tEXt``, ``zTXt`` and ``iTXt`` chunks. Raises :class:`PayloadError` for what is no PNG, a damaged one,
-    or one without a graph (a server started with ``--disable-metadata`` writes none).
+    Understands ``tEXt``, ``zTXt`` and ``iTXt`` chunks. Raises :class:`PayloadError` if it is not a PNG, is damaged,
+    or has no graph (a server started with ``--disable-metadata`` writes none).
     """
     if not data.startswith(_PNG_SIGNATURE):
         raise PayloadError("not a PNG file")
@@ -123,15 +123,15 @@ def _encode(data: str | bytes) -> bytes:
         try:
             return data.decode("utf-16").encode()
         except UnicodeError as error:
-            raise PayloadError(f"the payload is marked as UTF-16 and is not: {error}") from error
+            raise PayloadError(f"the payload has a UTF-16 byte order mark but is not UTF-16: {error}") from error
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def _load(raw: bytes) -> Any:
-    # The fast parser would round integers beyond 64 bits without a word.
+    # The fast parser silently rounds integers beyond 64 bits.
     value = None if _LONG_NUMBER.search(raw) else _load_fast(raw)
     if value is None:
-        # Python's parser knows NaN and says what is wrong, but recurses: its input must be known to be shallow.
+        # Python's parser accepts NaN and gives line and column, but it recurses, so the nesting is checked first.
         _check_text_depth(raw)
         value = _load_tolerantly(raw)
     _check_depth(value)
@@ -149,13 +149,13 @@ def _load_tolerantly(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except json.JSONDecodeError as error:
-        # Python's own text ends in "at" where a place is to follow.
+        # Some of Python's messages end in "at", expecting a position to follow.
         reason = error.msg.removesuffix(" at")
         raise PayloadError(f"not JSON: {reason} at line {error.lineno} column {error.colno}") from error
     except UnicodeDecodeError as error:
         raise PayloadError(f"not JSON: byte {error.start} is not UTF-8") from error
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise PayloadError(f"not JSON that can be read: {error}") from error
+    except ValueError as error:  # an integer with more digits than Python is willing to convert
+        raise PayloadError(f"JSON that cannot be read: {error}") from error
 
 
 def _check_text_depth(raw: bytes) -> None:
@@ -214,7 +214,7 @@ def _check_workflow(workflow: JsonObject) -> None:
     for index, subgraph in enumerate(subgraphs):
         place = f"definitions.subgraphs[{index}]"
         if not isinstance(subgraph, dict) or not isinstance(subgraph.get("id"), str):
-            raise PayloadError(f"workflow: {place} is {describe(subgraph)}, not an object with a text as its id")
+            raise PayloadError(f"workflow: {place} is {describe(subgraph)}, not an object with a string as its id")
         if not isinstance(subgraph.get("nodes"), list):
             raise PayloadError(f"workflow: {place}.nodes is {describe(subgraph.get('nodes'))}, not a list")
         _check_graph(subgraph, f"{place}.")
@@ -231,16 +231,16 @@ def _check_graph(graph: JsonObject, place: str) -> None:
         if "class_type" in node and "type" not in node:
             raise PayloadError(f"workflow: {where} has 'class_type', which belongs in a prompt, and no 'type'")
         if not isinstance(node.get("type"), str):
-            raise PayloadError(f"workflow: {where}.type is {describe(node.get('type'))}, not a text")
-        # Without one the frontend gives the node an id itself.
+            raise PayloadError(f"workflow: {where}.type is {describe(node.get('type'))}, not a string")
+        # A node without an id is valid: the frontend assigns one.
         if not isinstance(node.get("id"), int | float | str | None) or isinstance(node.get("id"), bool):
-            raise PayloadError(f"workflow: {where}.id is {describe(node.get('id'))}, neither number nor text")
+            raise PayloadError(f"workflow: {where}.id is {describe(node.get('id'))}, neither a number nor a string")
 
 
 def _hint(payload: JsonObject) -> str:
-    """What was probably meant by an object that is neither, in brackets."""
+    """A guess in brackets at what the caller meant by an object that is neither."""
     if isinstance(payload.get("nodes"), list):
-        return " (this is a workflow: pass it without what is around it)"
+        return " (this is a workflow: pass it without the object around it)"
     if "nodes" in payload:
         return f" ('nodes' is {describe(payload['nodes'])}, a workflow has a list there)"
     if isinstance(payload.get("output"), dict) and "workflow" in payload:
@@ -256,7 +256,7 @@ def _check_prompt(prompt: JsonObject, place: str) -> None:
         raise PayloadError(f"neither a workflow nor a prompt: found {describe(prompt)}{_hint(prompt)}")
     for key, node in prompt.items():
         if not isinstance(key, str):
-            raise PayloadError(f"prompt: the node id {key!r} is a {type(key).__name__}, not a text")
+            raise PayloadError(f"prompt: the node id {key!r} is a {type(key).__name__}, not a string")
         where = f"prompt: node {place}{key}"
         if not isinstance(node, dict):
             raise PayloadError(f"{where} is {describe(node)}, not an object with class_type and inputs")
@@ -264,6 +264,6 @@ def _check_prompt(prompt: JsonObject, place: str) -> None:
             unknown = (
                 " (the frontend writes null for a node type that it does not know)" if "class_type" in node else ""
             )
-            raise PayloadError(f"{where}: class_type is {describe(node.get('class_type'))}, not a text{unknown}")
+            raise PayloadError(f"{where}: class_type is {describe(node.get('class_type'))}, not a string{unknown}")
         if not isinstance(node.get("inputs"), dict):
             raise PayloadError(f"{where}: inputs is {describe(node.get('inputs'))}, not an object")

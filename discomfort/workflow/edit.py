@@ -29,13 +29,13 @@ class Editor:
 
     An exact id wins over a title, a title over a class, and case matters only where both spellings exist.
 
-    Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or holds what JSON can not.
+    Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or contains what JSON cannot hold.
     """
 
     def __init__(self, payload: JsonObject, definitions: Mapping[str, Any] | None = None) -> None:
         problem = json_problem(payload)
         if problem:
-            raise PayloadError(f"the payload can not be edited: {problem}")
+            raise PayloadError(f"the payload cannot be edited: {problem}")
         self.kind: Kind
         self.kind, graph = unwrap(payload)
         self.payload: JsonObject = copied(graph)
@@ -44,7 +44,7 @@ class Editor:
             self._graph = WorkflowGraph(self.payload, definitions)
         else:
             self._graph = PromptGraph(self.payload, definitions)
-        # Without definitions a workflow hides most of its widgets' names; a prompt shows all that it sets.
+        # A workflow saves widget values without names, which only the definitions give; a prompt names all its inputs.
         is_blind = self.kind == "workflow" and not definitions
         hint = " that is known without node definitions; convert first and set it on the prompt" if is_blind else ""
         self._index = Index(self._graph.targets, self._graph.names, hint)
@@ -57,7 +57,7 @@ class Editor:
 
         Raises :class:`InputSelectorError`, with candidates, if the selector names no input or several, if the input is
         fed by another node, if the value is not of its type or outside its range or list, and in a workflow if the
-        widget's place can not be proven (then convert first, and set it on the prompt).
+        widget's place cannot be proven (then convert first, and set it on the prompt).
         """
         node_id, name = self._index.resolve(selector)
         self._graph.set(node_id, name, copied(value) if json_problem(value) is None else value, selector)
@@ -87,7 +87,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """Split ``NODE.INPUT=VALUE`` into selector and value.
 
     The selector ends at the first ``=`` after a dot. The value is JSON if it parses as such (``42``, ``true``, ``"42"``
-    for the text 42), else the text as it stands. Raises :class:`InputSelectorError` if there is no such ``=``.
+    for the string 42), else the text as it stands. Raises :class:`InputSelectorError` if there is no such ``=``.
     """
     dot = text.find(".")
     equals = text.find("=", dot + 1) if dot > 0 else -1

@@ -1,6 +1,6 @@
-"""Why the frontend may have failed at a workflow, in words that lead to the place. Pure.
+"""Finds structural faults in a workflow after the frontend failed to convert it. Pure.
 
-Asked only after a failure: the frontend loads many a workflow that is not in order, and decides what is wrong.
+Used only after a failure, because the frontend loads many workflows that have such faults.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
 MAX_TOLD: Final = 10
-"""Faults that are told; the rest is likely to have the same cause."""
+"""Most faults that are reported; further ones are likely to have the same cause."""
 
 
 def faults(workflow: JsonObject) -> tuple[str, ...]:
-    """What is wrong with links and subgraphs of ``workflow``, a sentence for each, ten at most."""
+    """Faults in the links and subgraphs of ``workflow``, one sentence each, ten at most."""
     definitions = workflow.get("definitions")
     subgraphs = list(objects(definitions.get("subgraphs") if isinstance(definitions, dict) else None))
     graphs = [("", workflow), *((f"definitions.subgraphs[{i}].", each) for i, each in enumerate(subgraphs))]
@@ -29,7 +29,7 @@ def faults(workflow: JsonObject) -> tuple[str, ...]:
 
 
 def _cycles(subgraphs: list[JsonObject]) -> Iterator[str]:
-    """Subgraphs that come back to themselves by way of their nodes."""
+    """Subgraphs that contain themselves, directly or through others."""
     holds = {str(each.get("id")): {str(node.get("type")) for node in objects(each.get("nodes"))} for each in subgraphs}
     for subgraph in subgraphs:
         reached: set[str] = set()
@@ -43,7 +43,7 @@ def _cycles(subgraphs: list[JsonObject]) -> Iterator[str]:
 
 
 def _links(place: str, graph: JsonObject) -> Iterator[str]:
-    """Entries of ``links`` that are none, and inputs that have another link than the table of links says."""
+    """Entries of ``links`` that are not links, and inputs whose link differs from the one in ``links``."""
     links = graph.get("links")
     if isinstance(links, dict):
         yield f"'{place}links' is an object: give a list of its values"
@@ -51,7 +51,7 @@ def _links(place: str, graph: JsonObject) -> Iterator[str]:
     for index, link in enumerate(links if isinstance(links, list) else ()):
         target = _target(link)
         if target is None:
-            yield f"'{place}links[{index}]' is no link: remove it, and what refers to it"
+            yield f"'{place}links[{index}]' is not a link: remove it and all references to it"
             continue
         slots[id_text(target[1]), target[2]] = target[0]
     for node in objects(graph.get("nodes")):
@@ -65,7 +65,7 @@ def _links(place: str, graph: JsonObject) -> Iterator[str]:
 
 
 def _target(link: Any) -> tuple[Any, Any, Any] | None:
-    """Id, target node and target slot of a link, as list or object; ``None`` for what is none."""
+    """Id, target node and target slot of a link, which is a list or an object; ``None`` if it is neither."""
     if isinstance(link, list) and len(link) >= 5:
         found = (link[0], link[3], link[4])
     elif isinstance(link, dict) and "target_id" in link:

@@ -1,4 +1,4 @@
-"""Whether a value may stand in an input, by the input's declaration in ``/object_info``."""
+"""Checks values against an input's declaration in ``/object_info``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from discomfort.workflow.json_values import describe, json_problem
 from discomfort.workflow.widgets import spec_settings, spec_type
 
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
-"""Types whose values are constants; every other type is handed over by a link, unless an extension knows better."""
+"""Types whose values are constants; values of other types arrive through links, unless an extension has a widget."""
 
 
 def choices(spec: Any) -> list[Any] | None:
-    """Return the values that a combo of either dialect allows, or ``None`` where no list binds.
+    """Return the values that a combo of either dialect allows, or ``None`` if its list is not binding.
 
-    None binds for several selections at once, for lists that the frontend fetches or fills, and for file pickers: a
-    file in a subfolder is allowed and not listed.
+    A list is not binding for multiple selection, if the frontend fetches or fills it, and for file pickers, because
+    files in subfolders are allowed but not listed.
     """
     if spec_type(spec) != "COMBO":
         return None
@@ -32,18 +32,18 @@ def choices(spec: Any) -> list[Any] | None:
 def check_value(selector: str, value: object, spec: Any) -> None:
     """Accept a value for an input, or raise :class:`InputSelectorError` saying what it takes.
 
-    ``spec`` is the input's declaration, ``None`` if unknown. Nothing is converted: the text ``"20"`` is no number.
+    ``spec`` is the input's declaration, ``None`` if unknown. Nothing is converted: the string ``"20"`` is not a number.
     """
     problem = json_problem(value)
     if problem:
-        raise InputSelectorError(selector, f"the value can not be sent: {problem}")
+        raise InputSelectorError(selector, f"the value cannot be sent: {problem}")
     if spec is None:
         return
     kind = spec_type(spec)
     if kind in {"INT", "FLOAT"}:
         _check_number(selector, value, kind, spec)
     elif kind == "STRING" and not isinstance(value, str):
-        raise InputSelectorError(selector, f"takes a text, given {describe(value)}")
+        raise InputSelectorError(selector, f"takes a string, given {describe(value)}")
     elif kind == "BOOLEAN" and not isinstance(value, bool):
         raise InputSelectorError(selector, f"takes true or false, given {describe(value)}")
     elif (allowed := choices(spec)) is not None and not _is_among(value, allowed):

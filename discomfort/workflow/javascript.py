@@ -1,4 +1,4 @@
-"""What JavaScript makes of values that pass through it. Pure."""
+"""Values as JavaScript writes them. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Value = str | int | float | bool
 
 _SAFE: Final = 1 << 53
 _EXPONENT: Final = 1e21
-"""From here on JavaScript writes numbers with an exponent, which Python reads as floats."""
+"""JavaScript writes numbers from here up with an exponent, which Python reads as floats."""
 
 
 def through_javascript(value: Value) -> Value:
-    """What a value is after JavaScript has read and written it: numbers are doubles, and whole ones have no point.
+    """The value after JavaScript has read and written it: numbers are doubles, and whole ones have no decimal point.
 
-    ``JSON.stringify`` writes the shortest digits that mean the same double, as Python's ``repr`` does, and fills up
-    with zeros below 1e21.
+    ``JSON.stringify`` writes the shortest digits that give the same double, as Python's ``repr`` does, and pads with
+    zeros below 1e21.
     """
     if isinstance(value, str | bool) or (isinstance(value, int) and abs(value) <= _SAFE):
         return value
@@ -31,7 +31,7 @@ def through_javascript(value: Value) -> Value:
 
 
 def id_text(value: Any) -> str:
-    """A node's or link's id as prompts write it: ``5.0`` is ``5``, and beyond 2**53 not every whole number exists."""
+    """A node's or link's id as prompts write it: ``5.0`` becomes ``5``, and whole numbers beyond 2**53 are rounded."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     try:

@@ -1,11 +1,11 @@
-"""Small facts about JSON values, found without recursion so that no depth of nesting can exhaust the stack."""
+"""Helpers for JSON values that do not recurse, so that deep nesting cannot exhaust the stack."""
 
 from __future__ import annotations
 
 from typing import Any
 
 MAX_DEPTH = 200
-"""Levels of nesting that are accepted. Python's own JSON parser gives up near 1,000, and so do the servers' hashers."""
+"""Levels of nesting that are accepted. Python's JSON parser fails near 1,000, as does a server's hashing of inputs."""
 
 
 def describe(value: object) -> str:
@@ -17,7 +17,7 @@ def describe(value: object) -> str:
     if isinstance(value, int | float):
         return f"the number {str(value)[:40]}" if not isinstance(value, int) or value.bit_length() < 128 else "a number"
     if isinstance(value, str):
-        return f"the text {value[:40]!r}{'…' if len(value) > 40 else ''}" if value else "an empty text"
+        return f"the string {value[:40]!r}{'…' if len(value) > 40 else ''}" if value else "an empty string"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)} item{'' if len(value) == 1 else 's'}" if value else "an empty list"
     if isinstance(value, dict):
@@ -29,10 +29,10 @@ def describe(value: object) -> str:
 
 
 def is_link(value: object) -> bool:
-    """Tell whether a server reads this input value as a link: a pair of text and number.
+    """Tell whether a server reads this input value as a link: a pair of string and number.
 
-    A fraction or a boolean counts as a number here, as it does on the server (protocol: such pairs are followed at
-    execution whether or not they make sense).
+    Fractions and booleans count as numbers, because the server follows such pairs at execution even where they make
+    no sense.
     """
     return (
         isinstance(value, list | tuple)
@@ -43,9 +43,9 @@ def is_link(value: object) -> bool:
 
 
 def json_problem(value: object, limit: int = MAX_DEPTH) -> str | None:
-    """Say why a value can not be sent as JSON, or return ``None`` if it can.
+    """Say why a value cannot be sent as JSON, or return ``None`` if it can.
 
-    Linear in the size of the value; a container that holds itself is reported as nested too deeply.
+    Linear in the size of the value; a container that contains itself is reported as nested too deeply.
     """
     checked: dict[int, int] = {}
     stack: list[tuple[object, int]] = [(value, 0)]
@@ -57,7 +57,7 @@ def json_problem(value: object, limit: int = MAX_DEPTH) -> str | None:
             return f"{type(item).__name__} is not a JSON type"
         if depth >= limit:
             return f"nested deeper than {limit} levels"
-        # A shared container is looked at again only where it stands deeper: bounded even for one that holds itself.
+        # A shared container is visited again only at a greater depth. That bounds the work even if it contains itself.
         if checked.get(id(item), -1) >= depth:
             continue
         checked[id(item)] = depth
@@ -65,7 +65,7 @@ def json_problem(value: object, limit: int = MAX_DEPTH) -> str | None:
         if isinstance(item, dict):
             for key in item:
                 if not isinstance(key, str):
-                    return f"the key {str(key)[:40]!r} is a {type(key).__name__}, not a text"
+                    return f"the key {str(key)[:40]!r} is a {type(key).__name__}, not a string"
             children = item.values()
         stack.extend((child, depth + 1) for child in children)
     return None

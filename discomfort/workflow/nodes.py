@@ -1,4 +1,4 @@
-"""The nodes of a workflow, subgraphs included, and which of them a server does not know."""
+"""Walks a workflow's nodes, subgraphs included, and finds types that a server does not have."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from discomfort._json import JsonObject
 from discomfort.exceptions import MissingNode, PayloadError
 
 MAX_NODES = 200_000
-"""Most nodes that a workflow may have once every subgraph stands in its place; nesting multiplies."""
+"""Most nodes that a workflow may have once every subgraph is expanded; nesting multiplies them."""
 
 NOTES = frozenset({"Note", "MarkdownNote"})
 """Node types that only show a text."""
 
 FRONTEND_ONLY = NOTES | {"Reroute", "PrimitiveNode"}
-"""Node types that exist in the frontend alone; a server never sees them."""
+"""Node types that only the frontend has; a server never sees them."""
 
 MODE_MUTED, MODE_BYPASSED = 2, 4
-"""LiteGraph's ``mode`` of a node that does not run, and of one that hands its inputs through."""
+"""LiteGraph's ``mode`` of a node that does not run, and of one that passes its inputs through."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowNode:
-    """One node of a workflow where it stands.
+    """One node of a workflow, at its place among the subgraphs.
 
     ``id`` is the id that the frontend gives it in the prompt: inside a subgraph, the ids of the instances around it and
     its own, joined by colons (``"10:3"``). ``graph`` is the workflow or subgraph definition whose list ``node`` is in.
@@ -53,7 +53,7 @@ def iterate(workflow: JsonObject) -> Iterator[WorkflowNode]:
     """Yield every node of a workflow, each subgraph's nodes once per instance and right after the instance.
 
     The workflow must have passed :func:`~discomfort.workflow.detect.classify`. Raises :class:`PayloadError` if a
-    subgraph holds itself, or if there are more than :data:`MAX_NODES` nodes.
+    subgraph contains itself, or if there are more than :data:`MAX_NODES` nodes.
     """
     definitions = subgraphs(workflow)
     stack: list[tuple[str, JsonObject, Iterator[JsonObject], bool, str | None]] = [
@@ -68,7 +68,7 @@ def iterate(workflow: JsonObject) -> Iterator[WorkflowNode]:
             continue
         count += 1
         if count > MAX_NODES:
-            raise PayloadError(f"the workflow has more than {MAX_NODES} nodes with its subgraphs in place")
+            raise PayloadError(f"the workflow has more than {MAX_NODES} nodes once its subgraphs are expanded")
         found = WorkflowNode(
             f"{prefix}{node.get('id')}", node, graph, active and node.get("mode") not in (MODE_MUTED, MODE_BYPASSED)
         )
@@ -76,7 +76,7 @@ def iterate(workflow: JsonObject) -> Iterator[WorkflowNode]:
         inner = definitions.get(found.type)
         if inner is not None:
             if any(frame[4] == found.type for frame in stack):
-                raise PayloadError(f"node {found.id}: the subgraph {inner.get('name', found.type)!r} holds itself")
+                raise PayloadError(f"node {found.id}: the subgraph {inner.get('name', found.type)!r} contains itself")
             stack.append((f"{found.id}:", inner, iter(inner["nodes"]), found.active, found.type))
 
 
@@ -92,7 +92,7 @@ def group_members(workflow: JsonObject, node_type: str) -> list[JsonObject] | No
 
 
 def titles(prompt: JsonObject) -> dict[str, str]:
-    """Return what to call each node of a prompt: its title where it has one, else its class."""
+    """Return a name for each node of a prompt: its title if it has one, else its class."""
     names: dict[str, str] = {}
     for node_id, node in prompt.items():
         meta = node.get("_meta")
@@ -104,9 +104,9 @@ def titles(prompt: JsonObject) -> dict[str, str]:
 def missing_nodes(graph: JsonObject, known: Collection[str], *, include_inactive: bool = False) -> list[MissingNode]:
     """List the node types of a workflow or prompt that are not in ``known``, in the order in which they appear.
 
-    Types that only the frontend has, subgraph instances and group nodes that the workflow defines count as known; what
-    is inside them is looked at. Muted and bypassed nodes never reach a server: they count with ``include_inactive``
-    only. The pack is the registry id that the workflow names (``cnr_id``), else its repository (``aux_id``).
+    Types that only the frontend has, and subgraphs and group nodes that the workflow defines, count as known; the nodes
+    inside them are checked. Muted and bypassed nodes never reach a server: they count only with ``include_inactive``.
+    The pack is the registry id that the workflow names (``cnr_id``), else its repository (``aux_id``).
     """
     if not isinstance(graph.get("nodes"), list):
         return missing_in_prompt(graph, known)
@@ -139,7 +139,7 @@ def missing_in_prompt(prompt: JsonObject, known: Collection[str]) -> list[Missin
 
 
 def class_of(node: JsonObject) -> str:
-    """Return the class of a workflow's node; a frontend that lost it may have kept it in the properties."""
+    """Return the class of a workflow's node; if the frontend lost it, the properties may still have it."""
     kind = node.get("type")
     if isinstance(kind, str) and kind:
         return kind

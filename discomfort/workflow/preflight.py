@@ -1,9 +1,9 @@
-"""Refuses, before anything is sent, the prompts that ComfyUI accepts and then dies of.
+"""Refuses prompts that ComfyUI would accept but not survive, before anything is sent.
 
-ComfyUI 0.3.64 validates only the declared inputs of nodes that lead to an output, and executes more than that: a link
-to a missing node in any other place ends its execution thread for good, while HTTP goes on answering 200. The same
-holds for a node without an ``inputs`` object, a link wrapped in ``{"__value__": …}``, and a cycle through undeclared
-inputs. Combos of the newer kind (``["COMBO", {"options": […]}]``) are not compared with their list at all.
+ComfyUI 0.3.64 validates only the declared inputs of nodes that lead to an output, but follows more than that when it
+executes: a link to a missing node anywhere else ends its execution thread for good, while HTTP keeps answering 200. So
+do a node without an ``inputs`` object, a link wrapped in ``{"__value__": …}``, and a cycle through undeclared inputs.
+Combos of the newer dialect (``["COMBO", {"options": […]}]``) are not checked against their list at all.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from discomfort.workflow.json_values import describe, json_problem
 from discomfort.workflow.nodes import missing_in_prompt
 
 MAX_CHAIN = 900
-"""Most links in a row. ComfyUI validates recursively: 900 nodes in a chain pass, 1,500 fail (measured on 0.3.64)."""
+"""Longest chain of links. ComfyUI validates recursively: 900 nodes in a chain pass, 1,500 fail (measured on 0.3.64)."""
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def check_prompt(prompt: JsonObject, definitions: Mapping[str, Any] | None = None) -> JsonObject:
-    """Return the prompt as it may be sent, or raise what is wrong with it.
+    """Return the prompt if it is safe to send, else raise an error that lists its problems.
 
-    ``definitions`` is the server's ``/object_info``; without it, only what does not depend on node classes is checked.
-    The result is the caller's own object, or a shallow copy where ``is_changed`` keys had to go (a server trusts them,
-    and pictures carry them in their metadata); the caller's object is never changed. Time is linear in the size.
+    ``definitions`` is the server's ``/object_info``; without it, checks that depend on node classes are skipped.
+    The result is the caller's own object, or a shallow copy without ``is_changed`` keys (a server trusts them, and
+    pictures carry them in their metadata); the caller's object is never changed. Time is linear in the size.
 
-    Lists of files go stale as files are added: read the definitions again before believing a :class:`ValidationError`.
+    Lists of files go stale as files are added: fetch the definitions again before trusting a :class:`ValidationError`.
 
     Raises:
         UnsafePromptError: the server would not survive it: malformed nodes, links to nowhere, cycles, chains of more
             than 900 links. All problems are listed.
         MissingNodesError: node classes that ``definitions`` lacks, all of them.
-        ValidationError: constants that are not in the list of their combo.
-        PayloadError: values that JSON can not hold, or a prompt without an output node.
+        ValidationError: constants that are not in their combo's list.
+        PayloadError: values that JSON cannot hold, or a prompt without an output node.
     """
     if not isinstance(prompt, dict) or not prompt:
         raise PayloadError(f"a prompt is an object of nodes, found {describe(prompt)}")
@@ -80,14 +80,16 @@ class _Check:
         self.upstream: dict[str, list[str]] = {}
 
     def node(self, node_id: object, node: Any) -> None:
-        """Check the shape of one node and collect what in its inputs looks like a link."""
+        """Check the shape of one node and collect the input values that look like links."""
         if not isinstance(node_id, str):
-            raise PayloadError(f"prompt: the node id {node_id!r} is a {type(node_id).__name__}, not a text")
+            raise PayloadError(f"prompt: the node id {node_id!r} is a {type(node_id).__name__}, not a string")
         if not isinstance(node, dict):
             return self._malformed(node_id, {}, f"is {describe(node)}, not an object")
         if not isinstance(node.get("class_type"), str):
             hint = " (the frontend did not know its type)" if "class_type" in node else ""
-            return self._malformed(node_id, node, f"class_type is {describe(node.get('class_type'))}, not a text{hint}")
+            return self._malformed(
+                node_id, node, f"class_type is {describe(node.get('class_type'))}, not a string{hint}"
+            )
         inputs = node.get("inputs")
         if not isinstance(inputs, dict):
             return self._malformed(node_id, node, f"inputs is {describe(inputs)}, not an object")
@@ -123,7 +125,7 @@ class _Check:
         )
 
     def links(self, definitions: Mapping[str, Any] | None) -> None:
-        """Follow everything that looks like a link; what is none becomes a problem."""
+        """Record every valid link, and report as a problem what the server would take for a link but cannot follow."""
         prompt = self.prompt
         for node_id, name, (source, slot) in self.pairs:
             if isinstance(source, str) and type(slot) is int and slot >= 0 and source in prompt:
@@ -135,11 +137,11 @@ class _Check:
         self, node_id: str, name: str, source: Any, slot: Any, definitions: Mapping[str, Any] | None
     ) -> str | None:
         if isinstance(source, int) and not isinstance(source, bool) and isinstance(slot, int):
-            # A pair of numbers is a value for the server, unless it stands where a declared input takes a link.
+            # The server takes a pair of numbers for a value, except in a declared input, where every list is a link.
             wrapped = isinstance(self.prompt[node_id]["inputs"][name], dict)
             declared = definitions is not None and input_spec(definitions, self.prompt[node_id], name) is not None
             if not wrapped and (declared or str(source) in self.prompt):
-                return f"links to the node {source} by number, node ids are texts: [{str(source)!r}, {slot}]"
+                return f"links to the node {source} by number, but node ids are strings: [{str(source)!r}, {slot}]"
             return None
         if not isinstance(source, str) or not isinstance(slot, int | float):
             return None
@@ -175,7 +177,7 @@ def _require_json(value: object, node_id: str, name: object) -> None:
 
 
 def _check_chains(prompt: JsonObject, upstream: Mapping[str, list[str]]) -> None:
-    """Refuse cycles and chains that are too long: the longest path, found by peeling off nodes in order."""
+    """Refuse cycles and chains that are too long, by a topological sort that tracks each node's depth."""
     waiting = {node_id: len(sources) for node_id, sources in upstream.items()}
     downstream: dict[str, list[str]] = {}
     for node_id, sources in upstream.items():
@@ -204,7 +206,7 @@ def _check_chains(prompt: JsonObject, upstream: Mapping[str, list[str]]) -> None
 
 
 def _cycle(prompt: JsonObject, upstream: Mapping[str, list[str]], waiting: Mapping[str, int]) -> GraphProblem:
-    # Whatever waits has a source that waits too, so walking upstream must come back to a node seen before.
+    # Every node left over has a source that is left over too, so walking upstream must reach a node seen before.
     node_id = next(iter(waiting))
     seen: dict[str, int] = {}
     while node_id not in seen:
@@ -238,7 +240,7 @@ def _check_combos(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
             if type(value) not in _SCALARS:
                 continue
             spec = input_spec(definitions, node, name)
-            # The other dialect, a bare list, is checked by the server itself.
+            # The server itself checks the other dialect, a bare list.
             if not isinstance(spec, list | tuple) or not spec or spec[0] != "COMBO":
                 continue
             options = choices(spec)

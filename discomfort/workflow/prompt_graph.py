@@ -15,7 +15,7 @@ from discomfort.workflow.widgets import input_specs, spec_type
 
 
 class PromptGraph:
-    """A prompt's inputs by node id and name. Owns no copy: it edits the object that it is given."""
+    """A prompt's inputs by node id and name. Edits the object it is given, not a copy."""
 
     def __init__(self, prompt: JsonObject, definitions: Mapping[str, Any] | None) -> None:
         self._prompt = prompt
@@ -56,7 +56,7 @@ class PromptGraph:
         if spec is not None and spec_type(spec) not in WIDGET_TYPES and (current is None or is_link(current)):
             raise InputSelectorError(selector, f"takes a link of type {spec_type(spec)}: [node id, slot]")
         check_value(selector, value, spec)
-        # A bare list is read as a link by the server, or refused; wrapped it is a value.
+        # The server reads a bare list as a link, or refuses it; wrapped, it is a value.
         node["inputs"][name] = {"__value__": value} if isinstance(value, list) else value
 
     def _specs(self, node_id: str) -> dict[str, Any]:

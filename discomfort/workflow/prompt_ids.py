@@ -1,8 +1,8 @@
-"""Which node of a prompt is which node of the workflow. Pure.
+"""Maps the nodes of a prompt to those of its workflow. Pure.
 
-A prompt's id is the path of ids that leads to a node: ``12:5`` is node 5 in the subgraph of node 12. They are the
-workflow's own ids, with two exceptions: a node without an id is given one, and newer frontends (1.58.1) give an inner
-node another one where two graphs of the workflow use the same. New ids ascend in the order of the nodes.
+A node's id in the prompt is the path of ids that leads to it: ``12:5`` is node 5 in the subgraph of node 12. These are
+the workflow's own ids, with two exceptions: the frontend assigns an id to a node without one, and newer frontends
+(1.58.1) renumber an inner node whose id another graph of the workflow also uses. New ids ascend in node order.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
 _HOLDER: Final = "\0holder"
-"""Stands for the class of a node that is in the prompt only as the first part of other ids."""
+"""Placeholder class for a node that occurs in the prompt only as the prefix of other ids."""
 
 
 class Numbering:
-    """The ids that the prompt ``output`` of ``workflow`` gives to its nodes; the workflow's own without a prompt."""
+    """The ids that ``output``, the prompt of ``workflow``, gives to its nodes; without a prompt, the workflow's own."""
 
     def __init__(self, workflow: JsonObject, output: Mapping[str, Any] | None) -> None:
         self._workflow, self._output = workflow, output or {}
@@ -36,7 +36,7 @@ class Numbering:
                 self._steps.setdefault(prefix, {})[step] = kind
 
     def ids(self, nodes: Sequence[JsonObject], prefix: str) -> list[str]:
-        """The id of each of ``nodes``, all of one graph, whose ids begin with ``prefix``."""
+        """The prompt ids of ``nodes``, which belong to one graph and share ``prefix``."""
         own = [prefix + id_text(node.get("id")) for node in nodes]
         steps = self._steps.get(prefix, {})
         known = {each.removeprefix(prefix) for each in own}
@@ -51,7 +51,7 @@ class Numbering:
         return own
 
     def _fits(self, made: Any, kind: str) -> bool:
-        """Whether a node of the type ``kind`` may have become what the prompt has the class ``made`` for."""
+        """Whether a node of type ``kind`` may have become a prompt node of class ``made``."""
         if made == _HOLDER:
             return inner_nodes(self._workflow, kind) is not None
         return made == kind or (

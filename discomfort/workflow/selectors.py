@@ -1,4 +1,4 @@
-"""Finding one input of one node by what people call it: ``KSampler.seed``, ``3.seed``, ``My title.text``."""
+"""Finds one input of one node by a readable selector: ``KSampler.seed``, ``3.seed``, ``My title.text``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_NAMES = 5000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A node that a selector can name: by its id in the prompt, its title (if it has one), its class."""
+    """A node that a selector can name by its id in the prompt, its title (if it has one) or its class."""
 
     id: str
     title: str | None
@@ -28,8 +28,8 @@ class Target:
 class Index:
     """The nodes of one graph by id, title and class.
 
-    ``inputs`` gives the names of the inputs of the node with an id, those that can not be set included. ``hint`` is
-    added to the error about an input that a node does not have.
+    ``inputs`` returns the names of a node's inputs by its id, including those that cannot be set. ``hint`` is appended
+    to the error about an input that the node does not have.
     """
 
     def __init__(self, targets: Iterable[Target], inputs: Callable[[str], Sequence[str]], hint: str = "") -> None:
@@ -51,9 +51,9 @@ class Index:
     def resolve(self, selector: str) -> tuple[str, str]:
         """Return node id and input name of the one input that the selector means.
 
-        The selector is split at its last dot; at an earlier one only where the last gives nothing (some inputs have
-        dots in their names). The node is looked for by id, title, class, then title and class regardless of case; the
-        first of these that has a node with such an input decides. ``#`` before the node forces its id, ``@`` its title,
+        The selector is split at its last dot; at an earlier one only if that finds nothing (some inputs have dots
+        in their names). The node is looked up by id, title, class, then title and class regardless of case; the first
+        of these that finds a node with such an input decides. ``#`` before the node forces its id, ``@`` its title,
         ``%`` its class.
 
         Raises :class:`InputSelectorError` listing the candidates if nothing matches, or more than one node does.
@@ -91,7 +91,7 @@ class Index:
         elif mark == "%":
             yield self._kinds.get(rest, [])
             yield self._folded_kinds.get(rest.casefold(), [])
-        # A title may itself begin with such a mark.
+        # A title may itself begin with a mark.
         yield self._ids.get(text, [])
         yield self._titles.get(text, [])
         yield self._kinds.get(text, [])

@@ -1,4 +1,4 @@
-"""Nodes of a workflow, those inside subgraphs and group nodes included. Pure."""
+"""Looks up nodes inside subgraphs and group nodes. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from discomfort.workflow.javascript import id_text
 
 
 def pack_of(node: Mapping[str, Any]) -> str | None:
-    """The pack that a workflow's node says it is from: its registry id, else its repository (``owner/name``)."""
+    """The pack that a workflow's node names: its registry id, else its repository (``owner/name``)."""
     properties = node.get("properties")
     if not isinstance(properties, dict):
         return None
@@ -50,10 +50,10 @@ def inner_nodes(workflow: JsonObject, type_name: str) -> list[JsonObject] | None
     group = groups.get(name) if isinstance(groups, dict) else None
     if not isinstance(group, dict):
         return None
-    # The stored nodes of a group may keep the ids of before; in prompts they are counted.
+    # Nodes stored in a group may keep the ids they had before it was made; prompts number them by position.
     return [node | {"id": index} for index, node in enumerate(objects(group.get("nodes")))]
 
 
 def objects(value: Any) -> Iterator[JsonObject]:
-    """The objects in a list; nothing of what is no list."""
+    """The objects in a list; none if it is not a list."""
     return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())

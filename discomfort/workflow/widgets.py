@@ -1,10 +1,10 @@
-"""Which entry of a workflow node's ``widgets_values`` belongs to which input.
+"""Maps the entries of a workflow node's ``widgets_values`` to its inputs.
 
 The frontend saves widget values as a bare list and reads it back by position. The order of the widgets follows from the
 node's definition: required inputs, then optional ones, each in ``input_order``; inputs of a widget type only, without
 those forced to be sockets; one more entry after a number that is "controlled after generate", two after such a list;
-buttons and players of upload inputs at the end. (Found in frontend 1.27.10 and held against 73 saved workflows.)
-Where that order can not be proven for a node, nothing is mapped: a wrong position would change another input.
+buttons and players of upload inputs at the end. (Found in frontend 1.27.10 and checked against 73 saved workflows.)
+If that order cannot be proven for a node, nothing is mapped, because a wrong position would change another input.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ CONTROL_MODES = frozenset({"fixed", "increment", "increment-wrap", "decrement", 
 _WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 _SEEDS = frozenset({"seed", "noise_seed"})
 _CONTROL = "CONTROL"
-# What the frontend appends for an upload: a button, and for audio a player before it.
+# The entries that the frontend appends for an upload: a button, and before it, for audio, a player.
 _UPLOAD_EXTRAS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place in ``widgets_values``: the input ``name``, or with ``None`` a companion of the one before it."""
+    """One position in ``widgets_values``: the input ``name``, or if ``None`` a companion of the one before it."""
 
     name: str | None
     kind: str
@@ -37,7 +37,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class WidgetMap:
-    """Where the proven inputs of a node are: positions in its list, or keys of its object; ``reason`` says why not."""
+    """The places of a node's proven inputs: list positions or object keys; ``reason`` says why some are missing."""
 
     positions: Mapping[str, int | str]
     reason: str = ""
@@ -78,8 +78,8 @@ def spec_settings(spec: Any) -> Mapping[str, Any]:
 def locate(node: JsonObject, definition: Any) -> WidgetMap:
     """Find the inputs of a workflow's node in its ``widgets_values``.
 
-    ``definition`` is the entry of ``/object_info`` for its class, or ``None``: then only nodes that name all their
-    widgets among their sockets, as newer frontends save them, are mapped.
+    ``definition`` is the entry of ``/object_info`` for its class. Without one, only nodes that name all their widgets
+    among their sockets, as newer frontends save them, are mapped.
     """
     values = node.get("widgets_values")
     if isinstance(values, dict):
@@ -121,7 +121,7 @@ def sockets(node: JsonObject) -> list[JsonObject]:
 
 
 def _slots(node: JsonObject, definition: Any) -> tuple[list[Slot], int, bool]:
-    """Return the known slots from the first on, how many unnamed ones may follow, and whether the list broke off."""
+    """Return the known slots, how many unnamed ones may follow, and whether an unknown widget ended the list early."""
     plain = {str(entry.get("name")) for entry in sockets(node) if not entry.get("widget")}
     slots: list[Slot] = []
     extras = 0
@@ -134,7 +134,7 @@ def _slots(node: JsonObject, definition: Any) -> tuple[list[Slot], int, bool]:
         if kind not in _WIDGET_TYPES or settings.get("widgetType") not in (None, kind):
             if name in plain or kind == "*":
                 continue
-            # Neither a socket nor a widget of a known kind: how many entries it has is up to some extension.
+            # Neither a socket nor a known kind of widget: an extension decides how many entries it has.
             return slots, extras, True
         slots.append(Slot(name, kind, spec))
         slots.extend([Slot(None, _CONTROL)] * _controls(name, kind, settings))
@@ -160,7 +160,7 @@ def _from_names(names: Sequence[str], values: Sequence[Any]) -> WidgetMap:
             at += 1
     if names and at == len(values) and len(positions) == len(names):
         return WidgetMap(positions)
-    return WidgetMap({}, "without the node's definition its saved widget values can not be told apart")
+    return WidgetMap({}, "without the node's definition its saved widget values cannot be told apart")
 
 
 def _is_subsequence(part: Sequence[str], whole: Sequence[str]) -> bool:

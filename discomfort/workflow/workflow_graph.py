@@ -14,13 +14,13 @@ from discomfort.workflow.selectors import Target
 from discomfort.workflow.widgets import WidgetMap, input_specs, locate, saved_widget_names, sockets
 
 _TEXT_ONLY = frozenset({"Note", "MarkdownNote", "Reroute"})
-_SUBGRAPH_INPUTS = "-10"  # LiteGraph's id of the node that stands for the inputs of a subgraph, inside it
+_SUBGRAPH_INPUTS = "-10"  # the id that LiteGraph gives, inside a subgraph, to the node for its inputs
 _MOST_HOPS = 1000
 _CONVERT = "convert the workflow first and set it on the prompt"
 
 
 class WorkflowGraph:
-    """A workflow's widgets by node id and input name. Owns no copy: it edits the object that it is given."""
+    """A workflow's widgets by node id and input name. Edits the object it is given, not a copy."""
 
     def __init__(self, workflow: JsonObject, definitions: Mapping[str, Any] | None) -> None:
         self._definitions = definitions or {}
@@ -33,14 +33,14 @@ class WorkflowGraph:
         self.targets = [Target(found.id, self._title(found), self._kind(found)) for found in self._nodes.values()]
 
     def names(self, node_id: str) -> Sequence[str]:
-        """Return every input of the node that is declared or was saved, sockets included."""
+        """Return every declared or saved input of the node, sockets included."""
         node = self._nodes[node_id].node
         slots = [str(entry["name"]) for entry in sockets(node) if "name" in entry]
         known = [*input_specs(self._definition(node)), *saved_widget_names(node), *slots, *self._map(node_id).positions]
         return list(dict.fromkeys(known))
 
     def settable(self, node_id: str) -> Sequence[str]:
-        """Return the inputs whose widget is found and not fed by anything but a PrimitiveNode."""
+        """Return the inputs whose widget is found and is fed by nothing, or only by a PrimitiveNode."""
         names = []
         for name in self._map(node_id).positions:
             try:
@@ -62,7 +62,7 @@ class WorkflowGraph:
         owner["widgets_values"][position] = value
 
     def _place(self, node_id: str, name: str, selector: str) -> tuple[JsonObject, Any]:
-        """Return the node whose widget decides the input, and where in its values it does."""
+        """Return the node whose widget sets the input, and the widget's place in that node's values."""
         found = self._nodes[node_id]
         shared = str(found.graph.get("id")) if ":" in node_id else ""
         if self._uses.get(shared, 0) > 1:
@@ -74,7 +74,7 @@ class WorkflowGraph:
         if link is not None:
             return self._feeder(found, link, selector)
         if found.type in self._subgraphs:
-            raise InputSelectorError(selector, f"the widgets of a subgraph can not be told apart; {_CONVERT}")
+            raise InputSelectorError(selector, f"the widgets of a subgraph cannot be told apart; {_CONVERT}")
         located = self._map(node_id)
         if name not in located.positions:
             reason = located.reason or "it has no saved value, or its place among the widgets is not certain"
@@ -109,7 +109,7 @@ class WorkflowGraph:
         if node_id not in self._maps:
             found = self._nodes[node_id]
             is_container = found.type in self._subgraphs or found.type.startswith(("workflow>", "workflow/"))
-            reason = WidgetMap({}, "the widgets of a group can not be told apart")
+            reason = WidgetMap({}, "the widgets of a group cannot be told apart")
             self._maps[node_id] = reason if is_container else locate(found.node, self._definition(found.node))
         return self._maps[node_id]
 

@@ -1,1 +1,1 @@
-"""Conditionings and what they carry."""
+"""Conditionings and the hooks that they carry."""

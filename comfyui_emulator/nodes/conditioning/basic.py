@@ -1,7 +1,7 @@
-"""Conditionings: combined, weighed, limited to areas, masks and times. No model is asked.
+"""Conditionings: combined, weighted, limited to areas, masks and time ranges. No model is needed.
 
-A CONDITIONING is a list of ``[vectors, options]``; ``vectors`` is ``[batch, token, channel]``. Text encoders make them,
-which need a model; here they come from stand-ins of one's own.
+A CONDITIONING is a list of ``[vectors, options]``; ``vectors`` is ``[batch, token, channel]``. ComfyUI's text encoders
+make them with a model; here they come from stand-in nodes of the user's own.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _CELL = 8
 
 
 def parts(conditioning: Conditioning) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Vectors and a copy of the options of each; what is no conditioning fails where ComfyUI takes it apart."""
+    """Vectors and a copy of the options of each; other values fail where ComfyUI would unpack them."""
     for each in conditioning:
         yield each[0], each[1].copy()
 
 
 def with_values(conditioning: Conditioning, values: Mapping[str, Any], *, append: bool = False) -> Conditioning:
-    """The same vectors, with more options; with ``append`` a value is added to what was there."""
+    """The same vectors with more options; with ``append`` a value is added to the existing one."""
     result: Conditioning = []
     for vectors, changed in parts(conditioning):
         for key, value in values.items():
@@ -49,7 +49,7 @@ def with_values(conditioning: Conditioning, values: Mapping[str, Any], *, append
 
 
 def masked(conditioning: Conditioning, mask: Mask, set_cond_area: str, strength: float) -> Conditioning:
-    """Limited to a mask, or to the mask's bounds."""
+    """Limit it to a mask, or to the mask's bounds."""
     mask = mask if mask.ndim > 2 else mask[None]
     bounds = set_cond_area != "default"
     return with_values(conditioning, {"mask": mask, "set_area_to_bounds": bounds, "mask_strength": strength})
@@ -63,7 +63,7 @@ def masked(conditioning: Conditioning, mask: Mask, set_cond_area: str, strength:
     **_PLAIN,
 )
 def combine(conditioning_1: Conditioning, conditioning_2: Conditioning) -> Conditioning:
-    """Both, each for itself."""
+    """Keep both side by side."""
     return conditioning_1 + conditioning_2
 
 
@@ -82,7 +82,7 @@ def _first(conditioning: Conditioning, node_name: str) -> list[Any]:
 def average(
     conditioning_to: Conditioning, conditioning_from: Conditioning, conditioning_to_strength: float
 ) -> Conditioning:
-    """A weighted mean with the first of the others, cut or filled up with zeros to the same number of tokens."""
+    """A weighted mean with the first of the others, cut or zero-padded to the same number of tokens."""
     share, rest = np.float32(conditioning_to_strength), np.float32(1.0 - conditioning_to_strength)
     first = _first(conditioning_from, "ConditioningAverage")
     other, other_pooled = first[0], first[1].get("pooled_output")
@@ -109,7 +109,7 @@ def average(
     **_PLAIN,
 )
 def concat(conditioning_to: Conditioning, conditioning_from: Conditioning) -> Conditioning:
-    """The tokens of the first of the others after each one's own."""
+    """Append the tokens of the first of the others to each one's own."""
     other = _first(conditioning_from, "ConditioningConcat")[0]
     must_have(conditioning_to, "len")
     return [[joined((each[0], other), 1), each[1].copy()] for each in conditioning_to]
@@ -138,7 +138,7 @@ def _area(area: tuple[Any, ...], strength: float) -> dict[str, Any]:
     **_PLAIN,
 )
 def set_area(conditioning: Conditioning, width: int, height: int, x: int, y: int, strength: float) -> Conditioning:
-    """Limited to an area, in cells of 8 pixels."""
+    """Limit it to an area, in cells of 8 pixels."""
     return with_values(conditioning, _area((height // _CELL, width // _CELL, y // _CELL, x // _CELL), strength))
 
 
@@ -155,7 +155,7 @@ _FULL, _EDGE = number(1.0, 0, 1.0, step=0.01), number(0, 0, 1.0, step=0.01)
 def set_area_share(
     conditioning: Conditioning, width: float, height: float, x: float, y: float, strength: float
 ) -> Conditioning:
-    """Limited to an area, in parts of the picture."""
+    """Limit it to an area, in fractions of the picture."""
     return with_values(conditioning, _area(("percentage", height, width, y, x), strength))
 
 
@@ -181,7 +181,7 @@ def set_area_video(
     z: float,
     strength: float,
 ) -> Conditioning:
-    """Limited to an area and a part of the time."""
+    """Limit it to an area and a range of frames, in fractions."""
     return with_values(conditioning, _area(("percentage", temporal, height, width, z, y, x), strength))
 
 
@@ -192,7 +192,7 @@ def set_area_video(
     **_PLAIN,
 )
 def set_strength(conditioning: Conditioning, strength: float) -> Conditioning:
-    """How much it counts."""
+    """Set its weight."""
     return with_values(conditioning, {"strength": strength})
 
 
@@ -205,13 +205,13 @@ def set_strength(conditioning: Conditioning, strength: float) -> Conditioning:
     touches={"mask": "shape"},
 )
 def set_mask(conditioning: Conditioning, mask: Mask, strength: float, set_cond_area: str) -> Conditioning:
-    """Limited to a mask."""
+    """Limit it to a mask."""
     return masked(conditioning, mask, set_cond_area, strength)
 
 
 @node("ConditioningZeroOut", _ONE, "CONDITIONING", **_ADVANCED)
 def zero_out(conditioning: Conditioning) -> Conditioning:
-    """All vectors zero."""
+    """Set all vectors to zero."""
     result: Conditioning = []
     for vectors, changed in parts(conditioning):
         for key in ("pooled_output", "conditioning_lyrics"):
@@ -231,7 +231,7 @@ _PART = number(0.0, 0.0, 1.0, step=0.001)
     **_ADVANCED,
 )
 def set_times(conditioning: Conditioning, start: float, end: float) -> Conditioning:
-    """Limited to a part of the steps."""
+    """Limit it to a part of the sampling steps."""
     return with_values(conditioning, {"start_percent": start, "end_percent": end})
 
 
@@ -249,7 +249,7 @@ def set_times(conditioning: Conditioning, start: float, end: float) -> Condition
 def unclip(
     conditioning: Conditioning, clip_vision_output: Any, strength: float, noise_augmentation: float
 ) -> Conditioning:
-    """With one more picture to be like."""
+    """Add a picture to resemble."""
     if strength == 0:
         return conditioning
     like = {
@@ -269,13 +269,13 @@ _FLUX = _newer("flux", "advanced/conditioning/flux")
 
 @node("FluxGuidance", {**_ONE, "guidance": number(3.5, 0.0, 100.0, step=0.1)}, "CONDITIONING", **_FLUX)
 def guidance(conditioning: Conditioning, guidance: float) -> Conditioning:
-    """A guidance for models that take it as an input."""
+    """Set the guidance, for models that take it as an input."""
     return with_values(conditioning, {"guidance": guidance})
 
 
 @node("FluxDisableGuidance", _ONE, "CONDITIONING", **_FLUX)
 def no_guidance(conditioning: Conditioning) -> Conditioning:
-    """Without it."""
+    """Remove the guidance."""
     return with_values(conditioning, {"guidance": None})
 
 
@@ -287,7 +287,7 @@ def no_guidance(conditioning: Conditioning) -> Conditioning:
     **_FLUX,
 )
 def reference_method(conditioning: Conditioning, reference_latents_method: str) -> Conditioning:
-    """How several reference latents are laid out."""
+    """Set the layout of several reference latents."""
     method = "uxo" if "uxo" in reference_latents_method else reference_latents_method
     return with_values(conditioning, {"reference_latents_method": method})
 
@@ -300,7 +300,7 @@ def reference_method(conditioning: Conditioning, reference_latents_method: str) 
     **_newer("edit_model", "advanced/conditioning/edit_models"),
 )
 def reference(conditioning: Conditioning, latent: Latent | None = None) -> Conditioning:
-    """With one more latent to look at."""
+    """Add a reference latent."""
     if latent is None:
         return conditioning
     return with_values(conditioning, {"reference_latents": [latent["samples"]]}, append=True)
@@ -313,12 +313,12 @@ def reference(conditioning: Conditioning, latent: Latent | None = None) -> Condi
     **_newer("stable_cascade", "conditioning/stable_cascade"),
 )
 def stage_b(conditioning: Conditioning, stage_c: Latent) -> Conditioning:
-    """With the result of the stage before."""
+    """Add the result of the previous stage."""
     return with_values(conditioning, {"stable_cascade_prior": stage_c["samples"]})
 
 
 def both(positive: Conditioning, negative: Conditioning, change: Callable[[Conditioning], Conditioning]) -> Pair:
-    """The same change for both."""
+    """Apply the same change to both."""
     return change(positive), change(negative)
 
 
@@ -335,6 +335,6 @@ def both(positive: Conditioning, negative: Conditioning, change: Callable[[Condi
     category="conditioning",
 )
 def stable_audio(positive: Conditioning, negative: Conditioning, seconds_start: float, seconds_total: float) -> Pair:
-    """The part of a longer sound."""
+    """Set the part of a longer sound."""
     values = {"seconds_start": seconds_start, "seconds_total": seconds_total}
     return both(positive, negative, lambda each: with_values(each, values))

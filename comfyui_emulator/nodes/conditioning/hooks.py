@@ -1,6 +1,6 @@
-"""Hooks: what a conditioning brings with it to change a model while it runs, and when.
+"""Hooks: changes to a model that a conditioning carries, and their timing.
 
-The nodes that make hooks load weights and are known by definition only; here hooks are combined, timed, and attached.
+The nodes that make hooks load weights, so only their definitions exist; here hooks are combined, timed and attached.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("comfyui_emulator")
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """From a part of the run on, a hook has another strength."""
+    """A change of a hook's strength at a fraction of the run."""
 
     strength: float
     start_percent: float
@@ -50,7 +50,7 @@ class Hooks:
     keyframes: Keyframes | None = None
 
     def joined(self, other: Hooks) -> Hooks:
-        """Both; a hook that is in both counts once."""
+        """Both sets of hooks; a hook in both counts once."""
         return replace(self, hooks=self.hooks + tuple(hook for hook in other.hooks if hook not in self.hooks))
 
 
@@ -75,7 +75,7 @@ def _pair(title: str) -> dict[str, Any]:
 
 
 def joint(first: Conditioning, second: Conditioning) -> Conditioning:
-    """Both, each for itself."""
+    """Keep both side by side."""
     result: Conditioning = []
     result.extend(first)
     result.extend(second)
@@ -106,7 +106,7 @@ def set_properties(
     hooks: Hooks | None = None,
     timesteps: Times | None = None,
 ) -> Conditioning:
-    """Hooks, a mask and times, where given; the strength is the mask's."""
+    """Attach hooks, a mask and a time range, if given; the strength is the mask's."""
     result = _hooked(cond_NEW, hooks)
     if mask is not None:
         result = masked(result, mask, set_cond_area, strength)
@@ -123,7 +123,7 @@ def set_properties(
     **_single("Cond Set Props Combine"),
 )
 def set_and_combine(cond: Conditioning, cond_NEW: Conditioning, **properties: Any) -> Conditioning:  # noqa: N803
-    """The same, after another conditioning."""
+    """The same, appended to another conditioning."""
     return joint(cond, set_properties(cond_NEW, **properties))
 
 
@@ -173,7 +173,7 @@ def pair_combine(
     positive_B: Conditioning,  # noqa: N803
     negative_B: Conditioning,  # noqa: N803
 ) -> Pair:
-    """Two and two."""
+    """Combine two pairs."""
     return joint(positive_A, positive_B), joint(negative_A, negative_B)
 
 
@@ -185,7 +185,7 @@ def pair_combine(
     **_single("Cond Set Default Combine"),
 )
 def combine_default(cond: Conditioning, cond_DEFAULT: Conditioning, hooks: Hooks | None = None) -> Conditioning:  # noqa: N803
-    """With one for what no area and no mask covers."""
+    """Add one for what no area and no mask covers."""
     return joint(cond, with_values(_hooked(cond_DEFAULT, hooks), {"default": True}))
 
 
@@ -219,7 +219,7 @@ _PART, _WHOLE = number(0.0, 0.0, 1.0, step=0.001), number(1.0, 0.0, 1.0, step=0.
     **_kind("", "Timesteps Range"),
 )
 def times(start_percent: float, end_percent: float) -> tuple[Times, Times, Times]:
-    """A part of the run, and what is before and after it."""
+    """A part of the run, and the parts before and after it."""
     return (start_percent, end_percent), (0.0, start_percent), (end_percent, 1.0)
 
 
@@ -234,7 +234,7 @@ def _combiner(count: int) -> None:
         **_kind("/combine", f"Combine Hooks [{count}]"),
     )
     def combine(**given: Hooks | None) -> Hooks | None:
-        """All hooks; nothing for none."""
+        """Combine all hooks; ``None`` if there are none."""
         result: Hooks | None = None
         for name in names:
             hooks = given.get(name)
@@ -257,19 +257,19 @@ _TIMED: dict[str, Any] = {"names": "HOOK_KF", "optional": {"prev_hook_kf": _FRAM
     **_kind("/scheduling", "Set Hook Keyframes"),
 )
 def set_keyframes(hooks: Hooks, hook_kf: Keyframes | None = None) -> Hooks:
-    """Hooks that follow keyframes."""
+    """Let hooks follow keyframes."""
     return hooks if hook_kf is None else replace(hooks, keyframes=hook_kf)
 
 
 def _before(frames: Keyframes | None) -> Keyframes:
-    """The keyframes to which others are added: none for ``None``, as in ComfyUI."""
+    """The keyframes to extend; ``None`` means no keyframes, as in ComfyUI."""
     if frames:
         must_have(frames, "clone")
     return frames or ()
 
 
 def _sorted(frames: Iterable[Keyframe]) -> tuple[Keyframes]:
-    # In a tuple of its own, since a tuple that a node returns is that of its outputs.
+    # Wrapped in a tuple, because a tuple that a node returns is read as its outputs.
     return (tuple(sorted(frames, key=lambda frame: frame.start_percent)),)
 
 
@@ -281,7 +281,7 @@ def _sorted(frames: Iterable[Keyframe]) -> tuple[Keyframes]:
     **_kind("/scheduling", "Create Hook Keyframe"),
 )
 def keyframe(strength_mult: float, start_percent: float, prev_hook_kf: Keyframes | None = None) -> tuple[Keyframes]:
-    """One more keyframe."""
+    """Add a keyframe."""
     return _sorted([*_before(prev_hook_kf), Keyframe(strength_mult, start_percent)])
 
 
@@ -356,7 +356,7 @@ def from_floats(
     print_keyframes: bool,
     prev_hook_kf: Keyframes | None = None,
 ) -> tuple[Keyframes]:
-    """Keyframes of given strengths. Raises ``TypeError`` for what is neither a number nor several."""
+    """Keyframes of the given strengths. Raises ``TypeError`` unless they are a number or several."""
     if isinstance(floats_strength, int | float):
         floats_strength = [float(floats_strength)]
     if not isinstance(floats_strength, Iterable):

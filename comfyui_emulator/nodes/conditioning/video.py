@@ -31,13 +31,13 @@ _LTXV: dict[str, Any] = {
     **_LTXV,
 )
 def ltxv(positive: Conditioning, negative: Conditioning, frame_rate: float) -> Pair:
-    """The images per second."""
+    """Set the frame rate."""
     return both(positive, negative, lambda each: with_values(each, {"frame_rate": frame_rate}))
 
 
 @node("LTXVCropGuides", {**PAIR, "latent": _LATENT}, "CONDITIONING CONDITIONING LATENT", **_TRIPLE, **_LTXV)
 def crop_guides(positive: Conditioning, negative: Conditioning, latent: Latent) -> Triple:
-    """Without the frames at the end that served as guides."""
+    """Remove the guide frames at the end."""
     samples = latent["samples"]
     _, _, _, _, _ = samples.shape
     mask = latent.get("noise_mask")
@@ -107,7 +107,7 @@ def _against_nothing(vectors: Array) -> Pair:
 
 @node("Hunyuan3Dv2Conditioning", {"clip_vision_output": _SEEN}, "CONDITIONING CONDITIONING", **_HUNYUAN_3D)
 def one_view(clip_vision_output: Any) -> Pair:
-    """What a vision model saw."""
+    """Conditioning from a vision model's output."""
     return _against_nothing(clip_vision_output.last_hidden_state)
 
 
@@ -119,7 +119,7 @@ def one_view(clip_vision_output: Any) -> Pair:
     **_HUNYUAN_3D,
 )
 def several_views(front: Any = None, left: Any = None, back: Any = None, right: Any = None) -> Pair:
-    """What a vision model saw from several sides; each side has waves of its own added. Raises without any side."""
+    """Conditioning from a vision model's output for several views, with position encodings. Raises without views."""
     found = []
     for place, seen in enumerate((front, left, back, right)):
         if seen is not None:
@@ -142,7 +142,7 @@ _MOTIONS: dict[str, tuple[float, tuple[float, float, float]]] = {
     "Anti Clockwise (ACW)": (-1, (0, 0, 0)),
     "ClockWise (CW)": (1, (0, 0, 0)),
 }
-"""For each motion: the sense in which the camera rolls, and where it moves."""
+"""For each motion: the direction in which the camera rolls, and the direction in which it moves."""
 
 _ROLL, _WAY = np.pi / 3, 1.5
 """Angle (radians) and distance of a whole motion at speed 1."""
@@ -151,7 +151,7 @@ _POSE_ASPECT = 1280 / 720
 
 
 def _poses(camera_pose: str, speed: float, length: int) -> Array:
-    """``[frame, 3, 4]``: turn and place of the camera relative to the first frame."""
+    """``[frame, 3, 4]``: rotation and position of the camera relative to the first frame."""
     sense, way = _MOTIONS[camera_pose]
     share = np.arange(length) / length * speed
     angle = share * _ROLL * sense

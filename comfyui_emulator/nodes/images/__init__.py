@@ -1,1 +1,1 @@
-"""Images and masks: loaded and saved, made, scaled, filtered, laid over each other."""
+"""Images and masks: loading, saving, scaling, filtering, compositing."""

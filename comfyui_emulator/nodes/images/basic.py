@@ -1,4 +1,4 @@
-"""Images: made, scaled, cut, joined, batched."""
+"""Basic image nodes: empty images, cropping, turning, joining, batches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _EXTRAS = "comfy_extras.nodes_images"
     category="image",
 )
 def empty_image(width: int, height: int, batch_size: int = 1, color: int = 0) -> Image:
-    """One colour."""
+    """An image of one colour."""
     check_sides(batch_size, height, width, 1)
     levels = np.array([color >> 16 & 255, color >> 8 & 255, color & 255], dtype=np.float32) / np.float32(255)
     return np.full((batch_size, height, width, 3), levels, dtype=np.float32)
@@ -57,7 +57,7 @@ def image_invert(image: Image) -> Image:
     title="Image Crop",
 )
 def image_crop(image: Image, width: int, height: int, x: int, y: int) -> Image:
-    """A part; its corner is kept inside."""
+    """Crop; the corner is clamped to the image."""
     x, y = min(x, image.shape[2] - 1), min(y, image.shape[1] - 1)
     return image[:, y : y + height, x : x + width, :]
 
@@ -107,7 +107,7 @@ def image_batch(image1: Image, image2: Image) -> Image:
 
 
 def with_channels(image: Image, channels: int) -> Image:
-    """``image`` with that many channels, the added ones full."""
+    """``image`` with that many channels; added ones are 1."""
     missing = channels - image.shape[-1]
     if missing <= 0:
         return image
@@ -152,7 +152,7 @@ def image_from_batch(image: Image, batch_index: int, length: int) -> Image:
     INPUT_IS_LIST=True,
 )
 def rebatch_images(images: list[Image], batch_size: list[int]) -> tuple[list[Image]]:
-    """All images of the list, regrouped."""
+    """Regroup all images of the list into batches."""
     single = [image[index : index + 1] for image in images for index in range(image.shape[0])]
     size = batch_size[0]
     return ([joined(single[start : start + size]) for start in range(0, len(single), size)],)
@@ -184,7 +184,7 @@ def image_stitch(
     spacing_color: str,
     image2: Image | None = None,
 ) -> Image:
-    """Two images side by side, with a strip between."""
+    """Put two images side by side, with a strip between them."""
     if image2 is None:
         return image1
     first, second = _same_batch(image1, image2)

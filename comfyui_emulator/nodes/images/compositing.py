@@ -1,4 +1,4 @@
-"""Images laid over each other: blends, masks, Porter-Duff."""
+"""Image compositing: blending, masks, Porter-Duff."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 
 
 def same_channels(destination: Image, source: Image) -> tuple[Image, Image]:
-    """The source loses channels that the destination lacks; a destination with more gets one more, which is full.
+    """The source loses channels that the destination lacks; a destination with more gets one more, which is opaque.
 
-    That is what ComfyUI does, and why an opaque picture can not be laid over one with an alpha channel.
+    ComfyUI does the same, which is why an opaque picture cannot be laid over one with an alpha channel.
     """
     if destination.shape[-1] < source.shape[-1]:
         return destination, source[..., : destination.shape[-1]]
@@ -92,7 +92,7 @@ _BLENDS: dict[str, Callable[[Image, Image], Image]] = {
     v3=True,
 )
 def image_blend(image1: Image, image2: Image, blend_factor: float, blend_mode: str) -> Image:
-    """Two images mixed in one of several ways."""
+    """Blend two images in one of several modes."""
     if blend_mode not in _BLENDS:
         raise ValueError(f"Unsupported blend mode: {blend_mode}")
     image1, image2 = same_channels(image1, image2)
@@ -160,12 +160,12 @@ _PORTER_DUFF: dict[str, Callable[[Image, Image, Image, Image], Layers]] = {
 def porter_duff(
     source: Image, source_alpha: Mask, destination: Image, destination_alpha: Mask, mode: str
 ) -> tuple[Image, Mask]:
-    """One of the eighteen compositions; masks are what is transparent."""
+    """One of the eighteen compositions; masks are 1 where an image is transparent."""
     results = []
     for parts in zip(source, source_alpha, destination, destination_alpha, strict=False):
         src, dst = parts[0], parts[2]
         if src.shape[2] != dst.shape[2]:
-            # Without a word, as in ComfyUI: source and destination need the same number of channels.
+            # Not checked, as in ComfyUI: source and destination need the same number of channels.
             raise AssertionError
         src_mask, dst_mask = (with_axis(part, 2) for part in (parts[1], parts[3]))
         size = dst.shape[1], dst.shape[0]
@@ -179,7 +179,7 @@ def porter_duff(
 
 def _compose(src: Image, src_alpha: Image, dst: Image, dst_alpha: Image, mode: str) -> tuple[Image, Mask]:
     picture, alpha = _PORTER_DUFF[mode](src * src_alpha, src_alpha, dst * dst_alpha, dst_alpha)
-    # Below this alpha there is no colour to speak of (ComfyUI's threshold).
+    # ComfyUI's threshold: below this alpha a pixel counts as having no colour.
     solid = alpha > np.float32(1e-5)
     plain = np.where(solid, picture / np.where(solid, alpha, _ONE), np.float32(0))
     return np.clip(plain, 0, 1), (_ONE - alpha)[..., 0]
@@ -190,7 +190,7 @@ _ALPHA: dict[str, Any] = {"module": "comfy_extras.nodes_compositing", "category"
 
 @node("SplitImageWithAlpha", {"image": _IMAGE}, "IMAGE MASK", title="Split Image with Alpha", **_ALPHA)
 def split_alpha(image: Image) -> tuple[Image, Mask]:
-    """Colours, and what is transparent."""
+    """Split into colours and a mask of what is transparent."""
     colours = [item[:, :, :3] for item in image]
     alphas = [item[:, :, 3] if item.shape[2] > 3 else np.ones_like(item[:, :, 0]) for item in image]
     return stacked(colours), _ONE - stacked(alphas)
@@ -205,7 +205,7 @@ def split_alpha(image: Image) -> tuple[Image, Mask]:
     **_ALPHA,
 )
 def join_alpha(image: Image, alpha: Mask) -> Image:
-    """An image with transparency."""
+    """Add an alpha channel made from a mask."""
     opaque = _ONE - scale_mask(alpha, image.shape[2], image.shape[1])
     pairs = zip(image, opaque, strict=False)
     return stacked([joined((item[:, :, :3], opacity), 2) for item, opacity in pairs])

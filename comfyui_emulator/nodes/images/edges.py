@@ -1,4 +1,4 @@
-"""Canny's edges, step by step as kornia finds them."""
+"""Canny edge detection, with kornia's steps."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _RING = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 """The eight neighbours as (row, column), in steps of 45 degrees."""
 
 _REACH = 2
-"""Of the Gaussian."""
+"""Radius of the Gaussian in pixels."""
 
 
 class BaseError(Exception):
-    """kornia's, under whose name ComfyUI reports it."""
+    """kornia's base error, under whose name ComfyUI reports it."""
 
     __module__ = "kornia.core.exceptions"
 
 
 class ShapeError(BaseError):
-    """For a wrong number of dimensions."""
+    """Raised for a wrong number of dimensions."""
 
     __module__ = "kornia.core.exceptions"
 
 
 class ImageError(BaseError):
-    """For a wrong number of channels."""
+    """Raised for a wrong number of channels."""
 
     __module__ = "kornia.core.exceptions"
 
@@ -116,7 +116,7 @@ def canny(image: Image, low: float, high: float) -> Plane:
     touches={"image": "to"},
 )
 def canny_node(image: Image, low_threshold: float, high_threshold: float) -> Image:
-    """White edges on black. Raises kornia's errors: for thresholds in the wrong order, and for what is no picture."""
+    """White edges on black. Raises kornia's errors for thresholds in the wrong order and for wrong shapes."""
     shape = channels_second(image.shape)
     if len(shape) != 4:
         raise ShapeError(

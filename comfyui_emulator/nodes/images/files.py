@@ -51,7 +51,7 @@ def file_digest(name: str) -> str:
 
 
 def existing_file(name: str, kind: str) -> bool | str:
-    """Whether a loader's value names a file; if not, the reason for validation."""
+    """``True`` if a loader's value names a file, else the reason that validation reports."""
     path = annotated_path(runtime.context().folders, name)
     return True if path is not None and path.exists() else f"Invalid {kind} file: {name}"
 
@@ -77,7 +77,7 @@ def _open(name: str) -> Any:
     from PIL import Image as Pillow
     from PIL import ImageFile
 
-    # As in ComfyUI, a truncated file gives the part that is there.
+    # As in ComfyUI, a truncated file gives its readable part.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     return Pillow.open(input_path(name))
 
@@ -137,7 +137,7 @@ _LOADER: dict[str, Any] = {"module": "nodes", "VALIDATE_INPUTS": _check}
     **_LOADER,
 )
 def load_image(image: str) -> tuple[Image, Mask]:
-    """A file, or all its frames; the mask is what is transparent, 64 x 64 zeros where nothing can be."""
+    """Load a file with all its frames. The mask is 1 where it is transparent; without alpha, 64 x 64 zeros."""
     from PIL import ImageSequence
 
     frames: list[tuple[Image, Mask]] = []
@@ -181,7 +181,7 @@ def pictures(images: Image) -> list[Any]:
 
 
 def metadata_parts(prompt: Any, extra_pnginfo: Any) -> list[tuple[str, str]]:
-    """What a saved file tells of its making, as (key, JSON); nothing where metadata is switched off."""
+    """Metadata of a saved file, as (key, JSON); empty if metadata is disabled."""
     if not runtime.context().metadata:
         return []
     parts = [("prompt", json.dumps(prompt))] if prompt is not None else []
@@ -213,7 +213,7 @@ class _Saver:
         saved = []
         for index, picture in enumerate(pictures(images)):
             name = f"{stem.replace('%batch_num%', str(index))}_{counter:05}_.png"
-            # Not by pathlib: it interns every name, and Python's table of those grows with each that was ever in it.
+            # Not with pathlib: it interns every name, and Python's table of interned strings never shrinks.
             path = os.path.join(target, name)  # noqa: PTH118 - see above
             picture.save(path, pnginfo=info, compress_level=self.compress_level)
             saved.append({"filename": name, "subfolder": subfolder, "type": self.folder})
@@ -223,17 +223,17 @@ class _Saver:
         return {"ui": {"images": saved}}
 
     save_images = save
-    """The name by which packs call it that derive from it."""
+    """ComfyUI's name for it, which packs that subclass this call."""
 
 
 def temporary_suffix() -> str:
-    """What is appended to a previewer's file names."""
-    # Of a fresh object, so that the files of two nodes, or of two prompts, do not meet.
+    """The suffix of a previewer's file names."""
+    # Drawn per object, so that files of two nodes, or of two prompts, do not collide.
     return "_temp_" + "".join(random.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5))  # noqa: S311 - a name
 
 
 class _Previewer(_Saver):
-    """Saves into the temporary folder, under a name of its own."""
+    """Saves into the temporary folder, with a suffix of its own."""
 
     folder, compress_level = "temp", 1
 
@@ -247,7 +247,7 @@ class _MaskPreviewer(_Previewer):
     def save_mask(
         self, mask: Mask, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
     ) -> JsonObject:
-        """Show a mask as grey."""
+        """Show a mask as a grey image."""
         grey = np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
         return self.save(grey, filename_prefix, prompt, extra_pnginfo)
 
@@ -275,7 +275,7 @@ _class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MA
     IS_CHANGED=lambda images: time.time(),
 )
 def save_image_websocket(images: Image) -> JsonObject:
-    """Sends the images, as PNG, to the client; nothing is written."""
+    """Send the images to the client as PNG; nothing is written."""
     count = images.shape[0]
     for index, picture in enumerate(pictures(images)):
         runtime.progress(index, count, runtime.PreviewImage("PNG", picture))
@@ -294,7 +294,7 @@ _EXIF_MODEL, _EXIF_MAKE = 0x0110, 0x010F
 
 def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
     folders = runtime.context().folders
-    # The tokens for width and height are exchanged here, as they are in ComfyUI's animated savers.
+    # The tokens for width and height are swapped, as in ComfyUI's animated savers.
     width, height = images[0].shape[1], images[0].shape[0]
     target, stem, counter, subfolder = next_save_path(prefix, folders.output, width, height)
     name = f"{stem}_{counter:05}_.{ending}"
@@ -302,7 +302,7 @@ def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
 
 
 def animated_exif(picture: Any, parts: Sequence[tuple[str, str]]) -> Any:
-    """EXIF that tells of a picture's making: the prompt as model, the rest as make and the tags below."""
+    """EXIF with a picture's metadata: the prompt as model, the rest as make and the tags below it."""
     exif = picture.getexif()
     tag = _EXIF_MAKE
     for key, value in parts:
@@ -315,7 +315,7 @@ def animated_exif(picture: Any, parts: Sequence[tuple[str, str]]) -> Any:
 
 
 def animated_info(parts: Sequence[tuple[str, str]]) -> Any:
-    """The same as chunks of an animated PNG."""
+    """The metadata as chunks of an animated PNG."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()

@@ -57,7 +57,7 @@ def sum_of(parts: Any) -> Image:
     **_POST,
 )
 def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
-    """Gaussian; ``sigma`` is relative to the radius."""
+    """Gaussian blur; ``sigma`` is relative to the radius."""
     return image if blur_radius == 0 else _convolve(image, gaussian(blur_radius, sigma))
 
 
@@ -74,7 +74,7 @@ def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
     touches={"image": "shape"},
 )
 def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float) -> Image:
-    """The image, minus its blur ten times ``alpha``, the sum of weights staying one."""
+    """The image minus its blur times ten ``alpha``, with weights that sum to one."""
     if sharpen_radius == 0:
         return image
     strength = np.float32(alpha * 10)
@@ -101,7 +101,7 @@ def image_quantize(image: Image, colors: int, dither: str) -> Image:
     result = np.zeros_like(image)
     for index, item in enumerate(image):
         if channels in (2, 4):
-            # What Pillow says where such a picture is to be one of three colours.
+            # Pillow's error for converting such a picture to RGB.
             raise ValueError("Invalid mode for data type")
         picture = Pillow.fromarray((item * np.float32(255)).astype(np.uint8))
         palette = picture.quantize(colors=colors)
@@ -139,7 +139,7 @@ def torch_randn(count: int, seed: int) -> npt.NDArray[np.float32]:
 
 
 def torch_randn_parts(times: int, count: int, seed: int) -> npt.NDArray[np.float32]:
-    """``[times, count]``: what so many draws of ``count`` numbers give, one after the other.
+    """``[times, count]``: that many successive draws of ``count`` numbers.
 
     From 16 values on, torch turns blocks of 16 uniforms into normals by Box and Muller's method, and draws the last
     block anew where the count is no multiple; below 16 it makes pairs in double precision, and keeps the second of a
@@ -178,7 +178,7 @@ def _many_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
 def _few_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
     values: list[float] = []
     while len(values) < count:
-        # A double takes two words, the first the higher one, 53 bits of them.
+        # A double takes 53 bits of two words, the high word first.
         words = [int(word) for word in draw(4)]
         first, second = ((words[k] << 32 | words[k + 1]) & (2**53 - 1) for k in (0, 2))
         radius = math.sqrt(-2.0 * math.log1p(-second * 2.0**-53))
@@ -205,9 +205,9 @@ def image_add_noise(image: Image, seed: int, strength: float) -> Image:
 
 
 def _windows(image: Image, size: int, value: float, *, smallest: bool) -> Image:
-    """The largest (or smallest) value of the window around each pixel; outside of the image lies ``value``.
+    """The largest (or smallest) value of the window around each pixel; outside the image lies ``value``.
 
-    An even window reaches one further: to the upper left for the smallest, to the lower right for the largest.
+    An even window extends one pixel further: to the upper left for the smallest, to the lower right for the largest.
     """
     combine = np.minimum if smallest else np.maximum
     before, after = size // 2, size - 1 - size // 2
@@ -240,7 +240,7 @@ def _sliding(padded: Image, axis: int, size: int, combine: Any) -> Image:
 
 
 _FAR = 1e4
-"""What kornia puts outside of the image, so that it never wins."""
+"""kornia's padding value, which never wins."""
 
 
 def erode(image: Image, size: int) -> Image:
@@ -268,7 +268,7 @@ def dilate(image: Image, size: int) -> Image:
     touches={"image": "to"},
 )
 def morphology(image: Image, operation: str, kernel_size: int) -> Image:
-    """Grey morphology with a square."""
+    """Grey-scale morphology with a square window."""
     if image.ndim != 4:
         raise ValueError(f"Input size must have 4 dimensions. Got {image.ndim}")
     size = kernel_size

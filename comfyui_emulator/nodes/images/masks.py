@@ -1,4 +1,4 @@
-"""Masks: made, cut, combined, turned into images and back."""
+"""Masks: creation, cropping, combination, conversion to images and back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def flat(mask: Mask) -> Mask:
     **_MODULE,
 )
 def solid_mask(value: float, width: int, height: int) -> Mask:
-    """One value."""
+    """A mask of one value."""
     check_sides(1, height, width)
     return np.full((1, height, width), value, dtype=np.float32)
 
@@ -55,7 +55,7 @@ def invert_mask(mask: Mask) -> Mask:
     **_MODULE,
 )
 def crop_mask(mask: Mask, x: int, y: int, width: int, height: int) -> Mask:
-    """A part; empty outside."""
+    """Crop; parts outside the mask are empty."""
     return flat(mask)[:, y : y + height, x : x + width]
 
 
@@ -72,7 +72,7 @@ def crop_mask(mask: Mask, x: int, y: int, width: int, height: int) -> Mask:
     **_MODULE,
 )
 def mask_composite(destination: Mask, source: Mask, x: int, y: int, operation: str) -> Mask:
-    """One mask worked into another where they overlap."""
+    """Combine one mask with another where they overlap."""
     output, source = flat(destination).copy(), flat(source)
     right = min(x + source.shape[-1], output.shape[-1])
     bottom = min(y + source.shape[-2], output.shape[-2])
@@ -95,7 +95,7 @@ def mask_composite(destination: Mask, source: Mask, x: int, y: int, operation: s
     **_MODULE,
 )
 def feather_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Mask:
-    """Soft edges. Right and bottom start one off, at the opposite edge, as ComfyUI's do."""
+    """Feather the edges. Right and bottom start one off, at the opposite edge, as in ComfyUI."""
     output = flat(mask).copy()
     for axis, near, far in ((2, left, right), (1, top, bottom)):
         near, far = min(near, output.shape[axis]), min(far, output.shape[axis])
@@ -114,10 +114,10 @@ def feather_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Ma
     **_MODULE,
 )
 def grow_mask(mask: Mask, expand: int, tapered_corners: bool) -> Mask:
-    """Grown, or shrunk, by a number of pixels."""
+    """Grow or shrink the mask by a number of pixels."""
     output = stacked(list(flat(mask)))
     combine = np.maximum if expand > 0 else np.minimum
-    # After as many steps as it has rows and columns, a mask is uniform, and more steps change nothing.
+    # After as many steps as it has rows and columns, a mask is uniform: more steps change nothing.
     longest = output.shape[-1] + output.shape[-2]
     for _ in range(min(abs(expand), longest)):
         output = _neighbours(output, combine, corners=not tapered_corners)
@@ -138,14 +138,14 @@ def _neighbours(mask: Mask, combine: Callable[[Mask, Mask], Mask], *, corners: b
 @node("ThresholdMask", {"mask": _MASK, "value": number(0.5, 0.0, 1.0, step=0.01)}, "MASK", **_MODULE)
 def threshold_mask(mask: Mask, value: float) -> Mask:
     """1 above the value, else 0."""
-    # Of what is no mask, Python compares what was given.
+    # Without an array, Python compares the given values.
     level = np.float32(value) if isinstance(mask, np.ndarray) else value
     return np.asarray(mask > level).astype(np.float32)
 
 
 @node("MaskToImage", {"mask": _MASK}, "IMAGE", title="Convert Mask to Image", **_MODULE)
 def mask_to_image(mask: Mask) -> Image:
-    """The mask as grey."""
+    """The mask as a grey image."""
     return np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
 
 

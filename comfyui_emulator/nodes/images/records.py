@@ -1,4 +1,4 @@
-"""Pictures from other places than a single file: a camera, a folder, a vector drawing, a curve of losses."""
+"""Pictures from a camera or a folder, vector drawings, and plots of losses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SIZES_DIFFER = (
     "Your input image size does not match the first image in the dataset. Either select a valid resize method or use "
     "the same size for all images."
 )
-"""What ComfyUI answers; programs may look for it."""
+"""ComfyUI's text, which clients may match."""
 
 
 @node(
@@ -69,7 +69,7 @@ def load_folder(folder: str, resize_method: str | None = None) -> Image:
     from PIL import Image as Pillow
 
     if resize_method is None:
-        # Declared as optional, and yet needed: a fault of ComfyUI 0.3.64 that programs meet.
+        # Declared as optional and yet required: a bug of ComfyUI 0.3.64, which clients see.
         raise TypeError(
             "LoadImageSetFromFolderNode.load_images() missing 1 required positional argument: 'resize_method'"
         )
@@ -152,7 +152,7 @@ _WIDTH, _HEIGHT, _MARGIN = 800, 480, 40
     EXPERIMENTAL=True,
 )
 def plot_loss(loss: JsonObject, filename_prefix: str, prompt: Any = None, extra_pnginfo: Any = None) -> JsonObject:
-    """A curve of 840 by 520 pixels, temporary. Raises ``ZeroDivisionError`` for losses that are all equal."""
+    """Plot 840 by 520 pixels into the temporary folder. Raises ``ZeroDivisionError`` if all losses are equal."""
     from PIL import Image as Pillow
     from PIL.PngImagePlugin import PngInfo
 

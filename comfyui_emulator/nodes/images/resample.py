@@ -28,7 +28,7 @@ _CUBIC_A = np.float32(-0.75)
 
 
 def to_bytes(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Levels 0 to 255: clipped, then truncated, never rounded (ComfyUI's way to save)."""
+    """Levels 0 to 255: clipped, then truncated, never rounded, as in ComfyUI's savers."""
     levels: npt.NDArray[np.uint8] = np.clip(np.float32(255.0) * image, 0, 255).astype(np.uint8)
     return levels
 
@@ -53,7 +53,7 @@ def _source(size: int, target: int) -> npt.NDArray[np.float32]:
 def fused(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], c: npt.NDArray[np.float32]) -> Image:
     """``a * b + c`` rounded once, as the processor's fused instruction does, which torch's kernels use.
 
-    The product of two floats is exact in double precision; that the sum is rounded twice is never seen in 8 bits.
+    The product of two floats is exact in double precision; the double rounding of the sum never shows in 8 bits.
     """
     exact = a.astype(np.float64) * b + c
     return exact.astype(np.float32)
@@ -148,7 +148,7 @@ def resize(image: Image, width: int, height: int, method: str) -> Image:
         return _lanczos(image, width, height)
     shape = channels_second(image.shape)
     if method == "area" and len(shape) == 4:
-        # The mean of areas is another function in torch, which gives pictures of no size without a word.
+        # torch computes area means by another function, which accepts empty sizes.
         check_pooled(shape)
         if min(height, width) == 0:
             return np.zeros((len(image), height, width, image.shape[-1]), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Images at other sizes."""
+"""Nodes that scale images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXTRAS = "comfy_extras.nodes_images"
     touches={"image": "movedim"},
 )
 def image_scale(image: Image, upscale_method: str, width: int, height: int, crop: str) -> Image:
-    """To a size; one side 0 keeps the aspect ratio, both leave the image alone."""
+    """Scale to a size; one side 0 keeps the aspect ratio, both 0 leave the image unchanged."""
     if width == 0 and height == 0:
         return image
     if width == 0:
@@ -50,7 +50,7 @@ def image_scale(image: Image, upscale_method: str, width: int, height: int, crop
     touches={"image": "movedim"},
 )
 def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
-    """By a factor."""
+    """Scale by a factor."""
     rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
     return scale(image, round(columns * scale_by), round(rows * scale_by), upscale_method)
 
@@ -66,7 +66,7 @@ def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
     touches={"image": "movedim"},
 )
 def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: float) -> Image:
-    """To a number of pixels, a megapixel being 1024 squared."""
+    """Scale to a number of pixels; a megapixel is 1024 squared."""
     rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
     factor = math.sqrt(int(megapixels * 1024 * 1024) / (columns * rows))
     return scale(image, round(columns * factor), round(rows * factor), upscale_method)
@@ -84,7 +84,7 @@ def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: f
     category="image/upscaling",
 )
 def image_scale_to_max_dimension(image: Image, upscale_method: str, largest_size: int) -> Image:
-    """To a longest side."""
+    """Scale the longest side to a length."""
     height, width = image.shape[1:3]
     if height > width:
         width, height = round(width / height * largest_size), largest_size
@@ -111,7 +111,7 @@ def image_scale_to_max_dimension(image: Image, upscale_method: str, largest_size
 def resize_and_pad(
     image: Image, target_width: int, target_height: int, padding_color: str, interpolation: str
 ) -> Image:
-    """Into a frame, centred."""
+    """Fit into a frame, centred."""
     batch, rows, columns, channels = image.shape
     factor = min(target_width / columns, target_height / rows)
     width, height = int(columns * factor), int(rows * factor)
@@ -144,7 +144,7 @@ _KONTEXT_SIDES = (
     v3=True,
 )
 def flux_kontext_image_scale(image: Image) -> Image:
-    """To the nearest of the sizes that one model was trained on."""
+    """Scale to the nearest of the sizes that the model was trained on."""
     aspect = image.shape[2] / image.shape[1]
     sizes = [*_KONTEXT_SIDES, (1024, 1024), *((h, w) for w, h in _KONTEXT_SIDES)]
     _, width, height = min((abs(aspect - w / h), w, h) for w, h in sizes)

@@ -1,1 +1,1 @@
-"""Latents: made, changed, saved, as far as no model is asked."""
+"""Latents: creation, changes, files; all that needs no model."""

@@ -44,7 +44,7 @@ def subtract(samples1: Latent, samples2: Latent) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def multiply(samples: Latent, multiplier: float) -> tuple[Latent]:
-    """Times a number."""
+    """Multiply by a number."""
     return ({**samples, "samples": samples["samples"] * np.float32(multiplier)},)
 
 
@@ -56,7 +56,7 @@ def multiply(samples: Latent, multiplier: float) -> tuple[Latent]:
     touches={"samples1": "copy"},
 )
 def interpolate(samples1: Latent, samples2: Latent, ratio: float) -> tuple[Latent]:
-    """Between two latents: directions and lengths of the channel vectors are mixed each for themselves."""
+    """Interpolate two latents: directions and lengths of the channel vectors are mixed separately."""
     first = samples1["samples"]
     second = fitted(first, samples2["samples"])
     share = np.float32(ratio)
@@ -79,7 +79,7 @@ _AXES = {"x": -1, "y": -2, "t": -3}
     touches={"samples1": "copy"},
 )
 def concat(samples1: Latent, samples2: Latent, dim: str) -> tuple[Latent]:
-    """Side by side; a minus puts the second first."""
+    """Join side by side; a minus sign puts the second first."""
     first = samples1["samples"]
     parts = [first, repeat_to(samples2["samples"], first.shape[0])]
     if dim.startswith("-"):
@@ -148,5 +148,5 @@ def seed_behavior(samples: Latent, seed_behavior: str) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def trim_video(samples: Latent, trim_amount: int) -> tuple[Latent]:
-    """Without the first time steps."""
+    """Drop the first time steps."""
     return ({**samples, "samples": samples["samples"][:, :, trim_amount:]},)

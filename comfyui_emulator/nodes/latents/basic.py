@@ -1,4 +1,4 @@
-"""Latents, as far as they need no model: made empty, scaled, cut, joined, mixed, saved.
+"""Basic latent nodes that need no model: scaling, cropping, joining, mixing.
 
 A LATENT is a dictionary; ``samples`` is ``[batch, channel, (time,) height, width]`` in float32.
 """
@@ -48,7 +48,7 @@ def planes(samples: Array, width: int, height: int, method: str, crop: str) -> A
 
 
 def fitted(target: Array, samples: Array, *, repeat: bool = True) -> Array:
-    """``samples`` at the size of ``target``, and with its batch."""
+    """``samples`` at the size and batch length of ``target``."""
     if samples.shape[1:] != target.shape[1:]:
         samples = planes(samples, target.shape[-1], target.shape[-2], "bilinear", "center")
     return repeat_to(samples, target.shape[0]) if repeat else samples
@@ -70,7 +70,7 @@ def fitted(target: Array, samples: Array, *, repeat: bool = True) -> Array:
     touches={"samples": "copy"},
 )
 def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> tuple[Latent]:
-    """To a size in pixels, at least 64; one side 0 keeps the aspect ratio."""
+    """Scale to a size in pixels, at least 64; one side 0 keeps the aspect ratio."""
     if width == 0 and height == 0:
         return (samples,)
     rows, columns = samples["samples"].shape[-2:]
@@ -94,7 +94,7 @@ def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop:
     touches={"samples": "copy"},
 )
 def upscale_by(samples: Latent, upscale_method: str, scale_by: float) -> tuple[Latent]:
-    """By a factor."""
+    """Scale by a factor."""
     rows, columns = samples["samples"].shape[-2:]
     size = round(columns * scale_by), round(rows * scale_by)
     return ({**samples, "samples": planes(samples["samples"], *size, upscale_method, "disabled")},)
@@ -131,7 +131,7 @@ def from_batch(samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def repeat_batch(samples: Latent, amount: int) -> tuple[Latent]:
-    """The batch several times over, with indices that go on."""
+    """Repeat the batch, with indices that continue."""
     array = samples["samples"]
     result = {**samples, "samples": np.concatenate([array] * amount)}
     if "noise_mask" in samples and samples["noise_mask"].shape[0] > 1:
@@ -153,7 +153,7 @@ def repeat_batch(samples: Latent, amount: int) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def set_mask(samples: Latent, mask: Mask) -> tuple[Latent]:
-    """What may be changed."""
+    """Set the mask of what sampling may change."""
     return ({**samples, "noise_mask": mask.reshape(-1, 1, *plane_sides(mask))},)
 
 
@@ -215,7 +215,7 @@ def composite(samples_to: Latent, samples_from: Latent, x: int, y: int, feather:
 def composite_masked(
     destination: Latent, source: Latent, x: int, y: int, resize_source: bool, mask: Mask | None = None
 ) -> tuple[Latent]:
-    """As with images, in cells of 8 pixels."""
+    """Composite as with images, in cells of 8 pixels."""
     target = destination["samples"].copy()
     over = source["samples"]
     rows, columns = target.shape[2:]
@@ -303,7 +303,7 @@ def flip(samples: Latent, flip_method: str) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def crop(samples: Latent, width: int, height: int, x: int, y: int) -> tuple[Latent]:
-    """A part; its corner stays 64 pixels away from the far edges."""
+    """Crop; the corner stays 64 pixels away from the far edges."""
     array = samples["samples"]
     left, top = min(x // _CELL, array.shape[3] - 8), min(y // _CELL, array.shape[2] - 8)
     return ({**samples, "samples": array[:, :, top : top + height // _CELL, left : left + width // _CELL]},)

@@ -10,7 +10,7 @@ from comfyui_emulator.nodes.images.resample import resize
 Array = npt.NDArray[np.float32]
 
 _SAME = 1e-5
-"""How near to 1 or -1 the cosine of two directions may come before they count as one, or as opposite."""
+"""The distance of a cosine from 1 or -1 within which two directions count as equal or opposite."""
 
 
 def _bent(first: Array, second: Array, share: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Empty latents of every kind of model."""
+"""Empty latents for every kind of model."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def empty_sd3(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     v3=True,
 )
 def empty_chroma(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
-    """Pixels as they are: three channels, full size."""
+    """Plain pixels: three channels, full size."""
     return (_zeros(batch_size, 3, height, width),)
 
 

@@ -17,7 +17,7 @@ from comfyui_emulator.nodes.latents.tensorfile import read_tensors, write_tensor
 _LATENT = link("LATENT")
 
 _SD1_SCALE = 0.18215
-"""Old files hold latents divided by nothing: they were saved before ComfyUI scaled them."""
+"""Factor of old files, which were saved before ComfyUI scaled latents."""
 
 
 @node(

@@ -1,4 +1,4 @@
-"""Latents regrouped, and operations on the length and direction of their channel vectors."""
+"""Regrouping latents, and operations on the length and direction of their channel vectors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OPERATIONS: dict[str, Any] = {
     touches={"samples": "copy"},
 )
 def apply(samples: Latent, operation: Operation) -> tuple[Latent]:
-    """The latent, changed by an operation."""
+    """Apply an operation to the latent."""
     return ({**samples, "samples": operation(latent=samples["samples"])},)
 
 
@@ -49,7 +49,7 @@ def _length(latent: Array) -> Array:
     **_OPERATIONS,
 )
 def tonemap(multiplier: float) -> Operation:
-    """Long vectors made shorter, by Reinhard's curve; its top is five deviations above the mean."""
+    """Shorten long vectors by Reinhard's curve; its top is five deviations above the mean."""
 
     def operation(latent: Array, **_: Any) -> Array:
         length = _length(latent) + np.float32(1e-10)
@@ -84,7 +84,7 @@ def sharpen(sharpen_radius: int, sigma: float, alpha: float) -> Operation:
         length = _length(latent) + np.float32(1e-6)
         check_mirror(latent.shape, sharpen_radius)
         border = [(0, 0), (0, 0), (sharpen_radius, sharpen_radius), (sharpen_radius, sharpen_radius)]
-        # Mirrored, then zeros: what torch's padded convolution sees in the part that is kept.
+        # Mirrored, then zeros, as torch's padded convolution sees the part that is kept.
         padded = np.pad(latent / length, border, mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape, axis=(2, 3))
         sharpened: Array = length * np.einsum("bchwij,ij->bchw", windows, kernel).astype(np.float32)
@@ -126,9 +126,9 @@ def _part(group: Group, start: int, end: int) -> Latent:
     INPUT_IS_LIST=True,
 )
 def rebatch(latents: list[Latent], batch_size: list[int]) -> tuple[list[Latent]]:
-    """All latents of the list, regrouped; where the size changes, a shorter group ends.
+    """Regroup all latents of the list; a change of size ends a group early.
 
-    A group that was begun keeps only its first ``batch_size`` items when the size changes, as in ComfyUI.
+    Such a group keeps only its first ``batch_size`` items, as in ComfyUI.
     """
     size, count = batch_size[0], 0
     done: list[Latent] = []

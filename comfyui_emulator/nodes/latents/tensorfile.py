@@ -1,4 +1,4 @@
-"""Safetensors files, as far as float arrays need: a length, a JSON header, then the data."""
+"""Reads and writes safetensors files of float arrays: a length, a JSON header, then the data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TYPES: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float1
 
 
 class SafetensorError(ValueError):
-    """A file is no safetensors file, or can not be written; in the words and under the name of the format's library."""
+    """A file is not safetensors or cannot be written; has the name and texts of the format's library."""
 
     __module__ = "safetensors._safetensors_rust"
 
@@ -27,7 +27,7 @@ class SafetensorError(ValueError):
 def write_tensors(path: Path, tensors: dict[str, npt.NDArray[np.float32]], metadata: dict[str, str] | None) -> None:
     """Write float32 arrays under their names. The header is padded to a multiple of 8 bytes.
 
-    Raises :class:`SafetensorError` where the file can not be written.
+    Raises :class:`SafetensorError` if the file cannot be written.
     """
     header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     offset = 0
@@ -40,14 +40,14 @@ def write_tensors(path: Path, tensors: dict[str, npt.NDArray[np.float32]], metad
     try:
         path.write_bytes(struct.pack("<Q", len(text)) + text + data)
     except (OSError, ValueError) as error:
-        # A null in a name never comes as far as the system, which would call it an invalid argument.
+        # Python refuses a null in a name itself; the library gets the system's error for it.
         number = getattr(error, "errno", None) or errno.EINVAL
         told = f"I/O error: {os.strerror(number)} (os error {number})"
         raise SafetensorError(f"Error while serializing: {told}") from error
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a file by name. Raises :class:`SafetensorError` for what is not such a file, ``ValueError`` for
+    """The arrays of a file by name. Raises :class:`SafetensorError` for other files, ``ValueError`` for
     another number type."""
     data = path.read_bytes()
     if len(data) < 8:

@@ -1,1 +1,1 @@
-"""Sound, moving pictures, 3D."""
+"""Sound, video and 3D."""

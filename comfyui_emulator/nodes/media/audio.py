@@ -1,4 +1,4 @@
-"""Sound: loaded, cut, joined, mixed, saved. An AUDIO is a dictionary, see :mod:`.codecs`."""
+"""Sound: loading, cutting, joining, mixing, saving. An AUDIO is a dictionary, see :mod:`.codecs`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _sounds() -> JsonObject:
 )
 @node("RecordAudio", {"audio": ["AUDIO_RECORD", {}]}, "AUDIO", title="Record Audio", **_SOUND)
 def load_audio(audio: str) -> tuple[Audio]:
-    """The sound of a file in the input folder, of a film too."""
+    """Load the sound of a file in the input folder; a video will do."""
     return (read_audio(input_path(audio)),)
 
 
@@ -74,7 +74,7 @@ _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 def save_sounds(
     audio: Audio, prefix: str, folder: str, ending: str, quality: str, tags: dict[str, str]
 ) -> list[dict[str, str]]:
-    """Each sound of a batch as a file; references to them. Opus gets the next sample rate that it knows."""
+    """Save each sound of a batch as a file and return references. Opus gets the next sample rate that it supports."""
     root = runtime.context().folders.by_type(folder)
     assert root is not None  # noqa: S101 - callers name existing folders
     target, stem, counter, subfolder = next_save_path(prefix, root)
@@ -111,7 +111,7 @@ class _AudioSaver:
 
 
 class _AudioPreviewer(_AudioSaver):
-    """Saves into the temporary folder, under a name of its own."""
+    """Saves into the temporary folder, with a suffix of its own."""
 
     folder = "temp"
 
@@ -162,7 +162,7 @@ def empty_audio(duration: float, sample_rate: int, channels: int) -> tuple[Audio
     **_SOUND,
 )
 def trim(audio: Audio, start_index: float, duration: float) -> tuple[Audio]:
-    """A part, in seconds; a negative start counts from the end. Raises ``ValueError`` if nothing is left."""
+    """Cut to a range in seconds; a negative start counts from the end. Raises ``ValueError`` if nothing is left."""
     waveform, rate = audio["waveform"], audio["sample_rate"]
     length = waveform.shape[-1]
     start = round(start_index * rate) + (length if start_index < 0 else 0)
@@ -203,7 +203,7 @@ def _same_rate(first: Audio, second: Audio) -> tuple[Waveform, Waveform, int]:
     **_SOUND,
 )
 def concat(audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
-    """One after the other, in stereo, at the higher sample rate."""
+    """Join one after the other, in stereo, at the higher sample rate."""
     first, second, rate = _same_rate(audio1, audio2)
     parts = [np.repeat(part, 2, axis=1) if part.shape[1] == 1 else part for part in (first, second)]
     if direction == "before":
@@ -219,7 +219,7 @@ def concat(audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
     **_SOUND,
 )
 def merge(audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
-    """Both at once, as long as the first; made quieter where it would be louder than full."""
+    """Mix both, as long as the first; attenuated if the sum would clip."""
     first, second, rate = _same_rate(audio1, audio2)
     second = second[..., : first.shape[-1]]
     missing = first.shape[-1] - second.shape[-1]
@@ -244,7 +244,7 @@ def merge(audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
     **_SOUND,
 )
 def adjust_volume(audio: Audio, volume: int) -> tuple[Audio]:
-    """Louder or quieter by decibels."""
+    """Change the volume by decibels."""
     if volume == 0:
         return (audio,)
     return _audio(audio["waveform"] * np.float32(10 ** (volume / 20)), audio["sample_rate"])

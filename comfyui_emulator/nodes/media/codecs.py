@@ -1,4 +1,4 @@
-"""Sound and moving pictures by PyAV, which is an optional dependency: imported when a node needs it, not before."""
+"""Sound and video through PyAV, an optional dependency that is imported only when a node needs it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Audio = dict[str, Any]
 
 
 class NeedsPyAVError(ImportError):
-    """A node for sound or video was executed where PyAV is not installed."""
+    """A node for sound or video was executed, but PyAV is not installed."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -46,7 +46,7 @@ _INTEGER_LEVELS = {np.dtype(np.int16): 2**15, np.dtype(np.int32): 2**31}
 
 
 def _levels(samples: npt.NDArray[Any]) -> Waveform:
-    """Samples of any format as floats; whole numbers are divided by the largest that their size holds, plus one."""
+    """Samples of any format as floats; integers are divided by their type's largest value plus one."""
     if np.issubdtype(samples.dtype, np.floating):
         return samples.astype(np.float32, copy=False)
     if samples.dtype not in _INTEGER_LEVELS:
@@ -103,7 +103,7 @@ _HALF_WIDTH, _ROLLOFF = 6, 0.99
 
 
 def resample_audio(waveform: Waveform, rate: int, target: int) -> Waveform:
-    """Another sample rate, by a sinc under a Hann window: torchaudio's ``resample`` with its defaults."""
+    """Resample with a Hann-windowed sinc, as torchaudio's ``resample`` does by default."""
     if rate == target:
         return waveform
     common = math.gcd(rate, target)
@@ -151,7 +151,7 @@ class Video:
         return self if self.path is None else _decode(self.path)
 
     def save(self, target: Path, container_format: str, codec: str, tags: dict[str, Any]) -> None:
-        """Write the video; a file's packets are copied where container and codec already are what is asked for.
+        """Write the video; a file's packets are copied if container and codec already match.
 
         Raises ``ValueError`` for images in anything but MP4 with H.264.
         """
@@ -181,7 +181,7 @@ def _decode(path: Path) -> Video:
 
 
 _KEEP_TAGS = {"movflags": "use_metadata_tags"}
-"""MP4 drops tags of other names without it."""
+"""Without it, MP4 drops tags with other names."""
 
 
 def _encode(video: Video, target: Path, tags: dict[str, Any]) -> None:

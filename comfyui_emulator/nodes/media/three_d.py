@@ -1,4 +1,4 @@
-"""3D: voxels made a mesh, meshes saved, what the frontend's viewer recorded."""
+"""3D: meshes from voxels, saving meshes, recordings of the frontend's viewer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Mesh:
     faces: npt.NDArray[Any]
 
 
-# For each side of a cube, in (depth, height, width): where it looks, and its corners, seen from outside.
+# For each side of a cube, in (depth, height, width): its normal, and its corners as seen from outside.
 _SIDES = [
     ((0, 0, 1), ((0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 0, 1))),
     ((0, 0, -1), ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0))),
@@ -81,7 +81,7 @@ _EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5)
 
 
 def _crossings(values: Points, inside: npt.NDArray[np.bool_], threshold: float) -> tuple[Points, npt.NDArray[np.intp]]:
-    """For each cell the mean of where its edges cross the surface; the cells in the order of their first edge."""
+    """For each cell, the mean of the points where its edges cross the surface; cells in order of their first edge."""
     total = np.zeros((len(values), 3), dtype=np.float32)
     number_of = np.zeros(len(values), dtype=np.int64)
     first = np.full(len(values), len(_EDGES))
@@ -98,14 +98,14 @@ def _crossings(values: Points, inside: npt.NDArray[np.bool_], threshold: float) 
 
 
 def _gradients(inside: npt.NDArray[np.bool_]) -> Points:
-    """From the mean of the corners outside to that of the corners inside."""
+    """Vectors from the mean of the corners outside to that of the corners inside."""
     means = [side @ _CORNERS.astype(np.float32) / side.sum(axis=1, keepdims=True) for side in (inside, ~inside)]
     gradient: Points = (means[0] - means[1]).astype(np.float32)
     return gradient
 
 
 def surface_net(voxels: npt.NDArray[np.float32], threshold: float) -> tuple[Points, Faces]:
-    """A vertex in every cell that the surface crosses, squares between neighbours (Gibson's surface nets)."""
+    """A vertex in every cell that the surface crosses, quads between neighbours (Gibson's surface nets)."""
     padded = np.pad(voxels, 1)
     cells = np.indices(voxels.shape).reshape(3, -1).T
     corners = cells[:, None] + _CORNERS
@@ -146,7 +146,7 @@ _VOXEL, _THRESHOLD = {"voxel": link("VOXEL")}, {"threshold": number(0.6, -1.0, 1
 
 @node("VoxelToMeshBasic", {**_VOXEL, **_THRESHOLD}, "MESH", **_HUNYUAN)
 def voxel_to_mesh_basic(voxel: Voxels, threshold: float) -> Mesh:
-    """Cubes. Raises ``ValueError`` where the items of a batch do not have equally many sides, as in ComfyUI."""
+    """Cubes. Raises ``ValueError`` if the items of a batch have different numbers of sides, as in ComfyUI."""
     return _meshes(voxel, threshold, cubes)
 
 
@@ -158,7 +158,7 @@ def voxel_to_mesh(voxel: Voxels, algorithm: str, threshold: float) -> Mesh:
 
 _FLOATS, _UNSIGNED, _TRIANGLES = 5126, 5125, 4
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
-"""Numbers that the glTF 2.0 specification gives to number types, drawing modes and buffer targets."""
+"""Constants of glTF 2.0 for number types, drawing modes and buffer targets."""
 
 
 def glb(vertices: Points, faces: npt.NDArray[Any], extras: JsonObject) -> bytes:
@@ -253,7 +253,7 @@ def _recording(image: JsonObject) -> Video | None:
     **_VIEWER,
 )
 def load_3d(model_file: str, image: JsonObject, width: int, height: int) -> tuple[Any, ...]:
-    """The pictures that the viewer took of a model."""
+    """The pictures of a model that the viewer took."""
     picture, mask, normal, lines = _seen(image, "image", "mask", "normal", "lineart")
     return picture[0], mask[1], model_file, normal[0], lines[0], image["camera_info"], _recording(image)
 
@@ -268,7 +268,7 @@ def load_3d(model_file: str, image: JsonObject, width: int, height: int) -> tupl
     **_VIEWER,
 )
 def load_3d_animation(model_file: str, image: JsonObject, width: int, height: int) -> tuple[Any, ...]:
-    """The same of a moving model."""
+    """The pictures of an animated model that the viewer took."""
     picture, mask, normal = _seen(image, "image", "mask", "normal")
     return picture[0], mask[1], model_file, normal[0], image["camera_info"], _recording(image)
 
@@ -280,5 +280,5 @@ _MODEL = {"model_file": text(default="", multiline=False)}
 @node("Preview3D", _MODEL, "", title="Preview 3D", **_SHOWN)
 @node("Preview3DAnimation", _MODEL, "", title="Preview 3D - Animation", **_SHOWN)
 def preview_3d(model_file: str, camera_info: Any = None) -> JsonObject:
-    """Tells the viewer what to show."""
+    """Tell the viewer which model to show."""
     return {"ui": {"result": [model_file, camera_info]}}

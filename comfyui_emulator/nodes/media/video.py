@@ -1,4 +1,4 @@
-"""Moving pictures: made of images, taken apart, loaded, saved."""
+"""Video: creation from images, components, loading, saving."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HIDDEN = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
     **_VIDEO,
 )
 def create_video(images: Image, fps: float, audio: Audio | None = None) -> Video:
-    """Images, shown one after the other, perhaps with sound. Nothing is encoded yet."""
+    """A video of images, with or without sound. Nothing is encoded yet."""
     return Video(None, images, Fraction(fps), audio)
 
 
@@ -65,7 +65,7 @@ def _films() -> JsonObject:
     **_VIDEO,
 )
 def load_video(file: str) -> Video:
-    """A file of the input folder; it is decoded where its pictures are needed."""
+    """A file of the input folder, decoded only when its pictures are needed."""
     return Video(input_path(file))
 
 

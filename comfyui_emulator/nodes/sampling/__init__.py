@@ -1,1 +1,1 @@
-"""What a sampler is given: noise levels, noise, samplers by name."""
+"""Inputs of samplers: noise levels, noise, sampling methods by name."""

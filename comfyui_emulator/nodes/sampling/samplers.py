@@ -1,4 +1,4 @@
-"""Samplers and noise as values. They name what a real ComfyUI would run; noise is there to be drawn.
+"""Samplers and noise as values. A sampler only names what a real ComfyUI would run; noise can be drawn.
 
 A stand-in for a sampling node can read them: ``sampler.name``, ``sampler.options``, ``noise.seed``,
 ``noise.generate_noise(latent)``.
@@ -38,7 +38,7 @@ class Noise:
     def generate_noise(self, latent: Mapping[str, Any]) -> npt.NDArray[np.float32]:
         """Noise in the shape of the latent, the numbers that torch's CPU generator gives for the seed.
 
-        Items of a batch with a ``batch_index`` have the noise that they had in the batch that they come from.
+        Items with a ``batch_index`` get the noise that they had in the batch they come from.
         """
         shape = latent["samples"].shape
         if self.seed is None:
@@ -116,7 +116,7 @@ _FIXED: list[tuple[str, str, dict[str, Entry]]] = [
 def _add_sampler(name: str, sampler: str, inputs: dict[str, Entry]) -> None:
     @node(name, inputs, "SAMPLER", module=_MODULE, category=_CATEGORY, title=_TITLES.get(name, ""))
     def build(**options: Any) -> Sampler:
-        """A sampler with its options; noise drawn on the GPU has a sampler of its own."""
+        """A sampler with its options; those that draw noise on the GPU have names of their own."""
         on_gpu = options.pop("noise_device", "cpu") == "gpu"
         return Sampler(sampler + "_gpu" * on_gpu, options)
 
@@ -137,10 +137,10 @@ for _sampler in _FIXED:
     category=_CATEGORY,
 )
 def er_sde(solver_type: str, max_stage: int, eta: float, s_noise: float) -> Sampler:
-    """Extended reverse-time; an ODE has no noise."""
+    """Extended reverse-time SDE; as an ODE it has no noise."""
     if solver_type == "ODE" or (solver_type == "Reverse-time SDE" and eta == 0):
         eta = s_noise = 0
-    # The first solver has a scaling of its own, which ComfyUI leaves to it.
+    # The first solver type has a noise scaling of its own, so ComfyUI sets none.
     scaler = None if solver_type == "ER-SDE" else lambda noise: noise ** (eta + 1)
     return Sampler("er_sde", {"s_noise": s_noise, "noise_scaler": scaler, "max_stage": max_stage})
 

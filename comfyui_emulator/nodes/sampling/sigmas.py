@@ -1,4 +1,4 @@
-"""Noise levels: schedules that no model is asked for, and what is done with schedules.
+"""Noise levels: schedules that need no model, and operations on schedules.
 
 SIGMAS are a float32 vector, from the highest level to the lowest. Formulas are evaluated in double precision and
 rounded once, which is within the last two bits of what torch's float32 kernels give.
@@ -73,7 +73,7 @@ def exponential(steps: int, sigma_max: float, sigma_min: float) -> Sigmas:
 
 @node("PolyexponentialScheduler", {**_RANGE, "rho": _level(1.0, 100.0)}, "SIGMAS", **_SCHEDULE)
 def polyexponential(steps: int, sigma_max: float, sigma_min: float, rho: float) -> Sigmas:
-    """A power of the way in the logarithm, then zero."""
+    """Spaced by a power in the logarithm, then zero."""
     low, high = math.log(sigma_min), math.log(sigma_max)
     return _with_zero(np.exp(_ramp(1, 0, steps) ** rho * (high - low) + low))
 
@@ -83,7 +83,7 @@ _LAPLACE = {"mu": _level(0.0, 10.0, low=-10.0, step=0.1), "beta": _level(0.5, 10
 
 @node("LaplaceScheduler", {**_RANGE, **_LAPLACE}, "SIGMAS", **_SCHEDULE)
 def laplace(steps: int, sigma_max: float, sigma_min: float, mu: float, beta: float) -> Sigmas:
-    """Quantiles of a Laplace distribution of the logarithm, kept inside of the limits; no zero at the end."""
+    """Quantiles of a Laplace distribution of the logarithm, clamped to the limits; no zero at the end."""
     place = _ramp(0, 1, steps)
     # The small number keeps the logarithm finite at both ends, as in the schedule's published form.
     spread = np.sign(0.5 - place) * np.log(1 - 2 * np.abs(0.5 - place) + 1e-5)
@@ -131,14 +131,14 @@ _OPTIMAL: dict[str, list[float]] = {
 
 
 def stretched(levels: Exact, count: int) -> Exact:
-    """Falling levels as ``count`` ones, interpolated in the logarithm."""
+    """Falling levels resampled to ``count``, interpolated in the logarithm."""
     old, new = np.linspace(0, 1, len(levels)), np.linspace(0, 1, count)
     wide: Exact = np.exp(np.interp(new, old, np.log(levels[::-1])))[::-1].copy()
     return wide
 
 
 def _from_table(table: list[float], steps: int, denoise: float) -> Sigmas:
-    """The last part of a table, stretched to ``steps`` in the logarithm, ending in zero; nothing for no denoising."""
+    """The last part of a table, stretched to ``steps`` in the logarithm, ending in zero; empty without denoising."""
     if denoise <= 0:
         return _single([])
     levels = np.array(table)
@@ -157,7 +157,7 @@ def _from_table(table: list[float], steps: int, denoise: float) -> Sigmas:
     **_NEWER,
 )
 def align_your_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
-    """Levels that were optimised for a family of models."""
+    """Levels optimised for a family of models."""
     return _from_table(_ALIGNED[model_type], steps, denoise)
 
 
@@ -169,7 +169,7 @@ def align_your_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
     **_NEWER,
 )
 def optimal_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
-    """Levels that were optimised for a model."""
+    """Levels optimised for a model."""
     return _from_table(_OPTIMAL[model_type], steps, denoise)
 
 
@@ -205,8 +205,8 @@ def ltxv(
     shift, one = np.float32(math.exp(tokens * slope + base_shift - slope * _FEW_TOKENS)), np.float32(1)
     levels = linspace(1.0, 0.0, steps + 1)
     lit = levels != 0
-    # In single precision, and by the reciprocal as torch divides a number by a tensor: the stretch below divides by
-    # what is left of 1, which is all rounding for a single step.
+    # In single precision, and by the reciprocal, as torch divides a number by a tensor: for a single step the stretch
+    # below divides by a difference that is nothing but rounding.
     levels[lit] = one / (shift + (one / levels[lit] - one)) * shift
     if stretch:
         rest = one - levels[lit]
@@ -221,20 +221,20 @@ _HALVES: dict[str, Any] = _CHANGE | {"names": "high_sigmas low_sigmas"}
 
 @node("SplitSigmas", {**_SIGMAS, "step": integer(0, 0, 10000)}, "SIGMAS SIGMAS", **_HALVES)
 def split(sigmas: Sigmas, step: int) -> tuple[Sigmas, Sigmas]:
-    """Two schedules that meet at a step."""
+    """Split into two schedules that meet at a step."""
     return sigmas[: step + 1], sigmas[step:]
 
 
 @node("SplitSigmasDenoise", {**_SIGMAS, **_DENOISE}, "SIGMAS SIGMAS", **_HALVES)
 def split_denoise(sigmas: Sigmas, denoise: float) -> tuple[Sigmas, Sigmas]:
-    """Two schedules, of which the second does a part of the steps."""
+    """Split into two schedules, the second of which has a fraction of the steps."""
     steps = round(max(sigmas.shape[-1] - 1, 0) * denoise)
     return sigmas[:-steps] if steps else sigmas[:0], sigmas[-(steps + 1) :]
 
 
 @node("FlipSigmas", _SIGMAS, "SIGMAS", **_CHANGE)
 def flip(sigmas: Sigmas) -> Sigmas:
-    """The other way round; a zero in front becomes 0.0001."""
+    """Reverse the schedule; a leading zero becomes 0.0001."""
     if len(sigmas) == 0:
         return sigmas
     must_have(sigmas, "flip")
@@ -252,7 +252,7 @@ def flip(sigmas: Sigmas) -> Sigmas:
     touches={"sigmas": "clone"},
 )
 def set_first(sigmas: Sigmas, sigma: float) -> Sigmas:
-    """Another first level."""
+    """Replace the first level."""
     changed = sigmas.copy()
     changed[0] = sigma
     return changed
@@ -279,7 +279,7 @@ _SPACINGS: dict[str, Any] = {
     touches={"sigmas": "device"},
 )
 def extend(sigmas: Sigmas, steps: int, start_at_sigma: float, end_at_sigma: float, spacing: str) -> Sigmas:
-    """More levels between those that lie in a range; a negative start means no upper limit."""
+    """Insert levels between those in a range; a negative start means no upper limit."""
     start = math.inf if start_at_sigma < 0 else start_at_sigma
     places = _SPACINGS[spacing](linspace(0, 1, steps + 1)[1:-1]).astype(np.float32)
     levels: list[float] = []

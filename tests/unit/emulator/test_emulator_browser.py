@@ -58,7 +58,7 @@ async def page() -> AsyncIterator[Any]:
 
 
 def watch(page: Any, url: str) -> Visit:
-    """Collect what goes wrong on a page. Other hosts can not be reached, and do not count."""
+    """Collect what goes wrong on a page. Other hosts cannot be reached, and do not count."""
     visit = Visit(set(), [], [])
 
     def answered(response: Any) -> None:

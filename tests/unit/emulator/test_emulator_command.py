@@ -127,7 +127,7 @@ def test_extra_nodes_of_a_file(tmp_path: Path) -> None:
 
 
 def test_bind_releases_what_it_took() -> None:
-    """When the second address can not be bound, the first one is free again."""
+    """When the second address cannot be bound, the first one is free again."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="use"):

@@ -195,7 +195,7 @@ def test_inputs_that_grow() -> None:
 
 
 def test_folders_and_files(here: runtime.NodeContext) -> None:
-    """Paths are those of the running server, names can not leave them, models are listed."""
+    """Paths are those of the running server, names cannot leave them, models are listed."""
     base = here.folders.output.parent
     (here.folders.input / "a.png").touch()
     more = base / "more"

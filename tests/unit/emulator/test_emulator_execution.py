@@ -159,7 +159,7 @@ async def test_without_cache_results_go_with_their_last_use(launch: N, make: N, 
 
 
 async def test_expansion_without_cache_fails_as_in_comfyui(launch: N, make: N) -> None:
-    """With ``none``, ComfyUI 0.3.64 can not add nodes, and says so by the id of the first."""
+    """With ``none``, ComfyUI 0.3.64 cannot add nodes, and says so by the id of the first."""
     graph = {"1": make("Expand", value=1, fail=False), "2": make("PreviewAny", source=["1", 0])}
     async with launch(cache="none") as client:
         _, record = await client.run(graph)
@@ -357,7 +357,7 @@ async def test_failing_node_ends_the_run_and_nothing_else(emulator: N, make: N, 
 
 
 async def test_outputs_that_are_not_json_fail_their_node(emulator: N, make: N) -> None:
-    """A UI value that JSON can not hold is an error of that node, and the history stays readable."""
+    """A UI value that JSON cannot hold is an error of that node, and the history stays readable."""
     _, record = await emulator.run({"1": make("BadOutput", value=1)})
 
     assert record["status"]["messages"][-1][1]["exception_type"] == "TypeError"

@@ -142,7 +142,7 @@ def test_a_full_disk_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
         assert names(made) == numbered()
         assert made.get("id 0") == "[0]"
     assert [record.message for record in caplog.records] == [
-        "the history stays in memory, since no temporary database takes it: database or disk is full"
+        "the history stays in memory, because no temporary database accepts it: database or disk is full"
     ]
 
 

@@ -162,7 +162,7 @@ async def test_a_change_token_may_be_a_coroutine(launch: N, make: N, packs: Path
 
 
 async def test_hooks_of_the_newer_schema_may_be_coroutines(launch: N, make: N, packs: Path) -> None:
-    """Validator, fingerprint and lazy check; only the first is told of the node, and of an empty prompt."""
+    """Validator, fingerprint and lazy check; only the first gets the node, and an empty prompt."""
     shown = []
     async with launch(custom_nodes=(packs,)) as client:
         for value in (1, 1, 2, 7, 7):
@@ -224,9 +224,9 @@ async def test_scripts_that_a_project_names(
 async def test_a_bad_project_harms_nothing(
     launch: N, tmp_path: Path, project: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What can not be read is a line in the log, and the pack is there."""
+    """What cannot be read is a line in the log, and the pack is there."""
     with caplog.at_level(logging.WARNING):
         listed = await scripts_of(launch, tmp_path, project, "WEB_DIRECTORY = 'js'")
 
     assert listed == ["/extensions/pack/of_js.js"]
-    assert "custom nodes pack: its pyproject.toml can not be read" in caplog.text
+    assert "custom nodes pack: its pyproject.toml cannot be read" in caplog.text

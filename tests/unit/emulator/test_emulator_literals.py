@@ -107,7 +107,7 @@ def test_without_a_folder_the_error_names_node_and_remedy() -> None:
 
 def test_a_folder_without_the_file(tmp_path: Path) -> None:
     """The file that was looked for is named."""
-    with pytest.raises(NeedsInstallationError, match=r"nodes_gits\.py can not be read"):
+    with pytest.raises(NeedsInstallationError, match=r"nodes_gits\.py cannot be read"):
         within(tmp_path, gits, coeff=0.8, steps=4, denoise=1.0)
 
 

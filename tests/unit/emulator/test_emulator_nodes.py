@@ -268,7 +268,7 @@ def test_regex_extract_modes(mode: str, group: int, expected: str) -> None:
 
 
 def test_bad_patterns() -> None:
-    """A bad pattern finds nothing, and can not be replaced."""
+    """A bad pattern finds nothing, and cannot be replaced."""
     assert text.regex_match("a", "(", True, False, False) is False
     assert text.regex_extract("a", "(", "First Match", True, False, False, 1) == ""
     with pytest.raises(Exception, match="missing"):

@@ -56,7 +56,7 @@ def packs(tmp_path: Path) -> Path:
 async def test_packs_are_loaded_and_broken_ones_left_out(
     launch: N, make: N, packs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A pack's nodes and scripts are served; what can not be imported is told in the log, and harms nothing."""
+    """A pack's nodes and scripts are served; what cannot be imported is told in the log, and harms nothing."""
     async with launch(custom_nodes=(packs,)) as client:
         graph = {"1": make("Doubled", value=21), "2": make("PreviewAny", source=["1", 0])}
         _, record = await client.run(graph)

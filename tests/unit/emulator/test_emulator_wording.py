@@ -168,7 +168,7 @@ async def test_newer_nodes_tell_nothing_of_hidden_inputs(launch: Any, make: Any)
 
 
 async def test_a_longest_side_of_nothing_fails_where_it_does_in_comfyui(launch: Any, make: Any) -> None:
-    """Areas of a picture can be averaged into none, which the next node can not show; other methods refuse it."""
+    """Areas of a picture can be averaged into none, which the next node cannot show; other methods refuse it."""
     for method, node_id in (("area", "3"), ("bilinear", "2")):
         image = make("EmptyImage", width=8, height=4, batch_size=1, color=0)
         scaled = make("ImageScaleToMaxDimension", image=["1", 0], upscale_method=method, largest_size=0)

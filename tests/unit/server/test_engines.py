@@ -216,7 +216,7 @@ class TestConfiguredAndNotThere:
             ({"command_line": "./no.sh"}, "API_COMMAND_LINE", "'./no.sh' is not a program"),
             ({"comfyui_path": Path("good"), "python": "nopython"}, "COMFYUI_PYTHON", "not an interpreter"),
             ({"comfyui_path": Path("good"), "python": "./nopython"}, "COMFYUI_PYTHON", "not an interpreter"),
-            ({"kind": "emulator", "emulator_directory": Path("file/x")}, "EMULATOR_DIRECTORY", "cannot be made"),
+            ({"kind": "emulator", "emulator_directory": Path("file/x")}, "EMULATOR_DIRECTORY", "cannot be created"),
         ],
     )
     def test_errors(self, resolve: Resolve, tmp_path: Path, changes: dict[str, Any], key: str, problem: str) -> None:

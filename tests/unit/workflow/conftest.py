@@ -18,7 +18,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def real_definitions() -> dict[str, Any]:
-    """``/object_info`` of ComfyUI 0.3.64."""
+    """``/object_info``, recorded from ComfyUI 0.3.64."""
     return saved.definitions()
 
 
@@ -29,7 +29,7 @@ def _node(required: dict[str, Any], optional: dict[str, Any] | None = None, **mo
 
 @pytest.fixture(scope="session")
 def definitions() -> dict[str, Any]:
-    """A few node classes of every kind of input."""
+    """A few node classes, with every kind of input among them."""
     return {
         "Empty": _node({"width": ["INT", {"min": 1, "max": 64}], "height": ["INT", {"min": 1, "max": 64}]}),
         "Sampler": _node(

@@ -77,7 +77,7 @@ def test_the_api_envelope_is_opened() -> None:
         (None, "found null"),
         ([], "found an empty list"),
         ([1, 2], "found a list of 2 items"),
-        ("x", "found the text 'x'"),
+        ("x", "found the string 'x'"),
         (7, "found the number 7"),
         (True, "found the boolean true"),
         ({}, "is empty"),
@@ -89,7 +89,7 @@ def test_the_api_envelope_is_opened() -> None:
         ({"nodes": {}}, "'nodes' is an empty object"),
         ({"output": {"3": NODE}, "workflow": {}}, "pass one of them"),
         ({"workflow": {"nodes": [FLOW_NODE]}}, "its 'workflow' is a workflow: pass that"),
-        ({"prompt": {"nodes": [FLOW_NODE]}}, "this is a workflow: pass it without what is around it"),
+        ({"prompt": {"nodes": [FLOW_NODE]}}, "this is a workflow: pass it without the object around it"),
         ({"nodes": [FLOW_NODE], "3": NODE}, "mixture"),
         ({"nodes": [FLOW_NODE, 5]}, "nodes[1] is the number 5"),
         ({"nodes": [NODE]}, "nodes[0] has 'class_type'"),
@@ -107,13 +107,13 @@ def test_the_api_envelope_is_opened() -> None:
         ),
         ({"3": NODE, "version": 0.4}, "node version is the number 0.4"),
         ({"3": NODE, "4": {"class_type": None, "inputs": {}}}, "node 4: class_type is null"),
-        ({"3": NODE, "4": {"inputs": {}}}, "node 4: class_type is null, not a text"),
+        ({"3": NODE, "4": {"inputs": {}}}, "node 4: class_type is null, not a string"),
         ({"3": {"class_type": "X", "inputs": []}}, "node 3: inputs is an empty list"),
         ({3: NODE}, "node id 3 is a int"),
     ],
 )
 def test_what_is_neither_is_named(payload: object, text: str) -> None:
-    """The error says what was found, and where."""
+    """The error says what was found and where."""
     with pytest.raises(PayloadError) as caught:
         classify(payload)
 
@@ -123,7 +123,7 @@ def test_what_is_neither_is_named(payload: object, text: str) -> None:
 @given(payload_like)
 @settings(deadline=None, derandomize=True)
 def test_classify_answers_or_raises_its_error(payload: object) -> None:
-    """Whatever JSON comes: one of the two kinds, or a PayloadError."""
+    """Any JSON value is classified as one of the two kinds, or raises PayloadError."""
     try:
         kind: str = classify(payload)
     except PayloadError:
@@ -172,11 +172,11 @@ def test_nan_duplicates_and_proto_are_harmless() -> None:
         ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "deeper than 200"),
         ('{"a": ' + "[" * 100_000, "deeper than 200"),
         ('{"n": NaN, "a": ' + "[" * 5000 + "]" * 5000 + "}", "deeper than 200"),
-        ('{"n": NaN, "a": ' + "9" * 5000 + "}", "can be read"),
+        ('{"n": NaN, "a": ' + "9" * 5000 + "}", "cannot be read"),
     ],
 )
 def test_what_is_not_json_is_explained(data: str | bytes, text: str) -> None:
-    """Broken text, deep nesting and foreign encodings are PayloadErrors that say where."""
+    """Broken text, deep nesting and other encodings raise PayloadErrors that give the position."""
     with pytest.raises(PayloadError) as caught:
         parse_payload(data)
 
@@ -184,14 +184,14 @@ def test_what_is_not_json_is_explained(data: str | bytes, text: str) -> None:
 
 
 def test_nesting_up_to_the_limit_is_read() -> None:
-    """200 levels are fine, brackets in texts do not count."""
+    """200 levels are accepted; brackets inside strings do not count."""
     deep: Any = parse_payload('{"t": "' + "[" * 500 + '", "a": ' + "[" * 199 + "]" * 199 + "}")
 
     assert deep["t"] == "[" * 500
 
 
 def test_size_limits_hold() -> None:
-    """Too many bytes or brackets are refused before anything is built of them."""
+    """Too many bytes or brackets are refused before parsing."""
     with pytest.raises(PayloadError, match="bytes"):
         parse_payload(b" " * (MAX_BYTES + 1))
     with pytest.raises(PayloadError, match="characters"):
@@ -201,7 +201,7 @@ def test_size_limits_hold() -> None:
 
 
 def test_an_unterminated_text_of_quotes_is_refused_in_linear_time() -> None:
-    """Two megabytes of escaped quotes end in an error at once, where a naive scan would take hours."""
+    """Two megabytes of escaped quotes fail at once; a naive scan would take hours."""
     with pytest.raises(PayloadError, match="not JSON"):
         parse_payload(b'{"a": NaN, "b": "' + b'\\"' * 1_000_000)
 
@@ -209,14 +209,14 @@ def test_an_unterminated_text_of_quotes_is_refused_in_linear_time() -> None:
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=4))
 @settings(deadline=None, derandomize=True)
 def test_parsing_returns_what_was_written(value: dict[str, Any]) -> None:
-    """Whatever JSON object is written comes back, integers of any size included."""
+    """Every JSON object survives the round trip, with integers of any size."""
     assert parse_payload(json.dumps(value)) == value
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60))
 @settings(deadline=None, derandomize=True)
 def test_parsing_garbage_raises_its_error(data: str | bytes) -> None:
-    """Any text or bytes give an object or a PayloadError."""
+    """Any text or bytes parse to an object or raise PayloadError."""
     try:
         parsed = parse_payload(data)
     except PayloadError:
@@ -239,7 +239,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def test_a_picture_gives_its_workflow_before_its_prompt() -> None:
-    """The workflow chunk is preferred, the prompt serves where there is no other."""
+    """The workflow chunk is preferred; the prompt is used if there is no other."""
     workflow, prompt = json.dumps({"nodes": [FLOW_NODE]}), json.dumps({"3": NODE})
 
     assert payload_from_png(_png(prompt=prompt, workflow=workflow)) == {"nodes": [FLOW_NODE]}
@@ -256,7 +256,7 @@ def test_a_picture_gives_its_workflow_before_its_prompt() -> None:
     ],
 )
 def test_compressed_and_international_chunks_are_read(chunk: bytes) -> None:
-    """All three kinds of PNG text are understood."""
+    """All three kinds of PNG text chunk are read."""
     assert payload_from_png(b"\x89PNG\r\n\x1a\n" + chunk) == {"3": 1}
 
 
@@ -271,7 +271,7 @@ def test_compressed_and_international_chunks_are_read(chunk: bytes) -> None:
     ],
 )
 def test_pictures_without_a_graph_are_explained(data: bytes, text: str) -> None:
-    """No PNG, no metadata, a torn file and damaged chunks have their own words."""
+    """Other files, missing metadata, truncated files and damaged chunks each have an error text of their own."""
     with pytest.raises(PayloadError) as caught:
         payload_from_png(data)
 
@@ -279,7 +279,7 @@ def test_pictures_without_a_graph_are_explained(data: bytes, text: str) -> None:
 
 
 def test_a_compressed_bomb_is_cut_off() -> None:
-    """A small chunk that unpacks to more than the limit is refused without unpacking all of it."""
+    """A small chunk that decompresses beyond the limit is refused before all of it is decompressed."""
     packer = zlib.compressobj(9)
     bomb = b"".join(packer.compress(b"x" * 2**20) for _ in range(80)) + packer.flush()
 
@@ -288,7 +288,7 @@ def test_a_compressed_bomb_is_cut_off() -> None:
 
 
 def test_fifty_megabytes_are_read() -> None:
-    """A workflow of 50 MB is parsed and classified; the suite's own time limit bounds how long that takes."""
+    """A workflow of 50 MB is parsed and classified within the suite's time limit."""
     node = json.dumps({"id": 1, "type": "Empty", "widgets_values": ["x" * 400]})
     text = '{"nodes": [' + ",".join([node] * (50_000_000 // len(node))) + '], "links": []}'
 

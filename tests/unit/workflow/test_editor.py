@@ -1,4 +1,4 @@
-"""Setting inputs of prompts and workflows by what people call them."""
+"""Sets inputs of prompts and workflows by readable selectors."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _workflow() -> dict[str, Any]:
     ],
 )
 def test_selectors_find_the_input_of_a_prompt(selector: str, node_id: str, name: str, value: object) -> None:
-    """Id, title and class, forced or not, with dots and in any case; the caller's prompt stays as it is."""
+    """By id, title and class, forced or not, with dots and in any case; the caller's prompt is unchanged."""
     prompt = _prompt()
     if name in {"cfg", "mode"}:
         prompt["2"]["inputs"].setdefault(name, "fast")
@@ -156,7 +156,7 @@ def test_a_linked_input_of_a_prompt_names_what_feeds_it() -> None:
 
 
 def test_links_can_be_set_to_existing_nodes() -> None:
-    """A pair of node id and slot rewires; a node that is not there is refused."""
+    """A pair of node id and slot rewires the input; a missing node is refused."""
     editor = Editor(_prompt()).set("#3.seed", ["2", 0])
 
     assert editor.payload["3"]["inputs"]["seed"] == ["2", 0]
@@ -168,14 +168,14 @@ def test_links_can_be_set_to_existing_nodes() -> None:
 @pytest.mark.parametrize(
     ("selector", "value", "problem"),
     [
-        ("First.seed", "5", "takes a whole number, given the text '5'"),
+        ("First.seed", "5", "takes a whole number, given the string '5'"),
         ("First.seed", 5.5, "takes a whole number"),
         ("First.seed", True, "takes a whole number"),
         ("First.seed", -1, "from 0 to"),
         ("First.cfg", 10.5, "from 0.0 to 10.0"),
         ("First.cfg", float("nan"), "takes a number"),
         ("First.cfg", "x", "takes a number"),
-        ("First.text", 5, "takes a text"),
+        ("First.text", 5, "takes a string"),
         ("First.flag", 1, "takes true or false"),
         ("First.sampler", "eulr", "not among its 2 values"),
         ("First.mode", "x", "not among its 2 values"),
@@ -187,7 +187,7 @@ def test_links_can_be_set_to_existing_nodes() -> None:
 def test_values_are_checked_where_the_definition_is_known(
     selector: str, value: object, problem: str, definitions: dict[str, Any]
 ) -> None:
-    """Type, range and list; nothing is converted, nothing is set."""
+    """Type, range and list are checked; a refused value is neither converted nor set."""
     editor = Editor(_prompt(), definitions)
     before = copy.deepcopy(editor.payload)
 
@@ -199,7 +199,7 @@ def test_values_are_checked_where_the_definition_is_known(
 
 
 def test_allowed_values_come_with_the_nearest_first(definitions: dict[str, Any]) -> None:
-    """A typing error in a list is easy to mend."""
+    """A typo in a list value is easy to correct."""
     with pytest.raises(InputSelectorError) as caught:
         Editor(_prompt(), definitions).set("First.sampler", "hen")
 
@@ -207,7 +207,7 @@ def test_allowed_values_come_with_the_nearest_first(definitions: dict[str, Any])
 
 
 def test_lists_are_wrapped_in_a_prompt() -> None:
-    """A bare list would be read as a link."""
+    """The server would read a bare list as a link."""
     editor = Editor(_prompt()).set("4.value", ["a", "b", "c"])
 
     assert editor.payload["4"]["inputs"]["value"] == {"__value__": ["a", "b", "c"]}
@@ -215,7 +215,7 @@ def test_lists_are_wrapped_in_a_prompt() -> None:
 
 
 def test_declared_inputs_may_be_added_to_a_prompt(definitions: dict[str, Any]) -> None:
-    """An optional input that the prompt leaves out can be set, not read."""
+    """An optional input that the prompt omits can be set but not read."""
     editor = Editor(_prompt(), definitions)
 
     with pytest.raises(InputSelectorError, match="no value"):
@@ -224,7 +224,7 @@ def test_declared_inputs_may_be_added_to_a_prompt(definitions: dict[str, Any]) -
 
 
 def test_selectors_lead_back_to_their_inputs(definitions: dict[str, Any]) -> None:
-    """Every selector offered is accepted and means one input; readable ones are used where unique."""
+    """Every offered selector resolves to one input; readable ones are used where unique."""
     for payload in (_prompt(), _workflow()):
         editor = Editor(payload, definitions)
         offered = editor.selectors()
@@ -238,7 +238,7 @@ def test_selectors_lead_back_to_their_inputs(definitions: dict[str, Any]) -> Non
 
 
 def test_the_copy_is_independent() -> None:
-    """Neither payload nor values are shared with the caller."""
+    """Neither the payload nor its values are shared with the caller."""
     value = {"__value__": [1, 2, 3]}
     editor = Editor(_prompt()).set("4.value", value)
 
@@ -249,14 +249,14 @@ def test_the_copy_is_independent() -> None:
 
 
 @pytest.mark.parametrize("payload", [{}, {"a": 1}, {"1": {"class_type": "X", "inputs": {"a": b"x"}}}])
-def test_what_can_not_be_edited_is_refused(payload: dict[str, Any]) -> None:
-    """Neither a workflow nor a prompt, or not JSON."""
+def test_what_cannot_be_edited_is_refused(payload: dict[str, Any]) -> None:
+    """A payload that is neither a workflow nor a prompt, or not JSON, is refused."""
     with pytest.raises(PayloadError):
         Editor(payload)
 
 
 def test_an_envelope_gives_the_prompt_inside() -> None:
-    """What is edited is the prompt of the API body."""
+    """The prompt inside the API body is edited."""
     editor = Editor({"prompt": _prompt(), "client_id": "x"}).set("1.width", 3)
 
     assert editor.kind == "prompt"
@@ -295,7 +295,7 @@ def test_widgets_of_a_workflow_are_set_in_place(
 
 
 def test_a_node_in_a_subgraph_is_set_by_path(definitions: dict[str, Any]) -> None:
-    """The path is the id that the node has in the prompt."""
+    """The path is the node's id in the prompt."""
     editor = Editor(_workflow(), definitions).set("8:3.width", 5)
 
     assert editor.payload["definitions"]["subgraphs"][0]["nodes"][0]["widgets_values"] == [5, 4]
@@ -314,10 +314,10 @@ def test_a_node_in_a_subgraph_is_set_by_path(definitions: dict[str, Any]) -> Non
         ("hello.x", "there is no node", []),
     ],
 )
-def test_what_can_not_be_set_in_a_workflow_is_explained(
+def test_what_cannot_be_set_in_a_workflow_is_explained(
     selector: str, problem: str, candidates: list[str], definitions: dict[str, Any]
 ) -> None:
-    """The feeding node is named; where a place can not be proven, the way over the prompt is."""
+    """The error names the feeding node or, if a place cannot be proven, says to convert first."""
     with pytest.raises(InputSelectorError) as caught:
         Editor(_workflow(), definitions).set(selector, 1)
 
@@ -326,7 +326,7 @@ def test_what_can_not_be_set_in_a_workflow_is_explained(
 
 
 def test_containers_have_no_widgets_to_set(definitions: dict[str, Any]) -> None:
-    """Subgraph instances and group nodes point to the prompt."""
+    """The errors for subgraph instances and group nodes point to the prompt."""
     workflow = _workflow()
     workflow["nodes"][7]["inputs"] = [{"name": "height", "widget": {"name": "height"}, "link": None}]
     workflow["nodes"].append({"id": 20, "type": "workflow>G", "inputs": [{"name": "a"}], "widgets_values": [1]})
@@ -347,7 +347,7 @@ def test_a_subgraph_used_twice_is_not_set_through_one_of_its_instances(definitio
 
 
 def test_endless_reroutes_are_noticed(definitions: dict[str, Any]) -> None:
-    """A reroute that feeds itself ends in an error."""
+    """A reroute that feeds itself raises an error."""
     workflow = _workflow()
     workflow["links"][1] = [2, 5, 0, 5, 0, "INT"]
 
@@ -356,15 +356,15 @@ def test_endless_reroutes_are_noticed(definitions: dict[str, Any]) -> None:
 
 
 def test_display_names_count_as_titles(definitions: dict[str, Any]) -> None:
-    """A node without a saved title is called as the UI shows it."""
+    """A node without a saved title has the name that the UI shows."""
     workflow = _workflow()
     del workflow["nodes"][1]["title"]
 
     assert Editor(workflow, definitions).set("The Sampler.seed", 8).get("2.seed") == 8
 
 
-def test_a_workflow_without_definitions_declines_what_it_can_not_prove() -> None:
-    """The remedy is in the error."""
+def test_a_workflow_without_definitions_declines_what_it_cannot_prove() -> None:
+    """The error names the remedy."""
     with pytest.raises(InputSelectorError, match=r"has no input 'cfg' that is known without .* convert first"):
         Editor(_workflow()).set("Free.cfg", 1)
     with pytest.raises(InputSelectorError, match="convert the workflow first"):
@@ -388,13 +388,13 @@ def test_a_workflow_without_definitions_declines_what_it_can_not_prove() -> None
     ],
 )
 def test_assignments_are_split(text: str, expected: tuple[str, object]) -> None:
-    """The value is JSON where it parses, else the text as it stands."""
+    """The value is JSON if it parses, else the text as it stands."""
     assert parse_assignment(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "x", "=1", "A=1", "A.=1", ".b"])
 def test_what_is_no_assignment_is_refused(text: str) -> None:
-    """The expected form is in the error."""
+    """The error shows the expected form."""
     with pytest.raises(InputSelectorError, match=r"expected NODE\.INPUT=VALUE"):
         parse_assignment(text)
 
@@ -402,7 +402,7 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
 @given(st.text(max_size=12))
 @settings(deadline=None, derandomize=True)
 def test_any_selector_resolves_or_raises_its_error(selector: str) -> None:
-    """No text breaks the search."""
+    """Any text resolves or raises InputSelectorError."""
     editor = Editor(_prompt())
     try:
         found: Any = editor.get(selector)

@@ -1,4 +1,4 @@
-"""Prompts that a server accepts and then dies of are refused; all others pass untouched."""
+"""Prompts that a server accepts but does not survive are refused; all others pass unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _prompt() -> Prompt:
 
 
 def test_a_good_prompt_comes_back_as_the_same_object(definitions: dict[str, Any]) -> None:
-    """Nothing to change: no copy, with and without definitions."""
+    """A prompt that needs no change is not copied, with and without definitions."""
     prompt = _prompt()
 
     assert check_prompt(prompt, definitions) is prompt
@@ -41,7 +41,7 @@ def test_a_good_prompt_comes_back_as_the_same_object(definitions: dict[str, Any]
 
 
 def test_change_tokens_are_removed_from_a_copy(definitions: dict[str, Any]) -> None:
-    """``is_changed`` goes, the caller's object stays, and what did not change is shared."""
+    """``is_changed`` is removed, the caller's object is kept, and unchanged nodes are shared."""
     prompt = _prompt()
     prompt["1"]["is_changed"] = [0.5]
     before = copy.deepcopy(prompt)
@@ -70,7 +70,7 @@ def test_change_tokens_are_removed_from_a_copy(definitions: dict[str, Any]) -> N
 )
 @pytest.mark.parametrize("name", ["image", "unknown"])
 def test_links_to_nowhere_are_refused_in_any_input(name: str, value: object, text: str) -> None:
-    """Declared or not, wrapped or not: a link must lead to a node that is there, by its text id and a slot from 0."""
+    """Declared or not, wrapped or not: a link must name an existing node by its string id, and a slot from 0."""
     prompt = _prompt()
     prompt["2"]["inputs"][name] = value
 
@@ -94,7 +94,7 @@ def test_links_to_nowhere_are_refused_in_any_input(name: str, value: object, tex
     ],
 )
 def test_values_that_only_resemble_links_pass(value: object) -> None:
-    """A server follows pairs of text and number alone."""
+    """A server follows only pairs of string and number."""
     prompt = _prompt()
     prompt["2"]["inputs"]["unknown"] = value
 
@@ -102,7 +102,7 @@ def test_values_that_only_resemble_links_pass(value: object) -> None:
 
 
 def test_a_pair_of_numbers_in_a_declared_input_is_refused(definitions: dict[str, Any]) -> None:
-    """A declared input takes every list for a link, so the hint about text ids is due."""
+    """A declared input takes every list for a link, so the error explains that ids are strings."""
     prompt = _prompt()
     prompt["2"]["inputs"]["image"] = [77, 0]
 
@@ -116,13 +116,13 @@ def test_a_pair_of_numbers_in_a_declared_input_is_refused(definitions: dict[str,
         ({"class_type": "Empty"}, "inputs is null"),
         ({"class_type": "Empty", "inputs": None}, "inputs is null"),
         ({"class_type": "Empty", "inputs": []}, "inputs is an empty list"),
-        ({"class_type": None, "inputs": {}}, "class_type is null, not a text (the frontend"),
+        ({"class_type": None, "inputs": {}}, "class_type is null, not a string (the frontend"),
         ({"inputs": {}}, "class_type is null"),
-        ("text", "is the text 'text'"),
+        ("text", "is the string 'text'"),
     ],
 )
 def test_malformed_nodes_are_refused_all_at_once(node: object, text: str, definitions: dict[str, Any]) -> None:
-    """Nodes without class or inputs are named, also where no output depends on them, and before anything else."""
+    """Nodes without class or inputs are all named, before any other problem, even if no output depends on them."""
     prompt = _prompt() | {"8": node, "9": {"class_type": "Empty", "inputs": 3}, "10": {"class_type": "?", "inputs": {}}}
 
     with pytest.raises(UnsafePromptError) as caught:
@@ -133,7 +133,7 @@ def test_malformed_nodes_are_refused_all_at_once(node: object, text: str, defini
 
 
 def test_a_cycle_is_listed() -> None:
-    """The error walks the cycle in the direction of the data and comes back to where it began."""
+    """The error lists the cycle in the direction of the data, back to its start."""
     prompt = _prompt()
     prompt["1"]["inputs"]["hidden"] = ["2", 0]
 
@@ -144,7 +144,7 @@ def test_a_cycle_is_listed() -> None:
 
 
 def test_a_node_that_feeds_itself_is_a_cycle() -> None:
-    """The shortest cycle counts, wrapped as it is."""
+    """Even a wrapped link to the node itself counts as a cycle."""
     prompt = _prompt()
     prompt["1"]["inputs"]["hidden"] = {"__value__": ["1", 0]}
 
@@ -153,7 +153,7 @@ def test_a_node_that_feeds_itself_is_a_cycle() -> None:
 
 
 def test_a_long_cycle_is_shortened_in_the_error() -> None:
-    """A cycle of 300 nodes does not fill the screen."""
+    """A cycle of 300 nodes is abbreviated."""
     prompt = {str(i): {"class_type": "X", "inputs": {"a": [str((i + 1) % 300), 0]}} for i in range(300)}
 
     with pytest.raises(UnsafePromptError, match="…") as caught:
@@ -169,7 +169,7 @@ def _chain(links: int) -> Prompt:
 
 
 def test_chains_are_bounded() -> None:
-    """900 links in a row pass, 901 do not, and 50,000 neither, without recursion."""
+    """900 links in a row pass; 901 and 50,000 are refused, without recursion."""
     assert check_prompt(_chain(900))
     for links in (901, 50_000):
         with pytest.raises(UnsafePromptError, match=f"{links} links in a row"):
@@ -177,7 +177,7 @@ def test_chains_are_bounded() -> None:
 
 
 def test_missing_classes_are_all_listed(definitions: dict[str, Any]) -> None:
-    """Every unknown class comes with its nodes, before links are judged."""
+    """Every unknown class is listed with its nodes, before links are checked."""
     prompt = _prompt() | {
         "7": {"class_type": "Gone", "inputs": {"a": ["99", 0]}},
         "8": {"class_type": "Lost", "inputs": {}},
@@ -191,7 +191,7 @@ def test_missing_classes_are_all_listed(definitions: dict[str, Any]) -> None:
 
 
 def test_a_prompt_needs_an_output_node(definitions: dict[str, Any]) -> None:
-    """Without one the error says so; without definitions that can not be known."""
+    """Without one the error says so; without definitions this is not checked."""
     prompt = {"1": _prompt()["1"]}
 
     with pytest.raises(PayloadError, match="no output node"):
@@ -200,7 +200,7 @@ def test_a_prompt_needs_an_output_node(definitions: dict[str, Any]) -> None:
 
 
 def test_values_outside_their_list_are_refused(definitions: dict[str, Any]) -> None:
-    """The newer kind of combo is checked here, since no server does it."""
+    """The newer dialect of combos is checked here because no server does it."""
     prompt = _prompt()
     prompt["2"]["inputs"]["mode"] = "zzz"
 
@@ -224,7 +224,7 @@ def test_values_outside_their_list_are_refused(definitions: dict[str, Any]) -> N
     ],
 )
 def test_lists_that_do_not_bind_are_left_to_the_server(node: Prompt, definitions: dict[str, Any]) -> None:
-    """Several choices, remote lists, uploads, the older dialect and links are no business of this check."""
+    """Multiple selection, remote lists, uploads, the older dialect and links are not checked."""
     prompt = _prompt() | {"9": node}
 
     assert check_prompt(prompt, definitions) is prompt
@@ -248,14 +248,14 @@ def _deep() -> list[Any]:
     [
         (lambda: b"x", "bytes is not a JSON type"),
         (lambda: Path("x"), "is not a JSON type"),
-        (lambda: {1: 2}, "not a text"),
+        (lambda: {1: 2}, "not a string"),
         (lambda: [{"a": {1, 2}}], "set is not a JSON type"),
         (_loop, "deeper than 200"),
         (_deep, "deeper than 200"),
     ],
 )
-def test_what_json_can_not_hold_is_named(make: Callable[[], object], text: str) -> None:
-    """Node and input are in the error, also for values that hold themselves or are very deep."""
+def test_what_json_cannot_hold_is_named(make: Callable[[], object], text: str) -> None:
+    """The error names node and input, even for values that contain themselves or are very deep."""
     prompt = _prompt()
     prompt["2"]["inputs"]["odd"] = make()
 
@@ -267,8 +267,8 @@ def test_what_json_can_not_hold_is_named(make: Callable[[], object], text: str) 
     )
 
 
-def test_keys_that_are_no_texts_are_refused() -> None:
-    """Node ids and input names must be texts, and metadata must be JSON too."""
+def test_keys_that_are_not_strings_are_refused() -> None:
+    """Node ids and input names must be strings, and metadata must be JSON too."""
     with pytest.raises(PayloadError, match="node id 1 is a int"):
         check_prompt({1: {"class_type": "X", "inputs": {}}})  # type: ignore[dict-item]
     with pytest.raises(PayloadError, match="node 1"):
@@ -280,7 +280,7 @@ def test_keys_that_are_no_texts_are_refused() -> None:
 
 
 def test_damaged_definitions_are_no_obstacle() -> None:
-    """Definitions of a shape that no server gives are treated as saying nothing."""
+    """Malformed definitions are ignored."""
     prompt = _prompt()
 
     broken: dict[str, Any] = {
@@ -313,7 +313,7 @@ def _follow(value: Any) -> Any:
 @given(st.dictionaries(ids, nodes, min_size=1, max_size=3))
 @settings(deadline=None, derandomize=True)
 def test_what_passes_is_safe(prompt: Prompt) -> None:
-    """No accepted prompt has a link to nowhere, a cycle or a change token; none is changed by the check."""
+    """No accepted prompt has a link to nowhere, a cycle or a change token, and the check modifies none."""
     before = json.dumps(prompt)
     try:
         checked = check_prompt(prompt)
@@ -341,7 +341,7 @@ def test_what_passes_is_safe(prompt: Prompt) -> None:
 
 
 def test_the_saved_prompts_pass(shared_data: Path, real_definitions: dict[str, Any]) -> None:
-    """Of 73 prompts of the real frontend, only one with unknown nodes and one with shifted values fail."""
+    """Of 73 prompts from the real frontend, only one with unknown nodes and one with shifted values fail."""
     failed = {}
     for path in sorted((shared_data / "conversion" / "prompts").glob("*.json")):
         try:
@@ -357,6 +357,6 @@ def test_the_saved_prompts_pass(shared_data: Path, real_definitions: dict[str, A
     [({"title": "Start"}, "Start"), ({"title": ""}, None), ({"title": 5}, None), ({}, None), ("x", None), (None, None)],
 )
 def test_title(meta: object, title: str | None) -> None:
-    """A node's title is a text that is not empty, or there is none."""
+    """A node's title is a non-empty string or None."""
     assert node_title({"class_type": "X", "_meta": meta}) == title
     assert node_title({"class_type": "X"}) is None

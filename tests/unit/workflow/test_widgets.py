@@ -1,4 +1,4 @@
-"""Finding a widget's place in a saved node, or declining to."""
+"""Finds a widget's place in a saved node, or declines to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _sampler(*values: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_places_follow_the_definition(definitions: dict[str, Any]) -> None:
-    """The control after a seed has a place of its own, sockets have none."""
+    """The control after a seed has a place of its own; sockets have none."""
     node = _sampler(5, "randomize", 2.5, "euler", "x", True, "fast", inputs=[{"name": "image", "link": 1}])
 
     assert locate(node, definitions["Sampler"]).positions == {
@@ -55,7 +55,7 @@ def test_short_lists_map_what_they_have(definitions: dict[str, Any]) -> None:
 def test_what_does_not_fit_is_declined_with_a_reason(
     values: list[Any] | None, reason: str, definitions: dict[str, Any]
 ) -> None:
-    """Values of another type than the place's, or too many: nothing is mapped."""
+    """If values have the wrong type or are too many, nothing is mapped."""
     node = {"type": "Sampler", "widgets_values": values, "inputs": [{"name": "image"}, {"name": "mask"}]}
 
     located = locate(node, definitions["Sampler"])
@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_declined_with_a_reason(
 
 
 def test_other_saved_widgets_than_the_class_has_are_declined(definitions: dict[str, Any]) -> None:
-    """A widget that the class lost, or in another order: the node comes from another version of its class."""
+    """A missing or reordered widget means that the node was saved with another version of its class."""
     for names in (["gone"], ["cfg", "seed"]):
         inputs = [{"name": name, "widget": {"name": name}} for name in names]
         node = _sampler(
@@ -76,7 +76,7 @@ def test_other_saved_widgets_than_the_class_has_are_declined(definitions: dict[s
 
 
 def test_upload_buttons_may_follow(definitions: dict[str, Any]) -> None:
-    """A file picker's button has a value of its own at the end; more than that is not understood."""
+    """A file picker's button has a value of its own at the end; any further value is declined."""
     picker = definitions["Load"]
 
     assert locate({"type": "Load", "widgets_values": ["a.png", "image"]}, picker).positions == {"image": 0}
@@ -85,7 +85,7 @@ def test_upload_buttons_may_follow(definitions: dict[str, Any]) -> None:
 
 
 def test_places_end_before_a_widget_of_an_extension(definitions: dict[str, Any]) -> None:
-    """An input that is neither socket nor known widget has an unknown number of values: what follows is not mapped."""
+    """An input that is neither socket nor known widget has an unknown number of values: later ones are not mapped."""
     node = {"type": "Odd", "widgets_values": [1, "#fff", 2]}
     with_socket = {"type": "Odd", "widgets_values": [1, 2], "inputs": [{"name": "color", "type": "COLOR"}]}
 
@@ -94,14 +94,14 @@ def test_places_end_before_a_widget_of_an_extension(definitions: dict[str, Any])
 
 
 def test_objects_and_primitives_speak_for_themselves() -> None:
-    """Values saved by name need no order; a primitive's value is its first."""
+    """Values saved by name need no order; a primitive's value is the first."""
     assert locate({"type": "X", "widgets_values": {"a": 1}}, None).positions == {"a": "a"}
     assert locate({"type": "PrimitiveNode", "widgets_values": [1, "fixed"]}, None).positions == {"value": 0}
     assert locate({"type": "PrimitiveNode"}, None).positions == {}
 
 
 def test_without_a_definition_names_must_be_complete() -> None:
-    """Newer frontends name every widget among the sockets: enough, if the number of values agrees."""
+    """Newer frontends name every widget among the sockets, which suffices if the number of values agrees."""
     inputs = [{"name": name, "widget": {"name": name}} for name in ("seed", "steps")]
 
     assert locate({"type": "X", "inputs": inputs, "widgets_values": [1, "fixed", 3]}, None).positions == {
@@ -123,7 +123,7 @@ def test_without_a_definition_names_must_be_complete() -> None:
     ],
 )
 def test_companions_are_counted(settings: dict[str, Any], kind: str, count: int) -> None:
-    """A seed has a control unless told otherwise, a controlled list two companions, a forced socket no place."""
+    """A seed has a control unless disabled, a controlled list two companions, a forced socket no place."""
     definition = {"input": {"required": {"seed": [kind, settings], "end": ["STRING", {}]}}}
     values: list[Any] = [{"INT": 1, "COMBO": "a"}[kind], *["fixed"] * 2][:count]
 
@@ -131,7 +131,7 @@ def test_companions_are_counted(settings: dict[str, Any], kind: str, count: int)
 
 
 def test_damaged_definitions_give_no_inputs() -> None:
-    """Whatever a definition looks like, asking for its inputs is safe."""
+    """Reading the inputs of a malformed definition does not raise."""
     for damaged in (None, [], {}, {"input": 3}, {"input": {"required": []}}, {"input": {}, "input_order": 3}):
         assert input_specs(damaged) == {}
     assert spec_type(None) == "None"
@@ -140,7 +140,7 @@ def test_damaged_definitions_give_no_inputs() -> None:
 def test_no_place_is_wrong_in_the_saved_workflows(
     shared_data: Path, real_definitions: dict[str, Any], record_property: Any
 ) -> None:
-    """In 73 saved workflows every mapped value is the one that the real frontend put into the prompt beside it."""
+    """In 73 saved workflows every mapped value equals the one in the real frontend's prompt."""
     counts: Counter[str] = Counter()
     wrong = []
     for path in sorted((shared_data / "conversion" / "workflows").glob("*.json")):

@@ -1,4 +1,4 @@
-"""Walking a workflow with its subgraphs, and finding the node types that a server lacks."""
+"""Walks a workflow with its subgraphs, and finds the node types that a server lacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _node(node_id: int, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def test_nodes_have_the_ids_that_the_frontend_gives_them() -> None:
-    """Inside subgraphs, the ids of the instances lead, joined by colons; each instance counts."""
+    """Inside subgraphs, the instances' ids come first, joined by colons; every instance is walked."""
     workflow = {
         "nodes": [_node(1, "A"), _node(2, "outer"), _node(3, "inner")],
         "definitions": {"subgraphs": [_subgraph("outer", _node(4, "inner")), _subgraph("inner", _node(5, "B"))]},
@@ -32,7 +32,7 @@ def test_nodes_have_the_ids_that_the_frontend_gives_them() -> None:
 
 
 def test_what_is_muted_or_bypassed_is_inactive_with_all_inside() -> None:
-    """Modes 2 and 4 reach into subgraphs."""
+    """Modes 2 and 4 apply to everything inside a subgraph."""
     workflow = {
         "nodes": [_node(1, "A", mode=2), _node(2, "sub", mode=4), _node(3, "A", mode=0)],
         "definitions": {"subgraphs": [_subgraph("sub", _node(5, "B"))]},
@@ -42,18 +42,18 @@ def test_what_is_muted_or_bypassed_is_inactive_with_all_inside() -> None:
 
 
 def test_a_subgraph_that_holds_itself_is_refused() -> None:
-    """Also by way of another one."""
+    """Directly or through another."""
     workflow = {
         "nodes": [_node(1, "a")],
         "definitions": {"subgraphs": [_subgraph("a", _node(2, "b")), _subgraph("b", _node(3, "a"))]},
     }
 
-    with pytest.raises(PayloadError, match="node 1:2:3: the subgraph 'a' holds itself"):
+    with pytest.raises(PayloadError, match="node 1:2:3: the subgraph 'a' contains itself"):
         list(iterate(workflow))
 
 
 def test_nesting_that_multiplies_is_bounded() -> None:
-    """Ten instances of ten instances of … end in an error instead of a full memory."""
+    """Ten instances of ten instances of … raise an error instead of filling memory."""
     levels = [_subgraph(f"s{i}", *(_node(n, f"s{i + 1}") for n in range(10))) for i in range(8)]
     workflow = {"nodes": [_node(1, "s0")], "definitions": {"subgraphs": [*levels, _subgraph("s8", _node(1, "A"))]}}
 
@@ -62,7 +62,7 @@ def test_nesting_that_multiplies_is_bounded() -> None:
 
 
 def test_missing_types_come_with_nodes_and_packs() -> None:
-    """All of them, in order, with the pack from whichever node names it; frontend-only types are not among them."""
+    """All are listed in order, with the pack from whichever node names it; frontend-only types are not."""
     workflow = {
         "nodes": [
             _node(1, "Known"),
@@ -101,7 +101,7 @@ def test_missing_types_of_a_prompt() -> None:
 
 
 def test_titles_fall_back_to_the_class() -> None:
-    """A node without a usable title is called by its class."""
+    """A node without a usable title is named after its class."""
     prompt = {
         "1": {"class_type": "A", "inputs": {}, "_meta": {"title": "Mine"}},
         "2": {"class_type": "B", "inputs": {}, "_meta": {"title": 3}},
