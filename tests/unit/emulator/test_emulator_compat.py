@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from comfyui_emulator import runtime
-from comfyui_emulator.compat import api, folder_paths, graph, imports, model_management, node_helpers, ui, utils
+from comfyui_emulator.compat import api, folder_paths, graph_utils, imports, model_management, node_helpers, ui, utils
 from comfyui_emulator.compat import io_api as io
 from comfyui_emulator.compat.schema import adapted
 from comfyui_emulator.packs import load_packs
@@ -249,7 +249,7 @@ def test_helpers() -> None:
     wide, _ = node_helpers.image_alpha_fix(np.zeros((1, 2, 2, 4)), np.zeros((1, 2, 2, 3)))
     _, narrow = node_helpers.image_alpha_fix(np.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2, 4)))
     assert (wide[0, 0, 0, -1], narrow.shape[-1]) == (1, 3)
-    assert graph.is_link(["1", 0])
+    assert graph_utils.is_link(["1", 0])
 
 
 def test_truncated_pictures_are_read(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import saved
 
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes import register_all, text
-from comfyui_emulator.nodes.images import basic as images
 from comfyui_emulator.nodes.images import compositing, edges, filters, masks, scaling
+from comfyui_emulator.nodes.images import editing as images
 from comfyui_emulator.nodes.images.edges import BaseError
 from comfyui_emulator.nodes.images.resample import from_bytes, resize, to_bytes
 from comfyui_emulator.registry import Registry

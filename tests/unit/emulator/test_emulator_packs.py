@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from comfyui_emulator import runtime
-from comfyui_emulator.nodes.latents import arithmetic, empty, files
-from comfyui_emulator.nodes.latents import basic as latents
+from comfyui_emulator.nodes.latents import arithmetic, empty, latent_files
+from comfyui_emulator.nodes.latents import resizing as latents
 from comfyui_emulator.nodes.latents.tensorfile import SafetensorError, read_tensors, write_tensors
 
 N = Any
@@ -82,12 +82,12 @@ def test_latents_are_saved_and_loaded(tmp_path: Path) -> None:
     folders = runtime.Folders(tmp_path, tmp_path, tmp_path, tmp_path)
     array = np.random.default_rng(1).standard_normal((1, 4, 8, 8)).astype(np.float32)
     with runtime.using(runtime.NodeContext(folders)):
-        saved = files.save_latent({"samples": array}, "x", {"1": {}}, None)
+        saved = latent_files.save_latent({"samples": array}, "x", {"1": {}}, None)
         name = saved["ui"]["latents"][0]["filename"]
-        (loaded,) = files.load_latent(name)
-        assert files._check_latent(name) is True
-        assert files._check_latent("../x") == "Invalid latent file: ../x"
-        assert files._latent_files() == {"required": {"latent": [[name]]}}
+        (loaded,) = latent_files.load_latent(name)
+        assert latent_files._check_latent(name) is True
+        assert latent_files._check_latent("../x") == "Invalid latent file: ../x"
+        assert latent_files._latent_files() == {"required": {"latent": [[name]]}}
 
     assert np.array_equal(loaded["samples"], array)
     assert b'"prompt":"{\\"1\\": {}}"' in (tmp_path / name).read_bytes()

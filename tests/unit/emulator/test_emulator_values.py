@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from comfyui_emulator import runtime
-from comfyui_emulator.nodes.conditioning import basic as conditioning
+from comfyui_emulator.nodes.conditioning import combining as conditioning
 from comfyui_emulator.nodes.conditioning import hooks
-from comfyui_emulator.nodes.conditioning import video as video_conditioning
+from comfyui_emulator.nodes.conditioning import video_models as video_conditioning
 from comfyui_emulator.nodes.images import records
-from comfyui_emulator.nodes.latents import basic as latents
 from comfyui_emulator.nodes.latents import operations as latent_operations
+from comfyui_emulator.nodes.latents import resizing as latents
 from comfyui_emulator.nodes.latents.bislerp import bislerp
 from comfyui_emulator.nodes.media import three_d
 from comfyui_emulator.nodes.sampling import samplers, sigmas
