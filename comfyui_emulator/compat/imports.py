@@ -31,12 +31,12 @@ _MODULES: dict[str, str | None] = {
     "comfy_api.util": "api_input",
     "comfy_api.v0_0_2": "api",
     "comfy_execution": None,
-    "comfy_execution.graph": "graph",
-    "comfy_execution.graph_utils": "graph",
+    "comfy_execution.graph": "graph_utils",
+    "comfy_execution.graph_utils": "graph_utils",
     "folder_paths": "folder_paths",
     "node_helpers": "node_helpers",
     "nodes": "nodes",
-    "server": "server",
+    "server": "prompt_server",
 }
 """ComfyUI's modules by name, and their stand-ins here (``None``: a package that only holds others)."""
 

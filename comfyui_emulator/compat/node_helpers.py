@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from comfyui_emulator.nodes.conditioning.basic import with_values
+from comfyui_emulator.nodes.conditioning.combining import with_values
 
 
 def conditioning_set_values(conditioning: Any, values: dict[str, Any] | None = None, append: bool = False) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes.images.resample import repeat_to
-from comfyui_emulator.nodes.latents.basic import planes
 from comfyui_emulator.nodes.latents.bislerp import bislerp
+from comfyui_emulator.nodes.latents.resizing import planes
 
 
 class ProgressBar:

@@ -47,6 +47,7 @@ class Keys:
                 active.add(current)
                 stack += [source for source in waiting if source not in active]
                 continue
+            # Seen for the second time, a node whose sources still have no keys is part of a cycle.
             for source in waiting:
                 self._keys.setdefault(source, _digest(f"cycle {source} {next(_unique)}"))
             self._keys[current] = self._make(current)

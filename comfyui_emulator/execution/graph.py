@@ -125,6 +125,7 @@ class Schedule:
         kind = self._registry[node["class_type"]]
         for name, value in node_inputs(node).items():
             if is_link(value):
+                # Undeclared links count too: ComfyUI follows them at execution, although validation ignores them.
                 entry = kind.input_entry(name)
                 if entry is None or not (entry[2].get("lazy") or entry[2].get("rawLink")):
                     yield value[0]

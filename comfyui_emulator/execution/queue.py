@@ -77,6 +77,7 @@ class PromptQueue:
         while not self._heap:
             self._available.clear()
             await self._available.wait()
+            # The worker must handle flags even if no prompt arrives.
             if self._flags:
                 return None
         self.running = heapq.heappop(self._heap)
@@ -176,6 +177,7 @@ async def _run(queue: PromptQueue, engine: Engine, item: QueueItem) -> None:
         log.exception("prompt %s could not be executed", item.prompt_id)
         outcome = broken_outcome(item.prompt_id, error)
         engine.hub.send("execution_error", outcome.messages[-1][1], item.request.extra_data.get("client_id"))
+    # The record comes before the last message, so that a client that gets the message finds the record.
     queue.finish(make_record(item, outcome))
     sid = item.request.extra_data.get("client_id")
     if sid is not None:

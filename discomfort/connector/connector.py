@@ -36,6 +36,7 @@ from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
+from discomfort.conversion import Converter
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError, UploadError
 from discomfort.progress import ProgressCallback
@@ -541,21 +542,27 @@ class ComfyConnector:
         """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
         if not self._parts.is_ours:
             return
-        client = self._parts.client
+        client, converter = self._parts.client, self._parts.converter
         self._parts.kill_now()
         self._lifecycle.to(State.KILLED, "emergency cleanup")
         self._forget_instance()
         # A loop that was closed has nobody left who waits.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end_what_waits, client)
+            self._loop.call_soon_threadsafe(self._end_what_waits, client, converter)
 
-    def _end_what_waits(self, client: ComfyClient | None) -> None:
+    def _end_what_waits(self, client: ComfyClient | None, converter: Converter | None) -> None:
         """Called in the event loop after :meth:`release_now`: whoever still waits learns of the end."""
         self._calls.end_all()
         self._startup.cancel()
         self._background.cancel()
-        if client is not None:
-            self._farewell = self._loop.create_task(client.aclose(), name="discomfort-farewell")
+
+        async def close() -> None:
+            if client is not None:
+                await client.aclose()
+            if converter is not None:
+                await converter.aclose()
+
+        self._farewell = self._loop.create_task(close(), name="discomfort-farewell")
 
     async def _shut_down(self) -> None:
         """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it goes on."""

@@ -17,6 +17,7 @@ _log = logging.getLogger("discomfort.discovery")
 
 _FRONT_END = "comfyui_frontend_package"
 _ASK_SECONDS = 10.0
+# Finding the spec of a top-level package does not import the package.
 _ASK = (
     f"import importlib.util as u; s = u.find_spec({_FRONT_END!r}); print(s.submodule_search_locations[0] if s else '')"
 )
@@ -74,6 +75,7 @@ def site_packages(python: str) -> list[Path]:
     patterns = ("lib/python3*/site-packages", "lib/python3*/dist-packages", "lib64/python3*/site-packages")
     found = [folder for pattern in patterns for folder in sorted(home.glob(pattern))]
     found += [folder for folder in (home / "Lib" / "site-packages",) if folder.is_dir()]
+    # lib64 is often a link to lib: without resolving, one frontend would count as two.
     unique: dict[Path, Path] = {}
     for folder in found:
         unique.setdefault(folder.resolve(), folder)
@@ -143,6 +145,7 @@ def _ask(python: str) -> Path | None:
             text=True,
             timeout=_ASK_SECONDS,
             check=True,
+            # With -c, the working directory is searched first, so a folder of ours must not pose as the package.
             cwd=Path(python).parent,
         )
     except (OSError, ValueError, subprocess.SubprocessError) as error:

@@ -51,6 +51,7 @@ def check_prompt(prompt: JsonObject, definitions: Mapping[str, Any] | None = Non
     check = _Check(prompt)
     for node_id, node in prompt.items():
         check.node(node_id, node)
+    # First, because every later check reads class_type and inputs.
     if check.malformed:
         raise UnsafePromptError(check.problems)
     if definitions is not None and (missing := missing_in_prompt(prompt, definitions)):

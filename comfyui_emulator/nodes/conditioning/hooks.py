@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from comfyui_emulator.nodes.base import Entry, Mask, choice, integer, link, node, number, switch
-from comfyui_emulator.nodes.conditioning.basic import (
+from comfyui_emulator.nodes.conditioning.combining import (
     AREA_CHOICE,
     COND,
     PAIR,

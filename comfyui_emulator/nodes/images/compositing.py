@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from comfyui_emulator.nodes.base import Image, Mask, choice, link, node, number, side, switch
-from comfyui_emulator.nodes.images.basic import with_channels
+from comfyui_emulator.nodes.images.editing import with_channels
 from comfyui_emulator.nodes.images.resample import repeat_to, resize, scale, scale_mask
 from comfyui_emulator.nodes.wording import channels_second, check_alike, check_order, joined, stacked, with_axis
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from comfyui_emulator.nodes.base import MAX_SIDE, choice, integer, link, node, number
 from comfyui_emulator.nodes.images.resample import repeat_to
-from comfyui_emulator.nodes.latents.basic import Latent, fitted
+from comfyui_emulator.nodes.latents.resizing import Latent, fitted
 from comfyui_emulator.nodes.wording import joined
 
 _LATENT = link("LATENT")

@@ -9,7 +9,7 @@ import numpy as np
 
 from comfyui_emulator.nodes.base import integer, link, node, number
 from comfyui_emulator.nodes.images.filters import gaussian
-from comfyui_emulator.nodes.latents.basic import Array, Latent
+from comfyui_emulator.nodes.latents.resizing import Array, Latent
 from comfyui_emulator.nodes.wording import check_axis, check_mirror
 
 Operation = Callable[..., Array]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from discomfort._system.browser_processes import OwnProcess, kill_trees
-from discomfort._system.concurrency import EndableScopes, in_thread, to_thread
+from discomfort._system.concurrency import EndableScopes, finish, in_thread, to_thread
 from discomfort.conversion.browser.chromium import find_chromium, manual_commands
 from discomfort.exceptions import BrowserError
 
@@ -160,7 +160,7 @@ class Browser:
         try:
             await self._launch()
         except BaseException as error:
-            await self.aclose()
+            await finish(self.aclose())
             if isinstance(error, (BrowserError, asyncio.CancelledError)) or not isinstance(error, Exception):
                 raise
             problem = f"Chromium ({self.executable or 'not found yet'}) did not start: {_first_lines(error)}"
@@ -197,6 +197,7 @@ class Browser:
 
         async with asyncio.timeout(LAUNCH_TIMEOUT):
             self._playwright = await async_playwright().start()
+        self._record_driver()
 
     async def _launch_chromium(self) -> PlaywrightBrowser:
         """Launch with Chromium's sandbox, except for root (Chromium refuses) and where the kernel permits none."""
@@ -232,10 +233,13 @@ class Browser:
         if pid is None:
             raise BrowserError("Chromium does not tell its process id")
         self._record(pid)
-        with contextlib.suppress(psutil.Error):
-            driver = psutil.Process(pid).parent()
-            if driver is not None and driver.ppid() == os.getpid():
-                self._record(driver.pid)
+
+    def _record_driver(self) -> None:
+        """Know the driver before it starts anything: the child of ours whose temporary folder is this browser's."""
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                if child.environ().get("TMPDIR") == str(self._directory):
+                    self._record(child.pid)
 
     def _record(self, pid: int) -> None:
         process = OwnProcess.of(pid)

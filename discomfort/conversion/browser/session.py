@@ -156,6 +156,9 @@ class BrowserSession:
         except BaseException:
             self.browser = None
             await finish(browser.aclose())
+            if self.closed:
+                # kill_now() may have run before the folder was made.
+                await in_thread(self.kill_now)
             raise
         self.pool.open()
 

@@ -1,4 +1,4 @@
-"""An emulator that does one thing wrong: what the checks are there to find."""
+"""An emulator with one deviation from ComfyUI, for the checks to find."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Change = Callable[[web.Request, Any], web.Response]
 
 
 def missing_is_404(request: web.Request, _: Any) -> web.Response:
-    """What many servers would do."""
+    """A missing record is 404, as on many servers."""
     return web.Response(status=404)
 
 
 def other_text(request: web.Request, body: Any) -> web.Response:
-    """A validation error in other words."""
+    """A validation error with another text."""
     for told in body["node_errors"].values():
         for error in told["errors"]:
             error["message"] = error["message"].replace("smaller than min of", "is below")
@@ -40,12 +40,12 @@ def plain_type(request: web.Request, body: Any) -> web.Response:
 
 
 def same_name(request: web.Request, body: Any) -> web.Response:
-    """An upload that claims the name that was asked for."""
+    """An upload whose answer has the requested name, not the one it got."""
     return web.json_response(body | {"name": body["name"].replace(" (1)", "").replace(" (2)", "")})
 
 
 def broken(request: web.Request, body: Any) -> web.Response:
-    """Not what the check can read."""
+    """An answer that the check cannot read."""
     return web.json_response([1, 2])
 
 
@@ -57,7 +57,7 @@ DEVIATIONS: dict[str, tuple[str, str, Change, tuple[str, ...]]] = {
     "name": ("POST", "/upload/image", same_name, ("uploads.equal-content", "uploads.overwriting")),
     "shape": ("GET", "/object_info/EmptyImage", broken, ("routes.definition-fields",)),
 }
-"""By name: method, path, what is done to the JSON there, and the checks that find it."""
+"""By name: method, path, the change to the JSON there, and the checks that find it."""
 
 
 def deviating_app(base: Path, name: str) -> web.Application:

@@ -44,7 +44,7 @@ async def _queue(url: str) -> Any:
 
 
 async def test_the_emulator_conforms(emulator: tuple[web.Application, str], tmp_path: Path) -> None:
-    """Every check passes, none is skipped on a server of our own, and nothing but the files is left there."""
+    """On a server of our own every check passes, none is skipped, and only the documented files are left."""
     _, url = emulator
     seen: list[Any] = []
 
@@ -63,7 +63,7 @@ async def test_the_emulator_conforms(emulator: tuple[web.Application, str], tmp_
 
 @pytest.mark.parametrize("name", DEVIATIONS)
 async def test_deviations_are_found(tmp_path: Path, name: str) -> None:
-    """What a server does otherwise is found by the checks of it, and by no others of their area."""
+    """Each deviation is found by the checks for it, and by no others of their area."""
     expected = DEVIATIONS[name][3]
     area = expected[0].partition(".")[0]
 
@@ -75,7 +75,7 @@ async def test_deviations_are_found(tmp_path: Path, name: str) -> None:
 
 
 async def test_what_touches_others_is_left_out(emulator: tuple[web.Application, str]) -> None:
-    """Without --exclusive those checks are skipped, with the reason."""
+    """Without --exclusive the exclusive checks are skipped, with the reason."""
     _, url = emulator
 
     report = await run_checks(url, only=["*.clear", "interrupting.empty-*"])
@@ -87,7 +87,7 @@ async def test_what_touches_others_is_left_out(emulator: tuple[web.Application, 
 
 
 async def test_a_busy_server(emulator: tuple[web.Application, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prompts of others are left alone, and what needs an idle server is skipped."""
+    """Prompts of others are left alone, and checks that need an idle server are skipped."""
     app, url = emulator
     monkeypatch.setattr(probe, "OTHERS", 0.1)
     faults_of(app).hang_at = "EmptyImage"
@@ -104,7 +104,7 @@ async def test_a_busy_server(emulator: tuple[web.Application, str], monkeypatch:
 
 
 async def test_missing_nodes_skip(tmp_path: Path) -> None:
-    """A server without a node class is not asked about it."""
+    """Checks that need a missing node class are skipped."""
     async with serving(create_app(EmulatorConfig(base_directory=tmp_path))) as url:
         (check,) = all_checks(["files.loaded-from-temp"])
         odd = Check("files.odd", "", "", check.run, nodes=("NoSuchNode",))
@@ -115,7 +115,7 @@ async def test_missing_nodes_skip(tmp_path: Path) -> None:
 
 
 async def test_a_check_has_a_deadline(emulator: tuple[web.Application, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check that waits for what never comes differs, and the next one runs."""
+    """A check that never ends differs, and the next one runs."""
     app, url = emulator
     faults_of(app).evict_history = True
     monkeypatch.setattr(runner, "DEADLINE", 0.5)
@@ -127,7 +127,7 @@ async def test_a_check_has_a_deadline(emulator: tuple[web.Application, str], mon
 
 
 async def test_a_server_that_goes_away() -> None:
-    """A connection that breaks is a difference, not an end."""
+    """A broken connection is a difference; the other checks run."""
     app = web.Application()
 
     async def cut(request: web.Request) -> web.Response:
@@ -147,7 +147,7 @@ async def test_a_server_that_goes_away() -> None:
 
 
 async def test_no_server() -> None:
-    """Nothing there is an error that names the address, without the credentials in it."""
+    """If nothing answers, the error names the address without its credentials."""
     with pytest.raises(ServerConnectionError, match=r"http://127\.0\.0\.1:1: no answer") as caught:
         await run_checks("http://me:geheim@127.0.0.1:1")
 
@@ -156,7 +156,7 @@ async def test_no_server() -> None:
 
 @pytest.mark.parametrize("answer", ["<html>", "[]", "null"])
 async def test_not_comfyui(answer: str) -> None:
-    """What answers, but with no object, is not ComfyUI."""
+    """A server that answers without a JSON object is not ComfyUI."""
     app = web.Application()
 
     async def respond(_: web.Request) -> web.Response:
@@ -169,7 +169,7 @@ async def test_not_comfyui(answer: str) -> None:
 
 
 async def test_unknown_patterns() -> None:
-    """A pattern that names no check is told before the server is asked."""
+    """A pattern that matches no check is refused before any request."""
     with pytest.raises(ValueError, match="no check is called nothing"):
         await run_checks("http://127.0.0.1:1", only=["nothing"])
 
@@ -194,7 +194,7 @@ async def test_cancelling_takes_the_prompt_off(emulator: tuple[web.Application, 
 
 
 def test_every_check_says_what_it_expects() -> None:
-    """Names are unique and of a known area; each has a sentence and a place in ComfyUI."""
+    """Names are unique and in a known area; each check has a sentence and a place in ComfyUI."""
     checks = all_checks()
 
     assert len({check.name for check in checks}) == len(checks) > 100
@@ -223,7 +223,7 @@ async def _nothing(_: object) -> None:
     [("a", "'a'"), (b"ab", "2 bytes b'ab'"), ({"ü": 1}, '{"ü": 1}'), ([1] * 900, None), (float("nan"), "NaN")],
 )
 def test_values_are_shown_short(value: object, expected: str | None) -> None:
-    """A difference shows a value as a reader knows it, and not a megabyte of it."""
+    """A difference shows a value readably, and never a megabyte of it."""
     text = shown(value)
 
     assert text == expected if expected else text.endswith("characters)")
@@ -232,7 +232,7 @@ def test_values_are_shown_short(value: object, expected: str | None) -> None:
 
 @pytest.mark.parametrize(("pixel", "kind"), [((1, 2, 3), 2), ((1, 2, 3, 4), 6)])
 def test_pictures(pixel: tuple[int, ...], kind: int, tmp_path: Path) -> None:
-    """The small pictures are what Pillow reads, and the other way round."""
+    """Pillow reads the pictures that are written here, and the other way round."""
     import io
 
     from PIL import Image

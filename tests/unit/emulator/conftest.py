@@ -19,7 +19,7 @@ Graph = dict[str, dict[str, Any]]
 
 
 class EmulatorClient:
-    """Speaks to one emulator; ``events`` of a run are (type, data) in order, without ``status``."""
+    """Talks to one emulator; the ``events`` of a run are (type, data) in order, without ``status``."""
 
     def __init__(self, http: TestClient[Any, Any], base: Path) -> None:
         self.http, self.base = http, base
@@ -161,7 +161,7 @@ class _Wait(_Node):
 
 
 class _Gate(_Node):
-    """Waits for the test, deaf to interruption."""
+    """Waits for the test, and ignores interrupts."""
 
     inputs = {"value": _INT}  # noqa: RUF012
     entered: Any = None

@@ -1,4 +1,4 @@
-"""The real frontend on the emulator: it boots without a complaint, and a person can run the example in it."""
+"""The real frontend on the emulator: it boots without errors and runs the example."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ KNOWN_FAILURES = {
     "/api/userdata/comfy.templates.json",
 }
 
-# A frontend that has been opened before loads its default workflow of seven nodes at the end of its start; what is
-# loaded earlier would be replaced by it.
+# A frontend that has been opened before loads its default workflow of seven nodes at the end of its start, which would
+# replace any workflow loaded earlier.
 READY = "() => window.graph && window.app?.graph?.nodes?.length === 7"
 
 
@@ -38,7 +38,7 @@ def chromium_path() -> str | None:
 
 @dataclass
 class Visit:
-    """What a person's visit to a page brought about: failed requests, errors of the console and of the page."""
+    """The errors during a visit to a page: failed requests, errors of the console and of the page."""
 
     failed: set[str]
     console: list[str]
@@ -58,7 +58,7 @@ async def page() -> AsyncIterator[Any]:
 
 
 def watch(page: Any, url: str) -> Visit:
-    """Collect what goes wrong on a page. Other hosts cannot be reached, and do not count."""
+    """Collect the errors of a page. Other hosts are unreachable and do not count."""
     visit = Visit(set(), [], [])
 
     def answered(response: Any) -> None:
@@ -77,7 +77,7 @@ def watch(page: Any, url: str) -> Visit:
 
 
 async def run_the_example(page: Any, url: str) -> Visit:
-    """Open the page as one who has been there before, load the example, press Run, and wait for the picture."""
+    """Open the page as a returning user, load the example, press Run, and wait for the picture."""
     visit = watch(page, url)
     await page.route(lambda address: not address.startswith(url), lambda route: route.abort())
     settings = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.27.10"}
@@ -94,7 +94,7 @@ async def run_the_example(page: Any, url: str) -> Visit:
 async def test_frontend_boots_and_runs_the_example(emulator: N, page: Any) -> None:
     """No request fails that does not fail on ComfyUI, and the queued example shows its picture.
 
-    With ``DISCOMFORT_SCREENSHOT`` set to a path, what a person sees is written there.
+    Set ``DISCOMFORT_SCREENSHOT`` to a path to get a screenshot.
     """
     url = str(emulator.http.make_url("/")).rstrip("/")
 
@@ -118,7 +118,7 @@ async def test_frontend_boots_and_runs_the_example(emulator: N, page: Any) -> No
 @pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="needs COMFYUI_PATH")
 @pytest.mark.timeout(240)
 async def test_comfyui_has_the_same_complaints(emulator: N, page: Any, monkeypatch: N) -> None:
-    """Whatever fails or is complained of on the emulator, does and is on ComfyUI too."""
+    """Every failed request and error on the emulator occurs on ComfyUI too."""
     monkeypatch.syspath_prepend(str(ROOT))
     servers = importlib.import_module("benchmarks.parity.servers")
     url = str(emulator.http.make_url("/")).rstrip("/")

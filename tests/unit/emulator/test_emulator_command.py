@@ -1,4 +1,4 @@
-"""The command line: flags, start, stop, and failures that say what to do."""
+"""The command line: flags, start, stop, and failures that name a remedy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_process_serves_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    """A started process answers, and ends on a signal with exit code 0 and without its temporary folder."""
+    """A started process answers, and on a signal exits with code 0 and removes its temporary folder."""
     process, url = start("--base-directory", str(tmp_path), "--cpu")
     try:
         with urllib.request.urlopen(f"{url}/system_stats", timeout=20) as answer:
@@ -57,7 +57,7 @@ def test_import_is_light() -> None:
 
 
 def test_taken_port_touches_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A port in use is exit code 1, before any folder is made or wiped."""
+    """A port in use means exit code 1, before any folder is made or wiped."""
     (tmp_path / "temp").mkdir()
     (tmp_path / "temp" / "theirs").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -81,7 +81,7 @@ def test_taken_port_touches_nothing(tmp_path: Path, caplog: pytest.LogCaptureFix
     ],
 )
 def test_bad_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Flags that are wrong end at once."""
+    """Wrong flags end the process at once."""
     with pytest.raises(SystemExit) as raised:
         main(arguments)
 
@@ -90,7 +90,7 @@ def test_bad_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFi
 
 
 def test_flags_become_settings(tmp_path: Path) -> None:
-    """ComfyUI's flags are understood, the ones without meaning here included."""
+    """ComfyUI's flags are understood, including those without effect here."""
     argv = ["--cpu", "--cache-lru", "7", "--disable-metadata", "--max-upload-size", "2.5", "--enable-cors-header"]
     argv += ["--database-url", "sqlite:///x", "--temp-directory", str(tmp_path), "--enable-compress-response-body"]
 
@@ -112,7 +112,7 @@ def test_flags_become_settings(tmp_path: Path) -> None:
     ("argv", "expected"), [([], "127.0.0.1"), (["--listen"], "0.0.0.0,::"), (["--listen", "a,b"], "a,b")]
 )
 def test_listen_has_comfyuis_defaults(argv: list[str], expected: str) -> None:
-    """Loopback unless asked for, everything with the bare flag."""
+    """The default is loopback; the bare flag means all addresses."""
     assert parser().parse_args(argv).listen == expected
 
 
@@ -127,7 +127,7 @@ def test_extra_nodes_of_a_file(tmp_path: Path) -> None:
 
 
 def test_bind_releases_what_it_took() -> None:
-    """When the second address cannot be bound, the first one is free again."""
+    """If the second address cannot be bound, the first one is released."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="use"):

@@ -1,4 +1,4 @@
-"""What packs import from ComfyUI, as the emulator answers it."""
+"""The stand-ins for ComfyUI's modules that packs import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from comfyui_emulator import runtime
-from comfyui_emulator.compat import api, folder_paths, graph, imports, model_management, node_helpers, ui, utils
+from comfyui_emulator.compat import api, folder_paths, graph_utils, imports, model_management, node_helpers, ui, utils
 from comfyui_emulator.compat import io_api as io
 from comfyui_emulator.compat.schema import adapted
 from comfyui_emulator.packs import load_packs
@@ -24,7 +24,7 @@ PACKS = Path(__file__).parents[2] / "packs"
 
 @pytest.fixture
 def here(tmp_path: Path) -> Any:
-    """A node's surroundings below the test's folder."""
+    """A node's context below the test's folder."""
     folders = runtime.Folders(*(tmp_path / name for name in ("input", "output", "temp", "user")), tmp_path)
     for name in ("input", "output", "temp", "user"):
         (tmp_path / name).mkdir()
@@ -43,7 +43,7 @@ def load(folder: Path, **files: str) -> Registry:
 
 
 async def test_a_pack_in_the_newer_schema(launch: N, make: N) -> None:
-    """It loads with its routes and scripts, and none of the names it imports is left in the process."""
+    """It loads with its routes and scripts, and the names it imports do not stay in ``sys.modules``."""
     async with launch(custom_nodes=(PACKS,)) as client:
         graph_ = {"1": make("SchemaText", value=5, prompt="x"), "2": make("SchemaShow", value=["1", 0])}
         _, record = await client.run(graph_)
@@ -55,7 +55,7 @@ async def test_a_pack_in_the_newer_schema(launch: N, make: N) -> None:
 
 
 def test_a_pack_sees_comfyuis_names_wherever_it_imports(tmp_path: Path) -> None:
-    """At its top, inside of functions, in its own modules, and as attributes of packages."""
+    """At its top level, inside functions, in its own modules, and as attributes of packages."""
     pack = tmp_path / "packs" / "deep"
     pack.mkdir(parents=True)
     (pack / "inner.py").write_text(
@@ -110,7 +110,7 @@ def test_a_pack_sees_comfyuis_names_wherever_it_imports(tmp_path: Path) -> None:
     ],
 )
 def test_why_a_pack_is_not_there(tmp_path: Path, content: str, reason: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One line says what failed, and what is missing."""
+    """One log line says what failed and what is missing."""
     with caplog.at_level(logging.WARNING):
         registry = load(tmp_path / "packs", broken=content)
 
@@ -120,7 +120,7 @@ def test_why_a_pack_is_not_there(tmp_path: Path, content: str, reason: str, capl
 
 
 def test_packages_and_unknown_parts() -> None:
-    """A package holds the modules in it, and what is not there is named."""
+    """A package has its modules as attributes, and the error names a missing part."""
     assert imports.stand_in("comfy").utils.ProgressBar is utils.ProgressBar
     with pytest.raises(AttributeError, match=r"comfy\.utils\.tiled_scale"):
         imports.stand_in("comfy.utils").tiled_scale  # noqa: B018 - the attribute is what is tested
@@ -144,12 +144,12 @@ def simple(result: Any, **flags: Any) -> type[io.ComfyNode]:
 
 
 def called(cls: type[io.ComfyNode]) -> Any:
-    """What the node gives to the executor."""
+    """The node's result for the executor."""
     return adapted(cls)[1]().run(a=1)
 
 
 def test_what_nodes_may_return() -> None:
-    """Values in several forms; what ComfyUI does not take is refused with its reason."""
+    """Values in several forms; types that ComfyUI rejects are refused with a reason."""
     assert called(simple(None)) == {}
     assert called(simple((3,))) == {"result": (3,)}
     assert called(simple(io.NodeOutput(4, ui={"x": [1]}))) == {"result": (4,), "ui": {"x": [1]}}
@@ -163,7 +163,7 @@ def test_what_nodes_may_return() -> None:
 
 
 def test_definitions_are_checked() -> None:
-    """An id stands for one thing, and an option has to be known."""
+    """Ids must be unique, and options known."""
 
     class Double(io.ComfyNode):
         @classmethod
@@ -183,7 +183,7 @@ def test_definitions_are_checked() -> None:
 
 
 def test_inputs_that_grow() -> None:
-    """A template stands for as many inputs as may be linked."""
+    """A template expands to as many inputs as may be linked."""
     grown = io.AutogrowDynamic.Input("images", io.Image.Input("i", "Image"), min=1, max=3)
     schema = io.Schema("G", inputs=[grown])
 
@@ -223,7 +223,7 @@ def test_folders_and_files(here: runtime.NodeContext) -> None:
 
 
 def test_progress_and_interruption(here: runtime.NodeContext) -> None:
-    """Steps are reported, and each looks whether the run is to end."""
+    """Steps are reported, and each checks for an interrupt."""
     seen: list[tuple[float, float]] = []
     here.report = lambda _node, value, maximum, _preview: seen.append((value, maximum))
     bar = utils.ProgressBar(3)
@@ -249,11 +249,11 @@ def test_helpers() -> None:
     wide, _ = node_helpers.image_alpha_fix(np.zeros((1, 2, 2, 4)), np.zeros((1, 2, 2, 3)))
     _, narrow = node_helpers.image_alpha_fix(np.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2, 4)))
     assert (wide[0, 0, 0, -1], narrow.shape[-1]) == (1, 3)
-    assert graph.is_link(["1", 0])
+    assert graph_utils.is_link(["1", 0])
 
 
 def test_truncated_pictures_are_read(tmp_path: Path) -> None:
-    """A damaged picture gives what is there of it."""
+    """A truncated picture gives its readable part."""
     path = tmp_path / "x.png"
     Image.effect_noise((32, 32), 90).save(path)
     path.write_bytes(path.read_bytes()[:-200])

@@ -1,4 +1,4 @@
-"""Details of execution that the comparison with ComfyUI brought to light."""
+"""Details of execution found by the comparison with ComfyUI."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class _Once:
 
 @pytest.mark.parametrize("value", [None, 5])
 def test_what_is_no_sequence_is_no_result(value: Any) -> None:
-    """A node that returns nothing, or a number, fails with Python's own words, as in ComfyUI."""
+    """A node that returns nothing, or a number, fails with Python's own error, as in ComfyUI."""
     with pytest.raises(TypeError, match="has no len"):
         Returns().add(value, NodeType("Once", _Once))
 
 
 async def test_a_missing_output_is_none(launch: N, make: N) -> None:
-    """A link to an output that the node declares and did not give brings ``None``."""
+    """A link to an output that is declared but was not returned gives ``None``."""
     graph = {"1": make("Once", value=1), "2": make("PreviewAny", source=["1", 1])}
 
     async with launch(extra_nodes={"Once": _Once}) as client:
@@ -47,14 +47,14 @@ async def test_a_missing_output_is_none(launch: N, make: N) -> None:
 
 @pytest.mark.parametrize("values", [(1, True), (0.0, False), (2, 2.0)])
 async def test_equal_constants_are_one_to_the_cache(emulator: N, make: N, values: N) -> None:
-    """What Python calls equal is equal to the cache, whatever its type."""
+    """Constants that are equal in Python share a cache key, whatever their type."""
     records = [(await emulator.run({"1": make("PreviewAny", source={"x": value})}))[1] for value in values]
 
     assert records[0]["outputs"] == records[1]["outputs"]
 
 
 async def test_children_of_a_failed_expansion_stay_cached(emulator: N, nodes: N, make: N) -> None:
-    """Run again, the expansion does not call again what ended well inside of it, and the error lists its nodes."""
+    """A repeated expansion does not call again its children that succeeded, and the error lists its nodes."""
     graph = {"1": make("Expand", value=1, fail=True), "2": make("PreviewAny", source=["1", 0])}
 
     records = [(await emulator.run(graph))[1] for _ in range(2)]
@@ -65,7 +65,7 @@ async def test_children_of_a_failed_expansion_stay_cached(emulator: N, nodes: N,
 
 
 def test_types_match_as_their_classes_say() -> None:
-    """Comma lists match where they share a type, the wildcard matches all, a plain star only itself."""
+    """Comma lists match if they share a type, the wildcard matches all, a plain star only itself."""
     assert types_match("INT", ANY)
     assert types_match(ANY, "INT")
     assert types_match("INT,FLOAT", "FLOAT,STRING")
@@ -74,7 +74,7 @@ def test_types_match_as_their_classes_say() -> None:
 
 
 def test_small_previews_are_enlarged() -> None:
-    """A preview fills the size that was asked for."""
+    """A preview fills the requested size."""
     legacy, _ = preview_payloads(Image.new("RGB", (8, 4)), "PNG", 64, {})
 
     assert struct.unpack(">I", legacy[:4]) == (2,)

@@ -1,4 +1,4 @@
-"""Execution: order, caching, lists, lazy and expanding nodes, failures, interruption, and the messages on the way."""
+"""Execution: order, caching, lists, lazy and expanding nodes, failures, interrupts, and messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def short(events: list[tuple[str, Any]]) -> list[str]:
 
 
 def texts(record: Any, node_id: str) -> list[str]:
-    """What a PreviewAny showed."""
+    """The texts that a PreviewAny showed."""
     found: list[str] = record["outputs"][node_id]["text"]
     return found
 
@@ -96,7 +96,7 @@ async def test_cached_run_repeats_outputs_without_executing(emulator: N, make: N
 
 
 async def test_only_what_changed_runs_again(emulator: N, make: N, nodes: N) -> None:
-    """A changed constant re-runs its node and what hangs on it, and nothing else."""
+    """A changed constant re-runs its node and those downstream, and nothing else."""
     graph = {
         "1": make("Count", value=5),
         "2": make("Add", a=["1", 0], b=1),
@@ -116,7 +116,7 @@ async def test_only_what_changed_runs_again(emulator: N, make: N, nodes: N) -> N
 async def test_cache_policy_decides_about_older_prompts(
     launch: N, make: N, nodes: N, settings: dict[str, Any], hit: bool
 ) -> None:
-    """The classic cache forgets what the latest prompt did not name; an LRU cache keeps it."""
+    """The classic cache drops what the latest prompt did not contain; an LRU cache keeps it."""
     one = {"1": make("Count", value=1), "2": make("PreviewAny", source=["1", 0])}
     two = {"1": make("Count", value=2), "2": make("PreviewAny", source=["1", 0])}
     async with launch(**settings) as client:
@@ -127,7 +127,7 @@ async def test_cache_policy_decides_about_older_prompts(
 
 
 async def test_without_cache_everything_runs(launch: N, make: N, nodes: N) -> None:
-    """With ``none``, equal prompts run again; of equal nodes in one prompt one runs, while its result is needed."""
+    """With ``none``, equal prompts run again; of equal nodes in a prompt one runs, while its result is needed."""
     graph = {
         "1": make("Count", value=1),
         "2": make("Count", value=1),
@@ -142,7 +142,7 @@ async def test_without_cache_everything_runs(launch: N, make: N, nodes: N) -> No
 
 
 async def test_without_cache_results_go_with_their_last_use(launch: N, make: N, nodes: N) -> None:
-    """With ``none``, a result whose dependents were executed is forgotten, and an equal node runs again."""
+    """With ``none``, a result is dropped once its dependents have run, and an equal node runs again."""
     graph = {
         "1": make("Count", value=1),
         "2": make("PreviewAny", source=["1", 0]),
@@ -159,7 +159,7 @@ async def test_without_cache_results_go_with_their_last_use(launch: N, make: N, 
 
 
 async def test_expansion_without_cache_fails_as_in_comfyui(launch: N, make: N) -> None:
-    """With ``none``, ComfyUI 0.3.64 cannot add nodes, and says so by the id of the first."""
+    """With ``none``, ComfyUI 0.3.64 cannot add nodes, and fails with the id of the first."""
     graph = {"1": make("Expand", value=1, fail=False), "2": make("PreviewAny", source=["1", 0])}
     async with launch(cache="none") as client:
         _, record = await client.run(graph)
@@ -170,7 +170,7 @@ async def test_expansion_without_cache_fails_as_in_comfyui(launch: N, make: N) -
 
 @pytest.mark.parametrize(("limit", "ran"), [(4, [0, 1, 2]), (1, [0, 1, 0, 2, 0])])
 async def test_latest_results_are_kept_run_by_run(launch: N, make: N, nodes: N, limit: int, ran: list[int]) -> None:
-    """With ``lru``, whole runs are forgotten, the oldest first, once there is more than the limit."""
+    """With ``lru``, whole runs are dropped, oldest first, once the limit is passed."""
     counted = []
     async with launch(cache="lru", cache_lru=limit) as client:
         for value in (0, 1, 0, 2, 0):
@@ -182,7 +182,7 @@ async def test_latest_results_are_kept_run_by_run(launch: N, make: N, nodes: N, 
 
 
 async def test_what_an_expanding_node_shows_is_kept(launch: N, make: N) -> None:
-    """A node that shows something and expands has both in its record, now and from the cache."""
+    """A node with a UI part that expands has both in its record, on the first run and from the cache."""
     from comfyui_emulator import runtime
 
     class Both:
@@ -221,7 +221,7 @@ async def test_free_memory_forgets_results(emulator: N, make: N, nodes: N) -> No
 
 
 async def test_nan_token_never_hits_the_cache(emulator: N, make: N, nodes: N) -> None:
-    """A node whose change token is not equal to itself runs every time, with what hangs on it."""
+    """A node whose change token is not equal to itself always runs, as do those downstream."""
     graph = {"1": make("Restless", value=3), "2": make("PreviewAny", source=["1", 0])}
     await emulator.run(graph)
 
@@ -232,7 +232,7 @@ async def test_nan_token_never_hits_the_cache(emulator: N, make: N, nodes: N) ->
 
 
 async def test_lists_map_and_repeat_their_last_item(emulator: N, make: N) -> None:
-    """A call is made per list element, shorter lists repeat their last one, list nodes get lists."""
+    """A node is called once per list element, shorter lists repeat their last one, list nodes get lists."""
     graph = {
         "1": make("Range", start=0, count=3),
         "2": make("Range", start=100, count=2),
@@ -250,7 +250,7 @@ async def test_lists_map_and_repeat_their_last_item(emulator: N, make: N) -> Non
 
 @pytest.mark.parametrize("second", [False, True])
 async def test_lazy_input_runs_only_when_asked_for(emulator: N, make: N, nodes: N, second: bool) -> None:
-    """Of two lazy inputs only the wanted one is executed, and the node is announced twice."""
+    """Of two lazy inputs only the requested one is executed, and the node is announced twice."""
     graph = {
         "1": make("Count", value=1),
         "2": make("Restless", value=2),
@@ -332,7 +332,7 @@ async def test_async_nodes_overlap(emulator: N, make: N, nodes: N) -> None:
 
 @pytest.mark.parametrize("kind", ["ValueError", "SystemExit"])
 async def test_failing_node_ends_the_run_and_nothing_else(emulator: N, make: N, kind: str) -> None:
-    """What a node raises, even SystemExit, becomes the record of its prompt; the next prompt runs."""
+    """Anything that a node raises, even SystemExit, ends up in the prompt's record; the next prompt runs."""
     graph = {
         "1": make("Count", value=3),
         "2": make("Fail", value=["1", 0], kind=kind),
@@ -377,7 +377,7 @@ async def test_outputs_that_are_not_json_fail_their_node(emulator: N, make: N) -
     ],
 )
 async def test_malformed_graph_never_stops_the_worker(emulator: N, make: N, damage: Any) -> None:
-    """Graphs that end ComfyUI's worker end here in a record, and the next prompt runs."""
+    """Graphs that end ComfyUI's worker only fail here, and the next prompt runs."""
     graph = {"1": make("Count", value=3), "2": make("PreviewAny", source=["1", 0])} | damage
 
     _, record = await emulator.run(graph)
@@ -423,7 +423,7 @@ async def test_interrupt_ends_a_node_that_looks(emulator: N, make: N) -> None:
 
 
 async def test_deaf_last_node_ends_well(emulator: N, make: N, nodes: N) -> None:
-    """An interrupt that no node noticed does not touch the next prompt."""
+    """An interrupt that no node noticed does not affect the next prompt."""
     gate = nodes["Gate"]
     gate.entered, gate.leave = threading.Event(), threading.Event()
     run = asyncio.create_task(emulator.run({"1": make("Gate", value=1), "2": make("PreviewAny", source=["1", 0])}))
@@ -441,7 +441,7 @@ async def test_deaf_last_node_ends_well(emulator: N, make: N, nodes: N) -> None:
 
 
 async def test_progress_and_previews(emulator: N, make: N) -> None:
-    """A node's steps are told, and its preview follows as the old binary message."""
+    """A node's steps are sent, and its preview follows as the old binary message."""
     graph = {"1": make("Steps", value=1, preview=True), "2": make("PreviewAny", source=["1", 0])}
 
     events, _ = await emulator.run(graph)
@@ -455,7 +455,7 @@ async def test_progress_and_previews(emulator: N, make: N) -> None:
 
 
 async def test_previews_with_metadata(emulator: N, make: N) -> None:
-    """A client that says so gets previews with metadata, before the matching progress."""
+    """A client with that feature gets previews with metadata, before the matching progress."""
     sid = "features"
     async with await emulator.socket(sid) as socket:
         await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
@@ -508,7 +508,7 @@ async def test_prompt_without_client_broadcasts_only_progress(emulator: N, make:
 
 
 async def test_definition_without_implementation_fails_clearly(launch: N, make: N, tmp_path: Any) -> None:
-    """A node known from a saved ``/object_info`` validates, and says at execution what it needs."""
+    """A node known only from a saved ``/object_info`` validates, and its execution error names real ComfyUI."""
     saved = tmp_path / "info.json"
     info = {"input": {"required": {"x": ["INT", {"max": 9}]}}, "output": ["INT"], "output_node": True}
     saved.write_text(json.dumps({"OnlyKnown": info}))

@@ -1,4 +1,4 @@
-"""Faults on demand: each does what it says, and can be switched while the server runs."""
+"""Faults on demand: each has its documented effect, and can be switched while the server runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ N = Any
 
 @pytest.mark.parametrize("fault", [{"oom_at": "1"}, {"oom_at": "Count"}])
 async def test_out_of_memory_at_a_node(launch: N, make: N, fault: dict[str, str]) -> None:
-    """The node fails as torch fails when a device is full, named by id or by class."""
+    """The node, named by id or class, fails with torch's error for a full device."""
     async with launch(faults=Faults(**fault)) as client:
         graph = {"1": make("Count", value=1), "2": make("PreviewAny", source=["1", 0])}
         _, record = await client.run(graph)
@@ -49,7 +49,7 @@ async def test_faults_change_while_the_server_runs(launch: N, make: N) -> None:
 
 
 async def test_rejected_uploads(launch: N) -> None:
-    """Uploads get the asked-for status; everything else works."""
+    """Uploads get the configured status; everything else works."""
     async with launch(faults=Faults(reject_uploads=507)) as client:
         form = aiohttp.FormData({"overwrite": "true"})
         status, _ = await client.post("/upload/image", data=form)
@@ -60,7 +60,7 @@ async def test_rejected_uploads(launch: N) -> None:
 
 
 async def test_socket_is_cut(launch: N, make: N) -> None:
-    """After so many messages the socket ends without a close frame, and the run goes on."""
+    """After that many messages the socket is cut without a close frame, and the run continues."""
     async with launch(faults=Faults(drop_socket_after=2)) as client:
         socket = await client.socket("me")
         _, answer = await client.submit({"1": make("PreviewAny", source="x")}, client_id="me")
@@ -76,7 +76,7 @@ async def test_socket_is_cut(launch: N, make: N) -> None:
 
 
 async def test_socket_goes_silent(launch: N, make: N) -> None:
-    """A stalled socket stays open and says nothing more."""
+    """A stalled socket stays open but sends nothing more."""
     async with launch(faults=Faults(stall_socket_after=1)) as client:
         socket = await client.socket("me")
         _, answer = await client.submit({"1": make("PreviewAny", source="x")}, client_id="me")
@@ -90,7 +90,7 @@ async def test_socket_goes_silent(launch: N, make: N) -> None:
 
 @pytest.mark.parametrize("fault", [Faults(evict_history=True), Faults(history_delay=30)])
 async def test_history_is_missing(launch: N, make: N, fault: Faults) -> None:
-    """A run ends with its last message, and its record is not there."""
+    """A run ends with its last message, but has no record."""
     async with launch(faults=fault) as client, await client.socket("me") as socket:
         _, answer = await client.submit({"1": make("PreviewAny", source="x")}, client_id="me")
         while (message := await socket.receive_json(timeout=20))["type"] != "executing" or message["data"]["node"]:
@@ -124,7 +124,7 @@ def test_crash_at_a_node_kills_the_process(tmp_path: Path) -> None:
 
 
 def test_exit_at_start(tmp_path: Path) -> None:
-    """The process ends with the asked-for code, told by the environment."""
+    """The process exits with the code that the environment sets."""
     result = subprocess.run(
         [sys.executable, "-m", "comfyui_emulator", "--port", "0", "--base-directory", str(tmp_path)],
         env={"DISCOMFORT_FAULTS": "exit_at_start=7 start_delay=0.01"},
@@ -138,7 +138,7 @@ def test_exit_at_start(tmp_path: Path) -> None:
 
 
 def test_texts_become_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flags and the environment are read, the flag winning."""
+    """Flags and the environment are read; flags win."""
     monkeypatch.setenv("DISCOMFORT_FAULTS", "node_delay=0.5 oom_at=3")
     argv = ["--fault", "oom_at=4", "--fault", "never_answer", "--fault", "answer_status=500"]
 
@@ -151,6 +151,6 @@ def test_texts_become_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", ["nope=1", "oom_at", "answer_status=x"])
 def test_unknown_faults_are_errors(text: str) -> None:
-    """A name that is not there, or a missing or wrong value, is refused."""
+    """An unknown name, or a missing or wrong value, is refused."""
     with pytest.raises(ValueError, match=r"fault|invalid literal"):
         parse_faults([text])

@@ -29,13 +29,13 @@ def folders(tmp_path: Path) -> runtime.Folders:
 
 @pytest.fixture
 def inside(folders: runtime.Folders) -> Any:
-    """A node's surroundings."""
+    """A node's context."""
     with runtime.using(runtime.NodeContext(folders)) as context:
         yield context
 
 
 def test_counter_follows_the_highest_name(folders: runtime.Folders) -> None:
-    """Gaps stay unused, endings do not matter, other prefixes do not count."""
+    """Gaps stay unused, extensions do not matter, other prefixes do not count."""
     for name in ("a_00001_.png", "a_00007_.webp", "ab_00009_.png", "a_x.png"):
         (folders.output / name).touch()
 
@@ -56,7 +56,7 @@ def test_counter_notices_files_of_others(inside: N, folders: runtime.Folders) ->
 
 
 def test_tokens_in_names(inside: N, folders: runtime.Folders) -> None:
-    """Size, date and batch number are exchanged; a batch number takes the counter's place and overwrites."""
+    """Size, date and batch number are replaced; a batch number takes the counter's place and overwrites."""
     pixels = np.zeros((2, 3, 5, 3), np.float32)
 
     saved = files._Saver().save(pixels, "sub/%width%x%height%_%batch_num%_%date:yy%")
@@ -128,7 +128,7 @@ def test_loader_turns_photos_upright(inside: N, folders: runtime.Folders, turn: 
     [("RGB", (1, 64, 64), 0), ("RGBA", (1, 2, 2), 0.5), ("LA", (1, 2, 2), 0.5), ("L", (1, 64, 64), 0)],
 )
 def test_mask_of_a_loaded_image(inside: N, folders: runtime.Folders, mode: str, shape: Any, value: float) -> None:
-    """The mask is what is transparent, or 64 x 64 zeros."""
+    """The mask is 1 where the image is transparent, or 64 x 64 zeros."""
     picture = Image.new("RGBA", (2, 2), (10, 20, 30, 127)).convert(mode)
     picture.save(folders.input / "p.png")
 
@@ -149,7 +149,7 @@ def test_frames_become_a_batch(inside: N, folders: runtime.Folders) -> None:
 
 
 def test_truncated_file_gives_what_is_there(inside: N, folders: runtime.Folders) -> None:
-    """A file that was cut off loads in part."""
+    """A truncated file loads in part."""
     buffer = io.BytesIO()
     noise = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(buffer, "PNG")
@@ -182,7 +182,7 @@ def test_annotation(name: str, expected: tuple[str, str | None]) -> None:
 
 
 def test_containment(tmp_path: Path) -> None:
-    """A folder contains itself and what is below, and nothing else."""
+    """A folder contains itself and everything below, and nothing else."""
     assert contained(tmp_path) == tmp_path.resolve()
     assert contained(tmp_path, "a", "b") == tmp_path.resolve() / "a" / "b"
     assert contained(tmp_path, "..") is None
@@ -190,7 +190,7 @@ def test_containment(tmp_path: Path) -> None:
 
 
 async def test_changed_file_is_loaded_again(emulator: N, make: N) -> None:
-    """A file of new content re-runs the loader; the token is in the saved prompt, not in the history's."""
+    """New content re-runs the loader; the token is in the saved prompt, not in the history's."""
     path = emulator.base / "input" / "p.png"
     Image.new("RGB", (2, 2), (1, 2, 3)).save(path)
     graph = {"1": make("LoadImage", image="p.png"), "2": make("SaveImage", images=["1", 0], filename_prefix="x")}

@@ -1,4 +1,4 @@
-"""The records of ended prompts: order, limits, and what the disk does to them."""
+"""The records of finished prompts: order, limits, and failures of the disk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def numbered(first: int = 0, last: int = COUNT) -> list[str]:
 
 
 def test_records_come_back_wherever_they_are(filled: History) -> None:
-    """Every record is read by its id, and all of them in the order in which they came."""
+    """Every record is found by its id, and all are listed in order of arrival."""
     assert 0 < filled.in_memory < 2 * RECENT_RECORDS < len(filled) == COUNT
     assert [filled.get(name) for name in numbered()] == [f"[{number}]" for number in range(COUNT)]
     assert filled.page(0, COUNT) == [(f"id {number}", f"[{number}]") for number in range(COUNT)]
@@ -54,12 +54,12 @@ def test_records_come_back_wherever_they_are(filled: History) -> None:
     [(0, 1), (0, 0), (3, 900), (COUNT - RECENT_RECORDS, COUNT), (COUNT, COUNT + 5), (COUNT - 1, COUNT)],
 )
 def test_a_page_crosses_from_disk_to_memory(filled: History, start: int, end: int) -> None:
-    """A page has the records of its positions, on whichever side they are."""
+    """A page has the records of its positions, on disk or in memory."""
     assert [name for name, _ in filled.page(start, end)] == numbered()[start:end]
 
 
 def test_an_id_that_is_there_keeps_its_place(filled: History) -> None:
-    """A record under a known id takes the former one's place, on the disk as in memory."""
+    """A record under a known id replaces the former in place, on disk and in memory."""
     for number in (0, COUNT - 1):
         filled.put(f"id {number}", '"new"')
         assert filled.get(f"id {number}") == '"new"'
@@ -69,7 +69,7 @@ def test_an_id_that_is_there_keeps_its_place(filled: History) -> None:
 
 
 def test_records_are_deleted_on_both_sides(filled: History) -> None:
-    """What is deleted is gone, what is unknown is no error, and the rest keeps its order."""
+    """Deleted records are gone, unknown ids are not an error, and the rest keep their order."""
     for name in ("id 0", f"id {COUNT - 1}", "unknown", "id 0"):
         filled.delete(name)
 
@@ -79,7 +79,7 @@ def test_records_are_deleted_on_both_sides(filled: History) -> None:
 
 
 def test_a_cleared_history_begins_anew(filled: History) -> None:
-    """Nothing is left, in memory or on the disk, and the next records are kept as the first were."""
+    """Nothing is left, in memory or on disk, and later records are kept as usual."""
     filled.clear()
     assert (len(filled), filled.in_memory, filled.page(0, 9), filled.get("id 0")) == (0, 0, [], None)
 
@@ -88,7 +88,7 @@ def test_a_cleared_history_begins_anew(filled: History) -> None:
 
 
 def test_the_oldest_records_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond its limit the history forgets the oldest, and never has more than some hundred in memory."""
+    """Beyond its limit the history drops the oldest, and never has more than a few hundred in memory."""
     assert HISTORY_LIMIT == 10_001
     monkeypatch.setattr(history, "HISTORY_LIMIT", 1000)
     most = 0
@@ -102,7 +102,7 @@ def test_the_oldest_records_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_large_records_do_not_stay_in_memory() -> None:
-    """What is in memory is bounded in bytes, too."""
+    """Memory is bounded in bytes, too."""
     with closing(History()) as made:
         large = [str(number) * (RECENT_BYTES // 4) for number in range(10)]
         for number, record in enumerate(large):
@@ -114,7 +114,7 @@ def test_large_records_do_not_stay_in_memory() -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "ö \0", "\ud800 half a character"])
 def test_ids_are_any_text(name: str) -> None:
-    """An id that a client chose is found again, even where it is no valid text."""
+    """An id that a client chose is found again, even if it is not valid Unicode."""
     with closing(History()) as made:
         made.put(name, "[]")
         fill(made)
@@ -124,7 +124,7 @@ def test_ids_are_any_text(name: str) -> None:
 
 
 def small(pages: int) -> Callable[[], sqlite3.Connection]:
-    """A database on a disk that is soon full."""
+    """A database on a disk that soon fills up."""
 
     def connect() -> sqlite3.Connection:
         made = history.connect()
@@ -135,7 +135,7 @@ def small(pages: int) -> Callable[[], sqlite3.Connection]:
 
 
 def test_a_full_disk_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Records that the disk does not take stay in memory, in their order; one warning tells why."""
+    """Records that do not fit on the disk stay in memory, in order; one warning says why."""
     with closing(History(small(8))) as made, caplog.at_level(logging.WARNING):
         fill(made)
 
@@ -147,7 +147,7 @@ def test_a_full_disk_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_disk_that_is_full_later_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Where a part is on the disk already, that part stays readable."""
+    """The part that is already on the disk stays readable."""
     with closing(History(small(40))) as made, caplog.at_level(logging.WARNING):
         for number in range(COUNT):
             made.put(f"id {number}", f"[{number}]" + " " * 200)
@@ -158,12 +158,12 @@ def test_a_disk_that_is_full_later_loses_nothing(caplog: pytest.LogCaptureFixtur
 
 
 def unwritable() -> Any:
-    """What SQLite says where no temporary folder can be written."""
+    """SQLite's error if no temporary folder is writable."""
     raise sqlite3.OperationalError("unable to open database file")
 
 
 def test_without_a_temporary_folder_all_is_in_memory(caplog: pytest.LogCaptureFixture) -> None:
-    """No folder, no loss: the history is in memory, and limited as ever."""
+    """Without a folder the history stays in memory, with the usual limit."""
     with closing(History(unwritable)) as made, caplog.at_level(logging.WARNING):
         fill(made)
 
@@ -174,7 +174,7 @@ def test_without_a_temporary_folder_all_is_in_memory(caplog: pytest.LogCaptureFi
 
 @pytest.mark.parametrize("use", ["get", "page", "put", "delete"])
 def test_a_database_that_fails_is_left(use: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the database fails in the middle, its records are lost if they must be, and the newest never."""
+    """If the database fails later, only records that cannot be read are lost, and the newest never."""
     made: list[sqlite3.Connection] = []
 
     def connect() -> sqlite3.Connection:
@@ -200,7 +200,7 @@ def test_a_database_that_fails_is_left(use: str, caplog: pytest.LogCaptureFixtur
 
 
 def test_a_database_that_takes_no_change_is_read_into_memory(caplog: pytest.LogCaptureFixture) -> None:
-    """Where only changes fail, every record is rescued, and the change is made."""
+    """If only changes fail, every record is rescued, and the change is made."""
     made: list[sqlite3.Connection] = []
 
     def connect() -> sqlite3.Connection:
@@ -219,7 +219,7 @@ def test_a_database_that_takes_no_change_is_read_into_memory(caplog: pytest.LogC
 
 
 def test_a_damaged_file_gives_what_it_can(tmp_path: Path) -> None:
-    """Where the file is overwritten, what can be read is kept, and the newest records are."""
+    """If the file is overwritten, the readable records and the newest are kept."""
     path = tmp_path / "spool.db"
 
     def connect() -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""Hooks of node classes that are coroutines, and what packs tell in their ``pyproject.toml``."""
+"""Coroutine hooks of node classes, and the ``pyproject.toml`` of packs."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def newer(make: N, value: int) -> N:
     ],
 )
 async def test_a_validator_may_be_a_coroutine(launch: N, make: N, packs: Path, value: int, details: list[str]) -> None:
-    """It is waited for, sees the hidden inputs that it takes, and what it says is the error."""
+    """It is awaited, gets the hidden inputs that it takes, and returns the error."""
     async with launch(custom_nodes=(packs,)) as client:
         status, answer = await client.submit(checked(make, value))
 
@@ -141,7 +141,7 @@ async def test_a_validator_may_be_a_coroutine(launch: N, make: N, packs: Path, v
 
 
 async def test_a_validator_that_raises_is_an_error_of_its_node(launch: N, make: N, packs: Path) -> None:
-    """An exception of a coroutine is told as one of a function is."""
+    """An exception of a coroutine is reported like that of a function."""
     async with launch(custom_nodes=(packs,)) as client:
         status, answer = await client.submit(checked(make, 13))
 
@@ -151,7 +151,7 @@ async def test_a_validator_that_raises_is_an_error_of_its_node(launch: N, make: 
 
 
 async def test_a_change_token_may_be_a_coroutine(launch: N, make: N, packs: Path) -> None:
-    """The node runs again where the token is another, or is not equal to itself."""
+    """The node runs again if the token differs, or is not equal to itself."""
     shown = []
     async with launch(custom_nodes=(packs,)) as client:
         for value in (1, 1, 4, 7, 7):
@@ -162,7 +162,7 @@ async def test_a_change_token_may_be_a_coroutine(launch: N, make: N, packs: Path
 
 
 async def test_hooks_of_the_newer_schema_may_be_coroutines(launch: N, make: N, packs: Path) -> None:
-    """Validator, fingerprint and lazy check; only the first gets the node, and an empty prompt."""
+    """Validator, fingerprint and lazy check may be; only the first gets the node's id and an empty prompt."""
     shown = []
     async with launch(custom_nodes=(packs,)) as client:
         for value in (1, 1, 2, 7, 7):
@@ -170,7 +170,7 @@ async def test_hooks_of_the_newer_schema_may_be_coroutines(launch: N, make: N, p
             shown += record["outputs"]["2"]["text"]
         status, answer = await client.submit(newer(make, 3))
 
-    # What was not asked for is given where it is cached.
+    # An input that was not requested is passed if it is cached.
     assert shown == ["1050", "1050", "2056", "3056", "4056"]
     assert status == 400
     assert [error["details"] for error in answer["node_errors"]["1"]["errors"]] == ["value - 1 {}"]
@@ -180,7 +180,7 @@ PROJECT = '[project]\nname = "the-project"\n[tool.comfy]\nPublisherId = "me"\nwe
 
 
 async def scripts_of(launch: N, folder: Path, project: str | None, code: str = "") -> list[str]:
-    """The scripts that are served of a pack with this ``pyproject.toml``."""
+    """The scripts served for a pack with this ``pyproject.toml``."""
     pack = folder / "packs" / "pack"
     for name in ("scripts", "js"):
         (pack / name).mkdir(parents=True)
@@ -224,7 +224,7 @@ async def test_scripts_that_a_project_names(
 async def test_a_bad_project_harms_nothing(
     launch: N, tmp_path: Path, project: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be read is a line in the log, and the pack is there."""
+    """An unreadable file is logged, and the pack still loads."""
     with caplog.at_level(logging.WARNING):
         listed = await scripts_of(launch, tmp_path, project, "WEB_DIRECTORY = 'js'")
 

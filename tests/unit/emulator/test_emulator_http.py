@@ -34,7 +34,7 @@ async def upload(emulator: N, content: bytes, name: str = "p.png", route: str = 
 
 
 async def test_says_what_it_is(launch: N) -> None:
-    """System statistics name the version that is followed, and that this is the emulator."""
+    """System statistics give ComfyUI's version, and mark the emulator."""
     async with launch(argv=("a", "b")) as client:
         stats = await client.get("/system_stats")
 
@@ -63,7 +63,7 @@ async def test_says_what_it_is(launch: N) -> None:
     ],
 )
 async def test_simple_routes_under_both_prefixes(emulator: N, prefix: str, path: str, expected: Any) -> None:
-    """What answers with fixed JSON does so with and without ``/api``, and to HEAD."""
+    """Routes with fixed JSON answer with and without ``/api``, and to HEAD."""
     assert await emulator.get(prefix + path) == expected
     async with emulator.http.head(prefix + path) as answer:
         assert answer.status == 200
@@ -97,7 +97,7 @@ async def test_simple_routes_under_both_prefixes(emulator: N, prefix: str, path:
     ],
 )
 async def test_refusals(emulator: N, method: str, path: str, status: int) -> None:
-    """What is not there, not allowed or malformed has ComfyUI's status."""
+    """Missing, forbidden and malformed requests have ComfyUI's status."""
     async with emulator.http.request(method, path) as answer:
         assert answer.status == status
 
@@ -143,7 +143,7 @@ async def test_upload_names(emulator: N) -> None:
     ],
 )
 async def test_uploads_that_are_refused(emulator: N, name: str, fields: Any, status: int) -> None:
-    """Nothing is written outside of the folder, or for an unknown type."""
+    """Nothing is written outside the folder, or for an unknown type."""
     answer = await upload(emulator, png(), name, **fields)
 
     assert answer[0] == status
@@ -151,7 +151,7 @@ async def test_uploads_that_are_refused(emulator: N, name: str, fields: Any, sta
 
 
 async def test_mask_upload_joins_picture_and_alpha(emulator: N) -> None:
-    """The original's colours and texts with the alpha of the upload; a lost original writes nothing."""
+    """The result has the original's colours and texts and the upload's alpha; a lost original writes nothing."""
     await upload(emulator, png((10, 20, 30)))
     reference = json.dumps({"filename": "p.png", "type": "input"})
     _, answer = await upload(emulator, png((0, 0, 0, 99)), "m.png", "mask", original_ref=reference)
@@ -164,7 +164,7 @@ async def test_mask_upload_joins_picture_and_alpha(emulator: N) -> None:
 
 
 async def test_view_of_a_file(emulator: N) -> None:
-    """A file comes as it is, in ranges, as a preview, or by channel; an annotation names its folder."""
+    """A file is sent unchanged, in ranges, as a preview, or by channel; an annotation names its folder."""
     content = png((10, 20, 30, 127))
     await upload(emulator, content)
     base = "/view?filename=p.png&type=input"
@@ -190,7 +190,7 @@ async def test_view_of_a_file(emulator: N) -> None:
 
 @pytest.mark.parametrize("name", ["x.html", "x.js", "x.css", "x.xhtml"])
 async def test_active_content_is_served_as_bytes(emulator: N, name: str) -> None:
-    """Nothing that a browser would run keeps its type."""
+    """Content that a browser would run does not keep its type."""
     (emulator.base / "output" / name).write_text("x")
 
     async with emulator.http.get(f"/view?filename={name}") as answer:
@@ -248,7 +248,7 @@ async def test_user_files(emulator: N) -> None:
     ],
 )
 async def test_origin_check(emulator: N, host: str, origin: str, status: int) -> None:
-    """On loopback, a foreign page is refused, for the socket as well."""
+    """On loopback, another site's page is refused, for the socket as well."""
     headers = {"Host": host, "Origin": origin}
     async with emulator.http.get("/prompt", headers=headers) as answer:
         assert answer.status == status
@@ -258,7 +258,7 @@ async def test_origin_check(emulator: N, host: str, origin: str, status: int) ->
 
 
 async def test_cors_replaces_the_origin_check(launch: N) -> None:
-    """With CORS enabled a foreign page is answered, with the headers that let it read."""
+    """With CORS enabled another site's page is answered, with the headers that it needs to read the answer."""
     async with launch(enable_cors="*") as client:
         headers = {"Host": "127.0.0.1", "Origin": "http://evil.com"}
         async with client.http.get("/prompt", headers=headers) as answer:
@@ -276,7 +276,7 @@ async def test_body_limit(launch: N) -> None:
 
 
 async def test_compression(launch: N) -> None:
-    """JSON is compressed for clients that take gzip: with deflate where they take that as well, as in ComfyUI."""
+    """JSON is compressed for clients that accept gzip: with deflate if they accept that as well, as in ComfyUI."""
     async with launch(compress_response_body=True) as client:
         for accepted, coding in (("gzip", "gzip"), ("gzip, deflate", "deflate"), ("deflate", None), ("br", None)):
             async with client.http.get("/object_info", headers={"Accept-Encoding": accepted}) as answer:
@@ -298,7 +298,7 @@ async def test_front_end_is_served(launch: N, tmp_path: Path) -> None:
 
 
 async def test_missing_front_end_is_said(launch: N, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a frontend the page names the remedy; a wrong folder is an error at once."""
+    """Without a frontend the page names the remedy; a wrong folder is an error at the start."""
     monkeypatch.setattr("comfyui_emulator.http.routes_system.package_folder", lambda *_: None)
     async with launch() as client, client.http.get("/") as answer:
         assert answer.status == 503
@@ -309,7 +309,7 @@ async def test_missing_front_end_is_said(launch: N, monkeypatch: pytest.MonkeyPa
 
 
 async def test_queue_order_delete_and_clear(emulator: N, make: N, nodes: N) -> None:
-    """Numbers decide, ``front`` overtakes, deleting and clearing leave the running prompt alone."""
+    """Numbers decide, ``front`` overtakes, deleting and clearing do not affect the running prompt."""
     gate = nodes["Gate"]
     gate.entered, gate.leave = threading.Event(), threading.Event()
     graph = {"1": make("PreviewAny", source="x")}
@@ -336,7 +336,7 @@ async def test_queue_order_delete_and_clear(emulator: N, make: N, nodes: N) -> N
 
 
 async def test_history_pages_and_deletion(emulator: N, make: N) -> None:
-    """Records are listed as ComfyUI pages them; secrets are not among them."""
+    """Records are listed as ComfyUI pages them; without secrets."""
     for name in "abcd":
         await emulator.run(
             {"1": make("PreviewAny", source=name)}, prompt_id=name, extra_data={"api_key_comfy_org": "s"}

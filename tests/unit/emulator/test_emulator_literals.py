@@ -1,4 +1,4 @@
-"""Two nodes read their numbers from an installed ComfyUI; here from a small tree of our own."""
+"""Two nodes read their numbers from an installed ComfyUI; here from a small imitation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(root: Path, name: str, text: str) -> None:
 
 
 def within(root: Path | None, function: Callable[..., Any], **inputs: Any) -> Any:
-    """Call a node in an emulator that knows that ComfyUI."""
+    """Call a node in an emulator that is configured with that ComfyUI."""
     nowhere = Path("nowhere")
     with using(NodeContext(Folders(nowhere, nowhere, nowhere, nowhere), comfyui=root)):
         return function(**inputs)
@@ -61,12 +61,12 @@ def test_more_steps_are_interpolated(tree: Path) -> None:
 
 @pytest.mark.parametrize(("denoise", "length"), [(0.5, 3), (0.0, 0), (0.1, 1)])
 def test_less_denoising_is_the_end_of_the_schedule(tree: Path, denoise: float, length: int) -> None:
-    """Only the last part of the steps is done, none at all without denoising."""
+    """Only the last part of the steps is left, none without denoising."""
     assert len(within(tree, gits, coeff=0.8, steps=4, denoise=denoise)) == length
 
 
 def test_a_coefficient_that_is_not_there(tree: Path) -> None:
-    """It fails as in ComfyUI, by the bare key."""
+    """It fails as in ComfyUI, with the bare key."""
     with pytest.raises(KeyError, match=r"0\.93"):
         within(tree, gits, coeff=0.93, steps=4, denoise=1.0)
 
@@ -81,7 +81,7 @@ def test_the_vectors_are_those_of_the_file(tree: Path) -> None:
 
 
 def test_a_folder_above_is_found_in(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A folder that has ComfyUI in a subfolder of that name will do."""
+    """A folder with ComfyUI in a subfolder of that name is accepted."""
     above = tmp_path_factory.mktemp("above")
     (above / "ComfyUI").symlink_to(tree, target_is_directory=True)
 
@@ -89,7 +89,7 @@ def test_a_folder_above_is_found_in(tree: Path, tmp_path_factory: pytest.TempPat
 
 
 def test_a_changed_file_is_read_again(tree: Path) -> None:
-    """An update of ComfyUI is seen."""
+    """An update of ComfyUI is noticed."""
     within(tree, lotus)
     write(tree, "lotus", "prompt_embeds = torch.tensor([[[7.0]]])\n")
 
@@ -97,7 +97,7 @@ def test_a_changed_file_is_read_again(tree: Path) -> None:
 
 
 def test_without_a_folder_the_error_names_node_and_remedy() -> None:
-    """What is missing, and how it is given."""
+    """The error says what is missing and how to configure it."""
     with pytest.raises(NeedsInstallationError) as caught:
         within(None, lotus)
 
@@ -106,7 +106,7 @@ def test_without_a_folder_the_error_names_node_and_remedy() -> None:
 
 
 def test_a_folder_without_the_file(tmp_path: Path) -> None:
-    """The file that was looked for is named."""
+    """The error names the missing file."""
     with pytest.raises(NeedsInstallationError, match=r"nodes_gits\.py cannot be read"):
         within(tmp_path, gits, coeff=0.8, steps=4, denoise=1.0)
 
@@ -129,7 +129,7 @@ def test_a_folder_without_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_of_another_form(tree: Path, text: str) -> None:
-    """Whatever is there instead, the error is the same kind, and nothing of the file is run."""
+    """Other content raises the same error, and nothing of the file is run."""
     write(tree, "gits", text)
 
     with pytest.raises(NeedsInstallationError, match="GITSScheduler"):
@@ -160,7 +160,7 @@ def test_a_file_that_is_too_large(tree: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_option_goes_before_the_environment(
     flags: list[str], environment: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``--comfyui`` is believed first, then ``COMFYUI_PATH``."""
+    """``--comfyui`` wins over ``COMFYUI_PATH``."""
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
     if environment is not None:
         monkeypatch.setenv("COMFYUI_PATH", environment)

@@ -1,4 +1,4 @@
-"""Sound and video: nodes on PyAV, and what is said where it is missing."""
+"""Sound and video: the nodes that use PyAV, and the error without it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def tone(rate: int = 8000, channels: int = 2, seconds: float = 0.25) -> codecs.A
 
 
 def frames(count: int = 3) -> codecs.Image:
-    """Flat pictures that become brighter."""
+    """Flat pictures of increasing brightness."""
     levels = np.linspace(0.1, 0.9, count, dtype=np.float32)
     return np.broadcast_to(levels[:, None, None, None], (count, 16, 32, 3)).copy()
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Any:
-    """A node's surroundings; all folders are one."""
+    """A node's context; all folders are the same."""
     with runtime.using(runtime.NodeContext(runtime.Folders(tmp_path, tmp_path, tmp_path, tmp_path))) as here:
         yield here.folders
 
@@ -65,7 +65,7 @@ async def test_sound_is_saved_and_loaded(launch: N, make: N) -> None:
 
 @pytest.mark.parametrize(("ending", "worst"), [("flac", 1e-4), ("mp3", 0.2), ("opus", 0.2)])
 def test_sounds_survive_their_formats(tmp_path: Path, ending: str, worst: float) -> None:
-    """What is encoded decodes to nearly the same loudness."""
+    """Encoded sound decodes to nearly the same loudness."""
     given = tone(48000)
     path = tmp_path / f"x.{ending}"
     path.write_bytes(codecs.encode_audio(given["waveform"][0], 48000, ending, "320k", {}))
@@ -87,7 +87,7 @@ def test_opus_gets_a_rate_that_it_takes(folders: runtime.Folders) -> None:
 
 
 def test_resampling_keeps_a_tone() -> None:
-    """Up and down again is the same wave, away from the ends; the length is rounded up."""
+    """Up and down again gives the same wave, away from the ends; the length is rounded up."""
     given = tone(8000)["waveform"]
 
     up = codecs.resample_audio(given, 8000, 44100)
@@ -144,14 +144,14 @@ def test_webm_and_compression(folders: runtime.Folders) -> None:
 
 
 def test_other_sample_types() -> None:
-    """Whole numbers become floats; what is neither is refused."""
+    """Integers become floats; other types are refused."""
     assert codecs._levels(np.array([[-(2**15)]], dtype=np.int16)).tolist() == [[-1.0]]
     with pytest.raises(ValueError, match="uint8"):
         codecs._levels(np.zeros((1, 1), dtype=np.uint8))
 
 
 def test_files_without_sound_or_picture(tmp_path: Path) -> None:
-    """What is missing is named in ComfyUI's words."""
+    """The error names what is missing, with ComfyUI's text."""
     sound = tmp_path / "x.flac"
     sound.write_bytes(codecs.encode_audio(tone()["waveform"][0], 8000, "flac", "", {}))
     film = tmp_path / "x.mp4"

@@ -11,8 +11,8 @@ import saved
 
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes import register_all, text
-from comfyui_emulator.nodes.images import basic as images
 from comfyui_emulator.nodes.images import compositing, edges, filters, masks, scaling
+from comfyui_emulator.nodes.images import editing as images
 from comfyui_emulator.nodes.images.edges import BaseError
 from comfyui_emulator.nodes.images.resample import from_bytes, resize, to_bytes
 from comfyui_emulator.registry import Registry
@@ -21,7 +21,7 @@ RAMP = from_bytes(np.arange(0, 120, 10, dtype=np.uint8).reshape(1, 3, 4, 1).repe
 
 
 def plain(value: Any) -> Any:
-    """A definition without its help texts."""
+    """A definition without its tooltips."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items() if key != "tooltip"}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
@@ -77,7 +77,7 @@ def test_resampling_of_a_ramp(method: str, expected: list[list[int]]) -> None:
 
 
 def test_unknown_method_and_empty_size_are_errors() -> None:
-    """A method that is not there, or a side of 0, raises."""
+    """An unknown method, or a side of 0, raises."""
     with pytest.raises(ValueError, match="unknown resampling"):
         resize(RAMP, 2, 2, "zzz")
     with pytest.raises(RuntimeError, match="greater than 0"):
@@ -248,7 +248,7 @@ def test_colour_spaces_are_inverse() -> None:
 
 @pytest.mark.parametrize("dither", ["none", "floyd-steinberg", "bayer-4"])
 def test_quantize_leaves_few_colours(dither: str) -> None:
-    """No more colours than asked for."""
+    """There are no more colours than requested."""
     picture = from_bytes(np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8))
 
     levels = to_bytes(filters.image_quantize(picture, 4, dither)).reshape(-1, 3)
@@ -261,14 +261,14 @@ def test_quantize_leaves_few_colours(dither: str) -> None:
     [("First Match", 1, "a1"), ("All Matches", 1, "a\nb"), ("First Group", 2, "1"), ("All Groups", 2, "1\n2")],
 )
 def test_regex_extract_modes(mode: str, group: int, expected: str) -> None:
-    """Each mode; of several groups ``All Matches`` gives the first."""
+    """All modes; with several groups ``All Matches`` gives the first."""
     result = text.regex_extract("a1 b2", r"(\w)(\d)", mode, True, False, False, group)
 
     assert (result[0] if isinstance(result, tuple) else result) == expected
 
 
 def test_bad_patterns() -> None:
-    """A bad pattern finds nothing, and cannot be replaced."""
+    """An invalid pattern finds nothing, and replacing with it fails."""
     assert text.regex_match("a", "(", True, False, False) is False
     assert text.regex_extract("a", "(", "First Match", True, False, False, 1) == ""
     with pytest.raises(Exception, match="missing"):
@@ -280,5 +280,5 @@ def test_bad_patterns() -> None:
     [(True, "True"), (2.0, "2.0"), ("é", "é"), (None, "None"), ({"a": [1, None]}, '{"a": [1, null]}')],
 )
 def test_preview_any_spellings(value: Any, expected: str) -> None:
-    """Numbers as Python writes them, strings as they are, the rest as JSON."""
+    """Numbers are shown as Python formats them, strings unchanged, the rest as JSON."""
     assert text.preview_any(value) == {"ui": {"text": (expected,)}}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from comfyui_emulator import runtime
-from comfyui_emulator.nodes.latents import arithmetic, empty, files
-from comfyui_emulator.nodes.latents import basic as latents
+from comfyui_emulator.nodes.latents import arithmetic, empty, latent_files
+from comfyui_emulator.nodes.latents import resizing as latents
 from comfyui_emulator.nodes.latents.tensorfile import SafetensorError, read_tensors, write_tensors
 
 N = Any
@@ -39,7 +39,7 @@ WEB_DIRECTORY = "./js"
 
 @pytest.fixture
 def packs(tmp_path: Path) -> Path:
-    """A folder with a good pack, broken ones, and things that are no packs."""
+    """A folder with a good pack, broken ones, and things that are not packs."""
     folder = tmp_path / "custom_nodes"
     good = folder / "good"
     (good / "js").mkdir(parents=True)
@@ -56,7 +56,7 @@ def packs(tmp_path: Path) -> Path:
 async def test_packs_are_loaded_and_broken_ones_left_out(
     launch: N, make: N, packs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A pack's nodes and scripts are served; what cannot be imported is told in the log, and harms nothing."""
+    """A pack's nodes and scripts are served; a pack that fails to import is logged, and harms nothing."""
     async with launch(custom_nodes=(packs,)) as client:
         graph = {"1": make("Doubled", value=21), "2": make("PreviewAny", source=["1", 0])}
         _, record = await client.run(graph)
@@ -78,16 +78,16 @@ async def test_packs_are_loaded_and_broken_ones_left_out(
 
 
 def test_latents_are_saved_and_loaded(tmp_path: Path) -> None:
-    """What is saved loads as it was, with its metadata in the header."""
+    """A saved latent loads unchanged, with its metadata in the header."""
     folders = runtime.Folders(tmp_path, tmp_path, tmp_path, tmp_path)
     array = np.random.default_rng(1).standard_normal((1, 4, 8, 8)).astype(np.float32)
     with runtime.using(runtime.NodeContext(folders)):
-        saved = files.save_latent({"samples": array}, "x", {"1": {}}, None)
+        saved = latent_files.save_latent({"samples": array}, "x", {"1": {}}, None)
         name = saved["ui"]["latents"][0]["filename"]
-        (loaded,) = files.load_latent(name)
-        assert files._check_latent(name) is True
-        assert files._check_latent("../x") == "Invalid latent file: ../x"
-        assert files._latent_files() == {"required": {"latent": [[name]]}}
+        (loaded,) = latent_files.load_latent(name)
+        assert latent_files._check_latent(name) is True
+        assert latent_files._check_latent("../x") == "Invalid latent file: ../x"
+        assert latent_files._latent_files() == {"required": {"latent": [[name]]}}
 
     assert np.array_equal(loaded["samples"], array)
     assert b'"prompt":"{\\"1\\": {}}"' in (tmp_path / name).read_bytes()
@@ -95,7 +95,7 @@ def test_latents_are_saved_and_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"\xff" * 16])
 def test_damaged_tensor_files(tmp_path: Path, content: bytes) -> None:
-    """What is no such file is said to be none."""
+    """Other files raise the library's error."""
     path = tmp_path / "x"
     path.write_bytes(content)
 
@@ -104,7 +104,7 @@ def test_damaged_tensor_files(tmp_path: Path, content: bytes) -> None:
 
 
 def test_unknown_number_types(tmp_path: Path) -> None:
-    """A type that is not read here is named."""
+    """The error names a type that is not supported."""
     path = tmp_path / "x"
     write_tensors(path, {"a": np.zeros(2, np.float32)}, None)
     path.write_bytes(path.read_bytes().replace(b'"F32"', b'"Q32"'))
@@ -146,7 +146,7 @@ def test_video_latents_count_the_first_frame_alone() -> None:
 
 
 async def test_saved_definitions_have_the_servers_own_files(launch: N, make: N, tmp_path: Any) -> None:
-    """Of a node that is implemented, the saved definition wins but for its lists of files."""
+    """For an implemented node the saved definition wins, except for its lists of files."""
     saved = tmp_path / "info.json"
     image = {"input": {"required": {"image": [["theirs.png"], {"image_upload": True, "new": 1}]}}, "output": ["IMAGE"]}
     video = {"input": {"required": {"file": ["COMBO", {"options": ["theirs.mp4"], "new": 1}]}}, "output": ["VIDEO"]}

@@ -1,4 +1,4 @@
-"""Sockets: greetings, ids shared by two, clients that do not read, and what clients send."""
+"""Sockets: greetings, shared ids, clients that do not read, and messages from clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ N = Any
 
 
 async def test_greeting_has_the_id(emulator: N) -> None:
-    """The first message tells the id, made up where none was given."""
+    """The first message has the id, generated if none was given."""
     async with emulator.http.ws_connect("/ws?clientId=abc") as socket:
         greeting = await socket.receive_json(timeout=10)
     async with emulator.http.ws_connect("/ws") as socket:
@@ -29,7 +29,7 @@ async def test_greeting_has_the_id(emulator: N) -> None:
 
 
 async def test_two_sockets_with_one_id(emulator: N, make: N) -> None:
-    """The newer receives; when the older closes it goes on, and when it closes the older takes over."""
+    """The newer receives; if the older closes nothing changes, and if the newer closes the older takes over."""
     graph = {"1": make("PreviewAny", source="x")}
 
     async def finish(socket: Any) -> str:
@@ -48,7 +48,7 @@ async def test_two_sockets_with_one_id(emulator: N, make: N) -> None:
 
 
 async def test_reconnecting_client_learns_the_running_node(emulator: N, make: N, nodes: N) -> None:
-    """A socket that comes back while its prompt runs is told the node, without more."""
+    """A socket that reconnects while its prompt runs gets the node and nothing else."""
     gate = nodes["Gate"]
     gate.entered, gate.leave = threading.Event(), threading.Event()
     async with await emulator.socket("me"):
@@ -93,7 +93,7 @@ async def test_too_long_a_message_ends_the_connection(emulator: N) -> None:
 
 
 class _Stuck:
-    """A socket that never takes anything."""
+    """A socket that never accepts data."""
 
     closed = False
 

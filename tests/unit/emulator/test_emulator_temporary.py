@@ -1,4 +1,4 @@
-"""The emulator's temporary folder, and what a killed emulator leaves of it."""
+"""The emulator's temporary folder, and the cleanup after a killed emulator."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def left(folder: Path, pid: int = DEAD, start: int = 1, mode: int = 0o700) -> Pa
 
 
 def test_second_server_takes_a_private_folder(tmp_path: Path, own_temporary: Path) -> None:
-    """It is claimed for this very process, is no leftover while it lives, and goes at the close."""
+    """It belongs to this process, does not count as abandoned while it lives, and is removed at the close."""
     first, second = TempFolder(tmp_path), TempFolder(tmp_path)
     assert first.open() == tmp_path / "temp"
     path = second.open()
@@ -48,7 +48,7 @@ def test_second_server_takes_a_private_folder(tmp_path: Path, own_temporary: Pat
 
 
 def test_next_server_clears_what_a_killed_one_left(tmp_path: Path, own_temporary: Path) -> None:
-    """The start removes the folder of a dead process, whatever folder it was beside."""
+    """The start removes the folder of a dead process, whatever its base folder was."""
     path = left(own_temporary)
     assert abandoned_folders() == [path]
 

@@ -1,4 +1,4 @@
-"""Several users, log lines for the frontend, and the places of models."""
+"""Several users, log lines for the frontend, and model folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ N = Any
 
 
 async def test_every_user_has_settings_and_files(launch: N) -> None:
-    """Users are told apart by the header; one who is not known gets 401 for settings, and nobody else's files."""
+    """The header tells users apart; an unknown one gets 401 for settings, and nobody else's files."""
     async with launch(multi_user=True) as client:
         _, first = await client.post("/users", json={"username": "Ann B"})
         again, _ = await client.post("/users", json={"username": "Ann B"})
@@ -68,7 +68,7 @@ async def test_subscribers_get_log_lines(emulator: N) -> None:
 
 
 async def test_models_are_found_in_all_their_places(emulator: N) -> None:
-    """A kind of model may have several folders; the index tells which."""
+    """A kind of model may have several folders; the index says which."""
     for place in ("models/clip", "output/clip"):
         folder = emulator.base / place
         folder.mkdir(parents=True)

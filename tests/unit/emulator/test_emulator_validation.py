@@ -182,7 +182,7 @@ async def test_slot_errors_tell_the_newer_schema(emulator: N, make: N) -> None:
 
 
 async def test_good_output_runs_beside_a_bad_one(emulator: N, make: N, make_image: N) -> None:
-    """One valid output is enough for 200; the dropped ones are told in ``node_errors``."""
+    """One valid output is enough for 200; ``node_errors`` lists the dropped ones."""
     graph = {
         "1": make_image(),
         "2": make("PreviewImage", images=["1", 0]),
@@ -197,7 +197,7 @@ async def test_good_output_runs_beside_a_bad_one(emulator: N, make: N, make_imag
 
 
 async def test_constants_are_coerced_in_place(emulator: N, make: N) -> None:
-    """Constants become what the input declares; the history shows them so."""
+    """Constants are converted to the input's type; the history shows the converted ones."""
     graph = {
         "1": make("EmptyImage", width="12", height=12.9, batch_size=True, color=0),
         "2": make("PrimitiveBoolean", value="false"),
@@ -247,7 +247,7 @@ async def test_deep_chains_are_no_problem(emulator: N, make: N) -> None:
 
 @pytest.mark.parametrize("prompt", [None, 5, "abc", {"1": 5}])
 async def test_what_is_no_prompt_at_all_is_500(emulator: N, prompt: Any) -> None:
-    """ComfyUI answers 500 to a prompt that is no object of nodes."""
+    """ComfyUI answers 500 to a prompt that is not an object of nodes."""
     status, _ = await emulator.post("/prompt", json={"prompt": prompt})
 
     assert status == 500
@@ -257,7 +257,7 @@ async def test_what_is_no_prompt_at_all_is_500(emulator: N, prompt: Any) -> None
     "fields", [{"client_id": ["a"]}, {"client_id": {}}, {"extra_data": 5}, {"extra_data": {"client_id": []}}]
 )
 async def test_ids_of_the_wrong_type_are_refused(emulator: N, make: N, fields: Any) -> None:
-    """What would end a ComfyUI process is refused, and the server goes on."""
+    """Ids that would end a ComfyUI process are refused, and the server continues."""
     status, answer = await emulator.submit({"1": make("PreviewAny", source="x")}, **fields)
 
     assert status == 400

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from comfyui_emulator import runtime
-from comfyui_emulator.nodes.conditioning import basic as conditioning
+from comfyui_emulator.nodes.conditioning import combining as conditioning
 from comfyui_emulator.nodes.conditioning import hooks
-from comfyui_emulator.nodes.conditioning import video as video_conditioning
+from comfyui_emulator.nodes.conditioning import video_models as video_conditioning
 from comfyui_emulator.nodes.images import records
-from comfyui_emulator.nodes.latents import basic as latents
 from comfyui_emulator.nodes.latents import operations as latent_operations
+from comfyui_emulator.nodes.latents import resizing as latents
 from comfyui_emulator.nodes.latents.bislerp import bislerp
 from comfyui_emulator.nodes.media import three_d
 from comfyui_emulator.nodes.sampling import samplers, sigmas
@@ -32,13 +32,13 @@ def cond(tokens: int = 4, **options: Any) -> conditioning.Conditioning:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Any:
-    """A node's surroundings; all folders are one."""
+    """A node's context; all folders are the same."""
     with runtime.using(runtime.NodeContext(runtime.Folders(tmp_path, tmp_path, tmp_path, tmp_path))) as here:
         yield here.folders
 
 
 def test_schedules() -> None:
-    """Each starts and ends where it has to; values are ComfyUI's."""
+    """Each schedule starts and ends as expected; values are ComfyUI's."""
     karras = sigmas.karras(4, 14.614642, 0.0291675, 7.0)
     assert karras == pytest.approx([14.614642, 3.1686094, 0.4469207, 0.0291675, 0.0], abs=1e-5)
     assert sigmas.exponential(3, 10.0, 0.1) == pytest.approx([10.0, 1.0, 0.1, 0.0])
@@ -52,7 +52,7 @@ def test_schedules() -> None:
 
 
 def test_schedules_are_changed() -> None:
-    """Split, turned, begun elsewhere, filled up."""
+    """Splitting, reversing, another first level, more levels."""
     given = np.array([8, 4, 2, 0], dtype=np.float32)
 
     assert [half.tolist() for half in sigmas.split(given, 1)] == [[8, 4], [4, 2, 0]]
@@ -64,7 +64,7 @@ def test_schedules_are_changed() -> None:
 
 
 def test_noise_follows_the_batch() -> None:
-    """An item has the noise of its place in the batch that it comes from."""
+    """An item has the noise of its position in the batch it comes from."""
     noise = samplers.random_noise(5)
     whole = noise.generate_noise({"samples": np.zeros((1, 4, 4, 4), np.float32)})
     one = noise.generate_noise({"samples": np.zeros((2, 4, 4, 4), np.float32), "batch_index": [1, 0]})
@@ -83,7 +83,7 @@ def test_samplers_name_what_they_are() -> None:
 
 
 def test_conditionings_are_combined() -> None:
-    """Means are filled up with zeros, tokens are appended, options are kept."""
+    """Means are zero-padded, tokens are appended, options are kept."""
     pooled = np.full((1, 3), 2, dtype=np.float32)
 
     mean = conditioning.average(cond(4), cond(2, pooled_output=pooled) * 2, 0.25)
@@ -96,7 +96,7 @@ def test_conditionings_are_combined() -> None:
 
 
 def test_conditionings_are_limited() -> None:
-    """Areas are in cells or parts, a flat mask becomes a batch, references add up, and nothing given is changed."""
+    """Areas are in cells or fractions, a flat mask becomes a batch, references add up, and no argument is changed."""
     given = cond()
 
     assert conditioning.set_area(given, 128, 64, 8, 16, 1.0)[0][1]["area"] == (8, 16, 2, 1)
@@ -135,7 +135,7 @@ def test_a_still_camera_sees_the_same_rays() -> None:
 
 
 def test_hooks_and_keyframes() -> None:
-    """Hooks join without doubles, keyframes are sorted, limits are only set where given."""
+    """Hooks join without duplicates, keyframes are sorted, limits are set only if given."""
     first, second = hooks.Hooks(("a",)), hooks.Hooks(("a", "b"))
     (later,) = hooks.keyframe(0.5, 0.6)
     (both,) = hooks.keyframe(1.0, 0.1, later)
@@ -164,7 +164,7 @@ def test_bislerp_turns_vectors() -> None:
 
 
 def test_operations_on_latents() -> None:
-    """Toning down shortens vectors, sharpening without strength keeps them."""
+    """Tone mapping shortens vectors, sharpening without strength keeps them."""
     given = {"samples": RANDOM.standard_normal((1, 4, 12, 12)).astype(np.float32)}
 
     (toned,) = latent_operations.apply(given, latent_operations.tonemap(1.0))
@@ -175,7 +175,7 @@ def test_operations_on_latents() -> None:
 
 
 def test_latents_are_regrouped() -> None:
-    """Groups end where the size changes, indices go on, and a mask of ones is left out."""
+    """Groups end where the size changes, indices continue, and a mask of ones is left out."""
     small, large = ({"samples": np.zeros((3, 4, side, side), np.float32)} for side in (2, 4))
     dark = {**large, "noise_mask": np.zeros((1, 1, 32, 32), np.float32)}
 
@@ -207,7 +207,7 @@ def test_meshes(folders: runtime.Folders) -> None:
 
 
 def test_the_viewers_pictures(folders: runtime.Folders) -> None:
-    """What the viewer uploaded comes out, with the name of the model."""
+    """The viewer's uploads are returned, with the name of the model."""
     Image.new("RGBA", (4, 4), (255, 0, 0, 128)).save(folders.input / "v.png")
     seen = dict.fromkeys(("image", "mask", "normal", "lineart"), "v.png") | {
         "camera_info": {"zoom": 1},

@@ -1,4 +1,4 @@
-"""Errors of arrays say what torch says of the same shapes."""
+"""Errors of arrays have torch's texts for the same shapes."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def assign() -> None:
     ],
 )
 def test_the_words_are_torchs(operation: Callable[[], Any], kind: type[Exception], text: str) -> None:
-    """Type and text are those of torch 2, which the comparison with ComfyUI has seen."""
+    """Type and text are those of torch 2, as recorded by the comparison with ComfyUI."""
     with pytest.raises(kind) as caught:
         wording.in_torch_words(operation)()
 
@@ -115,7 +115,7 @@ def test_the_words_are_torchs(operation: Callable[[], Any], kind: type[Exception
 
 
 def test_an_unknown_error_stays_as_it_is() -> None:
-    """What a node says of itself is not touched."""
+    """A node's own errors are not changed."""
 
     def fail() -> None:
         raise ValueError("a node's own words")
@@ -133,7 +133,7 @@ def test_an_unknown_error_stays_as_it_is() -> None:
     ],
 )
 def test_a_constant_in_an_arrays_place(value: object, attribute: str, kind: type[Exception], text: str) -> None:
-    """It fails by what it is asked for first."""
+    """It fails at the attribute that is read first."""
     with pytest.raises(kind) as caught:
         wording.must_have(value, attribute)
 
@@ -141,24 +141,24 @@ def test_a_constant_in_an_arrays_place(value: object, attribute: str, kind: type
 
 
 def test_joining_skips_empty_vectors() -> None:
-    """As torch's function does, for the sake of old programs."""
+    """As torch's function does for compatibility."""
     assert wording.joined([zeros(0), zeros(2, 3)]).shape == (2, 3)
 
 
 def test_every_node_has_a_case() -> None:
-    """Nothing that the emulator executes is missing from the comparison with ComfyUI."""
+    """Every node that the emulator executes is in the comparison with ComfyUI."""
     assert cases.without_case() == []
 
 
 async def failure(launch: Any, graph: dict[str, Any]) -> dict[str, Any]:
-    """How a run fails."""
+    """The error of a run that fails."""
     async with launch() as client:
         events, _ = await client.run(graph)
     return next(data for kind, data in events if kind == "execution_error")
 
 
 async def test_newer_nodes_tell_nothing_of_hidden_inputs(launch: Any, make: Any) -> None:
-    """An error of a node in the newer schema quotes what it was given, not what the server added."""
+    """An error of a node in the newer schema quotes its inputs, not the hidden ones that the server added."""
     save = make("SaveVideo", video="x", filename_prefix="v", format="auto", codec="auto")
 
     found = await failure(launch, {"1": save})
@@ -168,7 +168,7 @@ async def test_newer_nodes_tell_nothing_of_hidden_inputs(launch: Any, make: Any)
 
 
 async def test_a_longest_side_of_nothing_fails_where_it_does_in_comfyui(launch: Any, make: Any) -> None:
-    """Areas of a picture can be averaged into none, which the next node cannot show; other methods refuse it."""
+    """Area averaging accepts an empty size, and the next node fails; other methods refuse it."""
     for method, node_id in (("area", "3"), ("bilinear", "2")):
         image = make("EmptyImage", width=8, height=4, batch_size=1, color=0)
         scaled = make("ImageScaleToMaxDimension", image=["1", 0], upscale_method=method, largest_size=0)
@@ -180,7 +180,7 @@ async def test_a_longest_side_of_nothing_fails_where_it_does_in_comfyui(launch: 
 
 
 async def test_a_saver_outside_of_its_folder_fails_in_comfyuis_words(launch: Any, make: Any) -> None:
-    """Type and text are those by which programs know the failure."""
+    """Type and text are ComfyUI's, which clients may match."""
     image = make("EmptyImage", width=8, height=4, batch_size=1, color=0)
 
     found = await failure(launch, {"1": image, "2": make("SaveImage", images=["1", 0], filename_prefix="../x")})

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from comfyui_emulator.nodes.base import MAX_SIDE, Entry, Mask, choice, integer, link, node, number
-from comfyui_emulator.nodes.latents.basic import Latent
+from comfyui_emulator.nodes.latents.resizing import Latent
 from comfyui_emulator.nodes.wording import joined, must_have
 
 Conditioning = list[list[Any]]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from comfyui_emulator.nodes.base import Image, choice, integer, link, node, number
-from comfyui_emulator.nodes.conditioning.basic import PAIR, Conditioning, Pair, both, parts, with_values
+from comfyui_emulator.nodes.conditioning.combining import PAIR, Conditioning, Pair, both, parts, with_values
 from comfyui_emulator.nodes.images.resample import scale
-from comfyui_emulator.nodes.latents.basic import Array, Latent
+from comfyui_emulator.nodes.latents.resizing import Array, Latent
 
 Triple = tuple[Conditioning, Conditioning, Latent]
 

@@ -11,7 +11,7 @@ from comfyui_emulator import runtime
 from comfyui_emulator.folders import annotated_path, next_save_path
 from comfyui_emulator.nodes.base import HIDDEN_METADATA, link, node, text
 from comfyui_emulator.nodes.images.files import metadata_parts
-from comfyui_emulator.nodes.latents.basic import Latent
+from comfyui_emulator.nodes.latents.resizing import Latent
 from comfyui_emulator.nodes.latents.tensorfile import read_tensors, write_tensors
 
 _LATENT = link("LATENT")
