@@ -22,7 +22,7 @@ from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort.exceptions import ServerStartError
 from discomfort.server.watchdog_main import start_of
 
-_log = logging.getLogger("discomfort.watchdog")
+_log = logging.getLogger("discomfort.server")
 
 _MAIN = Path(__file__).with_name("watchdog_main.py")
 _SEND_SECONDS = 2.0

@@ -137,7 +137,7 @@ async def test_concurrent_conversion_survives_anothers_hang(
     converter: Converter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A workflow with an endless script times out; those that wait behind it are served."""
-    monkeypatch.setattr("discomfort.conversion.payload.BASE_BUDGET", 1.0)
+    monkeypatch.setattr("discomfort.conversion.workflow_text.BASE_BUDGET", 1.0)
     hanging = asyncio.create_task(converter.convert(faulty("hang on load")))
     others = [asyncio.create_task(converter.convert(MADE[name])) for name in ("pack", "modes", "subgraphs")]
 

@@ -22,7 +22,7 @@ app.registerExtension({
     }
     if (nodeData.name === "PackFaulty") {
       nodeType.prototype.onConfigure = function (data) {
-        if (data.title === "throw on load") throw new Error("the pack can not load this");
+        if (data.title === "throw on load") throw new Error("the pack cannot load this");
         if (data.title === "hang on load") for (;;);
         if (data.title === "hang once" && !localStorage.getItem("hung")) { localStorage.setItem("hung", "1"); for (;;); }
         if (data.title === "random on load") this.widgets[0].value = String(Math.random());
@@ -33,7 +33,7 @@ app.registerExtension({
         created?.apply(this, arguments);
         const text = this.widgets.find((w) => w.name === "text");
         text.serializeValue = async () => {
-          if (this.title === "throw on save") throw new Error("the pack can not save this");
+          if (this.title === "throw on save") throw new Error("the pack cannot save this");
           if (this.title === "count") return `${(window.count = (window.count ?? 0) + 1)}`;
           return text.value;
         };
