@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from discomfort._json import JsonObject
+from discomfort._system.concurrency import to_thread
 from discomfort.cli import checks
 from discomfort.cli.checks import Check
 from discomfort.cli.connect import Holder, ServerTarget, connected
@@ -79,20 +80,20 @@ class Doctor:
         """All checks, in an order in which the later ones need the earlier."""
         self._tell([checks.python(), checks.dependencies()])
         settings = self._settings()
-        engine = await asyncio.to_thread(self._resolve, settings) if settings is not None else None
+        engine = await to_thread(self._resolve, settings) if settings is not None else None
         if settings is not None and engine is not None:
             # The engine's check asks another Python what it can import, which takes a second from a cold disk.
-            self._tell(await asyncio.to_thread(lambda: list(checks.engine(engine, wanted=settings.engine))))
+            self._tell(await to_thread(lambda: list(checks.engine(engine, wanted=settings.engine))))
             self._tell([checks.frontend(engine)])
         self.display.phase("launching Chromium")
         self._tell([await chromium(str(settings.chromium_path) if settings and settings.chromium_path else None)])
         if settings is not None:
-            self._tell([await asyncio.to_thread(checks.ports, settings)])
+            self._tell([await to_thread(checks.ports, settings)])
         folders = [Path(tempfile.gettempdir()), Path.cwd()]
         if engine is not None:
             folders += [engine.folders.output, engine.folders.temp]
         self._tell([checks.own_folders(), checks.disk_space(folders), checks.shared_memory()])
-        self._tell([await asyncio.to_thread(checks.leftovers)])
+        self._tell([await to_thread(checks.leftovers)])
         if start and settings is not None and engine is not None:
             self._tell([await self._start(holder, log)])
 
@@ -168,7 +169,7 @@ async def chromium(configured: str | None) -> Check:
             return Check("chromium", "fail", error.problem, error.remedy)
         finally:
             await browser.aclose()
-    version = await asyncio.to_thread(_version, str(browser.executable))
+    version = await to_thread(_version, str(browser.executable))
     return _with_sandbox(f"{version or 'version unknown'}, {browser.executable}, launches", notices.sandbox_refused)
 
 

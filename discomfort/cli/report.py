@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from discomfort._json import JsonObject
+from discomfort._system.concurrency import to_thread
 from discomfort.cli.terminal import Terminal, clean, describe
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ async def save_outputs(
     for output in outputs:
         path = None
         if output.filename is not None:
-            path = await asyncio.to_thread(_in_place, output, directory, server_folder)
+            path = await to_thread(_in_place, output, directory, server_folder)
             path = path or Path(await output.save(directory))
         rows.append(
             Row(

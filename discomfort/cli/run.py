@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from discomfort._json import JsonObject
+from discomfort._system.concurrency import to_thread
 from discomfort.cli.batch import Batch
 from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import Source
@@ -58,7 +58,7 @@ class RunBatch(Batch):
             self.display.phase(f"uploading {path.name}")
             # An attached server offers no way to delete a file, so what goes there stays there.
             ephemeral = self.target.attach is None
-            stored = await asyncio.to_thread(connector.upload_data, path, "input", is_ephemeral=ephemeral)
+            stored = await to_thread(connector.upload_data, path, "input", is_ephemeral=ephemeral)
             name = Path(stored).name
             if name != path.name:
                 self.terminal.warn(f"{path.name} is called {name} on the server: --set its node's input to that name")

@@ -10,6 +10,7 @@ from typing import Any
 
 from discomfort import _json
 from discomfort._json import JsonObject
+from discomfort._system.http_sessions import open_session
 from discomfort.cli.batch import exit_code
 from discomfort.cli.exit_codes import FAILED, OK
 from discomfort.cli.inputs import STDIN, UsageError, check_directory
@@ -92,12 +93,11 @@ async def fetch_snapshot(url: str, headers: Mapping[str, str]) -> Snapshot:
     Raises ServerConnectionError where nothing answers, ServerResponseError where what answers is not ComfyUI.
     Safe to cancel.
     """
-    import aiohttp
 
     from discomfort.client.rest import RestClient
 
     address, credentials = split_credentials(url)
-    async with aiohttp.ClientSession() as session:
+    async with open_session() as session:
         rest = RestClient(session, address, {**credentials, **headers})
         definitions = await rest.object_info()
         problem = _problem_of(definitions)

@@ -536,6 +536,11 @@ class ComfyConnector:
             if self.state is State.READY and self._startup.is_unclaimed:
                 await finish(self.kill_api())
             raise
+        except StateError:
+            # Ended by release_now(): what it closes in this loop has ended when the caller hears of it.
+            if self._farewell is not None:
+                await finish(asyncio.wait([self._farewell]))
+            raise
         self._startup.handed_out = True
 
     def _sync_cleanup(self) -> None:
@@ -543,12 +548,12 @@ class ComfyConnector:
         if not self._parts.is_ours:
             return
         client, converter = self._parts.client, self._parts.converter
-        self._parts.kill_now()
         self._lifecycle.to(State.KILLED, "emergency cleanup")
-        self._forget_instance()
-        # A loop that was closed has nobody left who waits.
+        # A loop that was closed has nobody left who waits. Where it runs in another thread, it need not wait for us.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end_what_waits, client, converter)
+        self._parts.kill_now()
+        self._forget_instance()
 
     def _end_what_waits(self, client: ComfyClient | None, converter: Converter | None) -> None:
         """Called in the event loop after :meth:`release_now`: whoever still waits learns of the end."""

@@ -14,6 +14,8 @@ import psutil
 
 from discomfort import _json
 from discomfort._system import process_tree
+from discomfort._system.concurrency import to_thread
+from discomfort._system.http_sessions import open_session
 from discomfort.exceptions import ServerStartError, ServerStartTimeout
 from discomfort.server.start_failures import likely_cause
 from discomfort.server.supervisor import Supervisor
@@ -88,11 +90,11 @@ async def _poll(supervisor: Supervisor, url: str, interval: float) -> None:
     address = urlsplit(url)
     host, port = address.hostname or "127.0.0.1", address.port or (443 if address.scheme == "https" else 80)
     warned = unseen = False
-    async with aiohttp.ClientSession() as session:
+    async with open_session() as session:
         while True:
             started = time.monotonic()
             if await _accepts(host, port) and await responds(session, url):
-                stranger = await asyncio.to_thread(_stranger_on, supervisor, port)
+                stranger = await to_thread(_stranger_on, supervisor, port)
                 # A stranger that just ended is not to be seen either: who answers again, and stays unseen, counts.
                 if stranger is None or (stranger == _UNSEEN and unseen):
                     return

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import mimetypes
 import re
 import secrets
 import uuid
@@ -319,7 +320,10 @@ class Gateway:
             found = await to_thread(self._static_file, path)
             if found is not None:
                 self.static_requests += 1
-                return self._with_policy(web.FileResponse(found, headers={"Cache-Control": "no-cache"}))
+                # Not aiohttp's FileResponse: it reads in asyncio's default pool, which a program may keep busy.
+                kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
+                headers = {"Cache-Control": "no-cache", "Content-Type": kind}
+                return self._with_policy(web.Response(body=await to_thread(found.read_bytes), headers=headers))
         return await self._forward(request)
 
     def _static_file(self, path: str) -> Path | None:
