@@ -532,12 +532,15 @@ class ComfyConnector:
         """Start; when cancelled although the start has just succeeded, release what nobody has a handle to."""
         try:
             await self._start()
+            if self.state is State.KILLED:
+                raise StateError("the connector was released while it started")
         except asyncio.CancelledError:
             if self.state is State.READY and self._startup.is_unclaimed:
                 await finish(self.kill_api())
             raise
         except StateError:
-            # Ended by release_now(): what it closes in this loop has ended when the caller hears of it.
+            # Ended by release_now(): what it closes in this loop, from its next turn on, has ended when we raise.
+            await asyncio.sleep(0)
             if self._farewell is not None:
                 await finish(asyncio.wait([self._farewell]))
             raise
