@@ -11,7 +11,13 @@ from discomfort.connector.event_log import EventLog
 from discomfort.connector.recovery import Recovery, for_prompt, suspects
 from discomfort.connector.resources import Resources
 from discomfort.connector.states import Lifecycle, State
-from discomfort.exceptions import BrowserError, DiscomfortError, ServerConnectionError, ServerDiedError
+from discomfort.exceptions import (
+    BrowserError,
+    ConversionError,
+    DiscomfortError,
+    ServerConnectionError,
+    ServerDiedError,
+)
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -108,7 +114,8 @@ class ServerLoss:
         the first sign of a process that ends; its end is then waited for a moment.
         """
         supervisor, recovery = self._parts.supervisor, self._recovery
-        if recovery.count == count and supervisor is not None and isinstance(cause, _BROKEN):
+        is_broken = self._is_broken(cause)
+        if recovery.count == count and supervisor is not None and is_broken:
             try:
                 async with asyncio.timeout(_DEATH_NOTICE):
                     await supervisor.wait()
@@ -119,8 +126,16 @@ class ServerLoss:
                 await recovery.noted(count, _DEATH_NOTICE)
         if recovery.count != count and recovery.last is not None:
             raise for_prompt(recovery.last, prompt_id) from cause
-        if isinstance(cause, _BROKEN) and supervisor is not None and not supervisor.running:
+        if is_broken and supervisor is not None and not supervisor.running:
             raise for_prompt(self._parts.death(), prompt_id) from cause
+
+    def _is_broken(self, cause: DiscomfortError) -> bool:
+        """Whether an error may be the first sign of a process that ends."""
+        if isinstance(cause, ConversionError):
+            # Most have another reason, and are not held up: the server's silence shows at the gateway.
+            converter = self._parts.converter
+            return converter is not None and converter.server_lost
+        return isinstance(cause, _BROKEN)
 
     async def _read_last_words(self) -> None:
         """Read the socket to its end: what the dead server had sent shows which prompts had ended."""

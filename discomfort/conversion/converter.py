@@ -108,6 +108,11 @@ class Converter:
         return self._engine.state
 
     @property
+    def server_lost(self) -> bool:
+        """Whether the last request to the server got no answer."""
+        return self._gateway.server_lost.is_set()
+
+    @property
     def healthy(self) -> bool:
         """Whether the browser runs and answers."""
         return self._engine.healthy
