@@ -532,8 +532,7 @@ class ComfyConnector:
         """Start; when cancelled although the start has just succeeded, release what nobody has a handle to."""
         try:
             await self._start()
-            if self.state is State.KILLED:
-                raise StateError("the connector was released while it started")
+            self._refuse_if_released()
         except asyncio.CancelledError:
             if self.state is State.READY and self._startup.is_unclaimed:
                 await finish(self.kill_api())
@@ -578,6 +577,10 @@ class ComfyConnector:
         for step in (self._background.end, self._startup.end, self._startup.release):
             await see_through(step)
         self._forget_instance()
+
+    def _refuse_if_released(self) -> None:
+        if self.state is State.KILLED:
+            raise StateError("the connector was released while it started")
 
     def _register_exit_handler(self) -> None:
         atexit.register(self._sync_cleanup)
