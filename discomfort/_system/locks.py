@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import time
+import weakref
 from pathlib import Path
 
 try:
@@ -37,11 +38,15 @@ def open_for_lock(path: Path, *, create: bool = False) -> int:
 
 
 class FileLock:
-    """The exclusive lock of the file at ``path``, held from :meth:`take` to :meth:`release`."""
+    """The exclusive lock of the file at ``path``, held from :meth:`take` to :meth:`release`.
+
+    It stays with the process that took it: a forked child has no part in it.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
         self.inode = os.fstat(descriptor).st_ino
+        _held.add(self)
 
     @classmethod
     def take(cls, path: Path, *, timeout: float = 0.0) -> FileLock | None:
@@ -72,12 +77,33 @@ class FileLock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
+        _held.discard(self)
         try:
             if remove:
                 with contextlib.suppress(OSError):
                     self.path.unlink()
         finally:
             os.close(descriptor)
+
+    def _leave_to_parent(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # flock belongs to the open file, which parent and child share: a copy left open in a child that lives on would hold
+    # the lock after the parent's end. Closing the copy does not unlock the parent's.
+    for lock in list(_held):
+        lock._leave_to_parent()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

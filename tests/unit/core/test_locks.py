@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from discomfort._system import locks
@@ -18,6 +20,24 @@ from pathlib import Path
 from discomfort._system.locks import FileLock
 lock = FileLock.take(Path(sys.argv[1]))
 print(lock is not None, flush=True)
+sys.stdin.readline()
+"""
+
+FORKING_HOLDER = """
+import os, signal, sys
+from pathlib import Path
+from discomfort._system.locks import FileLock
+lock = FileLock.take(Path(sys.argv[1]))
+ended = os.fork()
+if ended == 0:
+    lock.release(remove=True)
+    os._exit(0)
+os.waitpid(ended, 0)
+child = os.fork()
+if child == 0:
+    while True:
+        signal.pause()
+print(child, flush=True)
 sys.stdin.readline()
 """
 
@@ -61,7 +81,7 @@ def test_file_that_goes_in_that_instant(tmp_path: Path) -> None:
 
     def work(thread: int) -> int:
         taken = 0
-        for _ in range(200):
+        while taken < 50:
             lock = FileLock.take(path)
             if lock is not None:
                 holders.append(thread)
@@ -72,7 +92,30 @@ def test_file_that_goes_in_that_instant(tmp_path: Path) -> None:
         return taken
 
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(work, range(8))) >= 200
+        assert list(pool.map(work, range(8))) == [50] * 8
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_no_part_in_it(tmp_path: Path) -> None:
+    """A child that ends leaves the lock with its parent; one that lives on does not hold it after its parent."""
+    path = tmp_path / "a.lock"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FORKING_HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    try:
+        assert FileLock.take(path) is None
+        parent.kill()
+        parent.wait()
+        lock = FileLock.take(path)
+        assert lock is not None
+        assert child.is_running()
+        lock.release(remove=True)
+    finally:
+        child.kill()
+        parent.communicate()
 
 
 def test_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
