@@ -11,8 +11,9 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,8 @@ _log = logging.getLogger("discomfort.connector.resources")
 STOP_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for the server's process group."""
 _PORT_TRIES = 3
+_TAKING_SECONDS = 10.0
+"""How long :meth:`Resources.kill_now` waits for a thread that takes parts: more than starting an emulator's takes."""
 
 
 class Resources:
@@ -63,6 +66,8 @@ class Resources:
         self.server_ready = asyncio.Event()
         self._owner = os.getpid()
         self._closed = False
+        # Reentrant, since a signal handler that kills may interrupt the thread that takes.
+        self._lock = threading.RLock()
 
     @property
     def is_ours(self) -> bool:
@@ -74,12 +79,20 @@ class Resources:
         if self._closed:
             raise StateError("the connector was shut down; create a new one")
 
-    def _undo_if_closed(self) -> None:
-        """Called when a part was taken: :meth:`kill_now` may have run meanwhile, in another thread or a signal handler,
-        and did not see that part."""
-        if self._closed:
-            self.kill_now()
-            raise StateError("the connector was released while it took its parts")
+    @contextmanager
+    def _taking(self) -> Iterator[None]:
+        """Around the taking of parts: :meth:`kill_now` in another thread finds all of them, or is before them.
+
+        Raises StateError, and keeps nothing, when that other thread came meanwhile.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            try:
+                yield
+            finally:
+                if self._closed:
+                    self.kill_now()
+            self._refuse_if_closed()
 
     @property
     def owned(self) -> bool:
@@ -104,29 +117,23 @@ class Resources:
 
         Raises StateError when everything was released meanwhile; nothing is kept then.
         """
-        self._refuse_if_closed()
-        try:
-            self._prepare()
-        finally:
-            self._undo_if_closed()
+        with self._taking():
+            if self.watchdog is None:
+                self.watchdog = Watchdog.start()
+            journal = self.journal or self._open_journal(self.watchdog)
+            self._refuse_if_closed()
+            if self.owned and self.engine is None:
+                self._open_folders(journal)
 
-    def _prepare(self) -> None:
-        if self.watchdog is None:
-            self.watchdog = Watchdog.start()
-        if self.journal is None:
-            self._open_journal(self.watchdog)
-        if not self.owned or self.engine is not None:
-            return
+    def _open_folders(self, journal: Journal) -> None:
         self.engine = resolve_engine(engine_request(self.settings))
         for path in self.engine.private:
             self._note_private(path)
-        if self.journal is None:
-            raise AssertionError("the journal was opened above")
         folders = self.engine.folders
         targets = {"input": folders.input, "output": folders.output, "temp": folders.temp, "models": folders.models}
-        self.files = FileStore(targets, self.journal)
+        self.files = FileStore(targets, journal)
 
-    def _open_journal(self, watchdog: Watchdog) -> None:
+    def _open_journal(self, watchdog: Watchdog) -> Journal:
         journal = self.journal = Journal(journal_directory())
         journal.recover()
         journal.on_add = lambda entry: watchdog.watch_path(
@@ -136,6 +143,7 @@ class Resources:
         # Made by the browser: the journal must list it before it exists, or a power cut would leave it.
         self.browser_directory = private_directory()
         self._note_private(self.browser_directory)
+        return journal
 
     def _note_private(self, path: Path) -> None:
         """Make sure that the folder is deleted with this process, or at the next start after a power cut."""
@@ -174,20 +182,19 @@ class Resources:
                 _log.warning("port %d was taken by another program while the server started; trying the next", port)
                 await self._stop_server()
             else:
-                self._undo_if_closed()
+                self._refuse_if_closed()
                 supervisor.on_exit(on_exit)
                 self.server_ready.set()
                 return
 
     def _launch_server(self) -> Supervisor:
-        self._refuse_if_closed()
-        if self.engine is None:
-            raise AssertionError("prepare() comes before start_server()")
-        command = self.engine.command(self.take_port())
-        owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
-        self.supervisor = supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
-        self._undo_if_closed()
-        return supervisor
+        with self._taking():
+            if self.engine is None:
+                raise AssertionError("prepare() comes before start_server()")
+            command = self.engine.command(self.take_port())
+            owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
+            self.supervisor = supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
+            return supervisor
 
     def learning_worker(self) -> AbstractContextManager[None]:
         """Around one prompt on an idle ComfyUI: the supervisor learns which thread executes, and watches it.
@@ -199,17 +206,12 @@ class Resources:
 
     def take_port(self) -> int:
         """Lease the first free port from ``INITIAL_PORT`` upwards. Raises ServerStartError when there is none."""
-        self._refuse_if_closed()
-        if self.lease is None:
-            start = self.settings.initial_port
-            self.lease = lease_port(self.settings.connect_host.strip("[]"), start)
-            if self.watchdog is not None:
-                for path in self.lease.folders:
-                    self.watchdog.watch_path(path, root=path.parent, only_empty=True)
-                if self.lease.path is not None:
-                    path, inode = self.lease.path, self.lease.inode
-                    self.watchdog.watch_path(path, root=path.parent, inode=inode, only_unlocked=True)
-        return self.lease.port
+        with self._taking():
+            if self.lease is None:
+                self.lease = lease_port(self.settings.connect_host.strip("[]"), self.settings.initial_port)
+                if self.watchdog is not None:
+                    _watch_lease(self.watchdog, self.lease)
+            return self.lease.port
 
     async def start_browser(self) -> None:
         """Launch Chromium and let the first page load; the page waits for the server by itself. Raises BrowserError."""
@@ -217,23 +219,26 @@ class Resources:
 
     def get_converter(self) -> Converter:
         """The converter, made where there is none; its browser starts with :meth:`start_browser` or its first use."""
-        self._refuse_if_closed()
-        if self.converter is None:
-            watchdog, chromium = self.watchdog, self.settings.chromium_path
-            self.converter = Converter(
-                lambda: self.url,
-                headers=self.headers,
-                front_end_root=self.engine.front_end_root if self.engine else None,
-                server_ready=self.server_ready,
-                chromium_path=str(chromium) if chromium else None,
-                cache=self._prompt_cache(),
-                native=self.settings.native_conversion,
-                on_process=(lambda pid, start: watchdog.watch_process(pid, start, group=False)) if watchdog else None,
-                on_process_end=watchdog.forget_process if watchdog else None,
-                directory=self.browser_directory,
-                environment={OWNER_VARIABLE: owner_mark(), TOKEN_VARIABLE: secrets.token_hex(16)},
-            )
-        return self.converter
+        with self._taking():
+            if self.converter is None:
+                self.converter = self._make_converter()
+            return self.converter
+
+    def _make_converter(self) -> Converter:
+        watchdog, chromium = self.watchdog, self.settings.chromium_path
+        return Converter(
+            lambda: self.url,
+            headers=self.headers,
+            front_end_root=self.engine.front_end_root if self.engine else None,
+            server_ready=self.server_ready,
+            chromium_path=str(chromium) if chromium else None,
+            cache=self._prompt_cache(),
+            native=self.settings.native_conversion,
+            on_process=(lambda pid, start: watchdog.watch_process(pid, start, group=False)) if watchdog else None,
+            on_process_end=watchdog.forget_process if watchdog else None,
+            directory=self.browser_directory,
+            environment={OWNER_VARIABLE: owner_mark(), TOKEN_VARIABLE: secrets.token_hex(16)},
+        )
 
     def _prompt_cache(self) -> PromptCache | None:
         setting = self.settings.prompt_cache
@@ -287,27 +292,33 @@ class Resources:
     def kill_now(self) -> None:
         """Synchronous, forceful, for good: for the end of the interpreter, and for what a closed event loop left.
 
-        From any thread, also while parts are being taken. Does nothing in a fork of the process that took them.
+        From any thread. While another one takes parts it waits for that one, which refuses further parts and then does
+        this itself, if it takes long. Does nothing in a fork of the process that took them.
         """
         if not self.is_ours:
             return
         self._closed = True
+        if self._lock.acquire(timeout=_TAKING_SECONDS):
+            try:
+                self._kill_all()
+            finally:
+                self._lock.release()
+
+    def _kill_all(self) -> None:
         for name, action in (
-            ("server", self.supervisor.kill_now if self.supervisor else None),
-            ("browser", self.converter.kill_now if self.converter else None),
+            ("server", self._kill_server),
+            ("browser", self._kill_converter),
             ("ephemeral files", self._delete_files_now),
             ("private folders", self._discard_now),
             ("journal", self._close_journal_now),
             ("port", self._release_port),
-            ("watchdog", self.watchdog.close if self.watchdog else None),
+            ("watchdog", self._close_watchdog_now),
         ):
             try:
-                if action is not None:
-                    action()
+                action()
             except Exception:  # noqa: BLE001 - the next part must be released whatever this one raised
                 _log.exception("emergency cleanup of %s failed", name)
-        self.supervisor = self.converter = self.client = self.lease = self.engine = self.watchdog = None
-        self.journal = self.files = self.browser_directory = None
+        self._drop_client()
 
     def _server_steps(self) -> list[ReleaseStep]:
         return [
@@ -416,6 +427,13 @@ def engine_request(settings: Settings) -> EngineRequest:
 def journal_directory() -> Path:
     """The folder in which connectors of this user list their ephemeral files."""
     return Path(platformdirs.user_state_dir("discomfort", appauthor=False)) / "journal"
+
+
+def _watch_lease(watchdog: Watchdog, lease: PortLease) -> None:
+    for path in lease.folders:
+        watchdog.watch_path(path, root=path.parent, only_empty=True)
+    if lease.path is not None:
+        watchdog.watch_path(lease.path, root=lease.path.parent, inode=lease.inode, only_unlocked=True)
 
 
 async def _somebody_listens(url: str) -> bool:
