@@ -8,6 +8,7 @@ import os
 import time
 import weakref
 from pathlib import Path
+from typing import Protocol
 
 try:
     import fcntl
@@ -46,7 +47,7 @@ class FileLock:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
         self.inode = os.fstat(descriptor).st_ino
-        _held.add(self)
+        keep_from_children(self)
 
     @classmethod
     def take(cls, path: Path, *, timeout: float = 0.0) -> FileLock | None:
@@ -60,7 +61,7 @@ class FileLock:
             try:
                 taken = try_lock(descriptor)
                 # Whoever held it may have removed the file: then this is the lock of a file that nobody finds.
-                if taken and _is_at(path, descriptor):
+                if taken and is_at(path, descriptor):
                     lock = cls(path, descriptor)
                     descriptor = -1
                     return lock
@@ -77,7 +78,6 @@ class FileLock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
-        _held.discard(self)
         try:
             if remove:
                 with contextlib.suppress(OSError):
@@ -85,28 +85,44 @@ class FileLock:
         finally:
             os.close(descriptor)
 
-    def _leave_to_parent(self) -> None:
+    def leave_to_parent(self) -> None:
+        """In a forked child: close its copy of the descriptor, which does not unlock the parent's."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
-_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+class LockHolder(Protocol):
+    """Something with the descriptor of a locked file."""
+
+    def leave_to_parent(self) -> None:
+        """Close the descriptor: this is a forked child, and the lock its parent's."""
+
+
+_holders: weakref.WeakSet[LockHolder] = weakref.WeakSet()
+
+
+def keep_from_children(holder: LockHolder) -> None:
+    """Have ``holder`` close its descriptor in every forked child.
+
+    flock belongs to the open file, which parent and child share: a copy left open in a child that lives on would hold
+    the lock after the parent's end.
+    """
+    _holders.add(holder)
 
 
 def _after_fork_in_child() -> None:
-    # flock belongs to the open file, which parent and child share: a copy left open in a child that lives on would hold
-    # the lock after the parent's end. Closing the copy does not unlock the parent's.
-    for lock in list(_held):
-        lock._leave_to_parent()
-    _held.clear()
+    for holder in list(_holders):
+        holder.leave_to_parent()
+    _holders.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one at ``path``."""
     try:
         return path.stat(follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:

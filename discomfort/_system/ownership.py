@@ -7,6 +7,7 @@ others.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -41,14 +42,12 @@ def start_of(pid: int) -> str:
 
     On Linux boot and ticks since it (field 22 of ``/proc/<pid>/stat``, proc(5)), which do not move with the clock.
     """
-    if sys.platform == "linux":
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            if fields[0] in {b"Z", b"X"}:
-                return ""
-            return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}.{int(fields[19])}"
-        except (OSError, IndexError, ValueError):
-            return ""
+    with contextlib.suppress(OSError, IndexError, ValueError):  # not Linux, or a container that hides the boot
+        # Fields 3 and 22, counted after the name, which may itself hold spaces and brackets.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if fields[0] in {b"Z", b"X"}:
+            return ""  # It ended, and nobody asked for its exit code yet.
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}.{int(fields[19])}"
     try:
         return f"{psutil.Process(pid).create_time():.2f}"
     except psutil.Error:

@@ -1,15 +1,17 @@
 """The list of what is to be deleted when we are gone, on disk, so that even a power cut leaves nothing for good.
 
-One append-only file of JSON lines per process, named after its process id and start. While the process lives it holds
-a lock on its file; the kernel releases it with the process. At the next start, :meth:`Journal.recover` deletes what
-the journals of processes list that are gone, and only that: a line must name a real root and a path inside it, and what
-stands there must be the very file (inode, size, time of change) that the line describes.
+One append-only file of JSON lines per journal, named after process id and start, since one process may have several.
+While the process lives it holds a lock on its file; the kernel releases it with the process. At the next start,
+:meth:`Journal.recover` deletes what the journals of processes list that are gone, and only that: a line must name a
+real root and a path inside it, and what stands there must be the very file (inode, size, time of change) that the line
+describes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import re
@@ -22,10 +24,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-import psutil
 
 from discomfort import _json
-from discomfort._system.locks import FileLock, try_lock
+from discomfort._system.locks import FileLock, is_at, keep_from_children, try_lock
+from discomfort._system.ownership import start_of
 from discomfort.exceptions import StateError, UploadError
 from discomfort.files.places import is_folder, open_place, stat_in
 
@@ -40,7 +42,8 @@ PARTIAL = re.compile(r"\.discomfort-[0-9a-f]{32}\.part")
 PRIVATE = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12})")
 """Names of folders made for one server or browser alone: as random, and nobody else may enter them (mode 0700)."""
 
-_NAME = re.compile(r"(\d{1,10})-([0-9a-f.]{1,64})\.jsonl")
+_NAME = re.compile(r"(\d{1,10})-([0-9a-f.]{1,64})(?:-\d{1,10})?\.jsonl")
+_numbers = itertools.count(1)
 _COMPACT = ".compact"
 """What is added to a journal's name while it is written anew without its dropped entries."""
 _COMPACT_FROM = 512
@@ -67,7 +70,7 @@ class JournalEntry:
 
 
 class Journal:
-    """The journal of this process in ``directory`` (default: ``discomfort/journal`` in the user's state directory).
+    """A journal of this process in ``directory`` (default: ``discomfort/journal`` in the user's state directory).
 
     Nothing is created before the first entry. ``on_add`` and ``on_remove`` are called with the entry, for a
     watchdog to know too: ``on_add`` once the entry is on disk and before the file is visible. Folders are among them,
@@ -83,16 +86,24 @@ class Journal:
         self.on_add: Hook | None = None
         self.on_remove: Hook | None = None
         self._owner = os.getpid()
-        self._path = self.directory / f"{self._owner}-{_start_of(self._owner)}.jsonl"
+        self._path = self.directory / f"{self._owner}-{_start_of(self._owner)}-{next(_numbers)}.jsonl"
         self._fd: int | None = None
         self._entries: dict[Path, JournalEntry] = {}
         self._lines, self._compact_at = 0, _COMPACT_FROM
         self._closed = False
         self._lock = threading.RLock()
+        keep_from_children(self)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: neither the file nor its lock is ours, and whoever held the thread lock is not here."""
+        self._lock = threading.RLock()
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
     @property
     def path(self) -> Path:
-        """The file of this process; it exists from the first entry on."""
+        """The file of this journal; it exists from the first entry on."""
         return self._path
 
     @property
@@ -188,7 +199,7 @@ class Journal:
         return removed
 
     def close(self) -> None:
-        """Remove the file of this process if nothing is listed any more. Idempotent.
+        """Remove the file of this journal if nothing is listed any more. Idempotent.
 
         Where entries are left (they could not be deleted), the file stays, and a later :meth:`recover` tries again.
         """
@@ -212,6 +223,8 @@ class Journal:
             if self._closed:
                 # A copy that was under way when everything was released: what it takes back is written nowhere.
                 if record["op"] == "drop":
+                    if not self._entries:
+                        self._path.unlink(missing_ok=True)
                     return
                 raise StateError("the journal is closed: the connector was shut down")
             self._fd = self._open()
@@ -232,6 +245,7 @@ class Journal:
                 _write_line(fd, _record(entry))
             os.fsync(fd)
             new.replace(self._path)
+            _sync(self.directory)
         except OSError as error:
             logger.warning("cannot write the journal %s anew, it goes on growing for now: %s", self._path, error)
             self._compact_at = 2 * self._lines
@@ -250,11 +264,7 @@ class Journal:
         fd = os.open(self._path, flags, 0o600)
         try:
             _lock(fd, self._path)
-            folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _sync(self.directory)
         except BaseException:
             os.close(fd)
             raise
@@ -271,7 +281,8 @@ class Journal:
             return []
         try:
             # One that is held belongs to a process that lives where we do not see it: another container, say.
-            return _recover_locked(path, fd) if try_lock(fd) else []
+            # Its owner may have written it anew since we opened it: then this is not what it lists.
+            return _recover_locked(path, fd) if try_lock(fd) and is_at(path, fd) else []
         finally:
             os.close(fd)
 
@@ -281,6 +292,15 @@ class Journal:
         if match is not None and _start_of(int(match[1])) != match[2]:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Have a new name in ``folder`` survive a power cut."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _record(entry: JournalEntry) -> dict[str, Any]:
@@ -428,19 +448,5 @@ def _apply(record: Any, entries: dict[Path, JournalEntry]) -> None:
 
 
 def _start_of(pid: int) -> str:
-    """Return what tells a process from an earlier one of the same id, or ``""`` if there is none.
-
-    On Linux the boot and the ticks since it: unlike a time of day, these do not move when the clock is set.
-    """
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        # Fields 3 and 22, counted after the name, which may itself hold spaces and brackets (proc(5)).
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        if fields[0] in {b"Z", b"X"}:
-            return ""  # It ended, and nobody asked for its exit code yet.
-        ticks = int(fields[19])
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", "")
-        return f"{boot}.{ticks}"
-    try:
-        return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.Error:
-        return ""
+    """What tells a process from an earlier one of the same id, as a part of a file's name; ``""`` if there is none."""
+    return start_of(pid).replace("-", "")

@@ -82,10 +82,14 @@ class FileStore:
     ) -> str:
         """As :meth:`put`, with bytes or what a binary file object still has, in constant memory.
 
-        The content waits in a file without a name, which is gone with this process, however that ends.
+        The content waits in a file without a name in the same folder, which is gone with this process, however that
+        ends: it has the room that the target has, and its blocks can be shared.
         """
+        self._refuse_if_closed()
         root, parts = self._target(folder_type, subfolder)
-        with tempfile.TemporaryFile() as spool:
+        check_name(name, "file name")
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root) as spool:
             if isinstance(content, bytes):
                 spool.write(content)
             else:
@@ -117,9 +121,10 @@ class FileStore:
             reason = f"{error.strerror or error} (copying {shown!r})"
             raise OSError(error.errno or errno.EIO, reason, str(target)) from error
         if is_ephemeral and self._closed:
-            # close() ran while this was being copied, and did not find it; its entry is off the list by now.
+            # close() ran while this was being copied: it took the entry off too early, or looked before it came.
             with contextlib.suppress(OSError):
                 target.unlink()
+            self.delete_ephemeral()
             self._refuse_if_closed()
         return str(target)
 

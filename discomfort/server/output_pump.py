@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -42,6 +43,9 @@ class Pump:
         with self._lock:
             if not self._closed:
                 self._closed = True
+                # A byte, since the end of the pipe is not seen while a forked child has a copy of our end.
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(self._wake_write, b"x")
                 os.close(self._wake_write)
             started = self._thread.ident is not None
             if not started and not self._stream.closed:

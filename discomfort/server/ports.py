@@ -100,12 +100,9 @@ def abandoned_locks(directory: Path | None = None) -> list[Path]:
 def remove_lock(path: Path) -> bool:
     """Remove the file of a lease, and its folders as far as they are empty, unless it is held; whether it is gone."""
     with contextlib.suppress(OSError):
-        descriptor = open_for_lock(path)
-        try:
-            if try_lock(descriptor) and path.stat().st_ino == os.fstat(descriptor).st_ino:
-                path.unlink()
-        finally:
-            os.close(descriptor)
+        lock = FileLock.take(path)
+        if lock is not None:
+            lock.release(remove=True)
         _remove_if_empty(path.parent)
     return not path.exists()
 

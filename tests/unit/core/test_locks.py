@@ -109,7 +109,7 @@ def test_a_forked_child_has_no_part_in_it(tmp_path: Path) -> None:
         assert FileLock.take(path) is None
         parent.kill()
         parent.wait()
-        lock = FileLock.take(path)
+        lock = FileLock.take(path, timeout=60)  # The child may not have come to give up its copy yet.
         assert lock is not None
         assert child.is_running()
         lock.release(remove=True)
