@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psutil
+
+from discomfort._system.process_tree import await_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,8 +45,8 @@ class OwnProcess:
             return None
 
 
-def kill_trees(roots: Iterable[OwnProcess]) -> int:
-    """SIGKILL these processes and all that descend from them, wait for their end; returns how many were signalled.
+def kill_trees(roots: Iterable[OwnProcess]) -> None:
+    """SIGKILL these processes and all that descend from them, and wait for their end.
 
     Never raises: what cannot be killed is logged.
     """
@@ -64,24 +65,5 @@ def kill_trees(roots: Iterable[OwnProcess]) -> int:
                 process.kill()
             except psutil.AccessDenied as error:
                 logger.warning("could not end process %d of ours: %s", process.pid, error)
-    for process in _await_end(victims.values()):
+    for process in await_gone(victims.values(), REAP_WAIT):
         logger.warning("process %d of ours is still there after SIGKILL", process.pid)
-    return len(victims)
-
-
-def _await_end(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Wait until these have ended; those that have not in time. Leaves reaping to whoever is their parent."""
-    deadline = time.monotonic() + REAP_WAIT
-    alive = list(processes)
-    while alive := [process for process in alive if _runs(process)]:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.005)
-    return alive
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

@@ -51,14 +51,15 @@ def end(processes: Iterable[psutil.Process], *, patience: float) -> list[psutil.
     """SIGTERM, at most ``patience`` seconds, SIGKILL, at most a second; returns those that live on. Blocking."""
     remaining = list(processes)
     if patience > 0:
-        remaining = _await_gone([p for p in remaining if _signal(p, terminate=True)], patience)
+        remaining = await_gone([p for p in remaining if _signal(p, terminate=True)], patience)
     for process in remaining:
         _log.warning("pid %d, left over from a server, did not end on SIGTERM: killing it", process.pid)
         _signal(process, terminate=False)
-    return _await_gone(remaining, 1.0)
+    return await_gone(remaining, 1.0)
 
 
-def _await_gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+def await_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait at most so long for their end; returns those that live on. Blocking; leaves reaping to their parent."""
     # psutil.wait_procs() would wait for zombies too, which stay where the first process of a container reaps none.
     deadline = time.monotonic() + seconds
     remaining = [p for p in processes if alive(p)]

@@ -231,7 +231,7 @@ class Converter:
     async def convert(self, workflow: JsonObject, *, allow_missing: bool = False) -> JsonObject:
         """The API prompt of ``workflow``, exactly as the server's frontend makes it. ``workflow`` is not changed.
 
-        Up to three attempts of 3 s each (more for a workflow above 0.1 MB, see ``payload.budget``, and on a busy
+        Up to three attempts of 3 s each (more for a workflow above 0.1 MB, see ``workflow_text.budget``, and on a busy
         machine): on a warm page, in a fresh context, in a fresh browser. Waiting for a page that loads does not count.
 
         With ``allow_missing`` nodes of unknown type stay in the prompt as the frontend leaves them, their

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -113,14 +114,18 @@ class PagePool:
         For a changed frontend or browser: conversions on the leased pages fail, and are tried again by their owners.
         Who waits for a page goes on waiting, for one of those that are loaded next; see :meth:`fail_waiting`.
         """
-        for task in tuple(self._loading):
-            task.cancel()
-        self._loading.clear()
+        self.stop_loading()
         for page in (*self._idle, *self._leased):
             self._drop(page)
         await self._settle(self._closing)
         if refill:
             self._fill()
+
+    def stop_loading(self) -> None:
+        """Give up the pages that are being loaded, without a word to who waits: others will be."""
+        for task in tuple(self._loading):
+            task.cancel()
+        self._loading.clear()
 
     async def aclose(self) -> None:
         """Close all pages, refuse new leases. Idempotent; bounded by the pages' own time to close."""
@@ -132,14 +137,14 @@ class PagePool:
     def end(self) -> None:
         """Refuse new leases, and fail those that wait: never by cancelling them, which would be their caller's word."""
         self._closed = self._ended = True
-        self.fail_waiting(lambda: StateError(_CLOSED))
+        self.fail_waiting(StateError(_CLOSED))
 
-    def fail_waiting(self, make_error: Callable[[], DiscomfortError]) -> None:
-        """Let everybody who waits for a page raise an error of its own."""
+    def fail_waiting(self, error: DiscomfortError) -> None:
+        """Let everybody who waits for a page raise a copy of ``error``: one object would collect all tracebacks."""
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             if not waiter.done():
-                waiter.set_exception(make_error())
+                waiter.set_exception(copy.copy(error))
 
     # -- bookkeeping ---------------------------------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class PagePool:
         if self._idle or self._leased or self._loading:
             # Those who wait will be served by the pages that are left.
             return
-        self.fail_waiting(lambda: error)
+        self.fail_waiting(error)
 
     async def _settle(self, tasks: set[asyncio.Task[None]] | tuple[asyncio.Task[None], ...]) -> None:
         if tasks:

@@ -19,10 +19,10 @@ import psutil
 from discomfort._system.browser_processes import OwnProcess, kill_trees
 from discomfort._system.concurrency import EndableScopes, finish, in_thread, to_thread
 from discomfort.conversion.browser.chromium import find_chromium, manual_commands
-from discomfort.exceptions import BrowserError
+from discomfort.exceptions import BrowserError, ServerStartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -179,7 +179,7 @@ class Browser:
         token = _driver_environment.set({**self._environment, "TMPDIR": str(self._directory)})
         try:
             # Cancelled half-way, Playwright would leave its driver running with nobody to stop it.
-            await _to_its_end(self._start_driver())
+            await finish(self._start_driver())
         finally:
             _driver_environment.reset(token)
         if self._playwright is None:
@@ -195,9 +195,12 @@ class Browser:
     async def _start_driver(self) -> None:
         from playwright.async_api import async_playwright
 
-        async with asyncio.timeout(LAUNCH_TIMEOUT):
-            self._playwright = await async_playwright().start()
-        self._record_driver()
+        try:
+            async with asyncio.timeout(LAUNCH_TIMEOUT):
+                self._playwright = await async_playwright().start()
+        finally:
+            # One that failed to start, or was too slow, may run all the same.
+            self._record_driver()
 
     async def _launch_chromium(self) -> PlaywrightBrowser:
         """Launch with Chromium's sandbox, except for root (Chromium refuses) and where the kernel permits none."""
@@ -355,23 +358,10 @@ class Browser:
         shutil.rmtree(self._directory, ignore_errors=True)
         for process in processes:
             if self._on_process_end is not None:
-                self._on_process_end(process.pid)
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await ``work`` even when cancelled meanwhile; the cancellation is delivered when it is done."""
-    task = asyncio.create_task(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.debug("a cancelled start failed: %s", error)
-        raise asyncio.CancelledError
-    task.result()
+                try:
+                    self._on_process_end(process.pid)
+                except ServerStartError as error:
+                    logger.warning("process %d ended, and the watchdog cannot be told: %s", process.pid, error)
 
 
 async def _bounded(work: Any, what: str) -> None:

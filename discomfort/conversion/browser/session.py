@@ -76,7 +76,7 @@ class BrowserSession:
         self._chromium_path, self._install = chromium_path, install
         self._on_process, self._on_process_end = on_process, on_process_end
         self._variables = dict(environment_variables or {})
-        # Only a name until the launch: an engine that was never started leaves nothing.
+        # Only a name until the launch: one that was never started leaves nothing.
         self.directory = directory or private_directory()
         self.pool = PagePool(self._open_page, size=max(1, pages), worn=worn, stale=stale)
         self.browser: Browser | None = None
@@ -129,8 +129,7 @@ class BrowserSession:
             await self._launch_browser()
         except BrowserError as error:
             self._launch_failed = True
-            problem, remedy = error.problem, error.remedy
-            self.pool.fail_waiting(lambda: BrowserError(problem, remedy=remedy))
+            self.pool.fail_waiting(error)
             raise
 
     async def _launch_browser(self) -> None:
@@ -183,7 +182,9 @@ class BrowserSession:
             browser, self.browser = self.browser, None
             if browser is not None:
                 logger.info("restarting the browser")
-                # Its pages first: what waits on them for a browser that hangs is tried again on the new one.
+                # Its pages first: what waits on them for a browser that hangs is tried again on the new one. Those that
+                # are only loaded go unheard: who waits for one waits for a page of the new browser.
+                self.pool.stop_loading()
                 browser.end_work()
                 await browser.aclose()
                 await self.pool.drain(refill=False)

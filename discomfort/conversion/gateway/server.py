@@ -2,7 +2,7 @@
 
 It serves the frontend's static files from disk, so that a page loads while ComfyUI still imports; passes every other
 request on, with the credentials of an attached server; and answers for itself what must not reach the server (writes of
-settings and user data, prompts, all uploads but one, see ``passing``) or what a conversion can do without (queue,
+settings and user data, prompts, all uploads but one, see ``forwarding``) or what a conversion can do without (queue,
 history, the event socket). Which requests a boot makes, and which of them it can do without, was measured on frontends
 1.27.10 and 1.58.1.
 """
@@ -100,6 +100,12 @@ def front_end_version(root: Path) -> str | None:
     package = root.resolve().parent
     found = (_DIST_INFO.fullmatch(entry.name) for entry in package.parent.glob("comfyui_frontend_package-*.dist-info"))
     return next((match["version"] for match in found if match), None)
+
+
+def _no_answer(request: web.Request, error: Exception) -> web.Response:
+    """What the page is told where the server does not answer."""
+    logger.debug("no answer to %s %s: %r", request.method, request.path, error)
+    return web.Response(status=502, text=json.dumps({"error": type(error).__name__}))
 
 
 def _closed() -> StateError:
@@ -259,6 +265,8 @@ class Gateway:
             return web.Response(status=503, text=str(error))
         except ServerConnectionError as error:
             return web.Response(status=504, text=str(error))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return _no_answer(request, error)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path.lstrip("/")
@@ -392,8 +400,12 @@ class Gateway:
         """
         session = await self._server()
         headers = self._headers | {"Accept-Encoding": "identity"}
-        async with self._waiting.enter(), session.get(self.url + path, headers=headers) as answer:
-            body = await answer.read()
+        try:
+            async with self._waiting.enter(), session.get(self.url + path, headers=headers) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError):
+            self.server_lost.set()
+            raise
         self.server_lost.clear()
         return answer.status, body
 
@@ -411,6 +423,5 @@ class Gateway:
                 self.server_lost.clear()
                 return self._with_policy(web.Response(status=answer.status, body=content, headers=headers_back(answer)))
         except (aiohttp.ClientError, TimeoutError) as error:
-            logger.debug("no answer to %s %s: %r", request.method, request.path, error)
             self.server_lost.set()
-            return web.Response(status=502, text=json.dumps({"error": type(error).__name__}))
+            return _no_answer(request, error)

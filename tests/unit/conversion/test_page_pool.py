@@ -294,7 +294,7 @@ async def test_waiters_are_failed_or_served_after_a_drain(make: Callable[..., Pa
     failed = [asyncio.create_task(pool.lease()) for _ in range(2)]
     await settle()
     await pool.drain(refill=False)
-    pool.fail_waiting(lambda: BrowserError("no space left"))
+    pool.fail_waiting(BrowserError("no space left"))
     errors = await asyncio.gather(*failed, return_exceptions=True)
     assert [str(each) for each in errors] == ["no space left"] * 2
     assert errors[0] is not errors[1]
