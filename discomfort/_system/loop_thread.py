@@ -85,6 +85,12 @@ class LoopThread:
         """Whether nothing can be called any more: closed, or inherited by a forked child."""
         return self._closed or os.getpid() != self._owner
 
+    def submit(self, work: Coroutine[Any, Any, T]) -> LoopJob[T]:
+        """Begin a coroutine without waiting for it. Raises StateError as :meth:`call` does."""
+        job = LoopJob(self.loop, work)
+        self._start(job)
+        return job
+
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return its result.
 

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from discomfort._system.concurrency import in_own_thread, to_thread
+from discomfort.exceptions import UploadError
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Content:
     """
 
     def __init__(self, source: UploadSource, name: str | None = None) -> None:
-        """Opens nothing yet. Raises ValueError for a name that no server can take, TypeError for another kind."""
+        """Opens nothing yet. Raises UploadError for a name that no server can take, TypeError for another kind."""
         self._is_bytes = isinstance(source, bytes | bytearray | memoryview)
         self._path: Path | None = None
         self._stream: BinaryIO | None = None
@@ -153,9 +154,9 @@ class ContentPayload(aiohttp.Payload):
 
 def _checked(name: str | None) -> str:
     if not name:
-        raise ValueError("an upload of bytes or of a file object needs a name")
+        raise UploadError("an upload of bytes or of a file object needs a name")
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise ValueError(f"the file name {name!r} has control characters")
+        raise UploadError(f"the file name {name!r} has control characters")
     if "/" in name or "\\" in name or name in {".", ".."}:
-        raise ValueError(f"{name!r} is not a plain file name; folders go into subfolder")
+        raise UploadError(f"{name!r} is not a plain file name; folders go into subfolder")
     return name

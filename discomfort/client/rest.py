@@ -40,7 +40,10 @@ LARGEST_ANSWER: Final = 256 << 20
 ``/history`` is only ever asked for one of them; files are streamed and not bounded by this."""
 
 _SLOWEST_UPLOAD: Final = 64 * 1024
-"""Bytes per second below which an upload is given up (after a minute's grace)."""
+"""Bytes per second below which an upload is given up, once its least time has passed."""
+
+_LEAST_UPLOAD: Final = 60.0
+"""Seconds that every upload has."""
 
 _LONGEST_UPLOAD: Final = 3600.0
 """Seconds for an upload whose size is not known before its end."""
@@ -173,7 +176,7 @@ class RestClient:
             form.add_field("subfolder", subfolder)
             form.add_field("overwrite", "true" if overwrite else "false")
             form.add_field("image", ContentPayload(content), filename=content.name)
-            deadline = _LONGEST_UPLOAD if content.size is None else 60 + content.size / _SLOWEST_UPLOAD
+            deadline = _LONGEST_UPLOAD if content.size is None else _LEAST_UPLOAD + content.size / _SLOWEST_UPLOAD
             status, data = await self._call("POST", "/upload/image", form, deadline)
         except ServerConnectionError:
             # aiohttp says that the connection broke where the file did.

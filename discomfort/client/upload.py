@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import contextlib
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from discomfort._system.http_sessions import open_session
+from discomfort._system.loop_thread import LoopThread
 from discomfort.client.content import UploadSource
 from discomfort.client.rest import RestClient
-from discomfort.exceptions import ServerConnectionError, UploadError
+from discomfort.exceptions import UploadError
 
 HTTP_FOLDERS = ("input", "output", "temp")
 """What ``POST /upload/image`` takes as ``type``; any other is answered with 500."""
-_TIMEOUT = 3600.0
 
 
 async def upload(
@@ -49,48 +45,29 @@ def upload_blocking(
     folder_type: str,
     subfolder: str,
     overwrite: bool,
-    name: str | None = None,
 ) -> str:
     """:func:`upload` for callers that cannot await. **Blocks the calling thread for the whole transfer.**
 
-    In a coroutine that holds up the event loop, every run's socket included, and waits for ever (an hour) for a server
-    that lives in that same loop: await :func:`upload` there, or call this in a thread. It needs no running loop: it
-    works in a thread with a loop of its own, which ends when the caller is interrupted.
+    In a coroutine that holds up the event loop, every run's socket included, and waits the upload's whole time for a
+    server that lives in that same loop: await :func:`upload` there, or call this in a thread. It needs no running loop:
+    it works in a thread with a loop of its own, which ends when the caller is interrupted.
 
     Raises FileNotFoundError, and as :func:`upload`.
     """
     _check_folder(folder_type)
     if isinstance(source, Path) and not source.is_file():
         raise FileNotFoundError(f"{source} is not a file")
-    outcome: concurrent.futures.Future[str] = concurrent.futures.Future()
-    stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 
-    async def send() -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            stop.append((asyncio.get_running_loop(), task))
+    async def send() -> str:
         async with open_session() as session:
             rest = RestClient(session, url, headers)
-            outcome.set_result(await upload(rest, source, folder_type, subfolder, overwrite, name=name))
+            return await upload(rest, source, folder_type, subfolder, overwrite)
 
-    def work() -> None:
-        try:
-            asyncio.run(send())
-        except BaseException as error:  # noqa: BLE001 - handed over to the calling thread
-            if not outcome.done():
-                outcome.set_exception(error)
-
-    threading.Thread(target=work, name="discomfort-upload", daemon=True).start()
+    thread = LoopThread("discomfort-upload")
     try:
-        concurrent.futures.wait([outcome], _TIMEOUT)
+        return thread.call(send())
     finally:
-        if not outcome.done():
-            for loop, task in stop:
-                with contextlib.suppress(RuntimeError):  # the loop has just ended
-                    loop.call_soon_threadsafe(task.cancel)
-    if not outcome.done():
-        raise ServerConnectionError(f"the upload took longer than {_TIMEOUT:g} s", url=url)
-    return outcome.result()
+        thread.close()
 
 
 def _check_folder(folder_type: str) -> None:

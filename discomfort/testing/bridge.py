@@ -13,12 +13,12 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, retrieve
-from discomfort._system.loop_thread import LoopJob
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.rest import RestClient
 from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload
 from discomfort.conversion.explanation import Explanation
+from discomfort.exceptions import StateError
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync import ConnectorFace, SyncConnector
 from discomfort.workflow.edit import Editor
@@ -89,12 +89,14 @@ class AsyncConnector(ConnectorFace):
         return collect_outputs(dict(history), None if rest is None else cast(RestClient, _Rest(rest, self)))
 
     async def _there(self, work: Coroutine[Any, Any, T]) -> T:
-        job = LoopJob(self.sync.loop, work)
-        job.start()
+        job = self.sync._thread.submit(work)
         waiting = asyncio.wrap_future(job.outcome)
         try:
             return await asyncio.shield(waiting)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if waiting.done() and not (task and task.cancelling()):
+                raise StateError("the connector was shut down during the call") from error
             # Until it has let go: what comes next may use the same server.
             job.cancel()
             await finish(asyncio.wait([waiting]))

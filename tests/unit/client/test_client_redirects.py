@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,13 +87,13 @@ async def test_requests(server: FakeComfy, elsewhere: Elsewhere, status: int, us
     assert not elsewhere.got
 
 
-async def test_uploads_that_block(server: FakeComfy, elsewhere: Elsewhere, status: int) -> None:
+async def test_uploads_that_block(server: FakeComfy, elsewhere: Elsewhere, status: int, tmp_path: Path) -> None:
     """They have a session of their own."""
+    source = tmp_path / "a.png"
+    source.write_bytes(b"x")
     server.fault = elsewhere.redirect(status)
     with pytest.raises(ServerResponseError, match="use the final address as URL"):
-        await asyncio.to_thread(
-            upload.upload_blocking, server.url, HEADERS, b"x", "input", "", overwrite=True, name="a.png"
-        )
+        await asyncio.to_thread(upload.upload_blocking, server.url, HEADERS, source, "input", "", overwrite=True)
 
     assert not elsewhere.got
 

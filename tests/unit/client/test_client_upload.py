@@ -315,8 +315,12 @@ async def test_an_answer_that_names_no_file(server: FakeComfy, rest: RestClient)
         await upload(rest, b"x", name="a")
 
 
-async def test_an_interrupted_upload_that_blocks(server: FakeComfy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupted_upload_that_blocks(
+    server: FakeComfy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C in the caller ends the transfer, and its thread."""
+    source = tmp_path / "a.png"
+    source.write_bytes(b"x")
     gone = asyncio.Event()
     called = threading.Event()
 
@@ -327,17 +331,25 @@ async def test_an_interrupted_upload_that_blocks(server: FakeComfy, monkeypatch:
         finally:
             gone.set()
 
-    def interrupt(*_: object) -> None:
+    result = concurrent.futures.Future.result
+
+    def interrupted(future: concurrent.futures.Future[Any], timeout: float | None = None) -> Any:
+        if threading.get_ident() not in callers:
+            return result(future, timeout)
+        callers.clear()
         called.wait(60)
         raise KeyboardInterrupt
 
+    callers: set[int] = set()
+
     def work() -> str:
+        callers.add(threading.get_ident())
         with pytest.raises(KeyboardInterrupt):
-            upload_blocking(server.url, {}, b"x", "input", "", overwrite=True, name="a")
+            upload_blocking(server.url, {}, source, "input", "", overwrite=True)
         return "interrupted"
 
     server.fault = hang
-    monkeypatch.setattr(concurrent.futures, "wait", interrupt)
+    monkeypatch.setattr(concurrent.futures.Future, "result", interrupted)
     assert await asyncio.to_thread(work) == "interrupted"
     await asyncio.wait_for(gone.wait(), 60)
     await until(lambda: "discomfort-upload" not in {thread.name for thread in threading.enumerate()})
