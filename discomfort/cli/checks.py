@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import platformdirs
-import psutil
 
 from discomfort._json import JsonObject
-from discomfort._system.locks import try_lock
 
 if TYPE_CHECKING:
     from discomfort.config import Settings
@@ -193,14 +191,9 @@ def leftovers() -> Check:
 
     Each is known by what was written down about it, never by a name alone.
     """
-    from comfyui_emulator.temporary import abandoned_folders
-    from discomfort._system.ownership import orphans
-    from discomfort.connector.resources import journal_directory
-    from discomfort.server.ports import abandoned_locks
+    from discomfort.cli.cleaning import find_leftovers
 
-    left = [f"process {process.pid}" for process in orphans()]
-    left += [str(path) for path in (*abandoned_folders(), *_dead_journals(journal_directory()))]
-    left += [str(path) for path in abandoned_locks()]
+    left = [f"process {found.name}" if found.kind == "process" else found.name for found in find_leftovers()]
     if not left:
         return Check("leftovers", "ok", "none")
     remedy = (
@@ -215,19 +208,6 @@ def nearest_existing(path: Path) -> Path:
     while not path.exists() and path.parent != path:
         path = path.parent
     return path
-
-
-def _dead_journals(directory: Path) -> Iterator[Path]:
-    for path in sorted(directory.glob("*.jsonl")) if directory.is_dir() else []:
-        pid = path.name.partition("-")[0]
-        try:
-            with path.open("rb") as file:
-                # Its process holds this lock as long as it lives, in whatever container.
-                is_held = not try_lock(file.fileno(), shared=True)
-        except OSError:
-            continue
-        if not is_held and not (pid.isdecimal() and psutil.pid_exists(int(pid))):
-            yield path
 
 
 def _engine_python(python: str) -> Check:

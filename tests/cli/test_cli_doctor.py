@@ -17,6 +17,7 @@ from discomfort.cli import checks, doctor
 from discomfort.cli.checks import Check
 from discomfort.config import load_settings
 from discomfort.exceptions import BrowserError, ServerStartError
+from discomfort.files.journal import Journal
 
 
 @pytest.fixture
@@ -297,21 +298,27 @@ def test_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, total: i
 
 
 def test_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Journals of dead processes are named; those of live ones, and a folder that only looks like ours, are not."""
+    """Journals of dead processes are named, also where another has the pid now.
+
+    Those of live ones, and a folder that only looks like ours, are not.
+    """
     journals = tmp_path / "state" / "discomfort" / "journal"
     journals.mkdir(parents=True)
-    dead, live, locked = (journals / f"{pid}-1.jsonl" for pid in (4194303, psutil.Process().pid, 4194302))
-    for path in (dead, live, locked):
+    own = psutil.Process().pid
+    dead, reused, locked = (journals / f"{pid}-1.jsonl" for pid in (4194303, own, 4194302))
+    live = Journal(journals).path
+    for path in (dead, reused, live, locked):
         path.touch()
     (tmp_path / "tmp" / "discomfort-abcdefgh").mkdir(mode=0o700)
-    monkeypatch.setattr("discomfort._system.ownership.orphans", lambda: iter([SimpleNamespace(pid=4194301)]))
-    monkeypatch.setattr("psutil.pid_exists", lambda pid: pid == psutil.Process().pid)
+    monkeypatch.setattr(
+        "discomfort._system.ownership.orphans", lambda: iter([SimpleNamespace(pid=4194301, cmdline=list)])
+    )
     with locked.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         check = checks.leftovers()
 
     assert check.status == "warn"
-    assert check.detail == f"process 4194301, {dead}"
+    assert check.detail == ", ".join(["process 4194301", *sorted([str(dead), str(reused)])])
 
 
 def test_no_leftovers() -> None:
