@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 
 from discomfort._json import JsonObject
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import (
+    DiscomfortError,
     PayloadError,
-    ServerConnectionError,
     ServerResponseError,
     StateError,
     UnsafePromptError,
@@ -50,7 +51,8 @@ class Definitions:
         if fetching.cancelled() or (error is not None and self._closed):
             raise StateError("the client was closed while the node definitions were read")
         if error is not None:
-            raise _own(error)
+            # One object would collect the tracebacks of all who share the request.
+            raise copy.copy(error) if isinstance(error, DiscomfortError) else error
         return fetching.result()
 
     def forget(self) -> None:
@@ -101,16 +103,3 @@ class Definitions:
             self._fetching = None
             if not failed:
                 self.known = task.result()
-
-
-def _own(error: BaseException) -> BaseException:
-    """An error of one's own for each of those who share a request."""
-    own = error
-    if isinstance(error, ServerResponseError):
-        own = ServerResponseError(
-            error.problem, method=error.method, url=error.url, status=error.status, body=error.body
-        )
-    elif isinstance(error, ServerConnectionError):
-        own = ServerConnectionError(error.problem, url=error.url)
-    own.__cause__ = error.__cause__
-    return own

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from discomfort._json import JsonObject, dumps
-from discomfort.client import outcomes as errors
+from discomfort.client import outcomes
 from discomfort.client.definitions import Definitions
 from discomfort.client.multiplexer import Multiplexer
 from discomfort.client.protocol import executable_nodes, queue_positions
@@ -58,7 +58,7 @@ class Execution:
         if run.reporter is not None:
             await self._announce(run)
         record = await self._record(run)
-        failure = errors.verdict(run.prompt_id, record)
+        failure = outcomes.verdict(run.prompt_id, record)
         if failure is not None:
             raise failure
         return record
@@ -87,7 +87,7 @@ class Execution:
     async def _accept(self, run: Run, status: int, answer: JsonObject) -> None:
         if status != 200:
             run.sent = False
-            refused = errors.refusal(run.prompt, run.prompt_id, answer, self._definitions.known)
+            refused = outcomes.refusal(run.prompt, run.prompt_id, answer, self._definitions.known)
             if isinstance(refused, PayloadError):
                 self._definitions.forget()
             raise refused
@@ -100,7 +100,7 @@ class Execution:
             run.accepted = True
             await self._take_off(run)
             run.sent = False
-            raise errors.partial_refusal(run.prompt, run.prompt_id, node_errors, self._definitions.known)
+            raise outcomes.partial_refusal(run.prompt, run.prompt_id, node_errors, self._definitions.known)
 
     def _rename(self, run: Run, prompt_id: str) -> None:
         """Servers from before the caller could choose the id answer with one of their own."""

@@ -230,6 +230,9 @@ class Multiplexer:
         self._connected.set()
         try:
             await self._read(socket)
+        except (aiohttp.ClientError, OSError) as error:
+            # A pong that could not be sent: a connection lost like any other.
+            self._problem = repr(error)
         finally:
             self._connected.clear()
             # The next connection's id, so that prompts queued from now on are told to the socket that comes.

@@ -48,7 +48,7 @@ class CancellationWatch:
             left = deadline - time.monotonic()
             if left <= 0:
                 problem = f"the server was restarted: cancelled prompt {prompt_id} ran on for {seconds:g} s"
-                self._loss.give_up(ServerDiedError(problem))
+                self._loss.give_up(ServerDiedError(problem), count)
                 return
             await asyncio.sleep(min(_LOOK_EVERY, left))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, Unpack
 
-from discomfort._json import JsonObject, copied
+from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, in_own_thread, see_through, to_thread
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
@@ -28,7 +28,7 @@ from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.event_log import EventLog
 from discomfort.connector.file_upload import Upload, UploadTarget, upload
 from discomfort.connector.health import Health, StuckWatch
-from discomfort.connector.payloads import Payload, load_payload, taken
+from discomfort.connector.payloads import Payload, load_payload, own_copy, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
@@ -123,10 +123,16 @@ class ComfyConnector:
         wanted = load_settings(config_path, **settings)
         while True:
             instance = cls._claim(wanted)
-            if instance._closing is None:
+            if instance._closing is not None:
+                await asyncio.shield(instance._closing)
+                continue
+            try:
                 await instance._start_for_caller()
+            except StateError:
+                if not instance._startup.is_abandoned:
+                    raise
+            else:
                 return instance
-            await asyncio.shield(instance._closing)
 
     @classmethod
     def current(cls) -> ComfyConnector | None:
@@ -264,7 +270,7 @@ class ComfyConnector:
             ConversionError, ConversionTimeout, BrowserError: from the conversion.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        payload, extra_data = taken(payload), copied(dict(extra_data or {}))
+        payload, extra_data = taken(payload), own_copy(extra_data or {})
         async with self._calls.open(_interrupted) as call:
             try:
                 async with asyncio.timeout(timeout):
@@ -404,8 +410,8 @@ class ComfyConnector:
 
         Cancellation stops waiting; a copy on an owned server is still finished, whole, in its thread.
 
-        Raises FileNotFoundError, FileExistsError, UploadError, StateError, and on an attached server
-        ServerConnectionError, ServerResponseError.
+        Raises FileNotFoundError, UploadError, StateError; on an owned server FileExistsError (``overwrite=False``), on
+        an attached one, which gives the file another name then, ServerConnectionError and ServerResponseError.
         """
         async with self._call("upload"):
             self._lifecycle.refuse_if_ending()
@@ -421,14 +427,14 @@ class ComfyConnector:
         files = self._parts.files
         if files is None or not files.discard(path):
             return False
-        self._runs.uploads.forget_path(Path(path))
+        self._runs.uploads.forget(Path(path))
         return True
 
     # --- documented internals --------------------------------------------------------------------------------------
 
     async def _ensure_initialized(self) -> None:
         """Make the connector ready: validate what is there, drop what is stale, start what is missing."""
-        await self._startup.ensure_initialized()
+        await self._startup.start()
 
     async def _validate_resources(self) -> bool:
         """Whether process, browser, socket and HTTP all work; what does not is named in the log, once.
@@ -467,7 +473,7 @@ class ComfyConnector:
     async def _execute_prompt_and_wait(self, prompt: JsonObject) -> JsonObject:
         """Queue a prompt, wait for its end, return its history. Raises as :meth:`run_workflow` does."""
         async with self._calls.open(_interrupted) as call:
-            return await self._runs.run(RunRequest(copied(prompt), call=call))
+            return await self._runs.run(RunRequest(own_copy(prompt), call=call))
 
     async def _test_server(self) -> bool:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
@@ -564,16 +570,20 @@ class ComfyConnector:
         self._background.cancel()
 
         async def close() -> None:
-            if client is not None:
-                await client.aclose()
-            if converter is not None:
-                await converter.aclose()
+            try:
+                if client is not None:
+                    await client.aclose()
+            finally:
+                if converter is not None:
+                    await converter.aclose()
 
         self._farewell = self._loop.create_task(close(), name="discomfort-farewell")
 
     async def _shut_down(self) -> None:
         """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it goes on."""
         self._calls.end_all()
+        if (farewell := self._farewell) is not None:
+            await see_through(lambda: asyncio.wait([farewell]))
         for step in (self._background.end, self._startup.end, self._startup.release):
             await see_through(step)
         self._forget_instance()

@@ -17,13 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import platformdirs
 import psutil
 
 from discomfort._json import JsonObject
 from discomfort.connector.event_log import EventLog
 from discomfort.connector.recovery import Recovery
-from discomfort.connector.resources import Resources
+from discomfort.connector.resources import Resources, journal_directory
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import DiscomfortError
 from discomfort.redaction import redact_value, redact_words
@@ -194,7 +193,7 @@ def _runs(parts: Resources) -> Iterable[Any]:
 
 
 def _disks(parts: Resources) -> list[JsonObject]:
-    folders = [Path(tempfile.gettempdir()), Path(platformdirs.user_state_dir("discomfort", appauthor=False))]
+    folders = [Path(tempfile.gettempdir()), journal_directory().parent]
     if parts.engine is not None:
         folders += [parts.engine.folders.output, parts.engine.folders.temp]
     found = []

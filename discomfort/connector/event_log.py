@@ -24,5 +24,5 @@ class EventLog:
 
     @property
     def events(self) -> list[JsonObject]:
-        """What is kept, the oldest first."""
-        return [dict(event) for event in self._events]
+        """What is kept, the oldest first. From any thread."""
+        return [dict(event) for event in list(self._events)]

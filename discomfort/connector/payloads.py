@@ -23,10 +23,13 @@ def taken(payload: Payload) -> Payload:
 
     Raises PayloadError for an object that contains itself.
     """
-    if not isinstance(payload, Mapping):
-        return payload
+    return own_copy(payload) if isinstance(payload, Mapping) else payload
+
+
+def own_copy(given: Mapping[str, Any]) -> JsonObject:
+    """``given`` as it is now. Raises PayloadError for an object that contains itself."""
     try:
-        copy: JsonObject = copied(payload if isinstance(payload, dict) else dict(payload))
+        copy: JsonObject = copied(given if isinstance(given, dict) else dict(given))
     except RecursionError:
         raise PayloadError("the payload contains itself, or is nested too deeply for JSON") from None
     return copy

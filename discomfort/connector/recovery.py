@@ -6,6 +6,7 @@ Decisions are plain functions of what is known; only :class:`Recovery` waits, in
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 from collections import deque
@@ -52,13 +53,9 @@ def suspects(runs: Iterable[Run]) -> frozenset[str]:
 
 def for_prompt(death: ServerDiedError, prompt_id: str | None) -> ServerDiedError:
     """The same death as an error of its own for one prompt's caller."""
-    return ServerDiedError(
-        death.problem,
-        exit_code=death.exit_code,
-        signal=death.signal,
-        log_tail=death.log_tail,
-        prompt_id=prompt_id,
-    )
+    own = copy.copy(death)
+    own.prompt_id = prompt_id
+    return own
 
 
 class RestartBudget:
@@ -66,7 +63,8 @@ class RestartBudget:
 
     def __init__(self, limit: int, *, window: float = WINDOW, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit, self._window, self._clock = limit, window, clock
-        self._restarts: deque[float] = deque()
+        # More than the limit are never taken within one window.
+        self._restarts: deque[float] = deque(maxlen=max(1, limit))
         self._story: deque[tuple[float, DiscomfortError]] = deque(maxlen=50)
 
     def note(self, error: DiscomfortError) -> None:
@@ -75,17 +73,15 @@ class RestartBudget:
 
     @property
     def story(self) -> tuple[DiscomfortError, ...]:
-        """The deaths and failed starts within the window, the oldest first."""
+        """The deaths and failed starts within the window, the oldest first. From any thread."""
         earliest = self._clock() - self._window
-        return tuple(error for at, error in self._story if at >= earliest)
+        return tuple(error for at, error in list(self._story) if at >= earliest)
 
     @property
     def used(self) -> int:
-        """The restarts within the window."""
+        """The restarts within the window. From any thread."""
         earliest = self._clock() - self._window
-        while self._restarts and self._restarts[0] < earliest:
-            self._restarts.popleft()
-        return len(self._restarts)
+        return sum(at >= earliest for at in list(self._restarts))
 
     @property
     def exhausted(self) -> bool:

@@ -33,7 +33,7 @@ from discomfort.exceptions import ServerDiedError, ServerStartError, StateError
 from discomfort.files.journal import Journal, JournalEntry
 from discomfort.files.store import FileStore
 from discomfort.server.ports import PortLease, lease_port
-from discomfort.server.readiness import start_budget, wait_until_ready
+from discomfort.server.readiness import accepts, start_budget, wait_until_ready
 from discomfort.server.start_failures import PORT_TAKEN
 from discomfort.server.supervisor import Supervisor
 from discomfort.server.watchdog import Watchdog
@@ -176,9 +176,9 @@ class Resources:
                 if attempt == _PORT_TRIES or supervisor.running:
                     raise
                 # The other program may be gone again by now, but the server's last lines name the reason.
-                if PORT_TAKEN not in error.problem and not await _somebody_listens(self.url):
-                    raise
                 port = self.lease.port if self.lease else 0
+                if PORT_TAKEN not in error.problem and not await accepts(settings.connect_host.strip("[]"), port):
+                    raise
                 _log.warning("port %d was taken by another program while the server started; trying the next", port)
                 await self._stop_server()
             else:
@@ -249,11 +249,14 @@ class Resources:
     async def open_client(self) -> ComfyClient:
         """Connect HTTP and WebSocket. Raises ServerConnectionError."""
         self._refuse_if_closed()
-        if self.client is None:
-            self.client = ComfyClient(self.url, headers=self.headers)
-        client = self.client
+        client = self.client or ComfyClient(self.url, headers=self.headers)
         await client.open()
-        return client
+        if self._closed or self.client not in {None, client}:
+            # The end came meanwhile, or somebody else who opened one was faster.
+            await client.aclose()
+            self._refuse_if_closed()
+        self.client = self.client or client
+        return self.client
 
     def death(self, prompt_id: str | None = None) -> ServerDiedError:
         """The error that says how the owned server ended."""
@@ -434,14 +437,3 @@ def _watch_lease(watchdog: Watchdog, lease: PortLease) -> None:
         watchdog.watch_path(path, root=path.parent, only_empty=True)
     if lease.path is not None:
         watchdog.watch_path(lease.path, root=lease.path.parent, inode=lease.inode, only_unlocked=True)
-
-
-async def _somebody_listens(url: str) -> bool:
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    try:
-        async with asyncio.timeout(1):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-    except OSError:
-        return False
-    writer.close()
-    return True

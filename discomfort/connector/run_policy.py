@@ -37,6 +37,7 @@ from discomfort.exceptions import (
     ServerConnectionError,
     ServerDiedError,
     ServerError,
+    ServerResponseError,
     StateError,
 )
 from discomfort.progress import Done, ProgressCallback, ProgressEvent
@@ -173,8 +174,7 @@ class RunPolicy:
         try:
             prompt = request.prompt
             if engine is not None and self.uploads.named_in(prompt):
-                async with self._calls.server_needed():
-                    definitions = await client.shared_definitions()
+                definitions = await self._definitions(client, request)
                 prompt = self.uploads.resolve(prompt, definitions, engine.folders.input)
             return await self._submit(client, prompt, request)
         except (asyncio.CancelledError, RunTimeout):
@@ -187,6 +187,20 @@ class RunPolicy:
         except MissingNodesError as error:
             self._prompts.raise_if_emulated(error)
             raise
+
+    async def _definitions(self, client: ComfyClient, request: RunRequest) -> JsonObject:
+        """The node definitions, within the run's time; none where the server cannot tell them."""
+        try:
+            async with asyncio.timeout(request.remaining) as scope, self._calls.server_needed():
+                return await client.shared_definitions()
+        except ServerResponseError as error:
+            _log.warning("uploads are not looked up by their bare names: %s", error.problem)
+            return {}
+        except TimeoutError as error:
+            if not scope.expired() or request.timeout is None:
+                raise
+            problem = f"the node definitions were not there within {request.timeout:g} s"
+            raise RunTimeout(problem, timeout=request.timeout, prompt_id=request.prompt_id) from error
 
     async def _submit(self, client: ComfyClient, prompt: JsonObject, request: RunRequest) -> JsonObject:
         # A resubmitted run needs the watch too, and the former one may have ended with the former server.
@@ -212,6 +226,7 @@ class RunPolicy:
 
     async def _run_with_policies(self, request: RunRequest) -> JsonObject:
         while True:
+            request.run = None
             try:
                 await self._wait_out_lost_server(request)
                 return await self.attempt(request)
@@ -253,7 +268,6 @@ class RunPolicy:
             raise FatalPromptError(problem, request.deaths, prompt_id=request.prompt_id) from death
         _log.warning("prompt %s (%s) waits for a new server and is submitted again", request.prompt_id, stage)
         self._events.note("resubmission", prompt_id=request.prompt_id, stage=stage)
-        request.run = None
         await self._wait_for_server(request)
 
     def _may_have_ended_unseen(self, run: Run | None) -> bool:

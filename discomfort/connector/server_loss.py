@@ -88,9 +88,11 @@ class ServerLoss:
             if self._lifecycle.state is State.READY:
                 await self._recovery.noted(self._recovery.count, 2 * _LAST_WORDS)
 
-    def give_up(self, death: ServerDiedError) -> None:
-        """Stop using a server that lives, and start another."""
-        self._lose(death, ordered=True)
+    def give_up(self, death: ServerDiedError, count: int) -> None:
+        """Stop using a server that lives, and start another, unless the server was lost since there were ``count``."""
+        if self._recovery.count == count and self._lifecycle.state is State.READY:
+            self._noticed = self._parts.supervisor
+            self._lose(death, ordered=True)
 
     def is_stuck(self, problem: str) -> None:
         """The server answers and runs nothing any more; found by a look at its queue."""
@@ -99,6 +101,7 @@ class ServerLoss:
         supervisor, client = self._parts.supervisor, self._parts.client
         death = ServerDiedError(problem, log_tail=supervisor.log_tail() if supervisor is not None else ())
         if self._parts.owned:
+            self._noticed = supervisor
             self._lose(death)
             return
         _log.error("%s", problem)
@@ -160,7 +163,7 @@ class ServerLoss:
         """Tell all who wait for the server that it is gone, and start another where the policy says so."""
         if self._lifecycle.ending:
             return
-        client, self._noticed = self._parts.client, self._parts.supervisor
+        client = self._parts.client
         _log.error("%s", death.problem)
         suspected = suspects(client.runs) if client is not None and is_dead else frozenset[str]()
         self._recovery.note(death, suspected, at=self._loop.time())

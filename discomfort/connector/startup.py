@@ -59,6 +59,12 @@ class Startup:
         """Whether nobody has the connector, and nobody waits for it."""
         return not self.handed_out and not self._waiters
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the first start was cancelled with the last who waited for it; the connector is of no use then."""
+        is_cancelled = self._task is not None and self._task.cancelled()
+        return is_cancelled and not self.handed_out and not self._lifecycle.ending
+
     async def ready(self) -> None:
         """Wait until there is a server, starting it where nobody does. Raises what the start raises; StateError."""
         self._lifecycle.refuse_if_ending()
@@ -84,8 +90,9 @@ class Startup:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             waiter = asyncio.current_task()
-            if task.cancelled() and self._lifecycle.ending and not (waiter and waiter.cancelling()):
-                raise StateError("the connector was shut down while it started") from None
+            if task.cancelled() and not (waiter and waiter.cancelling()):
+                told = "shut down while it started" if self._lifecycle.ending else "given up by who started it"
+                raise StateError(f"the connector was {told}") from None
             if self._waiters == 1 and not task.done() and not self.handed_out:
                 task.cancel()
                 try:

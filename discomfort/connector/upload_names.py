@@ -35,21 +35,12 @@ class UploadPlaces:
             if place not in known:
                 self._places[name] = (*known, place)
 
-    def forget(self, name: str, subfolder: str) -> None:
-        """Forget an upload whose file is gone."""
-        place = str(PurePosixPath(subfolder, name))
+    def forget(self, path: Path) -> None:
+        """Forget an upload by its full path, which ends with its subfolder and name."""
         with self._lock:
-            left = tuple(each for each in self._places.pop(name, ()) if each != place)
+            left = tuple(p for p in self._places.pop(path.name, ()) if not path.as_posix().endswith(f"/{p}"))
             if left:
-                self._places[name] = left
-
-    def forget_path(self, path: Path) -> None:
-        """Forget an upload by its full path: its name, and the subfolder that the path ends with."""
-        with self._lock:
-            known = self._places.get(path.name, ())
-            gone = [place for place in known if path.as_posix().endswith(f"/{place}")]
-        for place in gone:
-            self.forget(path.name, str(PurePosixPath(place).parent))
+                self._places[path.name] = left
 
     def named_in(self, prompt: JsonObject) -> frozenset[str]:
         """The values in ``prompt`` that are names of uploads; costs nothing per upload."""

@@ -93,7 +93,7 @@ async def _poll(supervisor: Supervisor, url: str, interval: float) -> None:
     async with open_session() as session:
         while True:
             started = time.monotonic()
-            if await _accepts(host, port) and await responds(session, url):
+            if await accepts(host, port) and await responds(session, url):
                 stranger = await to_thread(_stranger_on, supervisor, port)
                 # A stranger that just ended is not to be seen either: who answers again, and stays unseen, counts.
                 if stranger is None or (stranger == _UNSEEN and unseen):
@@ -108,7 +108,8 @@ async def _poll(supervisor: Supervisor, url: str, interval: float) -> None:
             await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
 
 
-async def _accepts(host: str, port: int) -> bool:
+async def accepts(host: str, port: int) -> bool:
+    """Whether something takes connections there within a second."""
     try:
         async with asyncio.timeout(1.0):
             _, writer = await asyncio.open_connection(host, port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import shlex
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
 from contract.engines import EngineUnderTest
 from contract.graphs import picture_workflow, record_of, show_prompt, texts_of
 from faults.traces import Trace
@@ -368,7 +370,8 @@ async def without_browser(connector: ComfyConnector) -> None:
     await with_a_page(connector)
     victims = [process for main in chromiums() for process in [*main.children(recursive=True), main]]
     for process in victims:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # one of Chromium's own, which ends with another
+            process.kill()
     for main in victims:
         await until(lambda main=main: not main.is_running() or main.status() == "zombie", SETTLED)
     converter = connector._parts.converter

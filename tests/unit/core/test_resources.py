@@ -105,6 +105,9 @@ async def test_emergency_release(make: Make) -> None:
     assert not folder.exists()
     assert not lock.exists()
     assert (parts.engine, parts.lease, parts.journal, parts.watchdog) == (None, None, None, None)
+    # What could not be deleted is not forgotten: a release tries again.
+    assert await parts.release() == ["ephemeral files"]
+    del parts.files.delete_ephemeral
 
 
 async def test_server_before_its_preparation() -> None:

@@ -45,7 +45,7 @@ class Loss(ServerLoss):
 
     given_up: list[ServerDiedError]
 
-    def give_up(self, death: ServerDiedError) -> None:
+    def give_up(self, death: ServerDiedError, count: int) -> None:
         """Instead of a restart."""
         self.given_up.append(death)
 

@@ -102,10 +102,10 @@ def test_only_named_uploads_are_looked_for(tmp_path: Path, monkeypatch: pytest.M
 def test_forgotten_upload_is_named_no_more(uploaded: UploadPlaces) -> None:
     """The other place of the same name stays."""
     uploaded.note("a.png", "dogs")
-    uploaded.forget("a.png", "cats")
+    uploaded.forget(Path("/input/cats/a.png"))
     assert uploaded.named_in(prompt(image="a.png")) == {"a.png"}
-    uploaded.forget("a.png", "dogs")
-    uploaded.forget("a.png", "dogs")
+    uploaded.forget(Path("/input/dogs/a.png"))
+    uploaded.forget(Path("/input/dogs/a.png"))
     assert uploaded.named_in(prompt(image="a.png")) == frozenset()
 
 
@@ -115,7 +115,7 @@ def test_uploads_in_threads_while_runs_resolve(uploaded: UploadPlaces, tmp_path:
     def upload(first: int) -> None:
         for number in range(first, first + 2000):
             uploaded.note(f"{number}.png", "batch")
-            uploaded.forget(f"{number}.png", "batch")
+            uploaded.forget(Path(f"/input/batch/{number}.png"))
 
     with ThreadPoolExecutor(4) as pool:
         work = [pool.submit(upload, 10_000 * thread) for thread in range(4)]
