@@ -34,8 +34,7 @@ class Connection:
         take_off: Callable[[Run], Awaitable[bool]],
     ) -> None:
         self.session = open_session(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_CONNECTION),
-            cookie_jar=aiohttp.DummyCookieJar(),
+            connections=_CONNECTIONS, idle=_IDLE_CONNECTION, cookie_jar=aiohttp.DummyCookieJar()
         )
         self.runs = runs
         self.rest = RestClient(self.session, url, headers)

@@ -256,7 +256,7 @@ def _check_prompt(prompt: JsonObject, place: str) -> None:
         raise PayloadError(f"neither a workflow nor a prompt: found {describe(prompt)}{_hint(prompt)}")
     for key, node in prompt.items():
         if not isinstance(key, str):
-            raise PayloadError(f"prompt: the node id {key!r} is a {type(key).__name__}, not a string")
+            raise PayloadError(f"prompt: the node id {key!r} is of type {type(key).__name__}, not a string")
         where = f"prompt: node {place}{key}"
         if not isinstance(node, dict):
             raise PayloadError(f"{where} is {describe(node)}, not an object with class_type and inputs")

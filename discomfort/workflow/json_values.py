@@ -65,7 +65,7 @@ def json_problem(value: object, limit: int = MAX_DEPTH) -> str | None:
         if isinstance(item, dict):
             for key in item:
                 if not isinstance(key, str):
-                    return f"the key {str(key)[:40]!r} is a {type(key).__name__}, not a string"
+                    return f"the key {str(key)[:40]!r} is of type {type(key).__name__}, not a string"
             children = item.values()
         stack.extend((child, depth + 1) for child in children)
     return None

@@ -83,7 +83,7 @@ class _Check:
     def node(self, node_id: object, node: Any) -> None:
         """Check the shape of one node and collect the input values that look like links."""
         if not isinstance(node_id, str):
-            raise PayloadError(f"prompt: the node id {node_id!r} is a {type(node_id).__name__}, not a string")
+            raise PayloadError(f"prompt: the node id {node_id!r} is of type {type(node_id).__name__}, not a string")
         if not isinstance(node, dict):
             return self._malformed(node_id, {}, f"is {describe(node)}, not an object")
         if not isinstance(node.get("class_type"), str):

@@ -109,7 +109,7 @@ def test_the_api_envelope_is_opened() -> None:
         ({"3": NODE, "4": {"class_type": None, "inputs": {}}}, "node 4: class_type is null"),
         ({"3": NODE, "4": {"inputs": {}}}, "node 4: class_type is null, not a string"),
         ({"3": {"class_type": "X", "inputs": []}}, "node 3: inputs is an empty list"),
-        ({3: NODE}, "node id 3 is a int"),
+        ({3: NODE}, "node id 3 is of type int"),
     ],
 )
 def test_what_is_neither_is_named(payload: object, text: str) -> None:

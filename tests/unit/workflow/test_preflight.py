@@ -140,7 +140,7 @@ def test_a_cycle_is_listed() -> None:
     with pytest.raises(UnsafePromptError) as caught:
         check_prompt(prompt)
 
-    assert "1 → 2 → 1" in str(caught.value) or "2 → 1 → 2" in str(caught.value)
+    assert "1 → 2 → 1" in str(caught.value)
 
 
 def test_a_node_that_feeds_itself_is_a_cycle() -> None:
@@ -247,11 +247,11 @@ def _deep() -> list[Any]:
     ("make", "text"),
     [
         (lambda: b"x", "bytes is not a JSON type"),
-        (lambda: Path("x"), "is not a JSON type"),
-        (lambda: {1: 2}, "not a string"),
+        (lambda: Path("x"), f"{type(Path()).__name__} is not a JSON type"),
+        (lambda: {1: 2}, "the key '1' is of type int, not a string"),
         (lambda: [{"a": {1, 2}}], "set is not a JSON type"),
-        (_loop, "deeper than 200"),
-        (_deep, "deeper than 200"),
+        (_loop, "nested deeper than 200 levels"),
+        (_deep, "nested deeper than 200 levels"),
     ],
 )
 def test_what_json_cannot_hold_is_named(make: Callable[[], object], text: str) -> None:
@@ -262,14 +262,12 @@ def test_what_json_cannot_hold_is_named(make: Callable[[], object], text: str) -
     with pytest.raises(PayloadError) as caught:
         check_prompt(prompt)
 
-    assert f"node 2 input 'odd': {text}" in str(caught.value) or (
-        text in str(caught.value) and "'odd'" in str(caught.value)
-    )
+    assert str(caught.value) == f"node 2 input 'odd': {text}"
 
 
 def test_keys_that_are_not_strings_are_refused() -> None:
     """Node ids and input names must be strings, and metadata must be JSON too."""
-    with pytest.raises(PayloadError, match="node id 1 is a int"):
+    with pytest.raises(PayloadError, match="node id 1 is of type int"):
         check_prompt({1: {"class_type": "X", "inputs": {}}})  # type: ignore[dict-item]
     with pytest.raises(PayloadError, match="node 1"):
         check_prompt({"1": {"class_type": "X", "inputs": {2: 3}}})
