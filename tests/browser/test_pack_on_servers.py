@@ -13,6 +13,7 @@ from browser import literal
 from browser.made_workflows import PACKS, all_made
 from contract.engines import ENGINES, REAL, EngineUnderTest, prepare, private_environment
 from playwright.async_api import Browser, async_playwright
+from ports import first_port
 
 from discomfort import ComfyConnector
 from discomfort.conversion.browser.chromium import existing_chromium
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 MADE = all_made()
 # The literal procedure takes seconds each; on the stub server all of them are compared with what it gave.
-_PORTS = {"emulator": 19188, "comfyui": 19288}
+_PORTS = {"emulator": first_port(19188), "comfyui": first_port(19288)}
 NAMES = sorted(MADE.keys() - {"empty", "notes"}) if REAL else ["pack"]
 
 

@@ -13,10 +13,11 @@ import pytest
 import pytest_asyncio
 from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment
 from contract.sessions import SharedServers
+from ports import first_port
 
 from discomfort import ComfyConnector
 
-_PORTS = {"emulator": 18188, "comfyui": 18288}
+_PORTS = {"emulator": first_port(18188), "comfyui": first_port(18288)}
 _SERVERS = SharedServers(Path(__file__).resolve().parent)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from contract.engines import REPOSITORY, EngineUnderTest
 from PIL import Image
+from ports import first_port
 
 from discomfort import ComfyConnector
 
@@ -56,7 +57,7 @@ def furnish(engine: EngineUnderTest) -> Path:
     for number, colour in enumerate(((250, 0, 0), (0, 250, 0))):
         Image.new("RGB", (16, 16), colour).save(home / "input_images" / f"photo_{number}.jpg", quality=100)
     (home / "complex_workflow.json").write_text(json.dumps(loading_workflow()))
-    config = {**engine.config(), "INITIAL_PORT": 18688}
+    config = {**engine.config(), "INITIAL_PORT": first_port(18688)}
     (home / "my_comfy_config.json").write_text(json.dumps(config))
     script = home / "advanced_usage.py"
     script.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")

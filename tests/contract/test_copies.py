@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import Recorder, gate_prompt, picture_prompt, picture_workflow, record_of, show_prompt, texts_of
+from ports import first_port
 from waiting import until
 
 from discomfort import ComfyConnector
@@ -94,7 +95,7 @@ async def test_values_of_the_file_in_the_next_process(connector: ComfyConnector,
         return (await connector.explain(workflow)).path == "cache"
 
     await until(is_stored)
-    settings = {**{k: str(v) for k, v in engine.settings.items()}, "initial_port": 18788, "browser": "lazy"}
+    settings = {**{k: str(v) for k, v in engine.settings.items()}, "initial_port": first_port(18788), "browser": "lazy"}
 
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", NEXT_PROCESS,

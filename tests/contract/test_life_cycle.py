@@ -12,11 +12,12 @@ import psutil
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import Recorder, gate_prompt, show_prompt, texts_of
+from ports import first_port
 
 from discomfort import ComfyConnector, Discomfort
 from discomfort.exceptions import ConfigurationError, ExecutionInterrupted, StateError
 
-PORT = 18488
+PORT = first_port(18488)
 
 
 def lazily(engine: EngineUnderTest, **more: Any) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import node, picture_prompt, show_prompt, texts_of
+from ports import first_port
 
 from discomfort import ComfyConnector, SyncConnector
 from discomfort.exceptions import ExecutionError, RunTimeout, StateError
 from discomfort.progress import Done, ProgressEvent
 
-PORT = 18588
+PORT = first_port(18588)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment
 from faults.traces import Trace, nothing_left
+from ports import first_port
 
-PORT = 19088
+PORT = first_port(19088)
 _PORTS = {"emulator": PORT, "comfyui": PORT + 100}
 
 

@@ -15,6 +15,7 @@ import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import gate_prompt, picture_prompt, picture_workflow, record_of, show_prompt
 from faults.traces import Trace
+from ports import first_port
 
 from discomfort import ComfyConnector
 from discomfort.server.ports import lease_port
@@ -68,7 +69,7 @@ async def get(session: aiohttp.ClientSession, path: str) -> Any:
 @pytest.mark.browser
 async def test_neighbour_is_as_before(any_engine: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
     """Its process, port, queue, run, history, settings and temporary files outlast a whole life of a connector."""
-    lease = lease_port("127.0.0.1", 19300)
+    lease = lease_port("127.0.0.1", first_port(19300))
     port = lease.port
     lease.release()
     neighbour = await asyncio.create_subprocess_exec(

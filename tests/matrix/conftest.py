@@ -23,13 +23,14 @@ from contract.sessions import SharedServers
 from faults.conftest import private_state, temporary  # noqa: F401 - fixtures
 from faults.traces import Trace, nothing_left
 from matrix.faulty import Faulty
+from ports import first_port
 from waiting import until
 
 from discomfort import ComfyConnector
 
 HERE = Path(__file__).resolve().parent
 PACK = HERE / "pack"
-PORT = 27500
+PORT = first_port(27500)
 THROUGH_THE_BROWSER = {"browser": "eager", "native_conversion": "off"}
 """Settings for faults of the browser: each conversion uses it, and nothing else does between them."""
 _SERVERS = SharedServers(HERE)

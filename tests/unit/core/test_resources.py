@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from contract.engines import private_environment
+from ports import first_port
 
 from discomfort.config import load_settings
 from discomfort.connector.resources import Resources
@@ -37,7 +38,11 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
     def parts(failures: int, message: str) -> Resources:
         words = [sys.executable, str(script), str(tmp_path / "count"), str(failures), message]
-        made.append(Resources(load_settings(engine="emulator", api_command_line=shlex.join(words), initial_port=19700)))
+        made.append(
+            Resources(
+                load_settings(engine="emulator", api_command_line=shlex.join(words), initial_port=first_port(19700))
+            )
+        )
         return made[-1]
 
     with private_environment(tmp_path / "private"):

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from contract.engines import emulator_home, private_environment
 from contract.graphs import Recorder, gate_prompt, node, show_prompt, texts_of
+from ports import first_port
 from waiting import until
 
 from discomfort import ComfyConnector, SyncConnector
@@ -45,7 +46,7 @@ def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 async def create(tmp_path: Path) -> AsyncIterator[Create]:
     """Starts a connector on an emulator of the test's own; it is released at the end."""
     (tmp_path / "home").mkdir()
-    engine = emulator_home(tmp_path / "home", initial_port=19600)
+    engine = emulator_home(tmp_path / "home", initial_port=first_port(19600))
     made: list[ComfyConnector] = []
 
     async def start(**settings: Any) -> ComfyConnector:
@@ -363,7 +364,7 @@ async def test_call_before_the_news_of_a_death(create: Create) -> None:
 def test_sync_facade(tmp_path: Path) -> None:
     """Health and diagnostics are there for those who do not await."""
     (tmp_path / "home").mkdir()
-    engine = emulator_home(tmp_path / "home", initial_port=19650)
+    engine = emulator_home(tmp_path / "home", initial_port=first_port(19650))
     with SyncConnector.create(**{**engine.settings, "browser": "lazy"}) as connector:
         assert set(connector.health().values()) == {""}
         assert connector.diagnostics()["state"]["state"] == "ready"
