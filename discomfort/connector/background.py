@@ -11,7 +11,7 @@ _log = logging.getLogger("discomfort.connector")
 
 
 class BackgroundTasks:
-    """Keeps the tasks, logs what they raise, ends them with the connector."""
+    """Keeps the tasks, logs their errors, ends them with the connector."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -32,7 +32,7 @@ class BackgroundTasks:
             task.cancel()
 
     async def end(self) -> None:
-        """Cancel all tasks, also those that are spawned meanwhile, and wait for their end."""
+        """Cancel all tasks, including those spawned meanwhile, and wait for their end."""
         while self._tasks:
             self.cancel()
             await asyncio.wait(tuple(self._tasks))

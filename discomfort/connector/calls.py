@@ -1,8 +1,8 @@
-"""The calls under way on a connector, and how the end of what they wait for ends them.
+"""The calls under way on a connector, and how a shutdown or the loss of the server ends them.
 
 A call may wait at any of dozens of places: for a page, a thread, a definition, a restart. Each of these parts fails
-its own waiters; the scopes here are the guarantee for all places at once. Two things end a call that its caller did
-not end: the shutdown of the connector, and the loss of the server while the call needs that server.
+its own waiters; the scopes here guarantee it for all places at once. Apart from its caller, two things end a call: the
+shutdown of the connector, and the loss of the server while the call needs that server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from discomfort.exceptions import ServerDiedError
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call; ``make_error`` gives what it raises when the connector is shut down.
+    """One call; ``make_error`` makes the error that it raises when the connector is shut down.
 
     While ``in_client`` is set, the client ends the run itself, since it must also take the prompt off the server.
     """
@@ -37,7 +37,7 @@ class Calls:
 
     @asynccontextmanager
     async def open(self, make_error: Callable[[], BaseException]) -> AsyncIterator[Call]:
-        """Around one call: a shutdown makes it raise ``make_error()`` wherever it waits."""
+        """Wraps one call: a shutdown makes it raise ``make_error()`` wherever it waits."""
         call = Call(make_error)
         self._calls.add(call)
         try:
@@ -47,15 +47,15 @@ class Calls:
             self._calls.discard(call)
 
     def server_needed(self) -> AbstractAsyncContextManager[None]:
-        """Around work that cannot succeed without the present server: its loss makes it raise ServerDiedError."""
+        """Wraps work that cannot succeed without the present server: its loss makes it raise ServerDiedError."""
         return self._server_scopes.enter()
 
     def end_all(self) -> None:
-        """The connector is being shut down."""
+        """End all calls: the connector is being shut down."""
         for call in tuple(self._calls):
             if not call.in_client:
                 call.scope.end(call.make_error())
 
     def server_lost(self, death: ServerDiedError) -> None:
-        """The server is gone: end the work that needs it."""
+        """End the work that needs the server, which was lost."""
         self._server_scopes.end(lambda: for_prompt(death, None))

@@ -55,7 +55,7 @@ _claims = threading.Lock()
 class ComfyConnector:
     """Starts and owns a ComfyUI server, converts workflows with the real frontend, runs prompts, returns every output.
 
-    One per process, made by :meth:`create`; :meth:`attach` makes further ones on servers that somebody else runs.
+    :meth:`create` makes one per process; :meth:`attach` makes further ones for servers that somebody else runs.
     All coroutines belong to the event loop in which the connector was created. Any number of runs may be under way at
     once. ``async with`` releases everything at the end::
 
@@ -70,7 +70,7 @@ class ComfyConnector:
     def __init__(
         self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """For :meth:`create` and :meth:`attach`: nothing is started."""
+        """Used by :meth:`create` and :meth:`attach`; starts nothing."""
         self._settings, self._loop = settings, asyncio.get_running_loop()
         self._parts = Resources(settings, attach_url=attach_url, headers=headers)
         self._lifecycle, self._events = Lifecycle(), EventLog()
@@ -107,15 +107,15 @@ class ComfyConnector:
         """Start server, browser and socket, run the self-test, and return the ready connector.
 
         ``config_path`` names a JSON configuration file; ``settings`` are single settings by name in lower case
-        (``engine="emulator"``, ``initial_port=9000``) and go before environment and file, see
-        :class:`discomfort.config.Settings`. Called again it returns the same instance; concurrent calls share one
-        start; an instance whose server died is started anew.
+        (``engine="emulator"``, ``initial_port=9000``) and override environment and file, see
+        :class:`discomfort.config.Settings`. Further calls return the same instance; concurrent calls share one start;
+        if the instance's server died, it is restarted.
 
-        Cancellation takes back everything that was started, unless another caller waits for the same start.
+        Cancellation stops everything that was started, unless another caller waits for the same start.
 
         Raises:
             FileNotFoundError: ``config_path`` does not exist.
-            ConfigurationError: a setting is wrong, or a configured ComfyUI is not there.
+            ConfigurationError: a setting is wrong, or a configured ComfyUI does not exist.
             StateError: an instance with another configuration, or in another running event loop, is alive.
             ServerStartError, ServerStartTimeout, BrowserError, SelfTestError: all are ``RuntimeError``; nothing is left
                 running.
@@ -136,7 +136,7 @@ class ComfyConnector:
 
     @classmethod
     def current(cls) -> ComfyConnector | None:
-        """The process's single instance, also while it is still starting; ``None`` where there is none. No I/O."""
+        """The process's single instance, also while it is starting; ``None`` if there is none. No I/O."""
         return ComfyConnector._instance
 
     @classmethod
@@ -148,14 +148,14 @@ class ComfyConnector:
         config_path: str | os.PathLike[str] | None = None,
         **settings: Unpack[SettingArguments],
     ) -> ComfyConnector:
-        """Connect to the server at ``url``, which somebody else runs; ``headers`` go with every request, for auth.
+        """Connect to a running server at ``url``; ``headers`` are sent with every request, for authentication.
 
-        Credentials in the URL (``https://user:password@host``) are sent as a header too, and shown nowhere.
+        Credentials in the URL (``https://user:password@host``) are sent as a header too, and never shown.
 
-        The same object as :meth:`create` gives, but not the process's single one, and :meth:`kill_api` releases only
-        what is ours: the browser and the connections. Uploads go over HTTP. Nothing is run on the server as a test.
+        The connector works like that of :meth:`create`, but is not the process's single instance, and
+        :meth:`kill_api` releases only the browser and the connections. Uploads use HTTP. No self-test is run.
 
-        Raises ServerConnectionError when the server does not answer, and what :meth:`create` raises for the rest.
+        Raises ServerConnectionError if the server does not answer, otherwise as :meth:`create`.
         """
         address, credentials = split_credentials(url)
         connector = cls(
@@ -167,9 +167,9 @@ class ComfyConnector:
     async def kill_api(self) -> None:
         """Stop the server and release everything: runs, browser, connections, processes, ephemeral files, port.
 
-        Runs under way end with ExecutionInterrupted. Safe to call at any time and any number of times; returns when
-        everything is gone, at most about a minute later for a server that ignores SIGTERM and a browser that hangs. A
-        step that fails is logged and the others still happen. Cancellation does not stop the shutdown.
+        Runs under way end with ExecutionInterrupted. Safe to call at any time and any number of times. Returns when
+        everything is gone: after a minute at most, if the server ignores SIGTERM and the browser hangs. A step that
+        fails is logged and the others still run. Cancellation does not stop the shutdown.
         """
         if self._loop.is_closed() or asyncio.get_running_loop() is not self._loop:
             await in_own_thread(self._sync_cleanup)
@@ -180,11 +180,11 @@ class ComfyConnector:
         await asyncio.shield(self._closing)
 
     def release_now(self) -> None:
-        """Kill server and browser and delete ephemeral files at once: for a signal handler, or a loop that hangs.
+        """Kill server and browser and delete ephemeral files at once: for signal handlers, or when the loop hangs.
 
-        Needs no event loop and may be called from any thread, also during the start, which then raises StateError.
-        Calls under way raise as they do at :meth:`kill_api`, once the event loop runs again. Use :meth:`kill_api`
-        wherever there is a choice. Does nothing in a forked child.
+        Needs no event loop and is safe in any thread, also during the start, which then raises StateError. Calls under
+        way raise as with :meth:`kill_api`, once the event loop runs again. Prefer :meth:`kill_api` wherever you can
+        await. Does nothing in a forked child.
         """
         self._sync_cleanup()
 
@@ -210,13 +210,13 @@ class ComfyConnector:
 
     @property
     def ws_address(self) -> str:
-        """WebSocket URL with the present client id, such as ``ws://127.0.0.1:8188/ws?clientId=…``."""
+        """WebSocket URL with the current client id, such as ``ws://127.0.0.1:8188/ws?clientId=…``."""
         client = self._parts.client
         return client.ws_url if client else "ws" + self._parts.url.removeprefix("http") + "/ws"
 
     @property
     def client_id(self) -> str:
-        """UUID of the present socket. A new socket has a new one: ComfyUI deafens a second socket of the same id."""
+        """Client id (UUID) of the current socket. Each socket has its own, since ComfyUI serves one socket per id."""
         client = self._parts.client
         return client.client_id if client else ""
 
@@ -229,7 +229,7 @@ class ComfyConnector:
 
     @property
     def output_directory(self) -> Path | None:
-        """The folder that an owned server saves outputs to; ``None`` before the start, and of an attached server."""
+        """The folder to which an owned server saves outputs; ``None`` before the start and for attached servers."""
         engine = self._parts.engine
         return None if engine is None else Path(engine.folders.output)
 
@@ -251,23 +251,25 @@ class ComfyConnector:
 
         ``payload`` is workflow JSON (``use_workflow_json=True``) or a prompt, as an object, as JSON text, or as the
         path of a JSON file. A payload of the other kind is recognised and runs too, with a line in the log. A workflow
-        also travels in ``extra_data``, so that saved images carry it. ``extra_data`` is sent along with the prompt.
-        ``on_progress`` receives :data:`discomfort.progress.ProgressEvent`, in order. ``timeout`` is in seconds, for
-        conversion, queue and execution together; without it a run may take as long as it does.
+        is also sent in ``extra_data``, so that saved images contain it, as they do from the UI. ``extra_data`` is sent
+        along with the prompt. ``on_progress`` receives each :data:`discomfort.progress.ProgressEvent`, in order.
+        ``timeout`` is in seconds and covers conversion, queue and execution; without it a run has no time limit.
 
         Cancelling the awaiting task, or the timeout, takes this prompt off the queue, or interrupts it if it runs, and
-        no other. A server that died before the call is started anew; what happens to runs under way when it dies is
-        the setting ``on_server_death``, and ``on_out_of_memory`` may try once more. Where a run is submitted again,
-        the first events come again too, and ``Done`` comes once, at the very end.
+        no other prompt. A server that died before the call is restarted. The setting ``on_server_death`` decides what
+        happens to runs under way when the server dies; ``on_out_of_memory`` may run a prompt once more. If a run is
+        resubmitted, its events start again from the beginning; ``Done`` is still reported once, at the end.
 
         Raises:
-            PayloadError: neither workflow nor prompt; UnsafePromptError, MissingNodesError where the server would
-                not survive or not know it. FileNotFoundError: no such file.
+            PayloadError: neither workflow nor prompt. UnsafePromptError: the prompt would crash the server.
+            MissingNodesError: the server lacks node types. FileNotFoundError: no such file.
             ValidationError: the server refused the prompt or a part of it.
-            ExecutionError: a node raised (OutOfMemoryError where that was it); ExecutionInterrupted; PromptLostError.
-            RunTimeout: ``timeout`` passed. ServerDiedError, ServerConnectionError: the server went away.
-            FatalPromptError, RestartLimitError, ResultLostError: the runs survive the server's death, but not this one.
-            ConversionError, ConversionTimeout, BrowserError: from the conversion.
+            ExecutionError: a node raised. OutOfMemoryError: it ran out of memory. ExecutionInterrupted: somebody
+                interrupted the run. PromptLostError: the server no longer knows the prompt.
+            RunTimeout: ``timeout`` passed. ServerDiedError, ServerConnectionError: the server died or is unreachable.
+            FatalPromptError, RestartLimitError, ResultLostError: with ``restart_and_resubmit``, this run could not be
+                resubmitted.
+            ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         payload, extra_data = taken(payload), own_copy(extra_data or {})
@@ -279,13 +281,15 @@ class ComfyConnector:
             except TimeoutError as error:
                 if deadline is None or time.monotonic() < deadline or timeout is None:
                     raise
-                raise RunTimeout(f"no prompt could be made within {timeout:g} s", timeout=timeout) from error
+                raise RunTimeout(
+                    f"the prompt was not ready within {timeout:g} s (start and conversion included)", timeout=timeout
+                ) from error
             return await self._runs.run(RunRequest(prompt, extra, on_progress, deadline, timeout, call))
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
 
-        Up to three attempts: on a ready page, in a fresh context, in a fresh browser. ``workflow`` may also be JSON
+        Makes up to three attempts: on a loaded page, in a new context, in a new browser. ``workflow`` may also be JSON
         text or a path. Safe to cancel.
 
         Raises PayloadError (not a workflow), MissingNodesError (all missing types), ConversionTimeout (a
@@ -297,9 +301,9 @@ class ComfyConnector:
             return await self._prompts.from_workflow(workflow)
 
     async def explain(self, workflow: Payload) -> Explanation:
-        """Convert a workflow and describe, node by node, what became of it, and which path converted it.
+        """Convert a workflow and report for each node what the conversion did with it, and which path converted it.
 
-        Nodes of missing types are listed, not refused. Otherwise raises as :meth:`get_prompt_from_workflow` does, and
+        Nodes of missing types are listed instead of raising. Otherwise raises as :meth:`get_prompt_from_workflow`, and
         PayloadError for a prompt.
         """
         workflow = taken(workflow)
@@ -317,9 +321,9 @@ class ComfyConnector:
         return collect_outputs(dict(history), client.rest if client else None)
 
     async def edit(self, payload: Payload) -> Editor:
-        """An editor of a workflow or prompt, with the server's node definitions: ``.set("KSampler.seed", 42)``.
+        """An editor for a workflow or prompt that knows the server's node definitions: ``.set("KSampler.seed", 42)``.
 
-        The payload itself is not changed; run ``editor.payload``. Raises PayloadError, ServerConnectionError.
+        It changes a copy: run ``editor.payload``. Raises PayloadError, ServerConnectionError.
         """
         payload = taken(payload)
         async with self._call("edit"):
@@ -330,21 +334,21 @@ class ComfyConnector:
     # --- health ----------------------------------------------------------------------------------------------------
 
     async def health(self) -> dict[str, str]:
-        """The problem of each part, ``""`` where there is none: ``{"server process": "", "browser": "does not run"}``.
+        """The problem of each part, ``""`` if it has none: ``{"server process": "", "browser": "does not run"}``.
 
-        Cheap enough for every second: one small request on an open connection, 1 to 2 ms, and at most 1 s (5 s for an
-        attached server) where the server does not answer. A server that is silent is not dead: it may load a model.
-        Browser and WebSocket come back by themselves at their next use.
+        Cheap enough to call every second: one small request on an open connection, 1 to 2 ms, and at most 1 s (5 s for
+        an attached server) if the server does not answer. A silent server is not dead: it may be loading a model.
+        Browser and WebSocket are restarted automatically at their next use.
         """
         return await self._health.examine()
 
     async def diagnostics(self) -> JsonObject:
-        """Everything that a report about a problem should contain, as a JSON object.
+        """Everything that a bug report should contain, as a JSON object.
 
-        Versions, the last changes of state with their times, settings with their sources, engine, processes (memory,
-        processor time, open files), browser, pending runs, the last 200 events, the end of the server's log, free disk
-        space. Secrets are taken out: headers, credentials in URLs and command lines, the environment; prompts and
-        outputs are not in it. Works in every state, takes some milliseconds, and 2 s where the server does not answer.
+        Versions, the last state changes with their times, settings with their sources, engine, processes (memory, CPU
+        time, open files), browser, pending runs, the last 200 events, the end of the server's log, free disk space.
+        Secrets are removed: headers, credentials in URLs and command lines, the environment. Prompts and outputs are
+        not included. Works in every state; takes some milliseconds, or 2 s if the server does not answer.
         """
         server = await server_facts(self._parts)
         parts, story = self._parts, (self._lifecycle, self._recovery, self._events)
@@ -362,31 +366,31 @@ class ComfyConnector:
     ) -> str:
         """Copy a file into a folder of the server and return its full path. Synchronous; safe in any thread.
 
-        Blocks until the copy is complete; on an attached server, for the whole transfer. In a coroutine await
-        :meth:`upload` instead: the event loop, and every run in it, would stand still.
+        Blocks until the copy is complete; on an attached server, for the whole transfer. In a coroutine, await
+        :meth:`upload` instead, or the event loop and every run in it stop for that time.
 
-        ``folder_type`` is ``input``, ``output``, ``temp`` or ``models`` (which needs ``subfolder``, as
+        ``folder_type`` is ``input``, ``output``, ``temp`` or ``models`` (which needs ``subfolder``, such as
         ``checkpoints``). ``is_ephemeral`` files are deleted by :meth:`kill_api`, and after a crash by the next start.
-        The copy is atomic, takes constant memory, and shares blocks where the file system can.
+        The copy is atomic, uses constant memory, and shares blocks if the file system supports that.
 
-        A prompt may name a file in a subfolder of ``input`` as ComfyUI does, ``subfolder/name``, or by its bare name
-        where that is no file of the input folder itself and the connector put one of that name into one subfolder.
+        A prompt may name a file in a subfolder of ``input`` as ComfyUI does, ``subfolder/name``. The bare name works
+        too if the input folder itself has no such file and the connector uploaded that name into one subfolder only.
 
-        On an attached server the file goes over HTTP; the return value is then the name that a node such as
-        ``LoadImage`` takes, and ``models`` and ``is_ephemeral`` are refused, since the server offers no way to do them.
+        On an attached server the file is sent over HTTP, and the return value is the name that a node such as
+        ``LoadImage`` takes. ``models`` and ``is_ephemeral`` are refused: ComfyUI's HTTP API has no call for them.
 
         Raises FileNotFoundError, FileExistsError (``overwrite=False``), UploadError (a ``ValueError``), StateError.
         """
         if self.state is State.KILLED:
-            raise StateError("upload_data after kill_api; create a new connector first")
+            raise StateError("the connector was shut down; create a new one before upload_data()")
         if not self._parts.owned:
             if is_ephemeral:
-                raise UploadError("is_ephemeral: an attached server offers no way to delete files")
+                raise UploadError("is_ephemeral needs an owned server: files on an attached one cannot be deleted")
             return upload_blocking(
                 self.server_address, self._parts.headers, Path(source_path), folder_type, subfolder or "", overwrite
             )
         if self._parts.files is None:
-            raise StateError("upload_data before the connector was started")
+            raise StateError("the connector is not started yet; call create() before upload_data()")
         path = self._parts.files.put(source_path, folder_type, subfolder, overwrite, is_ephemeral)
         if folder_type == "input" and subfolder:
             self._runs.uploads.note(Path(path).name, subfolder)
@@ -402,16 +406,17 @@ class ComfyConnector:
         overwrite: bool = False,
         ephemeral: bool = False,
     ) -> Upload:
-        """Put a file, bytes, a binary file object or a PIL image onto the server, without blocking the event loop.
+        """Upload a file, bytes, a binary file object or a PIL image, without blocking the event loop.
 
-        The awaitable twin of :meth:`upload_data`, the same on owned and attached servers: the result's ``value`` is
-        what a node's input takes, ``path`` the place on an owned server. ``name`` is the file's name there, needed for
-        bytes and file objects. Constant memory; a file object is read from where it stands.
+        The awaitable form of :meth:`upload_data`, the same for owned and attached servers: the result's ``value`` is
+        what a node's input takes, ``path`` the full path on an owned server. ``name`` is the file's name on the
+        server, required for bytes and file objects. Uses constant memory; a file object is read from its current
+        position.
 
-        Cancellation stops waiting; a copy on an owned server is still finished, whole, in its thread.
+        Cancellation stops the wait; on an owned server the copy is still completed in its thread.
 
-        Raises FileNotFoundError, UploadError, StateError; on an owned server FileExistsError (``overwrite=False``), on
-        an attached one, which gives the file another name then, ServerConnectionError and ServerResponseError.
+        Raises FileNotFoundError, UploadError, StateError; on an owned server FileExistsError (``overwrite=False``); on
+        an attached one, which gives the file another name instead, ServerConnectionError and ServerResponseError.
         """
         async with self._call("upload"):
             self._lifecycle.refuse_if_ending()
@@ -419,10 +424,10 @@ class ComfyConnector:
             return await upload(self._parts, self._runs.uploads, source, target, name)
 
     def discard_upload(self, path: str | os.PathLike[str]) -> bool:
-        """Delete one ephemeral upload before :meth:`kill_api` does; whether it was deleted. Safe in any thread.
+        """Delete one ephemeral upload before :meth:`kill_api`. Returns whether it was deleted. Safe in any thread.
 
-        For programs that run for long: nothing of the file stays, neither in memory nor in the journal. A file that was
-        changed since, that is not ephemeral or not ours, stays, and the answer is ``False``. Raises OSError.
+        For long-running programs: the file is removed from memory and journal too. A file that was changed since its
+        upload, is not ephemeral or is not ours is kept, and the result is ``False``. Raises OSError.
         """
         files = self._parts.files
         if files is None or not files.discard(path):
@@ -433,18 +438,18 @@ class ComfyConnector:
     # --- documented internals --------------------------------------------------------------------------------------
 
     async def _ensure_initialized(self) -> None:
-        """Make the connector ready: validate what is there, drop what is stale, start what is missing."""
+        """Make the connector ready: validate the parts, drop stale ones, start missing ones."""
         await self._startup.start()
 
     async def _validate_resources(self) -> bool:
-        """Whether process, browser, socket and HTTP all work; what does not is named in the log, once.
+        """Whether process, browser, socket and HTTP all work; a part that does not is logged once.
 
-        Cheap enough for every second: one small request on an open connection, 1 to 2 ms.
+        Cheap enough to call every second: one small request on an open connection, 1 to 2 ms.
         """
         return await self._health.validate()
 
     async def _init_playwright(self) -> None:
-        """Launch headless Chromium, installing it where it is missing, and begin to load the first page."""
+        """Launch headless Chromium, installing it if it is missing, and begin to load the first page."""
         await self._parts.start_browser()
 
     def _find_available_port(self) -> int:
@@ -463,11 +468,11 @@ class ComfyConnector:
         return await self._health.answers()
 
     async def _restart_browser(self) -> None:
-        """Close the browser, forcefully if need be, and launch a fresh one. Raises BrowserError."""
+        """Close the browser, by force if necessary, and launch a new one. Raises BrowserError."""
         await self._parts.get_converter().restart_browser()
 
     async def _attempt_workflow_to_prompt_conversion(self, workflow: JsonObject) -> JsonObject:
-        """One conversion in a browser context and page of its own, closed afterwards. Raises ConversionError."""
+        """Convert in a new browser context and page, closed afterwards. Raises ConversionError."""
         return await self._parts.get_converter().attempt_isolated(workflow)
 
     async def _execute_prompt_and_wait(self, prompt: JsonObject) -> JsonObject:
@@ -480,7 +485,7 @@ class ComfyConnector:
         return await self._startup.run_self_test(self._prompts, self._runs)
 
     async def _ensure_fresh_websocket(self) -> None:
-        """Replace the socket by a new one with a new client id. Runs under way go on. Raises ServerConnectionError."""
+        """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""
         if self._parts.client is None:
             await self._parts.open_client()
         else:
@@ -495,14 +500,14 @@ class ComfyConnector:
 
     async def _ensure_ready(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
-            raise StateError("the connector belongs to another event loop; use it there, or SyncConnector from threads")
+            raise StateError("the connector belongs to another event loop; await it there, or use SyncConnector")
         await self._startup.ready()
 
     async def _start(self) -> None:
         await self._startup.start()
 
     def _call(self, name: str) -> AbstractAsyncContextManager[Call]:
-        """Around a public call that is no run: a shutdown ends it with StateError wherever it waits."""
+        """Wraps a public call other than a run: a shutdown makes it raise StateError wherever it waits."""
         return self._calls.open(lambda: StateError(f"the connector was shut down during {name}"))
 
     def _client(self) -> ComfyClient:
@@ -512,7 +517,7 @@ class ComfyConnector:
 
     @classmethod
     def _claim(cls, wanted: Settings) -> ComfyConnector:
-        """The process's instance, made where there is none. No awaits, one thread: two callers cannot both make one."""
+        """The process's instance, made on demand. No await and one thread at a time, so that only one is ever made."""
         with _claims:
             return cls._claim_alone(wanted)
 
@@ -520,22 +525,26 @@ class ComfyConnector:
     def _claim_alone(cls, wanted: Settings) -> ComfyConnector:
         instance = ComfyConnector._instance
         if instance is not None and instance._loop.is_closed():
+            # Its tasks are gone with the loop, but server and browser still run.
             _log.warning("releasing a connector whose event loop was closed without kill_api()")
             instance._sync_cleanup()
             instance = None
         if instance is None:
             instance = ComfyConnector._instance = cls(wanted)
         elif instance._loop is not asyncio.get_running_loop():
-            raise StateError("a connector is alive in another event loop of this process; shut it down there first")
+            raise StateError(
+                "a connector is alive in another event loop of this process; await its kill_api() there first, "
+                "or get it with ComfyConnector.current()"
+            )
         elif instance._closing is None and instance._settings != wanted:
             raise StateError(
-                "a connector with another configuration is alive in this process; kill_api() it first, "
+                "a connector with another configuration is alive in this process; await its kill_api() first, "
                 "or use ComfyConnector.attach() for further servers"
             )
         return instance
 
     async def _start_for_caller(self) -> None:
-        """Start; when cancelled although the start has just succeeded, release what nobody has a handle to."""
+        """Start. If cancelled just as the start succeeded, release the connector, since no caller receives it."""
         try:
             await self._start()
             self._refuse_if_released()
@@ -544,7 +553,8 @@ class ComfyConnector:
                 await finish(self.kill_api())
             raise
         except StateError:
-            # Ended by release_now(): what it closes in this loop, from its next turn on, has ended when we raise.
+            # After release_now(), client and converter are closed in this loop from its next turn on. Wait for that,
+            # so that nothing is open when the error reaches the caller.
             await asyncio.sleep(0)
             if self._farewell is not None:
                 await finish(asyncio.wait([self._farewell]))
@@ -557,14 +567,14 @@ class ComfyConnector:
             return
         client, converter = self._parts.client, self._parts.converter
         self._lifecycle.to(State.KILLED, "emergency cleanup")
-        # A loop that was closed has nobody left who waits. Where it runs in another thread, it need not wait for us.
+        # A closed loop has no waiting tasks. One that runs in another thread fails its tasks while we kill the rest.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end_what_waits, client, converter)
         self._parts.kill_now()
         self._forget_instance()
 
     def _end_what_waits(self, client: ComfyClient | None, converter: Converter | None) -> None:
-        """Called in the event loop after :meth:`release_now`: whoever still waits learns of the end."""
+        """Fail everything that still waits; called in the event loop after :meth:`release_now`."""
         self._calls.end_all()
         self._startup.cancel()
         self._background.cancel()
@@ -580,7 +590,7 @@ class ComfyConnector:
         self._farewell = self._loop.create_task(close(), name="discomfort-farewell")
 
     async def _shut_down(self) -> None:
-        """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it goes on."""
+        """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it continues."""
         self._calls.end_all()
         if (farewell := self._farewell) is not None:
             await see_through(lambda: asyncio.wait([farewell]))
@@ -602,12 +612,11 @@ class ComfyConnector:
 
 
 def _interrupted() -> ExecutionInterrupted:
-    """The error of a run that the shutdown ended."""
     return ExecutionInterrupted("the connector was shut down before the run had its result")
 
 
 def _forget_in_child() -> None:
-    """A forked child has a copy of the instance, not its server: it can make one of its own."""
+    """Drop a forked child's copy of the instance: the server is the parent's, and the child may create its own."""
     global _claims  # noqa: PLW0603 - the parent may have held it
     _claims = threading.Lock()
     ComfyConnector._instance = None

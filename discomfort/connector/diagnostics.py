@@ -1,6 +1,6 @@
-"""A bundle of facts for a report about a problem: versions, states, settings, processes, events, log. No secrets.
+"""The facts for a bug report: versions, states, settings, processes, events, log. No secrets.
 
-Every section is collected by itself: one that fails holds its problem instead, and the others are still there.
+Each section is collected separately: one that fails contains its problem instead, and the others are unaffected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PACKAGES = ("aiohttp", "comfyui-frontend-package", "orjson", "playwright", "psu
 
 
 async def server_facts(parts: Resources) -> JsonObject:
-    """The server's ``/system_stats``, asked with a deadline of 2 s."""
+    """The server's ``/system_stats``, requested with a deadline of 2 s."""
     if parts.client is None:
         return {"problem": "not connected"}
     try:
@@ -53,10 +53,9 @@ async def server_facts(parts: Resources) -> JsonObject:
 def collect(
     parts: Resources, lifecycle: Lifecycle, recovery: Recovery, events: EventLog, server: JsonObject
 ) -> JsonObject:
-    """The bundle; ``server`` is :func:`server_facts`. Blocks for some milliseconds: it looks at processes and disks.
+    """All sections as JSON; ``server`` is :func:`server_facts`. Blocks for some milliseconds (processes, disks).
 
-    JSON holds it as it is. Headers, credentials in URLs and command lines, and the environment are not in it; prompts
-    and outputs neither.
+    Headers, credentials in URLs and command lines, the environment, prompts and outputs are not included.
     """
     sections: dict[str, Callable[[], object]] = {
         "versions": lambda: versions(parts),
@@ -84,7 +83,7 @@ def collect(
 
 
 def versions(parts: Resources) -> JsonObject:
-    """Of Python, the system, ourselves and what we stand on."""
+    """Versions of Python, the system, this package and its dependencies."""
     found: JsonObject = {"python": platform.python_version(), "system": platform.platform(terse=True)}
     for name in ("discomfort", *_PACKAGES):
         try:
@@ -96,7 +95,7 @@ def versions(parts: Resources) -> JsonObject:
 
 
 def frontend_version(root: Path | None) -> str | None:
-    """The version of the frontend in ``root`` (the ``static`` folder of ``comfyui_frontend_package``), where told."""
+    """The version of the frontend in ``root``, the ``static`` folder of ``comfyui_frontend_package``."""
     if root is None:
         return None
     names = sorted(path.name for path in root.parent.parent.glob("comfyui_frontend_package-*.dist-info"))
@@ -104,7 +103,7 @@ def frontend_version(root: Path | None) -> str | None:
 
 
 def process_facts(pid: int, role: str) -> JsonObject:
-    """One process in numbers: bytes, seconds of processor time, open descriptors, threads, children."""
+    """One process in numbers: memory in bytes, CPU seconds, open descriptors, threads, children."""
     facts: JsonObject = {"role": role, "pid": pid}
     try:
         process = psutil.Process(pid)

@@ -12,17 +12,17 @@ _LONGEST_TEXT = 500
 
 
 class EventLog:
-    """A ring of the last 200 events: time of day, kind, facts. No prompts, no outputs, no headers."""
+    """The last 200 events: time of day, kind, facts. No prompts, outputs or headers."""
 
     def __init__(self) -> None:
         self._events: deque[JsonObject] = deque(maxlen=_KEPT)
 
     def note(self, kind: str, **facts: str | float | None) -> None:
-        """Keep one event; long texts are cut."""
+        """Record one event; long texts are truncated."""
         kept = {name: fact[:_LONGEST_TEXT] if isinstance(fact, str) else fact for name, fact in facts.items()}
         self._events.append({"at": round(time.time(), 3), "kind": kind, **kept})
 
     @property
     def events(self) -> list[JsonObject]:
-        """What is kept, the oldest first. From any thread."""
+        """The recorded events, oldest first. Safe in any thread."""
         return [dict(event) for event in list(self._events)]

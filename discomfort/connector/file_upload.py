@@ -1,4 +1,4 @@
-"""Uploads that are awaited: a path, bytes, a file object or a picture, to an owned or an attached server."""
+"""Awaitable uploads of paths, bytes, file objects or pictures, to owned and attached servers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file on the server. ``value`` is what a node's input takes, such as ``LoadImage``'s: ``subfolder/name``.
+    """A file on the server. ``value`` is what a node's input such as ``LoadImage.image`` takes: ``subfolder/name``.
 
     ``path`` is the full path on an owned server, ``None`` on an attached one.
     """
@@ -32,7 +32,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadTarget:
-    """Where an upload goes; ``ephemeral`` files are deleted with the connector."""
+    """The destination of an upload; ``ephemeral`` files are deleted with the connector."""
 
     folder_type: str = "input"
     subfolder: str = ""
@@ -47,14 +47,14 @@ async def upload(
     target: UploadTarget,
     name: str | None,
 ) -> Upload:
-    """Put ``source`` onto the server, off the event loop; see ``ComfyConnector.upload``."""
+    """Upload ``source`` without blocking the event loop; see ``ComfyConnector.upload``."""
     content, name = await _content_of(source, name)
     if parts.owned:
         return await _to_folder(parts, places, content, target, name)
     if target.ephemeral:
-        raise UploadError("ephemeral: an attached server offers no way to delete files")
+        raise UploadError("ephemeral needs an owned server: files on an attached one cannot be deleted")
     if parts.client is None:
-        raise StateError("upload before the connector was started")
+        raise StateError("the connector is not started yet; await create() before upload()")
     rest, place = parts.client.rest, target.subfolder
     return Upload(await upload_over_http(rest, content, target.folder_type, place, target.overwrite, name=name))
 
@@ -68,7 +68,7 @@ async def _to_folder(
 ) -> Upload:
     files = parts.files
     if files is None:
-        raise StateError("upload before the connector was started")
+        raise StateError("the connector is not started yet; await create() before upload()")
 
     def put() -> str:
         where = (target.folder_type, target.subfolder or None, target.overwrite, target.ephemeral)

@@ -1,6 +1,6 @@
-"""The health of each part, and the watch for a server that answers and runs nothing.
+"""The health of each part, and the watch for a server that answers but executes nothing.
 
-There is no limit on silence: a model may load for ten minutes without a word. A server is declared stuck only on
+There is no limit on silence: a model may load for ten minutes without any message. A server is declared stuck only on
 evidence that a merely slow server cannot produce.
 """
 
@@ -32,28 +32,28 @@ LOOK_EVERY = 15.0
 """Seconds between two looks at the queue while runs are pending."""
 
 STUCK_AFTER = 120.0
-"""Seconds that a prompt may stand first in line while nothing runs. ComfyUI's execution thread takes the next prompt at
-once; between two prompts it may unload models and collect garbage, which takes seconds, tens of them at worst."""
+"""Seconds that a prompt may be first in the queue while nothing runs. ComfyUI's execution thread takes the next prompt
+at once; between two prompts it may unload models and collect garbage, which takes seconds, tens of them at worst."""
 
 _ROUND_SHARE = 20
 _REQUEST = 10.0
 _DIED = re.compile(r"Exception in thread [^\r\n]{0,200}\(prompt_worker\)")
 
 VITAL = frozenset({"client", "server process"})
-"""The parts whose illness only a new start heals; browser and socket come back by themselves."""
+"""The parts whose failure needs a restart; browser and socket are replaced automatically."""
 
 REFUSED = "refuses connections"
 
 
 class Health:
-    """Examines the parts of one connector, and logs what is wrong once."""
+    """Examines the parts of one connector, and logs each problem once."""
 
     def __init__(self, parts: Resources, loss: ServerLoss) -> None:
         self._parts, self._loss = parts, loss
         self._logged: dict[str, str] = {}
 
     async def examine(self) -> dict[str, str]:
-        """The problem of each part, ``""`` where there is none."""
+        """The problem of each part, ``""`` if it has none."""
         found = await examine(self._parts, http_timeout=self._parts.answer_timeout)
         if self._loss.stuck:
             found["execution"] = self._loss.stuck
@@ -71,9 +71,9 @@ class Health:
         return not ill
 
     async def is_usable(self) -> bool:
-        """Whether a ready connector can be used as it is; a browser that ended does not count, it comes back.
+        """Whether a ready connector can be used as it is; a dead browser does not count, since it is replaced on use.
 
-        A server that is only slow to answer stays: it may be loading a model, and others wait for its runs.
+        A server that is only slow to answer is kept: it may be loading a model, and other callers wait for its runs.
         """
         found = await self.examine()
         if any(found.get(name) for name in VITAL) or found.get("HTTP") == REFUSED:
@@ -93,13 +93,13 @@ class Health:
 
 
 async def examine(parts: Resources, *, http_timeout: float) -> dict[str, str]:
-    """The problem of each part, ``""`` where there is none. Sends one small HTTP request on an open connection."""
+    """The problem of each part, ``""`` if it has none. Sends one small HTTP request on an open connection."""
     client = parts.client
     found = {"client": "" if client is not None else "is not connected"}
     if parts.owned:
         found["server process"] = process_problem(parts.supervisor)
     if parts.converter is not None:
-        # One that no conversion needed yet is well: it starts when it is needed.
+        # A browser that was never needed, or was closed on purpose, is healthy: it starts when it is needed.
         found["browser"] = "does not run" if parts.converter.browser_state == "died" else ""
     if client is None:
         return found
@@ -110,7 +110,7 @@ async def examine(parts: Resources, *, http_timeout: float) -> dict[str, str]:
 
 
 def process_problem(supervisor: Supervisor | None) -> str:
-    """The problem of the owned server's process, ``""`` where there is none."""
+    """The problem of the owned server's process, ``""`` if it has none."""
     if supervisor is None:
         return "was not started"
     if not supervisor.running:
@@ -125,7 +125,7 @@ def process_problem(supervisor: Supervisor | None) -> str:
 
 
 async def http_problem(client: ComfyClient, timeout: float) -> str:
-    """The problem of HTTP, ``""`` where the server answers within ``timeout`` seconds."""
+    """The problem of HTTP, ``""`` if the server answers within ``timeout`` seconds."""
     try:
         await client.rest.remaining(deadline=timeout)
     except ServerConnectionError as error:
@@ -138,9 +138,9 @@ async def http_problem(client: ComfyClient, timeout: float) -> str:
 class StuckWatch:
     """Looks at the queue while the client has runs, calls ``on_stuck`` with the evidence, then stops.
 
-    Two facts are evidence: a prompt that stands first in line for :data:`STUCK_AFTER` seconds while nothing runs (each
-    pending prompt is itself the probe that would start at once), and, with ``reads_log``, the server's own log line
-    about the end of its execution thread. That line is only asked for where a process is not ours to listen to.
+    Evidence is either a prompt that is first in the queue for :data:`STUCK_AFTER` seconds while nothing runs (a working
+    server would start it at once), or, with ``reads_log``, the server's own log line about the end of its execution
+    thread. The log is read only for attached servers: an owned server's output is read by its supervisor.
     """
 
     def __init__(
@@ -160,14 +160,14 @@ class StuckWatch:
         self._running: frozenset[str] = frozenset()
 
     def start(self, background: BackgroundTasks, lifecycle: Lifecycle) -> None:
-        """Watch in the background, where nobody does yet."""
+        """Watch in the background, unless a watch is running."""
         if not lifecycle.ending and (self._task is None or self._task.done()):
             self._task = background.spawn(self.watch(), "discomfort-liveness")
 
     async def watch(self) -> None:
-        """Look until no runs are left, or something was found; costs nothing but a sleep while runs are short.
+        """Look until no runs are left or evidence is found; short runs cost nothing but a sleep.
 
-        While a server is being restarted there is no client, and the runs that wait for it are not over.
+        While a server is being restarted there is no client, but runs still wait for it.
         """
         loop = asyncio.get_running_loop()
         self._first, self._running = None, frozenset()
@@ -191,8 +191,8 @@ class StuckWatch:
         try:
             queue = await client.rest.queue(deadline=_REQUEST)
         except ServerError as error:
-            # Busy, or gone: the reconciler judges that.
-            _log.debug("no look at the queue: %s", type(error).__name__)
+            # Busy or gone: the client's reconciler decides which.
+            _log.debug("the queue could not be read: %s", type(error).__name__)
             self._first = None
             return ""
         return self._judge_line(queue) or await self._judge_log(client, running_prompts(queue))
@@ -207,19 +207,20 @@ class StuckWatch:
             self._first, self._since = first, now
         elif now - self._since >= self._stuck_after:
             return (
-                f"the server takes no prompts any more: {first} has been first in line for {now - self._since:.0f} s "
-                "while nothing runs; its execution thread is dead or stuck"
+                f"the server executes no prompts any more: {first} has been first in the queue for "
+                f"{now - self._since:.0f} s while nothing runs; its execution thread is dead or stuck"
             )
         return ""
 
     async def _judge_log(self, client: ComfyClient, running: frozenset[str]) -> str:
+        # A dead thread leaves its prompt "running" for ever, so the log is read only if the same prompt still runs.
         unchanged, self._running = running and running == self._running, running
         if not unchanged or not self._reads_log:
             return ""
         try:
             logs = await client.rest.logs(deadline=_REQUEST)
         except ServerError as error:
-            _log.debug("the server shows no log: %s", type(error).__name__)
+            _log.debug("the server's log could not be read: %s", type(error).__name__)
             self._reads_log = False
             return ""
         entries = logs.get("entries")

@@ -19,7 +19,7 @@ Payload = Mapping[str, Any] | str | os.PathLike[str]
 
 
 def taken(payload: Payload) -> Payload:
-    """The payload as it is now: a copy of an object, which its owner may change while a call waits.
+    """The payload as it is now; an object is copied, since its owner may change it while a call waits.
 
     Raises PayloadError for an object that contains itself.
     """
@@ -27,7 +27,7 @@ def taken(payload: Payload) -> Payload:
 
 
 def own_copy(given: Mapping[str, Any]) -> JsonObject:
-    """``given`` as it is now. Raises PayloadError for an object that contains itself."""
+    """A copy of ``given``. Raises PayloadError for an object that contains itself."""
     try:
         copy: JsonObject = copied(given if isinstance(given, dict) else dict(given))
     except RecursionError:
@@ -36,7 +36,7 @@ def own_copy(given: Mapping[str, Any]) -> JsonObject:
 
 
 async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
-    """The graph in a payload, and its kind: from the object itself, JSON text, or a file, which may be a PNG.
+    """The kind of a payload and its graph, from an object, JSON text, or a JSON or PNG file.
 
     An object comes from :func:`taken`. Files are read and parsed in a thread. Raises PayloadError, FileNotFoundError.
     """
@@ -51,6 +51,6 @@ async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
 
 def _read_payload(path: Path) -> JsonObject:
     if "\0" in str(path) or not path.is_file():
-        raise FileNotFoundError(f"no payload file at {str(path)[:300]!r} (and it is not JSON text)")
+        raise FileNotFoundError(f"the payload is neither JSON text nor an existing file: {str(path)[:300]!r}")
     data = path.read_bytes()
     return payload_from_png(data) if data.startswith(_PNG) else parse_payload(data)

@@ -1,4 +1,4 @@
-"""From a payload to the prompt that is sent: read, converted where it is a workflow, again where the server died."""
+"""Turns a payload into the prompt to submit: reads it and converts workflows, again if the server dies meanwhile."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _log = logging.getLogger("discomfort.connector")
 T = TypeVar("T")
 
 _EMULATOR_REMEDY = (
-    "This is the embedded emulator, which has core nodes that need no model only; "
-    "install ComfyUI and set COMFYUI_PATH to run them."
+    "This is the embedded emulator, which has only the core nodes that need no model. "
+    "Install ComfyUI and set COMFYUI_PATH to run them."
 )
 
 
@@ -55,10 +55,10 @@ class Prompts:
         *,
         survives: bool = True,
     ) -> tuple[JsonObject, Mapping[str, Any] | None]:
-        """The prompt of ``payload``, and the extra data to send with it: a workflow travels in them."""
+        """The prompt of ``payload``, and the extra data to send with it, which includes the workflow if it was one."""
         kind, loaded = await load_payload(payload)
         if (kind == "workflow") is not expect_workflow:
-            _log.info("use_workflow_json=%s, but the payload is a %s; it is run as such", expect_workflow, kind)
+            _log.info("use_workflow_json=%s, but the payload is a %s; it is run as one", expect_workflow, kind)
         if kind == "prompt":
             return loaded, extra_data
         prompt = await self._convert(loaded, survives=survives)
@@ -70,7 +70,7 @@ class Prompts:
         """The prompt of a workflow; a prompt is returned as it is."""
         kind, loaded = await load_payload(payload)
         if kind == "prompt":
-            _log.info("the payload is a prompt already; it is returned as it is")
+            _log.info("the payload is already a prompt; it is returned unchanged")
             return loaded
         return await self._convert(loaded)
 
@@ -78,13 +78,13 @@ class Prompts:
         """A workflow's conversion, node by node. Raises PayloadError for a prompt."""
         kind, loaded = await load_payload(payload)
         if kind == "prompt":
-            raise PayloadError("explain() describes a workflow's conversion; this payload is a prompt already")
+            raise PayloadError("explain() describes a workflow's conversion; this payload is already a prompt")
         return await self.with_server(lambda: self._parts.get_converter().explain(loaded))
 
     async def with_server(self, work: Callable[[], Awaitable[T]], *, survives: bool = True) -> T:
-        """Do ``work`` that needs the server; its death ends it at once.
+        """Do ``work`` that needs the server; the server's death ends it at once.
 
-        Where runs survive the server's death, and this work may, it is done again on the next server.
+        If runs are resubmitted after the server's death, and ``survives``, it is done again on the next server.
         """
         while True:
             count = self._recovery.count
@@ -104,7 +104,7 @@ class Prompts:
                 raise
 
     def raise_if_emulated(self, error: MissingNodesError) -> None:
-        """On the emulator the remedy is not to install a pack."""
+        """Raise ``error`` with the remedy that fits the emulator, where installing packs does not help."""
         if self._parts.engine is not None and self._parts.engine.kind == "emulator":
             raise MissingNodesError(error.missing, remedy=_EMULATOR_REMEDY) from error
 

@@ -1,6 +1,6 @@
 """Restarts after the death of an owned server: when, how often, and which prompts are suspected of it.
 
-Decisions are plain functions of what is known; only :class:`Recovery` waits, in one background task at a time.
+The decisions are plain functions. Only :class:`Recovery` waits, in one background task at a time.
 """
 
 from __future__ import annotations
@@ -34,17 +34,19 @@ WINDOW = 600.0
 """Seconds in which ``max_restarts`` are counted."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds before the second restart within the window, and at most; the pause doubles, the first restart has none."""
+"""Seconds before the second restart within the window, and the limit of the doubling; the first has no pause."""
 
 
 def suspects(runs: Iterable[Run]) -> frozenset[str]:
-    """The prompts that may have killed the server: what ran, else what was being accepted, else the first in line.
+    """The prompts that may have killed the server: those running, else those being submitted, else the first queued.
 
-    The news that a prompt started may die with the server, so the one in front counts where none is known to run.
+    The message that a prompt started may be lost with the server. So if none is known to run, the first one counts.
     """
     by_stage: dict[str, list[str]] = {}
     for run in runs:
         by_stage.setdefault(run.stage, []).append(run.prompt_id)
+    # "sent" comes before "queued": POST /prompt runs the nodes' own VALIDATE_INPUTS, which can kill the process before
+    # the prompt is ever queued.
     for stage in ("running", "sent"):
         if stage in by_stage:
             return frozenset(by_stage[stage])
@@ -52,7 +54,8 @@ def suspects(runs: Iterable[Run]) -> frozenset[str]:
 
 
 def for_prompt(death: ServerDiedError, prompt_id: str | None) -> ServerDiedError:
-    """The same death as an error of its own for one prompt's caller."""
+    """A copy of ``death`` for one prompt's caller."""
+    # One exception raised in several tasks would collect all their tracebacks, and can name one prompt only.
     own = copy.copy(death)
     own.prompt_id = prompt_id
     return own
@@ -63,23 +66,25 @@ class RestartBudget:
 
     def __init__(self, limit: int, *, window: float = WINDOW, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit, self._window, self._clock = limit, window, clock
-        # More than the limit are never taken within one window.
+        # Bounded by the limit, since more are never taken within one window; a limit of 0 still needs a valid deque.
         self._restarts: deque[float] = deque(maxlen=max(1, limit))
+        # Every error here holds the end of a server's log, so the story of a bad night needs a bound as well.
         self._story: deque[tuple[float, DiscomfortError]] = deque(maxlen=50)
 
     def note(self, error: DiscomfortError) -> None:
-        """A death, or a start that failed."""
+        """Record a death or a failed start."""
         self._story.append((self._clock(), error))
 
     @property
     def story(self) -> tuple[DiscomfortError, ...]:
-        """The deaths and failed starts within the window, the oldest first. From any thread."""
+        """The deaths and failed starts within the window, oldest first. Safe in any thread."""
         earliest = self._clock() - self._window
+        # list() copies in one step under the GIL: iterating the deque itself fails if the event loop appends meanwhile.
         return tuple(error for at, error in list(self._story) if at >= earliest)
 
     @property
     def used(self) -> int:
-        """The restarts within the window. From any thread."""
+        """The number of restarts within the window. Safe in any thread."""
         earliest = self._clock() - self._window
         return sum(at >= earliest for at in list(self._restarts))
 
@@ -97,14 +102,14 @@ class RestartBudget:
     def error(self) -> RestartLimitError:
         """The error to raise while no restart is left."""
         problem = (
-            f"the server is not started again by itself: {self.used} restart(s) within {self._window / 60:g} minutes "
+            f"the server is not restarted automatically: {self.used} restart(s) within {self._window / 60:g} minutes "
             f"is the limit (MAX_RESTARTS={self.limit}); what happened:"
         )
         return RestartLimitError(problem, self.story)
 
 
 class Recovery:
-    """Starts a dead server anew, as the policy says; ``start`` does it, ``spawn`` runs it in the background."""
+    """Restarts a dead server as the policy says; ``start`` starts it, ``spawn`` runs that in the background."""
 
     def __init__(
         self,
@@ -122,7 +127,7 @@ class Recovery:
         self._gave_up = False
         self._news = asyncio.Event()
         self.count = 0
-        """How many times the server was lost. Work that saw a smaller number at its begin was hit by a loss."""
+        """How many times the server was lost. Work that began under a smaller number was hit by a loss."""
         self.last: ServerDiedError | None = None
         self.lost_at = 0.0
         """When the server was last lost, by the event loop's clock."""
@@ -130,18 +135,19 @@ class Recovery:
 
     @property
     def resubmits(self) -> bool:
-        """Whether the policy submits runs again that the server's death broke off."""
+        """Whether the policy resubmits runs that the server's death interrupted."""
         return self.policy == "restart_and_resubmit"
 
     @property
     def under_way(self) -> bool:
-        """Whether a restart in the background has not come to its end."""
+        """Whether a restart is going on in the background."""
         return self._task is not None and not self._task.done()
 
     def note(self, death: ServerDiedError, suspected: frozenset[str] = frozenset(), *, at: float = 0.0) -> None:
-        """The server was lost, ``at`` by the event loop's clock; ``suspected`` prompts may have killed it."""
+        """Record the loss of the server, ``at`` by the event loop's clock; ``suspected`` prompts may have killed it."""
         self.count += 1
         self.lost_at = at
+        # A new event for each loss: noted() waits for the next one and must not see this one's.
         self._news.set()
         self._news = asyncio.Event()
         self.last, self.suspects = death, suspected
@@ -149,9 +155,9 @@ class Recovery:
         self._events.note("server lost", problem=death.problem, suspects=", ".join(sorted(suspected)) or None)
 
     def begin(self, *, ordered: bool = False) -> None:
-        """Start the server anew in the background where the policy says so, or where that was ``ordered``.
+        """Restart the server in the background if the policy says so, or if that was ``ordered``.
 
-        An ordered restart is no accident and is not counted.
+        An ordered restart does not count towards the limit.
         """
         if self.under_way or (self.policy == "raise" and not ordered):
             return
@@ -159,21 +165,23 @@ class Recovery:
         self._task = self._spawn(self._work(is_free=ordered), "discomfort-recovery")
 
     async def noted(self, count: int, seconds: float) -> None:
-        """Wait until the server was lost once more than ``count`` times, at most so many seconds."""
+        """Wait until the server was lost more than ``count`` times, for ``seconds`` at most."""
         if self.count == count:
             try:
                 async with asyncio.timeout(seconds):
                     await self._news.wait()
             except TimeoutError:
-                _log.debug("nobody noted the end of the server")
+                _log.debug("the end of the server was not noted in time")
 
     async def settled(self) -> None:
-        """Wait for a restart that is under way. Raises RestartLimitError where restarts were given up for now.
+        """Wait for a restart that is under way. Raises RestartLimitError while the limit is reached.
 
-        Safe to cancel: the restart goes on.
+        Safe to cancel: the restart continues.
         """
         task = self._task
         if task is not None and not task.done():
+            # asyncio.wait() does not cancel the task with its waiter, as awaiting it would. How the restart ended
+            # shows in the connector's state.
             await asyncio.wait([task])
         if self._gave_up and self.budget.exhausted:
             raise self.budget.error()
@@ -190,22 +198,26 @@ class Recovery:
                 if pause:
                     _log.warning("starting the server again in %g s (restart %d)", pause, self.budget.used)
                     await self._sleep(pause)
+            # Only the ordered restart itself is free; every retry after it is counted, or a server that cannot start
+            # would be retried without end.
             is_free = False
             seen = self.count
             try:
                 await self._start()
             except StateError as error:
-                # It was shut down meanwhile: nobody wants a server any more.
+                # The connector was shut down meanwhile.
                 _log.debug("no restart: %s", error)
                 return
             except (ServerError, SelfTestError, BrowserError, OSError) as error:
                 _log.exception("the server could not be started again")
                 self._note_failure(error)
+                # Under this policy only an ordered restart gets here: it has one try, the next call makes another.
                 if self.policy == "raise":
                     return
             else:
                 _log.warning("the server was started again")
                 self._events.note("server restarted")
+                # Lost again before this line: begin() did nothing, since this task was still under way.
                 if self.count == seen:
                     return
 

@@ -1,7 +1,7 @@
-"""The parts that one connector holds, taken in order and released in the opposite one.
+"""The parts that one connector holds, acquired in order and released in reverse.
 
-The only place that builds them: discovery, server, client, conversion, files. An owned set starts its server; an
-attached one talks to a server that somebody else runs, and never stops what it did not start.
+The only module that builds them: discovery, server, client, conversion, files. An owned set starts its server; an
+attached set talks to a server that somebody else runs, and never stops what it did not start.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STOP_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for the server's process group."""
 _PORT_TRIES = 3
 _TAKING_SECONDS = 10.0
-"""How long :meth:`Resources.kill_now` waits for a thread that takes parts: more than starting an emulator's takes."""
+"""How long :meth:`Resources.kill_now` waits for a thread that acquires parts, such as one that starts the server."""
 
 
 class Resources:
@@ -66,61 +66,65 @@ class Resources:
         self.server_ready = asyncio.Event()
         self._owner = os.getpid()
         self._closed = False
-        # Reentrant, since a signal handler that kills may interrupt the thread that takes.
+        # Reentrant: release_now() in a signal handler may interrupt the very thread that is acquiring parts.
         self._lock = threading.RLock()
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process made the parts, rather than inherit them by a fork."""
+        """Whether this process made the parts, as opposed to a forked child with a copy of them."""
         return os.getpid() == self._owner
 
     def _refuse_if_closed(self) -> None:
-        """Raise StateError before a part is taken for which nobody would care any more."""
+        """Raise StateError once everything was released: a part acquired now would never be given back."""
         if self._closed:
             raise StateError("the connector was shut down; create a new one")
 
     @contextmanager
     def _taking(self) -> Iterator[None]:
-        """Around the taking of parts: :meth:`kill_now` in another thread finds all of them, or is before them.
+        """Guards an acquisition against :meth:`kill_now` in another thread, which sees all of it or nothing.
 
-        Raises StateError, and keeps nothing, when that other thread came meanwhile.
+        Raises StateError, and keeps nothing, if that other thread ran in the meantime.
         """
         with self._lock:
             self._refuse_if_closed()
             try:
                 yield
             finally:
+                # kill_now() sets the flag before it waits for the lock, and gives up waiting after a while: then this
+                # thread is the only one that knows the parts it has just acquired.
                 if self._closed:
                     self.kill_now()
             self._refuse_if_closed()
 
     @property
     def owned(self) -> bool:
-        """Whether the server is ours to start and stop."""
+        """Whether we start and stop the server."""
         return self.attach_url is None
 
     @property
     def answer_timeout(self) -> float:
-        """Seconds in which a server that is well answers: our own at once, an attached one over a network."""
+        """Seconds within which a healthy server answers: our own is on this machine, an attached one on a network."""
         return 1.0 if self.owned else 5.0
 
     @property
     def url(self) -> str:
-        """Base URL of the server, without a slash at its end."""
+        """Base URL of the server, without a trailing slash."""
         if self.attach_url is not None:
             return self.attach_url
         port = self.lease.port if self.lease else self.settings.initial_port
         return f"http://{self.settings.connect_host}:{port}"
 
     def prepare(self) -> None:
-        """Resolve the engine, delete what a dead process left, take watchdog, journal and file store. Blocking.
+        """Resolve the engine, delete what dead processes left, start watchdog, journal and file store. Blocking.
 
-        Raises StateError when everything was released meanwhile; nothing is kept then.
+        Raises StateError if everything was released meanwhile; nothing is kept then.
         """
         with self._taking():
+            # The watchdog comes first: everything that the later steps create then survives no kill -9 of ours.
             if self.watchdog is None:
                 self.watchdog = Watchdog.start()
             journal = self.journal or self._open_journal(self.watchdog)
+            # Recovery may have waited for another process, and a signal handler may have closed us in this thread.
             self._refuse_if_closed()
             if self.owned and self.engine is None:
                 self._open_folders(journal)
@@ -140,29 +144,31 @@ class Resources:
             entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
         )
         journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
-        # Made by the browser: the journal must list it before it exists, or a power cut would leave it.
+        # Only a name until the browser starts: the journal must list it first, or a power cut would leave the folder.
         self.browser_directory = private_directory()
         self._note_private(self.browser_directory)
         return journal
 
     def _note_private(self, path: Path) -> None:
         """Make sure that the folder is deleted with this process, or at the next start after a power cut."""
+        # Journal and watchdog follow no symlink, so the folder above is resolved; the name itself is taken literally.
         path = path.parent.resolve() / path.name
         try:
             if self.journal is not None:
                 self.journal.add(JournalEntry("private", path.parent, path))
         except OSError as error:
             _log.warning("the private folder %s is not in the journal, a power cut would leave it: %s", path, error)
+            # add() informs the watchdog only once the line is on disk: with a full disk it is informed here.
             if self.watchdog is not None:
                 self.watchdog.watch_path(path, root=path.parent)
 
     async def start_server(self, on_exit: Callable[[], None]) -> None:
-        """Start the owned server and wait until it answers; try the next port when another program takes ours.
+        """Start the owned server and wait until it answers. If another program takes the port, try the next one.
 
-        Called again it keeps the one that runs.
+        A server that already runs is kept.
 
-        ``on_exit`` is called, from a thread, when the process ends or its execution thread does.
-        Raises ServerStartError (ServerStartTimeout); leaves cleaning up to :meth:`release_server`.
+        ``on_exit`` is called, from a thread, when the process or its execution thread ends.
+        Raises ServerStartError (ServerStartTimeout); leaves the cleanup to :meth:`release_server`.
         """
         if self.supervisor is not None and self.supervisor.running:
             return
@@ -173,17 +179,21 @@ class Resources:
             try:
                 await wait_until_ready(supervisor, self.url, budget=budget)
             except ServerStartError as error:
+                # ComfyUI exits when it cannot bind its port; one that still runs failed for another reason.
                 if attempt == _PORT_TRIES or supervisor.running:
                     raise
-                # The other program may be gone again by now, but the server's last lines name the reason.
+                # The other program may have left the port again by now; then the server's last lines name the reason.
                 port = self.lease.port if self.lease else 0
                 if PORT_TAKEN not in error.problem and not await accepts(settings.connect_host.strip("[]"), port):
                     raise
                 _log.warning("port %d was taken by another program while the server started; trying the next", port)
-                await self._stop_server()
+                await self._stop_server()  # Gives back the port's lease too, so that the next try leases another.
             else:
+                # release_now() may have run in another thread during the wait.
                 self._refuse_if_closed()
+                # Subscribed only now: an exit during the start is the start's own error, not the loss of a server.
                 supervisor.on_exit(on_exit)
+                # Pages that are loading hold their requests back until here.
                 self.server_ready.set()
                 return
 
@@ -192,20 +202,21 @@ class Resources:
             if self.engine is None:
                 raise AssertionError("prepare() comes before start_server()")
             command = self.engine.command(self.take_port())
+            # With the owner's pid and start in its environment, `doctor` can tell a server whose owner is dead.
             owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
             self.supervisor = supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
             return supervisor
 
     def learning_worker(self) -> AbstractContextManager[None]:
-        """Around one prompt on an idle ComfyUI: the supervisor learns which thread executes, and watches it.
+        """Wraps one prompt on an idle ComfyUI: the supervisor finds out which thread executes it, and watches it.
 
-        Not needed for the emulator, whose thread survives all nodes, and not possible for an attached server.
+        Not needed for the emulator, whose thread no node can end, and not possible for an attached server.
         """
         learns = self.engine is not None and self.engine.kind == "comfyui"
         return self.supervisor.learn_worker() if self.supervisor is not None and learns else nullcontext()
 
     def take_port(self) -> int:
-        """Lease the first free port from ``INITIAL_PORT`` upwards. Raises ServerStartError when there is none."""
+        """Lease the first free port from ``INITIAL_PORT`` upwards. Raises ServerStartError if there is none."""
         with self._taking():
             if self.lease is None:
                 self.lease = lease_port(self.settings.connect_host.strip("[]"), self.settings.initial_port)
@@ -214,11 +225,11 @@ class Resources:
             return self.lease.port
 
     async def start_browser(self) -> None:
-        """Launch Chromium and let the first page load; the page waits for the server by itself. Raises BrowserError."""
+        """Launch Chromium and begin to load the first page, which waits for the server. Raises BrowserError."""
         await self.get_converter().start()
 
     def get_converter(self) -> Converter:
-        """The converter, made where there is none; its browser starts with :meth:`start_browser` or its first use."""
+        """The converter, made on the first call; its browser starts with :meth:`start_browser` or its first use."""
         with self._taking():
             if self.converter is None:
                 self.converter = self._make_converter()
@@ -227,6 +238,7 @@ class Resources:
     def _make_converter(self) -> Converter:
         watchdog, chromium = self.watchdog, self.settings.chromium_path
         return Converter(
+            # A function, since the port changes if another program takes it while the server starts.
             lambda: self.url,
             headers=self.headers,
             front_end_root=self.engine.front_end_root if self.engine else None,
@@ -252,7 +264,7 @@ class Resources:
         client = self.client or ComfyClient(self.url, headers=self.headers)
         await client.open()
         if self._closed or self.client not in {None, client}:
-            # The end came meanwhile, or somebody else who opened one was faster.
+            # Released meanwhile, or a concurrent call opened its client first.
             await client.aclose()
             self._refuse_if_closed()
         self.client = self.client or client
@@ -262,6 +274,7 @@ class Resources:
         """The error that says how the owned server ended."""
         supervisor = self.supervisor
         if supervisor is None or supervisor.exit is None:
+            # The process runs, so it was reported for its other end: that of the thread that executes prompts.
             problem = "the server's execution thread died: it answers HTTP but runs nothing any more"
             return ServerDiedError(problem, log_tail=supervisor.log_tail() if supervisor else (), prompt_id=prompt_id)
         status = supervisor.exit
@@ -274,16 +287,18 @@ class Resources:
         )
 
     async def release_server(self) -> list[str]:
-        """Give back runs, socket, browser, server and port; keep engine, files and watchdog for a new start.
+        """Release runs, socket, browser, server and port; keep engine, files and watchdog for the next start.
 
-        Returns the names of the steps that failed (each is logged).
+        Returns the names of the steps that failed; each failure is logged.
         """
         return await release_all(self._server_steps())
 
     async def release(self) -> list[str]:
-        """Give back everything, in order, for good. Returns the names of the steps that failed (each is logged)."""
+        """Release everything, in order, for good. Returns the names of the steps that failed; each is logged."""
         self._closed = True
         steps = self._server_steps()
+        # Files go after the server, which may still read them. The journal closes after them, since it lists what
+        # could not be deleted. The watchdog is last: until then it takes over if we are killed during the shutdown.
         steps += [
             ReleaseStep("ephemeral files", lambda: in_own_thread(self._delete_files_now), 30),
             ReleaseStep("private folders", lambda: in_own_thread(self._discard_now), 30),
@@ -293,13 +308,14 @@ class Resources:
         return await release_all(steps)
 
     def kill_now(self) -> None:
-        """Synchronous, forceful, for good: for the end of the interpreter, and for what a closed event loop left.
+        """Release everything by force, without an event loop: at interpreter exit, or after the loop was closed.
 
-        From any thread. While another one takes parts it waits for that one, which refuses further parts and then does
-        this itself, if it takes long. Does nothing in a fork of the process that took them.
+        Safe in any thread. Waits for a thread that is acquiring parts; one that takes too long cleans up by itself.
+        Does nothing in a forked child.
         """
         if not self.is_ours:
             return
+        # Before the lock: a thread that holds it sees the flag when it is done, even if we stop waiting.
         self._closed = True
         if self._lock.acquire(timeout=_TAKING_SECONDS):
             try:
@@ -324,6 +340,8 @@ class Resources:
         self._drop_client()
 
     def _server_steps(self) -> list[ReleaseStep]:
+        # The client comes first: it takes our prompts off a server that must still answer. The browser goes before the
+        # server too, since its pages would report the server's end as errors.
         return [
             ReleaseStep("runs, socket and HTTP", self._close_client, 10, self._drop_client),
             ReleaseStep("browser", self._close_converter, 20, self._kill_converter),
@@ -331,7 +349,7 @@ class Resources:
             ReleaseStep("port", self._release_port, 5),
         ]
 
-    # Each of these is safe to repeat: a part is forgotten only when it has ended.
+    # Each of these can be repeated: a part is forgotten only once it has ended.
 
     async def _close_converter(self) -> None:
         if self.converter is not None:
@@ -352,6 +370,7 @@ class Resources:
         self.client = None
 
     async def _stop_server(self) -> None:
+        # Cleared first: a page that loads meanwhile must wait for the next server rather than ask this one.
         self.server_ready.clear()
         if self.supervisor is not None:
             await self.supervisor.stop(STOP_GRACE)
@@ -366,7 +385,7 @@ class Resources:
 
     def _release_port(self) -> None:
         lease, self.lease = self.lease, None
-        watchdog = self.watchdog  # kill_now() in another thread may drop it meanwhile
+        watchdog = self.watchdog  # kill_now() in another thread may set it to None between the checks below
         if lease is None:
             return
         lease.release()
@@ -394,7 +413,7 @@ class Resources:
         watchdog, journal = self.watchdog, self.journal
         if watchdog is not None:
             watchdog.forget_path(path)
-        # A folder that could not be removed stays listed, so that the next start tries again.
+        # A folder that could not be removed stays in the journal, so that the next start tries again.
         if journal is not None and journal.is_ours and not path.exists():
             try:
                 journal.drop(path)
@@ -413,7 +432,7 @@ class Resources:
 
 
 def engine_request(settings: Settings) -> EngineRequest:
-    """The engine that the settings ask for, as the process part understands it."""
+    """The settings that choose the engine, as discovery takes them."""
     return EngineRequest(
         kind=settings.engine,
         comfyui_path=settings.comfyui_path,
@@ -433,6 +452,8 @@ def journal_directory() -> Path:
 
 
 def _watch_lease(watchdog: Watchdog, lease: PortLease) -> None:
+    # Other processes lease ports in the same folder and may have taken over this very lock file by then: the watchdog
+    # removes only what is empty, or what nobody holds.
     for path in lease.folders:
         watchdog.watch_path(path, root=path.parent, only_empty=True)
     if lease.path is not None:

@@ -45,13 +45,13 @@ from discomfort.progress import Done, ProgressCallback, ProgressEvent
 _log = logging.getLogger("discomfort.connector")
 
 _SOCKET_LOSS_TOLERANCE = 1.0
-"""Seconds before the news of the server's end within which the loss of a socket is part of that end."""
+"""A socket lost at most this many seconds before the server's exit was noticed was lost to that exit."""
 
 _FREE_DEADLINE = 5.0
-"""Seconds for ``POST /free``, which only leaves a note for the server's worker."""
+"""Seconds for ``POST /free``, which only sets flags that the server's worker acts on later."""
 
 _MAX_DEATHS_PER_PROMPT = 2
-"""Server deaths during one prompt after which the prompt is believed to cause them."""
+"""Server deaths during one prompt after which the prompt counts as their cause."""
 
 
 class EventRelay:
@@ -68,7 +68,7 @@ class EventRelay:
             self._reporter.emit(event)
 
     async def finish(self, *, success: bool) -> None:
-        """Report the end, where any attempt had a beginning."""
+        """Report the end, if any attempt reached the server."""
         if self._ended is not None:
             await self._reporter.finish(Done(self._ended, success))
 
@@ -83,7 +83,7 @@ class RunRequest:
     deadline: float | None = None
     """By :func:`time.monotonic`."""
     timeout: float | None = None
-    """Seconds that the caller asked for, as RunTimeout tells them."""
+    """Seconds that the caller asked for; RunTimeout names them."""
     call: Call | None = None
     prompt_id: str | None = None
     run: Run | None = None
@@ -92,12 +92,12 @@ class RunRequest:
     is_retried: bool = False
 
     def set_run(self, run: Run) -> None:
-        """Remember the client's run of the present attempt."""
+        """Keep the client's run of this attempt: its stage decides what a server's death means for it."""
         self.run = run
 
     @contextlib.contextmanager
     def in_client(self) -> Iterator[None]:
-        """While the client has the run, it is the client that ends it."""
+        """Marks the time in which the client has the run: a shutdown then leaves it to the client to end it."""
         if self.call is not None:
             self.call.in_client = True
         try:
@@ -113,7 +113,7 @@ class RunRequest:
 
 
 class RunPolicy:
-    """Runs prompts on the parts of one connector; ``ready`` waits for a server, ``watch`` looks whether it is stuck."""
+    """Runs prompts on one connector's parts; ``ready`` waits for a server, ``watch`` starts the stuck-server watch."""
 
     def __init__(
         self,
@@ -140,13 +140,14 @@ class RunPolicy:
         return self._parts.owned and self._recovery.resubmits
 
     async def run(self, request: RunRequest) -> JsonObject:
-        """Run a prompt by the policies. Raises as ``run_workflow`` does."""
+        """Run a prompt under the policies. Raises as ``run_workflow`` does."""
         began = time.monotonic()
         try:
             history = await self._run(request)
         except BaseException as error:
             self._note_end(getattr(error, "prompt_id", None), type(error).__name__, began)
             raise
+        # A result is proof that an attached server executes again; nothing else clears the verdict.
         self._loss.stuck = ""
         self._note_end(next(iter(history)), "success", began)
         return history
@@ -156,6 +157,7 @@ class RunPolicy:
         retries = self._resubmits or self._parts.settings.on_out_of_memory == "retry_once"
         if request.on_progress is None or not retries:
             return await self._run_with_policies(request)
+        # The client ends every attempt with Done. Callers rely on Done being the last event, so it is held back here.
         relay = EventRelay(request.on_progress, request.prompt_id or "")
         request.on_progress = relay
         success = False
@@ -167,7 +169,9 @@ class RunPolicy:
         return history
 
     async def attempt(self, request: RunRequest) -> JsonObject:
-        """Submit once to the present server, without any policy but what follows a cancellation."""
+        """Submit once to the present server. The only policy applied is the one for ignored cancellations."""
+        # Read together, before the first await: a server lost later raises the count, which is how raise_if_dead()
+        # knows that this attempt was hit by it.
         client, engine, count = self._parts.client, self._parts.engine, self._recovery.count
         if client is None:
             raise StateError(f"the connector is {self._lifecycle.state}, it has no connection to a server")
@@ -180,6 +184,8 @@ class RunPolicy:
         except (asyncio.CancelledError, RunTimeout):
             self._cancellation.escalate(request.run)
             raise
+        # The three ways in which a dying server shows: a broken request, a run under way in a client that the restart
+        # closes (ExecutionInterrupted), and a run that begins in a client already closed (StateError).
         except (ServerConnectionError, ExecutionInterrupted, StateError) as error:
             prompt_id = request.run.prompt_id if request.run else request.prompt_id
             await self._loss.raise_if_dead(error, count, prompt_id=prompt_id)
@@ -189,17 +195,19 @@ class RunPolicy:
             raise
 
     async def _definitions(self, client: ComfyClient, request: RunRequest) -> JsonObject:
-        """The node definitions, within the run's time; none where the server cannot tell them."""
+        """The node definitions, within the run's timeout; empty if the server does not provide them."""
         try:
             async with asyncio.timeout(request.remaining) as scope, self._calls.server_needed():
                 return await client.shared_definitions()
         except ServerResponseError as error:
+            # Only definitions show which inputs are file pickers. Without them the prompt is sent as it is, and the
+            # server itself refuses a file that it does not find.
             _log.warning("uploads are not looked up by their bare names: %s", error.problem)
             return {}
         except TimeoutError as error:
             if not scope.expired() or request.timeout is None:
                 raise
-            problem = f"the node definitions were not there within {request.timeout:g} s"
+            problem = f"the server did not send its node definitions within {request.timeout:g} s"
             raise RunTimeout(problem, timeout=request.timeout, prompt_id=request.prompt_id) from error
 
     async def _submit(self, client: ComfyClient, prompt: JsonObject, request: RunRequest) -> JsonObject:
@@ -220,12 +228,14 @@ class RunPolicy:
         self._events.note("run", prompt_id=prompt_id, ended=ended, seconds=round(time.monotonic() - began, 3))
 
     def _fixed_id(self) -> str | None:
+        # One id for every attempt after a server's death: events, errors and the suspects must all name the same run.
         return str(uuid.uuid4()) if self._resubmits else None
 
     # --- policies --------------------------------------------------------------------------------------------------
 
     async def _run_with_policies(self, request: RunRequest) -> JsonObject:
         while True:
+            # Else a death before the client makes the next run would be judged by the stage of the last one.
             request.run = None
             try:
                 await self._wait_out_lost_server(request)
@@ -239,7 +249,7 @@ class RunPolicy:
                     raise
 
     async def _wait_out_lost_server(self, request: RunRequest) -> None:
-        """The server may have died since the caller was told that it is ready."""
+        """Wait for a new server if the last one died after the caller had waited for it."""
         if self._lifecycle.state not in {State.ERROR, State.INITIALIZING} or self._recovery.last is None:
             return
         if not self._resubmits:
@@ -247,14 +257,17 @@ class RunPolicy:
         await self._wait_for_server(request)
 
     async def _prepare_resubmission(self, request: RunRequest, death: ServerDiedError) -> None:
-        """Return when the prompt is to be submitted again; raise where it is not.
+        """Return once the prompt may be submitted again. Raises if it must not be.
 
-        A prompt that may have ended is not run twice, since its outputs may exist. Nor is one that was running at two
-        deaths of the server: it is believed to cause them, and would take every other run's server away again.
+        A prompt that may have ended is not run twice, because its outputs may exist. A prompt that was running at two
+        deaths of the server is assumed to cause them: running it again would kill the server under all other runs.
         """
+        # The error may arrive before the process's exit callback, and the suspects read below are those of this death.
         self._loss.notice()
         request.deaths.append(death)
         stage = request.run.stage if request.run is not None else "new"
+        # ComfyUI keeps its history in memory only: the record is lost with the process, and nothing else can tell
+        # whether the outputs were written.
         if stage == "ended" or self._may_have_ended_unseen(request.run):
             fact = "ended" if stage == "ended" else "may have ended while its socket was down"
             problem = f"prompt {request.prompt_id} {fact}, and the server died before its record was read"
@@ -284,20 +297,22 @@ class RunPolicy:
             if not scope.expired() or request.timeout is None:
                 raise
             problem = f"prompt {request.prompt_id} took longer than {request.timeout:g} s"
-            problem += "; the server died and was not back yet"
+            problem += "; the server died and the new one was not ready yet"
             raise RunTimeout(problem, timeout=request.timeout, prompt_id=request.prompt_id) from error
         except StateError as error:
             problem = f"the connector was shut down while prompt {request.prompt_id} waited for a new server"
             raise ExecutionInterrupted(problem, prompt_id=request.prompt_id) from error
 
     async def _handle_out_of_memory(self, request: RunRequest, error: OutOfMemoryError) -> bool:
-        """Ask the server to free its memory; whether the run is to be tried once more.
+        """Ask the server to free its memory. Returns whether to run the prompt once more.
 
-        Models of other people on an attached server are only unloaded where a retry was asked for.
+        On an attached server, models that other users loaded are unloaded only if a retry is configured.
         """
         retry = self._parts.settings.on_out_of_memory == "retry_once" and not request.is_retried
         client = self._parts.client
         if client is not None and (self._parts.owned or retry):
+            # ComfyUI unloads its models after such an error by itself, but keeps cached node outputs, which hold
+            # latents and images. /free drops those too.
             try:
                 await client.rest.free(deadline=_FREE_DEADLINE)
             except (ServerError, StateError) as failure:
@@ -306,6 +321,6 @@ class RunPolicy:
         if retry:
             _log.warning("prompt %s ran out of memory at node %s; trying it once more", error.prompt_id, error.node_id)
             request.is_retried = True
-            # The record of the first attempt stands in the history under its id.
+            # The history already has a record under the old id: that of the failed attempt.
             request.prompt_id = self._fixed_id()
         return retry

@@ -15,8 +15,8 @@ SELF_TEST_TIMEOUT = 120.0
 def self_test_payload(path: Path | None, *, browser: bool) -> JsonObject:
     """The configured test payload, else the bundled workflow: one small empty image, previewed, nothing saved.
 
-    Without ``browser`` the bundled prompt of the same graph is given, so that a lazy browser stays unstarted.
-    Raises FileNotFoundError for a configured file that is not there, PayloadError for one that is no payload.
+    Without ``browser`` it is the bundled prompt of the same graph, so that a lazy browser is not started.
+    Raises FileNotFoundError for a configured file that does not exist, PayloadError for one that is no payload.
     """
     if path is not None:
         if not path.is_file():

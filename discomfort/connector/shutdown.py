@@ -1,4 +1,4 @@
-"""The plan by which a connector's parts are released: steps in order, each with a deadline and a forceful way."""
+"""The shutdown of a connector's parts: steps in order, each with a deadline and a fallback that uses force."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from discomfort._system.concurrency import in_own_thread
 _log = logging.getLogger("discomfort.connector.shutdown")
 
 _TRIES = 3
-"""How often a step is begun whose own task was cancelled: once by each Ctrl-C that reaches the event loop."""
+"""How often a step is started if its task keeps being cancelled, as each Ctrl-C under ``asyncio.run`` does."""
 
 _UNWIND = 2.0
-"""Seconds for a step that took too long to let go of what it holds."""
+"""Seconds for a step that was cancelled at its deadline to unwind."""
 
 _FORCE = 10.0
-"""Seconds for the forceful end of a part: SIGKILL, and what the system needs after it."""
+"""Seconds for ending a part by force: SIGKILL, and what the system needs after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStep:
-    """One step of a shutdown: what is released, how, and how long it may take in seconds."""
+    """One step of a shutdown; ``deadline`` is in seconds."""
 
     name: str
     release: Callable[[], Awaitable[object] | object]
     deadline: float
     force: Callable[[], object] | None = None
-    """Runs in a thread when ``release`` failed or took too long."""
+    """Runs in a thread if ``release`` failed or took too long."""
 
 
 async def release_all(steps: Sequence[ReleaseStep]) -> list[str]:
     """Run the steps in order, each within its deadline; one that fails is logged and the next still runs.
 
     Returns the names of the failed steps. Cancellation does not stop it, and is not delivered: run it in a task of its
-    own. Ctrl-C under ``asyncio.run`` cancels every task, a step's own too; such a step is begun once more, so each must
-    be safe to repeat.
+    own. Ctrl-C under ``asyncio.run`` cancels every task, a step's own too; such a step is started again, so each step
+    must be safe to repeat.
     """
     failed = []
     for step in steps:
@@ -58,7 +58,7 @@ async def release_all(steps: Sequence[ReleaseStep]) -> list[str]:
 
 
 async def _perform(step: ReleaseStep) -> None:
-    """Release within the deadline, whoever is cancelled meanwhile. Raises TimeoutError, and what the step raises."""
+    """Release within the deadline, even if this task or the step's is cancelled. Raises TimeoutError or the step's."""
     deadline = time.monotonic() + step.deadline
     for _ in range(_TRIES):
         outcome = step.release()
@@ -84,7 +84,7 @@ async def _force(step: ReleaseStep, force: Callable[[], object]) -> None:
 
 
 async def _ended(task: asyncio.Future[object], seconds: float) -> bool:
-    """Wait for a task's end at most so long; a cancellation of this wait is not heeded."""
+    """Wait for a task's end, for ``seconds`` at most; a cancellation of this wait is ignored."""
     deadline = time.monotonic() + seconds
     while not task.done() and (left := deadline - time.monotonic()) > 0:
         with contextlib.suppress(asyncio.CancelledError):

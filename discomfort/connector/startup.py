@@ -1,4 +1,4 @@
-"""The start of a connector and each later recovery: one at a time, shared by all who wait for it."""
+"""The start of a connector and each later recovery: one at a time, shared by all callers that wait for it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _log = logging.getLogger("discomfort.connector")
 
 
 class Startup:
-    """Makes the parts of one connector ready, and again after the server was lost.
+    """Makes the parts of one connector ready, at first and again after the server was lost.
 
-    ``self_test`` is the connector's documented method: what runs when the server is up.
+    ``self_test`` is the connector's documented method ``_test_server``; it runs when the server is up.
     """
 
     def __init__(
@@ -56,20 +56,22 @@ class Startup:
 
     @property
     def is_unclaimed(self) -> bool:
-        """Whether nobody has the connector, and nobody waits for it."""
+        """Whether no caller has received the connector and none waits for it."""
         return not self.handed_out and not self._waiters
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether the first start was cancelled with the last who waited for it; the connector is of no use then."""
+        """Whether the first start was cancelled along with its last waiter, which makes the connector useless."""
         is_cancelled = self._task is not None and self._task.cancelled()
         return is_cancelled and not self.handed_out and not self._lifecycle.ending
 
     async def ready(self) -> None:
-        """Wait until there is a server, starting it where nobody does. Raises what the start raises; StateError."""
+        """Wait until there is a server; start one if no start is under way. Raises the start's errors, StateError."""
         self._lifecycle.refuse_if_ending()
+        # The exit callback of a dead process may still be on its way from its thread.
         await self._loss.wait_noticed()
         if self._lifecycle.state is not State.READY:
+            # A restart that is under way, or has been given up, decides first; starting here would bypass its limit.
             await self._recovery.settled()
             self._lifecycle.refuse_if_ending()
         if self._lifecycle.state is not State.READY:
@@ -78,8 +80,8 @@ class Startup:
     async def start(self) -> None:
         """Wait for the start or recovery that all callers share.
 
-        A first start is cancelled with the last who waits for it, since nobody has a connector yet. A recovery belongs
-        to the connector: were it to end with a run's timeout, runs of 30 s would never get a server that starts in 60.
+        A first start is cancelled along with its last waiter, since no caller has a connector yet. A recovery belongs
+        to the connector: if it ended with a run's timeout, runs of 30 s would never get a server that starts in 60.
         """
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="discomfort-start")
@@ -87,18 +89,24 @@ class Startup:
         task = self._task
         self._waiters += 1
         try:
+            # Shielded: one caller's cancellation must not end the start that the others wait for.
             await asyncio.shield(task)
         except asyncio.CancelledError:
             waiter = asyncio.current_task()
+            # The shared start was cancelled, not this caller: it gets an error instead of a CancelledError that its
+            # own code did not cause (a TaskGroup would drop such a child silently).
             if task.cancelled() and not (waiter and waiter.cancelling()):
-                told = "shut down while it started" if self._lifecycle.ending else "given up by who started it"
+                told = (
+                    "shut down while it started" if self._lifecycle.ending else "not started: the start was cancelled"
+                )
                 raise StateError(f"the connector was {told}") from None
             if self._waiters == 1 and not task.done() and not self.handed_out:
                 task.cancel()
+                # Waited for even if this caller is cancelled again: when create() returns, nothing may be left running.
                 try:
                     await finish(asyncio.wait([task]))
                 finally:
-                    retrieve(task)
+                    retrieve(task)  # Else asyncio logs an error of the unwinding as never retrieved.
             raise
         finally:
             self._waiters -= 1
@@ -109,22 +117,22 @@ class Startup:
             self._task.cancel()
 
     async def end(self) -> None:
-        """Cancel a start and wait until it has given back what it took."""
+        """Cancel a start and wait until it has released what it acquired."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
             retrieve(self._task)
 
     async def release(self) -> None:
-        """Give back all parts for good, when no start holds them."""
+        """Release all parts for good, once no start holds them."""
         async with self._lock:
             self._lifecycle.to(State.KILLED)
             await self._parts.release()
 
     async def ensure_initialized(self) -> None:
-        """Make the connector ready: validate what is there, drop what is stale, start what is missing.
+        """Make the connector ready: validate the parts, drop stale ones, start missing ones.
 
-        On failure everything of the server is given back, the state is ``error``, and the error is raised.
+        On failure everything that belongs to the server is released, the state is ``error``, and the error is raised.
         """
         async with self._lock:
             self._lifecycle.refuse_if_ending()
@@ -134,9 +142,11 @@ class Startup:
             self._lifecycle.to(State.INITIALIZING)
             try:
                 if not first:
+                    # In this order: the exit of the server that we stop here must not count as another loss.
                     self._loss.expect_end()
                     await self._parts.release_server()
                 await self._boot()
+                # A shutdown that began during the boot must not find a connector that becomes ready behind its back.
                 self._lifecycle.refuse_if_ending()
                 self._lifecycle.to(State.READY)
             except BaseException as error:
@@ -144,13 +154,13 @@ class Startup:
                 raise
 
     async def _unwind(self, error: BaseException, *, first: bool) -> None:
-        # release_now() may have killed the connector meanwhile, from a thread or a signal handler.
+        # release_now() may have killed the connector meanwhile, in a thread or a signal handler. KILLED is final.
         killed = self._lifecycle.state is State.KILLED
         if not killed:
             self._lifecycle.to(State.ERROR, repr(error))
         self._loss.expect_end()
         if first:
-            # Nobody gets this connector: nothing of it may go on.
+            # No caller gets this connector, so none of its background tasks may outlive it.
             await finish(self._background.end())
         await finish(self._parts.release() if first or killed else self._parts.release_server())
         if killed:
@@ -159,6 +169,7 @@ class Startup:
     async def _run(self) -> None:
         first = self._lifecycle.state is State.UNINIT
         if first:
+            # The exit handler is registered before anything is acquired: Ctrl-C during the start leaves nothing.
             self._on_first()
         try:
             await self.ensure_initialized()
@@ -168,16 +179,17 @@ class Startup:
             raise
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Log a start that failed after all who waited for it had gone."""
+        """Log a start that failed when nobody waited for it any more."""
         if task.cancelled() or task.exception() is None or self._waiters:
             return
-        _log.error("the server could not be started again; the next call tries it: %s", task.exception())
+        _log.error("the server could not be restarted; the next call tries again: %s", task.exception())
 
     async def _boot(self) -> None:
         """Server and browser side by side, then the socket, then the self-test."""
         parts, is_eager = self._parts, self._parts.settings.browser == "eager"
         await in_thread(parts.prepare)
         self._log_engine()
+        # The port is leased before the two tasks begin: the gateway forwards to it, the server binds it.
         if parts.owned:
             parts.take_port()
         try:
@@ -186,25 +198,27 @@ class Startup:
                     group.create_task(parts.start_browser())
                 group.create_task(self._start_server_and_socket())
         except BaseExceptionGroup as failures:
+            # Callers catch ServerStartError or BrowserError; that two tasks were at work is no concern of theirs.
             raise first_failure(failures) from failures
         if parts.owned and not await self._self_test():
             problem = self.self_test_error or "the self-test gave no output"
             raise SelfTestError(f"the self-test failed: {problem}") from self.self_test_error
+        # The self-test converts on the first page. An attached server gets no test prompt, so its page is awaited here.
         if not parts.owned and is_eager:
             await parts.get_converter().wait_page()
 
     async def _start_server_and_socket(self) -> None:
         await self.start_server()
-        # The server may die again at once: then nobody needs to wait for its socket.
+        # The server may die right away: this ends the wait for its socket then.
         async with self._calls.server_needed():
             await self._parts.open_client()
 
     async def start_server(self) -> None:
-        """Start an owned server and wait until it answers; of an attached one, see that it answers."""
+        """Start an owned server and wait until it answers; check that an attached server answers."""
         if self._parts.owned:
             await self._parts.start_server(self._loss.on_exit)
         elif not await self._health.answers():
-            raise ServerConnectionError("no ComfyUI answers there", url=self._parts.url)
+            raise ServerConnectionError("no ComfyUI answers at this address", url=self._parts.url)
         else:
             self._parts.server_ready.set()
 
@@ -222,6 +236,8 @@ class Startup:
         try:
             payload = self_test_payload(settings.test_payload_file, browser=settings.browser == "eager")
             is_workflow = unwrap(payload)[0] == "workflow"
+            # survives=False, and attempt() instead of run(): both would otherwise answer a server's death by waiting
+            # for a restart, and this test is part of the start that they would wait for.
             prompt, extra = await prompts.prepare(payload, is_workflow, None, survives=False)
             deadline = time.monotonic() + SELF_TEST_TIMEOUT
             request = RunRequest(prompt, extra, deadline=deadline, timeout=SELF_TEST_TIMEOUT)

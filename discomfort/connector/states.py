@@ -1,4 +1,4 @@
-"""The states of a connector, and which may follow which."""
+"""The states of a connector and the allowed transitions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _log = logging.getLogger("discomfort.connector.states")
 class State(StrEnum):
     """The documented states of a connector."""
 
-    UNINIT = "uninit"  # nothing was taken yet
-    INITIALIZING = "initializing"  # server, browser and socket are being taken
+    UNINIT = "uninit"  # nothing is started yet
+    INITIALIZING = "initializing"  # server, browser and socket are being started
     READY = "ready"  # all of them work
     ERROR = "error"  # the start failed, or the server died
-    KILLED = "killed"  # everything was given back; final
+    KILLED = "killed"  # everything was released; final
 
 
-# Beyond the documented arrows: ready→error is the death of the server, →initializing a recovery, and a connector may
-# be shut down at any moment of its life.
+# Beyond the documented transitions: ready→error is the death of the server, →initializing a recovery, and a connector
+# may be shut down at any time.
 _FOLLOWERS: dict[State, frozenset[State]] = {
     State.UNINIT: frozenset({State.INITIALIZING, State.KILLED}),
     State.INITIALIZING: frozenset({State.READY, State.ERROR, State.KILLED}),
@@ -45,7 +45,7 @@ class Transition:
 
 
 class Lifecycle:
-    """Holds the state; its only setter is :meth:`to`, which checks the arrow and logs it."""
+    """Holds the state; its only setter is :meth:`to`, which checks and logs each transition."""
 
     def __init__(self) -> None:
         self._state = State.UNINIT
@@ -54,7 +54,7 @@ class Lifecycle:
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
-        """The last changes of state, at most 50, the oldest first."""
+        """The last changes of state, at most 50, oldest first."""
         return tuple(self._transitions)
 
     @property
@@ -68,16 +68,16 @@ class Lifecycle:
         return self._end_ordered or self._state is State.KILLED
 
     def order_end(self) -> None:
-        """The shutdown begins; the state changes when calls and background tasks have ended."""
+        """Begin the shutdown; the state changes once calls and background tasks have ended."""
         self._end_ordered = True
 
     def refuse_if_ending(self) -> None:
-        """Raise StateError where nothing may be begun any more."""
+        """Raise StateError if the connector was shut down, or is being shut down."""
         if self.ending:
             raise StateError("the connector was shut down; create a new one")
 
     def to(self, state: State, reason: str = "") -> None:
-        """Change to ``state``; to the same state is no change. Raises StateError where no arrow leads."""
+        """Change to ``state``; the same state is no change. Raises StateError for a transition that is not allowed."""
         if state is self._state:
             return
         if state not in _FOLLOWERS[self._state]:

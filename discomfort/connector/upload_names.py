@@ -1,8 +1,7 @@
-"""Uploads found by their bare name.
+"""Resolves uploads that a prompt names without their subfolder.
 
 The documented example uploads into a subfolder of ``input`` and then names the file without it. ComfyUI's file pickers
-take ``subfolder/name`` only. So a picker that holds the bare name of one of our uploads, and nothing else can be meant
-by it, is given the place where the upload is.
+accept only ``subfolder/name``. So a picker that holds the bare name of exactly one of our uploads gets its full name.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class UploadPlaces:
 
     def __init__(self) -> None:
         self._places: dict[str, tuple[str, ...]] = {}
-        # Uploads are made in any thread, runs in the event loop.
+        # Uploads may come from any thread, runs come from the event loop.
         self._lock = threading.Lock()
 
     def note(self, name: str, subfolder: str) -> None:
@@ -43,17 +42,17 @@ class UploadPlaces:
                 self._places[path.name] = left
 
     def named_in(self, prompt: JsonObject) -> frozenset[str]:
-        """The values in ``prompt`` that are names of uploads; costs nothing per upload."""
+        """The values in ``prompt`` that are names of uploads. The cost does not grow with the number of uploads."""
         with self._lock:
             if not self._places:
                 return frozenset()
             return frozenset(value for value in _texts(prompt) if value in self._places)
 
     def resolve(self, prompt: JsonObject, definitions: Mapping[str, Any], folder: Path) -> JsonObject:
-        """``prompt`` itself, or a copy in which pickers with the bare name of one upload have its place.
+        """``prompt`` itself, or a copy in which pickers with the bare name of an upload have its full name.
 
-        ``folder`` is the input folder; a file of that name in it goes first, and of two uploads of one name neither is
-        taken: the server then says that there is no such file.
+        ``folder`` is the input folder. A file of that name in it takes precedence. If two uploads have the name,
+        neither is used, and the server reports that there is no such file.
         """
         places = {name: place for name in self.named_in(prompt) if (place := self._only_place(name, folder))}
         changed: JsonObject = {}

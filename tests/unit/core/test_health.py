@@ -66,7 +66,7 @@ async def test_first_in_line_while_nothing_runs() -> None:
 
     (problem,) = await watch(rest)
 
-    assert "a has been first in line" in problem
+    assert "a has been first in the queue" in problem
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_watch_outlives_a_restart() -> None:
     await StuckWatch(lambda: clients.pop(0), found.append, reads_log=False, look_every=0.001, stuck_after=0.0).watch()
 
     assert len(found) == 1
-    assert "p has been first in line" in found[0]
+    assert "p has been first in the queue" in found[0]
 
 
 def parts(rest: FakeRest | None, **more: Any) -> Any:

@@ -33,7 +33,7 @@ async def test_what_is_no_payload(payload: Any) -> None:
 @pytest.mark.parametrize("payload", ["nowhere.json", "a\0b", "/"])
 async def test_files_that_are_not_there(payload: str) -> None:
     """The path is named, and that it was taken for one."""
-    with pytest.raises(FileNotFoundError, match="no payload file"):
+    with pytest.raises(FileNotFoundError, match="neither JSON text nor an existing file"):
         await load_payload(payload)
 
 

@@ -265,7 +265,7 @@ async def test_deadline_holds_while_the_server_is_away() -> None:
     with pytest.raises(RunTimeout) as caught:
         await bench.play(timeout=0.01, asked=5.0)
     assert caught.value.timeout == 5.0
-    assert "not back yet" in str(caught.value)
+    assert "the new one was not ready yet" in str(caught.value)
 
 
 async def test_a_server_that_does_not_start_again_says_so() -> None:
@@ -448,7 +448,7 @@ async def test_ladder_ends_in_a_restart() -> None:
     await climb(bench, "random-1")
 
     assert [death.problem for death in bench.lost] == [
-        "the server was restarted: cancelled prompt random-1 ran on for 0.001 s"
+        "the server was restarted: cancelled prompt random-1 kept running for 0.001 s"
     ]
 
 

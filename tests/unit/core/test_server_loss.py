@@ -191,7 +191,7 @@ async def test_deaf_node_costs_the_server(create: Create, tmp_path: Path, monkey
     assert texts_of(await connector.run_workflow(show_prompt(3), False)) == ["3"]
     assert supervisor_of(connector) is not old
     reasons = [event.get("problem", "") for event in connector._events.events]
-    assert any("ran on for 0.05 s" in str(reason) for reason in reasons)
+    assert any("kept running for 0.05 s" in str(reason) for reason in reasons)
 
 
 async def test_memory_is_freed(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
