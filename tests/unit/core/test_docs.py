@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -168,12 +169,24 @@ def test_architecture_shows_the_tree() -> None:
     shown -= {f"{package}/" for package in _PACKAGES}
     files = [path for package in _PACKAGES for path in (ROOT / package).rglob("*") if "__" not in path.name]
     there = {str(path.relative_to(ROOT)) for path in files}
-    # Two packages are old import paths only.
-    old = {"emulator/", "conformance/"}
-    rooms = {f"{path.name}/" for path in (ROOT / "discomfort").iterdir() if (path / "__init__.py").exists()} - old
+    rooms = {f"{path.name}/" for path in (ROOT / "discomfort").iterdir() if (path / "__init__.py").exists()}
 
     assert rooms - shown == set()
     assert [name for name in shown if not any(path.endswith(f"/{name.rstrip('/')}") for path in there)] == []
+
+
+def test_architecture_shows_the_trail_of_a_payload() -> None:
+    """The methods of the trail are there, in at most six modules, none of them twice."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    trail = re.findall(r"^\| `([\w/]+)\.py` \| `(\w+)\.(\w+)` \|", text, re.MULTILINE)
+    modules = [module for module, _, _ in trail]
+
+    assert trail[0][2] == "run_workflow"
+    assert "`POST /prompt`" in text.split(f"`{trail[-1][0]}.py`")[1].splitlines()[0]
+    assert len(modules) == len(set(modules)) <= 6
+    for module, owner, method in trail:
+        kind = getattr(importlib.import_module(f"discomfort.{module.replace('/', '.')}"), owner)
+        assert inspect.isfunction(getattr(kind, method)), f"{owner}.{method}"
 
 
 def test_every_page_is_reachable() -> None:

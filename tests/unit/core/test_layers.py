@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -163,3 +164,22 @@ def test_no_name_stands_twice() -> None:
                     classes[node.name].append(name)
     assert {stem: count for stem, count in stems.items() if count > 1} == {}
     assert {name: homes for name, homes in classes.items() if len(homes) > 1} == {}
+
+
+def test_architecture_lists_the_layers() -> None:
+    """The table of ARCHITECTURE.md has the layers above, and in the last column the modules and folders of each."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) [^|]+\|[^|]+\|([^|]+)\|$", text, re.MULTILINE)
+    listed = {
+        name.removesuffix("/").removesuffix(".py"): int(layer)
+        for layer, names in rows
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    assert listed == {name: layer for name, layer in LAYERS.items() if name}
+
+
+def test_every_unit_of_the_library_has_a_layer() -> None:
+    """The list above is the tree: no module or folder without a layer, and no layer for what is gone."""
+    ours = {path for path in (ROOT / "discomfort").iterdir() if path.suffix == ".py" or path.is_dir()}
+    there = {path.stem for path in ours if not path.name.startswith("__pycache__")} - {"__init__"}
+    assert there == LAYERS.keys() - {""}
