@@ -23,7 +23,7 @@ import coverage
 
 PARTS = (
     *("_system", "discovery", "server", "client", "conversion", "files", "connector"),
-    *("connector/shutdown.py", "connector/states.py"),
+    *("connector/release.py", "connector/shutdown.py", "connector/states.py"),
 )
 
 

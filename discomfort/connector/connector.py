@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import logging
 import os
 import threading
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, in_own_thread, see_through, to_thread
+from discomfort._system.concurrency import finish, to_thread
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
@@ -34,9 +33,9 @@ from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
 from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.shutdown import Shutdown
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
-from discomfort.conversion import Converter
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError, UploadError
 from discomfort.progress import ProgressCallback
@@ -75,8 +74,6 @@ class ComfyConnector:
         self._parts = Resources(settings, attach_url=attach_url, headers=headers)
         self._lifecycle, self._events = Lifecycle(), EventLog()
         self._calls, self._background = Calls(), BackgroundTasks()
-        self._closing: asyncio.Task[None] | None = None
-        self._farewell: asyncio.Task[None] | None = None
         self._wire(RestartBudget(settings.max_restarts))
 
     def _wire(self, budget: RestartBudget) -> None:
@@ -97,6 +94,7 @@ class ComfyConnector:
             parts, lifecycle, self._recovery, self._loss, self._health, calls, background,
             self_test=self._test_server, on_first=self._register_exit_handler, on_first_failed=self._forget_instance,
         )  # fmt: skip
+        self._shutdown = Shutdown(parts, lifecycle, calls, background, self._startup, forget=self._forget_instance)
 
     # --- factory and lifecycle -------------------------------------------------------------------------------------
 
@@ -123,8 +121,8 @@ class ComfyConnector:
         wanted = load_settings(config_path, **settings)
         while True:
             instance = cls._claim(wanted)
-            if instance._closing is not None:
-                await asyncio.shield(instance._closing)
+            if instance._shutdown.begun:
+                await instance.kill_api()
                 continue
             try:
                 await instance._start_for_caller()
@@ -171,13 +169,7 @@ class ComfyConnector:
         everything is gone: after a minute at most, if the server ignores SIGTERM and the browser hangs. A step that
         fails is logged and the others still run. Cancellation does not stop the shutdown.
         """
-        if self._loop.is_closed() or asyncio.get_running_loop() is not self._loop:
-            await in_own_thread(self._sync_cleanup)
-            return
-        if self._closing is None:
-            self._lifecycle.order_end()
-            self._closing = self._loop.create_task(self._shut_down(), name="discomfort-shutdown")
-        await asyncio.shield(self._closing)
+        await self._shutdown.close()
 
     def release_now(self) -> None:
         """Kill server and browser and delete ephemeral files at once: for signal handlers, or when the loop hangs.
@@ -536,7 +528,7 @@ class ComfyConnector:
                 "a connector is alive in another event loop of this process; await its kill_api() there first, "
                 "or get it with ComfyConnector.current()"
             )
-        elif instance._closing is None and instance._settings != wanted:
+        elif not instance._shutdown.begun and instance._settings != wanted:
             raise StateError(
                 "a connector with another configuration is alive in this process; await its kill_api() first, "
                 "or use ComfyConnector.attach() for further servers"
@@ -553,50 +545,13 @@ class ComfyConnector:
                 await finish(self.kill_api())
             raise
         except StateError:
-            # After release_now(), client and converter are closed in this loop from its next turn on. Wait for that,
-            # so that nothing is open when the error reaches the caller.
-            await asyncio.sleep(0)
-            if self._farewell is not None:
-                await finish(asyncio.wait([self._farewell]))
+            await self._shutdown.wait_released()
             raise
         self._startup.handed_out = True
 
     def _sync_cleanup(self) -> None:
         """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
-        if not self._parts.is_ours:
-            return
-        client, converter = self._parts.client, self._parts.converter
-        self._lifecycle.to(State.KILLED, "emergency cleanup")
-        # A closed loop has no waiting tasks. One that runs in another thread fails its tasks while we kill the rest.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end_what_waits, client, converter)
-        self._parts.kill_now()
-        self._forget_instance()
-
-    def _end_what_waits(self, client: ComfyClient | None, converter: Converter | None) -> None:
-        """Fail everything that still waits; called in the event loop after :meth:`release_now`."""
-        self._calls.end_all()
-        self._startup.cancel()
-        self._background.cancel()
-
-        async def close() -> None:
-            try:
-                if client is not None:
-                    await client.aclose()
-            finally:
-                if converter is not None:
-                    await converter.aclose()
-
-        self._farewell = self._loop.create_task(close(), name="discomfort-farewell")
-
-    async def _shut_down(self) -> None:
-        """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it continues."""
-        self._calls.end_all()
-        if (farewell := self._farewell) is not None:
-            await see_through(lambda: asyncio.wait([farewell]))
-        for step in (self._background.end, self._startup.end, self._startup.release):
-            await see_through(step)
-        self._forget_instance()
+        self._shutdown.close_now()
 
     def _refuse_if_released(self) -> None:
         if self.state is State.KILLED:

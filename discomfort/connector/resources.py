@@ -24,7 +24,7 @@ from discomfort._system.ownership import OWNER_VARIABLE, owner_mark
 from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
-from discomfort.connector.shutdown import ReleaseStep, release_all
+from discomfort.connector.release import ReleaseStep, release_all
 from discomfort.conversion import Converter
 from discomfort.conversion.browser.session import private_directory
 from discomfort.conversion.cache import PromptCache, default_directory

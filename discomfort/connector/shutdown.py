@@ -1,92 +1,100 @@
-"""The shutdown of a connector's parts: steps in order, each with a deadline and a fallback that uses force."""
+"""The end of a connector: step by step in its event loop, or at once and from any thread."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from discomfort._system.concurrency import in_own_thread
-
-_log = logging.getLogger("discomfort.connector.shutdown")
-
-_TRIES = 3
-"""How often a step is started if its task keeps being cancelled, as each Ctrl-C under ``asyncio.run`` does."""
-
-_UNWIND = 2.0
-"""Seconds for a step that was cancelled at its deadline to unwind."""
-
-_FORCE = 10.0
-"""Seconds for ending a part by force: SIGKILL, and what the system needs after it."""
+from discomfort._system.concurrency import finish, in_own_thread, see_through
+from discomfort.client.comfy import ComfyClient
+from discomfort.connector.background import BackgroundTasks
+from discomfort.connector.calls import Calls
+from discomfort.connector.resources import Resources
+from discomfort.connector.startup import Startup
+from discomfort.connector.states import Lifecycle, State
+from discomfort.conversion import Converter
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseStep:
-    """One step of a shutdown; ``deadline`` is in seconds."""
+class Shutdown:
+    """Ends calls, start and background work, then releases what the connector holds.
 
-    name: str
-    release: Callable[[], Awaitable[object] | object]
-    deadline: float
-    force: Callable[[], object] | None = None
-    """Runs in a thread if ``release`` failed or took too long."""
-
-
-async def release_all(steps: Sequence[ReleaseStep]) -> list[str]:
-    """Run the steps in order, each within its deadline; one that fails is logged and the next still runs.
-
-    Returns the names of the failed steps. Cancellation does not stop it, and is not delivered: run it in a task of its
-    own. Ctrl-C under ``asyncio.run`` cancels every task, a step's own too; such a step is started again, so each step
-    must be safe to repeat.
+    ``forget`` is called when everything is gone: from then on the process may have another instance.
     """
-    failed = []
-    for step in steps:
-        try:
-            await _perform(step)
-        except TimeoutError:
-            _log.exception("shutdown step %r took longer than %.0f s and was given up", step.name, step.deadline)
-            failed.append(step.name)
-        except Exception:  # noqa: BLE001 - the steps after it must run whatever it raised
-            _log.exception("shutdown step %r failed", step.name)
-            failed.append(step.name)
-        if step.force is not None and step.name in failed:
-            await _force(step, step.force)
-    return failed
 
+    def __init__(
+        self,
+        parts: Resources,
+        lifecycle: Lifecycle,
+        calls: Calls,
+        background: BackgroundTasks,
+        startup: Startup,
+        *,
+        forget: Callable[[], None],
+    ) -> None:
+        self._parts, self._lifecycle, self._calls = parts, lifecycle, calls
+        self._background, self._startup, self._forget = background, startup, forget
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._farewell: asyncio.Task[None] | None = None
 
-async def _perform(step: ReleaseStep) -> None:
-    """Release within the deadline, even if this task or the step's is cancelled. Raises TimeoutError or the step's."""
-    deadline = time.monotonic() + step.deadline
-    for _ in range(_TRIES):
-        outcome = step.release()
-        if not inspect.isawaitable(outcome):
+    @property
+    def begun(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._task is not None
+
+    async def close(self) -> None:
+        """Release everything, in order; every caller waits for the same shutdown. Cancellation does not stop it."""
+        if self._loop.is_closed() or asyncio.get_running_loop() is not self._loop:
+            await in_own_thread(self.close_now)
             return
-        task = asyncio.ensure_future(outcome)
-        if not await _ended(task, deadline - time.monotonic()):
-            task.cancel()
-            await _ended(task, _UNWIND)
-            raise TimeoutError
-        if not task.cancelled():
-            task.result()
+        if self._task is None:
+            self._lifecycle.order_end()
+            self._task = self._loop.create_task(self._close(), name="discomfort-shutdown")
+        await asyncio.shield(self._task)
+
+    def close_now(self) -> None:
+        """Kill the server and the browser and delete ephemeral files, without an event loop."""
+        if not self._parts.is_ours:
             return
-    raise TimeoutError("it was cancelled each time")
+        client, converter = self._parts.client, self._parts.converter
+        self._lifecycle.to(State.KILLED, "emergency cleanup")
+        # A closed loop has no waiting tasks. One that runs in another thread fails its tasks while we kill the rest.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end_what_waits, client, converter)
+        self._parts.kill_now()
+        self._forget()
+
+    async def wait_released(self) -> None:
+        """Wait until client and converter are closed in this loop, after :meth:`close_now` in any thread.
+
+        They are closed from the loop's next turn on; nothing of them is open when an error reaches the caller.
+        """
+        await asyncio.sleep(0)
+        if self._farewell is not None:
+            await finish(asyncio.wait([self._farewell]))
+
+    async def _close(self) -> None:
+        """End all calls, then everything else. Ctrl-C under ``asyncio.run`` cancels this task too; it continues."""
+        self._calls.end_all()
+        if (farewell := self._farewell) is not None:
+            await see_through(lambda: asyncio.wait([farewell]))
+        for step in (self._background.end, self._startup.end, self._startup.release):
+            await see_through(step)
+        self._forget()
+
+    def _end_what_waits(self, client: ComfyClient | None, converter: Converter | None) -> None:
+        """Fail everything that still waits; called in the event loop after :meth:`close_now`."""
+        self._calls.end_all()
+        self._startup.cancel()
+        self._background.cancel()
+        self._farewell = self._loop.create_task(_close_parts(client, converter), name="discomfort-farewell")
 
 
-async def _force(step: ReleaseStep, force: Callable[[], object]) -> None:
-    task = asyncio.ensure_future(in_own_thread(force))
-    if not await _ended(task, _FORCE) or task.cancelled():
-        _log.error("shutdown step %r could not be forced within %.0f s", step.name, _FORCE)
-    elif (error := task.exception()) is not None:
-        _log.error("shutdown step %r could not be forced", step.name, exc_info=error)
-
-
-async def _ended(task: asyncio.Future[object], seconds: float) -> bool:
-    """Wait for a task's end, for ``seconds`` at most; a cancellation of this wait is ignored."""
-    deadline = time.monotonic() + seconds
-    while not task.done() and (left := deadline - time.monotonic()) > 0:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task], timeout=left)
-    return task.done()
+async def _close_parts(client: ComfyClient | None, converter: Converter | None) -> None:
+    try:
+        if client is not None:
+            await client.aclose()
+    finally:
+        if converter is not None:
+            await converter.aclose()

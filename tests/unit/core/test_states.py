@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from discomfort.connector.shutdown import ReleaseStep, release_all
+from discomfort.connector.release import ReleaseStep, release_all
 from discomfort.connector.states import Lifecycle, State
 from discomfort.exceptions import StateError
 
