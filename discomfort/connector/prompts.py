@@ -1,4 +1,4 @@
-"""From a payload to the prompt that is sent: read, converted where it is a workflow, again where the server died."""
+"""Turns a payload into the prompt to submit: reads it and converts workflows, again if the server dies meanwhile."""
 
 from __future__ import annotations
 
