@@ -22,7 +22,7 @@ def _load_package() -> None:
     source = Path(__file__).resolve().parent / "discomfort" / "__init__.py"
     spec = importlib.util.spec_from_file_location("discomfort", source, submodule_search_locations=[str(source.parent)])
     if spec is None or spec.loader is None:
-        raise ImportError(f"{source} can not be loaded")
+        raise ImportError(f"{source} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     sys.modules["discomfort"] = module
     spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""Convert the named workflows with comfy-cli's own converter; run by the Python that has comfy-cli.
+"""Converts the named workflows with comfy-cli's own converter; run by the Python that has comfy-cli.
 
 ``python comfy_cli_convert.py OBJECT_INFO WORKFLOW...`` prints one JSON line for each: seconds and prompt, or an error.
 """

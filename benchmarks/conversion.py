@@ -1,4 +1,4 @@
-"""How fast workflows become prompts, and whether the prompts are right: ``python benchmarks/conversion.py``.
+"""Conversion of workflows to prompts, its speed and its results: ``python benchmarks/conversion.py``.
 
 Compares, in one run and on the recorded workflows: the literal procedure (a fresh page for each), warm pages, the cache
 within a process, and the cache from disk in a converter without a browser; with ``--comfy-cli PYTHON`` (an interpreter

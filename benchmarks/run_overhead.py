@@ -1,4 +1,4 @@
-"""What ``ComfyClient.run`` costs more than a bare script, on a server that runs already.
+"""The overhead of ``ComfyClient.run`` over a bare script, on a server that runs already.
 
 The bare script does what must be done: POST the prompt, wait on the WebSocket for ``executing`` with a null node, GET
 the history. It checks nothing and hangs when anything goes wrong. Both run the same tiny prompt in turns, so that the

@@ -1,4 +1,4 @@
-"""How long ``create()`` takes against the least it could: the bare server's boot plus one load of its page.
+"""Time of ``create()``, compared with the minimum: the bare server's boot plus one load of its page.
 
     python benchmarks/startup.py [--comfyui PATH] [--command "python3 main.py --cpu"] [--rounds 3]
 

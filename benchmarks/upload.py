@@ -1,4 +1,4 @@
-"""What ``upload_data`` costs for a large file: memory, time, and the way it is copied.
+"""The cost of ``upload_data`` for a large file: memory, time, and the method of copying.
 
     python benchmarks/upload.py [--gigabytes 2] [--directory DIR]
 

@@ -1,4 +1,4 @@
-"""Drive ComfyUI from Python: start it, convert workflows with the real frontend, run them, get every output."""
+"""Drives ComfyUI from Python: starts it, converts workflows with the real frontend, runs them, returns every output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the reference pages from the docstrings: ``python docs/make_reference.py [DIRECTORY]``.
+"""Writes the reference pages from the docstrings: ``python docs/make_reference.py [DIRECTORY]``.
 
 A test compares the pages in the repository with what this makes, so they cannot get out of date.
 """

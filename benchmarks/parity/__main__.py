@@ -1,4 +1,4 @@
-"""Run the same on the emulator and on a real ComfyUI, and compare what comes out.
+"""Runs the same on the emulator and on a real ComfyUI, and compares the results.
 
     python -m benchmarks.parity --comfyui PATH [--write]      # starts both
     python -m benchmarks.parity EMULATOR_URL COMFYUI_URL      # both run already

@@ -43,7 +43,7 @@ def bodies() -> Iterator[tuple[str, Any]]:
 
 
 def wrong_bodies() -> Iterator[Any]:
-    """What is no prompt."""
+    """Bodies that are not prompts."""
     good = {"1": shown(800)}
     yield from (b"", b"{", b"[]", b"null", b"5", b'"x"', b"\xff", b"{}")
     for prompt in (None, [], "x", 5, {}, [1], {"1": "x"}, {"1": None}, {"1": 5}, {"1": []}, {"1": {}}):

@@ -1,4 +1,4 @@
-"""What comes of cases, in numbers: rows of the tables, and how far outputs are apart."""
+"""Results of cases in numbers: rows of the tables, and the distance between outputs."""
 
 from __future__ import annotations
 

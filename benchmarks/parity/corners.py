@@ -24,7 +24,7 @@ async def preview(stage: Stage, value: int, client: str = "a", name: str = "p") 
 
 @scenario
 async def features_told_otherwise(stage: Stage) -> None:
-    """Late, twice, after what is no message, without data, with odd data."""
+    """Late, twice, after an invalid message, without data, with odd data."""
     firsts: dict[str, list[str | bytes]] = {
         "late": ['{"type": "hello"}', json.dumps(FLAGS)],
         "twice": [json.dumps(FLAGS), json.dumps(FLAGS | {"data": {"supports_preview_metadata": False}})],

@@ -1,4 +1,4 @@
-"""How runs end on both servers: outputs where they end well, else what the error tells."""
+"""Ends of runs on both servers: the outputs, or the facts of the error."""
 
 from __future__ import annotations
 

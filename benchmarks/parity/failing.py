@@ -139,7 +139,7 @@ PREFIXES = (
 
 
 def files() -> Iterator[Case]:
-    """Files of a wrong kind, and files that are none."""
+    """Files of a wrong kind, and paths that are not files."""
     for name in ("p_text.png", "p_empty.png", "p.wav", "p_one.latent"):
         yield case("LoadImage", name, ("image", "mask"), image=name)
         yield case("LoadImageMask", name, ("mask",), image=name, channel="red")

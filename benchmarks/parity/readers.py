@@ -1,4 +1,4 @@
-"""How files that are no pictures are read: to arrays of integers, or to texts."""
+"""Readers of files other than pictures: to arrays of integers, or to texts."""
 
 from __future__ import annotations
 

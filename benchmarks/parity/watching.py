@@ -1,4 +1,4 @@
-"""What a server tells its clients during a scenario, in a form that two servers can be compared in.
+"""Messages of a server to its clients during a scenario, in a form that can be compared.
 
 Ids that the server made and times are taken out, tracebacks are reduced to their form and to a node's own frame; sets
 that a server lists in any order are sorted.

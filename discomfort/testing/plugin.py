@@ -146,7 +146,7 @@ def comfy_owned_connector(
 
 
 def _named_comfyui(config: pytest.Config) -> Path | None:
-    """The real ComfyUI that is named, if one is. Raises UsageError for a folder that is none."""
+    """The real ComfyUI that is named, if one is. Raises UsageError if there is no such folder."""
     given = config.getoption("--comfyui")
     if given is None and os.environ.get("DISCOMFORT_ENGINE") == "emulator":
         return None

@@ -1,4 +1,4 @@
-"""Set inputs of a workflow or prompt by node title, class or id, before it runs."""
+"""Sets inputs of a workflow or prompt by node title, class or id, before it runs."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ async def test_fifty_at_once(converter: Converter) -> None:
 
 
 async def test_missing_types_are_all_named(converter: Converter) -> None:
-    """A workflow with unknown node types is refused; each type, its nodes and its pack are told."""
+    """A workflow with unknown node types is refused; each type, its nodes and its pack are listed."""
     with pytest.raises(MissingNodesError) as caught:
         await converter.convert(read_json(WORKFLOWS / INCOMPLETE))
 

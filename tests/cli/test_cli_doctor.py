@@ -193,7 +193,7 @@ def make_engine(base: Path, **more: object) -> SimpleNamespace:
 
 
 def test_the_engine_of_a_comfyui(tmp_path: Path) -> None:
-    """Version, interpreter and folders are told; a Python without torch is a failure."""
+    """Version, interpreter and folders are shown; a Python without torch is a failure."""
     (tmp_path / "comfyui_version.py").write_text('__version__ = "0.3.64"\n')
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\necho 3.12.1 True\n")

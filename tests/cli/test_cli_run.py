@@ -266,7 +266,7 @@ def test_inputs_are_uploaded_and_taken_away(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_inputs_stay_on_an_attached_server(cli: Cli, tmp_path: Path) -> None:
-    """Nothing can be deleted over HTTP; the name that the server chose is told."""
+    """Nothing can be deleted over HTTP; the name that the server chose is shown."""
     (tmp_path / "photo.png").write_bytes(b"x")
     cli.connector.upload_name = "photo (1).png"
     name = write(tmp_path / "a.json", prompt("Text"))

@@ -112,7 +112,7 @@ def samples() -> dict[str, bytes]:
     """The files and folders."""
     found = pictures()
     return {
-        "3d/p_model.glb": b"no model, only its name is told",
+        "3d/p_model.glb": b"no model, only its name is used",
         "p_view.mp4": film("libx264", "mp4", sound=False),
         "p_equal/a.png": found["p_smooth.png"],
         "p_equal/b.jpg": found["p.jpg"],

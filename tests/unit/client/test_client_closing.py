@@ -50,7 +50,7 @@ async def held(server: FakeComfy) -> AsyncIterator[Held]:
 
 
 async def outcome(task: asyncio.Future[Any]) -> BaseException | None:
-    """How a task ends; a cancellation of it is told, too."""
+    """How a task ends; its cancellation counts, too."""
     await asyncio.wait_for(asyncio.wait([task]), 10)
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 

@@ -26,7 +26,7 @@ TURNS = 80
 
 
 async def outcome(task: asyncio.Task[Any]) -> BaseException | None:
-    """How a task ends; a cancellation of it is told, too."""
+    """How a task ends; its cancellation counts, too."""
     await asyncio.wait_for(asyncio.wait([task]), 30)
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 

@@ -130,7 +130,7 @@ async def test_the_socket_of_an_open_client(server: FakeComfy, elsewhere: Elsewh
 
 
 async def test_what_the_address_hides(server: FakeComfy) -> None:
-    """The place that a server redirects to is told, its query is not: it may hold a ticket."""
+    """The error names the place that a server redirects to, but not its query: it may hold a ticket."""
 
     async def login(_: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": "http://127.0.0.1:1/login?ticket=secret"})

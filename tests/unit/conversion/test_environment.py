@@ -131,6 +131,6 @@ def test_numbers_are_not_mistaken_for_each_other() -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b"nonsense"])
 def test_other_answers_are_no_definitions(body: bytes) -> None:
-    """What is no JSON object is an error."""
+    """An answer that is not a JSON object is an error."""
     with pytest.raises(ValueError, match=r"JSON|unexpected|literal|expected"):
         Environment.of({}, body)

@@ -190,7 +190,7 @@ async def test_another_process_that_saw_a_difference_is_heeded(tmp_path: Path) -
 
 
 async def test_unlearnable_shape_is_tried_once() -> None:
-    """A shape that cannot be learnt costs experiments once; the reason is told."""
+    """A shape that cannot be learnt costs experiments once, and the offer gives the reason."""
     path = NativePath("on")
     front_end = FakeFrontEnd()
     front_end.quirk = lambda prompt, values: prompt["1"]["inputs"].update(steps=front_end.conversions)

@@ -1,4 +1,4 @@
-"""Slow or stuck: what is said of each part, and what convicts a server that answers."""
+"""Slow or stuck: the report on each part, and the evidence against a server that answers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def watch(rest: FakeRest, *, stuck_after: float = 0.0, reads_log: bool = F
 
 
 async def test_first_in_line_while_nothing_runs() -> None:
-    """A prompt that could start and does not, look after look, convicts the server."""
+    """A prompt that could start and does not, look after look, proves that the server is stuck."""
     rest = FakeRest(*[([], ["a", "b"])] * 3)
 
     (problem,) = await watch(rest)

@@ -56,7 +56,7 @@ def test_known_secrets() -> None:
     ],
 )
 def test_the_rest_stays(text: str) -> None:
-    """What is no secret is not touched."""
+    """Text without secrets stays as it is."""
     assert redact(text) == text
 
 

@@ -225,7 +225,7 @@ async def test_what_may_have_ended_unseen(before: float, submissions: int) -> No
 
 
 async def test_poison_is_refused_after_two_deaths() -> None:
-    """A prompt that ran twice when the server died is not submitted a third time; both deaths are told."""
+    """A prompt that ran twice when the server died is not submitted a third time; the error lists both deaths."""
     bench = Bench(die("running", suspected=True), die("running", suspected=True), succeed,
                   on_server_death="restart_and_resubmit")  # fmt: skip
 

@@ -29,7 +29,7 @@ def test_split() -> None:
     ("text", "problem"), [("python 'main.py", "quotes"), ("", "empty"), ("  ", "empty"), ("''", "empty")]
 )
 def test_split_refuses(text: str, problem: str) -> None:
-    """What is no command line names setting, value and source."""
+    """The error about a text that is not a command line names setting, value and source."""
     with pytest.raises(ConfigurationError, match=problem) as caught:
         split(text, source="comfy.json")
 
