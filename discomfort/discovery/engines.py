@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import logging
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -22,6 +25,8 @@ _log = logging.getLogger("discomfort.discovery")
 _COMFYUI_PATH = "COMFYUI_PATH"
 _COMMAND = "API_COMMAND_LINE"
 _DIRECTORY = "API_WORKING_DIRECTORY"
+_TEMPORARY = "tmp"
+"""The folder for temporary files within the private one; ComfyUI's own ``temp`` lies beside it."""
 _REMEDY = "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py"
 
 
@@ -223,7 +228,7 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
     )  # fmt: skip
     program = python if command_line.is_bare_python(plan.words[0]) else _program(request, plan)
     words = [program, *plan.words[1:]]
-    private: tuple[Path, ...] = ()
+    private: Path | None = None
     known: frozenset[str] = frozenset()
     front_end = None
     if plan.script is not None:
@@ -231,7 +236,8 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         python = program
         known = command_line.known_options(plan.root)
         front_end = _front_end(words, known, plan.cwd, python)
-        private = _isolate(words, known)
+        private = _private_folder(_TEMPORARY)
+        _isolate(words, known, private)
     return Engine(
         kind="comfyui",
         argv=tuple(words),
@@ -240,7 +246,8 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         front_end_root=front_end,
         python=python,
         reason=plan.reason,
-        private=private,
+        private=() if private is None else (private,),
+        env=None if private is None else _with_temporary(request.environ, private),
     )
 
 
@@ -258,8 +265,8 @@ def _program(request: EngineRequest, plan: _Plan) -> str:
     return str(Path(found).absolute())
 
 
-def _isolate(words: list[str], known: frozenset[str]) -> tuple[Path, ...]:
-    """Append to ``words`` the options that isolate this server from others in its folder; return its private folders.
+def _isolate(words: list[str], known: frozenset[str], private: Path) -> None:
+    """Append to ``words`` the options that isolate this server from others in its folder.
 
     ComfyUI wipes its temp folder at every start, even one that fails because the port is taken, and keeps its database
     beside its code whatever the other folders are (both measured on 0.3.64). Options that this ComfyUI does not know
@@ -270,14 +277,10 @@ def _isolate(words: list[str], known: frozenset[str]) -> tuple[Path, ...]:
     opens_browser = command_line.has_option(words, "--auto-launch", known)
     if "--disable-auto-launch" in known and not opens_browser and "--disable-auto-launch" not in words:
         words.append("--disable-auto-launch")
-    if not (own_temp or own_database):
-        return ()
-    private = _private_folder()
     if own_temp:
         words += ["--temp-directory", str(private)]
     if own_database:
         words += ["--database-url", f"sqlite:///{private / 'comfyui.db'}"]
-    return (private,)
 
 
 def _folders(words: Sequence[str], known: frozenset[str], cwd: Path, root: Path) -> Folders:
@@ -358,14 +361,31 @@ def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
     return {**environ, "PYTHONPATH": os.pathsep.join(entries)}
 
 
-def _private_folder() -> Path:
+def _with_temporary(environ: Mapping[str, str], private: Path) -> Mapping[str, str]:
+    """``environ`` with a temporary folder of the server's own, which goes with it.
+
+    SIGTERM and SIGKILL end ComfyUI before libraries delete what they put there: torch 2.9, for one, makes a folder at
+    every import. torch's cache of compiled kernels stays where it is, for the next server.
+    """
+    changed = {**environ, "TMPDIR": str(private / _TEMPORARY)}
+    with contextlib.suppress(OSError, KeyError):  # a user without a name, for whom torch has no such cache
+        cache = "torchinductor_" + re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
+        changed.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), cache)))
+    return changed
+
+
+def _private_folder(*folders: str) -> Path:
+    """A new folder that nobody else may enter, with ``folders`` in it."""
     try:
-        return Path(tempfile.mkdtemp(prefix="discomfort-"))
+        private = Path(tempfile.mkdtemp(prefix="discomfort-"))
+        for name in folders:
+            (private / name).mkdir()
     except OSError as error:
         raise ServerStartError(
             f"no private folder can be created in {tempfile.gettempdir()}: {error}",
             remedy="Set TMPDIR to a writable folder",
         ) from error
+    return private
 
 
 def _absolute(path: Path, cwd: Path, *, home: bool = True) -> Path:

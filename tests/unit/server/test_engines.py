@@ -271,7 +271,10 @@ class TestCommand:
             "main.py", "--cpu", "--disable-auto-launch", "--temp-directory", str(private),
             "--database-url", f"sqlite:///{private}/comfyui.db", "--port", "8190",
         )  # fmt: skip
-        assert (command.cwd, command.env) == (comfyui, None)
+        assert command.cwd == comfyui
+        assert command.env is not None
+        assert command.env["TMPDIR"] == f"{private}/tmp"
+        assert Path(private, "tmp").is_dir()
         assert engine.folders.temp == private / "temp"
 
     def test_discard(self, resolve: Resolve, tmp_path: Path) -> None:
@@ -304,15 +307,31 @@ class TestCommand:
         assert engine.argv[1:] == ("main.py", "--temp-directory", str(engine.private[0]))
 
     def test_what_is_there_is_kept(self, resolve: Resolve, tmp_path: Path) -> None:
-        """Folders, database and browser as the user had them; then no private folder is made."""
+        """Folders, database and browser as the user had them; only temporary files of libraries go elsewhere."""
         comfyui = make_comfyui(tmp_path / "mine")
         line = "python3 main.py --temp-dir /t --database-url=sqlite:///:memory: --auto-launch"
         engine = resolve(comfyui_path=comfyui, command_line=line)
 
         assert engine.argv[1:] == tuple(line.split()[1:])
-        assert engine.private == ()
         assert engine.folders.temp == Path("/t/temp")
-        assert private_folders(tmp_path) == []
+        assert list(engine.private) == private_folders(tmp_path)
+        assert engine.env is not None
+        assert engine.env["TMPDIR"] == f"{engine.private[0]}/tmp"
+
+    def test_compiled_kernels_stay(self, resolve: Resolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """torch's cache is where it is without us, wherever the user wants it; a user without a name has none."""
+        comfyui = make_comfyui(tmp_path / "mine")
+        monkeypatch.setattr("getpass.getuser", lambda: "host/me")
+
+        def cache(**environ: str) -> str | None:
+            env = resolve(comfyui_path=comfyui, environ=environ).env
+            assert env is not None
+            return env.get("TORCHINDUCTOR_CACHE_DIR")
+
+        assert cache() == str(tmp_path / "tmp" / "torchinductor_host_me")
+        assert cache(TORCHINDUCTOR_CACHE_DIR="/cache") == "/cache"
+        monkeypatch.setattr("getpass.getuser", lambda: {}["no such user"])
+        assert cache() is None
 
     @pytest.mark.parametrize("line", ["./serve.sh --port 1 main.py", "{python} serve.py", "python3 serve.py"])
     def test_a_command_of_another_form(self, resolve: Resolve, tmp_path: Path, line: str) -> None:
