@@ -166,6 +166,7 @@ def test_orphans_are_told_by_both_marks(sleeper: subprocess.Popen[bytes]) -> Non
 @pytest.mark.parametrize(
     ("mark", "lives"),
     [("4194303-boot.1", False), (f"{os.getpid()}-other.1", False), ("nonsense", True), ("", True), ("12-", True)],
+    ids=["no such process", "another process", "nonsense", "none", "no start"],
 )
 def test_owner(mark: str, lives: bool) -> None:
     """Pid and start both count; a mark that cannot be read proves nothing."""
