@@ -319,7 +319,7 @@ def test_a_second_recovery_leaves_it_to_the_first(
     with caplog.at_level(logging.WARNING):
         assert journal.recover() == []
     lock.release()
-    assert "still clearing" in caplog.text
+    assert "still cleaning up" in caplog.text
     assert journal.recover() == [entry.path]
 
 
