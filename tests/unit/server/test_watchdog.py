@@ -411,7 +411,7 @@ def test_closing_a_dead_or_deaf_watchdog(monkeypatch: pytest.MonkeyPatch, caplog
         dog.close()
 
         assert is_gone(process)
-    assert "did not end when told" in caplog.text
+    assert "did not end after the close message" in caplog.text
 
 
 def test_home_and_working_directory_may_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
