@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from discomfort.sync import SyncConnector
     from discomfort.workflow.edit import Editor
 
-# Resolved at first use: the emulator and the watchdog start from this package and must not wait for all of it.
+# Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
 _HOMES = {
     "Artifact": "discomfort.client.artifact",
     "ComfyConnector": "discomfort.connector",

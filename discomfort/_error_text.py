@@ -1,4 +1,4 @@
-"""Forms in which an error's text states its facts."""
+"""Helpers that build the texts of errors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 
 def joined(parts: Sequence[object], separator: str = "; ", limit: int = 20) -> str:
-    """The first ``limit`` parts, and how many more there are."""
+    """The first ``limit`` parts joined, and the number of the others."""
     shown = separator.join(map(str, parts[:limit]))
     return shown if len(parts) <= limit else f"{shown}{separator}and {len(parts) - limit} more"
 
 
 def log_lines(lines: Sequence[str], count: int = 15) -> str:
-    """The last lines of a log, below the text."""
+    """The last ``count`` lines of a log, to append to a text."""
     return "" if not lines else "\nlast log lines:\n" + "\n".join(f"  {line}" for line in lines[-count:])
 
 
 def place(node_id: str, class_type: str | None, title: str | None, input_name: str | None = None) -> str:
-    """A node, and an input of it, as a reader finds them in the workflow."""
+    """A node, and perhaps its input, as shown to users."""
     name = title or class_type or "?"
     kind = f" ({class_type})" if class_type and class_type != name else ""
     return f"node {node_id} {name!r}{kind}" + (f" input {input_name!r}" if input_name is not None else "")

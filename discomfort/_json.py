@@ -1,4 +1,4 @@
-"""JSON as ComfyUI speaks it: fast by orjson, and tolerant of the bare ``NaN`` and ``Infinity`` that servers emit."""
+"""JSON as ComfyUI uses it: fast with orjson, and tolerant of the bare ``NaN`` and ``Infinity`` that servers send."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ JsonObject = dict[str, Any]
 
 
 def loads(data: bytes | str) -> Any:
-    """Parse JSON; ``NaN`` and ``Infinity`` become floats (ComfyUI sends them, RFC 8259 does not know them).
+    """Parse JSON; ``NaN`` and ``Infinity`` become floats (ComfyUI sends them, although RFC 8259 has no such numbers).
 
-    Raises ``ValueError`` where the text is not JSON.
+    Raises ``ValueError`` if the text is not JSON.
     """
     try:
         return orjson.loads(data)
@@ -26,21 +26,21 @@ def loads(data: bytes | str) -> Any:
 def dumps(value: object) -> bytes:
     """Serialize to UTF-8 JSON; integers beyond 64 bits and non-finite floats are kept as Python's ``json`` writes them.
 
-    Raises ``TypeError`` for what JSON cannot hold.
+    Raises ``TypeError`` for values that JSON cannot represent.
     """
     try:
         text = orjson.dumps(value)
     except orjson.JSONEncodeError:
         return json.dumps(value).encode()
-    # orjson writes NaN as null, which would change the value without a word. Most nulls are None, though.
+    # orjson writes NaN as null, which would silently change the value. Most nulls are None, though.
     return json.dumps(value).encode() if b"null" in text and _may_be_non_finite(value) else text
 
 
 def copied(value: Any) -> Any:
-    """A copy of what JSON can hold: objects and lists anew at every depth (a tuple becomes a list), all else the same.
+    """A copy of a JSON value: new objects and lists at every depth (a tuple becomes a list), all else the same.
 
-    What a caller gives or receives is never shared with what we keep; this is the copy at that border. Ten times as
-    fast as :func:`copy.deepcopy`. Raises ``RecursionError`` for a value that contains itself.
+    Values of a caller are never shared with ours; this is the copy at that border. Ten times as fast as
+    :func:`copy.deepcopy`. Raises ``RecursionError`` for a value that contains itself.
     """
     if isinstance(value, dict):
         return {key: copied(each) for key, each in value.items()}
@@ -54,11 +54,11 @@ _EXPONENT_FULL = re.compile(rb"[g\xe7].{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
 
 
 def _may_be_non_finite(value: Any) -> bool:
-    """Whether some number in a value may be NaN or infinite; a text that looks like one counts, too.
+    """Whether some number in a value may be NaN or infinite; text that looks like one counts too.
 
-    Written out by marshal and searched, that takes a tenth of the time that a walk through the value takes.
+    Searching the output of marshal takes a tenth of the time of a walk through the value.
     """
     try:
         return _EXPONENT_FULL.search(marshal.dumps(value)) is not None
-    except ValueError:  # what marshal does not know, a subclass of dict, say
+    except ValueError:  # a type that marshal does not know, such as a subclass of dict
         return True

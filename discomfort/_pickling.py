@@ -1,4 +1,4 @@
-"""Pickling of exceptions: all fields travel, and never a failure."""
+"""Pickling of exceptions: all fields are kept, and pickling never fails."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Self
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
 _LOWEST_PROTOCOL = 2
-"""What this protocol can write, the later ones can."""
+"""What can be pickled with this protocol can be pickled with all later ones."""
 
 _MADE_IN_PYTHON = 1 << 9
 """``Py_TPFLAGS_HEAPTYPE``, as in :mod:`copyreg`."""
 
 _TRIED = threading.local()
-"""What this thread tries to write at the moment."""
+"""The objects that this thread is testing at the moment."""
 
 
 class PortableError(Exception):
     """An exception that pickles with its class, its fields, its exact text, its notes and its ``__cause__``.
 
-    ``Exception`` itself calls the class again with ``args``, which holds the text where ``__init__`` takes facts. Here
-    ``__init__`` does not run again. What pickle cannot carry becomes its ``repr``.
+    ``Exception`` itself calls the class again with ``args``, which contains the text, while ``__init__`` takes facts.
+    Here ``__init__`` does not run again. What cannot be pickled is replaced by its ``repr``.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -45,10 +45,9 @@ class PortableError(Exception):
 
 
 def portable(value: Any) -> Any:
-    """``value`` itself where pickle can carry it to another process and back, else the nearest thing that it can.
+    """``value`` itself if it can be pickled and unpickled, else the nearest value that can.
 
-    Containers are kept and only what is in them is replaced, mappings of other types become ``dict``, everything else
-    its ``repr``.
+    In containers only the offending items are replaced; other mappings become ``dict``, everything else its ``repr``.
     """
     try:
         return _portable(value)
@@ -57,7 +56,7 @@ def portable(value: Any) -> Any:
 
 
 def _restore(kind: type[PortableError], args: tuple[Any, ...]) -> Any:
-    # The builtin that decides the memory layout, OSError where there are several: others refuse to make the object.
+    # The builtin that decides the memory layout (OSError if there are several): others refuse to make the object.
     maker: Any = kind
     while maker.__flags__ & _MADE_IN_PYTHON:
         maker = maker.__base__
@@ -84,7 +83,7 @@ def _portable(value: Any) -> Any:
 
 
 def _portable_record(record: Any) -> Any:
-    """One of our frozen dataclasses: a field may hold what a caller gave."""
+    """One of our frozen dataclasses, whose fields may contain values of a caller."""
     values = {item.name: getattr(record, item.name) for item in dataclasses.fields(record)}
     changed = {name: new for name, old in values.items() if (new := _portable(old)) is not old}
     return dataclasses.replace(record, **changed) if changed else record
@@ -101,11 +100,11 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def _travels(value: object) -> bool:
-    """Whether it can be written and read again: many exceptions of other libraries can only be written.
+    """Whether ``value`` can be pickled and unpickled: many exceptions of other libraries can only be pickled.
 
-    A copy shows the second, and evaluates nothing.
+    Copying it checks the latter without evaluating anything.
     """
-    # What holds the error that holds it would be tried for ever.
+    # An error and a value that contain each other would be tested for ever.
     if id(value) in (tried := _TRIED.__dict__.setdefault("ids", set())):
         return False
     tried.add(id(value))

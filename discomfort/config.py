@@ -1,8 +1,8 @@
 """Settings of a connector: arguments > environment > JSON file > defaults.
 
-The file is the documented JSON object (``API_COMMAND_LINE``, ``INITIAL_PORT`` …); its keys may be written in any case.
-An environment variable is the key with the prefix ``DISCOMFORT_`` (``DISCOMFORT_INITIAL_PORT=8288``). ``None`` and
-absence mean the same: not configured. Relative paths are relative to the working directory.
+The file is the documented JSON object (``API_COMMAND_LINE``, ``INITIAL_PORT`` …); case is ignored in its keys. An
+environment variable is the key with the prefix ``DISCOMFORT_`` (``DISCOMFORT_INITIAL_PORT=8288``). ``None`` means the
+same as an absent key: not configured. Relative paths are relative to the working directory.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
 _MAX_CONFIG_BYTES = 1 << 20
 _MARKS = frozenset({CONFIG_ENV, "DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
-"""Variables with our prefix that are no settings: the others are marks of a server's processes."""
+"""Variables with our prefix that are not settings; apart from the configuration file's, they mark server processes."""
 
 
 def _not_bool(value: object) -> object:
     # pydantic would take JSON true for port 1.
     if isinstance(value, bool):
-        raise ValueError("a number is needed, not true or false")  # noqa: TRY004 - pydantic collects ValueError only
+        raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic collects ValueError only
     return value
 
 
@@ -47,33 +47,33 @@ class Settings(BaseModel):
     """One connector's configuration, checked. ``None`` for a path or command means: find it.
 
     Attributes:
-        api_command_line: command that starts the server, split with shlex, never given to a shell
-            (``python3 main.py`` where a ComfyUI was found).
-        api_working_directory: the folder it starts in; the ComfyUI folder where not given.
+        api_command_line: command that starts the server, split with shlex, never passed to a shell (default:
+            ``python3 main.py`` if a ComfyUI was found).
+        api_working_directory: the folder in which it starts (default: the ComfyUI folder).
         api_url: host to connect to, without port; ``0.0.0.0`` connects through loopback.
-        initial_port: first port to try, upwards from there.
-        test_payload_file: workflow or prompt of the self-test; the bundled one where not given.
+        initial_port: the first port to try; the next ones follow upwards.
+        test_payload_file: workflow or prompt of the self-test (default: the bundled one).
         max_comfy_start_attempts, comfy_start_attempts_sleep: start budget in seconds, the sum of
             ``sleep * 2**i`` over the attempts, each at most 60 s: 303 s with the defaults.
         comfyui_path: the ComfyUI folder.
-        engine: ``auto`` finds ComfyUI and else takes the embedded emulator; ``comfyui`` or ``emulator`` forces one.
+        engine: ``auto`` uses ComfyUI if found, else the embedded emulator; ``comfyui`` or ``emulator`` forces one.
         browser: ``eager`` launches Chromium beside the server, ``lazy`` at the first conversion that needs it.
         chromium_path: the browser's executable.
         prompt_cache: where converted prompts are kept: ``on`` for the user's cache folder
             (``~/.cache/discomfort/prompts``), ``off``, or a folder (an absolute path, or one that begins with ``./`` or
-            ``~``). They are plain text with all widget values, such as the API keys of cloud nodes.
-        native_conversion: whether a workflow that differs from known ones in its values only may be converted without
-            the browser: ``on`` once that was right three times, ``trial`` compares and never uses it, ``off``.
+            ``~``). They are plain text and contain all widget values, such as API keys of cloud nodes.
+        native_conversion: whether workflows that differ from known ones only in widget values may be converted without
+            the browser: ``on`` (once that was right three times), ``trial`` (compares, but never uses it), ``off``.
         comfyui_python: the interpreter that runs ComfyUI.
-        emulator_directory: the emulator's base folder; a private one, gone at ``kill_api``, where not given.
-        on_server_death: ``raise`` lets pending runs raise ServerDiedError, and the next call starts the server anew;
-            ``restart`` starts it anew at once, in the background; ``restart_and_resubmit`` also submits the pending
-            runs again, under their prompt ids. For owned servers.
-        max_restarts: how often within 10 minutes the server is started anew by itself; then calls raise
+        emulator_directory: the emulator's base folder (default: a private one that ``kill_api`` deletes).
+        on_server_death: with ``raise``, pending runs raise ServerDiedError, and the next call restarts the server;
+            ``restart`` restarts it at once, in the background; ``restart_and_resubmit`` also submits the pending runs
+            again, with the same prompt ids. For owned servers only.
+        max_restarts: how often the server is restarted automatically within 10 minutes; after that, calls raise
             RestartLimitError.
-        cancel_restart_after: seconds that a cancelled prompt may ignore its interrupt until the owned server is
-            restarted; never where not given.
-        on_out_of_memory: ``raise``, or ``retry_once`` after the server was asked to free its memory.
+        cancel_restart_after: how long, in seconds, a cancelled node may keep running before the owned server is
+            restarted (default: no limit).
+        on_out_of_memory: ``raise``, or ``retry_once`` after asking the server to free its memory.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -102,11 +102,11 @@ class Settings(BaseModel):
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Where each configured value came from, by field name; a field that is not in it has its default."""
+        """The source of each configured value by field name; fields with their default are not listed."""
         return self._sources
 
     def __eq__(self, other: object) -> bool:
-        """Settings are equal when all values are, wherever each came from."""
+        """Settings are equal if all values are equal, whatever their sources."""
         if not isinstance(other, Settings):
             return NotImplemented
         return self.model_dump() == other.model_dump()
@@ -130,7 +130,7 @@ class Settings(BaseModel):
         if "\0" in text or not (
             isinstance(value, Path) or text.startswith(("/", ".", "~")) or Path(text).is_absolute()
         ):
-            raise ValueError("'on', 'off' or a folder (absolute, or beginning with ./ or ~) is needed")
+            raise ValueError("must be 'on', 'off' or a folder (absolute, or beginning with ./ or ~)")
         return Path.cwd() / Path(text).expanduser()
 
     @field_validator("api_command_line")
@@ -145,9 +145,9 @@ class Settings(BaseModel):
     def _host_only(cls, value: str) -> str:
         host = value.strip().removeprefix("http://").rstrip("/").removeprefix("[").removesuffix("]")
         if not host or "/" in host or any(c.isspace() for c in host):
-            raise ValueError("a host name or address is needed, such as 127.0.0.1")
+            raise ValueError("must be a host name or address, such as 127.0.0.1")
         if host.count(":") == 1:
-            raise ValueError("a host without port is needed; the port is INITIAL_PORT")
+            raise ValueError("must be a host without port; the port is INITIAL_PORT")
         return host
 
     @field_validator(
@@ -158,14 +158,14 @@ class Settings(BaseModel):
         if value is None:
             return None
         if "\0" in str(value):
-            raise ValueError("a path cannot hold a NUL character")
+            raise ValueError("must not contain a NUL character")
         return Path.cwd() / value.expanduser()
 
 
 class SettingArguments(TypedDict, total=False):
-    """The settings as keyword arguments, for editors and type checkers; :class:`Settings` tells what each means.
+    """The settings as keyword arguments, for editors and type checkers; :class:`Settings` describes them.
 
-    ``None`` is the same as not given.
+    ``None`` means not configured.
     """
 
     api_command_line: str | None
@@ -192,15 +192,15 @@ class SettingArguments(TypedDict, total=False):
 def load_settings(
     config_path: str | os.PathLike[str] | None = None, /, **arguments: Unpack[SettingArguments]
 ) -> Settings:
-    """Read the settings: ``arguments`` over the environment over the file over the defaults.
+    """Read the settings: ``arguments`` override the environment, which overrides the file, then the defaults.
 
-    The file is ``config_path``, else ``$DISCOMFORT_CONFIG``, else ``comfy_serverless.json`` in the working directory
-    where there is one.
+    The file is ``config_path``, else ``$DISCOMFORT_CONFIG``, else ``comfy_serverless.json`` in the working directory if
+    it exists.
 
     Raises:
         FileNotFoundError: the named file does not exist.
-        ConfigurationError: the file is not a JSON object, a key is unknown (with the nearest known one), or a value is
-            not of its kind; names key, value and source.
+        ConfigurationError: the file is not a JSON object, a key is unknown (the nearest known one is named), or a value
+            is invalid; key, value and source are named.
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -241,7 +241,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"is not JSON: {error}", key="config_path", value=source) from error
     if not isinstance(found, dict):
         raise ConfigurationError(
-            f"holds a JSON {type(found).__name__}, an object is needed", key="config_path", value=source
+            f"must contain a JSON object, not a {type(found).__name__}", key="config_path", value=source
         )
     return found
 
@@ -274,7 +274,7 @@ def _nearest(key: str) -> str:
 
 
 def _is_bundled_default(value: object) -> bool:
-    # The documented basic configuration names test_server.json; where no such file is, the bundled one is meant.
+    # The documented basic configuration names test_server.json; if that does not exist, the bundled one is meant.
     return value == DEFAULT_TEST_PAYLOAD and not Path(DEFAULT_TEST_PAYLOAD).exists()
 
 

@@ -1,4 +1,4 @@
-"""``Discomfort``: the recommended way in, and the documented import path of the class."""
+"""``Discomfort``, at its documented import path."""
 
 from __future__ import annotations
 

@@ -3,37 +3,37 @@
 ::
 
     DiscomfortError
-    ├── ConfigurationError          ValueError        a setting, a file of settings, an engine that is not there
-    ├── PayloadError                ValueError        what was given is neither workflow nor prompt
-    │   ├── UnsafePromptError                         a graph that a server accepts and then dies of
-    │   ├── MissingNodesError                         node types that the server does not have
-    │   ├── BrokenLinksError                          inputs linked to what is not in the workflow
-    │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` names nothing, or too much
-    ├── UploadError                 ValueError        a place that files may not go to
-    ├── ConversionError             RuntimeError      the frontend could not make a prompt of the workflow
+    ├── ConfigurationError          ValueError        wrong setting or configuration file, missing engine
+    ├── PayloadError                ValueError        the payload is neither a workflow nor a prompt
+    │   ├── UnsafePromptError                         the server would accept the prompt and crash
+    │   ├── MissingNodesError                         the server lacks node types
+    │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
+    │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
+    ├── UploadError                 ValueError        a destination that is not allowed
+    ├── ConversionError             RuntimeError      the frontend could not convert the workflow
     │   └── ConversionTimeout       TimeoutError
     ├── BrowserError                RuntimeError      no Chromium, or one that does not work
-    ├── StateError                  RuntimeError      the connector is not in a state for that call
-    ├── ServerError                 RuntimeError      the server, as a process or as a peer
+    ├── StateError                  RuntimeError      the connector's state does not allow the call
+    ├── ServerError                 RuntimeError      a problem with the server process or its answers
     │   ├── ServerStartError
     │   │   └── ServerStartTimeout  TimeoutError
     │   ├── ServerDiedError
-    │   │   ├── FatalPromptError                      it died each time that this prompt ran
-    │   │   └── RestartLimitError                     it died too often to be started again
+    │   │   ├── FatalPromptError                      it died each time this prompt ran
+    │   │   └── RestartLimitError                     it died too often to be restarted
     │   ├── ServerConnectionError   ConnectionError
     │   └── ServerResponseError
-    ├── SelfTestError               RuntimeError      the server runs, but the self-test workflow does not
-    └── RunError                    RuntimeError      one prompt did not end well
+    ├── SelfTestError               RuntimeError      the server runs, but the self-test workflow fails
+    └── RunError                    RuntimeError      a prompt failed
         ├── ValidationError         ValueError        the server refused the prompt, or a part of it
         ├── ExecutionError                            a node raised
         │   └── OutOfMemoryError
         ├── ExecutionInterrupted                      somebody interrupted it
-        ├── PromptLostError                           it left the queue without a record
-        │   └── ResultLostError                       it ended, and its record was lost with the server
-        └── RunTimeout              TimeoutError      the caller's deadline passed
+        ├── PromptLostError                           it left the queue without a history record
+        │   └── ResultLostError                       it ended, but its record was lost with the server
+        └── RunTimeout              TimeoutError      the caller's timeout passed
 
-Every error carries its facts as fields; the text is made of them and ends with the remedy where there is one.
-A missing source file stays the builtin ``FileNotFoundError``, an existing target ``FileExistsError``.
+Every error has its facts as fields; the text is built from them and ends with the remedy, if there is one.
+A missing source file raises the builtin ``FileNotFoundError``, an existing target ``FileExistsError``.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class DiscomfortError(PortableError):
 
 
 class ConfigurationError(DiscomfortError, ValueError):
-    """A setting is wrong, or names something that is not there.
+    """A setting is wrong, or names something that does not exist.
 
-    ``key`` is the setting as the user would write it, ``value`` what was found, ``source`` where it came from. What
-    looks like a secret in the value is not in the text.
+    ``key`` is the setting as the user would write it, ``value`` its value, ``source`` where it came from. Secrets in
+    the value are left out of the text.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class ConfigurationError(DiscomfortError, ValueError):
 
 
 class PayloadError(DiscomfortError, ValueError):
-    """The payload is neither a workflow nor a prompt; says what was found and where."""
+    """The payload is neither a workflow nor a prompt; the text says what was found and where."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphProblem:
-    """One thing wrong with one node of a graph."""
+    """One problem with one node of a graph."""
 
     node_id: str
     class_type: str | None
@@ -89,7 +89,7 @@ class GraphProblem:
 
 
 class UnsafePromptError(PayloadError):
-    """The prompt would be accepted and then kill or mislead the server; it was not sent.
+    """The server would accept the prompt and then crash or misbehave; it was not sent.
 
     ``problems`` lists every :class:`GraphProblem` found.
     """
@@ -101,7 +101,7 @@ class UnsafePromptError(PayloadError):
 
 @dataclass(frozen=True, slots=True)
 class MissingNode:
-    """A node type that the server does not know, the nodes of it, and the pack that the workflow names for it."""
+    """A node type that the server does not know, its nodes, and the pack that the workflow names for it."""
 
     class_type: str
     node_ids: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ class BrokenLinksError(PayloadError):
 class InputSelectorError(PayloadError):
     """A selector like ``KSampler.seed`` matches no input, or more than one.
 
-    ``selector`` is what was asked for, ``candidates`` what it could have been, each in a form that would be accepted.
+    ``selector`` is the given selector, ``candidates`` are valid ones that may be meant.
     """
 
     def __init__(self, selector: str, problem: str, candidates: Sequence[str] = ()) -> None:
@@ -142,11 +142,11 @@ class InputSelectorError(PayloadError):
 
 
 class UploadError(DiscomfortError, ValueError):
-    """The target of an upload is not allowed: unknown folder type, no model subfolder, a path out of its folder."""
+    """The destination of an upload is not allowed: unknown folder type, no model subfolder, or outside its folder."""
 
 
 class ConversionError(DiscomfortError, RuntimeError):
-    """The frontend made no prompt of the workflow. ``attempts`` tells each try and how it ended."""
+    """The frontend could not convert the workflow. ``attempts`` says how each attempt ended."""
 
     def __init__(self, problem: str, *, attempts: Sequence[str] = ()) -> None:
         self.problem, self.attempts = problem, tuple(attempts)
@@ -154,11 +154,11 @@ class ConversionError(DiscomfortError, RuntimeError):
 
 
 class ConversionTimeout(ConversionError, TimeoutError):
-    """No attempt at a conversion ended within its budget."""
+    """No conversion attempt finished in time."""
 
 
 class BrowserError(DiscomfortError, RuntimeError):
-    """There is no usable Chromium. ``remedy`` is a command that can be run as it stands."""
+    """There is no usable Chromium. ``remedy`` names a command to run."""
 
     def __init__(self, problem: str, *, remedy: str = "") -> None:
         self.problem, self.remedy = problem, remedy
@@ -166,11 +166,11 @@ class BrowserError(DiscomfortError, RuntimeError):
 
 
 class StateError(DiscomfortError, RuntimeError):
-    """The call does not fit the connector's state, as ``run_workflow`` after ``kill_api``."""
+    """The connector's state does not allow the call, for example ``run_workflow`` after ``kill_api``."""
 
 
 class ServerError(DiscomfortError, RuntimeError):
-    """Something is wrong with the server as a process or as a peer."""
+    """Base class of errors about the server, as a process or through its answers."""
 
 
 class ServerStartError(ServerError):
@@ -195,10 +195,10 @@ class ServerStartTimeout(ServerStartError, TimeoutError):
 
 
 class ServerDiedError(ServerError):
-    """The server that we own ended, or a server's execution thread did, while it was needed.
+    """An owned server exited, or a server's execution thread ended, while it was needed.
 
-    ``exit_code`` is the process's (``None`` if it still runs without its worker), ``signal`` the signal's name if one
-    ended it, ``log_tail`` its last lines.
+    ``exit_code`` is the process's (``None`` if it still runs without its execution thread), ``signal`` the name of the
+    signal that ended it, if any, ``log_tail`` the last lines of its log.
     """
 
     def __init__(
@@ -216,10 +216,10 @@ class ServerDiedError(ServerError):
 
 
 class _ServerGivenUp(ServerDiedError):
-    """A server that died more than once, with the whole story.
+    """A server that died more than once.
 
-    ``deaths`` are the errors of each end and of each start that failed in between, the oldest first. ``exit_code``,
-    ``signal`` and ``log_tail`` are those of the last one.
+    ``deaths`` has the error of each death and of each failed start in between, oldest first. ``exit_code``, ``signal``
+    and ``log_tail`` are those of the last one.
     """
 
     def __init__(self, problem: str, deaths: Sequence[DiscomfortError], *, prompt_id: str | None = None) -> None:
@@ -231,18 +231,18 @@ class _ServerGivenUp(ServerDiedError):
 
 
 class FatalPromptError(_ServerGivenUp):
-    """The server died more than once while this prompt ran; it is not submitted again. ``deaths`` has each end."""
+    """The server died more than once while this prompt ran; it is not submitted again. ``deaths`` has each death."""
 
 
 class RestartLimitError(_ServerGivenUp):
-    """The server died more often than ``max_restarts`` allows, and is not started again by itself for now.
+    """The server died more often than ``max_restarts`` allows; for now it is not restarted automatically.
 
-    ``deaths`` has each end, and each start that failed in between.
+    ``deaths`` has each death, and each failed start in between.
     """
 
 
 class ServerConnectionError(ServerError, ConnectionError):
-    """The server cannot be reached, or the connection broke; ``url`` says where."""
+    """The server cannot be reached, or the connection broke; ``url`` is its address."""
 
     def __init__(self, problem: str, *, url: str) -> None:
         self.problem, self.url = problem, url
@@ -250,7 +250,7 @@ class ServerConnectionError(ServerError, ConnectionError):
 
 
 class ServerResponseError(ServerError):
-    """The server answered with something that its protocol does not allow for: ``status``, ``body`` (shortened)."""
+    """The server's answer was not expected: ``status`` and ``body`` (shortened)."""
 
     def __init__(self, problem: str, *, method: str, url: str, status: int, body: str = "") -> None:
         self.problem, self.method, self.url, self.status, self.body = problem, method, url, status, body[:2000]
@@ -258,11 +258,11 @@ class ServerResponseError(ServerError):
 
 
 class SelfTestError(DiscomfortError, RuntimeError):
-    """The self-test workflow did not run through conversion, execution and result; its cause is ``__cause__``."""
+    """The self-test workflow failed in conversion, execution or result; ``__cause__`` is the reason."""
 
 
 class RunError(DiscomfortError, RuntimeError):
-    """One prompt did not end well. ``prompt_id`` is its id, ``history`` its record where there is one."""
+    """A prompt failed. ``prompt_id`` is its id, ``history`` its record, if there is one."""
 
     def __init__(self, problem: str, *, prompt_id: str | None = None, history: Mapping[str, Any] | None = None) -> None:
         self.problem, self.prompt_id = problem, prompt_id
@@ -274,8 +274,8 @@ class RunError(DiscomfortError, RuntimeError):
 class InputProblem:
     """One input that the server's validation refused.
 
-    ``type`` and ``message`` are ComfyUI's; ``received`` is the value given (``None`` if there is none), ``allowed`` the
-    values of a list, ``minimum`` and ``maximum`` those of a range, where they apply.
+    ``type`` and ``message`` are ComfyUI's; ``received`` is the given value (``None`` if there is none), ``allowed`` are
+    the values of a list, ``minimum`` and ``maximum`` the limits of a range, if they apply.
     """
 
     node_id: str
@@ -338,7 +338,7 @@ class NodeFailure:
 
 
 class ExecutionError(RunError):
-    """A node raised. ``failure`` tells which and how; its fields are also this error's attributes."""
+    """A node raised an exception. ``failure`` describes it; its fields are also attributes of this error."""
 
     def __init__(
         self, failure: NodeFailure, *, prompt_id: str | None = None, history: Mapping[str, Any] | None = None
@@ -361,7 +361,7 @@ class OutOfMemoryError(ExecutionError):
 
 
 class ExecutionInterrupted(RunError):
-    """The run was interrupted, and not by its caller. ``node_id`` is where, if the server said so."""
+    """Somebody other than the caller interrupted the run. ``node_id`` is the node that ran, if the server named it."""
 
     def __init__(
         self,
@@ -377,13 +377,13 @@ class ExecutionInterrupted(RunError):
 
 
 class PromptLostError(RunError):
-    """The prompt is neither queued nor in the history: deleted by somebody, evicted, or the server restarted."""
+    """The prompt is neither queued nor in the history: it was deleted or evicted, or the server was restarted."""
 
 
 class ResultLostError(PromptLostError):
     """The prompt ended, or may have, and the server died before its record was read; it is not executed again.
 
-    What it saved to the output folder is there. The server's death is ``__cause__``.
+    Files that it saved to the output folder exist. The server's death is ``__cause__``.
     """
 
 

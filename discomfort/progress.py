@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The server took the prompt. ``position`` counts the prompts before it, the running one included; 0 is next."""
+    """The server queued the prompt. ``position`` counts the prompts before it, including the running one; 0 is next."""
 
     prompt_id: str
     position: int
@@ -28,7 +28,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """These nodes need not run: their results are in the server's cache."""
+    """These nodes do not run, because their results are in the server's cache."""
 
     prompt_id: str
     node_ids: tuple[str, ...]
@@ -61,8 +61,8 @@ class Step:
 class Preview:
     """An image that a node sent while it ran, encoded as ``media_type`` (``image/jpeg`` or ``image/png``).
 
-    ``is_result``: it is a result and stands in no history, as with ``SaveImageWebsocket``; such a one is never left
-    out for a slow callback. Else it shows a result that is being made.
+    ``is_result``: it is a result that is in no history, as with ``SaveImageWebsocket``; it is never dropped for a slow
+    callback. Otherwise it shows an intermediate step.
     """
 
     prompt_id: str
@@ -74,7 +74,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class NodeOutput:
-    """A node published its output, as it will stand in the history (``None``: a cached output node without any)."""
+    """A node published its output, as the history will contain it (``None``: a cached output node without any)."""
 
     prompt_id: str
     node_id: str
@@ -84,7 +84,7 @@ class NodeOutput:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The run ended and its history was read; always the last event, also when the run then raises."""
+    """The run ended and its history was read; always the last event, even if the run then raises."""
 
     prompt_id: str
     success: bool
@@ -92,10 +92,11 @@ class Done:
 
 ProgressEvent = Queued | Started | Cached | NodeStarted | Step | Preview | NodeOutput | Done
 ProgressCallback = Callable[[ProgressEvent], Awaitable[None] | None]
-"""Called in the connector's event loop, in order. What it raises is logged and ends the reporting, not the run.
+"""Called in the connector's event loop, in order. If it raises, the error is logged and it receives no further events;
+the run goes on.
 
-Events are the callback's own: it may keep and change what is in them. While an ``async`` callback is slower than the
-server, steps and previews are left out that a newer one of the same node replaces; nothing else is."""
+Events belong to the callback: it may keep and change them. While an ``async`` callback is slower than the server, steps
+and previews that a newer one of the same node replaces are dropped; nothing else is."""
 
 __all__ = [
     "Cached",

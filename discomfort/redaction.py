@@ -1,7 +1,7 @@
-"""Taking secrets out of what is shown, logged for others, or sent along with a report. Pure functions.
+"""Removes secrets from texts that are shown, logged, or sent with a report. Pure functions.
 
-No pattern finds every secret. Known ones (the headers of an attached server) are taken out by value, the others by how
-they are written: credentials in a URL, ``Bearer …``, ``--token x``, ``api_key=x``, values under telling JSON keys.
+No pattern finds every secret. Known ones (the headers of an attached server) are removed by value, others by their
+form: credentials in a URL, ``Bearer …``, ``--token x``, ``api_key=x``, values of JSON keys with such names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DEEPEST = 40
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """``text`` with ``***`` in place of what is, or looks like, a secret; ``secrets`` are those that are known."""
+    """``text`` with ``***`` in place of everything that is, or looks like, a secret; ``secrets`` are known ones."""
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, STARS)
@@ -40,7 +40,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def split_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """``url`` with its scheme and without what must not be shown, and the header that takes the place of the latter."""
+    """``url`` with a scheme and without credentials, and the header that replaces the credentials."""
     address = url.rstrip("/")
     if not address.startswith(("http://", "https://")):
         address = f"http://{address}"
@@ -55,7 +55,7 @@ def split_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 
 def redact_words(words: Sequence[str], secrets: Iterable[str] = ()) -> list[str]:
-    """A command line, word by word: the value after ``--token`` too."""
+    """A command line without secrets, including the value after ``--token``."""
     known = tuple(secrets)
     shown: list[str] = []
     hides_next = False
@@ -69,7 +69,7 @@ def redact_words(words: Sequence[str], secrets: Iterable[str] = ()) -> list[str]
 
 
 def redact_value(value: object, secrets: Iterable[str] = (), *, depth: int = 0) -> object:
-    """A JSON-like value with its texts redacted, and whatever stands under a key such as ``api_key`` taken out."""
+    """A JSON-like value with its texts redacted, and the values of keys such as ``api_key`` removed."""
     known = tuple(secrets)
     if depth > _DEEPEST:
         return "…"

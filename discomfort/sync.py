@@ -1,4 +1,4 @@
-"""The connector for scripts and notebooks that do not await."""
+"""The connector for scripts and notebooks without ``await``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("discomfort.connector")
 
 
 class ConnectorFace(ABC):
-    """What every face of a :class:`ComfyConnector` offers as it is, since it needs no event loop."""
+    """The members of :class:`ComfyConnector` that need no event loop, shared by all of its wrappers."""
 
     @property
     @abstractmethod
@@ -91,7 +91,7 @@ class SyncConnector(ConnectorFace):
         try:
             self._connector = self._thread.call(keep())
         except BaseException:
-            # Ctrl-C may have come when it was made already, and nobody has it.
+            # Ctrl-C may arrive after the connector was made, before the caller has it.
             if made and made[0].state is not State.KILLED:
                 self._thread.call(made[0].kill_api())
             self._thread.close()
@@ -111,12 +111,12 @@ class SyncConnector(ConnectorFace):
 
     @property
     def connector(self) -> ComfyConnector:
-        """The connector itself; its coroutines run in this facade's loop only."""
+        """The connector itself; its coroutines run only in this object's loop."""
         return self._connector
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The facade's event loop, in which the connector's coroutines run; it belongs to the facade's thread."""
+        """The event loop in which the connector's coroutines run; it belongs to this object's thread."""
         return self._thread.loop
 
     def run_workflow(
@@ -128,7 +128,7 @@ class SyncConnector(ConnectorFace):
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
     ) -> JsonObject:
-        """See :meth:`ComfyConnector.run_workflow`; ``on_progress`` is called in the facade's thread."""
+        """See :meth:`ComfyConnector.run_workflow`; ``on_progress`` is called in this object's thread."""
         return self._thread.call(
             self._connector.run_workflow(
                 payload, use_workflow_json, on_progress=on_progress, timeout=timeout, extra_data=extra_data
@@ -178,7 +178,7 @@ class SyncConnector(ConnectorFace):
         return self._thread.call(output.read())
 
     def save_outputs(self, history: Mapping[str, Any], directory: str | os.PathLike[str]) -> list[Path]:
-        """Save every output that is a file into ``directory`` (made where missing) and return the paths, in order."""
+        """Save every output file into ``directory``, creating it if missing. Returns the paths, in order."""
 
         async def save() -> list[Path]:
             return [await output.save(directory) for output in self._connector.outputs(history) if output.filename]
@@ -196,15 +196,15 @@ class SyncConnector(ConnectorFace):
     def kill_api(self) -> None:
         """Release everything, as :meth:`ComfyConnector.kill_api`, and end the thread.
 
-        Safe to call twice, and from several threads at once. Ctrl-C does not break off the shutdown: it is delivered
-        when everything is released. Does nothing in a forked child.
+        Safe to call twice, and from several threads at once. Ctrl-C does not abort the shutdown: it is raised once
+        everything is released. Does nothing in a forked child.
         """
         if self._thread.closed:
             return
         try:
             self._thread.call(self._connector.kill_api())
         except StateError:
-            _log.debug("another thread was faster to shut down")
+            _log.debug("another thread has shut down the connector already")
         finally:
             self._thread.close()
 

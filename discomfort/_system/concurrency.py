@@ -1,4 +1,4 @@
-"""asyncio helpers: started work is known to have ended, and threads of our own that no other program keeps busy."""
+"""asyncio helpers that wait for started work before a cancellation propagates, and threads of our own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _THREADS = 32
-"""Threads for short blocking work. asyncio's default pool is not used: a program that fills it would hold us up."""
+"""Threads for short blocking work. asyncio's default pool is not used, since a program may keep it busy."""
 
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
@@ -32,9 +32,9 @@ async def to_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
 
 async def in_own_thread(work: Callable[[], T]) -> T:
-    """Run ``work`` in a new thread, so that no other work can delay it: for shutdown, and for what takes long.
+    """Run ``work`` in a new thread, so that no other work can delay it: for shutdown and for long work.
 
-    When cancelled, the work goes on by itself and its result is dropped.
+    If cancelled, the work continues by itself and its result is dropped.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -55,7 +55,7 @@ async def in_own_thread(work: Callable[[], T]) -> T:
             error = raised
         try:
             loop.call_soon_threadsafe(settle, outcome, error)
-        except RuntimeError:  # the loop was closed: nobody waits any more
+        except RuntimeError:  # the loop was closed, so no task waits
             return
 
     threading.Thread(target=run, name="discomfort-own", daemon=True).start()
@@ -63,12 +63,12 @@ async def in_own_thread(work: Callable[[], T]) -> T:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run ``work`` in a thread; when cancelled, wait for its end first, so that what it took is known."""
+    """Run ``work`` in a thread; if cancelled, wait for its end first, so that what it acquired is known."""
     return await finish(in_own_thread(work))
 
 
 async def finish(work: Awaitable[T]) -> T:
-    """Await ``work`` to its end even when cancelled meanwhile; the cancellation is delivered afterwards."""
+    """Await ``work`` to its end even if cancelled meanwhile; the cancellation is delivered afterwards."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -83,8 +83,8 @@ async def finish(work: Awaitable[T]) -> T:
 
 
 async def see_through(begin: Callable[[], Awaitable[T]]) -> T:
-    """Await ``begin()`` to its end, whoever is cancelled: this task's cancellation is not heeded, and where the work
-    was cancelled itself, as Ctrl-C under ``asyncio.run`` cancels every task, it is begun again. For a shutdown only.
+    """Await ``begin()`` to its end despite cancellations: this task's are ignored, and if the work itself was cancelled
+    (Ctrl-C under ``asyncio.run`` cancels every task), it is started again. For a shutdown only.
     """
     while True:
         task = asyncio.ensure_future(begin())
@@ -96,13 +96,13 @@ async def see_through(begin: Callable[[], Awaitable[T]]) -> T:
 
 
 def retrieve(task: asyncio.Future[Any]) -> None:
-    """Mark a finished task's error as seen, where a cancellation goes before it."""
+    """Mark a finished task's error as retrieved, if a cancellation is raised instead of it."""
     if not task.cancelled():
         task.exception()
 
 
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real error of a group: siblings that were only cancelled because of it say nothing."""
+    """The first real error of a group; siblings that were only cancelled because of it do not count."""
     leaves: list[BaseException] = []
     stack: list[BaseException] = [failures]
     while stack:
@@ -115,10 +115,11 @@ def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class EndableScope:
-    """A block that somebody else may end: ``async with EndableScope() as scope``, and elsewhere ``scope.end(error)``.
+    """A block that other code may end: ``async with EndableScope() as scope``, and elsewhere ``scope.end(error)``.
 
-    The block's present await is cancelled, and the block raises ``error`` instead of ``CancelledError``. A
-    cancellation by the block's own caller stays one. Built like :func:`asyncio.timeout`. For the loop's thread only.
+    The block's current await is cancelled, and the block raises ``error`` instead of ``CancelledError``. A
+    cancellation by the block's own caller is raised as such. Built like :func:`asyncio.timeout`. For the loop's thread
+    only.
     """
 
     def __init__(self) -> None:
@@ -163,8 +164,8 @@ class EndableScope:
 class EndableScopes:
     """``async with scopes.enter():`` in any number of tasks, and elsewhere ``scopes.end(error)`` or ``close(error)``.
 
-    ``error`` makes an exception for each block, as one that several tasks raise would mix their tracebacks. For the
-    loop's thread only.
+    ``error`` makes an exception for each block, since one that several tasks raise would collect their tracebacks. For
+    the loop's thread only.
     """
 
     def __init__(self) -> None:
@@ -195,7 +196,7 @@ class EndableScopes:
             scope.end(error())
 
     def close(self, error: Callable[[], BaseException]) -> None:
-        """As :meth:`end`, and let no block begin from now on. Idempotent: the first error counts."""
+        """As :meth:`end`, and refuse to enter blocks from now on. Idempotent: the first error counts."""
         if self._closed is None:
             self._closed = error
             self.end(error)
@@ -210,7 +211,7 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def _forget_pool() -> None:
-    """A forked child has none of the parent's threads, and perhaps its lock."""
+    """In a forked child: the parent's threads do not exist here, and its lock may be held for ever."""
     global _pool, _pool_lock
     _pool, _pool_lock = None, threading.Lock()
 

@@ -1,8 +1,7 @@
-"""Marks that say which connector a server belongs to, and whether that connector still lives.
+"""Marks that identify the connector to which a server belongs, and whether that connector is alive.
 
-Every server carries two marks in its environment, which its children inherit: a random one of its own, and the pid and
-start of the process whose connector started it. Both parts of the second are needed: a pid alone is given again to
-others.
+Every server has two marks in its environment, which its children inherit: a random one of its own, and the pid and
+start of the process whose connector started it. The start is needed because pids are reused.
 """
 
 from __future__ import annotations
@@ -38,15 +37,16 @@ def owner_lives(mark: str) -> bool:
 
 
 def start_of(pid: int) -> str:
-    """What tells a process from an earlier one of the same pid, ``""`` where it does not run.
+    """The start of a process, which tells it from others of the same pid; ``""`` if it does not run.
 
-    On Linux boot and ticks since it (field 22 of ``/proc/<pid>/stat``, proc(5)), which do not move with the clock.
+    On Linux the boot id and ticks since boot (field 22 of ``/proc/<pid>/stat``, proc(5)), which do not depend on the
+    clock.
     """
     with contextlib.suppress(OSError, IndexError, ValueError):  # not Linux, or a container that hides the boot
         # Fields 3 and 22, counted after the name, which may itself hold spaces and brackets.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         if fields[0] in {b"Z", b"X"}:
-            return ""  # It ended, and nobody asked for its exit code yet.
+            return ""  # A zombie: it ended, and its parent has not reaped it yet.
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}.{int(fields[19])}"
     try:
         return f"{psutil.Process(pid).create_time():.2f}"
@@ -55,10 +55,10 @@ def start_of(pid: int) -> str:
 
 
 def orphans() -> Iterator[psutil.Process]:
-    """Processes of this user that carry both of our marks and whose owner is dead. Nothing is done to them.
+    """Processes of this user that have both of our marks and whose owner is dead. Nothing is done to them.
 
-    A process in another pid namespace (a container's) is passed over: the owner's pid means another process there. So
-    are we ourselves and our ancestors.
+    Processes in another pid namespace (a container's) are skipped, since the owner's pid means another process there.
+    So are this process and its ancestors.
     """
     spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
     namespace = _pid_namespace(os.getpid())
@@ -72,7 +72,7 @@ def orphans() -> Iterator[psutil.Process]:
                 continue
             environment = process.environ()
         except (psutil.Error, OSError) as error:
-            _log.debug("pid %d is passed over: %s", process.pid, type(error).__name__)
+            _log.debug("pid %d is skipped: %s", process.pid, type(error).__name__)
             continue
         mark = environment.get(OWNER_VARIABLE)
         if mark and environment.get(TOKEN_VARIABLE) and not owner_lives(mark):

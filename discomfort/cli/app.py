@@ -56,21 +56,21 @@ _INTERRUPTED_BY_TYPER = 130
 # Lines of at most 75 characters: with their indent they fit a terminal of 80 columns.
 _EXIT_CODES = [
     "Exit codes:",
-    "0  all went well",
-    "1  a run or a check failed, or Ctrl-C (once stops cleanly, twice at once)",
+    "0  success",
+    "1  a run or a check failed, or Ctrl-C (once: clean stop; twice: at once)",
     "2  the command line, the configuration or an input file is wrong",
 ]
 _ENVIRONMENT = [
     "Environment:",
-    "COMFYUI_PATH       the ComfyUI folder, where the configuration names none",
-    "DISCOMFORT_CONFIG  the configuration file, where --config names none",
+    "COMFYUI_PATH       the ComfyUI folder, unless it is configured",
+    "DISCOMFORT_CONFIG  the configuration file, unless --config is given",
     "DISCOMFORT_<KEY>   one setting, such as DISCOMFORT_INITIAL_PORT=8288;",
-    "                   goes before the file",
+    "                   overrides the file",
     "NO_COLOR           no colours, no moving bars",
 ]
 _TOP_EPILOG = [
     "Examples:",
-    "discomfort doctor                          what works here, what does not",
+    "discomfort doctor                          check this machine",
     "discomfort run workflow.json               save its outputs to ./output",
     "discomfort run workflow.json --set KSampler.seed=42 -o results",
     "discomfort convert workflow.json > prompt.json",
@@ -98,7 +98,7 @@ _DOCTOR_EPILOG = [
     "discomfort doctor --start                  also start the server, test it",
     "discomfort doctor --json | jq '.checks[] | select(.status != \"ok\")'",
     "discomfort doctor --start --json > report.json     for a bug report",
-    "discomfort doctor --clean                  what dead runs left, removed",
+    "discomfort doctor --clean                  remove what dead runs left",
 ]
 _SNAPSHOT_EPILOG = [
     "Examples:",
@@ -112,7 +112,7 @@ _CONFORMANCE_EPILOG = [
     "discomfort conformance --against http://127.0.0.1:8188",
     "discomfort conformance --against http://127.0.0.1:8188 --exclusive",
     "discomfort conformance --against https://gpu --only 'files.*' --only routes",
-    "discomfort conformance --list              what is checked",
+    "discomfort conformance --list              list the checks",
     "discomfort conformance --against http://127.0.0.1:8188 --json > report.json",
 ]
 
@@ -130,7 +130,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
 
 def build_app() -> typer.Typer:
-    """The application. Its help is plain text: it reads the same on a terminal, in a pipe and in a log."""
+    """The application. Its help is plain text, which is the same on a terminal, in a pipe and in a log."""
     app = typer.Typer(
         name="discomfort",
         help="Run ComfyUI workflows from the command line: start ComfyUI, convert, run, save every output, clean up.",
@@ -146,7 +146,7 @@ def build_app() -> typer.Typer:
         ("run", _run, "Run workflows and save their outputs.", _RUN_EPILOG),
         ("convert", _convert, "Convert workflows to API prompts.", _CONVERT_EPILOG),
         ("doctor", _doctor, "Check everything that a run needs.", _DOCTOR_EPILOG),
-        ("conformance", _conformance, "Say where a server differs from ComfyUI.", _CONFORMANCE_EPILOG),
+        ("conformance", _conformance, "Report where a server differs from ComfyUI.", _CONFORMANCE_EPILOG),
         ("snapshot", _snapshot, "Save a server's node definitions.", _SNAPSHOT_EPILOG),
     ):
         app.command(name, short_help=short, epilog=_lay_out(examples))(command)
@@ -234,8 +234,8 @@ def _convert(
 ) -> None:
     """Convert workflows to API prompts, exactly as the installed ComfyUI frontend does.
 
-    The prompt goes to stdout as JSON; several go there as one object, by file name. With -o the names of the written
-    files go to stdout.
+    The prompt is printed to stdout as JSON; several are printed as one object, by file name. With -o the prompts are
+    written to files, and their names are printed to stdout.
     """
 
     def work(terminal: Terminal) -> int:
@@ -257,10 +257,10 @@ def _doctor(
     yes: YesOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Check everything that a run needs, one thing at a time, and say what to do about what is missing.
+    """Check everything that a run needs, and say what to do about each problem.
 
-    With --clean it looks for what dead connectors left instead: servers, private folders, ephemeral uploads. It shows
-    them and asks; without a terminal nothing is removed but with --yes. What belongs to a live process is not touched.
+    With --clean, search instead for what dead connectors left: servers, private folders, ephemeral uploads. They are
+    listed, and removed after asking; without a terminal, only with --yes. Nothing of a live process is touched.
     """
 
     def work(terminal: Terminal) -> int:
@@ -286,8 +286,8 @@ def _snapshot(
 ) -> None:
     """Save the node definitions of a server, its /object_info, for discomfort serve --object-info.
 
-    Workflows then convert, and prompts are validated, without that server: on a laptop or in CI. The file is gzipped
-    where its name ends in .gz, and the same bytes for the same definitions.
+    With the file, workflows can be converted and prompts validated without that server, on a laptop or in CI. The file
+    is gzipped if its name ends in .gz; equal definitions give equal files.
     """
 
     def work(terminal: Terminal) -> int:
@@ -309,10 +309,10 @@ def _conformance(
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Check, through its URL alone, whether a server behaves as ComfyUI 0.3.64 does, and say where it differs.
+    """Check through its URL whether a server behaves like ComfyUI 0.3.64, and report each difference.
 
-    Only prompts and files of its own are touched, whose names begin with discomfort-conformance; two small pictures
-    stay in the input and the output folder. Exit code 0: nothing differs; 1: something does; 2: no server.
+    It touches only its own prompts and files, whose names begin with discomfort-conformance; two small pictures remain
+    in the input and the output folder. Exit code 0: no difference; 1: some differences; 2: no server.
     """
 
     def work(terminal: Terminal) -> int:
@@ -321,7 +321,7 @@ def _conformance(
         if listing:
             return list_command(only or [], terminal, as_json=as_json)
         if against is None:
-            raise UsageError("--against URL is needed: the server to check (--list only names the checks)")
+            raise UsageError("--against URL is needed: the server to check (or --list to list the checks)")
         headers = read_headers(header or [])
         options = ConformanceOptions(check_url(against), headers, only or [], exclusive=exclusive, json=as_json)
         return conformance_command(options, terminal)
@@ -337,7 +337,7 @@ def _serve(context: typer.Context) -> None:
 
 
 def _guarded(work: Callable[[Terminal], int], **terminal: Any) -> None:
-    """Run a command's work and exit with its code; what is wrong before it has begun is the user's to change: 2."""
+    """Run a command's work and exit with its code; an error before it began is the user's to fix: 2."""
     screen = Terminal(**terminal)
     try:
         code = work(screen)

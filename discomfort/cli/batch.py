@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def exit_code(error: BaseException) -> int:
-    """2 where the user has to change the command, a file or the configuration; 1 where something failed."""
+    """2 if the user must change the command, a file or the configuration; 1 if something failed."""
     wrong = isinstance(error, (ConfigurationError, InputSelectorError, UploadError, UsageError))
     return USAGE if wrong or isinstance(error, (FileNotFoundError, FileExistsError)) else FAILED
 
 
 class Batch:
-    """The workflows of one command, and how far they came.
+    """The workflows of one command and their results.
 
-    A workflow that fails does not keep the next from its turn. ``results`` has an entry for each, in order.
+    After a workflow that fails, the next one is still run. ``results`` has an entry for each, in order.
     """
 
     stopping_means: ClassVar[str] = "shutting down"
@@ -41,17 +41,17 @@ class Batch:
         self._codes: set[int] = set()
 
     async def work(self, connector: ComfyConnector, index: int, source: Source, result: Result) -> None:
-        """Do one workflow and fill in its result; what it raises is that workflow's error."""
+        """Process one workflow and fill in its result; an exception becomes that workflow's error."""
         raise NotImplementedError
 
     async def prepare(self, connector: ComfyConnector) -> None:
-        """What has to happen before the first workflow; what it raises ends the command."""
+        """Prepare before the first workflow; an exception ends the command."""
 
     def finished(self, result: Result) -> None:
-        """One workflow is done, well or not, and the display is closed."""
+        """Called when one workflow has succeeded or failed, and the display is closed."""
 
     def execute(self) -> int:
-        """Run everything and return the exit code. Never raises for a failure: it is told on stderr."""
+        """Run everything and return the exit code. Failures are not raised, but reported on stderr."""
         holder = Holder()
         for source in self.sources:
             if source.error is not None:
@@ -85,9 +85,9 @@ class Batch:
             await self.work(connector, index, source, result)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - the next workflow must have its turn whatever this one raised
+        except Exception as error:  # noqa: BLE001 - the next workflow must run whatever this one raised
             result.error = error
-            # Here a payload that the server would not survive or lacks nodes for is a failed run, not a bad file.
+            # Here an unsafe prompt, or one whose nodes the server lacks, is a failed run, not a bad file.
             selector = isinstance(error, InputSelectorError)
             self._codes.add(FAILED if isinstance(error, PayloadError) and not selector else exit_code(error))
             self.display.close()

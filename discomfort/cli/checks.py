@@ -1,4 +1,4 @@
-"""The single checks of ``discomfort doctor``: each looks at one thing and says what to do where it is not well."""
+"""The checks of ``discomfort doctor``: each examines one thing and gives a remedy for its problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LITTLE_SPACE, NO_SPACE = 2 << 30, 256 << 20
 """Bytes free on a disk below which there is a warning, and below which it is a failure (Chromium's profile alone takes
 some 50 MiB, one video some hundreds)."""
 SMALL_SHM = 256 << 20
-"""Bytes of ``/dev/shm`` below which Chromium is told to do without it (Docker's default is 64 MiB)."""
+"""Bytes of ``/dev/shm`` below which Chromium is started without it (Docker's default is 64 MiB)."""
 _PROBE_SECONDS = 60.0
 _MINIMUM = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:>=\s*([0-9.]+))?")
 _DEPENDENCIES = (
@@ -49,7 +49,7 @@ _PYTHON_PROBE = "import importlib.util as u,sys;print(sys.version.split()[0],u.f
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor. ``remedy`` says what to do, where the status is not ``ok``."""
+    """One line of the doctor. ``remedy`` says what to do if the status is not ``ok``."""
 
     name: str
     status: Status
@@ -57,7 +57,7 @@ class Check:
     remedy: str = ""
 
     def as_json(self) -> JsonObject:
-        """The check as ``--json`` has it."""
+        """The check in the form of ``--json``."""
         return asdict(self)
 
 
@@ -87,7 +87,7 @@ def dependencies() -> Check:
 
 
 def configuration(settings: Settings) -> Check:
-    """The settings that are not at their defaults, and where each came from; without secrets."""
+    """The settings that differ from their defaults, with their sources and without secrets."""
     from discomfort.redaction import redact
 
     given = [
@@ -98,7 +98,7 @@ def configuration(settings: Settings) -> Check:
 
 
 def engine(found: Engine, *, wanted: str) -> Iterator[Check]:
-    """What would run the prompts, with which Python, and whether its folders can be written to."""
+    """The engine that would run the prompts, its Python, and whether its folders are writable."""
     if found.kind == "emulator" and wanted == "auto":
         remedy = "To run models, install ComfyUI and set COMFYUI_PATH to the folder that holds its main.py"
         yield Check("engine", "warn", f"emulator: {found.reason}", remedy)
@@ -118,7 +118,7 @@ def frontend(found: Engine) -> Check:
     if root is None:
         if found.kind == "emulator":
             return Check("frontend", "fail", "comfyui-frontend-package is not installed", remedy)
-        return Check("frontend", "warn", "not found on disk; the server will tell which one it serves", remedy)
+        return Check("frontend", "warn", "not found on disk; the server's own frontend is used", remedy)
     if not (root / "index.html").is_file():
         return Check("frontend", "fail", f"{root} has no index.html", remedy)
     versions = sorted(path.name for path in root.parent.parent.glob("comfyui_frontend_package-*.dist-info"))
@@ -143,7 +143,7 @@ def ports(settings: Settings) -> Check:
 
 
 def own_folders() -> Check:
-    """Where locks, journals and temporary files go."""
+    """Whether the folders of locks, journals and temporary files are writable."""
     temporary = Path(tempfile.gettempdir())
     state = platformdirs.user_state_path("discomfort", appauthor=False)
     cache = platformdirs.user_cache_path("discomfort", appauthor=False)
@@ -151,7 +151,7 @@ def own_folders() -> Check:
 
 
 def writable(name: str, folders: Iterable[Path], remedy: str) -> Check:
-    """Whether each of the folders can be written to, or made where it does not exist yet."""
+    """Whether each of the folders is writable, or can be created if it does not exist."""
     shown: list[str] = []
     wrong: list[str] = []
     for folder in dict.fromkeys(folders):
@@ -164,7 +164,7 @@ def writable(name: str, folders: Iterable[Path], remedy: str) -> Check:
 
 
 def disk_space(folders: Iterable[Path]) -> Check:
-    """Whether the disks that are written to have room."""
+    """Whether there is enough free space on the disks that are written to."""
     disks: dict[int, tuple[int, Path]] = {}
     for folder in folders:
         existing = nearest_existing(folder)
@@ -172,16 +172,18 @@ def disk_space(folders: Iterable[Path]) -> Check:
     least = min(free for free, _ in disks.values())
     detail = ", ".join(f"{_size(free)} free at {path}" for free, path in disks.values())
     status: Status = "fail" if least < NO_SPACE else "warn" if least < LITTLE_SPACE else "ok"
-    return Check("disk space", status, detail, "" if status == "ok" else "Make room, or set TMPDIR to another disk")
+    return Check(
+        "disk space", status, detail, "" if status == "ok" else "Free some space, or set TMPDIR to another disk"
+    )
 
 
 def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the device itself is meant
-    """Whether Chromium has the shared memory that it likes."""
+    """Whether Chromium has enough shared memory."""
     if not path.is_dir():
         return Check("shared memory", "ok", f"there is no {path} on this system")
     size = shutil.disk_usage(path).total
     if size < SMALL_SHM:
-        remedy = "Nothing must be done: Chromium uses files instead. In Docker, --shm-size=1g makes it faster"
+        remedy = "No action is required: Chromium uses files instead. In Docker, --shm-size=1g makes it faster"
         return Check("shared memory", "warn", f"{path} has only {_size(size)}", remedy)
     return Check("shared memory", "ok", f"{path} has {_size(size)}")
 
@@ -189,7 +191,7 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the d
 def leftovers() -> Check:
     """What dead connectors left: servers, emulators' folders, locks, and journals with their files and folders.
 
-    Each is known by what was written down about it, never by a name alone.
+    Each is identified by records about it, never by its name alone.
     """
     from discomfort.cli.cleaning import find_leftovers
 
@@ -197,7 +199,7 @@ def leftovers() -> Check:
     if not left:
         return Check("leftovers", "ok", "none")
     remedy = (
-        "discomfort doctor --clean removes them; see first that no discomfort runs in a container with the same /tmp"
+        "Run: discomfort doctor --clean (first make sure that no discomfort runs in a container with the same /tmp)"
     )
     return Check("leftovers", "warn", ", ".join(left), remedy)
 

@@ -1,4 +1,4 @@
-"""``discomfort doctor --clean``: what dead connectors left, shown first, and removed when the user agrees."""
+"""``discomfort doctor --clean``: shows what dead connectors left, and removes it if the user agrees."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from discomfort.cli.exit_codes import FAILED, OK
 from discomfort.cli.terminal import Terminal, clean
 
 _PATIENCE = 3.0
-"""Seconds between SIGTERM and SIGKILL for a server that nobody waits for any more."""
+"""Seconds between SIGTERM and SIGKILL for an abandoned server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """One thing that a dead connector left; ``remove`` removes it, and returns what kept it from being removed."""
+    """One thing that a dead connector left; ``remove`` removes it, and returns the problem if it could not."""
 
     kind: Literal["process", "folder", "journal", "lock"]
     name: str
@@ -28,33 +28,33 @@ class Leftover:
     remove: Callable[[], str]
 
     def as_json(self) -> JsonObject:
-        """The leftover as ``--json`` has it."""
+        """The leftover in the form of ``--json``."""
         return {"kind": self.kind, "name": self.name, "detail": self.detail}
 
 
 def clean_command(
     terminal: Terminal, *, as_json: bool, is_agreed: bool, ask: Callable[[str], bool] | None = None
 ) -> int:
-    """Show, ask, remove. Returns 0 where nothing is left in the end, else 1.
+    """Show, ask, remove. Returns 0 if nothing is left in the end, else 1.
 
-    Without a terminal to ask on, and with ``as_json``, nothing is removed unless ``is_agreed``.
+    Without a terminal, and with ``as_json``, nothing is removed unless ``is_agreed``.
     """
     found = find_leftovers()
     if not as_json:
         for leftover in found:
             terminal.write(f"{leftover.kind:<8} {clean(leftover.name)}: {clean(leftover.detail)}\n")
         if not found:
-            terminal.note("nothing was left by dead connectors")
+            terminal.note("dead connectors have left nothing")
     agreed = is_agreed
     if found and not agreed and not as_json and (ask is not None or sys.stdin.isatty()):
-        agreed = (ask or _ask)(f"End and delete these {len(found)}?")
+        agreed = (ask or _ask)(f"End or delete these {len(found)} item(s)?")
     problems = [(leftover, leftover.remove() if agreed else "not removed") for leftover in found]
     remaining = [leftover for leftover, problem in problems if problem]
     if as_json:
         listed = [{**leftover.as_json(), "problem": problem or None} for leftover, problem in problems]
         terminal.write_json({"ok": not remaining, "removed": agreed, "leftovers": listed})
     elif found and not agreed:
-        terminal.note("nothing was removed; --yes removes it without asking")
+        terminal.note("nothing was removed; add --yes to remove it without asking")
     else:
         for leftover, problem in problems:
             if problem:
@@ -65,7 +65,7 @@ def clean_command(
 
 
 def find_leftovers() -> list[Leftover]:
-    """Everything that can be told to be a dead connector's, in the order in which it has to go."""
+    """Everything that certainly belongs to dead connectors, in the order in which it must be removed."""
     from discomfort._system.ownership import orphans
 
     found = [_process(process) for process in orphans()]
@@ -78,7 +78,7 @@ def _emulators() -> list[Leftover]:
     def remover(path: Path) -> Callable[[], str]:
         return lambda: "" if temporary.remove_abandoned(path) else "it could not be removed"
 
-    detail = "temporary files of an emulator that is gone"
+    detail = "temporary files of a dead emulator"
     return [Leftover("folder", str(path), detail, remover(path)) for path in temporary.abandoned_folders()]
 
 
@@ -86,9 +86,9 @@ def _locks() -> list[Leftover]:
     from discomfort.server import ports
 
     def remover(path: Path) -> Callable[[], str]:
-        return lambda: "" if ports.remove_lock(path) else "somebody holds it by now"
+        return lambda: "" if ports.remove_lock(path) else "another process holds it now"
 
-    detail = "lock of a port that nobody holds"
+    detail = "lock of a port that no process holds"
     return [Leftover("lock", str(path), detail, remover(path)) for path in ports.abandoned_locks()]
 
 
@@ -97,14 +97,14 @@ def _process(process: psutil.Process) -> Leftover:
     from discomfort.redaction import redact_words
 
     def remove() -> str:
-        # psutil compares pid and start before it signals: a pid that was given to another by now is safe.
+        # psutil compares pid and start before it signals, so a pid that was reused meanwhile is safe.
         return "it does not end" if process_tree.end([process], patience=_PATIENCE) else ""
 
     try:
         command = " ".join(redact_words(process.cmdline()))[:200]
     except psutil.Error:
         command = "?"
-    return Leftover("process", str(process.pid), f"{command}; the process that started it is gone", remove)
+    return Leftover("process", str(process.pid), f"{command}; the process that started it has ended", remove)
 
 
 def _journals() -> list[Leftover]:

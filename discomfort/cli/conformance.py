@@ -1,4 +1,4 @@
-"""``discomfort conformance``: where a server differs from ComfyUI."""
+"""``discomfort conformance``: reports where a server differs from ComfyUI."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from discomfort.exceptions import ServerError
 
 @dataclass(frozen=True, slots=True)
 class ConformanceOptions:
-    """What ``discomfort conformance`` was asked for. ``headers`` and the URL may hold secrets."""
+    """The options of ``discomfort conformance``. ``headers`` and the URL may contain secrets."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -44,7 +44,7 @@ def list_command(only: Sequence[str], terminal: Terminal, *, as_json: bool) -> i
 
 
 def conformance_command(options: ConformanceOptions, terminal: Terminal) -> int:
-    """Run the checks and return the exit code: 0 where nothing differs, 1 where something does, 2 for no server."""
+    """Run the checks and return the exit code: 0 if nothing differs, 1 if something does, 2 if there is no server."""
     chosen = _chosen(options.only)
     display = make_display(terminal)
     areas: list[str] = []
@@ -110,7 +110,7 @@ def _summarize(terminal: Terminal, report: Report) -> None:
     for reason, names in skipped.items():
         terminal.note(f"skipped {', '.join(names)}: {reason}")
     version = report.system.get("comfyui_version")
-    # The emulator says which ComfyUI it follows, and that it is none.
+    # The emulator reports the ComfyUI version that it follows, and that it is the emulator.
     kind = "the emulator, as ComfyUI" if report.system.get("discomfort") else "ComfyUI"
     counts = f"{len(report.of('conforms'))} as ComfyUI {FOLLOWED}, {len(report.of('differs'))} different"
     terminal.note(
@@ -135,5 +135,5 @@ def _table(report: Report) -> Table:
 def _chosen(only: Sequence[str]) -> list[Check]:
     found = all_checks(only)
     if not found:
-        raise UsageError(f"--only {' '.join(only)}: no check is called so; --list names them all")
+        raise UsageError(f"--only {' '.join(only)}: no check has this name; --list shows all names")
     return found

@@ -1,4 +1,4 @@
-"""The one place where a command gets its connector, and where it gives it back."""
+"""The connector of a command: started or attached, and released at the end."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _log = logging.getLogger("discomfort.cli")
 
 @dataclass(frozen=True, slots=True)
 class ServerTarget:
-    """Which server a command works with: one to start, or (``attach``) one that runs already.
+    """The server that a command uses: one to start, or (``attach``) one that is running.
 
-    ``headers`` go with every request to an attached server; they may hold secrets, so they are not in the ``repr``.
+    ``headers`` are sent with every request to an attached server; they may contain secrets, so ``repr`` omits them.
     """
 
     config: Path | None = None
@@ -41,7 +41,7 @@ def read_target(
 
 
 class Holder:
-    """Knows the connector that is alive, for the forced end."""
+    """Holds the live connector for a forced end."""
 
     def __init__(self) -> None:
         self.connector: ComfyConnector | None = None
@@ -68,7 +68,7 @@ async def open_connector(target: ServerTarget) -> ComfyConnector:
 async def connected(
     target: ServerTarget, terminal: Terminal, display: Display, holder: Holder, log: LogHandler
 ) -> AsyncIterator[ComfyConnector]:
-    """A ready connector for the block; it is shut down completely afterwards, whatever happened."""
+    """A ready connector for the block; afterwards it is shut down completely, whatever happened."""
     display.phase("connecting" if target.attach else "starting the server")
     connector = await open_connector(target)
     holder.connector = connector
@@ -84,7 +84,7 @@ async def connected(
 
 
 def _starting() -> ComfyConnector | None:
-    """The connector that is still starting, which nobody has been given yet."""
+    """The connector that is still starting, which no caller has received yet."""
     import sys
 
     # Not imported here: where nothing has imported it, there is none.

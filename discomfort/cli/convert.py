@@ -24,7 +24,7 @@ SUFFIX = ".prompt.json"
 
 @dataclass(frozen=True, slots=True)
 class ConvertOptions:
-    """What ``discomfort convert`` was asked for; ``files`` has a target for each source, or is empty for stdout."""
+    """The options of ``discomfort convert``; ``files`` has a target for each source, or is empty for stdout."""
 
     sources: Sequence[Source]
     target: ServerTarget = field(default_factory=ServerTarget)
@@ -32,15 +32,15 @@ class ConvertOptions:
 
 
 def plan_files(names: Sequence[str], output: Path | None) -> list[Path]:
-    """Where each prompt goes: FILE for one workflow, ``DIR/<name>.prompt.json`` for several or for a folder.
+    """The file of each prompt: FILE for one workflow, ``DIR/<name>.prompt.json`` for several or for a folder.
 
-    Raises UsageError where two would go to one place, or one would replace a workflow that is read.
+    Raises UsageError if two would get the same file, or one would replace a workflow that is read.
     """
     if output is None:
         return []
     as_folder = len(names) > 1 or output.is_dir()
     if as_folder and output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output}: a folder is needed for {len(names)} workflows, and that is a file")
+        raise UsageError(f"--output {output}: a folder is needed for {len(names)} workflows, but that is a file")
     stems = ["stdin" if name == STDIN else Path(name).stem for name in names]
     files = [output / f"{stem}{SUFFIX}" for stem in stems] if as_folder else [output]
     if len(set(files)) < len(files):
@@ -71,7 +71,7 @@ class ConvertBatch(Batch):
         self.prompts: dict[str, JsonObject] = {}
 
     async def work(self, connector: ComfyConnector, index: int, source: Source, result: Result) -> None:
-        """Convert one workflow, and write the prompt where a file was asked for."""
+        """Convert one workflow, and write the prompt to its file, if any."""
         self.display.phase(f"{source.label}: converting")
         prompt = await connector.get_prompt_from_workflow(source.payload)
         if self._files:

@@ -1,4 +1,4 @@
-"""``discomfort doctor``: every resource probed by itself, every failure with its remedy."""
+"""``discomfort doctor``: checks each resource separately, and names a remedy for each failure."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor_command(target: ServerTarget, terminal: Terminal, *, as_json: bool, start: bool) -> int:
-    """Run all checks and return the exit code: 0 where none failed, else 1."""
+    """Run all checks and return the exit code: 0 if none failed, else 1."""
     doctor = Doctor(target, terminal, is_shown=not as_json)
     holder = Holder()
     code = OK
     with terminal.logging() as log:
-        log.engine_announced = True  # a check of its own tells about the engine
+        log.engine_announced = True  # the engine has a check of its own
         try:
             run(
                 lambda: doctor.examine(holder, log, start=start),
@@ -77,12 +77,12 @@ class Doctor:
         self.diagnostics: JsonObject | None = None
 
     async def examine(self, holder: Holder, log: LogHandler, *, start: bool) -> None:
-        """All checks, in an order in which the later ones need the earlier."""
+        """All checks, in an order in which later ones may rely on earlier ones."""
         self._tell([checks.python(), checks.dependencies()])
         settings = self._settings()
         engine = await to_thread(self._resolve, settings) if settings is not None else None
         if settings is not None and engine is not None:
-            # The engine's check asks another Python what it can import, which takes a second from a cold disk.
+            # The engine's check starts another Python to see what it can import: a second from a cold disk.
             self._tell(await to_thread(lambda: list(checks.engine(engine, wanted=settings.engine))))
             self._tell([checks.frontend(engine)])
         self.display.phase("launching Chromium")
@@ -129,7 +129,7 @@ class Doctor:
             remedy = getattr(error, "remedy", "")
             self._tell([Check("engine", "fail", describe(error).removesuffix(f". {remedy}"), remedy)])
             return None
-        # Asked for its facts only; the private folders are made anew at a start.
+        # Only its facts are needed; a start creates its own private folders.
         engine.discard()
         return engine
 
@@ -144,7 +144,7 @@ class Doctor:
                 if not self._is_shown:
                     self.diagnostics = await connector.diagnostics()
         except (DiscomfortError, OSError) as error:
-            return Check("start", "fail", describe(error), "The server's last lines above name the cause")
+            return Check("start", "fail", describe(error), "The last lines of the server's log above name the cause")
         finally:
             self.display.close()
         return Check("start", "ok", detail)
@@ -177,7 +177,7 @@ def _with_sandbox(detail: str, refused: bool) -> Check:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Check("chromium", "ok", f"{detail} (without its sandbox, as root)")
     if refused:
-        remedy = "Runs work all the same; to have the sandbox, permit unprivileged user namespaces"
+        remedy = "Runs work without it; to have the sandbox, permit unprivileged user namespaces"
         return Check("chromium", "warn", f"{detail}, but the kernel permits no sandbox", remedy)
     return Check("chromium", "ok", f"{detail} in its sandbox")
 

@@ -21,7 +21,7 @@ from discomfort.workflow.edit import parse_assignment
 STDIN = "-"
 _PNG_SIGNATURE = b"\x89PNG"
 _MAX_FILE = 256 * 1024 * 1024
-"""Largest file, in bytes, that is read in search of a workflow: a picture may be large, a video is a mistake."""
+"""Largest file in bytes in which a workflow is searched: a picture may be large, a video is a mistake."""
 # RFC 9110, 5.6.2: a field name is a token; 5.5: a value holds no control characters.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -33,7 +33,7 @@ class UsageError(DiscomfortError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One WORKFLOW argument: its name as given, what it holds, and the graph itself; or why it cannot be read."""
+    """One WORKFLOW argument: its name as given, its kind and graph; or the error why it cannot be read."""
 
     name: str
     kind: Kind = "workflow"
@@ -60,9 +60,9 @@ def read_sources(names: Sequence[str]) -> list[Source]:
 
 
 def read_source(name: str) -> Source:
-    """Read a workflow or prompt from a JSON file, from a PNG that carries one, or from standard input (``-``).
+    """Read a workflow or prompt from a JSON file, from a PNG that contains one, or from standard input (``-``).
 
-    Raises OSError where there is nothing to read, PayloadError where it holds neither.
+    Raises OSError if it cannot be read, PayloadError if it contains neither.
     """
     if name == STDIN:
         data = sys.stdin.buffer.read(_MAX_FILE + 1)
@@ -70,13 +70,15 @@ def read_source(name: str) -> Source:
         with Path(name).open("rb") as file:
             data = file.read(_MAX_FILE + 1)
     if len(data) > _MAX_FILE:
-        raise PayloadError(f"larger than {_MAX_FILE // 1024**2} MiB: neither a workflow nor a picture that carries one")
+        raise PayloadError(
+            f"larger than {_MAX_FILE // 1024**2} MiB: neither a workflow nor a picture that contains one"
+        )
     kind, payload = unwrap(payload_from_png(data) if data.startswith(_PNG_SIGNATURE) else parse_payload(data))
     return Source(name, kind, payload)
 
 
 def read_assignments(texts: Sequence[str]) -> list[tuple[str, Any]]:
-    """The ``--set`` options as pairs of selector and value. Raises DiscomfortError for one that is none."""
+    """The ``--set`` options as pairs of selector and value. Raises DiscomfortError for invalid ones."""
     return [parse_assignment(text) for text in texts]
 
 
@@ -92,7 +94,7 @@ def read_headers(texts: Sequence[str]) -> Mapping[str, str]:
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not _HEADER_NAME.fullmatch(name.strip()) or _CONTROL.search(value):
-            raise UsageError("--header: expected 'Name: value' (the text given is not shown, it may be a secret)")
+            raise UsageError("--header: expected 'Name: value' (the given text is not shown, since it may be a secret)")
         headers[name.strip()] = value.strip()
     return headers
 
@@ -100,16 +102,16 @@ def read_headers(texts: Sequence[str]) -> Mapping[str, str]:
 def check_timeout(seconds: float | None) -> float | None:
     """A number of seconds above zero, or none. Raises UsageError."""
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"--timeout {seconds:g}: a number of seconds above 0 is needed")
+        raise UsageError(f"--timeout {seconds:g}: must be more than 0 seconds")
     return seconds
 
 
 def check_target(engine: str | None, attach: str | None, headers: Sequence[str]) -> str | None:
-    """The ``engine`` setting that is asked for (``None``: as configured). Raises UsageError for a contradiction."""
+    """The requested ``engine`` setting (``None``: as configured). Raises UsageError for a contradiction."""
     if headers and attach is None:
-        raise UsageError("--header needs --attach: a server that is started here takes no headers")
+        raise UsageError("--header needs --attach: a server started here needs no headers")
     if attach is not None and engine is not None:
-        raise UsageError(f"--engine {engine} starts a server and --attach uses one that runs: give one of them")
+        raise UsageError(f"--engine {engine} starts a server, --attach uses a running one: give only one of them")
     return None if engine is None else str(engine)
 
 
@@ -124,26 +126,26 @@ def check_url(url: str) -> str:
         is_good = False
     if not is_good or (separator and scheme not in ("http", "https")):
         named = f"{scheme}{separator}" * bool(separator) + shown.partition("://")[2]
-        raise UsageError(f"{named!r}: an address such as http://127.0.0.1:8188 is needed")
+        raise UsageError(f"{named!r} is not a server's address, such as http://127.0.0.1:8188")
     return url
 
 
 def check_files(paths: Sequence[Path]) -> None:
-    """Every ``--input`` is a file that can be read, and no two have one name. Raises OSError or UsageError."""
+    """Check that every ``--input`` is readable, and that no two have the same name. Raises OSError or UsageError."""
     names: dict[str, Path] = {}
     for path in paths:
         with path.open("rb"):
             pass
         if names.setdefault(path.name, path).absolute() != path.absolute():
-            raise UsageError(f"--input {path}: another file of that name is given, {names[path.name]}")
+            raise UsageError(f"--input {path}: another --input has the same file name, {names[path.name]}")
 
 
 def check_directory(directory: Path) -> None:
-    """The folder can be written to, or made. Raises ConfigurationError before anything is started for it."""
+    """Check that the folder is writable, or can be created, before anything is started. Raises ConfigurationError."""
     existing = directory.absolute()
     while not existing.exists() and existing.parent != existing:
         existing = existing.parent
     if not existing.is_dir():
         raise ConfigurationError("is not a folder", key="--output", value=str(existing))
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigurationError("the folder cannot be written to", key="--output", value=str(existing))
+        raise ConfigurationError("the folder is not writable", key="--output", value=str(existing))

@@ -1,4 +1,4 @@
-"""The options and arguments that several commands share, each with its help, declared once."""
+"""The options and arguments of the commands with their help; what several commands share is declared once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class EngineChoice(StrEnum):
-    """What may run the prompts."""
+    """The choices of ``--engine``."""
 
     AUTO = "auto"
     COMFYUI = "comfyui"
@@ -25,22 +25,20 @@ EngineOption = Annotated[
     EngineChoice | None,
     typer.Option(
         "--engine",
-        help="What runs the prompts, over the configuration; auto finds ComfyUI, else takes the embedded emulator.",
+        help="Overrides the configured engine; auto uses ComfyUI if found, else the embedded emulator.",
         show_default=False,
     ),
 ]
 AttachOption = Annotated[
     str | None,
-    typer.Option(
-        "--attach", metavar="URL", help="Use the server that runs there; it is not stopped.", show_default=False
-    ),
+    typer.Option("--attach", metavar="URL", help="Use a running server; it is not stopped.", show_default=False),
 ]
 HeaderOption = Annotated[
     list[str] | None,
     typer.Option(
         "--header",
         metavar="'NAME: VALUE'",
-        help="Sent with every request to that server; @FILE reads them from a file, one per line. Repeatable.",
+        help="Send this header with every request to that server; @FILE reads one per line. Repeatable.",
         show_default=False,
     ),
 ]
@@ -58,27 +56,32 @@ InputOption = Annotated[
     typer.Option(
         "--input",
         metavar="FILE",
-        help="Put a file into the server's input folder, and take it away at the end. Repeatable.",
+        help="Upload a file to the server's input folder, and delete it there at the end. Repeatable.",
         show_default=False,
     ),
 ]
 SaveOption = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Where outputs are saved; nothing is overwritten.")
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to save outputs in; nothing is overwritten.")
 ]
 PromptFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE|DIR", help="File, or folder for several; else stdout.", show_default=False
+        "--output",
+        "-o",
+        metavar="FILE|DIR",
+        help="File, or folder for several prompts (default: stdout).",
+        show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="Give each workflow so long, and no longer.", show_default=False),
+    typer.Option("--timeout", metavar="SECONDS", help="Time limit for each workflow.", show_default=False),
 ]
 StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
 CleanOption = Annotated[
-    bool, typer.Option("--clean", help="Show what dead connectors left, ask, and remove it; no other checks.")
+    bool,
+    typer.Option("--clean", help="Instead of the checks, show what dead connectors left, and remove it after asking."),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="With --clean: remove without asking.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")]
@@ -92,16 +95,16 @@ WorkflowArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="WORKFLOW",
-        help="Workflow as the UI saves it, or API prompt: a JSON file, a PNG that carries one, or - for stdin.",
+        help="Workflow as saved by the UI, or API prompt: a JSON file, a PNG that contains one, or - for stdin.",
         show_default=False,
     ),
 ]
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="The server's address.", show_default=False)]
 SnapshotOption = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="FILE", help="File, gzipped where it ends in .gz; - is stdout."),
+    typer.Option("--output", "-o", metavar="FILE", help="File, gzipped if its name ends in .gz; - is stdout."),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing file.")]
 AgainstOption = Annotated[
     str | None, typer.Option("--against", metavar="URL", help="The server to check.", show_default=False)
 ]
@@ -110,7 +113,7 @@ OnlyOption = Annotated[
     typer.Option(
         "--only",
         metavar="PATTERN",
-        help="Only checks, or areas, of that name; * and ? stand for any.",
+        help="Run only checks or areas with this name; * and ? are wildcards. Repeatable.",
         show_default=False,
     ),
 ]
@@ -118,7 +121,7 @@ ExclusiveOption = Annotated[
     bool,
     typer.Option(
         "--exclusive",
-        help="Nobody else uses the server: also clear its queue and history, interrupt whatever runs, free its memory.",
+        help="The server has no other users: also clear its queue and history, interrupt its run, free its memory.",
     ),
 ]
-ListOption = Annotated[bool, typer.Option("--list", help="Name the checks, and do nothing else.")]
+ListOption = Annotated[bool, typer.Option("--list", help="List the checks and exit.")]

@@ -15,16 +15,16 @@ from discomfort.progress import Cached, Done, NodeStarted, ProgressEvent, Queued
 
 
 class Display(Protocol):
-    """Shows what is going on. ``close`` may be called more than once; a closed display shows nothing more."""
+    """Shows the progress. ``close`` may be called more than once; a closed display shows nothing more."""
 
     def phase(self, text: str) -> None:
-        """An activity of unknown length begins: the server's start, a conversion, the shutdown."""
+        """Show the beginning of an activity of unknown length: the server's start, a conversion, the shutdown."""
 
     def event(self, event: ProgressEvent) -> None:
-        """Something happened in the run under way."""
+        """Show an event of the run under way."""
 
     def close(self) -> None:
-        """Take away what moves, so that the next line stands by itself."""
+        """Remove moving parts, so that the next line is a line of its own."""
 
 
 def make_display(terminal: Terminal) -> Display:
@@ -48,7 +48,7 @@ class SilentDisplay:
 
 
 class LineDisplay:
-    """Single lines, for logs and pipes. The steps of a node appear at each tenth of the way, not one by one."""
+    """Single lines, for logs and pipes. The steps of a node are shown at each tenth, not one by one."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -93,7 +93,7 @@ class _Bars(Progress):
 
 
 class BarDisplay:
-    """A bar for the nodes and, where a node reports them, one for its steps."""
+    """A bar for the nodes and, if a node reports steps, one for its steps."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._progress = _Bars(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from discomfort.client.outputs import Output
 
 _NARROW = 72
-"""Columns below which a table would break its paths in many pieces: each output becomes a short block instead."""
+"""Columns below which a table would wrap its paths too often: each output becomes a short block instead."""
 _ERROR_FIELDS = (
     "node_id",
     "class_type",
@@ -35,7 +35,7 @@ _ERROR_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One output: its node, and where it was saved or what it says. ``key`` is its list's name in the history."""
+    """One output: its node, and its path, text or value. ``key`` is the name of its list in the history."""
 
     node_id: str
     title: str
@@ -53,7 +53,7 @@ class Row:
         return self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False, default=str)
 
     def as_json(self) -> JsonObject:
-        """The row as ``--json`` has it: ``path`` (absolute) for files, ``text`` for text, ``value`` for the rest."""
+        """The row in the form of ``--json``: ``path`` (absolute) for files, ``text`` for text, else ``value``."""
         row: JsonObject = {
             "node_id": self.node_id,
             "title": self.title,
@@ -80,12 +80,12 @@ class Result:
 
     @property
     def prompt_id(self) -> str | None:
-        """The prompt's id, where it came as far as to have one."""
+        """The prompt's id, if it got one."""
         first = next(iter(self.history), None)
         return first if first is not None else getattr(self.error, "prompt_id", None)
 
     def as_json(self) -> JsonObject:
-        """The run as ``--json`` has it."""
+        """The run in the form of ``--json``."""
         return {
             "workflow": self.workflow,
             "prompt_id": self.prompt_id,
@@ -98,7 +98,7 @@ class Result:
 
 
 def error_as_json(error: BaseException) -> JsonObject:
-    """Type, message and the facts that the error carries."""
+    """Type, message and fields of an error."""
     told: JsonObject = {"type": type(error).__name__, "message": describe(error)}
     for name in _ERROR_FIELDS:
         value = getattr(error, name, None)
@@ -113,10 +113,10 @@ def error_as_json(error: BaseException) -> JsonObject:
 async def save_outputs(
     outputs: Sequence[Output], directory: Path, rows: list[Row], *, server_folder: Path | None = None
 ) -> None:
-    """Save every output that is a file and append a row for each output to ``rows``, as far as it comes.
+    """Save every output file, and append a row to ``rows`` for each output before the first error.
 
-    ``server_folder`` is the server's own output folder, where that is known: a file that it put into ``directory``
-    itself is not saved there a second time. Raises what saving raises: OSError, ServerError.
+    ``server_folder`` is the server's own output folder, if known: a file that the server saved in ``directory`` itself
+    is not saved there again. Raises OSError, ServerError.
     """
     for output in outputs:
         path = None
@@ -137,11 +137,11 @@ async def save_outputs(
 
 
 def _in_place(output: Output, directory: Path, server_folder: Path | None) -> Path | None:
-    """The path below ``directory`` where the server has put the file, if it has."""
+    """The path of the file below ``directory``, if the server saved it there."""
     if server_folder is None or output.folder != "output":
         return None
     wanted, folder = directory.resolve(), server_folder.resolve()
-    # Names and subfolders come from the server: one that leads elsewhere is left to the download, which checks it.
+    # Names and subfolders come from the server: paths that lead elsewhere are downloaded, which makes names safe.
     file = (folder / (output.subfolder or "") / str(output.filename)).resolve()
     if not file.is_relative_to(folder) or not file.is_relative_to(wanted) or not file.is_file():
         return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What ``discomfort run`` was asked for, read and checked. ``timeout`` is in seconds, for each workflow."""
+    """The options of ``discomfort run``, read and checked. ``timeout`` is in seconds, for each workflow."""
 
     sources: Sequence[Source]
     target: ServerTarget = field(default_factory=ServerTarget)
@@ -53,18 +53,20 @@ class RunBatch(Batch):
         self._options = options
 
     async def prepare(self, connector: ComfyConnector) -> None:
-        """Put every ``--input`` file into the server's input folder."""
+        """Upload every ``--input`` file to the server's input folder."""
         for path in self._options.inputs:
             self.display.phase(f"uploading {path.name}")
-            # An attached server offers no way to delete a file, so what goes there stays there.
+            # Files on an attached server cannot be deleted, so uploads to it remain.
             ephemeral = self.target.attach is None
             stored = await to_thread(connector.upload_data, path, "input", is_ephemeral=ephemeral)
             name = Path(stored).name
             if name != path.name:
-                self.terminal.warn(f"{path.name} is called {name} on the server: --set its node's input to that name")
+                self.terminal.warn(
+                    f"{path.name} was stored as {name} on the server: --set its node's input to that name"
+                )
 
     async def work(self, connector: ComfyConnector, index: int, source: Source, result: Result) -> None:
-        """Run one workflow to its end and save what it gave."""
+        """Run one workflow and save its outputs."""
         payload, is_workflow, extra = source.payload, source.kind == "workflow", None
         self.display.phase(f"{source.label}: preparing")
         if self._options.assignments:
@@ -85,7 +87,7 @@ class RunBatch(Batch):
         )
 
     def finished(self, result: Result) -> None:
-        """Show what there is; also of a run whose saving failed half-way."""
+        """Show the outputs, also of a run whose saving failed halfway."""
         if result.error is None:
             count = len(result.rows)
             outputs = "1 output" if count == 1 else f"{count} outputs" if count else "no outputs"
@@ -94,7 +96,7 @@ class RunBatch(Batch):
             show_result(self.terminal, result, several=len(self.sources) > 1)
 
     async def _edit(self, connector: ComfyConnector, source: Source) -> tuple[JsonObject, bool, JsonObject | None]:
-        """Apply ``--set``: to the workflow where its widgets can be told for certain, else to the converted prompt."""
+        """Apply ``--set`` to the workflow if its widgets can be identified with certainty, else to the prompt."""
         try:
             return await self._assign(connector, source.payload), source.kind == "workflow", None
         except InputSelectorError as error:

@@ -1,6 +1,6 @@
 """Runs a command's coroutine so that its cleanup always completes: Ctrl-C once stops it cleanly, twice by force.
 
-SIGTERM is the same as Ctrl-C, and so is SIGHUP unless ``nohup`` had it ignored.
+SIGTERM has the same effect as Ctrl-C, and so has SIGHUP unless ``nohup`` made the shell ignore it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 FORCED_CLEANUP = 5.0
-"""Seconds that a forced end waits for its own cleanup; what remains then is the watchdog's."""
+"""Seconds that a forced end waits for its own cleanup; the watchdog does the rest."""
 _SHOW_CURSOR = b"\x1b[?25h"
 _EXIT_CODE = 1
 
 
 class Interrupted(Exception):
-    """The command was stopped by a signal, and everything that it held was released. ``signal`` is its name."""
+    """A signal stopped the command, and everything was released. ``signal`` is its name."""
 
     def __init__(self, signal_name: str) -> None:
         self.signal = signal_name
@@ -42,7 +42,7 @@ class _Stopper:
         self._forced = False
 
     def attach(self) -> None:
-        """Take the running task as the one to cancel; a signal that came before counts."""
+        """Make the running task the one to cancel; a signal that arrived before is not lost."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         if self.first:
             self._stop()
@@ -50,7 +50,7 @@ class _Stopper:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if not self.first:
             self.first = signal.Signals(number).name
-            # Not here: a handler runs in the middle of anything, a half-written line of output included.
+            # Not in the handler itself: it may interrupt anything, even a half-written line of output.
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._stop)
         else:
@@ -83,10 +83,10 @@ def run(
     """Run ``main()`` in an event loop of its own and return its result.
 
     ``on_stop`` is called in the loop with the first signal's name, before the task is cancelled. ``on_force`` is called
-    from a thread at the second signal, with :data:`FORCED_CLEANUP` seconds to release what must not stay; then the
-    process ends with exit code 1.
+    from a thread at the second signal, with :data:`FORCED_CLEANUP` seconds to release everything; then the process ends
+    with exit code 1.
 
-    Raises Interrupted when the task ended because of a signal, else what ``main()`` raises.
+    Raises Interrupted if the task ended because of a signal, else what ``main()`` raises.
     """
     stopper = _Stopper(on_stop, on_force)
 
@@ -107,7 +107,7 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
         # Signals reach the main thread only; a program that calls main() elsewhere keeps its own handling.
         yield
         return
-    # SIGINT is taken even where the shell had it ignored (`&` in a script): nobody could stop the server otherwise.
+    # SIGINT is handled even if the shell ignores it (`&` in a script): nothing could stop the server otherwise.
     numbers = [signal.SIGINT, signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:

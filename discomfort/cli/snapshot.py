@@ -1,4 +1,4 @@
-"""``discomfort snapshot``: a server's node definitions as a file that ``discomfort serve --object-info`` takes."""
+"""``discomfort snapshot``: saves a server's node definitions for ``discomfort serve --object-info``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from discomfort.redaction import split_credentials
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOptions:
-    """What ``discomfort snapshot`` was asked for. ``headers`` and the URL may hold secrets."""
+    """The options of ``discomfort snapshot``. ``headers`` and the URL may contain secrets."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -34,7 +34,7 @@ class SnapshotOptions:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The definitions of a server, and its ``/system_stats`` (empty where those cannot be read)."""
+    """The definitions of a server, and its ``/system_stats`` (empty if they cannot be read)."""
 
     definitions: JsonObject = field(repr=False)
     system: JsonObject
@@ -52,8 +52,8 @@ class Snapshot:
 def snapshot_command(options: SnapshotOptions, terminal: Terminal) -> int:
     """Fetch, check and write the definitions; returns the exit code.
 
-    The file appears whole or not at all. Raises UsageError for a file that is there (without ``force``), and
-    ConfigurationError for a folder that cannot be written to, both before the server is asked.
+    The file is written completely or not at all. Raises UsageError for an existing file (without ``force``), and
+    ConfigurationError for a folder that is not writable, both before the server is contacted.
     """
     to_file = str(options.output) != STDIN
     if to_file:
@@ -88,10 +88,9 @@ def snapshot_command(options: SnapshotOptions, terminal: Terminal) -> int:
 
 
 async def fetch_snapshot(url: str, headers: Mapping[str, str]) -> Snapshot:
-    """The definitions of the server at ``url``, which may hold credentials.
+    """The definitions of the server at ``url``, which may contain credentials.
 
-    Raises ServerConnectionError where nothing answers, ServerResponseError where what answers is not ComfyUI.
-    Safe to cancel.
+    Raises ServerConnectionError if there is no answer, ServerResponseError if it is not ComfyUI's. Safe to cancel.
     """
 
     from discomfort.client.rest import RestClient
@@ -122,7 +121,7 @@ def _problem_of(definitions: JsonObject) -> str:
 
 
 async def _system_of(rest: Any) -> JsonObject:
-    """What the server says of itself; it is for the eye only, so a server that does not say it is none the worse."""
+    """The server's ``/system_stats``. They are only displayed, so a server without them is no error."""
     try:
         found = (await rest.system_stats()).get("system")
     except ServerResponseError:
@@ -133,7 +132,7 @@ async def _system_of(rest: Any) -> JsonObject:
 def _check_output(options: SnapshotOptions) -> None:
     output = options.output
     if output.is_dir():
-        raise UsageError(f"--output {output}: that is a folder; name a file, such as {output / 'object_info.json.gz'}")
+        raise UsageError(f"--output {output} is a folder; name a file, such as {output / 'object_info.json.gz'}")
     if output.exists() and not options.force:
-        raise UsageError(f"--output {output}: that file is there already; give another name, or --force to replace it")
+        raise UsageError(f"--output {output}: the file exists; give another name, or --force to replace it")
     check_directory(output.parent)

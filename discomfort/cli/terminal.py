@@ -1,4 +1,4 @@
-"""Output of the commands: data to stdout, everything else to stderr, and neither may break the program."""
+"""Output of the commands: data to stdout, everything else to stderr; a closed stream does not end the program."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Terminal:
         self._say(Text.assemble(("warning: ", "bold yellow"), clean(text)))
 
     def fail(self, text: str) -> None:
-        """What went wrong."""
+        """One error message."""
         self._say(Text.assemble(("error: ", "bold red"), clean(text)))
 
     def explain(self, error: BaseException, *, about: str = "") -> None:
-        """Say what went wrong, in one message; with ``-v`` also where in the code."""
+        """Report an error in one message; with ``-v`` with its traceback."""
         # A file's own error begins with its name already.
         prefix = f"{about}: " if about and not describe(error).startswith(about) else ""
         if not isinstance(error, (DiscomfortError, OSError)):
@@ -80,7 +80,7 @@ class Terminal:
     # --- stdout ------------------------------------------------------------------------------------------------------
 
     def write(self, text: str) -> None:
-        """Data, as it stands. A reader that went away (``| head``) is no error."""
+        """Write data unchanged. A reader that has closed the pipe (``| head``) is no error."""
         with _stdout_may_be_gone():
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -90,7 +90,7 @@ class Terminal:
         self.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
     def show(self, renderable: RenderableType) -> None:
-        """Something laid out for a person, on stdout."""
+        """Show something formatted, on stdout."""
         with _stdout_may_be_gone():
             self.out.print(renderable)
             sys.stdout.flush()
@@ -115,7 +115,7 @@ class Terminal:
 
 
 class _Console(Console):
-    """A console that goes on in silence when its reader went away; rich itself would end the program."""
+    """A console that continues silently if its reader has closed the pipe; rich itself would end the program."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich instead of raising ``BrokenPipeError``."""
@@ -132,7 +132,7 @@ class LogHandler(logging.Handler):
         self.engine_announced = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show one record, where the verbosity asks for it."""
+        """Show one record, if the verbosity includes it."""
         try:
             message = record.getMessage()
             if message.startswith(ENGINE_RECORD):
@@ -160,14 +160,14 @@ class LogHandler(logging.Handler):
 
 
 def describe(error: BaseException) -> str:
-    """The error as one message: its text, or its type where it has none; for a file, its name and what is wrong."""
+    """The error as one message: its text, else its type; for a file, its name and the problem."""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, DiscomfortError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__
 
 
 def clean(text: str) -> str:
-    """``text`` without terminal control codes: titles and server messages are other people's."""
+    """``text`` without terminal control codes, since titles and server messages are not ours."""
     if text.isprintable():
         return text
     return "".join(
@@ -176,8 +176,8 @@ def clean(text: str) -> str:
 
 
 def make_streams_safe() -> None:
-    """Give the process streams that can be written to, whatever it was started with. Idempotent."""
-    # A closed descriptor (`2>&-`) leaves None there; a name that the encoding cannot hold would raise in the middle.
+    """Make sure that stdout and stderr can be written to, whatever the process was started with. Idempotent."""
+    # A closed descriptor (`2>&-`) leaves None there; characters that the encoding lacks would raise while writing.
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
     if sys.stderr is None:
@@ -193,7 +193,7 @@ def _stdout_may_be_gone() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        _log.debug("nobody reads stdout any more")
+        _log.debug("the reader of stdout has closed it")
         _silence(sys.stdout)
 
 
@@ -206,7 +206,7 @@ def _stderr_may_be_gone() -> Iterator[None]:
 
 
 def _silence(stream: IO[Any]) -> None:
-    """Let later writes, and the interpreter's last flush, go nowhere."""
+    """Discard later writes, and the interpreter's last flush."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(descriptor, stream.fileno())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(file: Path, data: bytes) -> None:
-    """Write ``file`` whole or not at all; one that was there is replaced. Raises OSError."""
+    """Write ``file`` completely or not at all; an existing file is replaced. Raises OSError."""
     if file.exists() and not file.is_file():
         # /dev/stdout, a named pipe: to be written to, not replaced.
         file.write_bytes(data)

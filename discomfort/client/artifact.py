@@ -1,4 +1,4 @@
-"""An output as plain data: it needs no server and no connector, and travels to other processes."""
+"""An output as plain data: needs neither server nor connector, and can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What one output is and holds; made by :meth:`discomfort.client.outputs.Output.artifact`.
+    """One output with its content; made by :meth:`discomfort.client.outputs.Output.artifact`.
 
     ``kind``, ``title``, ``class_type``, ``key`` and ``index`` are those of the output. ``filename`` is the name on the
     server, ``None`` for texts and other values; ``mime`` the media type where it is known. ``size`` is in bytes,
@@ -37,7 +37,7 @@ class Artifact:
     path: Path | None = None
 
     def read(self) -> bytes:
-        """The content, from memory or from the file. Blocking. Raises ``OSError`` where the file is gone."""
+        """The content, from memory or from the file. Blocking. Raises ``OSError`` if the file is gone."""
         if self.data is not None:
             return self.data
         if self.path is None:
@@ -45,7 +45,7 @@ class Artifact:
         return self.path.read_bytes()
 
     def to_dict(self, *, with_data: bool = False) -> dict[str, Any]:
-        """As JSON holds it: the path as text; ``with_data`` the content in ``data`` as base64, else without it."""
+        """The fields as JSON values, the path as text; ``with_data`` adds the content as base64 in ``data``."""
         found: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("node_id", "title", "class_type", "kind", "filename", "mime", "size", "sha256", "key", "index")

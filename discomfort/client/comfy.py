@@ -1,4 +1,4 @@
-"""A client of one ComfyUI server: every run ends with its result or with the true reason, and cannot hang."""
+"""A client of one ComfyUI server: every run ends with its result or the real reason for its failure; none can hang."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from discomfort.progress import Done, ProgressCallback
 
 
 class ComfyClient:
-    """HTTP and one WebSocket to the server at ``url``; for the event loop that :meth:`open` is called in.
+    """HTTP and one WebSocket to the server at ``url``; belongs to the event loop in which :meth:`open` is called.
 
-    ``headers`` go with every request, the WebSocket's included. ``name`` is for logs.
+    ``headers`` are sent with every request, including the WebSocket's. ``name`` is used in logs.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class ComfyClient:
 
     @property
     def rest(self) -> RestClient:
-        """The HTTP side. Raises StateError before :meth:`open`."""
+        """The HTTP requests. Raises StateError before :meth:`open`."""
         return self._open_parts(closed_too=True).rest
 
     @property
     def client_id(self) -> str:
-        """Id of the present WebSocket; another one after each reconnect. Empty before :meth:`open`."""
+        """Id of the current WebSocket; a new one after each reconnect. Empty before :meth:`open`."""
         return self._parts.mux.client_id if self._parts is not None else ""
 
     @property
@@ -70,7 +70,7 @@ class ComfyClient:
 
     @property
     def connected(self) -> bool:
-        """Whether the WebSocket is connected at this moment; runs do not depend on it."""
+        """Whether the WebSocket is connected now; runs do not depend on it."""
         return self._parts is not None and self._parts.mux.connected
 
     @property
@@ -80,19 +80,19 @@ class ComfyClient:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The runs under way, the oldest first."""
+        """The runs under way, oldest first."""
         return tuple(self._runs.values())
 
     @property
     def last_heard(self) -> float:
-        """When the socket last brought anything, by the event loop's clock in seconds; 0 before it ever did."""
+        """When the socket last received anything, in seconds of the event loop's clock; 0 if never."""
         return self._parts.mux.last_heard if self._parts is not None else 0.0
 
     async def open(self) -> None:
-        """Connect. Returns at once if open already; can be called again after it failed.
+        """Connect. Returns at once if already open; may be called again after a failure.
 
-        Raises ServerConnectionError when there is no WebSocket within ``limits.connect`` seconds, or at once where the
-        server redirects to another address; StateError after :meth:`aclose`, also when it is called meanwhile. On error
+        Raises ServerConnectionError if there is no WebSocket within ``limits.connect`` seconds, or at once if the
+        server redirects to another address; StateError after :meth:`aclose`, also if that is called meanwhile. On error
         and cancellation nothing stays open.
         """
         async with self._openers.enter(), self._opening:
@@ -108,15 +108,15 @@ class ComfyClient:
     async def aclose(self) -> None:
         """Fail every pending run with ExecutionInterrupted, take their prompts off the server, close everything.
 
-        Whatever else waits is ended at once: ``open()``, ``refresh_socket()`` and ``definitions()`` with StateError,
-        requests by :attr:`rest` with ServerConnectionError. Idempotent; takes at most ``limits.withdraw`` and about
-        3 s. Goes on in the background if cancelled, also where ``asyncio.run`` cancels every task.
+        Everything else that waits is ended at once: ``open()``, ``refresh_socket()`` and ``definitions()`` with
+        StateError, requests through :attr:`rest` with ServerConnectionError. Idempotent; takes ``limits.withdraw`` plus
+        about 3 s at most. Continues in the background if cancelled, even if ``asyncio.run`` cancels every task.
         """
         self._shut()
         while not self._is_closed:
             if self._closing is None or self._closing.done():
                 self._closing = asyncio.create_task(self._close(), name="discomfort-close")
-            # Not by awaiting the task: its cancellation is not ours.
+            # asyncio.wait(), not await: Ctrl-C may cancel that task, which must not look like our own cancellation.
             await asyncio.wait([self._closing])
             if self._closing.done() and not self._closing.cancelled():
                 self._closing.result()
@@ -124,36 +124,36 @@ class ComfyClient:
     async def refresh_socket(self) -> None:
         """Close the WebSocket and connect a new one with a fresh client id.
 
-        Runs under way go on: their events are lost, their end is found by polling. Raises ServerConnectionError when
-        there is no new socket within ``limits.connect`` seconds (the attempts go on in the background then), and
-        StateError when the client is not open.
+        Runs under way continue: their events are lost, their end is found by polling. Raises ServerConnectionError if
+        there is no new socket within ``limits.connect`` seconds (the attempts continue in the background then), and
+        StateError if the client is not open.
         """
         parts = self._open_parts()
         parts.lose_sight()
         await parts.mux.refresh(self.limits.connect)
 
     def fail_pending(self, error: Callable[[str], BaseException]) -> None:
-        """Let every pending run raise ``error(prompt_id)`` at once, as when the server has died.
+        """Make every pending run raise ``error(prompt_id)`` at once, for example because the server died.
 
-        For the loop's thread only. Nothing is sent to the server.
+        Call it in the loop's thread only. Nothing is sent to the server.
         """
         for run in list(self._runs.values()):
             run.fail(error(run.prompt_id))
 
     async def definitions(self) -> JsonObject:
-        """``/object_info``, fetched once and then kept; concurrent callers share one request. The copy is the caller's.
+        """A copy of ``/object_info``, which is fetched once and kept; concurrent callers share one request.
 
-        Safe to cancel: the request goes on for the others. Raises ServerConnectionError, ServerResponseError,
+        Safe to cancel: the request continues for the others. Raises ServerConnectionError, ServerResponseError,
         StateError.
         """
         return await to_thread(copied, await self.shared_definitions())
 
     async def shared_definitions(self) -> JsonObject:
-        """:meth:`definitions` as they are kept, for whoever only looks at them: nothing in them may be changed."""
+        """:meth:`definitions` without the copy, for callers that only read them: nothing in them may be changed."""
         return await self._open_parts().definitions.get()
 
     def forget_definitions(self) -> None:
-        """Ask the server anew at the next need, as after an upload of a model or a restart."""
+        """Fetch the definitions again when they are next needed, for example after a model was added."""
         if self._parts is not None:
             self._parts.definitions.forget()
 
@@ -168,21 +168,21 @@ class ComfyClient:
         asked: float | None = None,
         on_run: Callable[[Run], None] | None = None,
     ) -> Coroutine[Any, Any, JsonObject]:
-        """Run a prompt; awaited, returns ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
+        """Run a prompt. When awaited, returns ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
 
-        ``prompt`` and ``extra_data`` are copied by the call itself: what changes in them later changes nothing here.
-        ``timeout`` is in seconds for everything from the check of the prompt to its record. ``extra_data`` is kept
-        with the prompt by the server (``extra_pnginfo`` goes into saved images). ``prompt_id`` must be new to the
-        server; without one a random one is used. ``asked`` is what RunTimeout tells where ``timeout`` is what was left
-        of a longer time. ``on_run`` is given the run at its beginning, for a look at its stage at any time.
+        ``prompt`` and ``extra_data`` are copied by the call itself, before it is awaited: later changes have no effect.
+        ``timeout`` is in seconds and covers everything from the check of the prompt to its record. The server keeps
+        ``extra_data`` with the prompt (``extra_pnginfo`` is saved in images). ``prompt_id`` must be new to the server;
+        by default a random one is used. ``asked`` is the time that RunTimeout names if ``timeout`` is only the rest of
+        it. ``on_run`` receives the run at its beginning, so that its stage can be read at any time.
 
-        Cancellation takes the prompt off the queue, or interrupts it alone, before CancelledError goes on; this takes
-        a fraction of a second, at most ``limits.withdraw``, and goes on in the background when cancelled again. A
-        passed ``timeout`` does the same.
+        Cancellation takes the prompt off the queue, or interrupts only it, before CancelledError is raised. This takes
+        a fraction of a second, ``limits.withdraw`` at most, and continues in the background if cancelled again. A
+        timeout does the same.
 
         Raises PayloadError (UnsafePromptError, MissingNodesError) for a prompt that was not sent, ValidationError for
         one that was refused, ExecutionError, OutOfMemoryError, ExecutionInterrupted, PromptLostError, RunTimeout,
-        ServerConnectionError, ServerResponseError, StateError, and what :meth:`fail_pending` makes.
+        ServerConnectionError, ServerResponseError, StateError, and the errors made by :meth:`fail_pending`.
         """
         try:
             prompt, extra_data = copied(prompt), copied(extra_data)
@@ -220,9 +220,9 @@ class ComfyClient:
         if prompt_id is None:
             prompt_id = str(uuid.uuid4())
         elif not isinstance(prompt_id, str) or not prompt_id:
-            raise PayloadError(f"prompt_id must be a text that is not empty, not {prompt_id!r}")
+            raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
         elif prompt_id in self._runs:
-            raise StateError(f"prompt {prompt_id} is under way already")
+            raise StateError(f"prompt {prompt_id} is already under way; use another prompt_id")
         run = Run(prompt_id, prompt, on_progress, parts.after_end)
         self._runs[prompt_id] = run
         parts.mux.register(prompt_id, run)
@@ -242,7 +242,7 @@ class ComfyClient:
         extra_data: Mapping[str, Any] | None,
         asked: float | None,
     ) -> JsonObject:
-        """Run within the time that there is, and clear up behind a run that is broken off."""
+        """Run within ``timeout``, and take the prompt off the server if the run ends early."""
         try:
             async with asyncio.timeout(timeout) as scope:
                 return await parts.execution.perform(run, extra_data)
@@ -262,23 +262,23 @@ class ComfyClient:
             raise
         except (ServerConnectionError, ServerResponseError) as error:
             if run.failure not in {None, error}:
-                # The server's death, or our own end, is what broke the request.
+                # The request broke because the server died or the client was closed: that is the error to raise.
                 raise run.failure from error
             if run.sent and not run.state.ended and not _is_refused(error):
-                # Nobody waits for the prompt any more.
+                # The prompt may still be on the server, and nobody waits for it any more.
                 parts.withdraw(run)
             raise
 
     async def _take_off(self, run: Run) -> bool:
-        """Take the prompt of a run that ends early off the server, if it can be there; tells whether it is gone.
+        """Take the prompt of a run that ends early off the server, if it may be there. Returns whether it is gone.
 
-        When cancelled, and when it takes longer than ``limits.withdraw``, it goes on in the background.
+        If cancelled, or if it takes longer than ``limits.withdraw``, it continues in the background.
         """
         if not run.sent or run.state.finished or self._parts is None:
             return True
         task = asyncio.ensure_future(self._parts.withdraw(run))
         await asyncio.wait([task], timeout=self.limits.withdraw)
-        # Somebody may have cancelled it: the closing client, asyncio.run().
+        # The closing client or asyncio.run() may have cancelled it.
         return task.done() and not task.cancelled() and task.result()
 
     def _open_parts(self, *, closed_too: bool = False) -> Connection:
@@ -287,7 +287,7 @@ class ComfyClient:
         return self._parts
 
     def _shut(self) -> None:
-        """Decide the end: nothing begins any more, and whatever waits gets its error."""
+        """Refuse new work, and fail everything that waits. Synchronous, so that no run can begin in between."""
         if self._openers.closed:
             return
         self._openers.close(lambda: StateError(f"the client of {self.url} is closed"))
@@ -303,7 +303,7 @@ class ComfyClient:
     async def _close(self) -> None:
         """The work of :meth:`aclose`, in a task of its own; a cancellation is delivered at its end.
 
-        At Ctrl-C ``asyncio.run`` cancels this task, too, and waits for it. Each step is bounded.
+        On Ctrl-C, ``asyncio.run`` cancels this task too and waits for it. Each step is bounded.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self.limits.withdraw
@@ -322,5 +322,5 @@ class ComfyClient:
 
 
 def _is_refused(error: ServerConnectionError | ServerResponseError) -> bool:
-    """Whether nobody listens at the server's address, so that there is nobody to take a prompt from."""
+    """Whether the server's address refuses connections, so that no server has the prompt."""
     return never_sent(error) or (error.__cause__ is not None and never_sent(error.__cause__))

@@ -1,4 +1,4 @@
-"""The parts of an open client: session, HTTP, socket, poll."""
+"""The parts of an open client: HTTP session, requests, socket, poll."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
 _CONNECTIONS = 100
 _IDLE_CONNECTION = 4.0
-"""Seconds that an idle connection is kept: less than what usual proxies allow, so that no POST meets a closed one."""
+"""Seconds that an idle connection is kept: less than common proxies allow, so that no POST uses a closed one."""
 
 
 class Connection:
@@ -38,7 +38,7 @@ class Connection:
         )
         self.runs = runs
         self.rest = RestClient(self.session, url, headers)
-        # Requests of their own: they go on when everybody else's end.
+        # With a client of their own: closing ends all other requests, while withdrawals must still be sent.
         self.withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
         self.mux = Multiplexer(
             self.session,
@@ -62,28 +62,28 @@ class Connection:
         )
 
     def withdraw(self, *runs: Run) -> Awaitable[bool]:
-        """Begin to take the prompts of some runs off the server; the result need not be awaited."""
+        """Begin to take the prompts of ``runs`` off the server; the result need not be awaited."""
         uncertain = [run.prompt_id for run in runs if not run.accepted]
         return self.withdrawals.start([run.prompt_id for run in runs], uncertain=uncertain)
 
     def lose_sight(self) -> None:
-        """The socket that the runs' events come by is gone."""
+        """Note for each run that its socket is gone, so that events may be missed."""
         for run in self.runs.values():
             run.lose_sight()
 
     def after_end(self) -> None:
-        """A prompt ended; its record follows, but the message that says so may be lost."""
+        """Poll soon: a prompt ended, and the message that its record is readable may be lost."""
         self.reconciler.look(AFTER_END)
 
     def close(self) -> None:
-        """End whatever waits here, with a typed error; only withdrawals go on. Idempotent."""
+        """End everything that waits here with a typed error; only withdrawals continue. Idempotent."""
         self.definitions.close()
         self.reconciler.close()
         self.mux.close()
         self.rest.close()
 
     async def aclose(self) -> None:
-        """Close everything, in the order of use; each step is bounded, and can be repeated."""
+        """Close everything in order; each step is bounded and can be repeated."""
         self.close()
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.session.close)

@@ -20,25 +20,25 @@ from discomfort.exceptions import UploadError
 T = TypeVar("T")
 
 UploadSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""A text is a path. File objects are binary, are read from their position on, and stay open."""
+"""A ``str`` is a path. File objects are binary, are read from their current position, and stay open."""
 
 CHUNK = 256 * 1024
-"""Bytes that are read at once: little enough that handing them to the socket takes far less than a millisecond."""
+"""Bytes per read: few enough that passing them to the socket takes far less than a millisecond."""
 
 
 class Content:
-    """The content of one upload. ``size`` is in bytes, ``None`` where it is not known before the end.
+    """The content of one upload. ``size`` is in bytes, ``None`` if it is not known before the end.
 
-    ``failure`` is what reading raised, if it did.
+    ``failure`` is the error that reading raised, if any.
     """
 
     def __init__(self, source: UploadSource, name: str | None = None) -> None:
-        """Opens nothing yet. Raises UploadError for a name that no server can take, TypeError for another kind."""
+        """Opens nothing yet. Raises UploadError for a name that no server accepts, TypeError for other sources."""
         self._is_bytes = isinstance(source, bytes | bytearray | memoryview)
         self._path: Path | None = None
         self._stream: BinaryIO | None = None
         if isinstance(source, bytes | bytearray | memoryview):
-            # A copy of what the caller can change; bytes are not copied.
+            # The caller may change these later; bytes need no copy.
             data = bytes(source)
             self._stream = io.BytesIO(data)
         elif isinstance(source, str | os.PathLike):
@@ -55,11 +55,11 @@ class Content:
         self._reading = self._closed = False
 
     async def open(self) -> None:
-        """Open the file and learn the size. Raises FileNotFoundError for what is no file, OSError."""
+        """Open the file and get its size. Raises FileNotFoundError if it is no file, OSError."""
         self.size = self._left = await self._do(self._open)
 
     async def read(self) -> bytes:
-        """The next piece, empty at the end. Raises OSError, also where the file is shorter than it was."""
+        """The next piece, empty at the end. Raises OSError, also if the file became shorter."""
         try:
             return await self._do(self._read)
         except asyncio.CancelledError:
@@ -69,7 +69,7 @@ class Content:
             raise
 
     def close(self) -> None:
-        """Close what was opened here; does not block: a thread that reads just now does it."""
+        """Close what was opened here. Does not block: if a thread is reading, that thread closes it."""
         with self._lock:
             self._closed = True
             if not self._reading:
@@ -80,11 +80,11 @@ class Content:
             return await to_thread(self._use, work)
         if self._is_bytes:
             return self._use(work)
-        # A pipe may block for ever: in a thread of its own it takes none of ours from others.
+        # A pipe may block for ever: a thread of its own keeps it from occupying the shared ones.
         return await in_own_thread(partial(self._use, work))
 
     def _use(self, work: Callable[[], T]) -> T:
-        """Do something with the stream, which stays open until that is done. In a thread."""
+        """Do ``work`` with the stream, which stays open until then. Runs in a thread."""
         with self._lock:
             if self._closed:
                 raise ValueError("the upload has ended")
@@ -99,7 +99,7 @@ class Content:
 
     def _open(self) -> int | None:
         if self._path is not None:
-            # Opening a pipe would wait for whoever writes to it.
+            # Opening a pipe would block until somebody writes to it.
             if not self._path.is_file():
                 raise FileNotFoundError(f"{self._path} is not a file")
             self._stream = self._path.open("rb", buffering=0)
@@ -144,7 +144,7 @@ class ContentPayload(aiohttp.Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Not possible: the content is read once."""
-        raise TypeError("the content of an upload is no text")
+        raise TypeError("the content of an upload is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> Any:
         """Send the content."""

@@ -22,7 +22,7 @@ _log = logging.getLogger("discomfort.client")
 
 
 class Definitions:
-    """``/object_info`` of one server. ``known`` is what was fetched, ``None`` before and after :meth:`forget`."""
+    """``/object_info`` of one server. ``known`` is the last answer, ``None`` before it and after :meth:`forget`."""
 
     def __init__(self, rest: RestClient) -> None:
         self._rest = rest
@@ -32,7 +32,7 @@ class Definitions:
         self.known: JsonObject | None = None
 
     async def get(self) -> JsonObject:
-        """The definitions as they are kept; concurrent callers share one request, which no cancelled caller ends.
+        """The definitions, not copied. Concurrent callers share one request, which no cancelled caller ends.
 
         Raises ServerConnectionError, ServerResponseError, StateError after :meth:`close`.
         """
@@ -45,22 +45,22 @@ class Definitions:
             self._requests.add(self._fetching)
             self._fetching.add_done_callback(self._fetched)
         fetching = self._fetching
-        # Not by awaiting the task: who waits must not be cancelled with it.
+        # asyncio.wait(), not await: when close() cancels the task, its waiters must get an error, not a cancellation.
         await asyncio.wait([fetching])
         error = None if fetching.cancelled() else fetching.exception()
         if fetching.cancelled() or (error is not None and self._closed):
             raise StateError("the client was closed while the node definitions were read")
         if error is not None:
-            # One object would collect the tracebacks of all who share the request.
+            # A copy: one exception object would collect the tracebacks of all callers that share the request.
             raise copy.copy(error) if isinstance(error, DiscomfortError) else error
         return fetching.result()
 
     def forget(self) -> None:
-        """Fetch anew at the next need; who waits already gets the older answer."""
+        """Fetch again at the next call; callers that already wait get the older answer."""
         self.known = self._fetching = None
 
     def close(self) -> None:
-        """Break off the requests that are under way; who waits for them gets StateError."""
+        """Cancel the requests under way; callers that wait for them raise StateError."""
         self._closed = True
         for task in self._requests:
             task.cancel()
@@ -72,10 +72,10 @@ class Definitions:
             await asyncio.wait(set(self._requests))
 
     async def check(self, prompt: JsonObject) -> JsonObject:
-        """The prompt as it may be sent; see :func:`check_prompt` for what is raised.
+        """The prompt to send. Raises as :func:`check_prompt`.
 
-        What older definitions speak against is only believed after a look at fresh ones: files and models that were
-        added since are in the lists of the new ones.
+        A problem found with older definitions is checked again with fresh ones, whose lists contain the files and
+        models added since.
         """
         definitions = self.known
         if definitions is None:

@@ -20,17 +20,17 @@ from discomfort.progress import Queued
 _log = logging.getLogger("discomfort.client")
 
 _HISTORY_PAUSES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds before each try to read a record that the server has announced; then the reconciler takes over."""
+"""Seconds before each try to read a record that the server has announced; after that the reconciler takes over."""
 
 _SOCKET_GRACE = 0.3
-"""Seconds that a run waits for a socket that is just being replaced, as its events need one."""
+"""Seconds that a run waits for a socket that is being replaced: without one it receives no events."""
 
 _REFUSAL_GRACE = 0.5
-"""Seconds in which whoever watches the server may tell why it refuses connections (``ComfyClient.fail_pending``)."""
+"""Seconds to wait for a better reason for a refused connection: the server's death, by ``ComfyClient.fail_pending``."""
 
 
 class Execution:
-    """Takes runs through the server. ``take_off`` removes a prompt that must not go on, ``withdraw`` does not wait."""
+    """Executes runs on the server. ``take_off`` removes a prompt from it; ``withdraw`` does so in the background."""
 
     def __init__(
         self,
@@ -48,11 +48,12 @@ class Execution:
         self._limits, self._runs, self._take_off, self._withdraw = limits, runs, take_off, withdraw
 
     async def perform(self, run: Run, extra_data: Mapping[str, Any] | None) -> JsonObject:
-        """The record of a run that succeeded; raises what it ended with otherwise. The caller bounds the time."""
+        """Execute ``run`` and return its history record. Raises its error if it failed. The caller sets the timeout."""
         run.use(await self._definitions.check(run.prompt))
         run.check()
         if run.reporter is not None:
             run.state.executable = executable_nodes(run.prompt, self._definitions.known)
+            # Events may arrive before the answer to the POST. They wait, so that Queued is always the first one.
             run.reporter.hold()
         await self._submit(run, extra_data)
         if run.reporter is not None:
@@ -64,11 +65,13 @@ class Execution:
         return record
 
     async def _submit(self, run: Run, extra_data: Mapping[str, Any] | None) -> None:
-        """POST the prompt; returns once the server is known to have it."""
+        """POST the prompt. Returns once the server certainly has it."""
         if not self._mux.connected:
             await self._mux.wait_connected(_SOCKET_GRACE)
+        # ComfyUI sends this prompt's events to this id for good, whatever sockets connect later.
         run.client_id = self._mux.client_id
         body = _body(run, extra_data)
+        # Before the request, not after it: a run that is cancelled during the POST must be taken off the server.
         run.sent = True
         if not self._mux.connected:
             run.lose_sight()
@@ -76,6 +79,7 @@ class Execution:
             status, answer = await self._rest.prompt(body, deadline=self._limits.post)
         except (ServerConnectionError, ServerResponseError) as error:
             run.sent = _may_have_arrived(error)
+            # A clear refusal. A connection that was never made goes on to _find(), which waits for a better reason.
             if not run.sent and isinstance(error, ServerResponseError):
                 raise
             await self._find(run, error)
@@ -89,6 +93,7 @@ class Execution:
             run.sent = False
             refused = outcomes.refusal(run.prompt, run.prompt_id, answer, self._definitions.known)
             if isinstance(refused, PayloadError):
+                # The check by our definitions let pass what the server refuses, so they are outdated.
                 self._definitions.forget()
             raise refused
         prompt_id = answer.get("prompt_id")
@@ -96,31 +101,33 @@ class Execution:
             self._rename(run, prompt_id)
         node_errors = answer.get("node_errors")
         if isinstance(node_errors, dict) and node_errors:
-            # Some outputs would be left out without a word.
+            # ComfyUI answers 200 and drops invalid outputs silently: the caller would miss results without an error.
             run.accepted = True
             await self._take_off(run)
             run.sent = False
             raise outcomes.partial_refusal(run.prompt, run.prompt_id, node_errors, self._definitions.known)
 
     def _rename(self, run: Run, prompt_id: str) -> None:
-        """Servers from before the caller could choose the id answer with one of their own."""
+        """Use the id from the answer: servers that predate client-chosen ids assign one of their own."""
         _log.debug("the server calls prompt %s %s", run.prompt_id, prompt_id)
         self._mux.unregister(run.prompt_id, run)
         self._runs.pop(run.prompt_id, None)
         run.prompt_id = run.state.prompt_id = prompt_id
         self._runs[prompt_id] = run
         self._mux.register(prompt_id, run)
-        # Events that came before went to nobody: look more often.
+        # Events under the server's own id had no listener so far. An id that matches no socket marks the run as one
+        # whose events are lost, so the reconciler polls it more often.
         run.client_id = ""
 
     async def _find(self, run: Run, error: ServerConnectionError | ServerResponseError) -> None:
-        """The answer to the POST was lost: return if the server has the prompt, else raise. It is never sent twice."""
+        """After a lost answer to the POST: return if the server has the prompt, else raise. It is never sent twice."""
         if not run.sent:
             await run.pause(_REFUSAL_GRACE)
             raise error
         _log.info("the answer for prompt %s was lost (%s); looking for it", run.prompt_id, error.problem)
         patience = Patience(self._limits)
         absent = 0
+        # Absent twice, with a pause: queue and history are two requests, and the prompt may move between them.
         while absent < 2:
             if await run.pause(self._limits.lost * absent) or run.state.started:
                 return
@@ -128,6 +135,7 @@ class Execution:
                 if await self._has(run.prompt_id):
                     return
             except ServerError as failure:
+                # The server answered nothing, so the former look proves nothing about now either.
                 absent = 0
                 if patience.failed(refused=never_sent(failure), news_at=self._mux.news_at) is not None:
                     raise error from failure
@@ -135,7 +143,7 @@ class Execution:
             else:
                 patience.answered()
                 absent += 1
-        # A request that is stuck in a proxy may still arrive.
+        # A request that is stuck in a proxy may still arrive, and nobody would wait for that prompt.
         self._withdraw(run)
         run.sent = False
         if isinstance(error, ServerResponseError):
@@ -150,13 +158,13 @@ class Execution:
         )
 
     async def _announce(self, run: Run) -> None:
-        """Report the place in the queue as the first event, then those that came meanwhile."""
+        """Report the position in the queue as the first event, then the events that were held back."""
         position: int | None = None
         try:
             if not run.state.started:
                 position = queue_positions(await self._rest.queue(deadline=2.0)).get(run.prompt_id)
         except ServerError as error:
-            _log.debug("the place of prompt %s in the queue is unknown: %s", run.prompt_id, error)
+            _log.debug("the queue position of prompt %s is unknown: %s", run.prompt_id, error)
         run.position = position or 0
         if run.reporter is not None:
             run.reporter.release(Queued(run.prompt_id, run.position))
@@ -167,6 +175,8 @@ class Execution:
             record = await run.outcome()
             if record is not None:
                 return record
+            # Only a message said that the prompt ended. Rearmed before the reads below: the reconciler may find the
+            # record in the meantime, and resolving a future that is done already would be lost.
             run.rearm()
             for pause in _HISTORY_PAUSES:
                 if pause and await run.pause(pause):
@@ -178,19 +188,19 @@ class Execution:
                     break
                 if isinstance(record, dict):
                     return record
-            # From here on the reconciler decides: the record, or why there is none.
+            # The reconciler decides from here on: it finds the record, or the reason why there is none.
             self._reconciler.kick()
 
 
 def _may_have_arrived(error: ServerConnectionError | ServerResponseError) -> bool:
-    """Whether a server may have the prompt whose POST failed: without an answer, or with one that refuses nothing."""
+    """Whether a failed POST may have reached the server: it got no answer, or one that does not refuse the prompt."""
     if isinstance(error, ServerResponseError):
         return is_unanswered(error) or not 300 <= error.status < 500
     return not never_sent(error)
 
 
 def _body(run: Run, extra_data: Mapping[str, Any] | None) -> bytes:
-    # ``"extra_data": null`` would end ComfyUI's execution thread, a client_id that is no text its process.
+    # ``"extra_data": null`` would end ComfyUI's execution thread; a client_id in it that is not text, its process.
     extra = {key: value for key, value in (extra_data or {}).items() if key != "client_id"}
     body: JsonObject = {"prompt": run.prompt, "client_id": run.client_id, "prompt_id": run.prompt_id}
     if extra:

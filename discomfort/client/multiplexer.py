@@ -1,12 +1,12 @@
 """One WebSocket for many runs.
 
-The socket tells early what happens; it is never the only source (see :mod:`discomfort.client.reconciler`). So a lost
-socket is repaired in the background, and no run fails with it.
+The socket reports events early, but is never the only source (see :mod:`discomfort.client.reconciler`). So a lost
+socket is replaced in the background, and no run fails because of it.
 
-Facts of ComfyUI 0.3.64 that shape this: two sockets with one client id leave the newer one deaf when the older one
-closes, so each connection gets an id of its own; messages of a prompt go only to the id that it was queued with and
-are lost if that is not connected; the server never pings, and answers pings even when one slow client holds up
-everybody's messages.
+Facts of ComfyUI 0.3.64 that shape this module: if two sockets share a client id, the newer one receives nothing more
+once the older one closes, so each connection gets an id of its own; messages about a prompt are sent only to the id
+that it was queued with, and are lost if that is not connected; the server never pings, and answers pings even while
+one slow client holds up the messages to all others.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ the run's end is then found by the poll."""
 CLOSE_DEADLINE = 2.0
 """Seconds to wait for the server's close frame."""
 
-_BURST = 200  # frames that are handled before other tasks get their turn
+_BURST = 200  # frames handled in a row: receive() does not suspend while frames are buffered, so other tasks would wait
 
 
 class Listener(Protocol):
-    """Who takes the messages of one prompt. ``wants_progress``: also those that only describe progress."""
+    """Receives the messages of one prompt; with ``wants_progress`` also those that only describe progress."""
 
     wants_progress: bool
 
@@ -66,11 +66,11 @@ class Listener(Protocol):
 
 
 class Multiplexer:
-    """Keeps one socket to ``url`` connected and hands its messages to the listener of their prompt.
+    """Keeps one socket to ``url`` connected and passes its messages to the listener of their prompt.
 
-    ``alive`` asks the server over HTTP whether it answers at all: a socket that is silent while HTTP works is half
-    open and gets replaced; one that is silent with everything else is only waiting for a busy server.
-    ``on_drop`` is called whenever a connection has ended.
+    ``alive`` asks the server over HTTP whether it answers: a socket that is silent while HTTP works is half open and
+    gets replaced; one that is silent while HTTP is silent too only waits for a busy server. ``on_drop`` is called
+    whenever a connection has ended.
     """
 
     def __init__(
@@ -95,18 +95,18 @@ class Multiplexer:
         self._problem = "the socket was never connected"
         self.client_id = new_client_id()
         self.last_heard = 0.0
-        """Time of the event loop's clock, in seconds, when the socket last brought anything (a pong counts)."""
+        """When the socket last received anything (a pong counts), in seconds of the event loop's clock."""
         self.news_at = 0.0
-        """The same for messages about a prompt that somebody listens to."""
+        """The same for messages about a prompt that has a listener."""
 
     @property
     def connected(self) -> bool:
-        """Whether the socket is open as far as we know."""
+        """Whether the socket is open, as far as is known."""
         return self._connected.is_set()
 
     @property
     def ws_url(self) -> str:
-        """Address of the socket with the present client id (the next one's while it is being reconnected)."""
+        """Address of the socket with the current client id; while reconnecting, with that of the next socket."""
         scheme, _, rest = self._url.partition("://")
         return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?clientId={self.client_id}"
 
@@ -116,16 +116,17 @@ class Multiplexer:
         self._progress_listeners += listener.wants_progress
 
     def unregister(self, prompt_id: str, listener: Listener) -> None:
-        """Forget a listener; it gets nothing more."""
+        """Remove a listener; it receives nothing more."""
+        # A run that reuses the id may have registered since: only the listener's own entry goes.
         if self._listeners.get(prompt_id) is listener:
             del self._listeners[prompt_id]
             self._progress_listeners -= listener.wants_progress
 
     async def open(self, deadline: float) -> None:
-        """Connect, and keep connected from then on.
+        """Connect, and stay connected from then on.
 
-        Raises ServerConnectionError after ``deadline`` seconds, at once where the server redirects; the attempts go on
-        in the background then, until :meth:`close`. Raises StateError at once when closed meanwhile.
+        Raises ServerConnectionError after ``deadline`` seconds, or at once if the server redirects; the attempts
+        continue in the background then, until :meth:`close`. Raises StateError at once if closed meanwhile.
         """
         async with self._waiting.enter():
             if self._task is None or self._task.done():
@@ -133,7 +134,7 @@ class Multiplexer:
             await self._until_connected(deadline)
 
     async def wait_connected(self, seconds: float) -> bool:
-        """Wait until the socket is connected, for ``seconds`` at most; tells whether it is."""
+        """Wait until the socket is connected, for ``seconds`` at most. Returns whether it is."""
         try:
             async with asyncio.timeout(seconds):
                 await self._connected.wait()
@@ -144,8 +145,8 @@ class Multiplexer:
     async def refresh(self, deadline: float) -> None:
         """Close the socket and connect a new one with a fresh client id. Raises as :meth:`open`.
 
-        Concurrent calls each get a socket that was connected after they called. When cancelled, the new one is
-        connected all the same: runs need it.
+        Concurrent calls each get a socket that was connected after they called. If cancelled, the new socket is still
+        connected, because runs need it.
         """
         async with self._waiting.enter():
             self._retire()
@@ -153,12 +154,12 @@ class Multiplexer:
             await self._until_connected(deadline)
 
     def close(self) -> None:
-        """Begin to close the socket for good; whoever waits for one gets StateError. Idempotent."""
+        """Begin to close the socket for good; calls that wait for one raise StateError. Idempotent."""
         self._waiting.close(lambda: StateError(f"the client of {self._url} is closed"))
         self._retire()
 
     async def aclose(self) -> None:
-        """:meth:`close`, and wait for its end: at most :data:`CLOSE_DEADLINE` and a little."""
+        """:meth:`close`, and wait until it is closed: :data:`CLOSE_DEADLINE` and a little at most."""
         self.close()
         while self._retired:
             await asyncio.wait(set(self._retired))
@@ -167,7 +168,7 @@ class Multiplexer:
         self._task = asyncio.create_task(self._keep_connected(), name="discomfort-socket")
 
     def _retire(self) -> None:
-        """Let the present socket go; :meth:`_keep_connected` of the next one waits for its end."""
+        """Drop the current socket; :meth:`_keep_connected` of the next one waits until it is closed."""
         task, self._task = self._task, None
         self._connected.clear()
         if task is not None:
@@ -183,6 +184,7 @@ class Multiplexer:
         return ServerConnectionError(f"{problem}: {self._problem}", url=self._url)
 
     async def _keep_connected(self) -> None:
+        # One socket at a time: _serve() of the old one still sets the client id and the connected flag as it ends.
         while self._retired:
             await asyncio.wait(set(self._retired))
         pause = BACKOFF_FIRST
@@ -192,15 +194,17 @@ class Multiplexer:
             try:
                 await self._serve(await self._connect())
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # The server may have seen this id, and forget it only later.
+                # The server may have registered this id, and will drop it late: a second socket of the id would then
+                # stop receiving.
                 self.client_id = new_client_id()
                 self._problem = f"{type(error).__name__}: {error}".rstrip(": ")
                 _log.debug("no socket to %s: %s", self._url, self._problem)
                 if isinstance(error, RedirectRefused):
-                    # Another attempt would be answered in the same way.
+                    # Another attempt would get the same answer, so those who wait fail now and not at their deadline.
                     self._problem = str(error)
                     self._waiting.end(lambda: self._unconnected("no WebSocket"))
-            # A server that hangs up at once must not be called ten times a second.
+            # Only a connection that lasted resets the pause: a server that accepts and hangs up at once must not be
+            # called ten times a second.
             if loop.time() - began > BACKOFF_LAST and self.last_heard > began:
                 pause = BACKOFF_FIRST
             await asyncio.sleep(pause)
@@ -212,10 +216,12 @@ class Multiplexer:
                 URL(self.ws_url, encoded=True),
                 headers=self._headers,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_DEADLINE),
+                # aiohttp would swallow pongs, which are the proof that the connection lives (last_heard).
                 autoping=False,
                 max_msg_size=LARGEST_FRAME,
             )
             try:
+                # ComfyUI reads these flags from the first message only.
                 await socket.send_str(FEATURE_FLAGS.decode())
             except BaseException:
                 await _close(socket)
@@ -223,19 +229,20 @@ class Multiplexer:
             return socket
 
     async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Read the socket until it ends; the caller decides what comes then."""
+        """Read the socket until it ends; reconnecting is up to the caller."""
         self.last_heard = asyncio.get_running_loop().time()
+        # What ran when the former socket was lost may have ended since: old previews must not be given to it.
         self._current = None
         pinger = asyncio.create_task(self._ping(socket), name="discomfort-ping")
         self._connected.set()
         try:
             await self._read(socket)
         except (aiohttp.ClientError, OSError) as error:
-            # A pong that could not be sent: a connection lost like any other.
+            # A pong could not be sent: the connection is lost.
             self._problem = repr(error)
         finally:
             self._connected.clear()
-            # The next connection's id, so that prompts queued from now on are told to the socket that comes.
+            # The next connection's id, set before that connects: messages about prompts queued in between go to it.
             self.client_id = new_client_id()
             pinger.cancel()
             await asyncio.wait([pinger])
@@ -267,14 +274,15 @@ class Multiplexer:
             await asyncio.sleep(self._ping_interval)
             try:
                 async with asyncio.timeout(self._ping_interval):
-                    await socket.ping()
+                    await socket.ping()  # Blocks while the send buffer is full, as when the peer has vanished.
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 _log.debug("a ping could not be sent: %s", type(error).__name__)
+            # Two pings without any answer; the half is tolerance for the timers.
             if loop.time() - self.last_heard < 2.5 * self._ping_interval:
                 continue
             heard = self.last_heard
             if await self._alive():
-                # The pong may be on its way behind the answer.
+                # Both were waiting for the same busy server: the pong may arrive right after the HTTP answer.
                 await asyncio.sleep(self._ping_interval / 2)
                 if self.last_heard == heard:
                     _log.warning("the socket to %s is silent while the server answers; replacing it", self._url)
@@ -282,6 +290,8 @@ class Multiplexer:
                     return
 
     def _on_text(self, text: str) -> None:
+        # Compared as text: ComfyUI sends progress_state for every step, with all nodes in it. Parsing what no run wants
+        # would cost the event loop more than everything else here.
         if not self._listeners or text.startswith(STATUS_PREFIX):
             return
         if not self._progress_listeners and text.startswith(PROGRESS_STATE_PREFIX):
@@ -298,7 +308,7 @@ class Multiplexer:
             return
         frame = decode_binary(data)
         if isinstance(frame, PreviewFrame):
-            # The older frame names no prompt: it belongs to the one that runs.
+            # The older kind of frame names no prompt. ComfyUI runs one prompt at a time, so it is that one's.
             prompt_id = frame.prompt_id or self._current
             if prompt_id is not None:
                 self._deliver(prompt_id, frame)
@@ -315,12 +325,12 @@ class Multiplexer:
 
 
 def new_client_id() -> str:
-    """A client id that no socket has had."""
+    """A client id that no other socket uses."""
     return str(uuid.uuid4())
 
 
 async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
-    # aiohttp's own limit starts anew with every frame that still arrives.
+    # aiohttp's own limit restarts with every frame that still arrives.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_DEADLINE + 0.5):
             await socket.close()

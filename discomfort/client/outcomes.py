@@ -1,4 +1,4 @@
-"""From what a server answered to the error that it means. Pure functions.
+"""Turns a server's answers into errors. Pure functions.
 
 Sources: the bodies of ``POST /prompt`` and the status messages of a history record, ComfyUI 0.3.64.
 """
@@ -45,7 +45,7 @@ def is_out_of_memory(exception_type: str, message: str) -> bool:
 def refusal(
     prompt: Mapping[str, Any], prompt_id: str, body: Mapping[str, Any], definitions: Mapping[str, Any] | None
 ) -> ValidationError | MissingNodesError:
-    """The error for a ``POST /prompt`` that was answered with 400."""
+    """The error for a ``POST /prompt`` answered with 400."""
     error = body.get("error")
     if not isinstance(error, Mapping):
         error = {"message": str(error)} if error else {}
@@ -72,9 +72,9 @@ def refusal(
 def partial_refusal(
     prompt: Mapping[str, Any], prompt_id: str, node_errors: Mapping[str, Any], definitions: Mapping[str, Any] | None
 ) -> ValidationError:
-    """The error for a ``POST /prompt`` that was answered with 200 and left some outputs out."""
+    """The error for a ``POST /prompt`` answered with 200 although some outputs were refused."""
     problems = input_problems(prompt, node_errors, definitions)
-    text = "the server would have run only a part of the prompt, so it was taken off again; it refused"
+    text = "the server would have run only a part of the prompt, so it was withdrawn; the server refused"
     return ValidationError(text, problems, prompt_id=prompt_id, node_errors=node_errors)
 
 
@@ -90,7 +90,7 @@ def _unknown_class(error: Mapping[str, Any]) -> str | None:
 def missing_nodes(
     prompt: Mapping[str, Any], definitions: Mapping[str, Any] | None, *, also: str | None = None
 ) -> list[MissingNode]:
-    """All classes of a prompt that the definitions lack, with their nodes; ``also`` is one known to be missing."""
+    """All classes of a prompt that the definitions lack, with their nodes; ``also`` is one that is surely missing."""
     users: dict[str, list[str]] = {}
     for node_id, node in prompt.items():
         class_type = node.get("class_type") if isinstance(node, Mapping) else None
@@ -183,10 +183,10 @@ def _range(config: object) -> tuple[float | None, float | None]:
 
 
 def verdict(prompt_id: str, record: Mapping[str, Any]) -> RunError | None:
-    """The error that a history record stands for, ``None`` for a success.
+    """The error that a history record describes, ``None`` for a success.
 
-    Decided by the last status message: ``status_str`` says ``success`` for some runs that failed (a cycle that is
-    found at run time), and ``error`` for interrupted ones.
+    Decided by the last status message: ``status_str`` is ``success`` for some runs that failed (a cycle found at run
+    time), and ``error`` for interrupted ones.
     """
     status = record.get("status")
     status = status if isinstance(status, Mapping) else {}
@@ -206,7 +206,7 @@ def verdict(prompt_id: str, record: Mapping[str, Any]) -> RunError | None:
             history=record,
         )
     if status.get("status_str") == "error" or status.get("completed") is False:
-        return RunError(f"prompt {prompt_id} failed; the server does not say why", prompt_id=prompt_id, history=record)
+        return RunError(f"prompt {prompt_id} failed; the server gives no reason", prompt_id=prompt_id, history=record)
     return None
 
 
@@ -238,7 +238,7 @@ def _execution_error(prompt_id: str, record: Mapping[str, Any], data: Mapping[st
 
 
 def record_prompt(record: Mapping[str, Any]) -> JsonObject:
-    """The prompt that a history record keeps (third of its ``prompt`` list), empty where there is none."""
+    """The prompt in a history record (third of its ``prompt`` list), empty if there is none."""
     entry = record.get("prompt")
     prompt = entry[2] if isinstance(entry, list) and len(entry) > 2 else None
     return prompt if isinstance(prompt, dict) else {}

@@ -1,4 +1,4 @@
-"""The outputs in a history: everything that any node returned, each with its node, as bytes, image or saved file."""
+"""The outputs in a history: everything that nodes returned, each with its node, as bytes, image or saved file."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ _PILLOW_KINDS = frozenset({"image", "video", "file"})
 
 @dataclass(slots=True, eq=False)
 class Output:
-    """One thing that a node returned.
+    """One item that a node returned.
 
-    ``key`` is the list of the node's result that it is from (``images``, ``gifs``, ``audio``, ``text``, ``3d``, …),
-    ``index`` its place there, ``value`` the item as the server gives it. ``kind`` is ``image``, ``video`` (moving
+    ``key`` is the list in the node's result that holds it (``images``, ``gifs``, ``audio``, ``text``, ``3d``, …),
+    ``index`` its position there, ``value`` the item as the server sent it. ``kind`` is ``image``, ``video`` (moving
     pictures of any format), ``audio``, ``3d``, ``text``, ``file`` (any other file) or ``value`` (any other JSON).
-    Files have ``filename``, ``subfolder``, ``folder`` (``output``, ``temp``, ``input``) and, where it is known,
-    ``media_type``. ``title`` and ``class_type`` are those in the prompt that ran.
+    Files have ``filename``, ``subfolder``, ``folder`` (``output``, ``temp``, ``input``) and, if known, ``media_type``.
+    ``title`` and ``class_type`` are those in the prompt that ran.
     """
 
     node_id: str
@@ -112,7 +112,7 @@ class Output:
     async def read(self) -> bytes:
         """The content: the bytes of the file, a text as UTF-8, any other value as JSON.
 
-        Raises ServerConnectionError, ServerResponseError (404 when the file is gone), StateError without a server.
+        Raises ServerConnectionError, ServerResponseError (404 if the file is gone), StateError without a server.
         Safe to cancel.
         """
         if self.filename is None:
@@ -120,22 +120,22 @@ class Output:
         return await self._client().view(self.filename, self.subfolder, self.folder)
 
     async def image(self) -> Image:
-        """The file as a Pillow image, loaded whole, in the mode that it is stored in; nothing is converted.
+        """The file as a Pillow image, fully loaded, in its stored mode; nothing is converted.
 
-        Raises PayloadError for what Pillow cannot read, and as :meth:`read`. Safe to cancel.
+        Raises PayloadError if Pillow cannot read it, and as :meth:`read`. Safe to cancel.
         """
         if self.filename is None or self.kind not in _PILLOW_KINDS:
             raise PayloadError(f"output {self.key}[{self.index}] of node {self.node_id} is {self.kind}, not a picture")
         return await to_thread(_open_image, await self.read(), self.filename)
 
     async def save(self, directory: str | os.PathLike[str], name: str | None = None) -> Path:
-        """Save into ``directory``, which is made where it is missing, and return the path.
+        """Save into ``directory``, which is created if it is missing, and return the path.
 
-        The file is called ``name``, else as on the server as far as such a name is harmless, without its subfolder;
-        if there is one already, `` (2)`` and so on. It appears complete or not at all: it is streamed under a
-        temporary name, which is removed on error and cancellation. Texts become ``.txt``, other values ``.json``.
+        The file gets ``name``, or its name on the server, made safe and without the subfolder; if that exists, `` (2)``
+        and so on. It appears complete or not at all: it is streamed under a temporary name, which is removed on error
+        and cancellation. Texts become ``.txt``, other values ``.json``.
 
-        Raises ValueError for a ``name`` that is no plain file name, OSError, and as :meth:`read`.
+        Raises ValueError if ``name`` is not a plain file name, OSError, and as :meth:`read`.
         """
         if name is not None and safe_filename(name, "_") != name:
             raise ValueError(f"{name!r} is not a plain file name")
@@ -155,10 +155,10 @@ class Output:
             temporary.unlink(missing_ok=True)
 
     async def artifact(self, directory: str | os.PathLike[str] | None = None, name: str | None = None) -> Artifact:
-        """The output as plain data, which can be pickled and needs no server any more.
+        """The output as plain data that can be pickled and needs no server.
 
-        Without ``directory`` the content is read into memory; with it, it is saved there as :meth:`save` does, and the
-        artifact has its path. Raises as :meth:`read` and :meth:`save`.
+        Without ``directory`` the content is read into memory. With it, the content is saved there as by :meth:`save`,
+        and the artifact has its path. Raises as :meth:`read` and :meth:`save`.
         """
         data, path = None, None
         if directory is None:
@@ -197,8 +197,8 @@ class Output:
 def collect_outputs(history: JsonObject, rest: RestClient | None) -> list[Output]:
     """Every output in a history ``{prompt_id: record}``, in the order of the prompt's nodes. No I/O.
 
-    ``rest`` is where files are read from, later, when they are asked for. The keys of ``outputs`` say whose an output
-    is; the record's ``meta`` may name another node that returned the same from the cache.
+    Files are read through ``rest`` later, on demand. The keys of ``outputs`` name an output's node; the record's
+    ``meta`` may name another node that returned the same from the cache.
     """
     found: list[Output] = []
     for prompt_id, record in history.items():
@@ -209,7 +209,7 @@ def collect_outputs(history: JsonObject, rest: RestClient | None) -> list[Output
         places = {node_id: place for place, node_id in enumerate(prompt)}
         for node_id in sorted(outputs, key=lambda key: places.get(key, len(places))):
             title, class_type = _node(record, prompt, node_id)
-            # A copy: whoever changes the history later changes no output, nor the other way round.
+            # A copy: later changes of the history must not change an output, nor the other way round.
             for output in _of_node(node_id, title, class_type, copied(outputs[node_id])):
                 output.prompt_id, output._rest = str(prompt_id), rest
                 found.append(output)
@@ -217,7 +217,7 @@ def collect_outputs(history: JsonObject, rest: RestClient | None) -> list[Output
 
 
 def _node(record: Mapping[str, Any], prompt: JsonObject, node_id: str) -> tuple[str, str]:
-    """Title and class; a node that another one made of itself is shown as that one."""
+    """Title and class; a node created by expansion is shown as the node that it came from."""
     if node_id not in prompt:
         meta = record.get("meta")
         about = meta.get(node_id) if isinstance(meta, Mapping) else None
@@ -247,7 +247,7 @@ def _of_node(node_id: str, title: str, class_type: str, result: object) -> Itera
 
 
 def _flags(value: object) -> list[bool]:
-    """The value of ``animated``, which says of the files beside it whether they move; empty if it is anything else."""
+    """The value of ``animated``: for each file beside it, whether it moves; empty for any other value."""
     return value if isinstance(value, list) and all(isinstance(flag, bool) for flag in value) else []
 
 

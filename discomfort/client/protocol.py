@@ -1,7 +1,7 @@
 """ComfyUI's messages about runs: WebSocket frames in, progress events and verdicts out.
 
-Pure: no I/O, no clock, no asyncio. Nothing here raises on what a server sends; a frame that makes no sense is
-dropped with a line at DEBUG. The facts are those of ComfyUI 0.3.64:
+Pure: no I/O, no clock, no asyncio. Nothing here raises, whatever a server sends; an invalid frame is dropped with a
+line at DEBUG. The facts are those of ComfyUI 0.3.64:
 
 - Text frames are ``{"type": …, "data": {…}}``; those about one prompt carry its ``prompt_id``.
 - ``executing`` with ``node: null`` is sent after the record of the prompt is in the history; ``execution_success``,
@@ -28,12 +28,12 @@ STATUS_PREFIX = '{"type": "status"'
 """How a ``status`` frame of ComfyUI begins (Python's ``json.dumps``); such frames concern no single prompt."""
 
 PROGRESS_STATE_PREFIX = '{"type": "progress_state"'
-"""How a ``progress_state`` frame begins; it repeats all nodes each time, which is worth skipping unparsed."""
+"""How a ``progress_state`` frame begins; it repeats all nodes each time, so it is skipped unparsed if unused."""
 
 _PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
 _LEGACY_FORMATS = {1: "image/jpeg", 2: "image/png"}
 _INTERMEDIATE = "image/jpeg"
-"""What samplers send while they work. Results that go by the socket alone are PNG."""
+"""The format of samplers' previews. Results that are sent over the socket only are PNG."""
 
 _RESULT_CLASSES = frozenset({"SaveImageWebsocket"})
 _NOTHING: tuple[ProgressEvent, ...] = ()
@@ -41,7 +41,7 @@ _NOTHING: tuple[ProgressEvent, ...] = ()
 
 @dataclass(slots=True)
 class Message:
-    """A text frame: its type, its data, and the prompt that it is about, if one."""
+    """A text frame: its type, its data, and the prompt that it is about, if any."""
 
     type: str
     data: Mapping[str, Any]
@@ -84,7 +84,7 @@ def decode_text(text: str | bytes) -> Message | None:
 
 
 def decode_binary(frame: bytes) -> PreviewFrame | TextFrame | None:
-    """The content of a binary frame, or ``None`` where its type is unknown or it is cut short."""
+    """The content of a binary frame, or ``None`` if its type is unknown or it is truncated."""
     kind = int.from_bytes(frame[:4], "big")
     if kind == _PREVIEW and len(frame) > 8:
         media_type = _LEGACY_FORMATS.get(int.from_bytes(frame[4:8], "big"), "application/octet-stream")
@@ -118,7 +118,7 @@ def _text(value: object) -> str | None:
 
 
 def node_title(prompt: Mapping[str, Any], node_id: str) -> tuple[str | None, str | None]:
-    """Title and class of a node of a prompt; ``None`` for what the prompt does not tell."""
+    """Title and class of a node of a prompt; ``None`` for each that the prompt does not have."""
     node = prompt.get(node_id)
     if not isinstance(node, Mapping):
         return None, None
@@ -129,7 +129,7 @@ def node_title(prompt: Mapping[str, Any], node_id: str) -> tuple[str | None, str
 
 
 def executable_nodes(prompt: Mapping[str, Any], definitions: Mapping[str, Any] | None) -> frozenset[str]:
-    """The nodes that a server will look at: output nodes and everything upstream of them; all nodes if not known."""
+    """The nodes that a server may execute: output nodes and everything upstream; all nodes without definitions."""
     if not definitions:
         return frozenset(prompt)
     waiting = [
@@ -184,7 +184,7 @@ def _queue_items(items: object) -> list[tuple[float, str]]:
 
 
 class RunState:
-    """What the socket has told about one prompt.
+    """The state of one prompt, as reported by the socket.
 
     ``started``: execution began. ``ended``: it is over, but the record may not be readable yet. ``finished``: the
     server says that the record is there. ``blocked``: nodes whose outputs were blocked, which is no error.
@@ -218,7 +218,7 @@ class RunState:
         self._total: int | None = None
 
     def feed(self, frame: Message | PreviewFrame) -> Sequence[ProgressEvent]:
-        """Take in one frame of this prompt; returns the events that it means, none unless ``reporting``."""
+        """Process one frame of this prompt. Returns the events that it means; none unless ``reporting``."""
         if isinstance(frame, PreviewFrame):
             node_id = self._shown(frame.node_id) if frame.node_id else self.node_id
             is_result = frame.media_type != _INTERMEDIATE or self._class(node_id) in _RESULT_CLASSES
@@ -240,7 +240,7 @@ class RunState:
         return handler(self, data) if handler is not None else _NOTHING
 
     def _error(self, data: Mapping[str, Any]) -> None:
-        # A blocked output is announced as an error and then the run goes on; it is not in the history.
+        # ComfyUI announces a blocked output as an error, but the run continues, and the history does not mention it.
         if data.get("exception_type") != "ExecutionBlocked":
             self.ended = True
             return
@@ -251,7 +251,7 @@ class RunState:
             _log.warning("prompt %s: node %s %r (%s) was blocked", self.prompt_id, node_id, title, class_type)
 
     def _shown(self, node_id: str) -> str:
-        """The id under which the user knows a node; a node that expanded itself has children named ``id.…``."""
+        """The id of a node in the user's prompt; nodes created by expansion have ids like ``id.…``."""
         shown = self._display.get(node_id, node_id)
         if shown in self.prompt:
             return shown
@@ -321,7 +321,7 @@ class RunState:
             node = self.node_id
         if not isinstance(value, int | float) or not isinstance(maximum, int | float) or node is None:
             return _NOTHING
-        # ComfyUI tells each step twice, as ``progress_state`` and as ``progress``.
+        # ComfyUI reports each step twice, as ``progress_state`` and as ``progress``.
         if self._steps.get(str(node)) == (value, maximum):
             return _NOTHING
         self._steps[str(node)] = (value, maximum)

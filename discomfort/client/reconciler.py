@@ -1,8 +1,8 @@
-"""The poll that makes sure that every run ends: what queue and history say, for all pending runs together.
+"""The poll of queue and history that makes sure that every pending run ends.
 
-The socket is a hint; a message that was sent while it was down never comes again, and a prompt that somebody deletes
-is announced to nobody. So queue and history are asked from time to time, the queue first: a prompt that ends between
-the two answers is then found in the second, in the other order it would be in neither.
+The socket is only a hint: messages sent while it was down are never repeated, and a deleted prompt is not announced at
+all. So queue and history are polled from time to time, the queue first: a prompt that ends between the two requests is
+then found in the history. In the other order it would be found in neither.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from discomfort.exceptions import PromptLostError, ServerConnectionError, Server
 _log = logging.getLogger("discomfort.client")
 
 _STRIKES = 3
-"""Times in a row that the history of a run may answer with a definite error until that is believed."""
+"""Consecutive definite errors from a run's history after which the run fails."""
 
 _ROUND_SHARE = 10
-"""A pause is at least this many times as long as the round before it took: a long queue is costly to list."""
+"""A pause lasts at least this many times as long as the round before it: ComfyUI needs long to list a long queue."""
 
 _EARLY = 0.05
-"""Seconds until the next round when one was asked for during a round."""
+"""Seconds until the next round if one was requested during a round."""
 
 AFTER_END = 0.25
-"""Seconds between ``execution_success`` (or an error) and a look at the history, if nothing else is heard."""
+"""Seconds between ``execution_success`` (or an error) and a look at the history, if no other message follows."""
 
 
 class Reconciler:
-    """Looks after ``runs`` while there are any; costs nothing else.
+    """Polls for ``runs`` while there are any; without runs it costs nothing.
 
-    ``blind`` tells whether a run's events are lost, ``news`` when the socket last brought any, by the loop's clock.
+    ``blind`` returns whether a run's events are lost, ``news`` when the socket last received any, by the loop's clock.
     """
 
     def __init__(
@@ -53,19 +53,20 @@ class Reconciler:
         self._urgent = self._early = self._closed = False
 
     def watch(self) -> None:
-        """A run was added: see to it that it is looked after."""
+        """Begin to poll if that is not scheduled: a run was added."""
         if self._timer is None and self._task is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(self._limits.poll, self._tick)
 
     def kick(self, delay: float = 0.0) -> None:
-        """Look at every run after ``delay`` seconds, whether or not there was news of it just now."""
+        """Look at every run after ``delay`` seconds, even at those with recent messages."""
         self._urgent = True
         self.look(delay)
 
     def look(self, delay: float) -> None:
-        """Look after ``delay`` seconds at the runs that need it by then."""
+        """Look after ``delay`` seconds at the runs that are due by then."""
         if self._closed:
             return
+        # A round is under way and may have passed this run already: the next one follows soon after it.
         if self._task is not None:
             self._early = True
             return
@@ -86,7 +87,7 @@ class Reconciler:
             self._task.cancel()
 
     async def aclose(self) -> None:
-        """:meth:`close`, and wait for the end of the look that is under way."""
+        """:meth:`close`, and wait for the round that is under way."""
         self.close()
         if self._task is not None:
             await asyncio.wait([self._task])
@@ -108,6 +109,7 @@ class Reconciler:
         except Exception:  # noqa: BLE001 - the next round must come whatever this one raised, or runs would hang
             _log.exception("looking after %d pending runs failed", len(self._runs))
         self._task = None
+        # The run that is due soonest sets the pace, but never faster than the server can answer.
         pause = min((self._interval(run) for run in self._runs.values()), default=self._limits.poll)
         pause = max(pause, min(LONGEST_PAUSE, _ROUND_SHARE * (loop.time() - began)))
         if self._urgent or self._early:
@@ -124,7 +126,7 @@ class Reconciler:
     async def _round(self) -> None:
         """Look once. Raises when the server does not answer."""
         urgent, self._urgent = self._urgent, False
-        # Timers may fire a little early.
+        # Timers may fire a little early; a run that is due must not wait for the next round because of that.
         now = asyncio.get_running_loop().time() + 0.02
         candidates = [
             run
@@ -139,6 +141,7 @@ class Reconciler:
             positions = queue_positions(await self._rest.queue(deadline=self._limits.request))
             self._patience.answered()
         except ServerResponseError as error:
+            # The history may still answer, and a record there ends its run. Only absence needs the queue to be known.
             queue_error = error
         for run in candidates:
             run.news_at = now
@@ -151,7 +154,7 @@ class Reconciler:
             raise queue_error
 
     async def _examine(self, run: Run, *, queue_known: bool) -> None:
-        """A prompt that is not queued: it is in the history, or it is lost. Raises when the server does not answer."""
+        """Examine a prompt that is not queued: it is in the history, or lost. Raises if the server does not answer."""
         try:
             record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
         except ServerResponseError as error:
@@ -165,6 +168,8 @@ class Reconciler:
         if isinstance(record, dict):
             run.resolve(record)
         elif queue_known:
+            # In neither, once: the prompt may be on its way from the one to the other, or be queued by a POST that is
+            # not answered yet. It is lost if a second look, some time later, finds the same.
             now = asyncio.get_running_loop().time()
             if run.missed == 0:
                 run.missed_at = now
@@ -187,7 +192,7 @@ class Reconciler:
 
 
 def _lost(run: Run) -> PromptLostError:
-    told = "it ran" if run.state.started else "it did not start as far as is known"
+    told = "it was running" if run.state.started else "it had not started, as far as is known"
     return PromptLostError(
         f"prompt {run.prompt_id} is neither queued nor in the history ({told}): somebody deleted it, its record was "
         "evicted, or the server was restarted",
@@ -198,7 +203,7 @@ def _lost(run: Run) -> PromptLostError:
 def _unreadable(run: Run, error: ServerResponseError) -> ServerResponseError:
     problem = f"the record of prompt {run.prompt_id} cannot be read"
     if error.status == 500:
-        problem += "; ComfyUI answers so when a node returned a result that is not JSON"
+        problem += "; ComfyUI answers like this if a node returned a result that is not JSON"
     failure = ServerResponseError(problem, method=error.method, url=error.url, status=error.status, body=error.body)
     failure.__cause__ = error
     return failure

@@ -1,4 +1,4 @@
-"""Passes progress events to a caller's function: in order, without ever delaying the run."""
+"""Passes progress events to a caller's function in order, without delaying the run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from discomfort.progress import Preview, ProgressCallback, ProgressEvent, Step
 _log = logging.getLogger("discomfort.client")
 
 BACKLOG = 512
-"""Steps and previews that may wait for a slow ``async`` callback. Beyond it those are dropped that a newer one of the
-same node replaces; the last of each node, results (:attr:`~discomfort.progress.Preview.is_result`) and all other events
-never are."""
+"""Steps and previews that may wait for a slow ``async`` callback. Beyond that, those that a newer one of the same node
+replaces are dropped. The last of each node, results (:attr:`~discomfort.progress.Preview.is_result`) and all other
+events never are."""
 
 DRAIN_DEADLINE = 10.0
-"""Seconds that a finished run waits for an ``async`` callback to take the events that are left."""
+"""Seconds that a finished run waits for an ``async`` callback to process the remaining events."""
 
 
 class Reporter:
     """Calls one ``on_progress`` callback.
 
-    A plain function is called at once. What an ``async`` one returns is awaited in a task of its own, one event after
-    the other. The first exception is logged with its traceback and ends the reporting.
+    A plain function is called at once. An ``async`` one is awaited in a task of its own, one event after the other.
+    The first exception is logged with its traceback and ends the reporting.
     """
 
     __slots__ = ("_backlog", "_callback", "_failed", "_held", "_prompt_id", "_pump", "_replaceable")
@@ -39,11 +39,11 @@ class Reporter:
         self._replaceable = 0
 
     def hold(self) -> None:
-        """Keep events back until :meth:`release`, so that one that is not known yet can go first."""
+        """Hold events back until :meth:`release`, so that one that is not known yet can come first."""
         self._held = True
 
     def release(self, first: ProgressEvent | None = None) -> None:
-        """Deliver ``first``, then what was held back; does nothing but deliver ``first`` if nothing was held."""
+        """Deliver ``first``, then the events that were held back, if any."""
         if first is not None:
             self._backlog.appendleft(first)
         self._held = False
@@ -51,7 +51,7 @@ class Reporter:
             self._call(self._next())
 
     def emit(self, event: ProgressEvent) -> None:
-        """Deliver an event, at once or after those that wait. Never raises what the callback raises."""
+        """Deliver an event, at once or after those that wait. Errors of the callback are not raised."""
         if self._failed:
             return
         if not self._held and self._pump is None:
@@ -63,7 +63,7 @@ class Reporter:
             self._drop_replaced()
 
     async def finish(self, last: ProgressEvent, deadline: float = DRAIN_DEADLINE) -> None:
-        """Deliver everything that waits, then ``last``; a callback that takes longer than ``deadline`` is cancelled."""
+        """Deliver all waiting events, then ``last``; a callback that takes longer than ``deadline`` is cancelled."""
         self.release()
         self.emit(last)
         if self._pump is not None:
@@ -74,7 +74,9 @@ class Reporter:
                 raise
             if late:
                 self.abandon()
-                _log.warning("on_progress of prompt %s took longer than %.0f s at its end", self._prompt_id, deadline)
+                _log.warning(
+                    "on_progress of prompt %s was cancelled: it took longer than %.0f s", self._prompt_id, deadline
+                )
 
     def abandon(self) -> None:
         """Report nothing more and cancel an ``async`` callback that is under way."""
@@ -112,7 +114,7 @@ class Reporter:
         return event
 
     def _drop_replaced(self) -> None:
-        """Drop the oldest step or preview that a newer one of its node replaces, if there is one."""
+        """Drop the oldest step or preview that a newer one of the same node replaces, if any."""
         newest = {_place(event): index for index, event in enumerate(self._backlog) if _is_replaceable(event)}
         for index, event in enumerate(self._backlog):
             if _is_replaceable(event) and newest[_place(event)] != index:
@@ -127,7 +129,7 @@ class Reporter:
 
     def _give_up(self) -> None:
         self._stop()
-        _log.exception("on_progress of prompt %s raised; it gets no more events of this run", self._prompt_id)
+        _log.exception("on_progress of prompt %s raised; it receives no more events of this run", self._prompt_id)
 
 
 def _is_replaceable(event: ProgressEvent) -> bool:

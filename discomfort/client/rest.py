@@ -1,7 +1,7 @@
 """ComfyUI's HTTP interface, one method per route that a client needs; every call has a deadline.
 
-What aiohttp and the operating system raise becomes :class:`ServerConnectionError`, an answer that the protocol does
-not allow for becomes :class:`ServerResponseError`; nothing else leaves this module except for local files.
+Errors of aiohttp and the operating system become :class:`ServerConnectionError`, answers that the protocol does not
+provide for become :class:`ServerResponseError`. Nothing else is raised, except for errors of local files.
 All methods are safe to cancel; cancelling closes the connection of that request. Closing the client, or the session,
 ends each request under way with ServerConnectionError. Routes and answers are those of ComfyUI 0.3.64.
 """
@@ -24,26 +24,26 @@ from discomfort.client.content import Content, ContentPayload, UploadSource
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
 DEADLINE: Final = 30.0
-"""Seconds for one small request. A server whose interpreter is busy with a model may well take some of them."""
+"""Seconds for one small request. A server whose interpreter is busy loading a model may take several."""
 
 PROMPT_DEADLINE: Final = 300.0
-"""Seconds for ``POST /prompt``: giving up early is worse than waiting, as nobody knows then whether it was accepted."""
+"""Seconds for ``POST /prompt``: giving up early is worse than waiting, since it leaves open whether it was accepted."""
 
 DEFINITIONS_DEADLINE: Final = 120.0
 """Seconds for ``GET /object_info``: a server with many packs builds megabytes of it and scans its model folders."""
 
 STREAM_SILENCE: Final = 60.0
-"""Seconds without a byte after which a download is given up."""
+"""Seconds without a byte after which a download is aborted."""
 
 LARGEST_ANSWER: Final = 256 << 20
-"""Bytes, decompressed, above which an answer is given up. Records hold megabytes when nodes fail on large inputs, and
-``/history`` is only ever asked for one of them; files are streamed and not bounded by this."""
+"""Bytes, decompressed, above which an answer is rejected. Records have megabytes if nodes fail on large inputs, and
+``/history`` is only requested for one of them; files are streamed and not limited by this."""
 
 _SLOWEST_UPLOAD: Final = 64 * 1024
-"""Bytes per second below which an upload is given up, once its least time has passed."""
+"""Bytes per second below which an upload is aborted, once its minimum time has passed."""
 
 _LEAST_UPLOAD: Final = 60.0
-"""Seconds that every upload has."""
+"""Minimum seconds for every upload."""
 
 _LONGEST_UPLOAD: Final = 3600.0
 """Seconds for an upload whose size is not known before its end."""
@@ -51,27 +51,27 @@ _LONGEST_UPLOAD: Final = 3600.0
 _CHUNK: Final = 1 << 20
 
 UNANSWERED: Final = frozenset({408, 425, 429, 499, 502, 503, 504, *range(520, 528), 530, 598, 599})
-"""Statuses by which a proxy says that the server does not answer at the moment; those from 520 on are of CDNs."""
+"""Statuses with which a proxy reports that the server does not answer; those from 520 on are used by CDNs."""
 
 _TRANSPORT = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def never_sent(error: BaseException) -> bool:
-    """Whether the connection was not even made, so that the server cannot have seen the request."""
+    """Whether the connection was never made, so that the server cannot have seen the request."""
     return isinstance(error.__cause__, aiohttp.ClientConnectorError)
 
 
 def is_unanswered(error: BaseException) -> bool:
-    """Whether a request failed without an answer of the server itself, so that it may have been heard all the same."""
+    """Whether a request failed without an answer from the server itself, which may still have received it."""
     if isinstance(error, ServerResponseError):
         return error.status in UNANSWERED
     return isinstance(error, ServerConnectionError)
 
 
 class RestClient:
-    """HTTP requests to the server at ``url`` through ``session``, which stays the caller's.
+    """HTTP requests to the server at ``url`` through ``session``, which the caller closes.
 
-    ``headers`` go with every request and appear in no message and no log.
+    ``headers`` are sent with every request and appear in no message or log.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None) -> None:
@@ -91,14 +91,14 @@ class RestClient:
         return self._scopes.closed or self._session.closed
 
     def close(self) -> None:
-        """End each request under way with ServerConnectionError, and refuse others; the session stays open."""
+        """Make requests under way, and all later ones, raise ServerConnectionError; the session stays open."""
         self._scopes.close(self._is_closed)
 
     async def prompt(self, body: bytes, *, deadline: float = PROMPT_DEADLINE) -> tuple[int, JsonObject]:
         """Queue a prompt; ``body`` is the JSON of ``POST /prompt``.
 
         Returns status and answer for 200 (accepted, perhaps in part) and 400 (refused).
-        Raises ServerConnectionError (:func:`never_sent` tells whether the server may have it) and ServerResponseError.
+        Raises ServerConnectionError (see :func:`never_sent`) and ServerResponseError.
         """
         status, data = await self._call("POST", "/prompt", body, deadline)
         if status not in {200, 400}:
@@ -133,11 +133,11 @@ class RestClient:
         return await self._get("/system_stats", deadline)
 
     async def logs(self, *, deadline: float = DEADLINE) -> JsonObject:
-        """The server's last 300 writes to its log, ``{"entries": [{"t", "m"}…]}``; not every server shows them."""
+        """The server's last 300 writes to its log, ``{"entries": [{"t", "m"}…]}``; not every server offers them."""
         return await self._get("/internal/logs/raw", deadline)
 
     async def remaining(self, *, deadline: float = DEADLINE) -> int:
-        """How many prompts are pending or running: the cheapest question that the server has."""
+        """How many prompts are pending or running: the cheapest request that the server offers."""
         info = (await self._get("/prompt", deadline)).get("exec_info")
         remaining = info.get("queue_remaining") if isinstance(info, dict) else None
         return remaining if isinstance(remaining, int) else 0
@@ -157,14 +157,14 @@ class RestClient:
     ) -> JsonObject:
         """Send a file, bytes or a binary file object, streamed, to the server's folder ``type``.
 
-        ``type`` is ``input``, ``output`` or ``temp``. ``name`` is the file name there: needed for bytes and file
-        objects, else that of the file. Files are read in threads, a piece at a time. A file object is read from its
-        position on and stays open; one that blocks keeps its thread until its read returns, also after a cancellation.
+        ``type`` is ``input``, ``output`` or ``temp``. ``name`` is the file name on the server, required for bytes and
+        file objects. Files are read in threads, a piece at a time. A file object is read from its current position and
+        stays open; one that blocks occupies its thread until its read returns, even after a cancellation.
 
-        Returns ``{"name", "subfolder", "type"}`` as the server stored it: without ``overwrite`` the name of another
-        file gets `` (1)`` and so on. Raises FileNotFoundError, OSError where the file cannot be read to its end,
-        ValueError for a name that is not plain, ServerConnectionError, ServerResponseError. The deadline grows with
-        the size.
+        Returns ``{"name", "subfolder", "type"}`` as the server stored it: without ``overwrite``, a name that another
+        file has becomes ``name (1)`` and so on. Raises FileNotFoundError, OSError if the file cannot be read to its
+        end, ValueError for a name that is not plain, ServerConnectionError, ServerResponseError. The deadline grows
+        with the size.
         """
         content = Content(source, name)
         try:
@@ -179,7 +179,7 @@ class RestClient:
             deadline = _LONGEST_UPLOAD if content.size is None else _LEAST_UPLOAD + content.size / _SLOWEST_UPLOAD
             status, data = await self._call("POST", "/upload/image", form, deadline)
         except ServerConnectionError:
-            # aiohttp says that the connection broke where the file did.
+            # aiohttp reports a failed read of the file as a broken connection.
             if content.failure is not None:
                 raise content.failure from None
             raise
@@ -193,7 +193,7 @@ class RestClient:
         return stored
 
     async def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:  # noqa: A002
-        """The bytes of a file in the server's folder ``type``. A file that is not there is a ServerResponseError."""
+        """The bytes of a file in the server's folder ``type``. Raises ServerResponseError for a missing file."""
         async with self._guard(), contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
@@ -204,9 +204,9 @@ class RestClient:
         subfolder: str = "",
         type: str = "output",  # noqa: A002
     ) -> int:
-        """Stream a file into ``target``, which is written to in a thread; returns the number of bytes.
+        """Stream a file into ``target``, which is written to in a thread. Returns the number of bytes.
 
-        Raises as :meth:`view`, and what writing raises (OSError when the disk is full).
+        Raises as :meth:`view`, and OSError if ``target`` cannot be written.
         """
         written = 0
         async with self._guard(), contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
@@ -273,7 +273,7 @@ class RestClient:
 
     @contextlib.asynccontextmanager
     async def _guard(self) -> AsyncIterator[None]:
-        """A block that raises ServerConnectionError as soon as the client or its session is closed."""
+        """Makes its block raise ServerConnectionError as soon as the client or its session is closed."""
         if self._session.closed:
             raise self._is_closed()
         task = asyncio.current_task()
@@ -282,7 +282,7 @@ class RestClient:
             async with self._scopes.enter():
                 yield
         except asyncio.CancelledError as error:
-            # A session that is closed cancels what waits for a free connection; that is not our caller's doing.
+            # Closing the session cancels whatever waits for a free connection; the caller did not cancel anything.
             if self._session.closed and task is not None and task.cancelling() <= before:
                 raise self._is_closed() from error
             raise

@@ -1,4 +1,4 @@
-"""One prompt under way, and how long anything about it may take."""
+"""One prompt under way, and the time limits for everything about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from discomfort.client.reporter import Reporter
 from discomfort.progress import ProgressCallback, Queued
 
 Stage = Literal["new", "sent", "queued", "running", "ended"]
-"""``sent``: the server may have the prompt; ``queued``: it has; ``ended``: over, its record may not be read yet."""
+"""``sent``: the server may have the prompt; ``queued``: it has it; ``ended``: over, its record may not be read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,14 @@ class Limits:
     """Times in seconds. The defaults are for real servers; tests shorten them.
 
     - ``connect``: for the WebSocket in ``open()`` and ``refresh_socket()``.
-    - ``poll``: between two looks at queue and history while the socket works.
-    - ``poll_blind``: the same for prompts whose events cannot reach us.
+    - ``poll``: between two polls of queue and history while the socket works.
+    - ``poll_blind``: the same for prompts whose events are lost.
     - ``request``: for each small request; ``post``: for ``POST /prompt``; ``ping``: between two pings of the socket.
-    - ``refused``: how long a server that nobody watches may refuse connections until its runs fail. A restart fits in.
-    - ``silent``: how long it may accept connections and not answer. Loading a model can take this long.
-    - ``lost``: least time between the two looks that find a prompt neither in the queue nor in the history.
+    - ``refused``: how long a server may refuse connections until its runs fail; long enough for a restart.
+    - ``silent``: how long it may accept connections without answering; loading a model can take this long.
+    - ``lost``: minimum time between the two polls that find a prompt neither in the queue nor in the history.
     - ``withdraw``: how long a caller waits for its prompt to be taken off the server; ``withdraw_late``: how long that
-      is tried in the background on a server that does not answer.
+      is tried in the background if the server does not answer.
     - ``drain``: for progress callbacks at the end of a run.
     """
 
@@ -47,14 +47,14 @@ class Limits:
 
 
 LONGEST_PAUSE = 15.0
-"""Seconds between two questions to a server whose queue takes long to list."""
+"""Seconds between two polls of a server whose queue takes long to list, at most."""
 
 
 class Patience:
-    """Counts for how long a server has not answered without a break, and says when to give up.
+    """Measures how long a server has failed to answer without interruption, and decides when to give up.
 
-    Only time in which somebody asked counts: between two failures that lie further apart than questions do nobody
-    asked, as all runs had news or this process stood still.
+    Only time in which requests were made counts. Two failures further apart than any two requests mean that nobody
+    asked in between, because all runs received messages or this process was suspended.
     """
 
     __slots__ = ("_failed_at", "_limits", "_refused_since", "_silent_since")
@@ -66,22 +66,25 @@ class Patience:
         self._silent_since: float | None = None
 
     def answered(self) -> None:
-        """The server answered: start counting anew."""
+        """Start measuring again: the server answered."""
         self._refused_since = self._silent_since = self._failed_at = None
 
     def failed(self, *, refused: bool, news_at: float = 0.0) -> float | None:
-        """A request failed. Returns for how many seconds now, once that is too long, else ``None``.
+        """Record a failed request. Returns the seconds without an answer once that is too long, else ``None``.
 
-        ``news_at`` is when the server was last heard in another way, by the event loop's clock.
+        ``news_at`` is when the server was last heard by other means, by the event loop's clock.
         """
         now = asyncio.get_running_loop().time()
-        # A look at the queue and one at the history, and the pause before them.
+        # The longest that two failures of one unbroken silence can lie apart: a timed-out request for the queue, one
+        # for the history, and a pause before each.
         apart = 2 * self._limits.request + 2 * LONGEST_PAUSE
         if self._failed_at is not None and (news_at > self._failed_at or now - self._failed_at > apart):
             self.answered()
         self._failed_at = now
         if self._silent_since is None:
             self._silent_since = now
+        # Refusing and being silent are different states: a restart refuses for seconds, a busy server accepts and is
+        # silent. Only unbroken refusals count towards the shorter limit.
         if not refused:
             self._refused_since = None
         elif self._refused_since is None:
@@ -94,10 +97,10 @@ class Patience:
 class Run:
     """One prompt between ``run()`` and its end; lives in the task that called ``run()``.
 
-    ``future`` ends with ``None`` when the record should be readable, or with the record itself. :meth:`fail` ends the
-    run from outside wherever its task is: it wakes the wait, or breaks off the request that is under way.
-    ``news_at`` is when the socket or the poll last told about it, by the event loop's clock; ``blind_since`` when the
-    socket was lost that its events come by, ``None`` while none of them can have been missed.
+    ``future`` resolves to ``None`` when the record should be readable, or to the record itself. :meth:`fail` ends the
+    run from outside wherever its task is: it wakes the wait, or cancels the request that is under way.
+    ``news_at`` is when the socket or the poll last reported about it, by the event loop's clock; ``blind_since`` when
+    the socket that its events come by was lost, ``None`` while no event can have been missed.
     """
 
     __slots__ = (
@@ -147,6 +150,7 @@ class Run:
         self.position: int | None = None
         self._on_ended = on_ended
         self._task = asyncio.current_task()
+        # As asyncio.timeout() does: the count of cancellations at the start tells fail()'s own from the caller's later.
         self._baseline = self._task.cancelling() if self._task is not None else 0
         self._waiting = self._kicked = self._sealed = False
 
@@ -155,7 +159,7 @@ class Run:
 
     @property
     def stage(self) -> Stage:
-        """How far the prompt has come, as far as is known; it stays readable after the end of the run."""
+        """How far the prompt got, as far as is known; still valid after the end of the run."""
         if self.state.ended:
             return "ended"
         if self.state.started:
@@ -163,7 +167,7 @@ class Run:
         return "queued" if self.accepted else "sent" if self.sent else "new"
 
     def lose_sight(self) -> None:
-        """From now on events of this run may be missed."""
+        """Note that events of this run may be missed from now on."""
         if self.sent and self.blind_since is None:
             self.blind_since = asyncio.get_running_loop().time()
 
@@ -186,15 +190,17 @@ class Run:
             self._on_ended()
 
     def resolve(self, record: JsonObject | None) -> None:
-        """The run is over: ``record`` is its record, ``None`` if that has to be read yet."""
+        """Mark the run as over; ``record`` is ``None`` if it still has to be read."""
         if not self.future.done():
             self.future.set_result(record)
 
     def fail(self, error: BaseException) -> None:
-        """End the run with ``error`` at once; of several errors the first one counts."""
+        """End the run with ``error`` at once; the first of several errors counts."""
         if self.failure is not None or self._sealed:
             return
         self.failure = error
+        # A wait on the future is woken, which needs no cancellation. Anywhere else, as in a request that may take
+        # minutes, the task is cancelled; seal() turns that cancellation back into the error.
         if self._waiting:
             self.resolve(None)
         elif self._task is not None and self._task is not asyncio.current_task():
@@ -202,12 +208,12 @@ class Run:
             self._task.cancel()
 
     def check(self) -> None:
-        """Raise what :meth:`fail` was given."""
+        """Raise the error that :meth:`fail` was given, if any."""
         if self.failure is not None:
             raise self.failure
 
     def seal(self) -> bool:
-        """The run's end is decided: later failures are ignored. Tells whether a cancellation was :meth:`fail`'s doing.
+        """Ignore failures from now on: the end is decided. Returns whether a cancellation was :meth:`fail`'s.
 
         As in ``asyncio.timeout``: if somebody else cancelled the task too, it stays cancelled.
         """
@@ -218,11 +224,11 @@ class Run:
         return self._task.uncancel() <= self._baseline
 
     def rearm(self) -> None:
-        """Wait for another sign: the last one brought no record."""
+        """Wait for the end again: the last signal led to no record."""
         self.future = asyncio.get_running_loop().create_future()
 
     async def outcome(self) -> JsonObject | None:
-        """Wait for the end: the record, or ``None`` if it has to be read. Raises what :meth:`fail` was given."""
+        """Wait for the end. Returns the record, or ``None`` if it has to be read. Raises :meth:`fail`'s error."""
         self.check()
         self._waiting = True
         try:
@@ -233,7 +239,7 @@ class Run:
         return record
 
     async def pause(self, seconds: float) -> bool:
-        """Sleep, but no longer than until something is known; tells whether it is. Raises as :meth:`outcome`."""
+        """Sleep, but only until the run's end is known. Returns whether it is. Raises as :meth:`outcome`."""
         self.check()
         self._waiting = True
         try:
@@ -244,7 +250,7 @@ class Run:
         return self.future.done()
 
     def seen_in_queue(self, position: int) -> None:
-        """The queue has the prompt, with ``position`` prompts before it."""
+        """Note that the queue has the prompt, with ``position`` prompts before it."""
         self.missed = 0
         if self.reporter is not None and position != self.position and not self.state.started:
             self.position = position

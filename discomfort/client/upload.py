@@ -1,4 +1,4 @@
-"""Uploads over HTTP whose result is what nodes take; for callers that await, and for those that do not."""
+"""Uploads over HTTP that return the value that nodes take; awaitable, and blocking for callers that cannot await."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from discomfort.client.rest import RestClient
 from discomfort.exceptions import UploadError
 
 HTTP_FOLDERS = ("input", "output", "temp")
-"""What ``POST /upload/image`` takes as ``type``; any other is answered with 500."""
+"""The values that ``POST /upload/image`` accepts as ``type``; ComfyUI answers others with 500."""
 
 
 async def upload(
@@ -26,11 +26,11 @@ async def upload(
 ) -> str:
     """Upload a path, bytes or a binary file object, and return what nodes take, ``subfolder/name``.
 
-    Does not block the event loop and holds no more than a piece of the content in memory. Safe to cancel. ``name`` is
-    needed for all but paths. The server stores a file of equal name and other content under a new name, unless
-    ``overwrite``: use what is returned.
+    Does not block the event loop and keeps only one piece of the content in memory. Safe to cancel. ``name`` is
+    required for all but paths. Without ``overwrite``, the server stores a file whose name is taken under a new name, so
+    use the returned value.
 
-    Raises UploadError (a folder that HTTP does not reach), and as :meth:`RestClient.upload`.
+    Raises UploadError (a folder that HTTP cannot reach), and as :meth:`RestClient.upload`.
     """
     _check_folder(folder_type)
     stored = await rest.upload(source, folder_type, subfolder, overwrite, name=name)
@@ -48,9 +48,9 @@ def upload_blocking(
 ) -> str:
     """:func:`upload` for callers that cannot await. **Blocks the calling thread for the whole transfer.**
 
-    In a coroutine that holds up the event loop, every run's socket included, and waits the upload's whole time for a
-    server that lives in that same loop: await :func:`upload` there, or call this in a thread. It needs no running loop:
-    it works in a thread with a loop of its own, which ends when the caller is interrupted.
+    In a coroutine this blocks the event loop, and with it the socket of every run; a server in the same loop could not
+    answer. Await :func:`upload` there, or call this in a thread. It needs no running loop: it works in a thread with a
+    loop of its own, which ends when the caller is interrupted.
 
     Raises FileNotFoundError, and as :func:`upload`.
     """
@@ -72,4 +72,4 @@ def upload_blocking(
 
 def _check_folder(folder_type: str) -> None:
     if folder_type not in HTTP_FOLDERS:
-        raise UploadError(f"folder_type {folder_type!r}: over HTTP there are {', '.join(HTTP_FOLDERS)}")
+        raise UploadError(f"folder_type {folder_type!r}: uploads over HTTP can use only {', '.join(HTTP_FOLDERS)}")

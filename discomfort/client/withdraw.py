@@ -1,4 +1,4 @@
-"""Taking prompts off a server: off its queue, or interrupted where they run, and nobody else's."""
+"""Takes prompts off a server: deletes them from its queue or interrupts them, and touches no others."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from discomfort.exceptions import ServerConnectionError, ServerError, ServerResp
 _log = logging.getLogger("discomfort.client")
 
 _LOOKS = (0.0, 0.03, 0.1, 0.25, 0.25)
-"""Seconds before each look. Several are needed: an interrupt that arrives between the moment when the worker takes a
-prompt and the one when it starts it is forgotten by the server, and a prompt whose POST was broken off may be queued
-late. A node that ignores the interrupt is not waited for; the server stops at the next node."""
+"""Seconds before each look. Several are needed: ComfyUI clears its interrupt flag when it starts a prompt, so an
+interrupt that arrives between taking and starting it is lost; and a prompt whose POST was aborted may be queued late.
+A node that ignores the interrupt is not waited for; the server stops at the next node."""
 
 
 _RETRY = 1.0
@@ -32,7 +32,8 @@ class Withdrawals:
         self._given_up = False
 
     def start(self, prompt_ids: Iterable[str], *, uncertain: Iterable[str]) -> asyncio.Task[bool]:
-        """Begin with some prompts; see :func:`withdraw`."""
+        """Begin to take prompts off the server; see :func:`withdraw`."""
+        # A task of its own: it must go on when the run that it belongs to is cancelled again.
         ids, doubtful = frozenset(prompt_ids), frozenset(uncertain)
         work = _nothing() if self._given_up else withdraw(self._rest, ids, uncertain=doubtful, deadline=self._deadline)
         task = asyncio.create_task(work, name="discomfort-withdraw")
@@ -41,13 +42,15 @@ class Withdrawals:
         return task
 
     async def settle(self, seconds: float) -> None:
-        """Wait until all are off the server, for ``seconds`` at most, and break off what is left then.
+        """Wait until all are off the server, for ``seconds`` at most, then abort the rest.
 
-        What somebody else cancelled is begun anew: ``asyncio.run`` cancels every task when its main one ends.
+        Withdrawals that somebody else cancelled are started again: ``asyncio.run`` cancels every task when its main
+        task ends.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while not self._given_up:
+            # Cancelled from outside while this loop waited: the prompts are still on the server.
             broken, self._broken = self._broken, []
             for ids, uncertain in broken:
                 self.start(ids, uncertain=uncertain)
@@ -55,6 +58,7 @@ class Withdrawals:
             if not self._tasks or left <= 0:
                 break
             await asyncio.wait(set(self._tasks), timeout=left)
+        # Set first, so that _ended() does not queue the tasks cancelled here for another try.
         self._given_up = True
         while self._tasks:
             for task in self._tasks:
@@ -72,11 +76,11 @@ async def _nothing() -> bool:
 
 
 async def withdraw(rest: RestClient, prompt_ids: Iterable[str], *, uncertain: Iterable[str], deadline: float) -> bool:
-    """Delete the prompts from the queue and interrupt the one that runs, by its id. Returns whether it was done.
+    """Delete the prompts from the queue and interrupt the one that runs, by its id. Returns whether that succeeded.
 
-    ``uncertain`` are those that the server may still be about to accept; they are looked for more than once.
-    Never raises for the server's sake: what could not be done within ``deadline`` seconds is logged. A server that is
-    busy is asked again, one that refuses connections is not.
+    ``uncertain`` prompts are those that the server may still be about to accept; they are looked for several times.
+    Server errors are not raised: what was not done within ``deadline`` seconds is logged. A busy server is asked again,
+    one that refuses connections is not.
     """
     ids = frozenset(prompt_ids)
     try:
@@ -87,7 +91,7 @@ async def withdraw(rest: RestClient, prompt_ids: Iterable[str], *, uncertain: It
         _log.warning("%d prompt(s) could not be taken off the server: %s", len(ids), reason)
         return False
     if left:
-        _log.info("prompt %s was interrupted and runs on until its node ends", ", ".join(sorted(left)))
+        _log.info("prompt %s was interrupted and keeps running until its node ends", ", ".join(sorted(left)))
     return True
 
 
@@ -96,6 +100,7 @@ async def _until_answered(rest: RestClient, ids: frozenset[str], uncertain: froz
         try:
             return await _take_off(rest, ids, uncertain)
         except (ServerConnectionError, ServerResponseError) as error:
+            # Refused connections mean that the server is gone, and its queue with it. A closed client cannot ask again.
             if not is_unanswered(error) or never_sent(error) or rest.closed:
                 raise
             _log.debug("the server does not answer the withdrawal: %s", error.problem)
@@ -106,9 +111,11 @@ async def _take_off(rest: RestClient, ids: frozenset[str], uncertain: frozenset[
     left = ids
     for pause in _LOOKS:
         await asyncio.sleep(pause)
+        # Deleted before the look: a prompt that started too early for the deletion then shows as running.
         await rest.delete(sorted(left))
         queue = await rest.queue()
-        # Only what runs is interrupted: servers older than the targeted interrupt take any for the one that runs.
+        # Only a prompt that the queue shows as running is interrupted: servers that predate the targeted interrupt
+        # ignore the id and would stop whatever runs, which may be somebody else's prompt.
         for prompt_id in left & running_prompts(queue):
             await rest.interrupt(prompt_id)
         left = left & queue_positions(queue).keys()

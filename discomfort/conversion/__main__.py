@@ -1,4 +1,4 @@
-"""``python -m discomfort.conversion``: find or install a Chromium, launch it once, tell which one it is."""
+"""``python -m discomfort.conversion``: find or install a Chromium, launch it once, and print its path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def _launch_once(directory: Path) -> str:
 
 
 def main() -> int:
-    """Returns 0 when a Chromium works, 1 when there is none; the reason and the remedy are on stderr."""
+    """Returns 0 if a Chromium works, 1 if there is none; reason and remedy are printed to stderr."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="discomfort-") as directory:
         try:

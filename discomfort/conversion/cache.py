@@ -1,7 +1,7 @@
-"""Prompts that were made before: in memory, and on disk for all processes of a user.
+"""Converted prompts: in memory, and on disk for all processes of a user.
 
-An entry is trusted only if it is whole: its checksum stands before it. Writing is atomic (a temporary file, renamed),
-so two processes that write the same entry leave one of the two, and a reader never sees half of one.
+An entry begins with its checksum and is used only if that is right. Writing is atomic (a temporary file, renamed), so
+if two processes write the same entry, one of the two remains, and a reader never sees half of one.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("discomfort.conversion")
 
 FORMAT: Final = b"discomfort-prompt-2\n"
-"""First line of an entry; another format gets another line, and is ignored by those who do not know it.
+"""First line of an entry; entries of other formats are ignored.
 
-Format 1 is not read any more: a caller that changed a prompt it had received could change the entry with it."""
+Format 1 is not read any more: in its time, a caller that changed a prompt could change the stored entry with it."""
 
 MAX_BYTES: Final = 256 << 20
-"""Bytes on disk before the entries that were unused longest are removed; an entry has 1 to 20 kB."""
+"""Bytes on disk above which the least recently used entries are removed; an entry has 1 to 20 kB."""
 
 MEMORY_ENTRIES: Final = 256
 """Prompts kept in memory as well."""
@@ -41,7 +41,7 @@ _PRUNE_EVERY = 64
 
 @dataclass(frozen=True, slots=True)
 class CachedPrompt:
-    """A stored prompt, as JSON. ``lists`` is the digest of the lists of files that it depends on, if it does."""
+    """A stored prompt, as JSON. ``lists`` is the digest of the lists of files if the prompt depends on them."""
 
     prompt: bytes
     lists: str | None = None
@@ -54,12 +54,12 @@ class CachedPrompt:
 
 
 def default_directory() -> Path:
-    """Where prompts are stored unless told otherwise: below the user's cache folder (XDG on Linux)."""
+    """The default folder of stored prompts: below the user's cache folder (XDG on Linux)."""
     return Path(platformdirs.user_cache_dir("discomfort")) / "prompts"
 
 
 class PromptCache:
-    """Stored prompts by key. Methods do file I/O and never raise: a cache that does not work is merely empty.
+    """Stored prompts by key. Methods do file I/O and never raise: a cache that does not work behaves as if empty.
 
     ``directory`` is shared by any number of processes; ``None`` keeps prompts in memory only.
     """
@@ -73,7 +73,7 @@ class PromptCache:
         return f"<PromptCache {self._directory or 'memory'}, {len(self._memory)} in memory>"
 
     def recall(self, key: str) -> CachedPrompt | None:
-        """The entry if it is in memory; no I/O."""
+        """The entry, if it is in memory. No I/O."""
         entry = self._memory.get(key)
         if entry is not None:
             self._memory.move_to_end(key)
@@ -82,7 +82,7 @@ class PromptCache:
     def get(self, key: str, *, fresh: bool = False) -> CachedPrompt | None:
         """The entry of ``key`` from memory or disk. A damaged one is removed and not returned.
 
-        With ``fresh`` the disk is asked first: another process may have stored another.
+        With ``fresh`` the disk comes first, since another process may have stored a newer one.
         """
         entry = self.recall(key)
         if self._directory is None or (entry is not None and not fresh):
@@ -99,7 +99,7 @@ class PromptCache:
                 path.unlink()
             return None
         with contextlib.suppress(OSError):
-            # The time of last use, by which entries are removed; a read-only folder (an image) just keeps them.
+            # The time of last use, by which entries are removed. A read-only folder (in an image) keeps them all.
             os.utime(path)
         self._keep(key, entry)
         return entry
@@ -131,7 +131,7 @@ class PromptCache:
         return directory / key[:2] / f"{key}.prompt"
 
     def _prune(self, directory: Path) -> None:
-        """Remove the entries that were unused longest until the rest fits, with a tenth to spare."""
+        """Remove the least recently used entries until the rest fits with a tenth to spare."""
         entries: list[tuple[float, int, Path]] = []
         for path in directory.glob("??/*"):
             with contextlib.suppress(OSError):
@@ -144,7 +144,7 @@ class PromptCache:
         for _, size, path in sorted(entries):
             if excess <= 0:
                 break
-            # Another process may have been faster.
+            # Another process may have removed it already.
             with contextlib.suppress(OSError):
                 path.unlink()
             excess -= size

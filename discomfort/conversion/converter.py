@@ -1,4 +1,4 @@
-"""Workflow to prompt: from the cache where it can be trusted, else through a warm page of the real frontend."""
+"""Converts workflows to prompts: from the cache if it can be trusted, else with the real frontend on a loaded page."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger("discomfort.conversion")
 
 MAX_REFRESHES: Final = 3
-"""Conversions of one workflow that may be thrown away because the server changed meanwhile."""
+"""Conversions of one workflow that may be discarded because the server changed meanwhile."""
 
 
 LESSON_END: Final = 1.0
-"""Seconds that a close waits for cancelled experiments; they end at once."""
+"""Seconds that a close waits for cancelled experiments, which end at once."""
 
 
 class Converter:
     """Converts workflows with the frontend of one ComfyUI server, in a headless Chromium that it starts and owns.
 
-    ``url`` is the server's address, or a function that gives the present one; ``headers`` go with every request to it
-    (an attached server's credentials). ``front_end_root`` is the folder of the frontend that this server will serve:
-    with it the page loads while the server still starts. ``server_ready`` is set by the caller when the server answers
+    ``url`` is the server's address, or a function that returns the current one; ``headers`` are sent with every request
+    to it (an attached server's credentials). ``front_end_root`` is the folder of the frontend that this server will
+    serve: with it the page loads while the server is starting. The caller sets ``server_ready`` once the server answers
     (``None``: it does already).
-    ``chromium_path`` chooses the browser, ``install`` allows to install one. ``on_process`` is told pid and start time
-    (psutil's ``create_time``) of each process started, ``on_process_end`` the pid when it is gone.
+    ``chromium_path`` chooses the browser, ``install`` allows the installation of one. ``on_process`` is called with pid
+    and start time (psutil's ``create_time``) of each process started, ``on_process_end`` with the pid once it ended.
 
-    ``pages`` is how many pages are kept loaded; on two cores one is fastest. ``directory`` is the browser's folder
-    (default: one of its own below the system's temporary folder), ``environment`` variables that it and what it starts
-    get beside ours. ``cache`` holds prompts made before (``None``: no cache); with one, a browser is started only for
-    a workflow that is not in it. ``native``: whether workflows that differ from known ones in their values only may be
+    ``pages`` is the number of pages kept loaded; on two cores one is fastest. ``directory`` is the browser's folder
+    (default: a new one in the system's temporary folder), ``environment`` has variables for the browser in addition to
+    ours. ``cache`` holds converted prompts (``None``: no cache); with a cache, the browser is started only for a
+    workflow that is not in it. ``native``: whether workflows that differ from known ones only in widget values may be
     converted without the browser (see ``native``).
 
     Any number of conversions may run at once. Without :meth:`start` the first conversion that needs it starts the
@@ -104,7 +104,7 @@ class Converter:
 
     @property
     def browser_state(self) -> BrowserState:
-        """``idle`` (not needed so far, or closed on purpose), ``running``, or ``died`` (launched again when needed)."""
+        """``idle`` (not needed yet, or closed on purpose), ``running``, or ``died`` (launched again when needed)."""
         return self._engine.state
 
     @property
@@ -124,16 +124,16 @@ class Converter:
 
     @property
     def counts(self) -> JsonObject:
-        """How many workflows each path converted, and how often, by reason, the native one declined."""
+        """How many workflows each path converted, and how often the native path declined, by reason."""
         return {"paths": dict(self._paths), "declined": dict(self._native.declined)}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the gateway and the browser, and begin to load a page in the background. Does nothing when started.
+        """Start the gateway and the browser, and begin to load a page in the background. Does nothing if started.
 
-        Raises ``BrowserError`` (its text has the command to run where there is no Chromium), ``StateError`` after
-        :meth:`aclose`. On failure and on cancellation no browser keeps running.
+        Raises ``BrowserError`` (its text names the command to run if there is no Chromium), ``StateError`` after
+        :meth:`aclose`. On failure and cancellation no browser keeps running.
         """
         async with self._engine.call():
             await self._open_gateway()
@@ -150,9 +150,9 @@ class Converter:
                 raise BrowserError(f"no port of 127.0.0.1 can be opened for the page: {error}") from error
 
     async def restart_browser(self) -> None:
-        """Close the browser gracefully, kill what is left of our own processes, launch a new one.
+        """Close the browser gracefully, kill processes that are left, launch a new one.
 
-        Conversions that run in the old one fail over to the new one. Raises ``BrowserError`` if the launch fails,
+        Conversions in the old browser are retried in the new one. Raises ``BrowserError`` if the launch fails,
         ``StateError`` after :meth:`aclose`.
         """
         async with self._engine.call():
@@ -164,7 +164,7 @@ class Converter:
 
         Conversions in flight raise StateError. A cancellation is delivered after the processes were killed.
         """
-        # First of all: who waits raises StateError at once, and nothing is begun any more.
+        # First, so that callers that wait raise StateError at once, and no new work begins.
         self._engine.end_calls()
         lessons = tuple(self._lessons)
         for lesson in lessons:
@@ -182,16 +182,16 @@ class Converter:
         self._engine.kill_now()
 
     def mark_stale(self) -> None:
-        """Say that the server may offer other nodes than before: the next conversion looks before it trusts anything.
+        """Note that the server may offer other nodes than before: the next conversion asks it again.
 
-        Not needed for a server that was restarted (its socket tells) or for uploads.
+        Not needed after a restart of the server, which its socket shows, or after uploads.
         """
         self._watch.forget()
 
     async def wait_page(self) -> None:
-        """Wait until a page of the server's own frontend can convert; starts what was not started.
+        """Wait until a page of the server's own frontend can convert; starts the browser if necessary.
 
-        Raises ``BrowserError``, ``ConversionTimeout`` (a page was not ready in 60 s once the server was),
+        Raises ``BrowserError``, ``ConversionTimeout`` (no page was ready 60 s after the server),
         ``ConversionError``, ``StateError``.
         """
         async with self._engine.call():
@@ -202,7 +202,7 @@ class Converter:
     # -- what the server offers ----------------------------------------------------------------------------------------
 
     async def _label(self) -> Environment | None:
-        """For a page that is being loaded: what the server offers, or nothing where it cannot be asked."""
+        """What the server offers, for a page that is being loaded; ``None`` if the server cannot be asked."""
         try:
             return await self._watch.current()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -210,18 +210,18 @@ class Converter:
             return None
 
     async def _look(self, *, lists: bool = False) -> Environment:
-        """What the server offers now. With ``lists`` its lists of files are looked at too."""
+        """What the server offers now; with ``lists``, including its lists of files."""
         before = self._watch.latest
         try:
             return await (self._watch.look_again() if lists else self._watch.current())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if before is not None:
-                # A server that is gone offers nothing new; what a loaded page makes is as good as before.
+                # A server that does not answer offers nothing new, so a loaded page is still as good as before.
                 return before
             raise ConversionError(f"the server at {self._gateway.url} does not serve its page: {error!r}") from error
 
     def _is_stale(self, page: FrontEndPage) -> bool:
-        """Whether a page is of another frontend, or of other node definitions, than the server has now."""
+        """Whether a page has another frontend, or other node definitions, than the server has now."""
         known, now = page.environment, self._watch.latest
         other = known is not None and now is not None and known.digest != now.digest
         return other or page.root != self._gateway.static_root
@@ -231,24 +231,24 @@ class Converter:
     async def convert(self, workflow: JsonObject, *, allow_missing: bool = False) -> JsonObject:
         """The API prompt of ``workflow``, exactly as the server's frontend makes it. ``workflow`` is not changed.
 
-        Up to three attempts of 3 s each (more for a workflow above 0.1 MB, see ``workflow_text.budget``, and on a busy
-        machine): on a warm page, in a fresh context, in a fresh browser. Waiting for a page that loads does not count.
+        Makes up to three attempts of 3 s each (more for workflows above 0.1 MB, see ``workflow_text.budget``, and on a
+        busy machine): on a loaded page, in a new context, in a new browser. The time until a page is loaded does not
+        count.
 
-        With ``allow_missing`` nodes of unknown type stay in the prompt as the frontend leaves them, their
-        ``class_type`` being ``None``; no server runs such a prompt.
+        With ``allow_missing``, nodes of unknown type stay in the prompt as the frontend leaves them, with a
+        ``class_type`` of ``None``; no server can run such a prompt.
 
-        Raises ``PayloadError`` (no workflow), ``MissingNodesError``, ``BrokenLinksError``, ``ConversionTimeout``,
-        ``ConversionError``, ``BrowserError``, ``StateError``. Cancelling closes the page that was at work.
+        Raises ``PayloadError`` (not a workflow), ``MissingNodesError``, ``BrokenLinksError``, ``ConversionTimeout``,
+        ``ConversionError``, ``BrowserError``, ``StateError``. Cancelling closes the page that was working.
         """
-        # As it is now: the caller may change its object while this waits.
+        # Encoded before the first await, since the caller may change its object while this waits.
         text = encode(workflow)
         return (await self._converted(json.loads(text), text, allow_missing=allow_missing))[1]
 
     async def explain(self, workflow: JsonObject) -> Explanation:
-        """Convert, and tell what became of each node and what converted it.
+        """Convert, and report what happened to each node and which path converted it.
 
-        Nodes of missing types are told, not refused.
-        Raises as :meth:`convert` does, but for ``MissingNodesError``.
+        Nodes of missing types are listed instead of raising ``MissingNodesError``. Otherwise raises as :meth:`convert`.
         """
         text = encode(workflow)
         taken: JsonObject = json.loads(text)
@@ -258,10 +258,10 @@ class Converter:
     async def _converted(
         self, workflow: JsonObject, text: str, *, allow_missing: bool
     ) -> tuple[ConversionPath, JsonObject]:
-        """The prompt of ``workflow``, which nobody else may change, and whose JSON is ``text``.
+        """The prompt of ``workflow``, which must not be changed by others, and whose JSON is ``text``.
 
-        The result is the caller's. What the background still compares, learns and stores is another object: an entry
-        of the cache that the caller could change would be wrong for every later process.
+        The caller owns the result. Background work compares, learns and stores another object: if the caller could
+        change an entry of the cache, every later process would use the wrong prompt.
         """
         async with self._engine.call():
             path, output = await self._by_some_path(workflow, text, allow_missing=allow_missing)
@@ -292,7 +292,7 @@ class Converter:
         try:
             result = await self._convert_fresh(workflow, text, key)
         except ConversionError as error:
-            # The frontend names the first such input at most.
+            # The frontend names at most the first such input.
             if problems := links_to_nowhere(workflow):
                 raise BrokenLinksError(problems) from error
             if told := faults(workflow):
@@ -305,7 +305,7 @@ class Converter:
         return result
 
     def _probe(self, environment: Environment) -> Convert:
-        """For experiments: converts once; ``None`` where that fails, or depends on more than ``environment``."""
+        """Convert experiments, once each; ``None`` for one that fails or depends on more than ``environment``."""
 
         async def convert(text: str, *, steady: bool = False) -> JsonObject | None:
             answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -335,7 +335,7 @@ class Converter:
         task.add_done_callback(self._lessons.discard)
 
     async def _check_again(self, offer: Offer, text: str) -> None:
-        """Compare what the native path made with the browser's word, after it was used."""
+        """Compare a prompt of the native path with the browser's, after it was used."""
         prompt = await self._probe(offer.environment)(text)
         if prompt is not None:
             await self._native.compare(offer, prompt)
@@ -355,7 +355,7 @@ class Converter:
         return result.output
 
     async def _convert_fresh(self, workflow: JsonObject, text: str, key: str) -> PageResult:
-        """Convert in the browser, again where it turns out that the page was of before."""
+        """Convert in the browser, and again if the page turns out to be outdated."""
 
         async def store(page: FrontEndPage, result: PageResult) -> None:
             await self._store(workflow, text, key, page, result)
@@ -369,9 +369,9 @@ class Converter:
         return result
 
     async def _is_fresh(self, workflow: JsonObject, result: PageResult) -> bool:
-        """Whether the page that made ``result`` knew what the server offers now, as far as the result depends on it.
+        """Whether the page that made ``result`` was up to date in everything on which the result depends.
 
-        Lists of files, and types that the page did not know, are looked at only where the result depends on them.
+        Lists of files, and types that the page did not know, are checked only if the result depends on them.
         """
         known = result.environment
         if known is None:
@@ -380,7 +380,7 @@ class Converter:
         now = await self._look(lists=lists)
         if known == now or (known.digest == now.digest and not lists):
             return True
-        logger.info("the server offers something else than the page knew; converting on a new page")
+        logger.info("the server's nodes or frontend changed since the page was loaded; converting on a new page")
         self._engine.pool.discard(lambda page: page.environment != now)
         return False
 
@@ -396,12 +396,12 @@ class Converter:
         return entry.output()
 
     async def _store(self, workflow: JsonObject, text: str, key: str, page: FrontEndPage, result: PageResult) -> None:
-        """Store a prompt if it would come out the same at any other time, and depends on nothing that is not known."""
+        """Store a prompt if it is the same at any other time, and depends only on what is known."""
         cache, environment = self._cache, result.environment
         if cache is None or environment is None or environment.key(text) != key or result.unknown or not result.alone:
             return
         if links_to_nowhere(workflow, result.output) or not await page.is_stable(timeout=3 * attempt_budget(text)):
-            logger.debug("a prompt is not stored: the frontend makes another one each time")
+            logger.debug("a prompt is not stored, because the frontend makes a different one each time")
             return
         lists = environment.lists if environment.took_from_lists(workflow, result.output) else None
         entry = CachedPrompt(json.dumps(result.output).encode(), lists)
@@ -409,6 +409,6 @@ class Converter:
 
 
 def _is_of(result: PageResult, environment: Environment) -> bool:
-    """Whether a result is of a whole workflow, and depends on nothing of the server's but ``environment``."""
+    """Whether a result has all nodes, and depends on nothing of the server but ``environment``."""
     known = result.environment
     return known is not None and known.digest == environment.digest and result.alone and not result.unknown

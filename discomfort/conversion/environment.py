@@ -1,9 +1,9 @@
-"""The environment of a conversion: the frontend, and what the server offers it. Pure.
+"""The environment of a conversion: the frontend and everything that the server provides for it. Pure.
 
 ComfyUI has no version number or entity tag for its node definitions, so they are compared by digest. Lists of files
-(models, uploads) change often and almost never matter: the frontend takes a widget's value from the workflow and looks
-at the list only for a value that the workflow does not give. They are therefore kept out of the digest that conversions
-are stored under, and results that may have taken a value from such a list are told apart.
+(models, uploads) change often and rarely matter: the frontend takes a widget's value from the workflow, and uses the
+list only if the workflow has no value. So they are left out of the digest under which conversions are stored, and
+results that may contain a value from such a list are marked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ELIDED: Final = "\0files"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The server's side of a conversion at one moment.
+    """What the server provides for a conversion at one moment.
 
     ``digest`` stands for frontend, extensions, settings and node definitions without lists of files; ``lists`` for the
     node definitions with everything. ``files`` names the inputs that choose from a list of files, by class; ``limits``
@@ -44,18 +44,18 @@ class Environment:
 
     @classmethod
     def of(cls, parts: Mapping[str, bytes], object_info: bytes) -> Environment:
-        """Digest what the server gave: ``parts`` by name, and the body of ``/object_info``.
+        """The environment from the server's answers: ``parts`` by name, and the body of ``/object_info``.
 
-        Raises ``ValueError`` if the latter is no JSON object.
+        Raises ``ValueError`` if the latter is not a JSON object.
         """
         definitions = orjson.loads(object_info)
         if not isinstance(definitions, dict):
-            raise ValueError("the node definitions are no JSON object")  # noqa: TRY004 - wrong data, not a wrong call
+            raise ValueError("the node definitions are not a JSON object")  # noqa: TRY004 - wrong data, not a wrong call
         files = {name: found for name, info in definitions.items() if (found := frozenset(_elide_files(info)))}
         hashed = hashlib.sha256()
         for name, body in sorted(parts.items()):
             hashed.update(f"{name}\0{len(body)}\0".encode() + body)
-        # In the server's order: the frontend shows and registers in it.
+        # In the server's order, which the frontend uses when it registers nodes.
         hashed.update(orjson.dumps(definitions))
         limits = {name: dict(_limits(info)) for name, info in definitions.items()}
         remotes = frozenset(path for info in definitions.values() for path in _remotes(info))
@@ -63,14 +63,14 @@ class Environment:
         return cls(hashed.hexdigest(), hashlib.sha256(object_info).hexdigest(), files, limits, remotes, foreign)
 
     def key(self, text: str) -> str:
-        """Under which name the prompt of the workflow ``text`` (JSON) is stored."""
+        """The key under which the prompt of the workflow ``text`` (JSON) is stored."""
         return hashlib.sha256(f"{self.digest}\0".encode() + text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def took_from_lists(self, workflow: JsonObject, output: JsonObject) -> bool:
         """Whether some value in the prompt may have come from a list of files and not from the workflow.
 
-        True unless each such value stands in the very node that it was made from, so true also where a value came by
-        way of a primitive or a promoted widget.
+        True unless each such value is in the workflow's own node, so also if it came from a primitive or a promoted
+        widget.
         """
         for node_id, node in output.items():
             kind = node.get("class_type")

@@ -1,4 +1,4 @@
-"""The fate of each node in a conversion, and the links that lead nowhere. Pure: read from workflow and prompt."""
+"""The outcome of each node in a conversion, and broken links. Pure: read from workflow and prompt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Outcome = Literal["kept", "muted", "bypassed", "virtual", "frontend-only", "subg
 ConversionPath = Literal["browser", "cache", "native"]
 
 MAX_NODES: Final = 20_000
-"""Nodes that are looked at, inner ones counted once per instance: a subgraph that holds itself twice has no end."""
+"""Nodes that are examined, inner ones once per instance: a subgraph that contains itself twice has no end."""
 
 MAX_DEPTH: Final = 100
 """Subgraphs within subgraphs that are followed; the frontend allows 1000, and one that contains itself has no end."""
@@ -36,11 +36,11 @@ MAX_DEPTH: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class NodeFate:
-    """What became of one node.
+    """What happened to one node.
 
-    ``node_id`` is its id as prompts write it (``12:5`` is node 5 in the subgraph of node 12). ``outcome``: *kept* (it
-    is in the prompt), *muted*, *bypassed*, *virtual* (the frontend resolved it: reroutes, primitives, virtual nodes of
-    packs), *frontend-only* (notes), *subgraph* or *group* (its ``inner`` nodes took its place), *missing* (its type is
+    ``node_id`` is its id as in prompts (``12:5`` is node 5 in the subgraph of node 12). ``outcome``: *kept* (it is in
+    the prompt), *muted*, *bypassed*, *virtual* (resolved by the frontend: reroutes, primitives, virtual nodes of
+    packs), *frontend-only* (notes), *subgraph* or *group* (replaced by its ``inner`` nodes), *missing* (its type is
     unknown), *dropped* (inside something muted or bypassed).
     """
 
@@ -57,7 +57,7 @@ class NodeFate:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A conversion, node by node: ``path`` tells what converted it, ``prompt`` is the result."""
+    """A conversion, node by node: ``path`` is what converted it, ``prompt`` the result."""
 
     path: ConversionPath
     nodes: tuple[NodeFate, ...]
@@ -68,7 +68,7 @@ class Explanation:
 
 
 def node_fates(workflow: JsonObject, output: JsonObject) -> tuple[NodeFate, ...]:
-    """The fate of every node of ``workflow`` in the prompt ``output``, inner nodes after the node that holds them."""
+    """What happened to each node of ``workflow`` in the prompt ``output``; inner nodes follow the node around them."""
     numbering = Numbering(workflow, output)
     found = _fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, numbering, active=True)
     return tuple(itertools.islice(found, MAX_NODES))
@@ -113,8 +113,8 @@ def _outcome(node: JsonObject, kind: str, made: Any, *, active: bool) -> Outcome
 def links_to_nowhere(workflow: JsonObject, output: JsonObject | None = None) -> tuple[GraphProblem, ...]:
     """Inputs that are connected to a link, or by a link to a node, that is not in the workflow.
 
-    With the prompt ``output`` only inputs of its nodes count that it lacks; without one, those of all nodes that are
-    neither muted nor bypassed. The frontend either fails at such an input or leaves it out without a word.
+    With the prompt ``output``, only inputs that its nodes lack count; without it, those of all nodes that are neither
+    muted nor bypassed. The frontend either fails at such an input or omits it silently.
     """
     numbering = Numbering(workflow, output)
     return tuple(_nowhere(workflow, output, workflow, "", 0, numbering, budget=iter(range(MAX_NODES))))

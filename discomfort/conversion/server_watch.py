@@ -1,8 +1,8 @@
-"""Notice that the server offers something else than before, at the least cost that it allows.
+"""Notices changes of what the server offers, with as few requests as possible.
 
-A WebSocket of our own ends when the server's process does: while it lives, node definitions and extensions are those of
-before, and nothing needs to be asked. Settings can change at any time in somebody's browser, and are small: they are
-asked for again when the answer is older than a second. The lists of files are compared on demand only.
+A WebSocket of our own ends with the server's process: while it is open, node definitions and extensions are unchanged,
+and nothing needs to be requested. Settings can change at any time in somebody's browser, and are small: they are
+requested again if the last answer is older than a second. Lists of files are compared only on demand.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("discomfort.conversion")
 
 SETTINGS_AGE: Final = 1.0
-"""Seconds for which the server's settings are believed; asking takes 1 to 2 ms."""
+"""Seconds for which the server's settings count as current; a request takes 1 to 2 ms."""
 
 SETTINGS_TIMEOUT: Final = 5.0
-"""Seconds to wait for them; a server that does not answer is taken for unchanged."""
+"""Seconds to wait for them; a server that does not answer counts as unchanged."""
 
 AGE_WITHOUT_SOCKET: Final = 5.0
-"""Seconds for which everything is believed where the server has no WebSocket; asking takes 0.1 s."""
+"""Seconds for which everything counts as current if the server has no WebSocket; the requests take 0.1 s."""
 
 PARALLEL_SCRIPTS: Final = 8
 """Extension scripts fetched at once for their digest."""
@@ -47,7 +47,7 @@ class ServerWatch:
         self._taken_at = 0.0
         self._heard = False
         self._address = ""
-        """The address of the server that everything here was learnt from; another one is another server."""
+        """The address of the server that gave all of this; another address is another server."""
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -63,19 +63,19 @@ class ServerWatch:
 
     @property
     def latest(self) -> Environment | None:
-        """What was found last, however long ago."""
+        """The last result, however old."""
         return self._environment
 
     def forget(self) -> None:
-        """Believe nothing of before: the next :meth:`current` asks for everything."""
+        """Discard what is known: the next :meth:`current` requests everything."""
         self._environment = None
 
     async def current(self) -> Environment:
         """What the server offers now.
 
-        Costs nothing within a second of the last look, one small request after that, and a whole look when the
-        server's process may be another. Raises ``aiohttp.ClientError``, ``TimeoutError`` or ``ValueError`` if the
-        server does not answer as one.
+        Costs nothing within a second of the last check, one small request after that, and all requests if the server's
+        process may be another one. Raises ``aiohttp.ClientError``, ``TimeoutError`` or ``ValueError`` if the server
+        does not answer properly.
         """
         if self._environment is not None and self._believed(time.monotonic()):
             return self._environment
@@ -86,7 +86,7 @@ class ServerWatch:
             return await self._take()
 
     async def look_again(self) -> Environment:
-        """What the server offers now, lists of files included: always asks for everything (about 0.1 s)."""
+        """What the server offers now, including lists of files: always requests everything (about 0.1 s)."""
         async with self._lock:
             return await self._take()
 
@@ -157,10 +157,10 @@ class ServerWatch:
         self._reader = asyncio.create_task(self._read(self._socket))
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        # What is said does not matter. It has to be read, since ComfyUI waits for its slowest listener.
+        # The messages do not matter, but they must be read, since ComfyUI waits for its slowest listener.
         async for _ in socket:
             pass
-        logger.debug("the socket to %s ended: the server may be another", self._gateway.url)
+        logger.debug("the socket to %s ended: the server may have been restarted", self._gateway.url)
 
     async def _hang_up(self) -> None:
         reader, self._reader = self._reader, None

@@ -1,4 +1,4 @@
-"""The text of a workflow as it is converted, and checks of the result. No I/O."""
+"""The JSON text of a workflow for the page, and checks of the result. No I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
 MAX_BYTES: Final = 128 << 20
-"""Largest workflow that is handed to the browser, in bytes of JSON. The largest official template has 0.13 MB."""
+"""Largest workflow that is sent to the browser, in bytes of JSON. The largest official template has 0.13 MB."""
 
 BASE_BUDGET: Final = 3.0
 """Seconds for one attempt on a ready page, as documented for the connector."""
@@ -33,13 +33,13 @@ MAX_BUDGET: Final = 120.0
 """Seconds that one attempt may take at most, whatever the size."""
 
 _TAKEN_OUT: Final = re.compile("[&<>\"'`=]")
-"""Characters that the frontend takes out of the names of types that it does not know."""
+"""Characters that the frontend removes from the names of unknown types."""
 
 _SUBGRAPH: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """The type of a subgraph's node: the id of its definition."""
 
 _GROUP: Final = ("workflow>", "workflow/")
-"""What the type of a group node begins with; with a slash in older workflows."""
+"""The prefix of the type of a group node; with a slash in older workflows."""
 
 
 def budget(size: int) -> float:
@@ -50,8 +50,8 @@ def budget(size: int) -> float:
 def encode(workflow: object) -> str:
     """The workflow as JSON text for the page.
 
-    NaN and infinities become ``null``, as they would when the frontend sends them. Raises ``PayloadError`` for what is
-    no workflow (no object with a list ``nodes``), cannot be JSON, or is larger than ``MAX_BYTES``.
+    NaN and infinities become ``null``, as they do in the frontend. Raises ``PayloadError`` if it is not a workflow (an
+    object with a list ``nodes``), cannot be written as JSON, or is larger than ``MAX_BYTES``.
     """
     if not isinstance(workflow, dict):
         raise PayloadError(f"a workflow is a JSON object, this is {type(workflow).__name__}")
@@ -69,7 +69,7 @@ def encode(workflow: object) -> str:
 
 
 def largest_graph(workflow: JsonObject) -> int:
-    """How many nodes the largest of the workflow's graphs has: its own, or that of a subgraph."""
+    """The number of nodes in the workflow's largest graph, its own or that of a subgraph."""
     definitions = workflow.get("definitions")
     subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
     graphs = (graph.get("nodes") for graph in (workflow, *objects(subgraphs)))
@@ -96,10 +96,10 @@ def _finite(value: Any) -> Any:
 
 
 def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str, str | None]) -> None:
-    """Refuse a prompt with nodes that no server can run; ``unknown`` as the page tells them.
+    """Refuse a prompt with nodes that no server can run; ``unknown`` are the types that the page reported.
 
-    Raises ``MissingNodesError`` naming every type that the page did not know, ``ConversionError`` if the output is no
-    prompt at all.
+    Raises ``MissingNodesError`` with every type that the page did not know, ``ConversionError`` if the output is not a
+    prompt.
     """
     if unknown:
         missing = missing_nodes(workflow, unknown)
@@ -110,7 +110,7 @@ def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str,
 
 
 def _remedy(names: list[str]) -> str:
-    """What to do about missing types: not all of them come from packs."""
+    """The remedy for missing types, not all of which come from packs."""
     inner = [name for name in names if _SUBGRAPH.fullmatch(name) or name.startswith(_GROUP)]
     remedies = ["Install the packs that provide them."] if len(inner) < len(names) else []
     if inner:
@@ -124,8 +124,8 @@ def _remedy(names: list[str]) -> str:
 def missing_nodes(workflow: JsonObject, unknown: Mapping[str, str | None]) -> tuple[MissingNode, ...]:
     """The types of the prompt's nodes in ``unknown``, each with its nodes and the pack that the workflow names.
 
-    The workflow spells a type in full, where the frontend takes characters out; but the frontend gives other ids to
-    nodes that have none, or one that was given before.
+    The workflow has the full name of a type, from which the frontend removes characters; but the frontend gives new ids
+    to nodes without an id, or with one that is used already.
     """
     found: dict[str, tuple[list[str], str | None]] = {}
     for node_id, told in unknown.items():

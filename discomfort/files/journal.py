@@ -1,9 +1,9 @@
-"""The list of what is to be deleted when we are gone, on disk, so that even a power cut leaves nothing for good.
+"""The list on disk of files to delete after this process, so that even a power cut leaves nothing for good.
 
-One append-only file of JSON lines per journal, named after process id and start, since one process may have several.
-While the process lives it holds a lock on its file; the kernel releases it with the process. At the next start,
-:meth:`Journal.recover` deletes what the journals of processes list that are gone, and only that: a line must name a
-real root and a path inside it, and what stands there must be the very file (inode, size, time of change) that the line
+Each journal is an append-only file of JSON lines, named after process id, start and a number, since one process may
+have several. While the process lives it holds a lock on its file; the kernel releases it with the process. At the next
+start, :meth:`Journal.recover` deletes what the journals of dead processes list, and only that: a line must name a real
+root and a path inside it, and the file there must still be the one (inode, size, time of change) that the line
 describes.
 """
 
@@ -37,28 +37,29 @@ Hook = Callable[["JournalEntry"], None]
 Outcome = Literal["removed", "missing", "kept"]
 
 PARTIAL = re.compile(r"\.discomfort-[0-9a-f]{32}\.part")
-"""Names of files that are still being copied: random enough to be ours by name alone."""
+"""Names of files that are still being copied, random enough to be identified as ours by name alone."""
 
 PRIVATE = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12})")
-"""Names of folders made for one server or browser alone: as random, and nobody else may enter them (mode 0700)."""
+"""Names of folders of one server or browser: equally random, and other users cannot enter them (mode 0700)."""
 
 _NAME = re.compile(r"(\d{1,10})-([0-9a-f.]{1,64})(?:-\d{1,10})?\.jsonl")
 _numbers = itertools.count(1)
 _COMPACT = ".compact"
-"""What is added to a journal's name while it is written anew without its dropped entries."""
+"""Suffix of a journal's name while it is rewritten without its dropped entries."""
 _COMPACT_FROM = 512
-"""Lines from which a journal is written anew when more than half of them are of no use any more: some 150 kB."""
+"""Lines from which a journal is rewritten when more than half of them are obsolete: about 150 kB."""
 _LONGEST_LINE = 1 << 20
-"""Bytes of a line; longer ones are damaged. Paths have 4,096 bytes at most on Linux."""
-_RECOVERY_WAIT = 30.0  # seconds for another process's recovery; it does our work meanwhile
+"""Bytes per line; longer ones are damaged, since paths on Linux have 4,096 bytes at most."""
+_RECOVERY_WAIT = 30.0
+"""Seconds to wait for another process's recovery, which does our work in that time."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One thing that is ours to delete. ``root`` is a real path, ``path`` is inside it.
+    """A file or folder to delete. ``root`` is a real path, ``path`` is inside it.
 
-    ``inode``, ``size`` (bytes) and ``mtime_ns`` tell our file from one that took its name; folders have the inode only,
-    files that are still being copied nothing but their name. A ``private`` folder goes with all that is in it.
+    ``inode``, ``size`` (bytes) and ``mtime_ns`` tell our file from one that replaced it; folders have the inode only,
+    files that are still being copied only their name. A ``private`` folder is deleted with all its contents.
     """
 
     kind: Literal["file", "folder", "partial", "private"]
@@ -72,13 +73,13 @@ class JournalEntry:
 class Journal:
     """A journal of this process in ``directory`` (default: ``discomfort/journal`` in the user's state directory).
 
-    Nothing is created before the first entry. ``on_add`` and ``on_remove`` are called with the entry, for a
-    watchdog to know too: ``on_add`` once the entry is on disk and before the file is visible. Folders are among them,
-    to be deleted only when empty. What a hook raises ends the call that it was made from.
+    Nothing is created before the first entry. ``on_add`` and ``on_remove`` are called with each entry, to inform a
+    watchdog: ``on_add`` after the entry is on disk and before the file is visible. Folders are listed too, and deleted
+    only if empty. An exception in a hook is raised by the method that called it.
 
-    A process forked from this one does not own the journal: its copy of this object neither writes nor deletes.
+    A forked child does not own the journal: its copy of this object neither writes nor deletes.
 
-    All methods are safe to call from several threads.
+    All methods are thread-safe.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -91,11 +92,12 @@ class Journal:
         self._entries: dict[Path, JournalEntry] = {}
         self._lines, self._compact_at = 0, _COMPACT_FROM
         self._closed = False
+        # Reentrant: a signal handler that releases everything may interrupt the thread that writes an entry.
         self._lock = threading.RLock()
         keep_from_children(self)
 
     def leave_to_parent(self) -> None:
-        """In a forked child: neither the file nor its lock is ours, and whoever held the thread lock is not here."""
+        """In a forked child: close the copy of the file. The thread lock's holder may not exist here, so replace it."""
         self._lock = threading.RLock()
         fd, self._fd = self._fd, None
         if fd is not None:
@@ -103,36 +105,39 @@ class Journal:
 
     @property
     def path(self) -> Path:
-        """The file of this journal; it exists from the first entry on."""
+        """The file of this journal; created with the first entry."""
         return self._path
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process made the journal, rather than inherit it by a fork."""
+        """Whether this process made the journal, as opposed to a forked child with a copy of it."""
         return os.getpid() == self._owner
 
     @property
     def entries(self) -> tuple[JournalEntry, ...]:
-        """What is listed now, oldest first."""
+        """The entries listed now, oldest first."""
         with self._lock:
             return tuple(self._entries.values())
 
     def find(self, path: Path) -> JournalEntry | None:
-        """Return the entry of a path, if it is listed."""
+        """The entry of a path, if it is listed."""
         with self._lock:
             return self._entries.get(path)
 
     def add(self, entry: JournalEntry) -> None:
-        """List an entry; when this returns, it would survive a power cut. Raises ``OSError``."""
+        """Add an entry; when this returns, it survives a power cut. Raises ``OSError``."""
         with self._lock:
             self._write(_record(entry), is_durable=True)
+            # Removed first, so that a path that is added again moves to the end: recovery deletes the youngest first,
+            # files before the folders that they are in.
             self._entries.pop(entry.path, None)
             self._entries[entry.path] = entry
+        # Outside the lock: the hook may wait for the watchdog process, and other threads must not wait for that.
         if self.on_add is not None:
             self.on_add(entry)
 
     def drop(self, path: Path) -> None:
-        """Take an entry off the list; unknown paths are ignored. Raises ``OSError``."""
+        """Remove an entry; unknown paths are ignored. Raises ``OSError``."""
         with self._lock:
             entry = self._entries.pop(path, None)
             if entry is None:
@@ -145,9 +150,9 @@ class Journal:
             self.on_remove(entry)
 
     def abandoned(self) -> list[tuple[Path, tuple[JournalEntry, ...]]]:
-        """The journals of processes that are gone, with what they list: what :meth:`recover` would look at.
+        """The journals of dead processes with their entries, as :meth:`recover` would process them.
 
-        Nothing is changed. Journals that others may have written are not among them.
+        Nothing is changed. Journals that other users may have written are left out.
         """
         found: list[tuple[Path, tuple[JournalEntry, ...]]] = []
         for path in sorted(self.directory.glob("*.jsonl")) if self.directory.is_dir() else ():
@@ -160,6 +165,7 @@ class Journal:
                 logger.debug("cannot read the journal %s: %s", path, error)
                 continue
             try:
+                # Shared, since this only looks: several such looks at once do not hinder each other.
                 if not try_lock(fd, shared=True):
                     logger.debug("the journal %s is held by a live process", path)
                 elif _is_trusted(os.fstat(fd)):
@@ -169,11 +175,11 @@ class Journal:
         return found
 
     def recover(self) -> list[Path]:
-        """Delete what processes left that are gone, and return the paths deleted.
+        """Delete what dead processes left, and return the deleted paths.
 
         The journals of live processes are left alone. Damaged, foreign and hostile lines are skipped with a warning. A
-        journal whose files could not all be deleted stays for the next time. Waits up to 30 s for another process that
-        is recovering, then leaves it all to that one. A directory that does not exist or cannot be read is no error.
+        journal whose files could not all be deleted is kept for the next time. Waits up to 30 s for another process
+        that is recovering, then leaves the work to it. A directory that does not exist or cannot be read is no error.
         """
         removed: list[Path] = []
         if not self.directory.is_dir():
@@ -181,10 +187,10 @@ class Journal:
         try:
             lock = FileLock.take(self.directory / "recover.lock", timeout=_RECOVERY_WAIT)
         except OSError as error:
-            logger.warning("cannot clear what earlier processes left: %s", error)
+            logger.warning("cannot delete what earlier processes left: %s", error)
             return removed
         if lock is None:
-            logger.warning("another process is still clearing %s; leaving it to that one", self.directory)
+            logger.warning("another process is still cleaning up %s; leaving it to that one", self.directory)
             return removed
         try:
             for path in sorted(self.directory.iterdir()):
@@ -193,21 +199,22 @@ class Journal:
                 elif path.name.endswith(_COMPACT):
                     self._remove_half_compacted(path)
         except OSError as error:
-            logger.warning("cannot clear what earlier processes left: %s", error)
+            logger.warning("cannot delete what earlier processes left: %s", error)
         finally:
             lock.release()
         return removed
 
     def close(self) -> None:
-        """Remove the file of this journal if nothing is listed any more. Idempotent.
+        """Remove the file of this journal if it lists nothing any more. Idempotent.
 
-        Where entries are left (they could not be deleted), the file stays, and a later :meth:`recover` tries again.
+        If entries are left (they could not be deleted), the file is kept, and a later :meth:`recover` tries again.
         """
         with self._lock:
             self._closed = True
             fd, self._fd = self._fd, None
             if fd is None:
                 return
+            # Unlinked while the lock is still held, so that no recovery opens a file that is about to vanish.
             try:
                 if self.is_ours and not self._entries:
                     self._path.unlink(missing_ok=True)
@@ -218,10 +225,10 @@ class Journal:
 
     def _write(self, record: dict[str, Any], *, is_durable: bool) -> None:
         if not self.is_ours:
-            raise StateError("the journal belongs to the process that this one was forked from")
+            raise StateError("the journal belongs to the parent process; a forked child must create its own connector")
         if self._fd is None:
             if self._closed:
-                # A copy that was under way when everything was released: what it takes back is written nowhere.
+                # A copy in another thread was under way when everything was released, and now takes its entry back.
                 if record["op"] == "drop":
                     if not self._entries:
                         self._path.unlink(missing_ok=True)
@@ -234,20 +241,22 @@ class Journal:
             os.fsync(self._fd)
 
     def _compact(self) -> None:
-        """Write the journal anew with what is still listed. At any moment one whole journal is under its name."""
+        """Rewrite the journal with the current entries. At any moment there is one complete journal under its name."""
         new = self._path.with_name(self._path.name + _COMPACT)
         fd = -1
         try:
             fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            # Locked before it has the name: nobody may take it for that of a dead process.
+            # Locked before it gets the name, so that no recovery takes it for the journal of a dead process.
             _lock(fd, new)
             for entry in self._entries.values():
                 _write_line(fd, _record(entry))
+            # The content, then the name: after a power cut, the name must not point to an empty file.
             os.fsync(fd)
             new.replace(self._path)
             _sync(self.directory)
         except OSError as error:
-            logger.warning("cannot write the journal %s anew, it goes on growing for now: %s", self._path, error)
+            logger.warning("cannot rewrite the journal %s, it keeps growing for now: %s", self._path, error)
+            # Not at every drop from now on: with a full disk each try would cost time and a line in the log.
             self._compact_at = 2 * self._lines
             if fd >= 0:
                 os.close(fd)
@@ -280,14 +289,14 @@ class Journal:
             logger.warning("cannot read the journal %s: %s", path, error)
             return []
         try:
-            # One that is held belongs to a process that lives where we do not see it: another container, say.
-            # Its owner may have written it anew since we opened it: then this is not what it lists.
+            # A lock that is held belongs to a live process that we cannot see, for example in another container. Its
+            # owner may have rewritten the journal since we opened it; then this file is no longer the current one.
             return _recover_locked(path, fd) if try_lock(fd) and is_at(path, fd) else []
         finally:
             os.close(fd)
 
     def _remove_half_compacted(self, path: Path) -> None:
-        """Remove what a process left that died while it wrote its journal anew; the journal itself is whole."""
+        """Remove the file that a process left if it died while rewriting its journal, which itself is complete."""
         match = _NAME.fullmatch(path.name.removesuffix(_COMPACT))
         if match is not None and _start_of(int(match[1])) != match[2]:
             with contextlib.suppress(OSError):
@@ -295,7 +304,7 @@ class Journal:
 
 
 def _sync(folder: Path) -> None:
-    """Have a new name in ``folder`` survive a power cut."""
+    """Make a new name in ``folder`` survive a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -316,17 +325,19 @@ def _record(entry: JournalEntry) -> dict[str, Any]:
 
 
 def _write_line(fd: int, record: dict[str, Any]) -> None:
-    # The line break comes first, so that a line torn by a full disk spoils no other.
+    # The line break comes first, so that a line that a full disk cut short does not damage the next one. write() may
+    # write less than all of it.
     view = memoryview(b"\n" + _json.dumps(record))
     while view:
         view = view[os.write(fd, view) :]
 
 
 def remove_entry(entry: JournalEntry) -> Outcome:
-    """Delete what an entry describes, if that is still what stands there.
+    """Delete what an entry describes, if that is still what is there.
 
-    ``"kept"`` is a file that changed or was replaced since, or a folder that is not empty. Raises ``OSError``.
+    ``"kept"``: a file that was changed or replaced since, or a folder that is not empty. Raises ``OSError``.
     """
+    # The entry may come from a damaged or forged journal: a path outside its root, or a root of "/", is never touched.
     root, path = entry.root, entry.path
     if not root.is_absolute() or len(root.parts) < 2 or ".." in path.parts or not path.is_relative_to(root):
         return "kept"
@@ -335,7 +346,7 @@ def remove_entry(entry: JournalEntry) -> Outcome:
         return "kept"
     try:
         with open_place(root, parts[:-1]) as place:
-            # A link on the way means that this is not the folder which the entry was made for.
+            # A symlink on the way: this is not the folder that the entry was made for.
             if place.path != path.parent:
                 return "kept"
             status = stat_in(path.name, place.fd)
@@ -378,17 +389,18 @@ def _is_same(entry: JournalEntry, status: os.stat_result) -> bool:
 
 
 def _is_trusted(status: os.stat_result) -> bool:
-    """Whether only we can have written that journal."""
+    """Whether nobody but this user can have written the journal."""
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _recover_locked(path: Path, fd: int) -> list[Path]:
-    """Clear one journal, whose lock is ours."""
+    """Process one journal, whose lock we hold."""
     if not _is_trusted(os.fstat(fd)):
         logger.warning("ignoring the journal %s: others may have written it", path)
         return []
     removed: list[Path] = []
     has_failed = False
+    # The youngest first: a folder is listed before the files in it, and can be removed only after them.
     for entry in reversed(list(_read(path, fd))):
         try:
             outcome = remove_entry(entry)
@@ -399,7 +411,7 @@ def _recover_locked(path: Path, fd: int) -> list[Path]:
         if outcome == "removed":
             removed.append(entry.path)
         elif outcome == "kept" and entry.kind != "folder":
-            logger.warning("leaving %s: it is not the file that an earlier process put there", entry.path)
+            logger.warning("keeping %s: it is not the file that an earlier process put there", entry.path)
     if not has_failed:
         path.unlink(missing_ok=True)
     if removed:
@@ -412,7 +424,7 @@ def _lock(fd: int, path: Path) -> None:
         if not try_lock(fd):
             logger.warning("the journal %s is locked by somebody else", path)
     except OSError as error:
-        # Some network file systems have no locks: process id and start still tell that we live.
+        # Some network file systems have no locks: process id and start in the name still show that we are alive.
         logger.warning("cannot lock the journal %s: %s", path, error)
 
 
@@ -448,5 +460,5 @@ def _apply(record: Any, entries: dict[Path, JournalEntry]) -> None:
 
 
 def _start_of(pid: int) -> str:
-    """What tells a process from an earlier one of the same id, as a part of a file's name; ``""`` if there is none."""
+    """The start of a process in a form for file names; ``""`` if it does not run. With the pid it is unique."""
     return start_of(pid).replace("-", "")

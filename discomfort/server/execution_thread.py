@@ -1,8 +1,8 @@
-"""The thread of a server that executes its prompts, found from outside.
+"""The thread of a server that executes its prompts, identified from outside.
 
-ComfyUI 0.3.64 executes all prompts in one thread. A node that raises ``SystemExit`` ends it without a word: Python has
-no traceback for that, the prompt stays listed as running, and HTTP goes on answering. The thread's end can be seen in
-``/proc`` on Linux, once it is known which one it is: the one that worked while a prompt was executed.
+ComfyUI 0.3.64 executes all prompts in one thread. A node that raises ``SystemExit`` ends it silently: Python prints no
+traceback for that, the prompt stays listed as running, and HTTP still answers. On Linux the thread's end can be seen in
+``/proc``, once the thread is known: it is the one that worked while a prompt was executed.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ LEAST_WORK = 500_000
 
 
 def thread_work(pid: int) -> dict[int, int]:
-    """Nanoseconds that each thread of a process was on a CPU, by thread id; empty where the system does not tell."""
+    """CPU time of each thread of a process in nanoseconds, by thread id; empty if the system does not provide it."""
     work: dict[int, int] = {}
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             work[int(task.name)] = int((task / "schedstat").read_text().split()[0])
     except (OSError, ValueError, IndexError) as error:
-        # A thread that ends between the two reads makes this one look worthless; there will be another.
+        # A thread that ends between the two reads spoils only this look; the next prompt allows another.
         _log.debug("the threads of process %d cannot be read: %s", pid, error)
         return {}
     return work
 
 
 def execution_thread(pid: int, before: Mapping[int, int], after: Mapping[int, int]) -> int | None:
-    """The thread that executed what was executed between two looks; ``None`` where that is not beyond doubt.
+    """The thread that executed a prompt between two looks; ``None`` if that is not certain.
 
-    Only threads of the first look count, and not the main one, which answers requests.
+    Only threads that existed at the first look count, and not the main thread, which answers requests.
     """
     done = sorted(((after[tid] - before[tid], tid) for tid in before if tid in after and tid != pid), reverse=True)
     if not done or done[0][0] < LEAST_WORK:

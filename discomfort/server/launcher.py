@@ -1,4 +1,4 @@
-"""Starting a server process: its own session, one pipe for its words, and signals as a terminal would give them."""
+"""Starts a server process: in its own session, with one pipe for its output, and with default signal handling."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from discomfort.exceptions import ServerStartError
 
 _log = logging.getLogger("discomfort.server")
 
-# A signal that is ignored or blocked stays so through exec. ComfyUI started with SIGINT ignored (by `cmd &` in a
-# script, say) never stops on it, so such a start goes through a second exec that puts the defaults back. A preexec_fn
-# would run Python code in a fork of a threaded process, which may deadlock. SIGPIPE and its like are what the
-# interpreter itself ignores.
+# An ignored or blocked signal stays so through exec. A ComfyUI started with SIGINT ignored (for example by `cmd &` in a
+# script) never stops on it, so such a start uses a second exec that restores the defaults. A preexec_fn would run
+# Python code in a fork of a threaded process, which may deadlock. SIGPIPE and SIGXFSZ are ignored by Python itself.
 _TRAMPOLINE = """
 import os, signal, sys
 for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGXFSZ"):
@@ -37,9 +36,9 @@ except OSError as error:
 def spawn(command: ServerCommand) -> subprocess.Popen[bytes]:
     """Start ``command`` in a session, and so a process group, of its own.
 
-    Standard input is empty; output and error come merged through ``stdout``, unbuffered bytes. No other descriptor of
-    ours is inherited. SIGINT, SIGTERM and SIGHUP have their default effect and no signal is blocked, whatever is so in
-    our process. Raises ServerStartError naming the command and a remedy when the system cannot start it.
+    Standard input is empty; output and errors are merged in ``stdout`` as unbuffered bytes. No other descriptor of ours
+    is inherited. SIGINT, SIGTERM and SIGHUP have their default effect and no signal is blocked, whatever our own
+    process has set. Raises ServerStartError with the command and a remedy if the system cannot start it.
     """
     program = _find_program(command)
     argv = [program, *command.argv[1:]]
@@ -78,7 +77,7 @@ def _find_program(command: ServerCommand) -> str:
         )
     word = command.argv[0]
     path = (os.environ if command.env is None else command.env).get("PATH", os.defpath)
-    # A relative name is meant from the folder that the server starts in, as the system itself would take it.
+    # A relative name is relative to the folder in which the server starts, as it is for the system itself.
     has_folder = "/" in word or os.sep in word
     found = shutil.which(str((command.cwd / word).absolute()) if has_folder else word, path=path)
     if found is None:

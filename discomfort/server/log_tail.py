@@ -13,15 +13,15 @@ _MAX_LINE_BYTES = 4 * _MAX_LINE_CHARS + 1000
 # CSI and OSC sequences, then any other two-character escape (ECMA-48).
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
-# Python's threading.excepthook writes this when ComfyUI's execution thread ends by an exception; the server then goes
-# on answering HTTP and runs nothing any more (measured on ComfyUI 0.3.64).
+# Python's threading.excepthook writes this when ComfyUI's execution thread ends by an exception. The server then still
+# answers HTTP but executes nothing any more (measured on ComfyUI 0.3.64).
 _WORKER_DIED = re.compile(rb"Exception in thread [^\r\n]*\(prompt_worker\)")
 
 
 class LogTail:
-    """A ring of the last 500 lines, fed with bytes by one thread and read by any.
+    """The last 500 lines, written by one thread and read by any.
 
-    Lines are kept raw and cleaned when read, so that a flood costs little.
+    Lines are kept raw and cleaned when read, so that a flood of output costs little.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class LogTail:
         self.worker_died = False
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes, cut anywhere."""
+        """Process the next bytes, which may end anywhere in a line."""
         with self._lock:
             *lines, partial = (self._partial + chunk).split(b"\n")
             for line in lines:
@@ -41,7 +41,7 @@ class LogTail:
             self._partial = _last_state(partial)
 
     def tail(self, count: int) -> tuple[str, ...]:
-        """The last ``count`` lines that are not blank, the unfinished one included, without escape codes."""
+        """The last ``count`` lines that are not blank, including an unfinished one, without escape codes."""
         with self._lock:
             raw = [*self._lines, self._partial]
         lines: list[str] = []
@@ -59,8 +59,8 @@ class LogTail:
 
 
 def _last_state(line: bytes) -> bytes:
-    # A progress bar rewrites its line after each carriage return: what stands there at the end is what counts. The
-    # return at the very end is kept, since the next bytes overwrite the line.
+    # A progress bar rewrites its line after each carriage return, so only the last version counts. A return at the very
+    # end is kept, since the next bytes overwrite the line.
     body = line.rstrip(b"\r")
     state = body[body.rfind(b"\r") + 1 :][:_MAX_LINE_BYTES]
     return state + b"\r" if len(body) < len(line) else state

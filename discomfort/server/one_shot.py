@@ -1,4 +1,4 @@
-"""An event that happens once and calls back from the thread in which it happens."""
+"""An event that happens once and runs its callbacks in the thread in which it happens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OneShot:
         return self._event.is_set()
 
     def fire(self) -> None:
-        """Let it happen; a second call does nothing. What a callback raises is logged."""
+        """Trigger the event; a second call does nothing. Errors of callbacks are logged."""
         with self._lock:
             if self._event.is_set():
                 return
@@ -36,7 +36,7 @@ class OneShot:
             _call(callback)
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call ``callback`` when it happens, or at once, in this thread, if it has; returns what takes that back."""
+        """Call ``callback`` when it happens, or at once, in this thread, if it has. Returns an unsubscribe function."""
         with self._lock:
             late = self._event.is_set()
             key = next(self._keys)
@@ -52,7 +52,7 @@ class OneShot:
         return remove
 
     def wait(self, timeout: float | None) -> bool:
-        """Block at most ``timeout`` seconds; whether it happened."""
+        """Block for ``timeout`` seconds at most. Returns whether the event has happened."""
         return self._event.wait(timeout)
 
 

@@ -1,4 +1,4 @@
-"""The thread that empties a server's output pipe."""
+"""The thread that reads a server's output pipe."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _log = logging.getLogger("discomfort.server")
 
 _CHUNK = 1 << 16
 _FINAL_SECONDS = 0.5
-"""How long the rest is read after the server's end: a relative of it may hold the pipe open, and go on writing."""
+"""Seconds to read the rest after the server's end: a child of it may hold the pipe open and keep writing."""
 
 
 class Pump:
-    """Reads ``process.stdout`` until its end, or until :meth:`close`, and gives every chunk to ``sink``.
+    """Reads ``process.stdout`` until its end, or until :meth:`close`, and passes every chunk to ``sink``.
 
-    Not the end of the pipe but the end of the server ends it: a process that inherited the pipe cannot hold it up.
+    It stops when the server ends, not only when the pipe does: a process that inherited the pipe cannot delay it.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], sink: Callable[[bytes], None]) -> None:
@@ -35,15 +35,15 @@ class Pump:
         self._thread = threading.Thread(target=self._run, name=f"discomfort-log-{process.pid}", daemon=True)
 
     def start(self) -> None:
-        """Begin to read. Raises RuntimeError when no thread can be started."""
+        """Begin to read. Raises RuntimeError if no thread can be started."""
         self._thread.start()
 
     def close(self, timeout: float) -> None:
-        """Read what is there already, end the thread, close the pipe; waits at most ``timeout`` seconds for that."""
+        """Read the remaining output, end the thread, close the pipe; waits for ``timeout`` seconds at most."""
         with self._lock:
             if not self._closed:
                 self._closed = True
-                # A byte, since the end of the pipe is not seen while a forked child has a copy of our end.
+                # Write a byte: closing our end is not enough while a forked child has a copy of it.
                 with contextlib.suppress(BrokenPipeError):
                     os.write(self._wake_write, b"x")
                 os.close(self._wake_write)
@@ -60,7 +60,7 @@ class Pump:
             else:
                 self._read_until_told()
         except Exception:  # noqa: BLE001 - a thread has nobody to raise to; it is logged
-            # A reader that is gone would let the server block on a full pipe: closing it lets the server notice.
+            # Without a reader the server would block on a full pipe; closing the pipe makes its writes fail instead.
             _log.exception("reading the server's output failed")
         finally:
             self._release()

@@ -1,4 +1,4 @@
-"""Free ports, and leases that keep two connectors of one user from taking the same one."""
+"""Free ports, and leases that prevent two connectors of one user from using the same port."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class PortLease:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders around the lock's file that go when they are empty, the outermost first."""
+        """The folders around the lock's file that are removed when empty, outermost first."""
         return _own_folders(self.path.parent)[::-1] if self.path is not None else []
 
     def __repr__(self) -> str:
         return f"<PortLease {self.port}{'' if self._lock else ' released'}>"
 
     def release(self) -> None:
-        """Give the port back. Idempotent; does nothing in a fork of the process that took it."""
+        """Release the port. Idempotent; does nothing in a forked child."""
         if os.getpid() != self._owner:
             return
         lock, self._lock = self._lock, None
@@ -56,12 +56,12 @@ class PortLease:
 def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
     """Lease the first free port of ``initial`` … ``initial + span - 1`` (65535 at most).
 
-    Free means: nothing listens there on ``host`` nor on all addresses, and no other connector of this user has a lease
-    on it. The lease is a lock of the operating system on a file, so a process that crashes frees it. A foreign program
-    may still take the port before the server does; the server then ends, and its error says so. Lock files that
-    killed processes left are removed. Blocks for milliseconds as a rule.
+    A port is free if nothing listens on it on ``host`` or on all addresses, and no other connector of this user has a
+    lease on it. The lease is a lock of the operating system on a file, so a crashed process releases it. Another
+    program may still take the port before the server does; then the server ends, and its error says so. Lock files left
+    by killed processes are removed. Usually blocks for milliseconds.
 
-    Raises ServerStartError when none is free, naming the range, or when ``host`` is no address of this machine.
+    Raises ServerStartError if no port is free, naming the range, or if ``host`` is not an address of this machine.
     """
     last = min(initial + span - 1, 65535)
     addresses = _addresses(host)
@@ -86,7 +86,7 @@ def lease_port(host: str, initial: int, *, span: int = 1000) -> PortLease:
 
 
 def abandoned_locks(directory: Path | None = None) -> list[Path]:
-    """Files of leases that nobody holds any more, in ``directory`` or where leases are kept. Nothing is changed."""
+    """Files of leases that no process holds, in ``directory`` (default: the folder of leases). Nothing is changed."""
     folder = directory or _lock_directory()
     if folder is None:
         return []
@@ -98,7 +98,7 @@ def abandoned_locks(directory: Path | None = None) -> list[Path]:
 
 
 def remove_lock(path: Path) -> bool:
-    """Remove the file of a lease, and its folders as far as they are empty, unless it is held; whether it is gone."""
+    """Remove the file of a lease, and its folders if empty, unless it is held. Returns whether it is gone."""
     with contextlib.suppress(OSError):
         lock = FileLock.take(path)
         if lock is not None:
@@ -124,7 +124,7 @@ def _try_lease(directory: Path | None, port: int) -> PortLease | None:
     if directory is None:
         return PortLease(port, None)
     try:
-        # Another connector that gave its lease back may just have removed the empty folder.
+        # Another connector that released its lease may just have removed the empty folder.
         directory.mkdir(exist_ok=True, parents=True, mode=0o700)
         lock = FileLock.take(directory / f"{port}.lock")
     except OSError as error:
@@ -141,7 +141,7 @@ def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
             f"the host {host!r} has no address: {error}", remedy="Set API_URL to an address of this machine"
         ) from error
     found = [(family, str(address[0])) for family, _, _, _, address in infos]
-    # A server that listens on every address blocks the port for one on a single address, and the other way round.
+    # A server on all addresses blocks the port for one on a single address, and the other way round.
     found.append((socket.AF_INET, "0.0.0.0"))  # noqa: S104
     return list(dict.fromkeys(found))
 
@@ -153,8 +153,8 @@ def _is_free(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> bo
 def _can_listen(family: socket.AddressFamily, address: str, port: int) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         if sys.platform == "linux":
-            # What the server itself will do; connections in TIME_WAIT must not count, a listener still does. On other
-            # systems the option would let the bind pass beside a listener.
+            # As the server itself will: connections in TIME_WAIT must not count, but a listener does. On other systems
+            # the option would allow the bind beside a listener.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -164,7 +164,7 @@ def _can_listen(family: socket.AddressFamily, address: str, port: int) -> bool:
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise ServerStartError(
-                    f"{address} is no address of this machine", remedy="Set API_URL to one, such as 127.0.0.1"
+                    f"{address} is not an address of this machine", remedy="Set API_URL to one, such as 127.0.0.1"
                 ) from error
             return False
     return True
@@ -179,14 +179,14 @@ def _answers(family: socket.AddressFamily, address: str, port: int) -> bool:
 
 
 def _lock_directory() -> Path | None:
-    """Where all connectors of this user look for leases; ``None``, logged, where no such folder can be had."""
+    """The folder of leases of all connectors of this user; ``None``, with a warning, if there can be no such folder."""
     problem: OSError | None = None
     for find in (_runtime_folder, _temporary_folder):
         try:
             return _private_directory(find() / "ports")
         except OSError as error:
             problem = error
-    _log.warning("ports are taken without a lease, for want of a folder to keep leases in: %s", problem)
+    _log.warning("ports are used without a lease, since there is no folder to keep leases in: %s", problem)
     return None
 
 
@@ -210,9 +210,9 @@ def _remove_if_empty(directory: Path) -> None:
 
 
 def _own_folders(directory: Path) -> list[Path]:
-    """The folder for leases, and those around it in the temporary folder, the innermost first.
+    """The folder for leases, and those around it in the temporary folder, innermost first.
 
-    A runtime folder that the user named is the user's, empty or not.
+    A runtime folder that the user configured belongs to the user and is never removed.
     """
     temporary, named = Path(tempfile.gettempdir()), os.environ.get("XDG_RUNTIME_DIR")
     around = (parent for parent in directory.parents if temporary in parent.parents)

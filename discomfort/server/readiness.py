@@ -1,4 +1,4 @@
-"""Readiness of a started server: its port accepts, it answers as ComfyUI does, and it is ours."""
+"""Readiness of a started server: its port accepts connections, it answers like ComfyUI, and it is ours."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def start_budget(attempts: int, sleep: float) -> float:
 
 
 async def responds(session: aiohttp.ClientSession, url: str, *, timeout: float = 1.0) -> bool:
-    """Whether a ComfyUI answers at ``url`` within ``timeout`` seconds: ``GET /prompt`` gives 200 and ``exec_info``.
+    """Whether a ComfyUI answers at ``url`` within ``timeout`` seconds: ``GET /prompt`` returns 200 and ``exec_info``.
 
-    That route is the cheapest of those that only such a server has. Any other status, another body, no connection and
-    no answer in time are all ``False``.
+    It is the cheapest route that only such a server has. Another status or body, no connection and no answer in time
+    are all ``False``.
     """
     try:
         async with (
@@ -62,13 +62,13 @@ async def responds(session: aiohttp.ClientSession, url: str, *, timeout: float =
 async def wait_until_ready(supervisor: Supervisor, url: str, *, budget: float, interval: float = 0.025) -> None:
     """Wait until the process of ``supervisor`` itself answers HTTP at ``url``.
 
-    The port is tried every ``interval`` seconds, HTTP as soon as it accepts, so readiness is noticed within 50 ms. An
-    answer from a process that is not ours does not count: a stranger that took the port makes our server end.
-    Cancelling leaves the process alone.
+    The port is tried every ``interval`` seconds, and HTTP as soon as it accepts, so readiness is noticed within 50 ms.
+    An answer from a process that is not ours does not count: if another program took the port, our server will end.
+    Cancelling does not touch the process.
 
     Raises:
-        ServerStartError: the process ended; at once, with exit code, log tail and, where known, cause and remedy.
-        ServerStartTimeout: it lives, and did not answer within ``budget`` seconds.
+        ServerStartError: the process ended; at once, with exit code, log tail and, if known, cause and remedy.
+        ServerStartTimeout: it lives, but did not answer within ``budget`` seconds.
     """
     ended = asyncio.ensure_future(supervisor.wait())
     ready = asyncio.ensure_future(_poll(supervisor, url, interval))
@@ -95,7 +95,7 @@ async def _poll(supervisor: Supervisor, url: str, interval: float) -> None:
             started = time.monotonic()
             if await accepts(host, port) and await responds(session, url):
                 stranger = await to_thread(_stranger_on, supervisor, port)
-                # A stranger that just ended is not to be seen either: who answers again, and stays unseen, counts.
+                # A program that has just ended cannot be seen either, so only one that answers twice unseen counts.
                 if stranger is None or (stranger == _UNSEEN and unseen):
                     return
                 unseen = stranger == _UNSEEN
@@ -109,7 +109,7 @@ async def _poll(supervisor: Supervisor, url: str, interval: float) -> None:
 
 
 async def accepts(host: str, port: int) -> bool:
-    """Whether something takes connections there within a second."""
+    """Whether something accepts a connection at ``host:port`` within a second."""
     try:
         async with asyncio.timeout(1.0):
             _, writer = await asyncio.open_connection(host, port)
@@ -117,26 +117,26 @@ async def accepts(host: str, port: int) -> bool:
         return False
     writer.close()
     with suppress(OSError):
-        # The other side may have reset the connection; that it accepted is what was asked.
+        # The other side may have reset the connection, but it has accepted it.
         await writer.wait_closed()
     return True
 
 
 def _stranger_on(supervisor: Supervisor, port: int) -> str | None:
-    """``None`` if the server's own processes listen on ``port``, else who does, :data:`_UNSEEN` included. Blocking."""
+    """``None`` if the server's own processes listen on ``port``, else the name of the listener. Blocking."""
     try:
         own = {
             psutil.Process(supervisor.pid),
             *process_tree.members(supervisor.pid, supervisor.token, leader_lives=True),
         }
     except psutil.Error:
-        return "another program"  # Ours is gone, so whoever answered is not it; its end is about to be reported.
+        return "another program"  # Our server has ended, which is about to be reported; something else has answered.
     if any(_listens(process, port) is not False for process in own):
         return None
     for process in psutil.process_iter():
         if process not in own and _listens(process, port):
             return f"another program (pid {process.pid})"
-    # Nobody that we may look at: another user's, or another container's. It cannot be told from ours.
+    # No visible process: it belongs to another user or container, and cannot be told from ours.
     return _UNSEEN
 
 
@@ -156,7 +156,7 @@ def _start_error(supervisor: Supervisor) -> ServerStartError:
     command = supervisor.command.argv
     code, signal = (status.code, status.signal) if status else (None, None)
     cause = likely_cause(tail, code=code, signal=signal, program=command[0])
-    problem = f"the server ended while it started ({status})" + (f": {cause.text}" if cause.text else "")
+    problem = f"the server ended during its start ({status})" + (f": {cause.text}" if cause.text else "")
     return ServerStartError(problem, command=command, exit_code=code, log_tail=tail, remedy=cause.remedy)
 
 
@@ -165,5 +165,5 @@ def _timeout_error(supervisor: Supervisor, url: str, budget: float) -> ServerSta
         f"the server runs (pid {supervisor.pid}), but did not answer at {url} within {budget:g} s",
         command=supervisor.command.argv,
         log_tail=supervisor.log_tail(),
-        remedy="Raise MAX_COMFY_START_ATTEMPTS or COMFY_START_ATTEMPTS_SLEEP if it needs longer",
+        remedy="If it needs more time, raise MAX_COMFY_START_ATTEMPTS or COMFY_START_ATTEMPTS_SLEEP",
     )

@@ -1,4 +1,4 @@
-"""One running server process, from its start until nothing of it is left."""
+"""One running server process, from its start until nothing is left of it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from discomfort.server.watchdog import Watchdog
 _log = logging.getLogger("discomfort.server")
 
 _KILL_PATIENCE = 5.0
-"""Seconds that a process may take to end after SIGKILL, which it cannot refuse: more means stuck in the kernel."""
+"""Seconds that a process may take to end after SIGKILL; one that takes longer is stuck in the kernel."""
 _WORKER_LOOK = 1.0
 """Seconds between two looks at the execution thread."""
 _LEFTOVER_PATIENCE = 1.0
-"""Seconds between SIGTERM and SIGKILL for what outlived the server itself."""
+"""Seconds between SIGTERM and SIGKILL for processes that outlived the server itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """How a process ended: its exit code, or the name of the signal that ended it; both ``None`` if nobody can tell."""
+    """How a process ended: its exit code, or the name of the signal that ended it; both ``None`` if unknown."""
 
     code: int | None
     signal: str | None = None
@@ -53,8 +53,8 @@ class ExitStatus:
 class Supervisor:
     """A running server and its process group; made by :meth:`start`.
 
-    Usable from any thread and any event loop, and beside several. Two daemon threads serve it: one empties its output,
-    so that the server never blocks on a full pipe, one waits for its end.
+    Usable from any thread and any number of event loops. Two daemon threads serve it: one reads its output, so that
+    the server never blocks on a full pipe, the other waits for its end.
     """
 
     def __init__(self, command: ServerCommand, process: subprocess.Popen[bytes], token: str, watchdog: Watchdog | None):
@@ -72,7 +72,7 @@ class Supervisor:
         self._stopped = OneShot()
         self._stop_error: Exception | None = None
         self._worker_gone = self._worker_watched = False
-        # Guards the pid: while it is held the leader is not reaped, so its id, and its group's, are still its own.
+        # Guards the pid: while it is held, the process is not reaped, so neither its pid nor its group id is reused.
         self._lock = threading.Lock()
         self._reaped = False
         self._stopping: threading.Thread | None = None
@@ -81,15 +81,16 @@ class Supervisor:
 
     @classmethod
     def start(cls, command: ServerCommand, *, watchdog: Watchdog | None = None) -> Supervisor:
-        """Start ``command`` and own it; with a ``watchdog`` it also ends when our process is killed.
+        """Start ``command`` and own it; with a ``watchdog`` it also ends if our process is killed.
 
-        Raises ServerStartError when the system cannot start it; nothing is left then. Blocks for milliseconds.
+        Raises ServerStartError if the system cannot start it; nothing is left then. Blocks for milliseconds.
         """
         token = secrets.token_hex(16)
         process = spawn(replace(command, env=process_tree.marked_environment(command.env, token)))
         supervisor = cls(command, process, token, watchdog)
         try:
             supervisor.start_time = psutil.Process(process.pid).create_time()
+            # Registered first of all: from the spawn until here, a kill -9 of ours would leave the server running.
             if watchdog is not None:
                 watchdog.watch_process(process.pid, supervisor.start_time, group=True, token=token)
             supervisor._pump.start()
@@ -97,7 +98,7 @@ class Supervisor:
         except BaseException as error:
             supervisor._abandon()
             if isinstance(error, psutil.Error | RuntimeError | OSError):
-                raise ServerStartError(f"the started server cannot be watched: {error}") from error
+                raise ServerStartError(f"the server was started but cannot be watched: {error}") from error
             raise
         _log.info("server process %d started in %s", process.pid, command.cwd)
         return supervisor
@@ -108,25 +109,25 @@ class Supervisor:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives; see :attr:`worker_died` for a server that lives and works no more."""
+        """Whether the process lives; see :attr:`worker_died` for a server that lives but executes nothing."""
         return self._exit is None
 
     @property
     def exit(self) -> ExitStatus | None:
-        """How the process ended, ``None`` while it runs. Its last words are in :meth:`log_tail` by then."""
+        """How the process ended, ``None`` while it runs. Its last output is in :meth:`log_tail` by then."""
         return self._exit
 
     @property
     def worker_died(self) -> bool:
-        """Whether the server's execution thread ended: it answers, and runs nothing.
+        """Whether the server's execution thread ended: it answers HTTP, but executes nothing.
 
-        Known by the server's own words, or by the end of the thread that :meth:`learn_worker` found.
+        Known from the server's own output, or from the end of the thread that :meth:`learn_worker` found.
         """
         return self._worker_gone or self._log_tail.worker_died
 
     @property
     def token(self) -> str:
-        """The random mark that this server and what it starts carry in their environment."""
+        """The random mark in the environment of this server and of everything that it starts."""
         return self._token
 
     def log_tail(self, count: int = 40) -> tuple[str, ...]:
@@ -138,15 +139,15 @@ class Supervisor:
 
     @contextlib.contextmanager
     def learn_worker(self) -> Iterator[None]:
-        """Around the execution of one prompt on an idle server: see which thread does it, and watch it from then on.
+        """Wraps the execution of one prompt on an idle server: finds the thread that does it, and watches it.
 
-        Where that does not show, or not beyond doubt, nothing is watched.
+        If no thread can be identified with certainty, none is watched.
         """
         before = execution_thread.thread_work(self.pid)
         yield
         thread = execution_thread.execution_thread(self.pid, before, execution_thread.thread_work(self.pid))
         if thread is None:
-            _log.debug("the execution thread of server process %d could not be told from the others", self.pid)
+            _log.debug("the execution thread of server process %d could not be identified", self.pid)
         elif not self._worker_watched:
             self._worker_watched = True
             name = f"discomfort-worker-{self.pid}"
@@ -155,29 +156,29 @@ class Supervisor:
     def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` once when the process ends or its execution thread dies, whichever comes first.
 
-        It is called from one of our threads; at once, and in this thread, if it already is so. What it raises is
-        logged. Returns a function that takes the callback back.
+        It is called from one of our threads; at once, and in this thread, if that has happened already. Its errors are
+        logged. Returns a function that unsubscribes the callback.
         """
         return self._useless.subscribe(callback)
 
     async def wait(self) -> ExitStatus:
-        """Wait until the process has ended. Any number may wait, in any loop; cancelling one touches nothing else."""
+        """Wait until the process has ended. Any number of tasks in any loop may wait; cancelling one is harmless."""
         await _happening(self._ended)
         return self._exit or ExitStatus(None)
 
     async def stop(self, grace: float = 10.0) -> ExitStatus:
-        """End the server and all that came from it: SIGTERM to its group, ``grace`` seconds, SIGKILL, reap.
+        """End the server and everything that it started: SIGTERM to its group, ``grace`` seconds, SIGKILL, reap.
 
-        Then what left the group is ended too, and the output pipe closed. Calls at the same time and later ones share
-        one ending (with the first one's ``grace``). Cancelling the caller lets it go on in the background. Takes at
-        most ``grace`` plus about 8 s.
+        Then processes that left the group are ended too, and the output pipe is closed. Concurrent and later calls
+        share one stop (with the first one's ``grace``). If the caller is cancelled, it continues in the background.
+        Takes ``grace`` plus about 8 s at most.
 
         Raises:
-            StateError: in a fork of the process that started the server: it is not this process's own.
+            StateError: in a forked child, which does not own the server.
             ServerError: the process did not end even after SIGKILL.
         """
         if os.getpid() != self._owner:
-            raise StateError("this process did not start the server, a fork of it cannot stop it")
+            raise StateError("a forked child cannot stop the server of its parent process")
         with self._lock:
             if self._stopping is None:
                 name = f"discomfort-stop-{self.pid}"
@@ -194,7 +195,7 @@ class Supervisor:
     def kill_now(self) -> None:
         """SIGKILL the group and all known descendants, and reap; for the end of the interpreter. At most about 3 s.
 
-        Does nothing in a fork of the process that started the server, and nothing after a finished :meth:`stop`.
+        Does nothing in a forked child or after a completed :meth:`stop`.
         """
         if os.getpid() != self._owner or (self._stopped.happened and self._stop_error is None):
             return
@@ -203,14 +204,14 @@ class Supervisor:
         process_tree.kill(relatives)
         if not self._ended.wait(2.0):
             _log.error("server process %d did not end within 2 s of SIGKILL", self.pid)
-        # What was forked between the look and the kill carries the mark.
+        # Processes that were forked between the look and the kill are found by their mark.
         process_tree.kill(self._relatives())
         self._pump.close(timeout=0.5)
         self._forget()
 
     def _watch_worker(self, thread: int) -> None:
         while not self._ended.wait(_WORKER_LOOK):
-            # The threads of a process that ends go one by one: then its own end is the news.
+            # The threads of a dying process end one by one. If the process follows, its exit is what to report.
             if not execution_thread.thread_lives(self.pid, thread) and not self._ended.wait(_KILL_PATIENCE):
                 self._worker_gone = True
                 _log.error("the execution thread of server process %d died without a word", self.pid)
@@ -226,14 +227,17 @@ class Supervisor:
 
     def _await_exit(self) -> None:
         status = _await_end(self._process)
-        # The dead leader keeps its id, and its group's, until it is reaped: the last moment to tell who belonged to it.
+        # Until it is reaped, the dead process keeps its pid and group id: this is the last moment at which the members
+        # of its group can be identified.
         try:
             self._survivors = process_tree.members(self.pid, self._token, leader_lives=True)
         except (psutil.Error, OSError):
-            _log.exception("the relatives of server process %d could not be listed", self.pid)
+            _log.exception("the processes started by server process %d could not be listed", self.pid)
         with self._lock:
             self._process.wait()
             self._reaped = True
+        # Before the exit is published, so that the log tail of every error has the server's last lines. Bounded: a
+        # process that the server left behind may keep the pipe open.
         self._pump.close(timeout=2.0)
         self._exit = status
         _log.info("server process %d ended: %s", self.pid, status)
@@ -242,11 +246,12 @@ class Supervisor:
 
     def _stop(self, grace: float) -> None:
         try:
-            # Looked up before too: a child of its own session loses its last tie when its parent ends.
+            # Looked up before the end as well: a child in a session of its own cannot be found by its parent any more
+            # once that has ended.
             known = self._relatives()
             self._end_group(grace)
             leftovers = process_tree.end(known | self._relatives(), patience=_LEFTOVER_PATIENCE)
-            # Whoever was forked meanwhile had a whole patience to be asked: it is not asked again.
+            # Processes that were forked meanwhile are killed at once, since the time to end by themselves is over.
             leftovers = process_tree.end([*leftovers, *self._relatives()], patience=0.0)
             if leftovers:
                 _log.error("still alive after SIGKILL: pids %s", ", ".join(str(p.pid) for p in leftovers))
@@ -260,7 +265,7 @@ class Supervisor:
 
     def _end_group(self, grace: float) -> None:
         deadline = time.monotonic() + max(0.0, grace)
-        # A stopped process handles SIGTERM only when it goes on.
+        # A stopped process handles SIGTERM only once it continues.
         for name in ("SIGTERM", "SIGCONT"):
             if hasattr(signal, name):
                 self._signal_group(getattr(signal, name))
@@ -293,7 +298,7 @@ class Supervisor:
                 _log.debug("signal %d to group %d: %s", number, self.pid, error)
 
     def _abandon(self) -> None:
-        """Unwind a start that failed halfway."""
+        """Undo a start that failed halfway."""
         self._signal_group(getattr(signal, "SIGKILL", signal.SIGTERM))
         try:
             self._process.wait(_KILL_PATIENCE)
@@ -307,18 +312,19 @@ class Supervisor:
             try:
                 self._watchdog.forget_process(self.pid)
             except ServerStartError:
-                # The process is gone: a watchdog that still knew it would find another start time at its pid.
-                _log.exception("the watchdog does not know of the end of process %d", self.pid)
+                # Harmless: the process is gone, and a reused pid has another start time.
+                _log.exception("the watchdog could not be informed of the end of process %d", self.pid)
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> ExitStatus:
     waitid: Any = getattr(os, "waitid", None)
     if waitid is None:  # Windows, and macOS before Python 3.13
         return _from_return_code(process.wait())
+    # WNOWAIT leaves the zombie: its pid stays reserved until _await_exit() reaps it under the lock.
     try:
         found = waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     except ChildProcessError:
-        # Somebody else reaped it: SIGCHLD is ignored, or another library waits for every child.
+        # Reaped elsewhere: SIGCHLD is ignored, or another library waits for all children.
         return ExitStatus(None)
     code = int(found.si_status)
     return ExitStatus(code) if found.si_code == os.CLD_EXITED else _from_return_code(-code)
@@ -345,8 +351,8 @@ async def _happening(event: OneShot) -> None:
         try:
             loop.call_soon_threadsafe(settle)
         except RuntimeError as error:
-            # The loop was closed, so nobody waits in it any more.
-            _log.debug("nobody waits any more: %s", error)
+            # The loop was closed, so no task waits in it.
+            _log.debug("the event loop of a waiting task was closed: %s", error)
 
     remove = event.subscribe(wake)
     try:

@@ -1,4 +1,4 @@
-"""A small process that outlives ours, and ends what we started when we could not do it ourselves."""
+"""A small process that outlives ours, and ends what we started if we could not do it ourselves."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from discomfort.server.watchdog_main import start_of
 _log = logging.getLogger("discomfort.server")
 
 _MAIN = Path(__file__).with_name("watchdog_main.py")
+# Seconds for a message. The pipe holds 64 KiB, some 300 messages, so it fills only if the watchdog does not read.
 _SEND_SECONDS = 2.0
-# One that was just started reads late on a machine under load.
+# A watchdog that was just started on a loaded machine takes a while until it reads.
 _RESEND_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 _START_SECONDS = 20.0
@@ -38,12 +39,12 @@ _Message = dict[str, Any]
 
 
 class Watchdog:
-    """Ends registered processes and removes registered paths when this process is gone, by whatever cause.
+    """Ends registered processes and removes registered paths once this process has ended, for whatever reason.
 
-    The watchdog process holds the read end of a pipe whose write end only we have: its end of file is our end, SIGKILL
-    included. Within about 3 s all is gone. It is no child of ours: what kills us with all our children (Ray, systemd)
-    does not take it. Every call is thread-safe, and does nothing in a fork of this process, nor after :meth:`close`. A
-    watchdog that was itself killed is replaced at the next call, with all registrations.
+    The watchdog process holds the read end of a pipe whose write end only we have: it reads end of file when we end,
+    SIGKILL included, and everything is gone within about 3 s. It is not our child: whatever kills us with all our
+    children (Ray, systemd) does not kill it. Every call is thread-safe, and does nothing in a forked child or after
+    :meth:`close`. If the watchdog itself was killed, the next call starts another one with all registrations.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Watchdog:
 
     @classmethod
     def start(cls) -> Watchdog:
-        """Start the watchdog process; takes a few milliseconds. Raises ServerStartError when the system refuses."""
+        """Start the watchdog process; takes a few milliseconds. Raises ServerStartError if the system refuses."""
         watchdog = cls()
         watchdog._launch()
         _live.add(watchdog)
@@ -81,12 +82,14 @@ class Watchdog:
         return f"<Watchdog pid={self.pid} {state}>"
 
     def watch_process(self, pid: int, start_time: float, *, group: bool, token: str | None = None) -> None:
-        """End process ``pid`` that started at ``start_time`` (as psutil tells it), with its descendants, after us.
+        """After our end, end process ``pid`` that started at ``start_time`` (as in psutil), with its descendants.
 
-        With ``group`` all of its process group too, and with ``token`` all processes that carry that mark in their
-        environment. A pid that has another start time by now is left alone.
+        With ``group`` its whole process group too, and with ``token`` all processes that have that mark in their
+        environment. A pid that now has another start time is left alone.
         """
         try:
+            # psutil's time is in seconds of the clock, which can be set; the watchdog compares ticks since boot, which
+            # cannot. Both are read here, while the process is known to be the right one.
             if abs(psutil.Process(pid).create_time() - start_time) > _START_TOLERANCE:
                 raise psutil.NoSuchProcess(pid)
             start = start_of(pid)
@@ -99,19 +102,19 @@ class Watchdog:
         self._register(("process", pid), message)
 
     def forget_process(self, pid: int) -> None:
-        """Do not end process ``pid`` any more."""
+        """Stop watching process ``pid``."""
         self._forget(("process", pid), {"op": "forget-process", "pid": pid})
 
     def watch_path(
         self, path: Path, *, root: Path, inode: int = 0, only_empty: bool = False, only_unlocked: bool = False
     ) -> None:
-        """Remove the file or folder ``path`` after us, if it then still lies in ``root`` without a symlink between.
+        """After our end, remove the file or folder ``path`` if it is still in ``root``, with no symlink in between.
 
-        With ``inode`` only if it still is that file; with ``only_empty`` a folder that others use meanwhile stays, with
-        ``only_unlocked`` a lock file (flock) that another process holds by then.
+        With ``inode``, only if it is still that file. With ``only_empty``, a folder that others use by then is kept;
+        with ``only_unlocked``, a lock file (flock) that another process holds by then.
 
-        A symlink at ``path`` itself is removed, never what it points to. Raises ValueError where ``path`` or ``root``
-        is not absolute, ``path`` is not inside ``root``, or is the home, the working directory or a parent of one.
+        A symlink at ``path`` itself is removed, never its target. Raises ValueError if ``path`` or ``root`` is not
+        absolute, or ``path`` is not inside ``root``, or is the home, the working directory or a parent of one.
         """
         target, anchor = _contained(path, root)
         parts = list(target.relative_to(anchor).parts)
@@ -121,16 +124,16 @@ class Watchdog:
         )
 
     def forget_path(self, path: Path) -> None:
-        """Do not remove ``path`` any more."""
+        """Stop watching ``path``."""
         name = os.path.normpath(path)
         with self._lock:
-            # It was registered with its folder's real path, which may not exist any more.
+            # It was registered with the real path of its folder. If that is gone, resolve() gives another path.
             names = {name, str(Path(name).parent.resolve() / Path(name).name)}
             for known in names:
                 self._forget(("path", known), {"op": "forget-path", "path": known})
 
     def close(self) -> None:
-        """End the watchdog process; nothing registered is touched. Idempotent; at most about 4 s."""
+        """End the watchdog process; registered processes and paths are not touched. Idempotent; at most about 4 s."""
         if os.getpid() != self._owner:
             return
         with self._lock:
@@ -139,6 +142,7 @@ class Watchdog:
             self._closed = True
             self._registered.clear()
             _live.discard(self)
+            # Told explicitly: the end of the pipe alone means that we died, and would start the cleanup.
             try:
                 self._write({"op": "close"})
             except OSError as error:
@@ -152,6 +156,7 @@ class Watchdog:
             return
         with self._lock:
             if not self._closed:
+                # Kept before it is sent: if the watchdog turns out to be dead, its successor gets this one too.
                 self._registered[key] = message
                 self._send(message)
 
@@ -184,6 +189,7 @@ class Watchdog:
             try:
                 data = data[os.write(self._pipe, data) :]
             except BlockingIOError:
+                # A blocking write would hang our process, and whoever waits for the lock, with a stopped watchdog.
                 if time.monotonic() > deadline:
                     raise TimeoutError("the watchdog process does not read") from None
                 select.select([], [self._pipe], [], 0.05)
@@ -191,7 +197,7 @@ class Watchdog:
     def _launch(self) -> None:
         executable = sys.executable
         if not executable:
-            raise ServerStartError("the watchdog needs a Python interpreter, and sys.executable is empty")
+            raise ServerStartError("the watchdog needs a Python interpreter, but sys.executable is empty")
         read, write = os.pipe()
         words = [executable, "-I", "-S", str(_MAIN), str(self._owner), TOKEN_VARIABLE, _psutil_folder(), "detach"]
         try:
@@ -210,12 +216,12 @@ class Watchdog:
     def _drop(self, *, told: bool) -> None:
         process = self._process
         if process is not None and not told:
-            # Before the pipe is closed: one that was not told to close would take that for our end.
+            # Killed before the pipe is closed: without a close message it would take the end of file for our death.
             process.kill()
         self._close_pipe()
         if process is None or process.ended(_CLOSE_SECONDS):
             return
-        _log.warning("watchdog process %d did not end when told: killing it", process.pid)
+        _log.warning("watchdog process %d did not end after the close message: killing it", process.pid)
         process.kill()
         if not process.ended(_CLOSE_SECONDS):
             _log.error("watchdog process %d does not end", process.pid)
@@ -230,8 +236,8 @@ _live: weakref.WeakSet[Watchdog] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    # A child with a copy of the write end would keep the watchdog waiting after our end. No lock: its holder may be a
-    # thread that exists in the parent only.
+    # A child's copy of the write end would keep the watchdog waiting after our end. The lock is not taken, since its
+    # holder may be a thread that exists only in the parent.
     for watchdog in list(_live):
         watchdog._closed = True
         watchdog._close_pipe()
@@ -243,14 +249,15 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Detached:
-    """The watchdog process, which is no child of ours: known by its pid and start, and never waited for as a child."""
+    """The watchdog process, identified by pid and start; it is not our child, so it cannot be waited for as one."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self._start = pid, start_of(pid)
 
     @property
     def alive(self) -> bool:
-        # Where we are the container's first process, or a subreaper, orphans become our children after all.
+        # If we are a container's first process, or a subreaper, orphans become our children: reap it, or it would look
+        # alive as a zombie.
         with contextlib.suppress(OSError):
             os.waitpid(self.pid, os.WNOHANG)
         return self._start is not None and start_of(self.pid) == self._start
@@ -261,7 +268,7 @@ class _Detached:
                 os.kill(self.pid, signal.SIGKILL)
 
     def ended(self, seconds: float) -> bool:
-        """Wait at most so long for its end. Blocking."""
+        """Wait for its end, ``seconds`` at most. Blocking."""
         deadline = time.monotonic() + seconds
         while self.alive:
             if time.monotonic() > deadline:
@@ -271,8 +278,9 @@ class _Detached:
 
 
 def _start_detached(words: list[str], stdin: int) -> int:
-    """Start the watchdog and return its pid, which the process that we start tells before it ends at once."""
-    # Isolated and without site: it starts in 10 to 20 ms.
+    """Start the watchdog and return its pid. The process started here forks it, prints its pid and ends at once."""
+    # Isolated and without site packages (-I -S), it starts in 10 to 20 ms. The session of its own keeps a terminal's
+    # Ctrl-C away until it ignores the signal.
     started = subprocess.run(
         words,
         stdin=stdin,
@@ -289,8 +297,8 @@ def _start_detached(words: list[str], stdin: int) -> int:
 
 
 def _environment() -> dict[str, str]:
-    # Only what an interpreter may need to load. That keeps our secrets away from it, and the mark of a server that we
-    # may ourselves run under, which would end the watchdog together with that server.
+    # Only what an interpreter may need to load. Our secrets stay out of it, and so does the mark of a server that we
+    # may run under ourselves: with that mark the watchdog would be killed together with that server.
     names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
     return {name: os.environ[name] for name in names if name in os.environ}
 
@@ -300,16 +308,17 @@ def _psutil_folder() -> str:
 
 
 def _contained(path: Path, root: Path) -> tuple[Path, Path]:
-    """``path`` with its folder's real path, and the real ``root``. Raises ValueError where the rules are broken."""
+    """``path`` with its folder's real path, and the real ``root``. Raises ValueError as :meth:`Watchdog.watch_path`."""
     if not path.is_absolute() or not root.is_absolute() or ".." in path.parts or "\0" in str(path):
-        raise ValueError(f"{path} in {root}: absolute paths without '..' are needed")
+        raise ValueError(f"{path} in {root}: both must be absolute paths without '..'")
+    # Resolved now: after our end a symlink planted above the path could lead the watchdog elsewhere.
     anchor = root.resolve()
     target = path.parent.resolve() / path.name
     if anchor not in target.parents:
         raise ValueError(f"{path} is not inside {root}")
     for precious in _precious():
         if target == precious or target in precious.parents:
-            raise ValueError(f"{path} holds {precious}: it is not removed")
+            raise ValueError(f"{path} contains {precious}, so it is never removed")
     return target, anchor
 
 
@@ -319,5 +328,5 @@ def _precious() -> list[Path]:
         try:
             found.append(of().resolve())
         except (OSError, RuntimeError) as error:
-            _log.debug("no such folder to spare: %s", error)
+            _log.debug("home or working directory does not exist: %s", error)
     return found

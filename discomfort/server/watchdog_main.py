@@ -1,10 +1,10 @@
 """The watchdog process: waits for the end of its parent, then ends and removes what the parent had registered.
 
-Run by file path, isolated and without site packages, so only the standard library is imported (psutil elsewhere than on
-Linux, from the folder given). Its input is one JSON object per line; end of file without ``close`` means that the
-parent is gone. Arguments: the parent's pid, the name of the environment variable that marks servers, psutil's folder,
-and ``detach`` to leave the parent's family: a supervisor that kills a worker kills its children with it, and the
-watchdog must outlive them. It then tells its new pid on standard output.
+It is run by file path, isolated and without site packages, so it imports only the standard library (and on systems
+other than Linux psutil, from the given folder). Its input is one JSON object per line; end of file without ``close``
+means that the parent is gone. Arguments: the parent's pid, the name of the environment variable that marks servers,
+psutil's folder, and ``detach`` to leave the parent's process tree: a supervisor that kills a worker kills its children
+too, and the watchdog must outlive them. It then prints its new pid on standard output.
 """
 
 # ruff: noqa: PTH123, PTH208 - pathlib would double the time that this takes to start
@@ -25,11 +25,11 @@ KILL_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _PARENT_CHECK_SECONDS = 1.0
 
-Process = tuple[int, float]  # pid and start: one alone is not an identity
+Process = tuple[int, float]  # pid and start: a pid alone may be reused
 
 
 class Registry:
-    """What to end and remove. ``closed`` after the parent said that all is well."""
+    """What to end and remove. ``closed`` is set once the parent has shut down properly."""
 
     def __init__(self) -> None:
         self.processes: dict[int, dict[str, Any]] = {}
@@ -37,7 +37,7 @@ class Registry:
         self.closed = False
 
     def apply(self, line: bytes) -> None:
-        """Take one message; a line that is none (cut off by the parent's end) is passed over."""
+        """Process one message; an incomplete line (cut off by the parent's end) is ignored."""
         try:
             message = json.loads(line)
             operation = message["op"]
@@ -60,15 +60,17 @@ def follow(stream: int, parent: int, registry: Registry) -> None:
     buffer = b""
     start = start_of(parent)
     while not registry.closed:
-        # A fork of the parent that kept the pipe open would hide its end: its pid tells all the same.
+        # A child of the parent that kept the pipe open would hide its end, so its pid and start are checked too.
         orphaned = start is None or start_of(parent) != start
         if not orphaned and not select.select([stream], [], [], _PARENT_CHECK_SECONDS)[0]:
             continue
+        # What the parent wrote last is still in the pipe, and must be applied before the cleanup begins.
         if orphaned and not select.select([stream], [], [], 0)[0]:
             return
         chunk = os.read(stream, 1 << 16)
         if not chunk:
             return
+        # A message may be split between two reads; its beginning waits in the buffer.
         *lines, buffer = (buffer + chunk).split(b"\n")
         for line in lines:
             registry.apply(line)
@@ -78,10 +80,10 @@ def follow(stream: int, parent: int, registry: Registry) -> None:
 
 
 def start_of(pid: int) -> float | None:
-    """When a process started; ``None`` where it has ended, reaped or not.
+    """When a process started; ``None`` if it has ended, reaped or not.
 
-    On Linux in clock ticks since boot, which no change of the clock moves: field 22 of ``/proc/<pid>/stat`` (proc(5));
-    the name in field 2 may hold spaces and parentheses.
+    On Linux in clock ticks since boot, which setting the clock does not change: field 22 of ``/proc/<pid>/stat``
+    (proc(5)). The name in field 2 may contain spaces and parentheses.
     """
     if sys.platform != "linux":
         facts = table().get(pid)
@@ -95,7 +97,7 @@ def start_of(pid: int) -> float | None:
 
 
 def table() -> dict[int, tuple[float, int, int, int, bool]]:
-    """pid → start, parent, group, session, whether it is a zombie; of all processes that can be seen."""
+    """pid → start, parent, group, session, and whether it is a zombie, for all visible processes."""
     return _proc_table() if sys.platform == "linux" else _psutil_table()
 
 
@@ -143,39 +145,44 @@ def carries(pid: int, variable: str, token: str) -> bool:
 
 
 def targets(registered: dict[int, dict[str, Any]], variable: str) -> set[Process]:
-    """The registered processes that still are the same, and all that belong to them."""
+    """The registered processes that are still the same, and all that belong to them."""
+    # One table for all checks: a second look could show a pid that was reused in between.
     seen = table()
     found: set[int] = set()
     for pid, entry in registered.items():
         same = pid in seen and seen[pid][0] == entry["start"]
         if same:
             found.add(pid)
+        # Group and session find what the server started and orphaned; the mark also finds what left both with setsid().
+        # A group's id cannot be reused while its leader, here the same process as before, still exists.
         for other, (_, _, group, session, _) in seen.items():
             in_group = same and entry.get("group") and pid in (group, session)
             if in_group or (entry.get("token") and carries(other, variable, entry["token"])):
                 found.add(other)
+    # Descendants level by level, until no process is added.
     grew = True
     while grew:
         children = {pid for pid, facts in seen.items() if facts[1] in found}
         grew = not children <= found
         found |= children
+    # Never init, and never ourselves: the parent may have been started by a server that it marked.
     found -= {0, 1, os.getpid()}
     return {(pid, seen[pid][0]) for pid in found if not seen[pid][4]}
 
 
 def send(processes: set[Process], number: int) -> None:
-    """Signal those that still are the same."""
+    """Send a signal to those that are still the same."""
     seen = table()
     for pid, start in processes:
         if pid in seen and seen[pid][0] == start:
             try:
                 os.kill(pid, number)
             except OSError:
-                continue  # It ended in this instant, or is not ours to signal: there is nobody to tell.
+                continue  # It has just ended, or belongs to another user; nobody is left to report that to.
 
 
 def gone(processes: set[Process], seconds: float) -> bool:
-    """Wait at most ``seconds`` until all have ended."""
+    """Wait until all have ended, ``seconds`` at most. Returns whether they have."""
     deadline = time.monotonic() + seconds
     while True:
         seen = table()
@@ -187,9 +194,10 @@ def gone(processes: set[Process], seconds: float) -> bool:
 
 
 def end_processes(registered: dict[int, dict[str, Any]], variable: str) -> None:
-    """SIGTERM, a second, SIGKILL; then once more for what was born meanwhile."""
+    """Send SIGTERM, wait a second, send SIGKILL; then again for processes that were started meanwhile."""
     known = targets(registered, variable)
     send(known, signal.SIGTERM)
+    # A stopped process handles SIGTERM only once it continues.
     if hasattr(signal, "SIGCONT"):
         send(known, signal.SIGCONT)
     gone(known, TERM_SECONDS)
@@ -204,10 +212,12 @@ def end_processes(registered: dict[int, dict[str, Any]], variable: str) -> None:
 
 
 def remove_path(entry: dict[str, Any]) -> None:
-    """Remove one registered path below its root, following no symlink on the way; what cannot be removed stays."""
+    """Remove one registered path below its root, following no symlink on the way; what cannot be removed is kept."""
     root, parts = str(entry["root"]), [str(part) for part in entry["parts"]]
     if not root.startswith("/") or not parts or any(p in ("", ".", "..") or "/" in p or "\0" in p for p in parts):
         return
+    # Opened folder by folder, relative to the one before: nobody can swap a folder for a symlink between the check of a
+    # path and its use.
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     folder = os.open(root, flags)
     try:
@@ -225,7 +235,7 @@ def remove_path(entry: dict[str, Any]) -> None:
 
 def _remove_registered(folder: int, name: str, inode: int, only_empty: bool) -> None:
     if inode and os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino != inode:
-        return  # Somebody put another file in its place: that one is not ours.
+        return  # Another file has taken its place, which is not ours.
     if only_empty:
         os.rmdir(name, dir_fd=folder)
     else:
@@ -237,7 +247,7 @@ def _remove_unlocked(folder: int, name: str, inode: int) -> None:
 
     lock = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
-        # Raises where somebody holds it. While it is ours, nobody can take it to be theirs.
+        # Raises if another process holds it. While we hold it, no process can take a lock on a file that vanishes.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(lock).st_ino == inode:
             os.unlink(name, dir_fd=folder)
@@ -254,22 +264,22 @@ def _remove(folder: int, name: str, depth: int) -> None:
         return
     inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
-        # Another file system mounted in there is not what was registered.
+        # Another file system that is mounted in the folder was not registered.
         if os.fstat(inner).st_dev == os.fstat(folder).st_dev:
             for child in os.listdir(inner):
                 try:
                     _remove(inner, child, depth + 1)
                 except OSError:
-                    continue  # The rest is still removed; the folder itself then stays.
+                    continue  # The rest is still removed; only the folder itself is kept then.
     finally:
         os.close(inner)
     os.rmdir(name, dir_fd=folder)
 
 
 def remove_paths(registered: dict[str, dict[str, Any]]) -> None:
-    """Remove all registered paths, twice where a process that was ending wrote into one meanwhile.
+    """Remove all registered paths; twice if a process that was ending wrote into one meanwhile.
 
-    The youngest first: what was put into a folder was registered after the folder.
+    The latest come first: what was put into a folder was registered after the folder.
     """
     for entry in reversed(list(registered.values())):
         for _ in range(2):
@@ -284,13 +294,13 @@ def remove_paths(registered: dict[str, dict[str, Any]]) -> None:
 
 
 def detach() -> None:
-    """Go on in a child of a child, in a session of its own, and tell its pid; the process that was started ends."""
+    """Continue in a forked child with a session of its own, and print its pid; the original process ends."""
     child = os.fork()
     if child:
         os.write(1, b"%d\n" % child)
         os._exit(0)
     os.setsid()
-    # Whoever reads the pid waits for the end of that file.
+    # The parent reads the pid until end of file, so this copy of the pipe must be closed.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
@@ -298,9 +308,11 @@ def detach() -> None:
 
 def main(arguments: list[str]) -> None:
     """Wait, then clean up; see the module."""
+    # Before anything else: signals to the parent's group or terminal must not end the watchdog too.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    # A mask is inherited: one of the parent's threads may have blocked signals when it started us.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
     parent, variable = int(arguments[0]), arguments[1]

@@ -26,7 +26,7 @@ def test_help_is_enough_for_a_stranger(
     assert f"discomfort {command}" in " ".join(lines)
     for heading in ("Examples:", "Environment:", "Exit codes:"):
         assert heading in lines
-    assert "0  all went well" in lines
+    assert "0  success" in lines
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["convert"], ["doctor"]])

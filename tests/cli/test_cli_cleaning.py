@@ -91,7 +91,7 @@ def left_journal(tmp_path: Path) -> Path:
 def test_nothing_left(cli: Cli, nobody: None) -> None:
     """A clean machine is told so, with exit code 0."""
     assert cli("doctor", "--clean") == 0
-    assert "nothing was left" in cli.err
+    assert "dead connectors have left nothing" in cli.err
 
 
 def test_shown_first_and_removed_with_yes(

@@ -59,8 +59,8 @@ def test_json(deviating: str, capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "--against URL is needed"),
         (["--against", "http://127.0.0.1:1"], "http://127.0.0.1:1: no answer"),
-        (["--against", "nonsense://x"], "an address such as"),
-        (["--against", "http://127.0.0.1:1", "--only", "nothing"], "no check is called so"),
+        (["--against", "nonsense://x"], "a server's address"),
+        (["--against", "http://127.0.0.1:1", "--only", "nothing"], "no check has this name"),
         (["--against", "http://127.0.0.1:1", "--header", "no header"], "expected 'Name: value'"),
     ],
 )

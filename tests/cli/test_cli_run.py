@@ -232,8 +232,8 @@ def test_a_selector_that_fits_nothing_is_a_usage_error(cli: Cli, tmp_path: Path,
     ("options", "told"),
     [
         (["--set", "nonsense"], "NODE.INPUT=VALUE"),
-        (["--timeout", "0"], "above 0"),
-        (["--timeout", "nan"], "above 0"),
+        (["--timeout", "0"], "more than 0"),
+        (["--timeout", "nan"], "more than 0"),
         (["--header", "A: b"], "--attach"),
         (["--attach", "http://x", "--header", "s3cret"], "Name: value"),
         (["--attach", "http://x", "--header", "A: s3cret\r\nB: c"], "Name: value"),
@@ -285,7 +285,7 @@ def test_two_inputs_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
 
     assert cli("run", write(tmp_path / "w.json", prompt("Text")), "--input", "a/x.png", "--input", "b/x.png") == 2
 
-    assert "another file of that name" in cli.err
+    assert "another --input has the same file name" in cli.err
 
 
 def test_the_target_is_what_was_asked_for(cli: Cli, tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ def test_versions_are_no_condition(server: Server, capsys: pytest.CaptureFixture
     ("url", "code", "told"),
     [
         ("http://127.0.0.1:1", 1, "http://127.0.0.1:1: cannot connect"),
-        ("http://", 2, "an address such as"),
-        ("ftp://host", 2, "an address such as"),
-        ("http://host:port", 2, "an address such as"),
+        ("http://", 2, "a server's address"),
+        ("ftp://host", 2, "a server's address"),
+        ("http://host:port", 2, "a server's address"),
     ],
 )
 def test_no_server(capsys: pytest.CaptureFixture[str], url: str, code: int, told: str) -> None:
@@ -172,7 +172,7 @@ def test_folders(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[s
     """A folder in the place of the file is told before the server is asked."""
     assert main(["snapshot", server.url, "-o", str(tmp_path)]) == 2
 
-    assert "that is a folder; name a file" in capsys.readouterr().err
+    assert "is a folder; name a file" in capsys.readouterr().err
     assert server.headers == []
 
 

@@ -1,4 +1,4 @@
-"""Loaded pages, kept ready: leased by one conversion at a time, replaced in the background."""
+"""A pool of loaded pages, each leased by one conversion at a time and replaced in the background."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CLOSED = "the converter is closed"
 
 
 class PagePool:
-    """Keeps ``size`` pages loaded. ``worn`` says which page to replace; it serves until its successor is loaded.
+    """Keeps ``size`` pages loaded. A ``worn`` page is replaced, but serves until its successor is loaded.
 
-    ``stale`` says which page must not be used any more at all.
-    Waiting conversions are served in the order of their arrival. Everything but :meth:`lease`, :meth:`drain` and
-    :meth:`aclose` is synchronous, so the bookkeeping is never seen half done.
+    A ``stale`` page must not be used any more.
+    Waiting conversions are served in order of arrival. Everything but :meth:`lease`, :meth:`drain` and :meth:`aclose`
+    is synchronous, so no task sees the bookkeeping half done.
     """
 
     def __init__(
@@ -58,13 +58,14 @@ class PagePool:
         self._fill()
 
     async def lease(self) -> FrontEndPage:
-        """A ready page for the caller alone; waits for one where none is free. Give it back with :meth:`give_back`.
+        """Lease a ready page; waits if none is free. Return it with :meth:`give_back`.
 
-        Raises the error of the page load that was waited for, StateError after :meth:`end`. Cancelling loses nothing.
+        Raises the error of the page load that was waited for, StateError after :meth:`end`. Cancelling loses no page.
         """
         if self._ended:
             raise StateError(_CLOSED)
         while self._idle:
+            # An idle page may have crashed, or become stale, while nobody looked at it.
             page = self._idle.popleft()
             if page.alive and not self._stale(page):
                 self._leased.add(page)
@@ -76,6 +77,8 @@ class PagePool:
         try:
             return await waiter
         except asyncio.CancelledError:
+            # A page was assigned in the same turn of the loop in which the caller was cancelled: pass it on, or the
+            # pool would count it as leased for ever.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.give_back(waiter.result(), sound=True)
             raise
@@ -85,6 +88,7 @@ class PagePool:
 
     def give_back(self, page: FrontEndPage, *, sound: bool) -> None:
         """End a lease. A page that is not ``sound`` is closed and replaced."""
+        # drain() has dropped it already, while it was leased.
         if page not in self._leased:
             return
         self._leased.discard(page)
@@ -92,6 +96,7 @@ class PagePool:
         if self._closed or not sound or not page.alive or successor_is_there or self._stale(page):
             self._drop(page)
         else:
+            # A worn page works on while its successor loads, which takes seconds: no conversion has to wait for that.
             if page not in self._retiring and self._worn(page):
                 self._retiring.add(page)
             self._offer(page)
@@ -102,7 +107,7 @@ class PagePool:
         return self._leased == {page}
 
     def discard(self, unwanted: Callable[[FrontEndPage], bool]) -> None:
-        """Close the idle pages that are ``unwanted``, and load others."""
+        """Close the idle pages that are ``unwanted``, and load new ones."""
         for page in tuple(self._idle):
             if unwanted(page):
                 self._drop(page)
@@ -111,9 +116,10 @@ class PagePool:
     async def drain(self, *, refill: bool = True) -> None:
         """Close all pages, the leased ones too, then load new ones unless ``refill`` is false.
 
-        For a changed frontend or browser: conversions on the leased pages fail, and are tried again by their owners.
-        Who waits for a page goes on waiting, for one of those that are loaded next; see :meth:`fail_waiting`.
+        For a changed frontend or browser: conversions on leased pages fail, and their callers retry them. Callers that
+        wait for a page keep waiting, for one of those loaded next; see :meth:`fail_waiting`.
         """
+        # First, or a load that completes during the wait below would offer a page of the old browser.
         self.stop_loading()
         for page in (*self._idle, *self._leased):
             self._drop(page)
@@ -122,9 +128,10 @@ class PagePool:
             self._fill()
 
     def stop_loading(self) -> None:
-        """Give up the pages that are being loaded, without a word to who waits: others will be."""
+        """Cancel the page loads. Callers that wait for a page are not informed: other pages will be loaded."""
         for task in tuple(self._loading):
             task.cancel()
+        # Cleared at once: a load whose page is already open notices that it is no longer in here, and closes it.
         self._loading.clear()
 
     async def aclose(self) -> None:
@@ -135,12 +142,13 @@ class PagePool:
         await self._settle(loading)
 
     def end(self) -> None:
-        """Refuse new leases, and fail those that wait: never by cancelling them, which would be their caller's word."""
+        """Refuse new leases, and fail those that wait. They are not cancelled: only their callers may do that."""
         self._closed = self._ended = True
         self.fail_waiting(StateError(_CLOSED))
 
     def fail_waiting(self, error: DiscomfortError) -> None:
-        """Let everybody who waits for a page raise a copy of ``error``: one object would collect all tracebacks."""
+        """Make every caller that waits for a page raise a copy of ``error``."""
+        # Copies, since one exception object would collect the tracebacks of all callers.
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             if not waiter.done():
@@ -149,13 +157,14 @@ class PagePool:
     # -- bookkeeping ---------------------------------------------------------------------------------------------------
 
     def _replaced(self) -> bool:
-        """Whether enough pages are there without the retiring ones."""
+        """Whether there are enough pages without the retiring ones."""
         fresh = sum(1 for page in (*self._idle, *self._leased) if page not in self._retiring)
         return fresh >= self._size
 
     def _offer(self, page: FrontEndPage) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
+            # A cancelled caller's future is done; its own clean-up runs only in a later turn of the loop.
             if not waiter.done():
                 self._leased.add(page)
                 waiter.set_result(page)
@@ -192,13 +201,13 @@ class PagePool:
             self._load_failed(error)
             return
         except Exception as error:
-            # Whatever went wrong in there, those who wait must hear of it.
+            # Any unexpected error must reach the callers that wait, or they would wait for ever.
             logger.exception("loading a page failed unexpectedly")
             self._loading.discard(me)
             self._load_failed(ConversionError(f"the frontend's page could not be loaded: {error!r}"))
             return
         if me not in self._loading or self._closed:
-            # Drained meanwhile: the page is of the past.
+            # Drained meanwhile: this page belongs to the old browser or frontend.
             await page.aclose()
             return
         self._loading.discard(me)
@@ -214,7 +223,7 @@ class PagePool:
     def _load_failed(self, error: DiscomfortError) -> None:
         logger.warning("loading a page failed: %s", error)
         if self._idle or self._leased or self._loading:
-            # Those who wait will be served by the pages that are left.
+            # The callers that wait can be served by the other pages.
             return
         self.fail_waiting(error)
 

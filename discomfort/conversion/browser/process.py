@@ -1,4 +1,4 @@
-"""One Chromium under Playwright: launch, contexts, memory, and an end that is certain.
+"""One Chromium under Playwright: launch, contexts, memory use, and a close that leaves no process.
 
 The only module that imports Playwright, and only when a browser is launched.
 """
@@ -32,18 +32,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger("discomfort.conversion")
 
 LAUNCH_TIMEOUT: Final = 60.0
-"""Seconds for Chromium to start; it takes 0.3 s here, and much longer from a cold disk."""
+"""Seconds for Chromium to start; it takes 0.3 s with a warm cache, and much longer from a cold disk."""
 
 CLOSE_TIMEOUT: Final = 3.0
-"""Seconds for a graceful close before our processes are killed."""
+"""Seconds for a graceful close before the processes are killed."""
 
 SMALL_SHM: Final = 256 << 20
-"""Below this size of ``/dev/shm`` (Docker's default is 64 MiB) Chromium is told to use files instead."""
+"""If ``/dev/shm`` is smaller than this (Docker's default is 64 MiB), Chromium uses files instead."""
 
 ARGUMENTS: Final = (
+    # 3D viewers need WebGL to make their images; without the GPU, Chromium renders it in software. The GPU's memory
+    # belongs to ComfyUI's models.
     "--enable-webgl",
     "--disable-gpu",
-    # The browser talks to one gateway: nothing of its own goes out.
+    # The browser talks to one gateway only: Chromium's own services must not send anything.
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-domain-reliability",
@@ -53,9 +55,9 @@ ARGUMENTS: Final = (
     "--no-first-run",
     "--no-pings",
     "--mute-audio",
-    # Pages tell their heap's size, by which they are replaced; without this it is rounded and minutes old.
+    # Pages are replaced by the size of their heap, which is otherwise rounded and minutes old.
     "--enable-precise-memory-info",
-    # Pages are never in front of anybody; without these their timers and frames are slowed down.
+    # No page is ever in the foreground; without these its timers and frames are throttled.
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
@@ -67,14 +69,15 @@ _driver_environment: contextvars.ContextVar[dict[str, str] | None] = contextvars
 
 
 def _isolate_driver_environment() -> bool:
-    """Let ``_driver_environment`` reach the driver's process; whether this Playwright allows it.
+    """Pass ``_driver_environment`` to the driver's process. Returns whether this Playwright allows it.
 
-    Playwright has no parameter for the driver's environment, and changing ``os.environ`` would leak into whatever the
-    process starts at the same time. Its module-level function is therefore replaced by one that adds the variables of
-    the current context: other users of Playwright in this process see no difference.
+    Playwright has no parameter for the driver's environment, and changing ``os.environ`` would affect every process
+    started at the same time. So its module-level function is replaced by one that adds the variables of the current
+    context; other users of Playwright in this process see no difference.
     """
     done = False
     for name, module in tuple(sys.modules.items()):
+        # In every module that has it: a module that imported the function by name keeps a reference of its own.
         original = getattr(module, "get_driver_env", None) if name.startswith("playwright._impl.") else None
         if original is None:
             continue
@@ -92,6 +95,7 @@ def _isolate_driver_environment() -> bool:
 
 def launch_arguments(host: str, port: int) -> list[str]:
     """Chromium's arguments for a browser that can reach ``host:port`` on loopback and nothing else."""
+    # The last rule makes every other name unresolvable, IP addresses included, for pages and for Chromium itself.
     rules = f"MAP {host}:{port} 127.0.0.1:{port}, MAP * ~NOTFOUND"
     arguments = [*ARGUMENTS, f"--host-resolver-rules={rules}"]
     with contextlib.suppress(OSError):
@@ -101,15 +105,15 @@ def launch_arguments(host: str, port: int) -> list[str]:
 
 
 class BrowserGoneError(BrowserError):
-    """The browser ended while it was needed. A new one may well work."""
+    """The browser ended while it was needed. A new one may work."""
 
 
 class Browser:
     """A Chromium and its Playwright driver, from :meth:`launch` to :meth:`aclose`.
 
-    ``directory`` is private to this browser: profile and temporary files go there. ``on_process`` is told pid and start
-    time (psutil's ``create_time``) of the driver and of Chromium, ``on_process_end`` the pid when it is gone.
-    ``environment`` is added to that of the driver, which hands it on to Chromium.
+    ``directory`` is private to this browser and holds its profile and temporary files. ``on_process`` is called with
+    pid and start time (psutil's ``create_time``) of the driver and of Chromium, ``on_process_end`` with the pid once it
+    has ended. ``environment`` is added to that of the driver, which passes it on to Chromium.
     """
 
     def __init__(
@@ -145,7 +149,7 @@ class Browser:
     @property
     def connected(self) -> bool:
         """Whether Chromium and the driver run and are connected."""
-        # Playwright learns of its driver's death only when it next speaks to it.
+        # Playwright notices the death of its driver only at its next message, so the processes are checked as well.
         if self._browser is None or not self._browser.is_connected():
             return False
         return all(process.find() is not None for process in self._processes)
@@ -156,7 +160,7 @@ class Browser:
         return tuple(self._processes)
 
     async def launch(self) -> None:
-        """Start the driver and Chromium. Raises ``BrowserError``; on failure and cancellation nothing stays."""
+        """Start the driver and Chromium. Raises ``BrowserError``; on failure and cancellation nothing keeps running."""
         try:
             await self._launch()
         except BaseException as error:
@@ -164,7 +168,9 @@ class Browser:
             if isinstance(error, (BrowserError, asyncio.CancelledError)) or not isinstance(error, Exception):
                 raise
             problem = f"Chromium ({self.executable or 'not found yet'}) did not start: {_first_lines(error)}"
-            raise BrowserError(problem, remedy=f"Another Chromium may help: {manual_commands()[0]}") from error
+            raise BrowserError(
+                problem, remedy=f"Installing another Chromium may help: {manual_commands()[0]}"
+            ) from error
 
     async def _launch(self) -> None:
         try:
@@ -175,10 +181,10 @@ class Browser:
             ) from error
         await to_thread(self._directory.mkdir, parents=True, exist_ok=True)
         if not _isolate_driver_environment():
-            logger.debug("this Playwright's temporary files stay in the system's folder")
+            logger.debug("the temporary files of this version of Playwright stay in the system's folder")
         token = _driver_environment.set({**self._environment, "TMPDIR": str(self._directory)})
         try:
-            # Cancelled half-way, Playwright would leave its driver running with nobody to stop it.
+            # If cancelled halfway, Playwright leaves its driver running and keeps no handle to stop it.
             await finish(self._start_driver())
         finally:
             _driver_environment.reset(token)
@@ -187,7 +193,7 @@ class Browser:
         chromium = self._playwright.chromium
         self.executable = await find_chromium(self._chromium_path, chromium.executable_path, install=self._install)
         self._browser = await self._launch_chromium()
-        # Unlike the launch itself, what is asked here has no time limit of its own.
+        # Unlike the launch itself, DevTools commands have no time limit of their own.
         async with asyncio.timeout(LAUNCH_TIMEOUT):
             await self._record_processes()
         logger.debug("Chromium %s from %s", self._browser.version, self.executable)
@@ -199,14 +205,14 @@ class Browser:
             async with asyncio.timeout(LAUNCH_TIMEOUT):
                 self._playwright = await async_playwright().start()
         finally:
-            # One that failed to start, or was too slow, may run all the same.
+            # In any case: a driver that failed or was too slow may be running nevertheless, and must be killed later.
             self._record_driver()
 
     async def _launch_chromium(self) -> PlaywrightBrowser:
         """Launch with Chromium's sandbox, except for root (Chromium refuses) and where the kernel permits none."""
         geteuid = getattr(os, "geteuid", None)
         if geteuid is not None and geteuid() == 0:
-            logger.info("running as root: Chromium has no sandbox then")
+            logger.info("running as root: Chromium is started with --no-sandbox, since it has no sandbox for root")
         else:
             try:
                 return await self._launch_with(sandbox=True)
@@ -225,7 +231,8 @@ class Browser:
             args=launch_arguments(self._host, self._port),
             chromium_sandbox=sandbox,
             timeout=LAUNCH_TIMEOUT * 1000,
-            # Ctrl-C is for the program that uses this library; it closes the browser in its own time.
+            # Playwright would close the browser on a signal by itself. Signals are for the program that uses this
+            # library, which closes the browser after its runs.
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
@@ -234,11 +241,11 @@ class Browser:
     async def _record_processes(self) -> None:
         pid = next((p["id"] for p in await self.process_info() if p.get("type") == "browser"), None)
         if pid is None:
-            raise BrowserError("Chromium does not tell its process id")
+            raise BrowserError("Chromium did not report its process id")
         self._record(pid)
 
     def _record_driver(self) -> None:
-        """Know the driver before it starts anything: the child of ours whose temporary folder is this browser's."""
+        """Record the driver before it starts anything: our child process whose TMPDIR is this browser's folder."""
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.Error):
                 if child.environ().get("TMPDIR") == str(self._directory):
@@ -253,18 +260,18 @@ class Browser:
                 self._on_process(process.pid, process.start_time)
 
     def work(self) -> AbstractAsyncContextManager[None]:
-        """Around work on this browser's pages: it raises BrowserGoneError as soon as a process of the browser ends.
+        """Wraps work on this browser's pages: it raises BrowserGoneError as soon as a process of the browser ends.
 
-        Playwright itself waits for ever where its driver was killed, and as long as its limits where Chromium was.
+        Playwright itself waits for ever if its driver was killed, and until its timeouts if Chromium was.
         """
         return self._work.enter()
 
     def end_work(self) -> None:
-        """The browser is gone, or is about to be closed."""
+        """Make all work raise BrowserGoneError: the browser is gone, or about to be closed."""
         self._work.end(lambda: BrowserGoneError("the browser ended"))
 
     def _watch(self, process: OwnProcess) -> None:
-        """Notice the process's end in the event loop: its pidfd becomes readable then (pidfd_open(2), Linux 5.3)."""
+        """Notice the process's exit in the event loop: its pidfd becomes readable (pidfd_open(2), Linux 5.3)."""
         opener = getattr(os, "pidfd_open", None)
         if opener is None:
             return
@@ -272,7 +279,7 @@ class Browser:
         try:
             descriptor = opener(process.pid)
         except OSError as error:
-            logger.debug("the end of process %d shows only when it is spoken to: %s", process.pid, error)
+            logger.debug("the end of process %d will be noticed only at its next use: %s", process.pid, error)
             return
 
         def ended() -> None:
@@ -281,6 +288,7 @@ class Browser:
 
         loop.add_reader(descriptor, ended)
         self._watched[descriptor] = loop
+        # It may have ended before pidfd_open(), which would then have opened whatever has that pid now.
         if process.find() is None:
             ended()
 
@@ -306,7 +314,7 @@ class Browser:
         return found
 
     async def overhead(self) -> int:
-        """Bytes that Chromium's processes but for those of the pages hold for themselves; 0 if closed.
+        """Private memory in bytes of Chromium's processes other than those of pages; 0 if closed.
 
         Raises Playwright's errors.
         """
@@ -315,7 +323,7 @@ class Browser:
         return sum(_memory(each["id"]) for each in await self.process_info() if each.get("type") != "renderer")
 
     async def new_context(self) -> BrowserContext:
-        """A context of its own: no storage, cache or workers shared with others, no downloads.
+        """A new context: no storage, cache or workers shared with others, no downloads.
 
         Raises ``BrowserGoneError`` if the browser is gone.
         """
@@ -329,9 +337,10 @@ class Browser:
             raise BrowserGoneError(f"the browser ended: {_first_lines(error)}") from error
 
     async def aclose(self) -> None:
-        """Close gracefully within seconds, then kill what is left of our processes. Idempotent; never raises."""
+        """Close gracefully within seconds, then kill the processes that are left. Idempotent; never raises."""
         self.closed = True
         self.end_work()
+        # The exits that follow are expected. The descriptors go with the loop that watches them.
         for descriptor in tuple(self._watched):
             self._unwatch(descriptor)
         browser, self._browser = self._browser, None
@@ -342,11 +351,11 @@ class Browser:
             if playwright is not None:
                 await _bounded(playwright.stop(), "stopping the driver")
         finally:
-            # To its end: a cancelled close must not leave processes behind. In a thread: it polls and deletes files.
+            # Finished even if cancelled, so that no process is left. In a thread, because it polls and deletes files.
             await in_thread(self.kill)
 
     def kill(self) -> None:
-        """Kill our processes now and remove their files. For exit handlers: synchronous, never raises.
+        """Kill the processes now and remove their files. For exit handlers: synchronous, never raises.
 
         Does nothing in a fork of the process that started them.
         """
@@ -354,6 +363,7 @@ class Browser:
             return
         self.closed = True
         processes, self._processes = self._processes, []
+        # Before the folder: a Chromium that still runs would write its profile again.
         kill_trees(processes)
         shutil.rmtree(self._directory, ignore_errors=True)
         for process in processes:
@@ -361,7 +371,7 @@ class Browser:
                 try:
                     self._on_process_end(process.pid)
                 except ServerStartError as error:
-                    logger.warning("process %d ended, and the watchdog cannot be told: %s", process.pid, error)
+                    logger.warning("process %d ended, but the watchdog could not be informed: %s", process.pid, error)
 
 
 async def _bounded(work: Any, what: str) -> None:
@@ -380,7 +390,7 @@ def _first_lines(error: BaseException, count: int = 6) -> str:
 
 
 def _memory(pid: int) -> int:
-    """What is the process's own: files that it maps are shared with any other Chromium."""
+    """Private memory in bytes: mapped files are shared with other Chromium processes and do not count."""
     try:
         found = psutil.Process(pid).memory_info()
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""The browser and its pages as one thing: started, restarted, ended, and asked to convert, with retries that end."""
+"""The browser and its pages as one unit: start, restart, close, and convert with a bounded number of retries."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ logger = logging.getLogger("discomfort.conversion")
 BrowserState = Literal["idle", "running", "died"]
 
 ATTEMPTS: Final = 3
-"""Attempts at one conversion, as documented for the connector: a warm page, a fresh context, a fresh browser."""
+"""Attempts per conversion, as documented for the connector: on a loaded page, in a new context, in a new browser."""
 
 MAX_STRETCH: Final = 4.0
-"""How much longer an attempt may take on a busy machine, at most."""
+"""The largest factor by which an attempt may take longer on a busy machine."""
 
 CLOSE_TIMEOUT: Final = 15.0
-"""Seconds for a whole close; its parts are bounded more tightly and add up to less."""
+"""Seconds for a whole close; the limits of its parts add up to less."""
 
 FINISH_TIMEOUT: Final = 2.0
-"""Seconds that a close waits for what still happens in the background, as a prompt that is about to be stored."""
+"""Seconds that a close waits for background work, such as a prompt that is about to be stored."""
 
 _LONGEST_PARENT: Final = 33
-"""Bytes of a temporary folder's path that leave room for ours: Chromium makes a socket below it, whose path is limited
-to 107 bytes (``/discomfort-`` and 12 digits, ``/`` and a number, ``/org.chromium.Chromium.XXXXXX/SingletonSocket``)."""
+"""Bytes that a temporary folder's path may have: Chromium creates a socket below it, whose path is limited to 107 bytes
+(``/discomfort-`` and 12 digits, ``/`` and a number, ``/org.chromium.Chromium.XXXXXX/SingletonSocket``)."""
 
 
 class BrowserSession:
     """Owns the browser and the pages on one gateway.
 
-    ``environment`` is asked for what the server offers when a page is loaded; its answer is the page's label. ``stale``
-    says whether a page is of something that the server does not offer any more.
+    ``environment`` is called while a page loads; it returns what the server offers, which becomes the page's label.
+    ``stale`` returns whether a page was made for something that the server no longer offers.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class BrowserSession:
         self._chromium_path, self._install = chromium_path, install
         self._on_process, self._on_process_end = on_process, on_process_end
         self._variables = dict(environment_variables or {})
-        # Only a name until the launch: one that was never started leaves nothing.
+        # Only a name until the launch: a browser that is never started leaves no folder.
         self.directory = directory or private_directory()
         self.pool = PagePool(self._open_page, size=max(1, pages), worn=worn, stale=stale)
         self.browser: Browser | None = None
@@ -96,13 +96,13 @@ class BrowserSession:
 
     @property
     def state(self) -> BrowserState:
-        """``idle``: never launched, or closed on purpose; ``running``; ``died``: it is to be launched again."""
+        """``idle``: never launched, or closed on purpose; ``running``; ``died``: to be launched again."""
         if self.browser is None:
             return "died" if self._launch_failed else "idle"
         return "running" if self.browser.connected else "died"
 
     def call(self) -> AbstractAsyncContextManager[None]:
-        """Around all work for one caller: a close makes it raise StateError at the await where it stands."""
+        """Wraps all work for one caller: a close makes it raise StateError at its current await."""
         return self._calls.enter()
 
     @property
@@ -113,16 +113,16 @@ class BrowserSession:
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the browser and begin to load pages; does nothing when started. Raises ``BrowserError``."""
+        """Start the browser and begin to load pages; does nothing if started. Raises ``BrowserError``."""
         async with self._lifecycle:
             self.refuse_if_closed()
             if self.browser is None:
                 await self._launch()
 
     async def _launch(self) -> None:
-        """Start a browser where there is none. The caller holds the lifecycle lock.
+        """Start a browser if there is none. The caller holds the lifecycle lock.
 
-        A launch that fails is the end for all who wait for a page: nobody else would tell them.
+        A failed launch fails everything that waits for a page, since no page load will.
         """
         self._launch_failed = False
         try:
@@ -135,6 +135,7 @@ class BrowserSession:
     async def _launch_browser(self) -> None:
         self.refuse_if_closed()
         await to_thread(self.directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        # A folder per launch: closing a browser deletes its folder, which must not be that of its successor.
         self._generation += 1
         self._least_overhead = math.inf
         browser = Browser(
@@ -147,16 +148,17 @@ class BrowserSession:
             on_process_end=self._on_process_end,
             environment=self._variables,
         )
-        # Known before it runs, so that kill_now() reaches a browser that is being launched.
+        # Set before the launch, so that kill_now() in another thread reaches a browser that is being launched.
         self.browser = browser
         try:
             await browser.launch()
+            # Closed during the launch: kill_now() may have run too early to find this browser's processes.
             self.refuse_if_closed()
         except BaseException:
             self.browser = None
             await finish(browser.aclose())
             if self.closed:
-                # kill_now() may have run before the folder was made.
+                # kill_now() may have run before the folder was created.
                 await in_thread(self.kill_now)
             raise
         self.pool.open()
@@ -174,16 +176,18 @@ class BrowserSession:
         await self._restart(self._generation)
 
     async def _restart(self, seen: int) -> None:
+        # `seen` is the generation that the caller found broken, read before it waits for the lock: several conversions
+        # fail together when a browser dies, and only the first may replace it.
         async with self._lifecycle:
             self.refuse_if_closed()
             if self._generation != seen and self.healthy:
-                # Somebody else's failure led here too, and was faster.
+                # Another conversion failed for the same reason and has restarted the browser already.
                 return
             browser, self.browser = self.browser, None
             if browser is not None:
                 logger.info("restarting the browser")
-                # Its pages first: what waits on them for a browser that hangs is tried again on the new one. Those that
-                # are only loaded go unheard: who waits for one waits for a page of the new browser.
+                # Its pages come first: conversions on them would wait for a browser that hangs, and are retried on the
+                # new one. Page loads are stopped silently, since those who wait for them get a page of the new browser.
                 self.pool.stop_loading()
                 browser.end_work()
                 await browser.aclose()
@@ -191,7 +195,7 @@ class BrowserSession:
             await self._launch()
 
     def end_calls(self) -> None:
-        """Begin the end: refuse everything, and make all callers raise StateError at once."""
+        """Begin to close: refuse all work, and make all callers raise StateError at once."""
         self.closed = True
         self.pool.end()
         self._calls.end(_closed)
@@ -202,7 +206,7 @@ class BrowserSession:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._finish_background()
-                # A start or restart that is under way lets go first; it launches nothing any more.
+                # A start or restart that is under way releases the lock first. It sees `closed` and launches nothing.
                 async with self._lifecycle:
                     await self.pool.aclose()
                     if self.browser is not None:
@@ -210,6 +214,7 @@ class BrowserSession:
         except TimeoutError:
             logger.warning("closing the browser took longer than %.0f s", CLOSE_TIMEOUT)
         finally:
+            # Whatever the graceful close did not manage. In a thread: it polls for processes and deletes a profile.
             await in_thread(self.kill_now)
 
     def kill_now(self) -> None:
@@ -231,7 +236,7 @@ class BrowserSession:
             raise _closed()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do ``work`` in the background; a close waits a moment for it and then cancels it."""
+        """Do ``work`` in the background; a close waits briefly for it and then cancels it."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -253,6 +258,7 @@ class BrowserSession:
             raise BrowserGoneError("the browser is not running")
         name = str(next(self._numbers))
         root = self._gateway.static_root
+        # Beside the page's load, since both need the server and the load takes seconds.
         label = asyncio.create_task(self._label())
         try:
             async with browser.work():
@@ -297,13 +303,15 @@ class BrowserSession:
     ) -> PageResult:
         """Convert the workflow ``text`` (JSON), whose largest graph has ``nodes`` nodes, in up to three attempts.
 
-        ``afterwards`` is run in the background on the page that gave the result, before anybody else gets that page.
+        ``afterwards`` runs in the background on the page that gave the result, before that page is leased again.
         Raises ``ConversionTimeout``, ``ConversionError``, ``BrowserError``, ``StateError``; ``PayloadError`` for more
         nodes than the frontend takes.
         """
         failures: list[PageFailure] = []
         for attempt in range(ATTEMPTS):
             generation = self._generation
+            # From cheap to dear. The second attempt excludes what earlier conversions left in the page, the third what
+            # is wrong with the whole browser, and it alone disturbs other conversions.
             try:
                 if attempt == 0:
                     return await self.on_warm_page(text, nodes, afterwards)
@@ -321,6 +329,8 @@ class BrowserSession:
 
     def _hopeless(self, failures: list[PageFailure]) -> bool:
         """Whether to give up: the server is gone, or two attempts failed with the same frontend error."""
+        # An error of the frontend itself (`verdict`) that a fresh page repeats is the workflow's. Timeouts and crashes
+        # say nothing about the workflow, so they are retried.
         last = failures[-1]
         repeated = len(failures) > 1 and last.verdict and last.problem == failures[-2].problem
         return repeated or self._gateway.server_lost.is_set()
@@ -339,9 +349,9 @@ class BrowserSession:
             self._isolated -= 1
 
     async def _on(self, page: FrontEndPage, text: str, *, patience: float = 1.0) -> PageResult:
-        """Convert while fetched lists of choices are held back for ``patience`` of the time.
+        """Convert while fetched lists of choices are held back for ``patience`` (a share) of the time limit.
 
-        Less than all of it where a first attempt failed: custom nodes may wait for such a list themselves.
+        After a failed attempt the share is smaller, because custom nodes may themselves wait for such a list.
         """
         remotes = page.environment.remotes if page.environment else frozenset()
         timeout = attempt_budget(text)
@@ -358,9 +368,9 @@ class BrowserSession:
         nodes: int = 0,
         afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None = None,
     ) -> PageResult:
-        """One attempt on a loaded page, at a workflow whose largest graph has ``nodes``.
+        """One attempt on a loaded page, for a workflow whose largest graph has ``nodes``.
 
-        Raises ``PageFailure``, ``PayloadError`` (more nodes than the frontend takes), and as :meth:`convert`.
+        Raises ``PageFailure``, ``PayloadError`` (more nodes than the frontend accepts), and as :meth:`convert`.
         """
         await self.ensure_running()
         page = await self.pool.lease()
@@ -368,13 +378,14 @@ class BrowserSession:
             self.pool.give_back(page, sound=True)
             raise PayloadError(
                 f"the workflow has a graph of {nodes} nodes, more than the {page.node_limit} that the frontend "
-                f"{page.version} takes; split it, or put parts of it into subgraphs"
+                f"{page.version} accepts; split it, or put parts of it into subgraphs"
             )
         before = self._gateway.asked(page.name)
         result: PageResult | None = None
         try:
             converted = await self._on(page, text)
-            # Both: pictures are not asked for by scripts, and what scripts ask for may not have arrived.
+            # Both checks are needed: the page does not see requests for pictures, which no script makes, and the
+            # gateway does not see requests of scripts that have not arrived yet.
             quiet = self._gateway.asked(page.name) == before and all(map(self._gateway.is_expected, converted.asked))
             result = converted.on(page, alone=quiet)
             return result
@@ -388,11 +399,11 @@ class BrowserSession:
         size: int,
         afterwards: Callable[[FrontEndPage, PageResult], Awaitable[None]] | None,
     ) -> None:
-        """Give the page back, at once or after the work that is to be done on it.
+        """Give the page back, at once or after the work that remains to be done on it.
 
-        A page that asked the server for something is not used again: the frontend keeps such answers, and a remote
-        combo whose list is already there picks another value than one whose list is still under way. Nor is a page that
-        had a very large workflow: it would keep gigabytes.
+        A page that requested something from the server is not used again: the frontend keeps such answers, and a remote
+        combo whose list is loaded selects another value than one whose list is not. Nor is a page that converted a very
+        large workflow: it would keep gigabytes.
         """
         tidy = tidy_due(page)
         sound = result is not None and result.alone and size <= LARGE
@@ -414,6 +425,7 @@ class BrowserSession:
             if afterwards is not None:
                 await afterwards(page, result)
             if tidy:
+                # After the result was returned, so that no conversion pays for the 0.1 to 0.2 s that this takes.
                 await page.collect_garbage()
                 await self._renew(page)
             sound = True
@@ -421,7 +433,7 @@ class BrowserSession:
             self.pool.give_back(page, sound=sound)
 
     async def _renew(self, page: FrontEndPage) -> None:
-        """Replace a browser that has outgrown itself, unless another conversion is under way in it."""
+        """Replace a browser that uses too much memory, unless another conversion is under way in it."""
         from playwright.async_api import Error
 
         browser, generation = self.browser, self._generation
@@ -431,8 +443,9 @@ class BrowserSession:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 overhead = await browser.overhead()
         except (Error, TimeoutError) as error:
-            logger.debug("the browser does not tell its memory: %r", error)
+            logger.debug("the browser's memory could not be read: %r", error)
             return
+        # The baseline is the least value since the launch: a first value that was taken at a peak is corrected later.
         self._least_overhead = min(self._least_overhead, overhead)
         alone = self.pool.only(page) and not self._isolated
         if overhead - self._least_overhead < MAX_OVERHEAD_GROWTH or not alone:
@@ -440,8 +453,8 @@ class BrowserSession:
         try:
             await self._restart(generation)
         except (BrowserError, StateError) as error:
-            # Nobody waits for this one: the next conversion that needs a browser starts it, and is told what failed.
-            logger.warning("no new browser took the place of one that had grown: %s", error)
+            # No caller waits for this one. The next conversion launches a browser, and raises if that fails again.
+            logger.warning("a browser that used too much memory was closed, but the new one did not start: %s", error)
 
 
 def _closed() -> StateError:
@@ -449,7 +462,7 @@ def _closed() -> StateError:
 
 
 def conversion_error(failures: list[PageFailure]) -> ConversionError:
-    """The error that tells how each attempt ended."""
+    """The error that describes how each attempt ended."""
     story = [failure.problem for failure in failures]
     if all(failure.slow for failure in failures):
         return ConversionTimeout("the frontend did not convert the workflow in time", attempts=story)
@@ -457,9 +470,9 @@ def conversion_error(failures: list[PageFailure]) -> ConversionError:
 
 
 def attempt_budget(text: str) -> float:
-    """Seconds for one attempt now: what the size allows, stretched where other programs occupy the machine.
+    """Seconds for one attempt: by the workflow's size, and longer if other programs occupy the machine.
 
-    A page that gets a quarter of a core needs four times as long, and giving up on it would only add to the load.
+    A page that gets a quarter of a core needs four times as long, and a retry would only add to the load.
     """
     try:
         load = os.getloadavg()[0] / (os.cpu_count() or 1)
@@ -469,7 +482,7 @@ def attempt_budget(text: str) -> float:
 
 
 def private_directory() -> Path:
-    """A new name in the temporary folder, or in ``/tmp`` where Chromium's socket would get too long a path there."""
+    """A new path in the temporary folder, or in ``/tmp`` if Chromium's socket would get too long a path there."""
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _LONGEST_PARENT and os.access("/tmp", os.W_OK):  # noqa: S108 - the shortest there is
         parent = "/tmp"  # noqa: S108

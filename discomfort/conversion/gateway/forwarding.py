@@ -1,8 +1,8 @@
 """Forwarding through the gateway: headers in both directions, and one kind of upload.
 
-That is what a node records of itself while it is serialized. The frontend's 3D viewers photograph their scene then,
-upload the pictures to the server's temporary folder, and put their new names into the prompt (``Load3D`` of frontend
-1.27.10). Without the files the server could not run it.
+The upload is an image that a node makes while it is serialized: the frontend's 3D viewers capture their scene, upload
+the images to the server's temporary folder, and put the new names into the prompt (``Load3D`` of frontend 1.27.10).
+Without these files the server could not run the prompt.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from aiohttp import ClientResponse, FormData, web
 from aiohttp.http import HttpProcessingError
 
 MAX_BYTES: Final = 64 << 20
-"""Largest upload that is passed on. A picture of a 3D scene has up to a few megabytes, its recording some ten."""
+"""Largest upload that is forwarded. An image of a 3D scene has up to a few megabytes, a recording about ten."""
 
-# Hop by hop (RFC 9110, 7.6.1), or true of the gateway's origin only: ComfyUI compares Host with Origin.
+# Hop-by-hop headers (RFC 9110, 7.6.1), and those valid for the gateway's origin only: ComfyUI compares Host and Origin.
 _DROPPED_HEADERS = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
@@ -33,20 +33,20 @@ _DROPPED_ANSWER_HEADERS = frozenset(
 
 
 def headers_on(request: web.Request, *, new_body: bool) -> dict[str, str]:
-    """The headers of a page's request that go on to the server; with ``new_body`` those of its own body do not."""
+    """The headers of a page's request to forward; with ``new_body``, without those that describe the old body."""
     dropped = _DROPPED_HEADERS | {"content-type"} if new_body else _DROPPED_HEADERS
     return {name: value for name, value in request.headers.items() if name.lower() not in dropped}
 
 
 def headers_back(answer: ClientResponse) -> dict[str, str]:
-    """The headers of the server's answer that go back to the page."""
+    """The headers of the server's answer to forward to the page."""
     return {name: value for name, value in answer.headers.items() if name.lower() not in _DROPPED_ANSWER_HEADERS}
 
 
 async def captured(request: web.Request) -> FormData | None:
-    """The form of a ``POST /upload/image`` into the temporary folder, to be sent on; ``None`` for what is another.
+    """The form of a ``POST /upload/image`` into the temporary folder, to be forwarded; ``None`` for any other.
 
-    ``overwrite`` is left out: nothing that is there may be changed. Raises ``web.HTTPRequestEntityTooLarge``.
+    ``overwrite`` is left out, so that no existing file changes. Raises ``web.HTTPRequestEntityTooLarge``.
     """
     try:
         fields = await request.post()

@@ -1,10 +1,10 @@
 """The page's only peer: a small HTTP server on loopback between the frontend's page and ComfyUI.
 
-It serves the frontend's static files from disk, so that a page loads while ComfyUI still imports; passes every other
-request on, with the credentials of an attached server; and answers for itself what must not reach the server (writes of
-settings and user data, prompts, all uploads but one, see ``forwarding``) or what a conversion can do without (queue,
-history, the event socket). Which requests a boot makes, and which of them it can do without, was measured on frontends
-1.27.10 and 1.58.1.
+It serves the frontend's static files from disk, so that a page loads while ComfyUI still imports. It forwards other
+requests, with the credentials of an attached server. It answers by itself what must not reach the server (writes of
+settings and user data, prompts, all uploads but one, see ``forwarding``) and what a conversion does not need (queue,
+history, the event socket). Which requests a boot makes, and which of them it needs, was measured on frontends 1.27.10
+and 1.58.1.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ logger = logging.getLogger("discomfort.conversion")
 HOST_NAME: Final = "frontend.localhost"
 """The name under which the page sees the gateway.
 
-A name of its own lets one resolver rule of Chromium admit this host and port alone, where an exclusion of ``127.0.0.1``
-would admit every service of the machine. Names below ``localhost`` are trustworthy origins, so the page keeps the
-interfaces that need one (``crypto.randomUUID``).
+With a name of its own, one resolver rule of Chromium can admit this host and port alone; excluding ``127.0.0.1`` would
+admit every service of the machine. Names below ``localhost`` are trustworthy origins, so the page can use interfaces
+that need one (``crypto.randomUUID``).
 """
 
 READY_WAIT: Final = 900.0
-"""Seconds that a page's request waits for a server that still starts; the connector's own start budget ends sooner."""
+"""Seconds that a page's request waits for a server that is starting; the connector's start budget ends sooner."""
 
 REQUEST_TIMEOUT: Final = 60.0
 """Seconds for one request to ComfyUI. ``/object_info`` takes 0.1 s for 496 classes; slow packs take several."""
@@ -57,9 +57,11 @@ SOCKET_TIMEOUT: Final = 5.0
 """Seconds to open a WebSocket to the server."""
 
 HEARTBEAT: Final = 20.0
-"""Seconds between pings on it; a peer that vanished without a word is noticed after half as long again."""
+"""Seconds between pings on it; a peer that vanished is noticed after half as long again."""
 
+# Answered with success, so that the frontend does not handle an error, but never forwarded.
 _DROPPED_WRITES = frozenset({"settings", "userdata", "v2", "users", "free", "interrupt", "queue", "history"})
+# Refused with 403 and a warning: a page that sends these does more than convert.
 _REFUSED_WRITES = frozenset({"prompt", "upload", "manager", "customnode", "internal"})
 _EXPECTED = frozenset(
     {
@@ -68,9 +70,9 @@ _EXPECTED = frozenset(
         *("node_replacements", "view", "assets", "scripts", "fonts", "cursor"),
     }
 )
-"""First path segments of what a boot asks for, some of it after the page is ready, and of the pictures that nodes show.
+"""First path segments of the requests of a boot, some of them after the page is ready, and of pictures in nodes.
 
-No value of a prompt comes from what is asked under these names during a conversion.
+No value of a prompt comes from a request under these names during a conversion.
 """
 
 _COOKIE: Final = "discomfort"
@@ -79,9 +81,9 @@ _OWN_SETTINGS: Final[JsonObject] = {
     "Comfy.TutorialCompleted": True,
     "Comfy.Workflow.ShowMissingModelsWarning": False,
     "Comfy.Workflow.ShowMissingNodesWarning": False,
-    # The page restores and stores no workflow: what it converts must not depend on what it converted.
+    # The page must neither restore nor store a workflow, so that no conversion depends on an earlier one.
     "Comfy.Workflow.Persist": False,
-    # Startup requests to the frontend's vendor, and a survey: both useless here, both blocked anyway.
+    # Startup requests to the frontend's vendor: useless here, and blocked anyway.
     "Comfy.Notification.ShowVersionUpdates": False,
     # Every workflow opens a tab and a breadcrumb, of which 1.27.10 keeps 0.9 MB for good where they are shown.
     "Comfy.UseNewMenu": "Disabled",
@@ -92,10 +94,10 @@ _DIST_INFO = re.compile(r"comfyui_frontend_package-(?P<version>[^-]+)\.dist-info
 
 
 def front_end_version(root: Path) -> str | None:
-    """The version of an installed ``comfyui-frontend-package`` whose ``static`` folder is ``root``, if it is one.
+    """The version of the installed ``comfyui-frontend-package`` whose ``static`` folder is ``root``, if any.
 
-    Read from the name of the ``dist-info`` folder beside the package (PEP 376), so that the package of another Python
-    environment is recognised too.
+    Read from the name of the ``dist-info`` folder beside the package (PEP 376), so that packages of other Python
+    environments are recognised too.
     """
     package = root.resolve().parent
     found = (_DIST_INFO.fullmatch(entry.name) for entry in package.parent.glob("comfyui_frontend_package-*.dist-info"))
@@ -103,7 +105,7 @@ def front_end_version(root: Path) -> str | None:
 
 
 def _no_answer(request: web.Request, error: Exception) -> web.Response:
-    """What the page is told where the server does not answer."""
+    """The page's answer if the server does not answer."""
     logger.debug("no answer to %s %s: %r", request.method, request.path, error)
     return web.Response(status=502, text=json.dumps({"error": type(error).__name__}))
 
@@ -115,10 +117,10 @@ def _closed() -> StateError:
 class Gateway:
     """Serves one frontend to the pages of one converter.
 
-    ``url`` is ComfyUI's address, or a function that gives the present one: a server's port may change while it starts.
-    ``headers`` go with every request to it, ``front_end_root`` is the folder with the frontend's ``index.html``
-    (``None``: everything comes from the server). ``server_ready`` is waited for before anything is asked of the server
-    (``None``: the server is there).
+    ``url`` is ComfyUI's address, or a function that returns the current one: a server's port may change while it
+    starts. ``headers`` are sent with every request to it. ``front_end_root`` is the folder with the frontend's
+    ``index.html`` (``None``: everything comes from the server). Every request to the server first waits for
+    ``server_ready`` (``None``: the server is running).
     """
 
     def __init__(
@@ -144,14 +146,14 @@ class Gateway:
         self.port = 0
         self.static_requests = 0
         self.server_lost = asyncio.Event()
-        """Set while the last request that was passed on got no answer."""
+        """Set while the last forwarded request got no answer."""
 
     def __repr__(self) -> str:
         return f"<Gateway {self.origin if self.port else 'closed'} -> {self.url}, static={self._root or 'server'}>"
 
     @property
     def url(self) -> str:
-        """ComfyUI's present address, without a slash at its end."""
+        """ComfyUI's current address, without a trailing slash."""
         return (self._url if isinstance(self._url, str) else self._url()).rstrip("/")
 
     @property
@@ -160,19 +162,19 @@ class Gateway:
         return f"http://{HOST_NAME}:{self.port}"
 
     def cookies(self, page: str) -> dict[str, str]:
-        """One page's cookies: the key without which nothing is served, and the name that requests are counted by."""
+        """One page's cookies: the key that every request needs, and the name under which requests are counted."""
         return {_COOKIE: self._key, _PAGE_COOKIE: page}
 
     def asked(self, page: str) -> int:
-        """How many requests of this page were none that every page makes."""
+        """How many requests this page made beyond those that every page makes."""
         return self._asked[page]
 
     @contextlib.contextmanager
     def holding(self, page: str, paths: frozenset[str], *, seconds: float) -> Iterator[None]:
-        """Keep the answers of ``paths`` from this page for the time of a conversion, each for ``seconds`` at most.
+        """Hold back the answers of ``paths`` to this page during a conversion, each for ``seconds`` at most.
 
-        A remote combo takes the first of its choices when they arrive, whatever the workflow says. Which comes first,
-        the choices or the prompt, would be luck: held back, they never replace a value.
+        A remote combo selects its first choice when the choices arrive, whatever the workflow has. Whether they arrive
+        before or after the prompt is made would be luck; held back, they never replace a value.
         """
         over = asyncio.Event()
         self._held[page] = (paths, seconds, over)
@@ -190,6 +192,7 @@ class Gateway:
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1. Raises ``OSError`` if that is impossible."""
         self._session = open_session(
+            # Bodies are forwarded as they are, together with their Content-Encoding header.
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -200,7 +203,7 @@ class Gateway:
         try:
             await self._runner.setup()
             site = web.TCPSite(self._runner, "127.0.0.1", 0)
-            # To its end even when cancelled: asyncio forgets a listening socket that it was about to hand over.
+            # Finished even if cancelled: asyncio would otherwise lose, and not close, the socket it has just opened.
             await finish(site.start())
             self.port = self._runner.addresses[0][1]
         except BaseException:
@@ -209,10 +212,12 @@ class Gateway:
         logger.debug("gateway listens on 127.0.0.1:%d for %s", self.port, self.url)
 
     async def aclose(self) -> None:
-        """Stop listening and drop every connection. Who waits raises StateError. Idempotent; ends within 2 s."""
+        """Stop listening and drop every connection; waiting calls raise StateError. Idempotent; ends within 2 s."""
         self._waiting.end(_closed)
+        # Detached before the first await: a second call, or a request that arrives meanwhile, finds the gateway closed.
         runner, self._runner = self._runner, None
         session, self._session = self._session, None
+        # The runner waits for its handlers, and those of the pages' sockets end only with their sockets.
         for socket in tuple(self._sockets):
             await socket.close()
         if runner is not None:
@@ -221,9 +226,9 @@ class Gateway:
             await session.close()
 
     async def verify_front_end(self) -> str:
-        """Compare the frontend on disk with the one that the server serves; switch to the server's if they differ.
+        """Compare the frontend on disk with the server's; switch to the server's if they differ.
 
-        Returns a digest of the index page in use, which names the build's files and so stands for all of them.
+        Returns a digest of the index page in use. It identifies the whole build, because it names the build's files.
         Raises ``aiohttp.ClientError`` or ``TimeoutError`` if the server does not answer.
         """
         status, theirs = await self.get("/")
@@ -233,12 +238,13 @@ class Gateway:
                 logger.debug("the server has no frontend of its own (%d); using the one in %s", status, self._root)
                 theirs = ours
             elif theirs != ours:
+                # Another --front-end-root or --front-end-version: conversions must match what the user's browser shows.
                 logger.info("the server's frontend is not the one in %s; loading the server's", self._root)
                 self._root = self._version = None
         return hashlib.sha256(theirs).hexdigest()
 
     async def open_socket(self) -> aiohttp.ClientWebSocketResponse:
-        """A WebSocket to the server, under a client id of its own. The caller closes it and has to read from it.
+        """A WebSocket to the server, with a client id of its own. The caller must read from it and close it.
 
         Raises ``aiohttp.ClientError`` or ``TimeoutError``.
         """
@@ -252,7 +258,8 @@ class Gateway:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        # The gateway lends the credentials of an attached server: to its own page only.
+        # Every request forwarded here carries the credentials of an attached server, and every local process can reach
+        # this port. The host check stops DNS rebinding, the key stops everything but our own pages.
         key = request.cookies.get(_COOKIE, "")
         if request.host != f"{HOST_NAME}:{self.port}" or not secrets.compare_digest(key.encode(), self._key.encode()):
             raise web.HTTPForbidden(text="this address serves one browser only")
@@ -261,6 +268,7 @@ class Gateway:
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._answer(request)
+        # Statuses, not exceptions: aiohttp would log each as a traceback, and the page could not read the reason.
         except StateError as error:
             return web.Response(status=503, text=str(error))
         except ServerConnectionError as error:
@@ -272,6 +280,7 @@ class Gateway:
         path = request.path.lstrip("/")
         name = path.removeprefix("api/")
         if name == "ws":
+            # Never forwarded: ComfyUI waits for its slowest listener when it sends, and a page may be busy for seconds.
             return await self._silent_socket(request)
         page = request.cookies.get(_PAGE_COOKIE, "")
         if request.method != "GET" or not self.is_expected(request.path):
@@ -290,8 +299,8 @@ class Gateway:
             return web.json_response({}) if request.method != "DELETE" else web.Response(status=204)
         if request.method == "OPTIONS":
             return web.Response()
-        # Routes of custom nodes: some packs fetch what their widgets show by POST. They may change things too, but the
-        # frontend itself would send the same.
+        # Routes of custom nodes: some packs fetch the contents of their widgets by POST. Such a route may change things
+        # too, but the user's own browser would send the same request.
         return await self._forward(request)
 
     async def _hold(self, page: str, name: str) -> None:
@@ -307,7 +316,7 @@ class Gateway:
 
     @staticmethod
     def is_expected(path: str) -> bool:
-        """Whether every page asks for the URL path ``path``, so that it says nothing of the workflow at hand."""
+        """Whether every page requests the URL path ``path``, so that it does not depend on the workflow."""
         path = path.lstrip("/")
         name = path.removeprefix("api/")
         own_file = "/" not in path and ("." in path or not path)
@@ -315,6 +324,7 @@ class Gateway:
 
     async def _read(self, request: web.Request, path: str, name: str) -> web.StreamResponse:
         if name == "users":
+            # "server" storage makes the frontend read the settings from us, and not from the page's empty storage.
             return web.json_response({"storage": "server", "migrated": True})
         if name == "settings":
             return web.json_response(await self._settings())
@@ -328,7 +338,7 @@ class Gateway:
             found = await to_thread(self._static_file, path)
             if found is not None:
                 self.static_requests += 1
-                # Not aiohttp's FileResponse: it reads in asyncio's default pool, which a program may keep busy.
+                # aiohttp's FileResponse would read in asyncio's default thread pool, which a program may keep busy.
                 kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
                 headers = {"Cache-Control": "no-cache", "Content-Type": kind}
                 return self._with_policy(web.Response(body=await to_thread(found.read_bytes), headers=headers))
@@ -338,10 +348,13 @@ class Gateway:
         root = self._root
         if root is None or "\0" in path:
             return None
+        # Resolved before the check, so that neither ".." nor a symlink leads out of the folder.
         target = (root / (path or "index.html")).resolve()
         return target if target.is_relative_to(root) and target.is_file() else None
 
     def _with_policy(self, response: web.StreamResponse) -> web.StreamResponse:
+        # The frontend compiles code and uses inline styles, so 'unsafe-eval' and 'unsafe-inline' are needed. What
+        # matters is that scripts of custom nodes cannot send data anywhere but here.
         own = f"'self' ws://{HOST_NAME}:{self.port} blob: data:"
         response.headers["Content-Security-Policy"] = (
             f"default-src {own} 'unsafe-inline' 'unsafe-eval'; connect-src {own}; object-src 'none'; "
@@ -369,7 +382,8 @@ class Gateway:
         settings: JsonObject = found if isinstance(found, dict) else {}
         version = self._version or await self._required_version()
         if version and not settings.get("Comfy.TutorialCompleted"):
-            # A first boot writes the frontend's version here, and defaults depend on it: give what it would write.
+            # A first boot writes the frontend's version here, and defaults of settings depend on it. Our page's writes
+            # are dropped, so the value that it would write is supplied.
             settings[_INSTALLED_VERSION] = version
         return settings | _OWN_SETTINGS
 
@@ -382,13 +396,14 @@ class Gateway:
         return version if isinstance(version, str) else None
 
     async def _server(self) -> aiohttp.ClientSession:
-        """The session for requests, once the server is ready. Raises ServerConnectionError, StateError when closed."""
+        """The session for requests, once the server is ready. Raises ServerConnectionError; StateError if closed."""
         if self._session is not None and self._ready is not None and not self._ready.is_set():
             try:
                 async with self._waiting.enter(), asyncio.timeout(READY_WAIT):
                     await self._ready.wait()
             except TimeoutError:
                 raise ServerConnectionError("the server did not become ready", url=self.url) from None
+        # Checked after the wait: the gateway may have been closed meanwhile.
         if self._session is None:
             raise _closed()
         return self._session
@@ -396,7 +411,7 @@ class Gateway:
     async def get(self, path: str) -> tuple[int, bytes]:
         """Read ``path`` from the server with its credentials: status and body. Waits for the server to be ready.
 
-        Raises ``aiohttp.ClientError`` or ``TimeoutError`` if there is no answer, ``StateError`` when closed meanwhile.
+        Raises ``aiohttp.ClientError`` or ``TimeoutError`` if there is no answer, ``StateError`` if closed meanwhile.
         """
         session = await self._server()
         headers = self._headers | {"Accept-Encoding": "identity"}
@@ -413,7 +428,7 @@ class Gateway:
         session = await self._server()
         body = form if form is not None else await request.read() if request.can_read_body else None
         headers = headers_on(request, new_body=form is not None) | self._headers
-        # As the page wrote it: userdata's file names have their slashes encoded.
+        # The raw path: file names of userdata contain encoded slashes, which decoding would turn into folders.
         target = URL(self.url + request.raw_path, encoded=True)
         try:
             async with session.request(

@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 
 class UnprovenError(Exception):
-    """The shape cannot be learnt; the text says why."""
+    """The shape cannot be learnt; the text gives the reason."""
 
 
 class TroubleError(Exception):
-    """With ``values`` node ``node`` of the prompt, or its input ``name``, was not as expected.
+    """With ``values``, node ``node`` of the prompt, or its input ``name``, was not as expected.
 
-    ``suspects`` may be to blame, if they are known.
+    ``suspects`` are the values that may be to blame, if known.
     """
 
     def __init__(
         self, values: Sequence[Value], node: str, name: str | None = None, suspects: Collection[int] = ()
     ) -> None:
         self.values, self.node, self.name, self.suspects = values, node, name, set(suspects)
-        place = f"node {node}, input {name}," if name else f"what node {node} becomes"
+        place = f"node {node}, input {name}," if name else f"the result of node {node}"
         super().__init__(f"{place} depends on values in a way that is not proven")
 
 
 def same_frame(one: JsonObject, other: JsonObject, values: Sequence[Value]) -> None:
-    """Raise ``TroubleError`` unless two prompts have the same nodes, titles and names of inputs, in one order.
+    """Raise ``TroubleError`` unless two prompts have the same nodes, titles and input names in the same order.
 
     ``other`` was made with ``values``.
     """
@@ -43,14 +43,14 @@ def same_frame(one: JsonObject, other: JsonObject, values: Sequence[Value]) -> N
 
 
 def frame(entry: Any) -> Any:
-    """Class, title and names of inputs of one node of a prompt, as something that can be compared."""
+    """Class, title and input names of one node of a prompt, in a comparable form."""
     return entry and (entry.get("class_type"), json.dumps(entry.get("_meta")), list(entry["inputs"]))
 
 
 def compare(plan: Plan, values: Sequence[Value], prompt: JsonObject) -> set[int]:
-    """The values that did not arrive as the plan says.
+    """The values that did not arrive as the plan predicts.
 
-    Raises ``TroubleError`` where the prompt differs in something else.
+    Raises ``TroubleError`` if the prompt differs in anything else.
     """
     predicted = plan.apply(values)
     same_frame(predicted, prompt, values)

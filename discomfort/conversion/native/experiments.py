@@ -1,9 +1,9 @@
-"""Find out by experiment how the values of a workflow arrive in its prompt.
+"""Experiments that find out how the values of a workflow arrive in its prompt.
 
-The frontend converts the same workflow with other values, chosen so that each can be recognised, and what comes out is
-compared. Nothing is known beforehand about widgets, links, primitives, subgraphs or extensions: a value is proven to
-arrive at a place when it stood there unchanged in every experiment, and when nothing else changed. What is not proven
-is *held*: the plan is for this one value of it only.
+The frontend converts the same workflow with other values, chosen so that each can be recognised, and the results are
+compared. Nothing is assumed about widgets, links, primitives, subgraphs or extensions: a value is proven to arrive at a
+place if it was there unchanged in every experiment and nothing else changed. A value that is not proven is *held*: the
+plan is valid for this one value only.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from discomfort.conversion.environment import Environment
 
 ROUNDS: Final = 8
-"""How often the experiments begin anew with more values held."""
+"""How often the experiments are repeated with more values held."""
 
 CHECKS: Final = 3
-"""Experiments with values drawn at random, which the plan has to predict."""
+"""Experiments with random values whose result the plan must predict."""
 
 EDGES: Final = 8
-"""Experiments with values at the edges of what is likely to arrive unchanged."""
+"""Experiments with values at the limits of what is likely to arrive unchanged."""
 
 _TEXTS: Final = (
     r"a {b|c} d // e /* f */ \{g\} {h} i\\",
@@ -42,9 +42,10 @@ _TEXTS: Final = (
     "",
     "12.50",
 )
-"""For each of ``FEATURES``, in their order, a text that has it."""
+"""For each of ``FEATURES``, in their order, a text that has it. The loop over ``EDGES`` relies on that order."""
 
 _WORDS: Final = ("river", "Lantern,", "of", "(glass:1.2)", "seven", "dusk.", "O'Hara", "file-name_01/sub.png", "&", "=")
+# The range of ComfyUI's own integers: seeds are unsigned 64-bit numbers. JSON written here cannot hold larger ones.
 _LOWEST: Final = -(2**63)
 _HIGHEST: Final = 2**64 - 1
 _ENDLESS: Final = 1e300
@@ -54,17 +55,17 @@ class Convert(Protocol):
     """The frontend, for experiments."""
 
     async def __call__(self, text: str, *, steady: bool = False) -> JsonObject | None:
-        """The prompt of the workflow ``text`` (JSON); ``None`` where there is none to be had.
+        """The prompt of the workflow ``text`` (JSON); ``None`` if it cannot be converted.
 
-        With ``steady`` only one that comes out the same with other random numbers and at another date.
+        With ``steady``, only if it is the same with other random numbers and at another date.
         """
         ...
 
 
 class Experiment:
-    """Learns the shape of one workflow; ``other`` has the values of another one of the shape, if there is one.
+    """Learns the shape of one workflow; ``other`` has the values of another workflow of that shape, if known.
 
-    :meth:`learn` does 13 to 18 conversions, one after the other; more where values have to be held.
+    :meth:`learn` makes 13 to 18 conversions, one after the other; more if values must be held.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class Experiment:
         self._samples = (reading.values, other or reading.values)
         self._workflow, self._environment = workflow, environment
         self._owners = owners(workflow)
+        # Seeded with the shape, so that the experiments behind a wrong plan can be repeated.
         self._random = random.Random(reading.key)  # noqa: S311 - choices among harmless values
         self._base: JsonObject = {}
-        # Which names stand between percent signs is the frontend's choice, and that of any script beside it.
+        # The frontend replaces certain names between percent signs, and scripts of custom nodes may replace others:
+        # with such scripts no experiment can prove that a name arrives unchanged.
         self._provable = set(FEATURES) - ({"something between percent signs"} if environment.foreign else set())
-        # JSON's writer here knows no whole numbers beyond 64 bits.
+        # orjson cannot write integers beyond 64 bits, so such a value cannot be varied.
         self._held = {i for i, value in enumerate(self._values) if _is_huge(value)}
         self._round: set[int] = set()
         self._others = {i: swap for i in range(len(self._values)) if (swap := self._alternative(i)) is not None}
@@ -99,6 +102,7 @@ class Experiment:
             except TroubleError as trouble:
                 suspects = trouble.suspects or await self._culprits(trouble)
                 suspects -= self._held
+                # Nothing is left to hold: repeating the experiments would end in the same way.
                 if not suspects:
                     raise UnprovenError(str(trouble)) from trouble
                 # A number may be rounded to multiples of something: it gets a second chance with round ones.
@@ -113,6 +117,7 @@ class Experiment:
         for step, prompt in zip(steps, prompts, strict=True):
             same_frame(self._base, prompt, step)
         plan = Plan(json.dumps(self._base).encode(), self._rules(steps, prompts))
+        # The workflows' own values count as edges if numbers were rounded above: else they would not be proven.
         for number in range(EDGES + (len(self._samples) if self._round else 0)):
             await self._explore(plan, number)
         self._close_ranges(plan)
@@ -128,7 +133,7 @@ class Experiment:
         return prompt
 
     async def _culprits(self, trouble: TroubleError) -> set[int]:
-        """The value that is to blame, found by changing half of the candidates at a time; empty if it is none."""
+        """The value to blame, found by bisection: half of the candidates change at a time. Empty if there is none."""
         first, changed = self._first_steps()[0], trouble.values
 
         async def place(varied: Collection[int]) -> str:
@@ -138,6 +143,7 @@ class Experiment:
 
         still = await place(())
         candidates = [number for number in range(len(first)) if number not in self._held]
+        # Bisection needs a cause that is repeatable: the place must be the same without changes, and differ with all.
         if still != await place(()) or still == await place(candidates):
             return set()
         while len(candidates) > 1:
@@ -148,7 +154,7 @@ class Experiment:
     # -- first: where does each value arrive ---------------------------------------------------------------------------
 
     def _alternative(self, number: int) -> Value | None:
-        """Another value for what cannot have just any: a boolean, or a choice that its node's class enumerates."""
+        """Another value for a boolean, or for a choice that its node's class enumerates; ``None`` for free values."""
         value = self._values[number]
         if isinstance(value, bool):
             return not value
@@ -157,11 +163,12 @@ class Experiment:
         return next((other for choices in lists for other in sorted(choices, key=str) if other != value), None)
 
     def _first_steps(self) -> list[list[Value]]:
-        """Values for the experiments that tell the places.
+        """Values for the experiments that find the places.
 
-        Text and numbers are others in each of them, each of its own kind. Of booleans and choices there are too few to
-        tell them apart by one value: they change in a pattern of their own, the binary digits of a number.
+        Texts and numbers are unique in each experiment. Booleans and choices have too few values for that: each
+        changes in a pattern of its own over the experiments, the binary digits of its number.
         """
+        # Numbered from 1, since a code of 0 would never change. Step 0 leaves all as they are and is the base.
         coded = {number: code for code, number in enumerate(self._others, 1)}
         count = max(2, len(coded).bit_length())
         return [[self._step(i, step, coded.get(i)) for i in range(len(self._values))] for step in range(count + 1)]
@@ -174,13 +181,14 @@ class Experiment:
             return self._others[number] if step and code >> (step - 1) & 1 else value
         if isinstance(value, str):
             return f"{_name(number)}step{step}"
-        # Not equal to another's in all steps, whatever the values are.
+        # The slope depends on the number of the value, so no two have equal courses, whatever values they start from.
+        # Fractions of 1024 are exact in binary, so sums print the same digits here and in the frontend.
         change = step and (1 + number * step)
         start = self._start(number, value)
         return start + (change / 1024 if isinstance(start, float) else change * _unit(start))
 
     def _start(self, number: int, value: float) -> float:
-        """The number that changes begin with: the workflow's, or a round one near it."""
+        """The number from which changes start: the workflow's, or a round one near it."""
         if number in self._round:
             return (value // 64 or 1) * 64 if isinstance(value, int) else round(value)
         return int(value) if float(value).is_integer() else value
@@ -211,9 +219,9 @@ class Experiment:
         return rules
 
     def _places(self, steps: list[list[Value]], prompts: list[JsonObject]) -> dict[int, list[tuple[str, str]]]:
-        """For each value the places where it stood in all experiments.
+        """For each value, the places where it was in all experiments.
 
-        Raises ``TroubleError`` for a place that changed otherwise.
+        Raises ``TroubleError`` for a place that changed in any other way.
         """
         courses: dict[str, list[int]] = {}
         for number in range(len(self._values)):
@@ -226,6 +234,8 @@ class Experiment:
                 other = next((i for i, each in enumerate(stood) if each != stood[0]), None)
                 if other is None:
                     continue
+                # Its course through the experiments identifies the value. Two values of one course cannot be told
+                # apart, and a course that no value has was computed by the frontend.
                 numbers = courses.get(f"[{', '.join(stood)}]", [])
                 if len(numbers) != 1:
                     raise TroubleError(steps[other], node, name)
@@ -235,14 +245,17 @@ class Experiment:
     # -- second: which values arrive -----------------------------------------------------------------------------------
 
     async def _explore(self, plan: Plan, number: int) -> None:
-        """One experiment with values at the edges: what arrives is proven, what does not is not."""
+        """One experiment with extreme values: a value that arrives unchanged is proven."""
         values = [self._edge(rule, i, number) for i, rule in enumerate(plan.rules)]
         prompt = await self._convert(write(self._text, values))
+        # The frontend may refuse extreme values: then this experiment proves nothing, and harms nothing.
         if prompt is None:
             return
         wrong = compare(plan, values, prompt)
         for i, (rule, value) in enumerate(zip(plan.rules, values, strict=True)):
             if i in wrong:
+                # Texts and numbers stay within what is proven. A choice or a boolean has no narrower range than all of
+                # its values, so it must be held.
                 if rule.kind in ("choice", "switch"):
                     raise TroubleError(values, *rule.targets[0], {i})
             elif rule.kind == "text":
@@ -284,14 +297,14 @@ class Experiment:
         return chosen if isinstance(chosen, int | float) and low <= chosen <= high else rule.value
 
     def _filled(self, text: str, rule: Rule) -> str:
-        """``text`` that refers to a value as texts do: by its node's name, or by its title."""
+        """``text`` with references to an existing value, by its node's class and by its title, as in file names."""
         node, name = rule.targets[0] if rule.targets else ("", "seed")
         entry = self._base.get(node, {})
         title = (entry.get("_meta") or {}).get("title")
         return text.replace("{target}", f"{entry.get('class_type')}.{name}").replace("{title}", f"{title}.{name}")
 
     def _range(self, rule: Rule, number: int) -> tuple[float, float, float]:
-        """Which numbers are tried, and in which steps: what the definition allows, or near what the workflow has."""
+        """Lowest and highest number to try, and the step: from the definition, or near the workflow's value."""
         value = self._values[number]
         near = 4 * abs(value) + 10 if isinstance(value, int | float) else 10
         limits = limits_of(rule.targets, self._base, self._environment.limits)
@@ -301,7 +314,7 @@ class Experiment:
 
     @staticmethod
     def _close_ranges(plan: Plan) -> None:
-        """A number that arrives nowhere may be any; of the others ``seen`` keeps only what needs to be proven."""
+        """Allow any number that arrives nowhere; of the others, keep in ``seen`` what needs a proof of its own."""
         for rule in plan.rules:
             if rule.kind != "number":
                 continue
@@ -312,9 +325,9 @@ class Experiment:
     # -- third: is that all --------------------------------------------------------------------------------------------
 
     async def _check(self, plan: Plan, *, original: bool) -> None:
-        """One experiment with random values that the plan allows; choices, if ``original``, as the workflow has them.
+        """One experiment with random values that the plan allows; with ``original``, choices stay the workflow's.
 
-        Raises ``TroubleError`` where the plan is wrong.
+        Raises ``TroubleError`` if the plan is wrong.
         """
         values = [self._draw(rule, i, original=original) for i, rule in enumerate(plan.rules)]
         prompt = await self._prompt(values, steady=original)
@@ -351,6 +364,7 @@ class Experiment:
 
     def _refuse_lists(self, plan: Plan) -> None:
         """Refuse a prompt with file names that are not the workflow's: the server's lists may change."""
+        # Places that rules fill get the workflow's own value each time; only the rest could come from a list.
         mapped = {target for rule in plan.rules for target in rule.targets}
         rest = {
             node: entry | {"inputs": {k: v for k, v in entry["inputs"].items() if (node, k) not in mapped}}
@@ -365,7 +379,7 @@ def _name(number: int) -> str:
 
 
 def _unit(value: Value) -> int:
-    """By how much a number is changed: some inputs round to multiples; doubles have gaps of 2048 below 2**64."""
+    """By how much a number changes: some inputs round to multiples of 8 or 64; below 2**64, doubles lie 2048 apart."""
     number = float(value)
     if abs(number) >= 2**48:
         return -4096 if number > 0 else 4096
@@ -377,5 +391,5 @@ def _is_huge(value: Value) -> bool:
 
 
 def _is_fine(number: float) -> bool:
-    """Whether a number has more digits than any rounding would leave."""
+    """Whether a number has more than four decimals, so that rounding to four would change it."""
     return round(number, 4) != number

@@ -1,9 +1,9 @@
-"""Workflows of a known shape become prompts without the browser, where that is proven to be right.
+"""Converts workflows of a known shape without the browser, once that is proven to be right.
 
-A shape is learnt after its first workflow (see ``probing``). Then it is on trial: the browser converts, and what the
-plan would have made is compared; the experiments with drawn values that end the learning count for it. After ``TRIALS``
-equal ones the plan converts alone, and is compared again now and then. One difference ends it, for good: that is stored
-too.
+A shape is learnt after its first workflow (see ``experiments``). Then it is on trial: the browser converts, and the
+plan's prediction is compared with the result; the experiments with random values that end the learning count too. After
+``TRIALS`` equal results the plan converts alone, and is compared again now and then. One difference disables it for
+good; that is stored too.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ logger = logging.getLogger("discomfort.conversion")
 NativeMode = Literal["off", "trial", "on"]
 
 TRIALS: Final = CHECKS + 1
-"""Prompts of a shape that must have been the browser's too before its plan converts alone: those for drawn values, and
-that of the workflow itself."""
+"""Prompts that must equal the browser's before a plan converts alone: those for random values, and that of the workflow
+itself."""
 
 CHECK_EVERY: Final = 100
-"""Of so many prompts that a plan made alone, one is compared with the browser's afterwards."""
+"""One of this many prompts that a plan made alone is compared with the browser's afterwards."""
 
 WAITING: Final = 4
-"""Shapes that are learnt or wait for it; of more only the latest values are remembered, until they come again."""
+"""Shapes that are being learnt or wait for it; of others only the latest values are remembered, until they recur."""
 
 SHAPES: Final = 64
 """Shapes kept in memory; plans are stored with the prompts too."""
@@ -50,10 +50,10 @@ SHAPES: Final = 64
 
 @dataclass(slots=True)
 class Offer:
-    """What the native path has to say about one workflow.
+    """The native path's result for one workflow.
 
-    ``prompt`` is what its plan makes, ``None`` where it declines for ``reason``. With ``trusted`` it may be used as it
-    is, else it is to be compared with the browser's. ``check``: compare it too, but afterwards.
+    ``prompt`` is the plan's prompt, ``None`` if it declines for ``reason``. If ``trusted`` it may be used as it is,
+    else it must be compared with the browser's. ``check``: compare it too, but afterwards.
     """
 
     environment: Environment
@@ -73,9 +73,9 @@ class _Sight:
 
 
 class NativePath:
-    """The plans of one converter. ``cache`` keeps them for other processes. Nothing raises but for cancellation.
+    """The plans of one converter. ``cache`` keeps them for other processes. Raises nothing but cancellations.
 
-    ``declined`` counts by reason how often no plan could convert.
+    ``declined`` counts, by reason, how often no plan could convert.
     """
 
     def __init__(self, mode: NativeMode, cache: PromptCache | None = None) -> None:
@@ -92,13 +92,14 @@ class NativePath:
         return f"<NativePath {self._mode}, {len(self._plans)} shapes, {trusted} trusted, {off} off>"
 
     async def offer(self, text: str, environment: Environment) -> Offer | None:
-        """What can be said about the workflow ``text`` (JSON); ``None`` where the path is off or cannot read it."""
+        """The result for the workflow ``text`` (JSON); ``None`` if the path is off or cannot read it."""
         reading = read(text, environment.digest) if self._mode != "off" else None
         if reading is None:
             return None
         offer = Offer(environment, reading, self._plans.get(reading.key) or await self._stored(reading, environment))
         if offer.plan is None:
             return self._decline(offer, "its shape is not known")
+        # Least recently used plans are dropped first. setdefault, since another call may have loaded it meanwhile.
         self._plans.setdefault(reading.key, offer.plan)
         self._plans.move_to_end(reading.key)
         reason = offer.plan.refusal(reading.values)
@@ -126,7 +127,7 @@ class NativePath:
         plan = offer.plan
         if plan is None or offer.prompt is None or plan.off is not None:
             return
-        # Made anew: what was offered belongs to the caller, who may have changed it.
+        # Applied again: the prompt in the offer was given to the caller, who may have changed it.
         where = difference(plan.apply(offer.reading.values), prompt)
         if where is not None:
             self._switch_off(plan, where)
@@ -137,18 +138,18 @@ class NativePath:
 
     @staticmethod
     def _switch_off(plan: Plan, where: str) -> None:
-        plan.off = f"the browser made something else once, at {where}"
+        # For good, even if the cause was a passing one: a wrong picture costs more than a browser's conversion.
+        plan.off = f"the browser's result differed once, at {where}"
         logger.warning(
-            "the native conversion differs from the browser's at %s; this shape is left to the browser from now on",
+            "the native conversion differs from the browser's at %s; the browser converts this shape from now on",
             where,
         )
 
     async def learn(self, offer: Offer, text: str, prompt: str, convert: Convert) -> None:
-        """Take note of the browser's ``prompt`` (JSON) for ``text``, and learn its shape.
+        """Learn the shape of ``text`` from the browser's ``prompt`` (JSON).
 
-        One shape is learnt at a time and few wait for it, so that a stream of workflows that differ in everything does
-        not keep the browser busy. ``convert`` is the browser's way of converting experiments: ``None`` for what it can
-        not.
+        One shape is learnt at a time and few may wait, so that a stream of workflows of ever new shapes does not keep
+        the browser busy. ``convert`` converts experiments in the browser; it returns ``None`` if that is impossible.
         """
         key, reading = offer.reading.key, offer.reading
         if offer.plan is not None or key in self._plans or not reading.values:
@@ -158,10 +159,12 @@ class NativePath:
             self._sights[key] = latest
             _trim(self._sights)
             return
+        # Two different sets of values prove more than one: those of an earlier call are used as well.
         sight = self._sights.pop(key, latest)
         self._lessons += 1
         try:
             async with self._learning:
+                # Another call learnt it while this one waited for the lock.
                 if key in self._plans:
                     return
                 plan = await self._learnt(latest, sight, offer.environment, convert)
@@ -184,7 +187,8 @@ class NativePath:
         try:
             plan = await experiment.learn()
         except UnprovenError as error:
-            logger.info("a workflow's shape is left to the browser: %s", error)
+            logger.info("the browser converts all workflows of this shape: %s", error)
+            # Kept and stored as well, so that no process tries to learn this shape again.
             return Plan(b"{}", off=str(error))
         plan.agreed = CHECKS
         plan.know(environment.limits, seen_only=environment.foreign)
@@ -218,13 +222,13 @@ class NativePath:
         name = _name(key)
         entry = cache.get(name, fresh=True)
         if plan.off is None and entry is not None:
-            # Another process may have seen a difference meanwhile.
+            # Read from disk just before: another process may have disabled the plan, and this must not enable it again.
             plan.off = orjson.loads(entry.prompt).get("off")
         cache.put(name, CachedPrompt(plan.to_json()))
 
 
 def _name(key: str) -> str:
-    """The name among the stored prompts, which have names of their own."""
+    """The plan's key in the cache of prompts, distinct from the key of any prompt."""
     return hashlib.sha256(f"plan\0{key}".encode()).hexdigest()
 
 

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
 VERSION: Final = 2
-"""Of the stored form and of what counts as proven; plans of another are not used."""
+"""Version of the stored form and of what counts as proven; plans of other versions are not used."""
 
 
 @dataclass(slots=True)
 class Plan:
-    """What was learnt about one shape.
+    """The result of learning one shape.
 
-    ``agreed`` counts the prompts for other people's values that were compared with the browser's and were equal.
-    ``off`` says why the plan must not be used (any more).
+    ``agreed`` counts the prompts that were compared with the browser's and were equal. ``off`` is the reason why the
+    plan must not be used (any more).
     """
 
     template: bytes
@@ -32,7 +32,7 @@ class Plan:
     uses: int = 0
 
     def refusal(self, values: Sequence[Value]) -> str | None:
-        """Why the plan cannot convert ``values``, in words, with the place; ``None`` where it can."""
+        """Why the plan cannot convert ``values``, with the place; ``None`` if it can."""
         if self.off is not None:
             return self.off
         for number, (rule, value) in enumerate(zip(self.rules, values, strict=True)):
@@ -43,8 +43,9 @@ class Plan:
         return None
 
     def apply(self, values: Sequence[Value]) -> JsonObject:
-        """The prompt for ``values``, whatever is proven; a new object each time."""
-        # Not orjson: it reads integers beyond 64 bits as floats.
+        """The prompt for ``values``, proven or not; a new object each time."""
+        # json, not orjson, which reads integers beyond 64 bits as floats. Parsed each time, because the caller may
+        # change the prompt that it receives.
         prompt: JsonObject = json.loads(self.template)
         for rule, value in zip(self.rules, values, strict=True):
             for node, name in rule.targets:
@@ -52,7 +53,7 @@ class Plan:
         return prompt
 
     def know(self, limits: Mapping[str, Mapping[str, ValueLimits]], *, seen_only: bool) -> None:
-        """Take the choices of enumerated inputs from the server's definitions; with ``seen_only`` none is taken."""
+        """Take the choices of enumerated inputs from the server's definitions; with ``seen_only`` take none."""
         prompt = json.loads(self.template)
         for rule in self.rules:
             found = limits_of(rule.targets, prompt, limits)
@@ -72,13 +73,14 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: Any, count: int) -> Plan | None:
-        """The plan that was stored for a shape with ``count`` values; ``None`` for what is none."""
+        """The plan stored for a shape with ``count`` values; ``None`` if ``data`` is not one."""
         try:
             if data["version"] != VERSION:
                 return None
             off, prompt = data["off"], data["template"]
             plan = cls(json.dumps(prompt).encode(), [Rule.from_json(each) for each in data["rules"]])
             plan.agreed, plan.off = int(data["agreed"]), None if off is None else str(off)
+            # A file from disk: a rule that points into nothing would raise in the middle of a conversion.
             whole = all(name in prompt[node]["inputs"] for rule in plan.rules for node, name in rule.targets)
         except (LookupError, TypeError, ValueError):
             return None
@@ -88,7 +90,8 @@ class Plan:
 def limits_of(
     targets: Sequence[tuple[str, str]], prompt: JsonObject, limits: Mapping[str, Mapping[str, ValueLimits]]
 ) -> ValueLimits:
-    """What all inputs in ``targets`` allow together."""
+    """The limits that hold for all inputs in ``targets`` together."""
+    # A primitive or a promoted widget feeds several inputs, and its value must suit each of them.
     found = [limits.get(prompt[node].get("class_type") or "", {}).get(name, ValueLimits()) for node, name in targets]
     choices = [each.choices for each in found if each.choices is not None]
     lows = [each.low for each in found if each.low is not None]
@@ -103,7 +106,7 @@ def limits_of(
 
 
 def difference(made: JsonObject, expected: JsonObject) -> str | None:
-    """Where two prompts differ, without what is in them; ``None`` if they are the same text in JSON."""
+    """The place where two prompts differ, without their contents; ``None`` if their JSON texts are equal."""
     if json.dumps(made) == json.dumps(expected):
         return None
     for node, there in expected.items():

@@ -103,7 +103,7 @@ async def test_node_that_goes_on_after_its_interrupt(
     server.fault = swallow
     with pytest.raises(RunTimeout):
         await client.run(tiny_prompt(), timeout=0.3)
-    await until(lambda: "runs on until its node ends" in caplog.text)
+    await until(lambda: "keeps running until its node ends" in caplog.text)
 
 
 async def test_client_that_was_never_opened(server: FakeComfy) -> None:

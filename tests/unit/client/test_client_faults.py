@@ -117,7 +117,7 @@ async def test_a_record_that_was_evicted(server: FakeComfy, client: ComfyClient)
         await job.tell("executing", node=None)
 
     server.script = evict
-    with pytest.raises(PromptLostError, match="it ran"):
+    with pytest.raises(PromptLostError, match="it was running"):
         await client.run(tiny_prompt())
 
 
@@ -127,7 +127,7 @@ async def test_a_prompt_that_somebody_deletes(server: FakeComfy, client: ComfyCl
     task = asyncio.create_task(client.run(tiny_prompt(), prompt_id="p"))
     await server.until_called("/queue")
     server.forget("p")
-    with pytest.raises(PromptLostError, match="did not start"):
+    with pytest.raises(PromptLostError, match="had not started"):
         await task
 
 

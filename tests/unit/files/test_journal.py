@@ -319,7 +319,7 @@ def test_a_second_recovery_leaves_it_to_the_first(
     with caplog.at_level(logging.WARNING):
         assert journal.recover() == []
     lock.release()
-    assert "still clearing" in caplog.text
+    assert "still cleaning up" in caplog.text
     assert journal.recover() == [entry.path]
 
 
@@ -345,7 +345,7 @@ def test_recovery_without_a_directory_or_rights(tmp_path: Path, caplog: pytest.L
 
     (tmp_path / "bad" / "recover.lock").mkdir(parents=True)
     assert Journal(tmp_path / "bad").recover() == []
-    assert "cannot clear" in caplog.text
+    assert "cannot delete" in caplog.text
 
 
 def test_a_file_system_without_locks_is_served(

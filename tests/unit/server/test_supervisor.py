@@ -392,7 +392,7 @@ async def test_a_watchdog_that_fails_at_the_end_does_not_fail_the_stop(
     monkeypatch.setattr(watchdog, "forget_process", fail)
 
     assert await server.stop() == ExitStatus(None, "SIGTERM")
-    assert "does not know of the end" in caplog.text
+    assert "could not be informed of the end" in caplog.text
 
 
 async def test_without_waitid(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
