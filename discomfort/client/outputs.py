@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from discomfort._json import JsonObject, copied
+from discomfort._system.atomic_files import publish
 from discomfort._system.concurrency import in_own_thread, to_thread
-from discomfort._system.filenames import publish, safe_filename
+from discomfort._system.filenames import safe_filename
 from discomfort.client.artifact import Artifact, ArtifactKind, digest_of
 from discomfort.client.outcomes import record_prompt
 from discomfort.client.protocol import node_title

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, in_own_thread, see_through, to_thread
+from discomfort._system.forks import in_forked_child
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
@@ -613,5 +614,4 @@ def _forget_in_child() -> None:
     ComfyConnector._instance = None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+in_forked_child(_forget_in_child)

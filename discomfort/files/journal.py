@@ -26,6 +26,7 @@ from typing import Any, Literal
 import platformdirs
 
 from discomfort import _json
+from discomfort._system.descriptors import create, open_existing, open_or_create, sync_folder, write_all
 from discomfort._system.locks import FileLock, is_at, keep_from_children, try_lock
 from discomfort._system.ownership import start_of
 from discomfort.exceptions import StateError, UploadError
@@ -155,7 +156,7 @@ class Journal:
             if match is None or path == self._path or _start_of(int(match[1])) == match[2]:
                 continue
             try:
-                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                fd = open_existing(path)
             except OSError as error:
                 logger.debug("cannot read the journal %s: %s", path, error)
                 continue
@@ -238,14 +239,14 @@ class Journal:
         new = self._path.with_name(self._path.name + _COMPACT)
         fd = -1
         try:
-            fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = create(new, 0o600, append=True)
             # Locked before it has the name: nobody may take it for that of a dead process.
             _lock(fd, new)
             for entry in self._entries.values():
                 _write_line(fd, _record(entry))
             os.fsync(fd)
             new.replace(self._path)
-            _sync(self.directory)
+            sync_folder(self.directory)
         except OSError as error:
             logger.warning("cannot write the journal %s anew, it goes on growing for now: %s", self._path, error)
             self._compact_at = 2 * self._lines
@@ -260,11 +261,10 @@ class Journal:
 
     def _open(self) -> int:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(self._path, flags, 0o600)
+        fd = open_or_create(self._path, 0o600, append=True)
         try:
             _lock(fd, self._path)
-            _sync(self.directory)
+            sync_folder(self.directory)
         except BaseException:
             os.close(fd)
             raise
@@ -275,7 +275,7 @@ class Journal:
         if match is None or _start_of(int(match[1])) == match[2]:
             return []
         try:
-            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = open_existing(path, writable=True)
         except OSError as error:
             logger.warning("cannot read the journal %s: %s", path, error)
             return []
@@ -294,15 +294,6 @@ class Journal:
                 path.unlink()
 
 
-def _sync(folder: Path) -> None:
-    """Have a new name in ``folder`` survive a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _record(entry: JournalEntry) -> dict[str, Any]:
     return {
         "op": "add",
@@ -317,9 +308,7 @@ def _record(entry: JournalEntry) -> dict[str, Any]:
 
 def _write_line(fd: int, record: dict[str, Any]) -> None:
     # The line break comes first, so that a line torn by a full disk spoils no other.
-    view = memoryview(b"\n" + _json.dumps(record))
-    while view:
-        view = view[os.write(fd, view) :]
+    write_all(fd, b"\n" + _json.dumps(record))
 
 
 def remove_entry(entry: JournalEntry) -> Outcome:

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -18,13 +17,22 @@ from typing import Any
 
 import psutil
 
+from discomfort._system import signals
+from discomfort._system.forks import in_forked_child
+from discomfort._system.process_table import start_of
 from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort.exceptions import ServerStartError
-from discomfort.server.watchdog_main import start_of
 
 _log = logging.getLogger("discomfort.server")
 
-_MAIN = Path(__file__).with_name("watchdog_main.py")
+_PROGRAM = """
+import sys
+sys.path.append(sys.argv.pop(1))
+from discomfort.server.watchdog_main import main
+main(sys.argv[1:])
+"""
+_HOME = Path(__file__).parents[2]
+"""The folder to import us from. It comes last: a package there cannot hide one of the standard library's."""
 _SEND_SECONDS = 2.0
 # One that was just started reads late on a machine under load.
 _RESEND_SECONDS = 20.0
@@ -193,7 +201,7 @@ class Watchdog:
         if not executable:
             raise ServerStartError("the watchdog needs a Python interpreter, and sys.executable is empty")
         read, write = os.pipe()
-        words = [executable, "-I", "-S", str(_MAIN), str(self._owner), TOKEN_VARIABLE, _psutil_folder(), "detach"]
+        words = [executable, "-I", "-S", "-c", _PROGRAM, str(_HOME), str(self._owner), TOKEN_VARIABLE]
         try:
             self._process = _Detached(_start_detached(words, read))
         except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -202,8 +210,7 @@ class Watchdog:
             raise ServerStartError(f"the watchdog process could not be started: {error}") from error
         finally:
             os.close(read)
-        if hasattr(os, "set_blocking") and os.name != "nt":
-            os.set_blocking(write, False)
+        os.set_blocking(write, False)
         self._pipe = write
         _log.debug("watchdog process %d started", self._process.pid)
 
@@ -238,8 +245,7 @@ def _after_fork_in_child() -> None:
     _live.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_forked_child(_after_fork_in_child)
 
 
 class _Detached:
@@ -258,7 +264,7 @@ class _Detached:
     def kill(self) -> None:
         if self.alive:
             with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL)
+                signals.kill(self.pid)
 
     def ended(self, seconds: float) -> bool:
         """Wait at most so long for its end. Blocking."""
@@ -291,12 +297,7 @@ def _start_detached(words: list[str], stdin: int) -> int:
 def _environment() -> dict[str, str]:
     # Only what an interpreter may need to load. That keeps our secrets away from it, and the mark of a server that we
     # may ourselves run under, which would end the watchdog together with that server.
-    names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-    return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def _psutil_folder() -> str:
-    return "" if sys.platform == "linux" else str(Path(psutil.__file__).parent.parent)
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def _contained(path: Path, root: Path) -> tuple[Path, Path]:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from discomfort._system.user import is_root
 from discomfort.exceptions import BrowserError
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ async def find_chromium(configured: str | None, bundled: str | None, *, install:
 
 
 def _may_apt() -> bool:
-    geteuid = getattr(os, "geteuid", None)
-    return shutil.which("apt-get") is not None and geteuid is not None and geteuid() == 0
+    return shutil.which("apt-get") is not None and is_root()
 
 
 async def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> bool:
