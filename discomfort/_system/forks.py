@@ -1,4 +1,4 @@
-"""What a forked child does first with what it inherited."""
+"""Actions for a forked child, which inherits descriptors, locks and objects that stay its parent's."""
 
 from __future__ import annotations
 

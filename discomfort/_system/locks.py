@@ -18,6 +18,9 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
+AVAILABLE = fcntl is not None
+"""Whether this system has such locks at all."""
+
 _POLL_SECONDS = 0.05
 
 

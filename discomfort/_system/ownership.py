@@ -56,7 +56,7 @@ def orphans() -> Iterator[psutil.Process]:
     """Processes of this user that carry both of our marks and whose owner is dead. Nothing is done to them.
 
     A process in another pid namespace (a container's) is passed over: the owner's pid means another process there. So
-    are we ourselves and our ancestors. Where the system does not tell of namespaces, none is found.
+    are we ourselves and our ancestors. Where the system shows no namespaces, none is found.
     """
     try:
         spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}

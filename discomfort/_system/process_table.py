@@ -1,4 +1,4 @@
-"""What Linux tells of processes and their threads, in ``/proc`` (proc(5)); nothing where there is none.
+"""Processes and their threads as Linux shows them in ``/proc`` (proc(5)); nothing where there is none.
 
 Standard library only, and not much of it: the watchdog process starts with this.
 """
@@ -58,7 +58,7 @@ def carries(pid: int, variable: str, value: str) -> bool:
 
 
 def boot_id() -> str:
-    """What tells this boot of the machine from every other; ``""`` where the system hides it."""
+    """A text that differs for each boot of the machine; ``""`` where the system hides it."""
     try:
         return _read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
     except (OSError, UnicodeError):

@@ -22,6 +22,7 @@ import platformdirs
 from discomfort._system.concurrency import in_own_thread
 from discomfort._system.ownership import OWNER_VARIABLE, owner_mark
 from discomfort._system.process_tree import TOKEN_VARIABLE
+from discomfort._system.system_support import obstacle
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
 from discomfort.connector.shutdown import ReleaseStep, release_all
@@ -115,10 +116,11 @@ class Resources:
     def prepare(self) -> None:
         """Resolve the engine, delete what a dead process left, take watchdog, journal and file store. Blocking.
 
-        Raises StateError when everything was released meanwhile; nothing is kept then.
+        Raises StateError when everything was released meanwhile; nothing is kept then. Raises ServerStartError where
+        this system lets nobody own a server.
         """
         with self._taking():
-            if self.watchdog is None:
+            if self.watchdog is None and (self.owned or not obstacle()):
                 self.watchdog = Watchdog.start()
             journal = self.journal or self._open_journal(self.watchdog)
             self._refuse_if_closed()
@@ -133,13 +135,14 @@ class Resources:
         targets = {"input": folders.input, "output": folders.output, "temp": folders.temp, "models": folders.models}
         self.files = FileStore(targets, journal)
 
-    def _open_journal(self, watchdog: Watchdog) -> Journal:
+    def _open_journal(self, watchdog: Watchdog | None) -> Journal:
         journal = self.journal = Journal(journal_directory())
         journal.recover()
-        journal.on_add = lambda entry: watchdog.watch_path(
-            entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
-        )
-        journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
+        if watchdog is not None:
+            journal.on_add = lambda entry: watchdog.watch_path(
+                entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
+            )
+            journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
         # Made by the browser: the journal must list it before it exists, or a power cut would leave it.
         self.browser_directory = private_directory()
         self._note_private(self.browser_directory)

@@ -29,6 +29,7 @@ from discomfort import _json
 from discomfort._system.descriptors import create, open_existing, open_or_create, sync_folder, write_all
 from discomfort._system.locks import FileLock, is_at, keep_from_children, try_lock
 from discomfort._system.ownership import start_of
+from discomfort._system.user import is_ours
 from discomfort.exceptions import StateError, UploadError
 from discomfort.files.places import is_folder, open_place, stat_in
 
@@ -165,6 +166,8 @@ class Journal:
                     logger.debug("the journal %s is held by a live process", path)
                 elif _is_trusted(os.fstat(fd)):
                     found.append((path, tuple(_read(path, fd))))
+            except OSError as error:
+                logger.debug("nobody can tell whether the journal %s is held: %s", path, error)
             finally:
                 os.close(fd)
         return found
@@ -357,7 +360,7 @@ def _is_same(entry: JournalEntry, status: os.stat_result) -> bool:
     if entry.kind == "folder":
         return is_folder(status) and status.st_ino == entry.inode
     if entry.kind == "private":
-        is_own = is_folder(status) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
+        is_own = is_folder(status) and is_ours(status) and stat.S_IMODE(status.st_mode) == 0o700
         return is_own and PRIVATE.fullmatch(entry.path.name) is not None
     if not stat.S_ISREG(status.st_mode):
         return False
@@ -368,7 +371,7 @@ def _is_same(entry: JournalEntry, status: os.stat_result) -> bool:
 
 def _is_trusted(status: os.stat_result) -> bool:
     """Whether only we can have written that journal."""
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return stat.S_ISREG(status.st_mode) and is_ours(status) and not status.st_mode & 0o022
 
 
 def _recover_locked(path: Path, fd: int) -> list[Path]:

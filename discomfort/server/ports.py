@@ -16,6 +16,7 @@ import platformdirs
 
 from discomfort._system.descriptors import open_existing
 from discomfort._system.locks import FileLock, try_lock
+from discomfort._system.user import identity, is_ours
 from discomfort.exceptions import ServerStartError
 
 _log = logging.getLogger("discomfort.server")
@@ -197,7 +198,7 @@ def _runtime_folder() -> Path:
 
 
 def _temporary_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"discomfort-runtime-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"discomfort-runtime-{identity()}"
 
 
 def _remove_if_empty(directory: Path) -> None:
@@ -224,7 +225,7 @@ def _private_directory(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.mkdir(exist_ok=True, mode=0o700)
     facts = path.lstat()
-    if path.is_symlink() or facts.st_uid != os.getuid():
+    if path.is_symlink() or not is_ours(facts):
         raise PermissionError(errno.EPERM, "belongs to somebody else", str(path))
     if facts.st_mode & 0o077:
         path.chmod(0o700)

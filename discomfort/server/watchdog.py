@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -17,10 +16,11 @@ from typing import Any
 
 import psutil
 
-from discomfort._system import signals
+from discomfort._system.detached_process import DetachedProcess
 from discomfort._system.forks import in_forked_child
 from discomfort._system.process_table import start_of
 from discomfort._system.process_tree import TOKEN_VARIABLE
+from discomfort._system.system_support import obstacle
 from discomfort.exceptions import ServerStartError
 
 _log = logging.getLogger("discomfort.server")
@@ -38,7 +38,6 @@ _SEND_SECONDS = 2.0
 _RESEND_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 _START_SECONDS = 20.0
-_POLL_SECONDS = 0.002
 # Between reading a start time and comparing it the clock may be set a little; a pid is not reused that fast.
 _START_TOLERANCE = 2.0
 
@@ -61,11 +60,19 @@ class Watchdog:
         self._closed = False
         self._reported = False
         self._pipe = -1
-        self._process: _Detached | None = None
+        self._process: DetachedProcess | None = None
 
     @classmethod
     def start(cls) -> Watchdog:
-        """Start the watchdog process; takes a few milliseconds. Raises ServerStartError when the system refuses."""
+        """Start the watchdog process; takes a few milliseconds.
+
+        Raises ServerStartError when the system refuses, and where nothing of ours could be owned for certain.
+        """
+        if missing := obstacle():
+            raise ServerStartError(
+                f"no server can be started and owned here: {missing}",
+                remedy="Start ComfyUI yourself, and connect with ComfyConnector.attach(url)",
+            )
         watchdog = cls()
         watchdog._launch()
         _live.add(watchdog)
@@ -203,7 +210,7 @@ class Watchdog:
         read, write = os.pipe()
         words = [executable, "-I", "-S", "-c", _PROGRAM, str(_HOME), str(self._owner), TOKEN_VARIABLE]
         try:
-            self._process = _Detached(_start_detached(words, read))
+            self._process = DetachedProcess(_start_detached(words, read))
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             os.close(write)
             self._pipe = -1
@@ -246,34 +253,6 @@ def _after_fork_in_child() -> None:
 
 
 in_forked_child(_after_fork_in_child)
-
-
-class _Detached:
-    """The watchdog process, which is no child of ours: known by its pid and start, and never waited for as a child."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self._start = pid, start_of(pid)
-
-    @property
-    def alive(self) -> bool:
-        # Where we are the container's first process, or a subreaper, orphans become our children after all.
-        with contextlib.suppress(OSError):
-            os.waitpid(self.pid, os.WNOHANG)
-        return self._start is not None and start_of(self.pid) == self._start
-
-    def kill(self) -> None:
-        if self.alive:
-            with contextlib.suppress(OSError):
-                signals.kill(self.pid)
-
-    def ended(self, seconds: float) -> bool:
-        """Wait at most so long for its end. Blocking."""
-        deadline = time.monotonic() + seconds
-        while self.alive:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
 
 
 def _start_detached(words: list[str], stdin: int) -> int:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from discomfort._system import signals
+from discomfort._system.detached_process import detach
 from discomfort._system.process_table import carries, start_of, table
 from discomfort._system.removal import remove_below
 
@@ -164,19 +165,6 @@ def remove_paths(registered: dict[str, dict[str, Any]]) -> None:
             except (KeyError, TypeError, ValueError):
                 pass
             break
-
-
-def detach() -> None:
-    """Go on in a child of a child, in a session of its own, and tell its pid; the process that was started ends."""
-    child = os.fork()
-    if child:
-        os.write(1, b"%d\n" % child)
-        os._exit(0)
-    os.setsid()
-    # Whoever reads the pid waits for the end of that file.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
 
 
 def main(arguments: list[str]) -> None:
