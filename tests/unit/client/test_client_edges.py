@@ -18,7 +18,7 @@ from discomfort._system.atomic_files import publish
 from discomfort._system.filenames import safe_filename
 from discomfort.client import upload
 from discomfort.client.comfy import ComfyClient
-from discomfort.client.protocol import Message, RunState, decode_binary, node_title, queue_positions
+from discomfort.client.protocol import Message, RunState, decode_binary, queue_positions, title_and_class
 from discomfort.exceptions import RunTimeout, ServerConnectionError, ServerResponseError
 
 
@@ -204,5 +204,5 @@ def test_frames_that_tell_nothing() -> None:
         ("something else", {}),
     ]
     assert [list(state.feed(Message(kind, data, "p"))) for kind, data in told] == [[]] * len(told)
-    assert node_title({"1": None}, "1") == (None, None)
+    assert title_and_class({"1": None}, "1") == (None, None)
     assert queue_positions({"queue_running": None, "queue_pending": [[], ["x", "a"], [1.5, "b"]]}) == {"a": 0, "b": 1}
