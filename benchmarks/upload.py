@@ -18,7 +18,7 @@ from typing import Self
 
 import psutil
 
-from discomfort.files import copying
+from discomfort._system import file_copy
 from discomfort.files.journal import Journal
 from discomfort.files.store import FileStore
 
@@ -64,7 +64,7 @@ def method(source: Path, folder: Path) -> str:
     }
     with source.open("rb") as reader, (folder / "probe").open("w+b") as writer:
         for name, words in ways.items():
-            if getattr(copying, name)(reader.fileno(), writer.fileno()):
+            if getattr(file_copy, name)(reader.fileno(), writer.fileno()):
                 return words
     return "read and written in pieces"
 

@@ -90,9 +90,8 @@ def bind(hosts: Sequence[str], port: int) -> list[socket_module.socket]:
             family = socket_module.AF_INET6 if ":" in host else socket_module.AF_INET
             bound = socket_module.socket(family, socket_module.SOCK_STREAM)
             sockets.append(bound)
-            if sys.platform != "win32":
-                # Lets a restarted server rebind its port at once; a port with a live listener is still refused.
-                bound.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_REUSEADDR, 1)
+            # Lets a restarted server rebind its port at once; a port with a live listener is still refused.
+            bound.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_REUSEADDR, 1)
             if family is socket_module.AF_INET6:
                 bound.setsockopt(socket_module.IPPROTO_IPV6, socket_module.IPV6_V6ONLY, 1)
             bound.bind((host, port))
@@ -110,8 +109,8 @@ def _signals(stopped: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     installed = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Signal handlers need the main thread and do not exist on Windows; whoever embeds the server cancels it there.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        # Signal handlers need the main thread; whoever embeds the server in another one cancels it.
+        with contextlib.suppress(RuntimeError, ValueError):
             loop.add_signal_handler(number, stopped.set)
             installed.append(number)
     try:

@@ -77,7 +77,7 @@ class Faults:
         names = (node_id, class_type)
         if self.crash_at in names:
             log.warning("fault: the process ends at node %s", node_id)
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.node_delay:
             await asyncio.sleep(self.node_delay)
         if self.oom_at in names:

@@ -175,7 +175,7 @@ def _next_counter(folder: Path, stem: str) -> int:
     known = _counters.get((folder, stem))
     if known is not None and known[1] == folder.stat().st_mtime_ns and not _taken(folder, stem, known[0]):
         return known[0]
-    pattern = re.compile(re.escape(stem) + r"_(\d+)", re.IGNORECASE if os.name == "nt" else 0)
+    pattern = re.compile(re.escape(stem) + r"_(\d+)")
     numbers = [int(found[1]) for entry in os.scandir(folder) if (found := pattern.match(entry.name))]
     return max(numbers, default=0) + 1
 

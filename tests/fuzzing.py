@@ -242,7 +242,7 @@ def _convert(workflow: Json) -> None:
     explanation.node_fates(workflow, PROMPT)
     explanation.links_to_nowhere(workflow)
     explanation.links_to_nowhere(workflow, PROMPT)
-    workflow_text.missing_nodes(workflow, {"1": "A", "10:3": None, "3:0:1": None})
+    workflow_text.missing_on_page(workflow, {"1": "A", "10:3": None, "3:0:1": None})
 
 
 def _edit(graph: Json) -> None:
@@ -274,7 +274,7 @@ def _judge_definitions(definitions: Json) -> None:
     if not isinstance(definitions, dict):
         return
     for name in ("1", "2", "3"):
-        protocol.node_title(PROMPT, name)
+        protocol.title_and_class(PROMPT, name)
     protocol.executable_nodes(PROMPT, definitions)
     try:
         check_prompt(PROMPT, definitions)

@@ -10,10 +10,16 @@ import weakref
 from pathlib import Path
 from typing import Protocol
 
+from discomfort._system.descriptors import open_or_create
+from discomfort._system.forks import in_forked_child
+
 try:
     import fcntl
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
+
+AVAILABLE = fcntl is not None
+"""Whether this system has such locks at all."""
 
 _POLL_SECONDS = 0.05
 
@@ -30,12 +36,6 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def open_for_lock(path: Path, *, create: bool = False) -> int:
-    """A descriptor of a lock's file: no link is followed, no pipe waited for, no child inherits it."""
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    return os.open(path, flags, 0o600)
 
 
 class FileLock:
@@ -57,7 +57,7 @@ class FileLock:
         """
         deadline = time.monotonic() + timeout
         while True:
-            descriptor = open_for_lock(path, create=True)
+            descriptor = open_or_create(path, 0o600)
             try:
                 taken = try_lock(descriptor)
                 # Whoever held it may have removed the file: then this is the lock of a file that nobody finds.
@@ -117,8 +117,7 @@ def _after_fork_in_child() -> None:
     _holders.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_forked_child(_after_fork_in_child)
 
 
 def is_at(path: Path, descriptor: int) -> bool:

@@ -6,15 +6,13 @@ start of the process whose connector started it. The start is needed because pid
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
+from discomfort._system.process_table import boot_id, facts_of, pid_namespace
 from discomfort._system.process_tree import TOKEN_VARIABLE
 
 _log = logging.getLogger("discomfort._system.ownership")
@@ -39,15 +37,14 @@ def owner_lives(mark: str) -> bool:
 def start_of(pid: int) -> str:
     """The start of a process, which tells it from others of the same pid; ``""`` if it does not run.
 
-    On Linux the boot id and ticks since boot (field 22 of ``/proc/<pid>/stat``, proc(5)), which do not depend on the
-    clock.
+    On Linux the boot id and ticks since boot, which do not depend on the clock.
     """
-    with contextlib.suppress(OSError, IndexError, ValueError):  # not Linux, or a container that hides the boot
-        # Fields 3 and 22, counted after the name, which may itself hold spaces and brackets.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        if fields[0] in {b"Z", b"X"}:
-            return ""  # A zombie: it ended, and its parent has not reaped it yet.
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}.{int(fields[19])}"
+    facts, boot = facts_of(pid), boot_id()
+    if facts is not None and facts.ended:
+        return ""  # A zombie: it ended, and its parent has not reaped it yet.
+    if facts is not None and boot:
+        return f"{boot}.{facts.start}"
+    # Not Linux, or a container that hides the boot.
     try:
         return f"{psutil.Process(pid).create_time():.2f}"
     except psutil.Error:
@@ -58,17 +55,21 @@ def orphans() -> Iterator[psutil.Process]:
     """Processes of this user that have both of our marks and whose owner is dead. Nothing is done to them.
 
     Processes in another pid namespace (a container's) are skipped, since the owner's pid means another process there.
-    So are this process and its ancestors.
+    So are this process and its ancestors. Where the system shows no namespaces, none is found.
     """
-    spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
-    namespace = _pid_namespace(os.getpid())
+    try:
+        spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+        namespace = pid_namespace(os.getpid())
+    except (psutil.Error, OSError) as error:
+        _log.debug("no search for processes of dead connectors: %s", error)
+        return
     for process in psutil.process_iter():
         if process.pid in spared:
             continue
         try:
-            if hasattr(os, "getuid") and process.uids().real != os.getuid():
+            if process.uids().real != os.getuid():
                 continue
-            if process.status() == psutil.STATUS_ZOMBIE or _pid_namespace(process.pid) != namespace:
+            if process.status() == psutil.STATUS_ZOMBIE or pid_namespace(process.pid) != namespace:
                 continue
             environment = process.environ()
         except (psutil.Error, OSError) as error:
@@ -77,7 +78,3 @@ def orphans() -> Iterator[psutil.Process]:
         mark = environment.get(OWNER_VARIABLE)
         if mark and environment.get(TOKEN_VARIABLE) and not owner_lives(mark):
             yield process
-
-
-def _pid_namespace(pid: int) -> str:
-    return str(Path(f"/proc/{pid}/ns/pid").readlink()) if sys.platform == "linux" else ""

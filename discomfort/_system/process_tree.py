@@ -1,4 +1,7 @@
-"""The processes that descend from a server, also those that left its group, session or parent."""
+"""Processes of ours with all that descends from them, also what left its group, session or parent.
+
+Each is known by pid and start time, never by the pid alone.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import psutil
 
@@ -16,6 +20,34 @@ TOKEN_VARIABLE = "DISCOMFORT_SERVER_TOKEN"  # noqa: S105 - the name of a mark, n
 
 It finds what no kinship tells any more: a child that made its own session and whose parent is gone.
 """
+
+
+REAP_SECONDS = 2.0
+"""How long killed processes get to vanish; SIGKILL is immediate unless the kernel holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProcess:
+    """A process of ours. ``start_time`` is psutil's ``create_time()``: with the pid it cannot be another's."""
+
+    pid: int
+    start_time: float
+
+    @classmethod
+    def of(cls, pid: int) -> OwnProcess | None:
+        """The record of a running process; ``None`` if it is gone."""
+        try:
+            return cls(pid, psutil.Process(pid).create_time())
+        except psutil.Error:
+            return None
+
+    def find(self) -> psutil.Process | None:
+        """The live process of this record; ``None`` if it ended, or if its pid is somebody else's by now."""
+        try:
+            process = psutil.Process(self.pid)
+            return process if process.create_time() == self.start_time and alive(process) else None
+        except psutil.Error:
+            return None
 
 
 def members(pid: int, token: str, *, leader_lives: bool) -> set[psutil.Process]:
@@ -75,6 +107,18 @@ def kill(processes: Iterable[psutil.Process]) -> None:
         _signal(process, terminate=False)
 
 
+def kill_trees(roots: Iterable[OwnProcess]) -> None:
+    """SIGKILL these processes and all that descend from them, and wait for their end.
+
+    Never raises: what cannot be killed is logged.
+    """
+    living = [process for root in roots if (process := root.find()) is not None]
+    victims = {*living, *(child for process in living for child in _children(process.pid))}
+    kill(victims)
+    for process in await_gone(victims, REAP_SECONDS):
+        _log.warning("pid %d of ours is still there after SIGKILL", process.pid)
+
+
 def marked_environment(base: Mapping[str, str] | None, token: str) -> dict[str, str]:
     """``base`` (``None``: our own environment) with the mark in it."""
     return {**(os.environ if base is None else base), TOKEN_VARIABLE: token}
@@ -88,8 +132,6 @@ def _children(pid: int) -> list[psutil.Process]:
 
 
 def _in_group(pid: int, leader: int) -> bool:
-    if os.name == "nt":
-        return False
     try:
         return os.getpgid(pid) == leader or os.getsid(pid) == leader
     except OSError:
@@ -107,14 +149,13 @@ def _signal(process: psutil.Process, *, terminate: bool) -> bool:
     try:
         if terminate:
             process.terminate()
-            if os.name != "nt":
-                # A stopped process handles SIGTERM only when it goes on.
-                process.resume()
+            # A stopped process handles SIGTERM only when it goes on.
+            process.resume()
         else:
             process.kill()
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
-        _log.warning("pid %d, left over from a server, may not be signalled by us", process.pid)
+        _log.warning("pid %d of ours may not be signalled by us", process.pid)
         return False
     return True

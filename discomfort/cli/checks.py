@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import platformdirs
 
 from discomfort._json import JsonObject
+from discomfort._system import shared_memory as shared_memory_facts
 
 if TYPE_CHECKING:
     from discomfort.config import Settings
@@ -28,8 +29,6 @@ Status = Literal["ok", "warn", "fail"]
 LITTLE_SPACE, NO_SPACE = 2 << 30, 256 << 20
 """Bytes free on a disk below which there is a warning, and below which it is a failure (Chromium's profile alone takes
 some 50 MiB, one video some hundreds)."""
-SMALL_SHM = 256 << 20
-"""Bytes of ``/dev/shm`` below which Chromium is started without it (Docker's default is 64 MiB)."""
 _PROBE_SECONDS = 60.0
 _MINIMUM = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:>=\s*([0-9.]+))?")
 _DEPENDENCIES = (
@@ -177,12 +176,12 @@ def disk_space(folders: Iterable[Path]) -> Check:
     )
 
 
-def shared_memory(path: Path = Path("/dev/shm")) -> Check:  # noqa: S108 - the device itself is meant
+def shared_memory(path: Path = shared_memory_facts.FOLDER) -> Check:
     """Whether Chromium has enough shared memory."""
-    if not path.is_dir():
+    size = shared_memory_facts.size(path)
+    if size is None:
         return Check("shared memory", "ok", f"there is no {path} on this system")
-    size = shutil.disk_usage(path).total
-    if size < SMALL_SHM:
+    if size < shared_memory_facts.SMALL:
         remedy = "No action is required: Chromium uses files instead. In Docker, --shm-size=1g makes it faster"
         return Check("shared memory", "warn", f"{path} has only {_size(size)}", remedy)
     return Check("shared memory", "ok", f"{path} has {_size(size)}")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from discomfort import _json
 from discomfort._json import JsonObject
+from discomfort._system.atomic_files import write_atomically
 from discomfort.cli.batch import Batch
 from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import STDIN, Source, UsageError
 from discomfort.cli.report import Result
 from discomfort.cli.terminal import Terminal
-from discomfort.cli.writing import write_atomically
 
 if TYPE_CHECKING:
     from discomfort.connector import ComfyConnector

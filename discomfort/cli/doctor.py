@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import to_thread
+from discomfort._system.user import is_root
 from discomfort.cli import checks
 from discomfort.cli.checks import Check
 from discomfort.cli.connect import Holder, ServerTarget, connected
@@ -174,7 +174,7 @@ async def chromium(configured: str | None) -> Check:
 
 
 def _with_sandbox(detail: str, refused: bool) -> Check:
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
+    if is_root():
         return Check("chromium", "ok", f"{detail} (without its sandbox, as root)")
     if refused:
         remedy = "Runs work without it; to have the sandbox, permit unprivileged user namespaces"

@@ -15,6 +15,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
+from discomfort._system.signals import heeded_stops
+
 T = TypeVar("T")
 
 FORCED_CLEANUP = 5.0
@@ -107,12 +109,7 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
         # Signals reach the main thread only; a program that calls main() elsewhere keeps its own handling.
         yield
         return
-    # SIGINT is handled even if the shell ignores it (`&` in a script): nothing could stop the server otherwise.
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        numbers.append(hangup)
-    previous = {number: signal.signal(number, handler) for number in numbers}
+    previous = {number: signal.signal(number, handler) for number in heeded_stops()}
     try:
         yield
     finally:

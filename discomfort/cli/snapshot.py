@@ -10,6 +10,7 @@ from typing import Any
 
 from discomfort import _json
 from discomfort._json import JsonObject
+from discomfort._system.atomic_files import write_atomically
 from discomfort._system.http_sessions import open_session
 from discomfort.cli.batch import exit_code
 from discomfort.cli.exit_codes import FAILED, OK
@@ -17,7 +18,6 @@ from discomfort.cli.inputs import STDIN, UsageError, check_directory
 from discomfort.cli.progress_bars import make_display
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import Terminal
-from discomfort.cli.writing import write_atomically
 from discomfort.exceptions import ServerResponseError
 from discomfort.redaction import split_credentials
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from discomfort._json import JsonObject, copied
-from discomfort.client.protocol import node_title
+from discomfort.client.protocol import title_and_class
 from discomfort.exceptions import (
     ExecutionError,
     ExecutionInterrupted,
@@ -22,6 +22,7 @@ from discomfort.exceptions import (
     RunError,
     ValidationError,
 )
+from discomfort.workflow.nodes import missing_in_prompt
 
 _UNKNOWN_CLASS = re.compile(r"node (?P<name>.+?) (?:does not exist|not found)")
 
@@ -51,7 +52,7 @@ def refusal(
         error = {"message": str(error)} if error else {}
     unknown = _unknown_class(error)
     if unknown is not None:
-        return MissingNodesError(missing_nodes(prompt, definitions, also=unknown))
+        return MissingNodesError(_missing(prompt, definitions, unknown))
     node_errors = body.get("node_errors")
     node_errors = node_errors if isinstance(node_errors, Mapping) else {}
     message = _plain(error.get("message")) or "no reason given"
@@ -87,19 +88,17 @@ def _unknown_class(error: Mapping[str, Any]) -> str | None:
     return found["name"].strip("'\"") if found else None
 
 
-def missing_nodes(
-    prompt: Mapping[str, Any], definitions: Mapping[str, Any] | None, *, also: str | None = None
-) -> list[MissingNode]:
-    """All classes of a prompt that the definitions lack, with their nodes; ``also`` is one that is surely missing."""
-    users: dict[str, list[str]] = {}
-    for node_id, node in prompt.items():
-        class_type = node.get("class_type") if isinstance(node, Mapping) else None
-        if isinstance(class_type, str):
-            users.setdefault(class_type, []).append(node_id)
-    names = [name for name in users if name == also or (definitions is not None and name not in definitions)]
-    if also is not None and also not in names:
-        names.append(also)
-    return [MissingNode(name, tuple(users.get(name, ()))) for name in names]
+def _missing(prompt: Mapping[str, Any], definitions: Mapping[str, Any] | None, refused: str) -> list[MissingNode]:
+    """All classes of a prompt that the definitions lack, and the one that the server refused."""
+    nodes = {
+        node_id: node
+        for node_id, node in prompt.items()
+        if isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
+    }
+    classes = {node["class_type"] for node in nodes.values()}
+    known = classes if definitions is None else classes.intersection(definitions)
+    found = missing_in_prompt(nodes, known - {refused})
+    return found if refused in classes else [*found, MissingNode(refused)]
 
 
 def input_problems(
@@ -117,7 +116,7 @@ def input_problems(
 def _input_problem(
     prompt: Mapping[str, Any], node_id: str, entry: object, error: object, definitions: Mapping[str, Any] | None
 ) -> InputProblem:
-    title, class_type = node_title(prompt, node_id)
+    title, class_type = title_and_class(prompt, node_id)
     if isinstance(entry, Mapping):
         class_type = class_type or _plain(entry.get("class_type")) or None
     if not isinstance(error, Mapping):
@@ -222,7 +221,7 @@ def _last_message(messages: object) -> tuple[str, Mapping[str, Any]]:
 
 def _execution_error(prompt_id: str, record: Mapping[str, Any], data: Mapping[str, Any]) -> ExecutionError:
     node_id = _plain(data.get("node_id"))
-    title, class_type = node_title(record_prompt(record), node_id)
+    title, class_type = title_and_class(record_prompt(record), node_id)
     lines = data.get("traceback")
     failure = NodeFailure(
         node_id=node_id,

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from discomfort._json import JsonObject, copied
+from discomfort._system.atomic_files import publish
 from discomfort._system.concurrency import in_own_thread, to_thread
-from discomfort._system.filenames import publish, safe_filename
+from discomfort._system.filenames import safe_filename
 from discomfort.client.artifact import Artifact, ArtifactKind, digest_of
 from discomfort.client.outcomes import record_prompt
-from discomfort.client.protocol import node_title
+from discomfort.client.protocol import title_and_class
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import PayloadError, StateError
 
@@ -223,7 +224,7 @@ def _node(record: Mapping[str, Any], prompt: JsonObject, node_id: str) -> tuple[
         about = meta.get(node_id) if isinstance(meta, Mapping) else None
         shown = about.get("display_node") if isinstance(about, Mapping) else None
         node_id = shown if isinstance(shown, str) and shown in prompt else node_id.partition(".")[0]
-    title, class_type = node_title(prompt, node_id)
+    title, class_type = title_and_class(prompt, node_id)
     return title or node_id, class_type or ""
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from discomfort._json import JsonObject, loads
 from discomfort.progress import Cached, NodeOutput, NodeStarted, Preview, ProgressEvent, Started, Step
+from discomfort.workflow.json_values import is_link
+from discomfort.workflow.nodes import title_of
 
 _log = logging.getLogger("discomfort.client")
 
@@ -117,15 +119,13 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def node_title(prompt: Mapping[str, Any], node_id: str) -> tuple[str | None, str | None]:
-    """Title and class of a node of a prompt; ``None`` for each that the prompt does not have."""
+def title_and_class(prompt: Mapping[str, Any], node_id: str) -> tuple[str | None, str | None]:
+    """Title (else class) and class of a node of a prompt; ``None`` for each that the prompt does not have."""
     node = prompt.get(node_id)
     if not isinstance(node, Mapping):
         return None, None
     class_type = _text(node.get("class_type"))
-    meta = node.get("_meta")
-    title = _text(meta.get("title")) if isinstance(meta, Mapping) else None
-    return title or class_type, class_type
+    return title_of(node) or class_type, class_type
 
 
 def executable_nodes(prompt: Mapping[str, Any], definitions: Mapping[str, Any] | None) -> frozenset[str]:
@@ -142,7 +142,7 @@ def executable_nodes(prompt: Mapping[str, Any], definitions: Mapping[str, Any] |
         node = prompt[waiting.pop()]
         inputs = node.get("inputs") if isinstance(node, Mapping) else None
         for value in inputs.values() if isinstance(inputs, Mapping) else ():
-            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+            if is_link(value):
                 source = value[0]
                 if source in prompt and source not in found:
                     found.add(source)
@@ -247,7 +247,7 @@ class RunState:
         node_id = str(data.get("node_id"))
         if node_id not in self.blocked:
             self.blocked.append(node_id)
-            title, class_type = node_title(self.prompt, self._shown(node_id))
+            title, class_type = title_and_class(self.prompt, self._shown(node_id))
             _log.warning("prompt %s: node %s %r (%s) was blocked", self.prompt_id, node_id, title, class_type)
 
     def _shown(self, node_id: str) -> str:
@@ -259,7 +259,7 @@ class RunState:
         return root if root in self.prompt else shown
 
     def _name(self, node_id: str) -> str:
-        return node_title(self.prompt, node_id)[0] or node_id
+        return title_and_class(self.prompt, node_id)[0] or node_id
 
     def _on_start(self, _data: Mapping[str, Any]) -> Sequence[ProgressEvent]:
         return (Started(self.prompt_id),)
@@ -283,7 +283,7 @@ class RunState:
         if self._total is None:
             self._total = len(self.executable if self.executable is not None else self.prompt)
         self._total = max(self._total, index)
-        title, class_type = node_title(self.prompt, shown)
+        title, class_type = title_and_class(self.prompt, shown)
         return (NodeStarted(self.prompt_id, shown, title or shown, class_type or "", index, self._total),)
 
     def _on_executed(self, data: Mapping[str, Any]) -> Sequence[ProgressEvent]:
@@ -310,7 +310,7 @@ class RunState:
         return events
 
     def _class(self, node_id: str | None) -> str | None:
-        return node_title(self.prompt, node_id)[1] if node_id is not None else None
+        return title_and_class(self.prompt, node_id)[1] if node_id is not None else None
 
     def _remember(self, node_id: str, display: object) -> None:
         if isinstance(display, str) and display != node_id:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.forks import in_forked_child
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
@@ -577,5 +578,4 @@ def _forget_in_child() -> None:
     ComfyConnector._instance = None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+in_forked_child(_forget_in_child)

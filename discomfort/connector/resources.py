@@ -22,6 +22,7 @@ import platformdirs
 from discomfort._system.concurrency import in_own_thread
 from discomfort._system.ownership import OWNER_VARIABLE, owner_mark
 from discomfort._system.process_tree import TOKEN_VARIABLE
+from discomfort._system.system_support import obstacle
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
 from discomfort.connector.release import ReleaseStep, release_all
@@ -117,11 +118,12 @@ class Resources:
     def prepare(self) -> None:
         """Resolve the engine, delete what dead processes left, start watchdog, journal and file store. Blocking.
 
-        Raises StateError if everything was released meanwhile; nothing is kept then.
+        Raises StateError if everything was released meanwhile; nothing is kept then. Raises ServerStartError if a
+        server cannot be owned on this system.
         """
         with self._taking():
             # The watchdog comes first: everything that the later steps create then survives no kill -9 of ours.
-            if self.watchdog is None:
+            if self.watchdog is None and (self.owned or not obstacle()):
                 self.watchdog = Watchdog.start()
             journal = self.journal or self._open_journal(self.watchdog)
             # Recovery may have waited for another process, and a signal handler may have closed us in this thread.
@@ -137,13 +139,14 @@ class Resources:
         targets = {"input": folders.input, "output": folders.output, "temp": folders.temp, "models": folders.models}
         self.files = FileStore(targets, journal)
 
-    def _open_journal(self, watchdog: Watchdog) -> Journal:
+    def _open_journal(self, watchdog: Watchdog | None) -> Journal:
         journal = self.journal = Journal(journal_directory())
         journal.recover()
-        journal.on_add = lambda entry: watchdog.watch_path(
-            entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
-        )
-        journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
+        if watchdog is not None:
+            journal.on_add = lambda entry: watchdog.watch_path(
+                entry.path, root=entry.root, inode=entry.inode, only_empty=entry.kind == "folder"
+            )
+            journal.on_remove = lambda entry: watchdog.forget_path(entry.path)
         # Only a name until the browser starts: the journal must list it first, or a power cut would leave the folder.
         self.browser_directory = private_directory()
         self._note_private(self.browser_directory)

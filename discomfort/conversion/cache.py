@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import platformdirs
+
+from discomfort._system.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
@@ -112,7 +113,7 @@ class PromptCache:
         path = self._path(self._directory, key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write(path, _encode(entry))
+            write_atomically(path, _encode(entry), private=True)
         except OSError as error:
             logger.debug("a prompt could not be stored in %s: %s", self._directory, error)
             return
@@ -148,18 +149,6 @@ class PromptCache:
             with contextlib.suppress(OSError):
                 path.unlink()
             excess -= size
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _encode(entry: CachedPrompt) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from discomfort.conversion.native.rules import FILE_NAME, ValueLimits
+from discomfort.workflow.json_values import is_link
 from discomfort.workflow.subgraphs import find_node
 
 if TYPE_CHECKING:
@@ -76,13 +77,9 @@ class Environment:
             kind = node.get("class_type")
             names = self.files.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
             for name, value in node["inputs"].items():
-                if name in names and not _is_link(value) and not _gives(find_node(workflow, node_id), value):
+                if name in names and not is_link(value) and not _gives(find_node(workflow, node_id), value):
                     return True
         return False
-
-
-def _is_link(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2
 
 
 def _gives(node: JsonObject | None, value: Any) -> bool:

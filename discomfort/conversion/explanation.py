@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from discomfort.exceptions import GraphProblem
 from discomfort.workflow.javascript import id_text
-from discomfort.workflow.nodes import NOTES
+from discomfort.workflow.nodes import MODE_BYPASSED, MODE_MUTED, NOTES
 from discomfort.workflow.prompt_ids import Numbering
-from discomfort.workflow.subgraphs import inner_nodes, objects
+from discomfort.workflow.subgraphs import find_subgraph, inner_nodes, is_group, link_list, objects
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
-
-MUTED: Final = 2
-BYPASSED: Final = 4
-"""Values of a node's ``mode`` in workflow JSON (LiteGraph's ``NEVER`` and ComfyUI's bypass)."""
 
 SUBGRAPH_INPUT: Final = -10
 """Id that the links of a subgraph give as their origin where they come from its inputs."""
@@ -89,9 +85,8 @@ def _fates(
         inner = inner_nodes(workflow, kind) if depth < MAX_DEPTH else None
         outcome = _outcome(node, kind, output.get(node_id), active=active)
         if inner is not None and outcome in ("virtual", "muted", "bypassed", "dropped"):
-            is_group = kind.startswith(("workflow>", "workflow/"))
             if outcome == "virtual":
-                outcome = "group" if is_group else "subgraph"
+                outcome = "group" if is_group(kind) else "subgraph"
             yield NodeFate(node_id, kind, node.get("title"), outcome, len(inner))
             held = active and outcome in ("group", "subgraph")
             yield from _fates(workflow, output, inner, f"{node_id}:", depth + 1, numbering, active=held)
@@ -103,8 +98,8 @@ def _outcome(node: JsonObject, kind: str, made: Any, *, active: bool) -> Outcome
     mode = node.get("mode")
     if isinstance(made, dict):
         return "kept" if isinstance(made.get("class_type"), str) else "missing"
-    if mode in (MUTED, BYPASSED):
-        return "muted" if mode == MUTED else "bypassed"
+    if mode in (MODE_MUTED, MODE_BYPASSED):
+        return "muted" if mode == MODE_MUTED else "bypassed"
     if not active:
         return "dropped"
     return "frontend-only" if kind in NOTES else "virtual"
@@ -140,8 +135,8 @@ def _nowhere(
             problem = _where(origins, ids, link)
             if problem:
                 yield GraphProblem(node_id, kind, node.get("title"), name, problem)
-        subgraph = _subgraph(workflow, kind) if depth < MAX_DEPTH else None
-        if subgraph is not None and node.get("mode") not in (MUTED, BYPASSED):
+        subgraph = find_subgraph(workflow, kind) if depth < MAX_DEPTH else None
+        if subgraph is not None and node.get("mode") not in (MODE_MUTED, MODE_BYPASSED):
             yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1, numbering, budget=budget)
 
 
@@ -149,7 +144,7 @@ def _linked_inputs(node: JsonObject, node_id: str, output: JsonObject | None) ->
     """Name and link of the node's inputs that should have led to something in the prompt, as far as it is known."""
     given: Any = {}
     if output is None:
-        if node.get("mode") in (MUTED, BYPASSED):
+        if node.get("mode") in (MODE_MUTED, MODE_BYPASSED):
             return
     elif isinstance(output.get(node_id), dict):
         given = output[node_id].get("inputs", {})
@@ -173,16 +168,9 @@ def _where(origins: dict[str, str], ids: set[str], link: str) -> str | None:
 
 
 def _origins(graph: JsonObject) -> Iterator[tuple[str, str]]:
-    """Link id and origin of every link: lists in version 0.4, objects since; some writers give an object of them."""
-    links = graph.get("links")
-    for link in links.values() if isinstance(links, dict) else links if isinstance(links, list) else ():
+    """Link id and origin of every link."""
+    for link in link_list(graph):
         if isinstance(link, list) and len(link) > 1:
             yield id_text(link[0]), id_text(link[1])
         elif isinstance(link, dict):
             yield id_text(link.get("id")), id_text(link.get("origin_id"))
-
-
-def _subgraph(workflow: JsonObject, kind: str) -> JsonObject | None:
-    definitions = workflow.get("definitions")
-    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    return next((each for each in objects(subgraphs) if str(each.get("id")) == kind), None)

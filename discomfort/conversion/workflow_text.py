@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from discomfort.exceptions import ConversionError, MissingNode, MissingNodesError, PayloadError
-from discomfort.workflow.subgraphs import find_node, objects, pack_of
+from discomfort.workflow.subgraphs import find_node, is_group, pack_of, subgraph_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +37,6 @@ _TAKEN_OUT: Final = re.compile("[&<>\"'`=]")
 
 _SUBGRAPH: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """The type of a subgraph's node: the id of its definition."""
-
-_GROUP: Final = ("workflow>", "workflow/")
-"""The prefix of the type of a group node; with a slash in older workflows."""
 
 
 def budget(size: int) -> float:
@@ -70,9 +67,7 @@ def encode(workflow: object) -> str:
 
 def largest_graph(workflow: JsonObject) -> int:
     """The number of nodes in the workflow's largest graph, its own or that of a subgraph."""
-    definitions = workflow.get("definitions")
-    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    graphs = (graph.get("nodes") for graph in (workflow, *objects(subgraphs)))
+    graphs = (graph.get("nodes") for graph in (workflow, *subgraph_list(workflow)))
     return max(len(nodes) if isinstance(nodes, list) else 0 for nodes in graphs)
 
 
@@ -102,7 +97,7 @@ def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str,
     prompt.
     """
     if unknown:
-        missing = missing_nodes(workflow, unknown)
+        missing = missing_on_page(workflow, unknown)
         raise MissingNodesError(missing, remedy=_remedy([each.class_type for each in missing]))
     for node_id, node in output.items():
         if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
@@ -111,7 +106,7 @@ def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str,
 
 def _remedy(names: list[str]) -> str:
     """The remedy for missing types, not all of which come from packs."""
-    inner = [name for name in names if _SUBGRAPH.fullmatch(name) or name.startswith(_GROUP)]
+    inner = [name for name in names if _SUBGRAPH.fullmatch(name) or is_group(name)]
     remedies = ["Install the packs that provide them."] if len(inner) < len(names) else []
     if inner:
         remedies.append(
@@ -121,7 +116,7 @@ def _remedy(names: list[str]) -> str:
     return " ".join(remedies)
 
 
-def missing_nodes(workflow: JsonObject, unknown: Mapping[str, str | None]) -> tuple[MissingNode, ...]:
+def missing_on_page(workflow: JsonObject, unknown: Mapping[str, str | None]) -> tuple[MissingNode, ...]:
     """The types of the prompt's nodes in ``unknown``, each with its nodes and the pack that the workflow names.
 
     The workflow has the full name of a type, from which the frontend removes characters; but the frontend gives new ids

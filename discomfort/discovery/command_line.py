@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Collection, Sequence
@@ -19,10 +18,10 @@ _OPTION = re.compile(r"""["'](--[a-z][\w-]*)["']""")
 
 
 def split(text: str, *, source: str | None = None) -> list[str]:
-    """Split a command line as a POSIX shell would (Windows: keeping backslashes). Raises ConfigurationError."""
+    """Split a command line as a POSIX shell would. Raises ConfigurationError."""
     key = "API_COMMAND_LINE"
     try:
-        words = shlex.split(text, posix=os.name != "nt")
+        words = shlex.split(text)
     except ValueError as error:
         raise ConfigurationError(
             f"cannot be split into words: {error}", key=key, value=text, source=source, remedy="Check its quotes"

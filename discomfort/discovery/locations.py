@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import configparser
 import logging
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +47,7 @@ def search(cwd: Path, environ: Mapping[str, str]) -> tuple[Location | None, list
 
 def home_of(environ: Mapping[str, str]) -> Path | None:
     """The home folder that ``environ`` names, else the user's; ``None`` if there is none."""
-    named = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
+    named = environ.get("HOME")
     if named:
         return Path(named)
     try:
@@ -81,10 +79,7 @@ def _comfy_cli_workspaces(home: Path) -> list[Path]:
     They are under ``[DEFAULT]`` in ``config.ini``, in a folder ``comfy-cli`` that does not depend on XDG variables.
     A workspace is the ComfyUI folder itself; in early versions it was the folder above.
     """
-    folder = {"win32": Path("AppData", "Local"), "darwin": Path("Library", "Application Support")}.get(
-        sys.platform, Path(".config")
-    )
-    file = home / folder / "comfy-cli" / "config.ini"
+    file = home / ".config" / "comfy-cli" / "config.ini"
     # Interpolation is off because a path may contain a percent sign.
     parser = configparser.ConfigParser(interpolation=None)
     try:

@@ -26,8 +26,10 @@ from typing import Any, Literal
 import platformdirs
 
 from discomfort import _json
+from discomfort._system.descriptors import create, open_existing, open_or_create, sync_folder, write_all
 from discomfort._system.locks import FileLock, is_at, keep_from_children, try_lock
 from discomfort._system.ownership import start_of
+from discomfort._system.user import is_ours
 from discomfort.exceptions import StateError, UploadError
 from discomfort.files.places import is_folder, open_place, stat_in
 
@@ -160,7 +162,7 @@ class Journal:
             if match is None or path == self._path or _start_of(int(match[1])) == match[2]:
                 continue
             try:
-                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                fd = open_existing(path)
             except OSError as error:
                 logger.debug("cannot read the journal %s: %s", path, error)
                 continue
@@ -170,6 +172,8 @@ class Journal:
                     logger.debug("the journal %s is held by a live process", path)
                 elif _is_trusted(os.fstat(fd)):
                     found.append((path, tuple(_read(path, fd))))
+            except OSError as error:
+                logger.debug("nobody can tell whether the journal %s is held: %s", path, error)
             finally:
                 os.close(fd)
         return found
@@ -245,7 +249,7 @@ class Journal:
         new = self._path.with_name(self._path.name + _COMPACT)
         fd = -1
         try:
-            fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = create(new, 0o600, append=True)
             # Locked before it gets the name, so that no recovery takes it for the journal of a dead process.
             _lock(fd, new)
             for entry in self._entries.values():
@@ -253,7 +257,7 @@ class Journal:
             # The content, then the name: after a power cut, the name must not point to an empty file.
             os.fsync(fd)
             new.replace(self._path)
-            _sync(self.directory)
+            sync_folder(self.directory)
         except OSError as error:
             logger.warning("cannot rewrite the journal %s, it keeps growing for now: %s", self._path, error)
             # Not at every drop from now on: with a full disk each try would cost time and a line in the log.
@@ -269,11 +273,10 @@ class Journal:
 
     def _open(self) -> int:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(self._path, flags, 0o600)
+        fd = open_or_create(self._path, 0o600, append=True)
         try:
             _lock(fd, self._path)
-            _sync(self.directory)
+            sync_folder(self.directory)
         except BaseException:
             os.close(fd)
             raise
@@ -284,7 +287,7 @@ class Journal:
         if match is None or _start_of(int(match[1])) == match[2]:
             return []
         try:
-            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = open_existing(path, writable=True)
         except OSError as error:
             logger.warning("cannot read the journal %s: %s", path, error)
             return []
@@ -303,15 +306,6 @@ class Journal:
                 path.unlink()
 
 
-def _sync(folder: Path) -> None:
-    """Make a new name in ``folder`` survive a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _record(entry: JournalEntry) -> dict[str, Any]:
     return {
         "op": "add",
@@ -325,11 +319,8 @@ def _record(entry: JournalEntry) -> dict[str, Any]:
 
 
 def _write_line(fd: int, record: dict[str, Any]) -> None:
-    # The line break comes first, so that a line that a full disk cut short does not damage the next one. write() may
-    # write less than all of it.
-    view = memoryview(b"\n" + _json.dumps(record))
-    while view:
-        view = view[os.write(fd, view) :]
+    # The line break comes first, so that a line that a full disk cut short does not damage the next one.
+    write_all(fd, b"\n" + _json.dumps(record))
 
 
 def remove_entry(entry: JournalEntry) -> Outcome:
@@ -379,7 +370,7 @@ def _is_same(entry: JournalEntry, status: os.stat_result) -> bool:
     if entry.kind == "folder":
         return is_folder(status) and status.st_ino == entry.inode
     if entry.kind == "private":
-        is_own = is_folder(status) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
+        is_own = is_folder(status) and is_ours(status) and stat.S_IMODE(status.st_mode) == 0o700
         return is_own and PRIVATE.fullmatch(entry.path.name) is not None
     if not stat.S_ISREG(status.st_mode):
         return False
@@ -390,7 +381,7 @@ def _is_same(entry: JournalEntry, status: os.stat_result) -> bool:
 
 def _is_trusted(status: os.stat_result) -> bool:
     """Whether nobody but this user can have written the journal."""
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return stat.S_ISREG(status.st_mode) and is_ours(status) and not status.st_mode & 0o022
 
 
 def _recover_locked(path: Path, fd: int) -> list[Path]:

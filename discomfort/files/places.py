@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from discomfort._system.descriptors import open_folder
+from discomfort._system.filenames import is_device
 from discomfort.exceptions import UploadError
 
-# Names that Windows gives to devices, in any folder and with any suffix; a ComfyUI tree may be shared with it.
-_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def check_name(name: str, what: str) -> None:
         problem = "is not valid UTF-8"
     elif _DRIVE.match(name):
         problem = "begins with a drive letter"
-    elif _RESERVED.fullmatch(name.rstrip(". ")):
+    elif is_device(name):
         problem = "is the name of a device on Windows"
     elif name.endswith((".", " ")):
         problem = "ends with a dot or a space"
@@ -87,14 +86,14 @@ def open_place(root: Path, parts: tuple[str, ...], *, create: bool = False) -> I
     created: list[Path] = []
     try:
         with contextlib.ExitStack() as stack:
-            fd = os.open(real_root, _OPEN_FOLDER)
+            fd = open_folder(real_root)
             stack.callback(os.close, fd)
             at = real_root
             for name in real.relative_to(real_root).parts:
                 at /= name
                 if create and _make_folder(name, fd):
                     created.append(at)
-                fd = os.open(name, _OPEN_FOLDER, dir_fd=fd)
+                fd = open_folder(name, within=fd)
                 stack.callback(os.close, fd)
             yield Place(real_root, real, fd, tuple(created))
     except BaseException:

@@ -14,14 +14,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from discomfort._system.atomic_files import give_name
+from discomfort._system.descriptors import create, open_existing
+from discomfort._system.file_copy import copy_contents, keep_times
 from discomfort.exceptions import StateError, UploadError
-from discomfort.files.copying import copy_contents, keep_times
 from discomfort.files.journal import Journal, JournalEntry, remove_entry
 from discomfort.files.places import Place, check_name, open_place, stat_in, subfolder_parts
 
 logger = logging.getLogger("discomfort.files")
 
-_NO_LINKS_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _BLOCK = 1 << 20
 _TRIES = 3  # another process may clear an empty folder between our entering and our writing
 
@@ -254,8 +255,7 @@ class FileStore:
     def _write_partial(
         self, place: Place, partial: str, source: int, status: os.stat_result, ephemeral: Path | None
     ) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(partial, flags, 0o666, dir_fd=place.fd)
+        fd = create(partial, 0o666, within=place.fd)
         try:
             copy_contents(source, fd)
             keep_times(status, fd)
@@ -273,8 +273,7 @@ def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[int, os.stat_
     text = os.fspath(source)
     if "\0" in str(text):
         raise FileNotFoundError(errno.ENOENT, "no file can have a name with a null character", text)
-    # Not blocking: opening a pipe would wait for its writer before we can see that it is one.
-    fd = os.open(text, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = open_existing(text, follow_links=True)
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -289,18 +288,5 @@ def _publish(folder: int, partial: str, name: str, overwrite: bool) -> None:
     """Give the finished copy its name in one step, without replacing another file unless told to."""
     if overwrite:
         os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
-        return
-    try:
-        os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS_HERE:
-            raise
-        # No hard links on this file system: claim the name with an empty file, which is then ours to replace.
-        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder))
-        try:
-            os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            os.unlink(name, dir_fd=folder)
-            raise
-        return
-    os.unlink(partial, dir_fd=folder)
+    else:
+        give_name(partial, name, within=folder)

@@ -7,30 +7,13 @@ traceback for that, the prompt stays listed as running, and HTTP still answers. 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from pathlib import Path
-
-_log = logging.getLogger("discomfort.server")
 
 CLEAR_LEAD = 3
 """How many times as much as any other thread, the main one apart, the execution thread must have worked."""
 
 LEAST_WORK = 500_000
 """Nanoseconds of work that a prompt takes at the very least; an empty image and its preview take milliseconds."""
-
-
-def thread_work(pid: int) -> dict[int, int]:
-    """CPU time of each thread of a process in nanoseconds, by thread id; empty if the system does not provide it."""
-    work: dict[int, int] = {}
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            work[int(task.name)] = int((task / "schedstat").read_text().split()[0])
-    except (OSError, ValueError, IndexError) as error:
-        # A thread that ends between the two reads spoils only this look; the next prompt allows another.
-        _log.debug("the threads of process %d cannot be read: %s", pid, error)
-        return {}
-    return work
 
 
 def execution_thread(pid: int, before: Mapping[int, int], after: Mapping[int, int]) -> int | None:
@@ -44,8 +27,3 @@ def execution_thread(pid: int, before: Mapping[int, int], after: Mapping[int, in
     if len(done) > 1 and done[0][0] < CLEAR_LEAD * done[1][0]:
         return None
     return done[0][1]
-
-
-def thread_lives(pid: int, tid: int) -> bool:
-    """Whether the process has that thread."""
-    return Path(f"/proc/{pid}/task/{tid}").exists()

@@ -5,32 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+from discomfort._system import signals
 from discomfort._system.server_command import ServerCommand
 from discomfort.exceptions import ServerStartError
 
 _log = logging.getLogger("discomfort.server")
-
-# An ignored or blocked signal stays so through exec. A ComfyUI started with SIGINT ignored (for example by `cmd &` in a
-# script) never stops on it, so such a start uses a second exec that restores the defaults. A preexec_fn would run
-# Python code in a fork of a threaded process, which may deadlock. SIGPIPE and SIGXFSZ are ignored by Python itself.
-_TRAMPOLINE = """
-import os, signal, sys
-for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGXFSZ"):
-    if hasattr(signal, name):
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-signal.pthread_sigmask(signal.SIG_SETMASK, ())
-try:
-    os.execvp(sys.argv[1], sys.argv[1:])
-except OSError as error:
-    sys.stderr.write(f"{sys.argv[1]}: {error.strerror}\\n")
-    sys.exit(127)
-"""
 
 
 def spawn(command: ServerCommand) -> subprocess.Popen[bytes]:
@@ -42,8 +25,8 @@ def spawn(command: ServerCommand) -> subprocess.Popen[bytes]:
     """
     program = _find_program(command)
     argv = [program, *command.argv[1:]]
-    if _signals_are_altered():
-        argv = [sys.executable, "-I", "-S", "-c", _TRAMPOLINE, *argv]
+    if signals.are_altered():
+        argv = [sys.executable, "-I", "-S", "-c", signals.DEFAULTS_PROGRAM, *argv]
     try:
         process = subprocess.Popen(
             argv,
@@ -54,7 +37,7 @@ def spawn(command: ServerCommand) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             bufsize=0,
             close_fds=True,
-            **_own_group(),
+            start_new_session=True,
         )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise ServerStartError(
@@ -78,7 +61,7 @@ def _find_program(command: ServerCommand) -> str:
     word = command.argv[0]
     path = (os.environ if command.env is None else command.env).get("PATH", os.defpath)
     # A relative name is relative to the folder in which the server starts, as it is for the system itself.
-    has_folder = "/" in word or os.sep in word
+    has_folder = "/" in word
     found = shutil.which(str((command.cwd / word).absolute()) if has_folder else word, path=path)
     if found is None:
         raise ServerStartError(
@@ -87,16 +70,3 @@ def _find_program(command: ServerCommand) -> str:
             remedy="Check the first word of API_COMMAND_LINE and its permissions",
         )
     return str(Path(found).absolute())
-
-
-def _own_group() -> dict[str, Any]:
-    if os.name == "nt":
-        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-    return {"start_new_session": True}
-
-
-def _signals_are_altered() -> bool:
-    if os.name == "nt":
-        return False
-    ignored = any(signal.getsignal(s) == signal.SIG_IGN for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-    return ignored or bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))

@@ -55,10 +55,7 @@ class Pump:
 
     def _run(self) -> None:
         try:
-            if os.name == "nt":
-                self._read_blocking()
-            else:
-                self._read_until_told()
+            self._read_until_told()
         except Exception:  # noqa: BLE001 - a thread has nobody to raise to; it is logged
             # Without a reader the server would block on a full pipe; closing the pipe makes its writes fail instead.
             _log.exception("reading the server's output failed")
@@ -68,10 +65,6 @@ class Pump:
     def _release(self) -> None:
         self._stream.close()
         os.close(self._wake_read)
-
-    def _read_blocking(self) -> None:
-        while chunk := self._stream.read(_CHUNK):
-            self._sink(chunk)
 
     def _read_until_told(self) -> None:
         out, wake = self._stream.fileno(), self._wake_read

@@ -8,14 +8,15 @@ import logging
 import os
 import re
 import socket
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 
 import platformdirs
 
-from discomfort._system.locks import FileLock, open_for_lock, try_lock
+from discomfort._system.descriptors import open_existing
+from discomfort._system.locks import FileLock, try_lock
+from discomfort._system.user import identity, is_ours
 from discomfort.exceptions import ServerStartError
 
 _log = logging.getLogger("discomfort.server")
@@ -109,7 +110,7 @@ def remove_lock(path: Path) -> bool:
 
 def _is_free_lock(path: Path) -> bool:
     try:
-        descriptor = open_for_lock(path)
+        descriptor = open_existing(path, writable=True)
     except OSError:
         return False
     try:
@@ -152,10 +153,8 @@ def _is_free(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> bo
 
 def _can_listen(family: socket.AddressFamily, address: str, port: int) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        if sys.platform == "linux":
-            # As the server itself will: connections in TIME_WAIT must not count, but a listener does. On other systems
-            # the option would allow the bind beside a listener.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # As the server itself will: connections in TIME_WAIT must not count, but a listener does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
@@ -199,8 +198,7 @@ def _runtime_folder() -> Path:
 
 
 def _temporary_folder() -> Path:
-    owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    return Path(tempfile.gettempdir()) / f"discomfort-runtime-{owner}"
+    return Path(tempfile.gettempdir()) / f"discomfort-runtime-{identity()}"
 
 
 def _remove_if_empty(directory: Path) -> None:
@@ -227,8 +225,8 @@ def _private_directory(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.mkdir(exist_ok=True, mode=0o700)
     facts = path.lstat()
-    if path.is_symlink() or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
+    if path.is_symlink() or not is_ours(facts):
         raise PermissionError(errno.EPERM, "belongs to somebody else", str(path))
-    if facts.st_mode & 0o077 and os.name != "nt":
+    if facts.st_mode & 0o077:
         path.chmod(0o700)
     return path

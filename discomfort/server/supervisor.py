@@ -13,14 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import psutil
 
-from discomfort._system import process_tree
+from discomfort._system import process_end, process_table, process_tree, signals
 from discomfort._system.server_command import ServerCommand
 from discomfort.exceptions import ServerError, ServerStartError, StateError
-from discomfort.server import execution_thread
+from discomfort.server.execution_thread import execution_thread
 from discomfort.server.launcher import spawn
 from discomfort.server.log_tail import LogTail
 from discomfort.server.one_shot import OneShot
@@ -143,9 +142,9 @@ class Supervisor:
 
         If no thread can be identified with certainty, none is watched.
         """
-        before = execution_thread.thread_work(self.pid)
+        before = process_table.thread_work(self.pid)
         yield
-        thread = execution_thread.execution_thread(self.pid, before, execution_thread.thread_work(self.pid))
+        thread = execution_thread(self.pid, before, process_table.thread_work(self.pid))
         if thread is None:
             _log.debug("the execution thread of server process %d could not be identified", self.pid)
         elif not self._worker_watched:
@@ -200,7 +199,7 @@ class Supervisor:
         if os.getpid() != self._owner or (self._stopped.happened and self._stop_error is None):
             return
         relatives = self._relatives()
-        self._signal_group(getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._signal_group(signals.kill)
         process_tree.kill(relatives)
         if not self._ended.wait(2.0):
             _log.error("server process %d did not end within 2 s of SIGKILL", self.pid)
@@ -212,7 +211,7 @@ class Supervisor:
     def _watch_worker(self, thread: int) -> None:
         while not self._ended.wait(_WORKER_LOOK):
             # The threads of a dying process end one by one. If the process follows, its exit is what to report.
-            if not execution_thread.thread_lives(self.pid, thread) and not self._ended.wait(_KILL_PATIENCE):
+            if not process_table.thread_lives(self.pid, thread) and not self._ended.wait(_KILL_PATIENCE):
                 self._worker_gone = True
                 _log.error("the execution thread of server process %d died without a word", self.pid)
                 self._useless.fire()
@@ -226,7 +225,7 @@ class Supervisor:
             self._useless.fire()
 
     def _await_exit(self) -> None:
-        status = _await_end(self._process)
+        status = _status_of(process_end.await_end(self.pid))
         # Until it is reaped, the dead process keeps its pid and group id: this is the last moment at which the members
         # of its group can be identified.
         try:
@@ -265,15 +264,12 @@ class Supervisor:
 
     def _end_group(self, grace: float) -> None:
         deadline = time.monotonic() + max(0.0, grace)
-        # A stopped process handles SIGTERM only once it continues.
-        for name in ("SIGTERM", "SIGCONT"):
-            if hasattr(signal, name):
-                self._signal_group(getattr(signal, name))
+        self._signal_group(signals.ask_to_end)
         if self._ended.wait(max(0.0, deadline - time.monotonic())):
             return
         _log.warning("server process %d did not end within %.1f s of SIGTERM: killing it", self.pid, grace)
         relatives = self._relatives()
-        self._signal_group(getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._signal_group(signals.kill)
         process_tree.kill(relatives)
         if not self._ended.wait(_KILL_PATIENCE):
             raise ServerError(f"it did not end within {_KILL_PATIENCE:.0f} s of SIGKILL")
@@ -284,22 +280,18 @@ class Supervisor:
         found = process_tree.members(self.pid, self._token, leader_lives=not reaped)
         return found | {p for p in self._survivors if process_tree.alive(p)}
 
-    def _signal_group(self, number: int) -> None:
+    def _signal_group(self, send: Callable[..., None]) -> None:
         with self._lock:
             if self._reaped:
                 return
             try:
-                if os.name == "nt":
-                    self._process.terminate()
-                else:
-                    os.killpg(self.pid, number)
+                send(self.pid, group=True)
             except (ProcessLookupError, PermissionError) as error:
-                # macOS answers EPERM for a group of zombies.
-                _log.debug("signal %d to group %d: %s", number, self.pid, error)
+                _log.debug("group %d was not signalled: %s", self.pid, error)
 
     def _abandon(self) -> None:
         """Undo a start that failed halfway."""
-        self._signal_group(getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._signal_group(signals.kill)
         try:
             self._process.wait(_KILL_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -316,22 +308,8 @@ class Supervisor:
                 _log.exception("the watchdog could not be informed of the end of process %d", self.pid)
 
 
-def _await_end(process: subprocess.Popen[bytes]) -> ExitStatus:
-    waitid: Any = getattr(os, "waitid", None)
-    if waitid is None:  # Windows, and macOS before Python 3.13
-        return _from_return_code(process.wait())
-    # WNOWAIT leaves the zombie: its pid stays reserved until _await_exit() reaps it under the lock.
-    try:
-        found = waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    except ChildProcessError:
-        # Reaped elsewhere: SIGCHLD is ignored, or another library waits for all children.
-        return ExitStatus(None)
-    code = int(found.si_status)
-    return ExitStatus(code) if found.si_code == os.CLD_EXITED else _from_return_code(-code)
-
-
-def _from_return_code(code: int) -> ExitStatus:
-    if code >= 0:
+def _status_of(code: int | None) -> ExitStatus:
+    if code is None or code >= 0:
         return ExitStatus(code)
     try:
         return ExitStatus(None, signal.Signals(-code).name)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -18,20 +16,28 @@ from typing import Any
 
 import psutil
 
+from discomfort._system.detached_process import DetachedProcess
+from discomfort._system.forks import in_forked_child
+from discomfort._system.process_table import start_of
 from discomfort._system.process_tree import TOKEN_VARIABLE
+from discomfort._system.system_support import obstacle
 from discomfort.exceptions import ServerStartError
-from discomfort.server.watchdog_main import start_of
 
 _log = logging.getLogger("discomfort.server")
 
-_MAIN = Path(__file__).with_name("watchdog_main.py")
-# Seconds for a message. The pipe holds 64 KiB, some 300 messages, so it fills only if the watchdog does not read.
+_PROGRAM = """
+import sys
+sys.path.append(sys.argv.pop(1))
+from discomfort.server.watchdog_main import main
+main(sys.argv[1:])
+"""
+_HOME = Path(__file__).parents[2]
+"""The folder to import us from. It comes last: a package there cannot hide one of the standard library's."""
 _SEND_SECONDS = 2.0
 # A watchdog that was just started on a loaded machine takes a while until it reads.
 _RESEND_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 _START_SECONDS = 20.0
-_POLL_SECONDS = 0.002
 # Between reading a start time and comparing it the clock may be set a little; a pid is not reused that fast.
 _START_TOLERANCE = 2.0
 
@@ -54,11 +60,19 @@ class Watchdog:
         self._closed = False
         self._reported = False
         self._pipe = -1
-        self._process: _Detached | None = None
+        self._process: DetachedProcess | None = None
 
     @classmethod
     def start(cls) -> Watchdog:
-        """Start the watchdog process; takes a few milliseconds. Raises ServerStartError if the system refuses."""
+        """Start the watchdog process; takes a few milliseconds.
+
+        Raises ServerStartError when the system refuses, and where nothing of ours could be owned for certain.
+        """
+        if missing := obstacle():
+            raise ServerStartError(
+                f"no server can be started and owned here: {missing}",
+                remedy="Start ComfyUI yourself, and connect with ComfyConnector.attach(url)",
+            )
         watchdog = cls()
         watchdog._launch()
         _live.add(watchdog)
@@ -199,17 +213,16 @@ class Watchdog:
         if not executable:
             raise ServerStartError("the watchdog needs a Python interpreter, but sys.executable is empty")
         read, write = os.pipe()
-        words = [executable, "-I", "-S", str(_MAIN), str(self._owner), TOKEN_VARIABLE, _psutil_folder(), "detach"]
+        words = [executable, "-I", "-S", "-c", _PROGRAM, str(_HOME), str(self._owner), TOKEN_VARIABLE]
         try:
-            self._process = _Detached(_start_detached(words, read))
+            self._process = DetachedProcess(_start_detached(words, read))
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             os.close(write)
             self._pipe = -1
             raise ServerStartError(f"the watchdog process could not be started: {error}") from error
         finally:
             os.close(read)
-        if hasattr(os, "set_blocking") and os.name != "nt":
-            os.set_blocking(write, False)
+        os.set_blocking(write, False)
         self._pipe = write
         _log.debug("watchdog process %d started", self._process.pid)
 
@@ -244,37 +257,7 @@ def _after_fork_in_child() -> None:
     _live.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-class _Detached:
-    """The watchdog process, identified by pid and start; it is not our child, so it cannot be waited for as one."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self._start = pid, start_of(pid)
-
-    @property
-    def alive(self) -> bool:
-        # If we are a container's first process, or a subreaper, orphans become our children: reap it, or it would look
-        # alive as a zombie.
-        with contextlib.suppress(OSError):
-            os.waitpid(self.pid, os.WNOHANG)
-        return self._start is not None and start_of(self.pid) == self._start
-
-    def kill(self) -> None:
-        if self.alive:
-            with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL)
-
-    def ended(self, seconds: float) -> bool:
-        """Wait for its end, ``seconds`` at most. Blocking."""
-        deadline = time.monotonic() + seconds
-        while self.alive:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
+in_forked_child(_after_fork_in_child)
 
 
 def _start_detached(words: list[str], stdin: int) -> int:
@@ -297,14 +280,9 @@ def _start_detached(words: list[str], stdin: int) -> int:
 
 
 def _environment() -> dict[str, str]:
-    # Only what an interpreter may need to load. Our secrets stay out of it, and so does the mark of a server that we
-    # may run under ourselves: with that mark the watchdog would be killed together with that server.
-    names = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-    return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def _psutil_folder() -> str:
-    return "" if sys.platform == "linux" else str(Path(psutil.__file__).parent.parent)
+    # Only what an interpreter may need to load. That keeps our secrets away from it, and the mark of a server that we
+    # may ourselves run under, which would end the watchdog together with that server.
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def _contained(path: Path, root: Path) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from discomfort.workflow.javascript import id_text
-from discomfort.workflow.subgraphs import objects
+from discomfort.workflow.subgraphs import objects, subgraph_list
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
@@ -21,8 +21,7 @@ MAX_TOLD: Final = 10
 
 def faults(workflow: JsonObject) -> tuple[str, ...]:
     """Faults in the links and subgraphs of ``workflow``, one sentence each, ten at most."""
-    definitions = workflow.get("definitions")
-    subgraphs = list(objects(definitions.get("subgraphs") if isinstance(definitions, dict) else None))
+    subgraphs = subgraph_list(workflow)
     graphs = [("", workflow), *((f"definitions.subgraphs[{i}].", each) for i, each in enumerate(subgraphs))]
     found = itertools.chain(_cycles(subgraphs), *(_links(place, graph) for place, graph in graphs))
     return tuple(itertools.islice(found, MAX_TOLD))

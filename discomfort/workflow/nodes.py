@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import MissingNode, PayloadError
+from discomfort.workflow.subgraphs import group_members, pack_of, subgraph_list
 
 MAX_NODES = 200_000
 """Most nodes that a workflow may have once every subgraph is expanded; nesting multiplies them."""
@@ -44,9 +45,7 @@ class WorkflowNode:
 
 def subgraphs(workflow: JsonObject) -> dict[str, JsonObject]:
     """Return the subgraph definitions of a workflow by id."""
-    definitions = workflow.get("definitions")
-    found = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    return {str(graph["id"]): graph for graph in found or [] if isinstance(graph, dict) and "id" in graph}
+    return {str(graph["id"]): graph for graph in subgraph_list(workflow) if "id" in graph}
 
 
 def iterate(workflow: JsonObject) -> Iterator[WorkflowNode]:
@@ -80,25 +79,16 @@ def iterate(workflow: JsonObject) -> Iterator[WorkflowNode]:
             stack.append((f"{found.id}:", inner, iter(inner["nodes"]), found.active, found.type))
 
 
-def group_members(workflow: JsonObject, node_type: str) -> list[JsonObject] | None:
-    """Return the nodes that a group node stands for (``workflow>Name``, ``workflow/Name``), else ``None``."""
-    if not node_type.startswith(("workflow>", "workflow/")):
-        return None
-    extra = workflow.get("extra")
-    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
-    group = groups.get(node_type[len("workflow>") :]) if isinstance(groups, dict) else None
-    members = group.get("nodes") if isinstance(group, dict) else None
-    return [member for member in members if isinstance(member, dict)] if isinstance(members, list) else None
-
-
 def titles(prompt: JsonObject) -> dict[str, str]:
     """Return a name for each node of a prompt: its title if it has one, else its class."""
-    names: dict[str, str] = {}
-    for node_id, node in prompt.items():
-        meta = node.get("_meta")
-        title = meta.get("title") if isinstance(meta, dict) else None
-        names[node_id] = title if isinstance(title, str) and title else str(node.get("class_type"))
-    return names
+    return {node_id: title_of(node) or str(node.get("class_type")) for node_id, node in prompt.items()}
+
+
+def title_of(node: Mapping[str, Any]) -> str | None:
+    """Return the title that a prompt's node carries in ``_meta``, or ``None``."""
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    return title if isinstance(title, str) and title else None
 
 
 def missing_nodes(graph: JsonObject, known: Collection[str], *, include_inactive: bool = False) -> list[MissingNode]:
@@ -124,11 +114,11 @@ def missing_nodes(graph: JsonObject, known: Collection[str], *, include_inactive
             kind = class_of(node)
             if kind not in known and kind not in FRONTEND_ONLY:
                 ids.setdefault(kind, []).append(node_id)
-                packs[kind] = packs.get(kind) or _pack(node)
+                packs[kind] = packs.get(kind) or pack_of(node)
     return [MissingNode(kind, tuple(node_ids), packs[kind]) for kind, node_ids in ids.items()]
 
 
-def missing_in_prompt(prompt: JsonObject, known: Collection[str]) -> list[MissingNode]:
+def missing_in_prompt(prompt: Mapping[str, Any], known: Collection[str]) -> list[MissingNode]:
     """List the classes of a well-formed prompt that are not in ``known``."""
     ids: dict[str, list[str]] = {}
     for node_id, node in prompt.items():
@@ -143,18 +133,5 @@ def class_of(node: JsonObject) -> str:
     kind = node.get("type")
     if isinstance(kind, str) and kind:
         return kind
-    return str(_properties(node).get("Node name for S&R") or kind)
-
-
-def _properties(node: JsonObject) -> dict[str, Any]:
     properties = node.get("properties")
-    return properties if isinstance(properties, dict) else {}
-
-
-def _pack(node: JsonObject) -> str | None:
-    properties = _properties(node)
-    for key in ("cnr_id", "aux_id"):
-        pack = properties.get(key)
-        if isinstance(pack, str) and pack:
-            return pack
-    return None
+    return str((properties.get("Node name for S&R") if isinstance(properties, dict) else None) or kind)

@@ -22,7 +22,7 @@ from discomfort.exceptions import (
 )
 from discomfort.workflow.input_values import choices
 from discomfort.workflow.json_values import describe, json_problem
-from discomfort.workflow.nodes import missing_in_prompt
+from discomfort.workflow.nodes import missing_in_prompt, title_of
 
 MAX_CHAIN = 900
 """Longest chain of links. ComfyUI validates recursively: 900 nodes in a chain pass, 1,500 fail (measured on 0.3.64)."""
@@ -122,7 +122,7 @@ class _Check:
     def _add(self, node_id: str, node: JsonObject, name: str | None, problem: str) -> None:
         kind = node.get("class_type")
         self.problems.append(
-            GraphProblem(node_id, kind if isinstance(kind, str) else None, node_title(node), name, problem)
+            GraphProblem(node_id, kind if isinstance(kind, str) else None, title_of(node), name, problem)
         )
 
     def links(self, definitions: Mapping[str, Any] | None) -> None:
@@ -149,13 +149,6 @@ class _Check:
         if source not in self.prompt:
             return f"links to node {source!r}, which is not in the prompt"
         return f"links to slot {slot!r} of node {source!r}; a slot is a whole number from 0"
-
-
-def node_title(node: Mapping[str, Any]) -> str | None:
-    """Return the title that a prompt's node carries in ``_meta``, or ``None``."""
-    meta = node.get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    return title if isinstance(title, str) and title else None
 
 
 def input_spec(definitions: Mapping[str, Any], node: Mapping[str, Any], name: str) -> Any:
@@ -221,7 +214,7 @@ def _cycle(prompt: JsonObject, upstream: Mapping[str, list[str]], waiting: Mappi
 
 def _graph_problem(prompt: JsonObject, node_id: str, problem: str) -> GraphProblem:
     node = prompt[node_id]
-    return GraphProblem(node_id, node["class_type"], node_title(node), None, problem)
+    return GraphProblem(node_id, node["class_type"], title_of(node), None, problem)
 
 
 def _check_outputs(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
@@ -250,7 +243,7 @@ def _check_combos(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
                     InputProblem(
                         node_id,
                         node["class_type"],
-                        node_title(node),
+                        title_of(node),
                         name,
                         "value_not_in_list",
                         "Value not in list",

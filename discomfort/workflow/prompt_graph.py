@@ -9,7 +9,7 @@ from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.input_values import WIDGET_TYPES, check_value
 from discomfort.workflow.json_values import is_link
-from discomfort.workflow.preflight import node_title
+from discomfort.workflow.nodes import title_of
 from discomfort.workflow.selectors import Target
 from discomfort.workflow.widgets import input_specs, spec_type
 
@@ -20,7 +20,7 @@ class PromptGraph:
     def __init__(self, prompt: JsonObject, definitions: Mapping[str, Any] | None) -> None:
         self._prompt = prompt
         self._definitions = definitions or {}
-        self.targets = [Target(key, node_title(node), node["class_type"]) for key, node in prompt.items()]
+        self.targets = [Target(key, title_of(node), node["class_type"]) for key, node in prompt.items()]
 
     def names(self, node_id: str) -> Sequence[str]:
         """Return the inputs that the node has, then those that it may have."""
@@ -64,7 +64,7 @@ class PromptGraph:
 
     def _refuse_fed(self, link: Sequence[Any], selector: str) -> None:
         source = self._prompt[link[0]]
-        feeder = Target(link[0], node_title(source), source["class_type"])
+        feeder = Target(link[0], title_of(source), source["class_type"])
         candidates = [f"#{feeder.id}.{name}" for name in self.settable(feeder.id)]
         remedy = "; set that node instead" if candidates else ""
         raise InputSelectorError(selector, f"is fed by output {link[1]} of {feeder}{remedy}", candidates)

@@ -1,4 +1,4 @@
-"""Looks up nodes inside subgraphs and group nodes. Pure."""
+"""Looks up subgraphs, group nodes, the nodes inside them, and links in a workflow. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.workflow.javascript import id_text
+
+GROUP_PREFIXES = ("workflow>", "workflow/")
+"""How the type of a group node begins; its name follows. With a slash in older workflows."""
 
 
 def pack_of(node: Mapping[str, Any]) -> str | None:
@@ -37,21 +40,50 @@ def find_node(workflow: JsonObject, node_id: str) -> JsonObject | None:
     return node
 
 
+def subgraph_list(workflow: JsonObject) -> list[JsonObject]:
+    """The definitions of a workflow's subgraphs."""
+    definitions = workflow.get("definitions")
+    return list(objects(definitions.get("subgraphs") if isinstance(definitions, dict) else None))
+
+
+def find_subgraph(workflow: JsonObject, type_name: str) -> JsonObject | None:
+    """The definition of the subgraph that a node of that type stands for."""
+    return next((each for each in subgraph_list(workflow) if str(each.get("id")) == type_name), None)
+
+
+def groups(workflow: JsonObject) -> dict[str, JsonObject]:
+    """The definitions of a workflow's group nodes, by name."""
+    extra = workflow.get("extra")
+    found = extra.get("groupNodes") if isinstance(extra, dict) else None
+    return {name: group for name, group in found.items() if isinstance(group, dict)} if isinstance(found, dict) else {}
+
+
+def is_group(type_name: str) -> bool:
+    """Whether a node's type is that of a group node, which older frontends had in place of subgraphs."""
+    return type_name.startswith(GROUP_PREFIXES)
+
+
+def group_members(workflow: JsonObject, type_name: str) -> list[JsonObject] | None:
+    """The nodes that a group node stands for, as they are stored; ``None`` for other types."""
+    group = groups(workflow).get(type_name[len(GROUP_PREFIXES[0]) :]) if is_group(type_name) else None
+    nodes = group.get("nodes") if group else None
+    return list(objects(nodes)) if isinstance(nodes, list) else None
+
+
 def inner_nodes(workflow: JsonObject, type_name: str) -> list[JsonObject] | None:
     """The nodes inside a subgraph or a group node, with the ids that prompts give them; ``None`` for other types."""
-    definitions = workflow.get("definitions")
-    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    for subgraph in objects(subgraphs):
-        if str(subgraph.get("id")) == type_name:
-            return list(objects(subgraph.get("nodes")))
-    extra = workflow.get("extra")
-    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
-    name = type_name.removeprefix("workflow>").removeprefix("workflow/")
-    group = groups.get(name) if isinstance(groups, dict) else None
-    if not isinstance(group, dict):
-        return None
+    subgraph = find_subgraph(workflow, type_name)
+    if subgraph is not None:
+        return list(objects(subgraph.get("nodes")))
+    members = group_members(workflow, type_name)
     # Nodes stored in a group may keep the ids they had before it was made; prompts number them by position.
-    return [node | {"id": index} for index, node in enumerate(objects(group.get("nodes")))]
+    return None if members is None else [node | {"id": index} for index, node in enumerate(members)]
+
+
+def link_list(graph: JsonObject) -> list[Any]:
+    """The links of a workflow or subgraph: lists in version 0.4, objects since; some writers give an object of them."""
+    links = graph.get("links")
+    return list(links.values()) if isinstance(links, dict) else links if isinstance(links, list) else []
 
 
 def objects(value: Any) -> Iterator[JsonObject]:

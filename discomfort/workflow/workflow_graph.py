@@ -11,6 +11,7 @@ from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.nodes import WorkflowNode, class_of, iterate, subgraphs
 from discomfort.workflow.selectors import Target
+from discomfort.workflow.subgraphs import is_group, link_list
 from discomfort.workflow.widgets import WidgetMap, input_specs, locate, saved_widget_names, sockets
 
 _TEXT_ONLY = frozenset({"Note", "MarkdownNote", "Reroute"})
@@ -108,7 +109,7 @@ class WorkflowGraph:
     def _map(self, node_id: str) -> WidgetMap:
         if node_id not in self._maps:
             found = self._nodes[node_id]
-            is_container = found.type in self._subgraphs or found.type.startswith(("workflow>", "workflow/"))
+            is_container = found.type in self._subgraphs or is_group(found.type)
             reason = WidgetMap({}, "the widgets of a group cannot be told apart")
             self._maps[node_id] = reason if is_container else locate(found.node, self._definition(found.node))
         return self._maps[node_id]
@@ -135,18 +136,13 @@ class WorkflowGraph:
 
     def _graph_links(self, graph: JsonObject) -> dict[str, tuple[str, int]]:
         if id(graph) not in self._links:
-            self._links[id(graph)] = dict(filter(None, map(_link_origin, _link_list(graph))))
+            self._links[id(graph)] = dict(filter(None, map(_link_origin, link_list(graph))))
         return self._links[id(graph)]
 
 
 def _names_of(entry: JsonObject, name: str) -> bool:
     widget = entry.get("widget")
     return (widget.get("name") if isinstance(widget, dict) else entry.get("name")) == name
-
-
-def _link_list(graph: JsonObject) -> list[Any]:
-    links = graph.get("links")
-    return list(links.values()) if isinstance(links, dict) else links if isinstance(links, list) else []
 
 
 def _link_origin(link: Any) -> tuple[str, tuple[str, int]] | None:

@@ -9,7 +9,7 @@ import pytest
 from cli.conftest import Cli
 from cli.fakes_cli import workflow, write
 
-from discomfort.cli.writing import write_atomically
+from discomfort._system.atomic_files import write_atomically
 
 PROMPT = {"1": {"class_type": "Text", "inputs": {"text": "old"}, "_meta": {"title": "Text"}}}
 

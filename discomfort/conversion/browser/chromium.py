@@ -1,4 +1,4 @@
-"""Find a Chromium, or get one.
+"""Finds a Chromium, or installs one.
 
 The order: the configured path, Playwright's own browser, a Chromium or Chrome of the system, then an installation
 (Playwright's download; Debian's package where that is possible). Nothing is installed unless that is allowed.
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from discomfort._system.user import is_root
 from discomfort.exceptions import BrowserError
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ async def find_chromium(configured: str | None, bundled: str | None, *, install:
 
 
 def _may_apt() -> bool:
-    geteuid = getattr(os, "geteuid", None)
-    return shutil.which("apt-get") is not None and geteuid is not None and geteuid() == 0
+    return shutil.which("apt-get") is not None and is_root()
 
 
 async def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> bool:

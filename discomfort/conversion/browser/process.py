@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
-from discomfort._system.browser_processes import OwnProcess, kill_trees
+from discomfort._system import process_end, shared_memory
 from discomfort._system.concurrency import EndableScopes, finish, in_thread, to_thread
+from discomfort._system.process_tree import OwnProcess, kill_trees
+from discomfort._system.user import is_root
 from discomfort.conversion.browser.chromium import find_chromium, manual_commands
 from discomfort.exceptions import BrowserError, ServerStartError
 
@@ -36,9 +38,6 @@ LAUNCH_TIMEOUT: Final = 60.0
 
 CLOSE_TIMEOUT: Final = 3.0
 """Seconds for a graceful close before the processes are killed."""
-
-SMALL_SHM: Final = 256 << 20
-"""If ``/dev/shm`` is smaller than this (Docker's default is 64 MiB), Chromium uses files instead."""
 
 ARGUMENTS: Final = (
     # 3D viewers need WebGL to make their images; without the GPU, Chromium renders it in software. The GPU's memory
@@ -98,9 +97,9 @@ def launch_arguments(host: str, port: int) -> list[str]:
     # The last rule makes every other name unresolvable, IP addresses included, for pages and for Chromium itself.
     rules = f"MAP {host}:{port} 127.0.0.1:{port}, MAP * ~NOTFOUND"
     arguments = [*ARGUMENTS, f"--host-resolver-rules={rules}"]
-    with contextlib.suppress(OSError):
-        if shutil.disk_usage("/dev/shm").total < SMALL_SHM:  # noqa: S108 - the device itself is meant
-            arguments.append("--disable-dev-shm-usage")
+    size = shared_memory.size()
+    if size is not None and size < shared_memory.SMALL:
+        arguments.append("--disable-dev-shm-usage")
     return arguments
 
 
@@ -210,8 +209,7 @@ class Browser:
 
     async def _launch_chromium(self) -> PlaywrightBrowser:
         """Launch with Chromium's sandbox, except for root (Chromium refuses) and where the kernel permits none."""
-        geteuid = getattr(os, "geteuid", None)
-        if geteuid is not None and geteuid() == 0:
+        if is_root():
             logger.info("running as root: Chromium is started with --no-sandbox, since it has no sandbox for root")
         else:
             try:
@@ -271,15 +269,9 @@ class Browser:
         self._work.end(lambda: BrowserGoneError("the browser ended"))
 
     def _watch(self, process: OwnProcess) -> None:
-        """Notice the process's exit in the event loop: its pidfd becomes readable (pidfd_open(2), Linux 5.3)."""
-        opener = getattr(os, "pidfd_open", None)
-        if opener is None:
-            return
-        loop = asyncio.get_running_loop()
-        try:
-            descriptor = opener(process.pid)
-        except OSError as error:
-            logger.debug("the end of process %d will be noticed only at its next use: %s", process.pid, error)
+        """Notice the process's exit in the event loop, if the system reports it."""
+        loop, descriptor = asyncio.get_running_loop(), process_end.open_end(process.pid)
+        if descriptor is None:
             return
 
         def ended() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from discomfort.workflow.javascript import Value
-from discomfort.workflow.subgraphs import objects
+from discomfort.workflow.subgraphs import groups, objects, subgraph_list
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
@@ -93,11 +93,5 @@ def _places(workflow: JsonObject) -> Iterator[tuple[JsonObject, Any, Any]]:
 def _nodes(workflow: JsonObject) -> Iterator[JsonObject]:
     """All nodes: of the workflow, of its subgraphs, of its group nodes."""
     yield from objects(workflow.get("nodes"))
-    definitions = workflow.get("definitions")
-    for subgraph in objects(definitions.get("subgraphs") if isinstance(definitions, dict) else None):
-        yield from objects(subgraph.get("nodes"))
-    extra = workflow.get("extra")
-    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
-    for group in groups.values() if isinstance(groups, dict) else ():
-        if isinstance(group, dict):
-            yield from objects(group.get("nodes"))
+    for graph in (*subgraph_list(workflow), *groups(workflow).values()):
+        yield from objects(graph.get("nodes"))

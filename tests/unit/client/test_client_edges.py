@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,12 @@ from aiohttp import web
 from unit.client.fake_comfy import FAST, FakeComfy, Job, run_until_interrupted, stay_pending, succeed, tiny_prompt
 from waiting import until
 
-from discomfort._system import filenames
-from discomfort._system.filenames import publish, safe_filename
+from discomfort._system import atomic_files
+from discomfort._system.atomic_files import publish
+from discomfort._system.filenames import safe_filename
 from discomfort.client import upload
 from discomfort.client.comfy import ComfyClient
-from discomfort.client.protocol import Message, RunState, decode_binary, node_title, queue_positions
+from discomfort.client.protocol import Message, RunState, decode_binary, queue_positions, title_and_class
 from discomfort.exceptions import RunTimeout, ServerConnectionError, ServerResponseError
 
 
@@ -152,20 +155,22 @@ def test_publish_where_nothing_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     temporary = tmp_path / "t"
     temporary.write_bytes(b"x")
 
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def refuse(number: int) -> Callable[..., None]:
+        def refused(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return refused
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "link", refuse)
-        patch.setattr(Path, "replace", refuse)
+        patch.setattr(os, "link", refuse(errno.EOPNOTSUPP))
+        patch.setattr(os, "replace", refuse(errno.ENOSPC))
         with pytest.raises(OSError, match="No space"):
             publish(temporary, tmp_path, "a.txt")
     assert not (tmp_path / "a.txt").exists()
     (tmp_path / "a.txt").touch()
-    monkeypatch.setattr(filenames, "candidates", lambda name: iter([name]))
+    monkeypatch.setattr(atomic_files, "candidates", lambda name: iter([name]))
     with pytest.raises(FileExistsError, match="all names after it"):
         publish(temporary, tmp_path, "a.txt")
-    assert list(filenames.candidates("x")) == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -199,5 +204,5 @@ def test_frames_that_tell_nothing() -> None:
         ("something else", {}),
     ]
     assert [list(state.feed(Message(kind, data, "p"))) for kind, data in told] == [[]] * len(told)
-    assert node_title({"1": None}, "1") == (None, None)
+    assert title_and_class({"1": None}, "1") == (None, None)
     assert queue_positions({"queue_running": None, "queue_pending": [[], ["x", "a"], [1.5, "b"]]}) == {"a": 0, "b": 1}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from unit.client.fake_comfy import FakeComfy
 
-from discomfort._system.filenames import candidates, publish, safe_filename
+from discomfort._system.atomic_files import publish
+from discomfort._system.filenames import candidates, safe_filename
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import PayloadError, ServerResponseError, StateError

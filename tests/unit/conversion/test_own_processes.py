@@ -7,7 +7,7 @@ import sys
 
 import psutil
 
-from discomfort._system.browser_processes import OwnProcess, kill_trees
+from discomfort._system.process_tree import OwnProcess, kill_trees
 
 PARENT = (
     "import subprocess, sys, time\n"

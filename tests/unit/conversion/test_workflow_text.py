@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from discomfort.conversion.workflow_text import budget, check_output, encode, missing_nodes
+from discomfort.conversion.workflow_text import budget, check_output, encode, missing_on_page
 from discomfort.exceptions import ConversionError, MissingNodesError, PayloadError
 from discomfort.workflow.subgraphs import find_node
 
@@ -69,7 +69,7 @@ def test_missing_nodes_are_grouped_by_type() -> None:
         {"id": "x", "type": "B", "properties": {"aux_id": "owner/b"}},
     )
 
-    found = missing_nodes(given, {"1": "A", "2": None, "x": "B", "99": None})
+    found = missing_on_page(given, {"1": "A", "2": None, "x": "B", "99": None})
 
     assert [(m.class_type, m.node_ids, m.pack) for m in found] == [
         ("A", ("1", "2"), "pack-a"),
@@ -82,7 +82,7 @@ def test_missing_nodes_whose_ids_the_frontend_chose() -> None:
     """What the frontend says counts where it numbered nodes anew, but for the characters that it takes out."""
     given = workflow({"id": 1, "type": "A & B"}, {"id": 2, "type": "Known"}, {"id": 2, "type": "C"}, {"type": "D"})
 
-    found = missing_nodes(given, {"1": "A  B", "2": "C", "3": "D"})
+    found = missing_on_page(given, {"1": "A  B", "2": "C", "3": "D"})
 
     assert [(m.class_type, m.node_ids) for m in found] == [("A & B", ("1",)), ("C", ("2",)), ("D", ("3",))]
 

@@ -12,8 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("discomfort", "comfyui_emulator", "comfyui_conformance")
 CODE = (*PACKAGES, "tests", "benchmarks", "docs", "scripts", "examples")
-NOT_REREAD = ("discomfort/client/", "discomfort/conversion/", "discomfort/server/", "discomfort/cli/")
-"""Folders in which STRICTER and the rule of docstrings' first words do not hold yet. This list only gets shorter."""
 
 FORBIDDEN = re.compile(
     r"\b(can not|tell(s|ing)? of|told of|the way of|in vain|that was none|stopped to \w+|stops to \w+"
@@ -59,10 +57,6 @@ def in_texts(phrases: re.Pattern[str], paths: list[Path]) -> list[str]:
     ]
 
 
-def is_reread(path: Path) -> bool:
-    return not path.relative_to(ROOT).as_posix().startswith(NOT_REREAD)
-
-
 def paragraphs(page: Path) -> Iterator[str]:
     """The sentences of a page in one line for each paragraph, list item or table cell; no code, no headings."""
     text = re.sub(r"^(```.*?^```|#.*?$)", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -73,7 +67,7 @@ def paragraphs(page: Path) -> Iterator[str]:
 def test_no_foreign_phrases() -> None:
     """In code, tests, pages and scripts."""
     assert in_texts(FORBIDDEN, texts()) == []
-    assert in_texts(STRICTER, [path for path in texts() if is_reread(path)]) == []
+    assert in_texts(STRICTER, texts()) == []
 
 
 def test_pages_are_plain() -> None:
@@ -136,7 +130,7 @@ def test_module_docstrings_name_their_subject() -> None:
     for path in [ROOT / "__init__.py", *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))]:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         is_empty = not docstring and path.parts[-2:] != ("parity", "__init__.py")
-        if is_empty or (is_reread(path) and NO_SUBJECT.match(docstring)):
+        if is_empty or NO_SUBJECT.match(docstring):
             found.append(f"{path.relative_to(ROOT)}: {docstring.partition(chr(10))[0] or 'none'}")
     assert found == []
 

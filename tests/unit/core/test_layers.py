@@ -43,6 +43,31 @@ OUTSIDE = {
 """What the packages beside ``discomfort`` may import of it."""
 
 
+SYSTEM_HOMES = {
+    "discomfort": {"discomfort._system"},
+    "comfyui_emulator": {
+        "comfyui_emulator.temporary",
+        "comfyui_emulator.faults",
+        "comfyui_emulator.command",
+        "comfyui_emulator.http.routes_system",  # tells clients what it runs on
+    },
+    "comfyui_conformance": set[str](),
+}
+"""Where each package knows what is particular to an operating system; the emulator imports nothing of the library."""
+SYSTEM_MODULES = {"fcntl", "resource", "termios", "pwd", "grp", "ctypes", "msvcrt", "winreg"}
+SYSTEM_NAMES = {
+    "os": {
+        *("fork", "setsid", "getpgid", "getsid", "register_at_fork", "kill", "killpg", "waitid", "pidfd_open"),
+        *("sendfile", "copy_file_range", "uname", "getuid", "geteuid", "umask", "mkfifo", "sched_getaffinity"),
+        *("O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_TMPFILE", "O_BINARY"),
+        "name",
+    },
+    "sys": {"platform"},
+    "signal": {"SIGINT", "SIGTERM", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGCONT", "SIGUSR1", "pthread_sigmask", "SIG_IGN"},
+}
+SYSTEM_PATHS = ("/proc", "/dev/shm", "/sys/")
+
+
 def modules() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -183,3 +208,42 @@ def test_every_unit_of_the_library_has_a_layer() -> None:
     ours = {path for path in (ROOT / "discomfort").iterdir() if path.suffix == ".py" or any(path.glob("*.[pj]*"))}
     there = {path.stem for path in ours if path.name != "__pycache__"} - {"__init__"}
     assert there == LAYERS.keys() - {""}
+
+
+def system_facts(tree: ast.Module) -> Iterator[str]:
+    """What a module uses that not every system has, in its code and not in its docstrings."""
+    docstrings = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            yield from SYSTEM_MODULES.intersection(names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.attr in SYSTEM_NAMES.get(node.value.id, set()):
+                yield ast.unparse(node)
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings and str(node.value).startswith(SYSTEM_PATHS):
+            yield str(node.value)
+
+
+def test_each_system_fact_is_in_its_home() -> None:
+    """``fcntl``, ``/proc``, pidfds, signal numbers and the like: elsewhere a module would not work, or not import."""
+    wrong = []
+    for name, path in KNOWN.items():
+        homes = SYSTEM_HOMES[name.split(".")[0]]
+        if not any(name == home or name.startswith(f"{home}.") for home in homes):
+            wrong += [f"{name}: {fact}" for fact in system_facts(ast.parse(path.read_text()))]
+    assert wrong == []
+
+
+def test_the_system_check_would_notice() -> None:
+    """Lazy imports, names, paths in f-strings; not what a docstring says."""
+    code = '''
+"""Not /proc/self."""
+def work(pid):
+    import fcntl
+    os.kill(pid, signal.SIGKILL)
+    return os.name, open(f"/proc/{pid}/stat")
+'''
+    found = sorted(system_facts(ast.parse(code)))
+    assert found == ["/proc/", "fcntl", "os.kill", "os.name", "signal.SIGKILL"]

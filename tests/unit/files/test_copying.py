@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from discomfort.files import copying
+from discomfort._system import file_copy
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ def test_every_way_of_copying_copies_all(
 ) -> None:
     """Shared blocks, two calls into the kernel and plain reading give the same file."""
     for name in missing:
-        monkeypatch.setattr(copying, name, lambda *_: False)
+        monkeypatch.setattr(file_copy, name, lambda *_: False)
     content = os.urandom(size)
     (tmp_path / "a").write_bytes(content)
     with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("xb") as target:
-        copying.copy_contents(source.fileno(), target.fileno())
+        file_copy.copy_contents(source.fileno(), target.fileno())
 
     assert (tmp_path / "b").read_bytes() == content
 
@@ -33,7 +33,7 @@ def test_every_way_of_copying_copies_all(
 def test_files_that_pretend_to_be_empty_are_copied(tmp_path: Path) -> None:
     """Those of /proc say that they have no bytes."""
     with Path("/proc/self/cmdline").open("rb") as source, (tmp_path / "b").open("xb") as target:
-        copying.copy_contents(source.fileno(), target.fileno())
+        file_copy.copy_contents(source.fileno(), target.fileno())
 
     assert (tmp_path / "b").read_bytes() == Path("/proc/self/cmdline").read_bytes() != b""
 
@@ -48,22 +48,22 @@ def test_only_impossible_ways_are_passed_over(tmp_path: Path, monkeypatch: pytes
         raise OSError(number, "failed")
 
     for name in order[: order.index(call) + 1]:
-        monkeypatch.setattr(copying.fcntl if name == "ioctl" else os, name, fail)
+        monkeypatch.setattr(file_copy.fcntl if name == "ioctl" else os, name, fail)
     (tmp_path / "a").write_bytes(b"abc")
 
     with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("xb") as target:
-        copying.copy_contents(source.fileno(), target.fileno())
+        file_copy.copy_contents(source.fileno(), target.fileno())
     assert (tmp_path / "b").read_bytes() == b"abc"
 
     for name in order[: order.index(call)]:
-        monkeypatch.setattr(copying.fcntl if name == "ioctl" else os, name, _not_here)
+        monkeypatch.setattr(file_copy.fcntl if name == "ioctl" else os, name, _not_here)
     number = errno.ENOSPC
     with (
         (tmp_path / "a").open("rb") as source,
         (tmp_path / "c").open("xb") as target,
         pytest.raises(OSError, match="failed"),
     ):
-        copying.copy_contents(source.fileno(), target.fileno())
+        file_copy.copy_contents(source.fileno(), target.fileno())
 
 
 def _not_here(*_: object) -> None:
@@ -83,7 +83,7 @@ def test_a_way_that_ends_halfway_is_gone_on_from_there(
             raise OSError(errno.EINVAL, "no more")
         return int(real(first, second, *rest[:-1], count))
 
-    monkeypatch.setattr(copying, "_reflink", lambda *_: False)
+    monkeypatch.setattr(file_copy, "_reflink", lambda *_: False)
     monkeypatch.setattr(os, call, breaks_off)
     if call == "sendfile":
         monkeypatch.setattr(os, "copy_file_range", _not_here)
@@ -91,7 +91,7 @@ def test_a_way_that_ends_halfway_is_gone_on_from_there(
     (tmp_path / "a").write_bytes(content)
 
     with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("xb") as target:
-        copying.copy_contents(source.fileno(), target.fileno())
+        file_copy.copy_contents(source.fileno(), target.fileno())
 
     assert (tmp_path / "b").read_bytes() == content
     assert next(calls, None) is None

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from discomfort._system import process_table
 from discomfort._system.locks import FileLock, try_lock
 from discomfort.files import FileStore, Journal, JournalEntry
 from discomfort.files import journal as journal_module
@@ -377,10 +378,10 @@ def test_ended_processes_have_no_start() -> None:
 def test_without_proc_the_start_is_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other systems tell when a process began."""
 
-    def no_proc(_: Path) -> bytes:
+    def no_proc(_: str) -> bytes:
         raise FileNotFoundError(2, "no /proc")
 
-    monkeypatch.setattr(Path, "read_bytes", no_proc)
+    monkeypatch.setattr(process_table, "_read", no_proc)
 
     assert float(journal_module._start_of(os.getpid())) > 0
 

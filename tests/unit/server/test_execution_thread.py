@@ -9,7 +9,8 @@ import threading
 import pytest
 from waiting import until_blocking
 
-from discomfort.server.execution_thread import LEAST_WORK, execution_thread, thread_lives, thread_work
+from discomfort._system.process_table import thread_lives, thread_work
+from discomfort.server.execution_thread import LEAST_WORK, execution_thread
 
 MS = 1_000_000
 

@@ -64,18 +64,6 @@ def test_what_was_written_before_the_end_is_read() -> None:
     assert b"".join(chunks) == b"last words\n"
 
 
-def test_reading_where_pipes_can_not_be_polled() -> None:
-    """The plain reader for such systems takes all until the pipe ends."""
-    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", "print('x' * 200_000)"], stdout=subprocess.PIPE)
-    chunks: list[bytes] = []
-    pump = Pump(process, chunks.append)
-    pump._read_blocking()
-    process.wait()
-    pump.close(timeout=1)
-
-    assert len(b"".join(chunks)) == 200_001
-
-
 def test_a_pipe_is_needed() -> None:
     """A process without one is a mistake of ours."""
     process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])

@@ -395,19 +395,10 @@ async def test_a_watchdog_that_fails_at_the_end_does_not_fail_the_stop(
     assert "could not be informed of the end" in caplog.text
 
 
-async def test_without_waitid(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where the system cannot report an end without reaping, the exit code is right too."""
-    monkeypatch.delattr(os, "waitid")
-    server = start("--when", tmp_path / "now", "--exit", 5)
-    (tmp_path / "now").touch()
-
-    assert await server.wait() == ExitStatus(5)
-
-
 def test_signals_without_a_name() -> None:
     """Realtime signals have none in Python."""
-    assert str(module._from_return_code(-40)) == "killed by signal 40"
-    assert module._from_return_code(-signal.SIGSEGV) == ExitStatus(None, "SIGSEGV")
+    assert str(module._status_of(-40)) == "killed by signal 40"
+    assert module._status_of(-signal.SIGSEGV) == ExitStatus(None, "SIGSEGV")
 
 
 async def test_a_reader_that_fails_is_logged(

@@ -18,6 +18,7 @@ import pytest
 from unit.server.children import grandchild_of, is_gone
 from waiting import until_blocking
 
+from discomfort._system import process_table, removal, signals
 from discomfort.server import watchdog_main
 from discomfort.server.supervisor import Supervisor
 
@@ -96,7 +97,7 @@ def test_follow_notices_another_parent() -> None:
 def test_paths_that_are_none(entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the registration would have refused is refused again."""
     removed: list[object] = []
-    monkeypatch.setattr(watchdog_main, "_remove", lambda *args, **_: removed.append(args))
+    monkeypatch.setattr(removal, "_remove", lambda *args, **_: removed.append(args))
     watchdog_main.remove_paths({"x": entry})
 
     assert removed == []
@@ -104,18 +105,21 @@ def test_paths_that_are_none(entry: dict[str, Any], monkeypatch: pytest.MonkeyPa
 
 def test_targets_never_include_the_first_process_nor_itself() -> None:
     """Whatever is registered."""
-    seen = watchdog_main.table()
+    seen = process_table.table()
     entry = {"start": seen[os.getpid()][0], "group": False, "token": None}
     found = {pid for pid, _ in watchdog_main.targets({os.getpid(): entry, 1: {**entry, "start": seen[1][0]}}, "X")}
 
     assert not {1, os.getpid()} & found
 
 
-def test_the_tables_agree() -> None:
-    """Read from /proc or through psutil, this process has the same parent, group and session."""
-    ours = [watchdog_main._proc_table()[os.getpid()], watchdog_main._psutil_table()[os.getpid()]]
+def test_the_table_is_what_the_system_says() -> None:
+    """Parent, group and session of this process, and its start as psutil reads it, but for the rounding of a tick."""
+    facts = process_table.table()[os.getpid()]
 
-    assert ours[0][1:] == ours[1][1:] == (os.getppid(), os.getpgid(0), os.getsid(0), False)
+    assert facts[1:] == (os.getppid(), os.getpgid(0), os.getsid(0), False)
+    assert psutil.boot_time() + facts.start / os.sysconf("SC_CLK_TCK") == pytest.approx(
+        psutil.Process().create_time(), abs=0.01
+    )
 
 
 def test_the_mark_is_found(start: Callable[..., Supervisor]) -> None:
@@ -123,9 +127,9 @@ def test_the_mark_is_found(start: Callable[..., Supervisor]) -> None:
     server = start("--grandchild", "session")
     grandchild = grandchild_of(server)
 
-    assert watchdog_main.carries(grandchild.pid, MARK, server.token)
-    assert not watchdog_main.carries(grandchild.pid, MARK, "other")
-    assert not watchdog_main.carries(2**22 + 1, MARK, server.token)
+    assert process_table.carries(grandchild.pid, MARK, server.token)
+    assert not process_table.carries(grandchild.pid, MARK, "other")
+    assert not process_table.carries(2**22 + 1, MARK, server.token)
 
 
 def test_a_dead_leader_is_found_by_its_mark(start: Callable[..., Supervisor], tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_a_dead_leader_is_found_by_its_mark(start: Callable[..., Supervisor], tm
 
 
 def entry_of(server: Supervisor) -> dict[int, dict[str, Any]]:
-    start = watchdog_main.table()[server.pid][0]
+    start = process_table.table()[server.pid][0]
     return {server.pid: {"pid": server.pid, "start": start, "group": True, "token": server.token}}
 
 
@@ -163,10 +167,10 @@ def test_a_signal_goes_to_the_same_process_only(start: Callable[..., Supervisor]
     """Not to one that has its pid, and one that ended meanwhile is no error."""
     server = start()
     until_blocking(lambda: "up" in server.log_tail())
-    watchdog_main.send({(server.pid, 1.0), (2**22 + 1, 1.0)}, signal.SIGKILL)
+    watchdog_main.send({(server.pid, 1.0), (2**22 + 1, 1.0)}, signals.kill)
 
     assert server.running
-    assert not watchdog_main.gone({(server.pid, watchdog_main.table()[server.pid][0])}, 0.0)
+    assert not watchdog_main.gone({(server.pid, process_table.table()[server.pid][0])}, 0.0)
     assert watchdog_main.gone({(server.pid, 1.0)}, 0.0)
 
 
@@ -177,8 +181,8 @@ def test_a_process_that_may_not_be_signalled_is_passed_over(monkeypatch: pytest.
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", refuse)
-    own = (os.getpid(), watchdog_main.table()[os.getpid()][0])
-    watchdog_main.send({own}, signal.SIGTERM)
+    own = (os.getpid(), process_table.table()[os.getpid()][0])
+    watchdog_main.send({own}, signals.ask_to_end)
 
     assert not watchdog_main.gone({own}, 0.0)
 
@@ -277,34 +281,29 @@ def test_a_very_deep_folder_does_not_exhaust_the_stack(tmp_path: Path) -> None:
 
 
 def test_main_in_its_own_process(tmp_path: Path) -> None:
-    """Told to close it leaves all as it is; without a word it cleans up."""
+    """Told to close it leaves all as it is; without a word it cleans up. It tells its pid, and is nobody's child."""
+    program = "import sys; from discomfort.server.watchdog_main import main; main(sys.argv[1:])"
     for word, left in ((b'{"op": "close"}\n', ["file"]), (b"", [])):
         (tmp_path / "file").touch()
         entry = {"op": "path", "path": str(tmp_path / "file"), "root": str(tmp_path), "parts": ["file"]}
-        command = [sys.executable, "-I", "-S", watchdog_main.__file__, str(os.getpid()), MARK, ""]
-        subprocess.run(command, input=json.dumps(entry).encode() + b"\n" + word, check=True, timeout=20)
+        command = [sys.executable, "-c", program, str(os.getpid()), MARK]
+        data = json.dumps(entry).encode() + b"\n" + word
+        done = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True, timeout=20)
+        until_blocking(lambda pid=int(done.stdout): process_table.start_of(pid) is None)
 
         assert [p.name for p in tmp_path.iterdir()] == left
 
 
-def test_main_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order of things: ignore signals, follow, end, remove."""
+def test_main_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of things: ignore signals, leave the family, follow, end, remove."""
     calls: list[str] = []
     monkeypatch.setattr(signal, "signal", lambda number, _: calls.append(signal.Signals(number).name))
     monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: calls.append("mask"))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("follow", "end_processes", "remove_paths"):
+    for name in ("detach", "follow", "end_processes", "remove_paths"):
         monkeypatch.setattr(watchdog_main, name, lambda *_, name=name: calls.append(name))
-    watchdog_main.main(["1", MARK, str(tmp_path)])
+    watchdog_main.main(["1", MARK])
 
-    assert calls == ["SIGINT", "SIGTERM", "SIGHUP", "mask", "follow", "end_processes", "remove_paths"]
-    assert sys.path[-1] == str(tmp_path)
-
-
-def test_the_first_table_is_the_right_one() -> None:
-    """Where /proc tells, psutil is not needed."""
-    assert watchdog_main.table()[os.getpid()] == watchdog_main._proc_table()[os.getpid()]
-    assert psutil.Process().pid in watchdog_main._psutil_table()
+    assert calls == ["SIGINT", "SIGTERM", "SIGHUP", "mask", "detach", "follow", "end_processes", "remove_paths"]
 
 
 def test_folders_marked_only_empty_stay_while_used(tmp_path: Path) -> None:

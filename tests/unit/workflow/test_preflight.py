@@ -19,7 +19,7 @@ from discomfort.exceptions import (
     ValidationError,
 )
 from discomfort.workflow import check_prompt
-from discomfort.workflow.preflight import node_title
+from discomfort.workflow.nodes import title_of
 
 Prompt = dict[str, Any]
 
@@ -356,5 +356,5 @@ def test_the_saved_prompts_pass(shared_data: Path, real_definitions: dict[str, A
 )
 def test_title(meta: object, title: str | None) -> None:
     """A node's title is a non-empty string or None."""
-    assert node_title({"class_type": "X", "_meta": meta}) == title
-    assert node_title({"class_type": "X"}) is None
+    assert title_of({"class_type": "X", "_meta": meta}) == title
+    assert title_of({"class_type": "X"}) is None

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
+import sys
+
+from discomfort._system.descriptors import write_all
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _IN_KERNEL = 64 * 1024 * 1024  # bytes per call: a signal waits for no more than that
@@ -35,17 +42,15 @@ def copy_contents(source: int, target: int) -> None:
         return
     if hasattr(os, "copy_file_range") and _in_kernel_range(source, target):
         return
-    if not _in_kernel_send(source, target):
+    if not (hasattr(os, "sendfile") and _in_kernel_send(source, target)):
         os.lseek(source, os.lseek(target, 0, os.SEEK_END), os.SEEK_SET)
     # Also after a copy in the kernel: files of /proc and the like pretend there to be empty.
     while chunk := os.read(source, _CHUNK):
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(target, view) :]
+        write_all(target, chunk)
 
 
 def _reflink(source: int, target: int) -> bool:
-    if os.uname().sysname != "Linux":
+    if fcntl is None or sys.platform != "linux":
         return False
     try:
         fcntl.ioctl(target, _FICLONE, source)

@@ -1,0 +1,74 @@
+"""Files that appear whole or not at all, under a name of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from discomfort._system.descriptors import create
+from discomfort._system.filenames import candidates
+
+_NO_LINKS_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
+"""How file systems say that they have no hard links, or no more of them."""
+
+
+def write_atomically(file: Path, data: bytes, *, private: bool = False) -> None:
+    """Write ``file`` whole or not at all; one that was there is replaced. Raises OSError.
+
+    A ``private`` one is for this user alone; others get the permissions of any new file. A device is written to.
+    """
+    if file.exists() and not file.is_file():
+        # /dev/stdout, a named pipe: to be written to, not replaced.
+        file.write_bytes(data)
+        return
+    temporary = file.with_name(f".discomfort-{secrets.token_hex(8)}")
+    descriptor = create(temporary, 0o600 if private else 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        temporary.replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def publish(temporary: Path, directory: Path, name: str) -> Path:
+    """Give a finished file its name, or the first free one of :func:`candidates`; never replaces a file.
+
+    Safe against others who do the same at the same moment. Raises OSError.
+    """
+    for candidate in candidates(name):
+        target = directory / candidate
+        with contextlib.suppress(FileExistsError):
+            give_name(temporary, target)
+            return target
+    raise FileExistsError(f"{directory / name} and all names after it are taken")
+
+
+def give_name(temporary: str | Path, name: str | Path, *, within: int | None = None) -> None:
+    """Rename a finished file, in the folder that ``within`` is the descriptor of where it is given.
+
+    Of several who take one name at the same moment, one has it, and the others get FileExistsError. Raises OSError.
+    """
+    try:
+        if within is None:
+            os.link(temporary, name)
+        else:
+            os.link(temporary, name, src_dir_fd=within, dst_dir_fd=within, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS_HERE:
+            raise
+    else:
+        os.unlink(temporary, dir_fd=within)
+        return
+    # No hard links on this file system: an empty file claims the name, which is then ours to replace.
+    os.close(create(name, 0o666, within=within))
+    try:
+        os.replace(temporary, name, src_dir_fd=within, dst_dir_fd=within)
+    except BaseException:
+        os.unlink(name, dir_fd=within)
+        raise

@@ -1,0 +1,20 @@
+"""The check whether this system lets us own a server: start it, know it for certain, and end it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from discomfort._system import locks
+from discomfort._system.process_table import facts_of
+
+
+def obstacle() -> str:
+    """What is missing, in a few words; ``""`` where nothing is."""
+    if sys.platform != "linux":
+        return f"it needs Linux, and this is {sys.platform}"
+    if not locks.AVAILABLE:
+        return "this Python has no fcntl module, so there are no file locks"
+    if facts_of(os.getpid()) is None:
+        return "/proc cannot be read, so processes cannot be told apart for certain"
+    return ""
