@@ -162,7 +162,7 @@ async def test_reading_happens_in_threads_and_in_pieces(
 @pytest.mark.parametrize("name", [None, "", "a/b", "a\\b", "..", "a\nb"])
 async def test_names_that_are_none(server: FakeComfy, rest: RestClient, name: str | None) -> None:
     """Nothing is sent."""
-    with pytest.raises(ValueError, match="name"):
+    with pytest.raises(UploadError, match="name"):
         await rest.upload(b"x", name=name)
 
     assert server.paths() == []

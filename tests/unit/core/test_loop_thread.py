@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import signal
 import threading
@@ -139,6 +140,20 @@ def test_close_ends_calls_of_other_threads(loop_thread: LoopThread) -> None:
     with pytest.raises(StateError, match="shut down"):
         loop_thread.call(late())
     assert not late.began.is_set()
+
+
+def test_submit(loop_thread: LoopThread) -> None:
+    """The outcome comes later; after the close it raises StateError, and the coroutine is closed unbegun."""
+
+    async def work() -> int:
+        return 3
+
+    assert loop_thread.submit(work()).outcome.result() == 3
+    loop_thread.close()
+    late = work()
+    with pytest.raises(StateError, match="shut down"):
+        loop_thread.submit(late)
+    assert inspect.getcoroutinestate(late) == inspect.CORO_CLOSED
 
 
 def test_calls_while_others_close() -> None:

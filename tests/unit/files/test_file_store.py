@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from discomfort.exceptions import UploadError
+from discomfort.exceptions import StateError, UploadError
 from discomfort.files import FileStore, Journal
 from discomfort.files import store as store_module
 
@@ -304,3 +307,43 @@ def test_the_store_shows_its_state(store: FileStore, source: Path) -> None:
     store.put(source, is_ephemeral=True)
 
     assert repr(store) == "<FileStore of input, models with 1 ephemeral entries>"
+
+
+# --- content ---------------------------------------------------------------------------------------------------------
+
+
+class Unread(io.BytesIO):
+    """Content that nobody may ask for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise AssertionError("the content was read")
+
+
+def test_content_for_a_closed_store(store: FileStore, tmp_path: Path) -> None:
+    """It is refused before it is read, and no folder is made for it."""
+    store.close()
+
+    with pytest.raises(StateError, match="shut down"):
+        store.put_content(Unread(b"x"), "a.png", "models", "loras")
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b.png", "a\\b.png", "con.png", "C:x.png", "trailing.", "new\nline.png"])
+def test_content_with_a_bad_name(store: FileStore, tmp_path: Path, name: str) -> None:
+    """It is refused before it is read, and no folder is made for it."""
+    with pytest.raises(UploadError, match="file name"):
+        store.put_content(Unread(b"x"), name, "models", "loras")
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("kind", [bytes, io.BytesIO])
+def test_content_waits_where_its_target_is(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[[bytes], bytes | io.BytesIO]
+) -> None:
+    """The system's folder for temporary files, which may be small, is not used; the target's may be missing yet."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
+
+    target = store.put_content(kind(b"content"), "a.bin", "models", "loras")
+
+    assert Path(target).read_bytes() == b"content"
+    assert _tree(tmp_path / "models") == ["loras", "loras/a.bin"]

@@ -64,6 +64,27 @@ def test_what_was_written_before_the_end_is_read() -> None:
     assert b"".join(chunks) == b"last words\n"
 
 
+def test_a_copy_of_the_wake_up_pipe() -> None:
+    """A forked child that holds our end of it does not keep the thread from its end."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    pump = Pump(process, lambda _: None)
+    copy = os.dup(pump._wake_write)  # as a child of os.fork() has it
+    try:
+        pump.start()
+        pump.close(timeout=20)
+        assert not pump._thread.is_alive()
+        assert process.stdout is not None
+        assert process.stdout.closed
+    finally:
+        os.close(copy)
+        process.communicate()
+
+
 def test_a_pipe_is_needed() -> None:
     """A process without one is a mistake of ours."""
     process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])

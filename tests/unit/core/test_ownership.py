@@ -1,0 +1,45 @@
+"""Identity of processes: the start that tells one from another of the same pid."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from discomfort._system.ownership import owner_lives, owner_mark, start_of
+
+
+@pytest.fixture
+def hidden_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that hides the id of the boot; ``/proc/<pid>/stat`` is there."""
+    read = Path.read_text
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> str:
+        if path == Path("/proc/sys/kernel/random/boot_id"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+
+@pytest.mark.usefixtures("hidden_boot")
+def test_start_without_a_boot_id() -> None:
+    """The time of the start is used: a live process is known as the one that it is."""
+    assert start_of(os.getpid()) == f"{psutil.Process().create_time():.2f}"
+    assert owner_lives(owner_mark())
+    assert not owner_lives(f"{os.getpid()}-1.00")
+
+
+@pytest.mark.usefixtures("hidden_boot")
+def test_ended_process_without_a_boot_id() -> None:
+    """One that nobody waited for has no start, nor has one that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert start_of(process.pid) == ""
+    process.wait()
+    assert start_of(process.pid) == ""
