@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from discomfort._system import process_table
 from discomfort._system.ownership import owner_lives, owner_mark, start_of
 
 
 @pytest.fixture
 def hidden_boot(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that hides the id of the boot; ``/proc/<pid>/stat`` is there."""
-    read = Path.read_text
+    read = process_table._read
 
-    def refuse(path: Path, *arguments: Any, **options: Any) -> str:
-        if path == Path("/proc/sys/kernel/random/boot_id"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return read(path, *arguments, **options)
+    def refuse(path: str) -> bytes:
+        if path == "/proc/sys/kernel/random/boot_id":
+            raise PermissionError(13, "Permission denied", path)
+        return read(path)
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(process_table, "_read", refuse)
 
 
 @pytest.mark.usefixtures("hidden_boot")
