@@ -83,11 +83,6 @@ class ComfyClient:
         """The runs under way, the oldest first."""
         return tuple(self._runs.values())
 
-    @property
-    def last_heard(self) -> float:
-        """When the socket last brought anything, by the event loop's clock in seconds; 0 before it ever did."""
-        return self._parts.mux.last_heard if self._parts is not None else 0.0
-
     async def open(self) -> None:
         """Connect. Returns at once if open already; can be called again after it failed.
 

@@ -181,13 +181,6 @@ class Converter:
         """Kill our processes and remove our files at once. For exit handlers: synchronous, idempotent, never raises."""
         self._engine.kill_now()
 
-    def mark_stale(self) -> None:
-        """Say that the server may offer other nodes than before: the next conversion looks before it trusts anything.
-
-        Not needed for a server that was restarted (its socket tells) or for uploads.
-        """
-        self._watch.forget()
-
     async def wait_page(self) -> None:
         """Wait until a page of the server's own frontend can convert; starts what was not started.
 

@@ -66,10 +66,6 @@ class ServerWatch:
         """What was found last, however long ago."""
         return self._environment
 
-    def forget(self) -> None:
-        """Believe nothing of before: the next :meth:`current` asks for everything."""
-        self._environment = None
-
     async def current(self) -> Environment:
         """What the server offers now.
 
