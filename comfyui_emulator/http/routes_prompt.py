@@ -9,6 +9,8 @@ import uuid
 from aiohttp import web
 
 from comfyui_emulator.execution.engine import RunRequest
+from comfyui_emulator.execution.history import History
+from comfyui_emulator.execution.queue import PromptQueue
 from comfyui_emulator.execution.validation import error_object, validate
 from comfyui_emulator.registry import JsonObject
 from comfyui_emulator.runtime import using
@@ -92,14 +94,7 @@ async def queue(request: web.Request) -> web.Response:
 @routes.post("/queue")
 async def change_queue(request: web.Request) -> web.Response:
     """Remove pending prompts: all, or by id."""
-    data = await request.json()
-    prompts = of(request).queue
-    if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
-        prompts.clear()
-    if "delete" in data:
-        for prompt_id in data["delete"]:
-            prompts.delete(prompt_id)
-    return web.Response(status=200)
+    return await _drop(request, of(request).queue)
 
 
 @routes.post("/interrupt")
@@ -146,13 +141,17 @@ async def record(request: web.Request) -> web.Response:
 @routes.post("/history")
 async def change_history(request: web.Request) -> web.Response:
     """Delete records: all, or by id."""
+    return await _drop(request, of(request).queue.history)
+
+
+async def _drop(request: web.Request, listed: PromptQueue | History) -> web.Response:
+    """Take off the list what the request names."""
     data = await request.json()
-    records = of(request).queue.history
     if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
-        records.clear()
+        listed.clear()
     if "delete" in data:
         for prompt_id in data["delete"]:
-            records.delete(prompt_id)
+            listed.delete(prompt_id)
     return web.Response(status=200)
 
 

@@ -129,11 +129,6 @@ class EndableScope:
         self._error: BaseException | None = None
         self._entered = self._left = False
 
-    @property
-    def ended(self) -> bool:
-        """Whether :meth:`end` was called while the block ran."""
-        return self._error is not None
-
     def end(self, error: BaseException) -> None:
         """Make the block raise ``error`` at once. Does nothing before it, after it, or a second time."""
         if self._task is None or self._left or self._error is not None:

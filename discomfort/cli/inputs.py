@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 from discomfort._json import JsonObject
 from discomfort.exceptions import ConfigurationError, DiscomfortError, PayloadError
 from discomfort.redaction import split_credentials
-from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
+from discomfort.workflow.detect import Kind, payload_from_file, unwrap
 from discomfort.workflow.edit import parse_assignment
 
 STDIN = "-"
-_PNG_SIGNATURE = b"\x89PNG"
 _MAX_FILE = 256 * 1024 * 1024
 """Largest file in bytes in which a workflow is searched: a picture may be large, a video is a mistake."""
 # RFC 9110, 5.6.2: a field name is a token; 5.5: a value holds no control characters.
@@ -73,7 +72,7 @@ def read_source(name: str) -> Source:
         raise PayloadError(
             f"larger than {_MAX_FILE // 1024**2} MiB: neither a workflow nor a picture that contains one"
         )
-    kind, payload = unwrap(payload_from_png(data) if data.startswith(_PNG_SIGNATURE) else parse_payload(data))
+    kind, payload = unwrap(payload_from_file(data))
     return Source(name, kind, payload)
 
 

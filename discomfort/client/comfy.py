@@ -83,11 +83,6 @@ class ComfyClient:
         """The runs under way, oldest first."""
         return tuple(self._runs.values())
 
-    @property
-    def last_heard(self) -> float:
-        """When the socket last received anything, in seconds of the event loop's clock; 0 if never."""
-        return self._parts.mux.last_heard if self._parts is not None else 0.0
-
     async def open(self) -> None:
         """Connect. Returns at once if already open; may be called again after a failure.
 

@@ -10,9 +10,7 @@ from typing import Any
 from discomfort._json import JsonObject, copied
 from discomfort._system.concurrency import to_thread
 from discomfort.exceptions import PayloadError
-from discomfort.workflow.detect import Kind, parse_payload, payload_from_png, unwrap
-
-_PNG = b"\x89PNG\r\n\x1a\n"
+from discomfort.workflow.detect import Kind, parse_payload, payload_from_file, unwrap
 
 Payload = Mapping[str, Any] | str | os.PathLike[str]
 """A workflow or prompt: the object, JSON text, or the path of a JSON file or of a PNG that ComfyUI saved."""
@@ -52,5 +50,4 @@ async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
 def _read_payload(path: Path) -> JsonObject:
     if "\0" in str(path) or not path.is_file():
         raise FileNotFoundError(f"the payload is neither JSON text nor an existing file: {str(path)[:300]!r}")
-    data = path.read_bytes()
-    return payload_from_png(data) if data.startswith(_PNG) else parse_payload(data)
+    return payload_from_file(path.read_bytes())

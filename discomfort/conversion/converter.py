@@ -181,13 +181,6 @@ class Converter:
         """Kill our processes and remove our files at once. For exit handlers: synchronous, idempotent, never raises."""
         self._engine.kill_now()
 
-    def mark_stale(self) -> None:
-        """Note that the server may offer other nodes than before: the next conversion asks it again.
-
-        Not needed after a restart of the server, which its socket shows, or after uploads.
-        """
-        self._watch.forget()
-
     async def wait_page(self) -> None:
         """Wait until a page of the server's own frontend can convert; starts the browser if necessary.
 

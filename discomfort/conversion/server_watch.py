@@ -66,10 +66,6 @@ class ServerWatch:
         """The last result, however old."""
         return self._environment
 
-    def forget(self) -> None:
-        """Discard what is known: the next :meth:`current` requests everything."""
-        self._environment = None
-
     async def current(self) -> Environment:
         """What the server offers now.
 

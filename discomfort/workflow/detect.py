@@ -88,6 +88,11 @@ def parse_payload(data: str | bytes) -> JsonObject:
     return value
 
 
+def payload_from_file(data: bytes) -> JsonObject:
+    """The graph in the content of a file: JSON text, or a PNG as :func:`payload_from_png` reads it."""
+    return payload_from_png(data) if data.startswith(_PNG_SIGNATURE[:4]) else parse_payload(data)
+
+
 def payload_from_png(data: bytes) -> JsonObject:
     """Read the graph that ComfyUI stores in a picture: its ``workflow`` text chunk, else its ``prompt``.
 
@@ -96,6 +101,8 @@ def payload_from_png(data: bytes) -> JsonObject:
     """
     if not data.startswith(_PNG_SIGNATURE):
         raise PayloadError("not a PNG file")
+    # Not Pillow: it refuses the text of very large pictures and compressed text above a mebibyte, by limits of its own
+    # for the whole process, and reads the UTF-8 that other programs write as Latin-1.
     texts: dict[str, bytes] = {}
     position = len(_PNG_SIGNATURE)
     while position + 8 <= len(data):

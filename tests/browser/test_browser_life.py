@@ -111,14 +111,21 @@ async def test_starts_share_one_browser(server: StubServer) -> None:
     assert leftovers(made) == []
 
 
-async def test_page_loads_before_the_server_is_ready(server: StubServer) -> None:
+async def test_page_loads_before_the_server_is_ready(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked of a server that is not ready; then a page is there without loading anew."""
     ready = asyncio.Event()
     made = converter(server, server_ready=ready)
+    find, found = made._gateway._static_file, list[str]()
+
+    def looked_for(path: str) -> Path | None:
+        found.append(path)
+        return find(path)
+
+    monkeypatch.setattr(made._gateway, "_static_file", looked_for)
     try:
         await made.start()
         waiting = asyncio.create_task(made.wait_page())
-        await until(lambda: made._gateway.static_requests >= 20)
+        await until(lambda: len(found) >= 20)
         assert sum(server.requests.values()) == 0
         assert not waiting.done()
         ready.set()

@@ -183,20 +183,6 @@ async def test_changed_settings_are_noticed(make: Make, server: StubServer, monk
     assert french["4"]["_meta"]["title"] == "Charger Point de Contrôle"
 
 
-async def test_marked_stale(make: Make, server: StubServer) -> None:
-    """Somebody who knows that the server changed can say so."""
-    converter = make()
-    made = workflow([empty_image(1, widgets_values=None)])
-    await converter.convert(made)
-    definition = read_definition(server, "EmptyImage")
-    definition["input"]["required"]["width"][1]["default"] = 640
-    server.define("EmptyImage", definition)
-
-    converter.mark_stale()
-
-    assert (await converter.convert(made))["1"]["inputs"]["width"] == 640
-
-
 async def test_uploads_matter_only_where_a_list_is_used(make: Make, server: StubServer) -> None:
     """A new file does not disturb a prompt that names its file, and is seen in one that takes the first of the list."""
     converter = make()

@@ -86,7 +86,7 @@ async def test_values_of_the_file_in_the_next_process(connector: ComfyConnector,
     """What was changed here is not what the cache has on disk."""
     workflow = picture_workflow(0x405060, prefix="copies")
     # Servers make folders in their input folder when they start, which some nodes list: look at them again.
-    connector._parts.get_converter().mark_stale()
+    await connector._parts.get_converter()._watch.look_again()
     prompt = await connector.get_prompt_from_workflow(workflow)
     expected = copy.deepcopy(prompt)
     poison(prompt)

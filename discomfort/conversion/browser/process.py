@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import os
 import shutil
@@ -21,6 +20,7 @@ from discomfort._system.concurrency import EndableScopes, finish, in_thread, to_
 from discomfort._system.process_tree import OwnProcess, kill_trees
 from discomfort._system.user import is_root
 from discomfort.conversion.browser.chromium import find_chromium, manual_commands
+from discomfort.conversion.browser.driver_environment import driver_environment
 from discomfort.exceptions import BrowserError, ServerStartError
 
 if TYPE_CHECKING:
@@ -61,35 +61,6 @@ ARGUMENTS: Final = (
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
 )
-
-_driver_environment: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar(
-    "discomfort_driver_environment", default=None
-)
-
-
-def _isolate_driver_environment() -> bool:
-    """Pass ``_driver_environment`` to the driver's process. Returns whether this Playwright allows it.
-
-    Playwright has no parameter for the driver's environment, and changing ``os.environ`` would affect every process
-    started at the same time. So its module-level function is replaced by one that adds the variables of the current
-    context; other users of Playwright in this process see no difference.
-    """
-    done = False
-    for name, module in tuple(sys.modules.items()):
-        # In every module that has it: a module that imported the function by name keeps a reference of its own.
-        original = getattr(module, "get_driver_env", None) if name.startswith("playwright._impl.") else None
-        if original is None:
-            continue
-        done = True
-        if getattr(original, "discomfort", False):
-            continue
-
-        def with_own(original: Callable[[], dict[str, str]] = original) -> dict[str, str]:
-            return original() | (_driver_environment.get() or {})
-
-        with_own.discomfort = True  # type: ignore[attr-defined]
-        module.get_driver_env = with_own  # type: ignore[attr-defined]
-    return done
 
 
 def launch_arguments(host: str, port: int) -> list[str]:
@@ -179,14 +150,9 @@ class Browser:
                 "Playwright is not installed", remedy=f"Run: {sys.executable} -m pip install playwright"
             ) from error
         await to_thread(self._directory.mkdir, parents=True, exist_ok=True)
-        if not _isolate_driver_environment():
-            logger.debug("the temporary files of this version of Playwright stay in the system's folder")
-        token = _driver_environment.set({**self._environment, "TMPDIR": str(self._directory)})
-        try:
+        with driver_environment({**self._environment, "TMPDIR": str(self._directory)}):
             # If cancelled halfway, Playwright leaves its driver running and keeps no handle to stop it.
             await finish(self._start_driver())
-        finally:
-            _driver_environment.reset(token)
         if self._playwright is None:
             raise AssertionError("the driver either started or raised")
         chromium = self._playwright.chromium

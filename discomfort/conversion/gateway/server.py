@@ -144,7 +144,6 @@ class Gateway:
         self._held: dict[str, tuple[frozenset[str], float, asyncio.Event]] = {}
         self._key = secrets.token_urlsafe(32)
         self.port = 0
-        self.static_requests = 0
         self.server_lost = asyncio.Event()
         """Set while the last forwarded request got no answer."""
 
@@ -337,7 +336,6 @@ class Gateway:
         if self._root is not None and not path.startswith("api/"):
             found = await to_thread(self._static_file, path)
             if found is not None:
-                self.static_requests += 1
                 # aiohttp's FileResponse would read in asyncio's default thread pool, which a program may keep busy.
                 kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
                 headers = {"Cache-Control": "no-cache", "Content-Type": kind}

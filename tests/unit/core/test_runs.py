@@ -437,9 +437,9 @@ async def climb(bench: Bench, *running: str) -> int:
     bench.queue = list(running)
     with pytest.raises(RunTimeout):
         await bench.play()
-    spawned = len(bench.background)
-    await asyncio.gather(*bench.background._tasks)
-    return spawned
+    spawned = tuple(bench.background._tasks)
+    await asyncio.gather(*spawned)
+    return len(spawned)
 
 
 async def test_ladder_ends_in_a_restart() -> None:

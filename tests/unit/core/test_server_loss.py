@@ -56,7 +56,7 @@ async def create(tmp_path: Path) -> AsyncIterator[Create]:
     yield start
     for connector in made:
         await connector.kill_api()
-        assert not len(connector._background)
+        assert not connector._background._tasks
 
 
 def supervisor_of(connector: ComfyConnector) -> Supervisor:
