@@ -179,7 +179,9 @@ def test_ports_end_at_65535(monkeypatch: pytest.MonkeyPatch) -> None:
         lease_port(HOST, 70000)
 
 
-@pytest.mark.parametrize(("host", "text"), [("no such host!", "has no address"), ("192.0.2.1", "not an address of this")])
+@pytest.mark.parametrize(
+    ("host", "text"), [("no such host!", "has no address"), ("192.0.2.1", "not an address of this")]
+)
 def test_a_host_that_is_not_ours(host: str, text: str) -> None:
     """A name without address and a foreign address (RFC 5737) are told apart from taken ports."""
     with pytest.raises(ServerStartError, match=f"{text}.*API_URL"):
