@@ -1,4 +1,4 @@
-"""Processes that we started, told apart from others by pid and start time."""
+"""Processes that we started, identified by pid and start time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("discomfort.conversion")
 
 REAP_WAIT: Final = 2.0
-"""Seconds that killed processes get to vanish; SIGKILL is immediate unless the kernel holds them."""
+"""Seconds to wait until killed processes are gone; SIGKILL is immediate unless a process is stuck in the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class OwnProcess:
             return None
 
     def find(self) -> psutil.Process | None:
-        """The live process of this record; ``None`` if it ended, or if its pid is somebody else's by now."""
+        """The live process of this record; ``None`` if it ended, or if its pid was reused."""
         try:
             process = psutil.Process(self.pid)
             same = process.create_time() == self.start_time

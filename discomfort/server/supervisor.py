@@ -217,7 +217,7 @@ class Supervisor:
             # The threads of a dying process end one by one. If the process follows, its exit is what to report.
             if not execution_thread.thread_lives(self.pid, thread) and not self._ended.wait(_KILL_PATIENCE):
                 self._worker_gone = True
-                _log.error("the execution thread of server process %d died without a word", self.pid)
+                _log.error("the execution thread of server process %d died without a traceback", self.pid)
                 self._useless.fire()
                 return
 
