@@ -41,7 +41,7 @@ class LoopJob(Generic[T]):
             self._drop()
 
     def _begin(self) -> None:
-        # A task that is cancelled before its first step never runs its body: only its callback tells.
+        # A task that is cancelled before its first step never runs its body, so only its done callback is reliable.
         if not self.outcome.done():
             self._task = self._loop.create_task(self._work)
             self._task.add_done_callback(self._settle)

@@ -18,7 +18,7 @@ _log = logging.getLogger("discomfort.server")
 TOKEN_VARIABLE = "DISCOMFORT_SERVER_TOKEN"  # noqa: S105 - the name of a mark, not a secret
 """Environment variable that marks a server and what it starts; its value is random per server.
 
-It finds what no kinship tells any more: a child that made its own session and whose parent is gone.
+It finds processes that cannot be found by parent or group: a child with its own session whose parent is gone.
 """
 
 

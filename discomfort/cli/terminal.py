@@ -123,7 +123,7 @@ class _Console(Console):
 
 
 class LogHandler(logging.Handler):
-    """Log records as lines of the terminal; ``engine_announced`` tells whether the engine's line was among them."""
+    """Log records as lines of the terminal; ``engine_announced`` is set once the engine's line was logged."""
 
     def __init__(self, terminal: Terminal) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Places for files: names that are safe on every system, and folders entered without following links out of them."""
+"""Safe file names for every system, and folders that are opened without following links out of them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def check_name(name: str, what: str) -> None:
     """Refuse one component of a path that would not be a plain name everywhere. Raises :class:`UploadError`."""
     problem = ""
     if name in {"", ".", ".."}:
-        problem = "is no name"
+        problem = "is not a name"
     elif "/" in name or "\\" in name:
-        problem = "holds a path separator"
+        problem = "contains a path separator"
     elif any(ord(char) < 32 or ord(char) == 127 for char in name):
-        problem = "holds a control character"
+        problem = "contains a control character"
     elif any(0xD800 <= ord(char) <= 0xDFFF for char in name):
         problem = "is not valid UTF-8"
     elif _DRIVE.match(name):
@@ -58,13 +58,13 @@ def subfolder_parts(subfolder: str | os.PathLike[str] | None) -> tuple[str, ...]
     """
     text = "" if subfolder is None else os.fspath(subfolder)
     if not isinstance(text, str):
-        raise UploadError(f"subfolder {text!r} is not a text")
+        raise UploadError(f"subfolder {text!r} is not a string")
     if text.startswith("/"):
         raise UploadError(f"subfolder {text!r} is absolute; it must stay within its folder")
     parts = tuple(part for part in text.split("/") if part not in {"", "."})
     for part in parts:
         if part == "..":
-            raise UploadError(f"subfolder {text!r} goes up; it must stay within its folder")
+            raise UploadError(f"subfolder {text!r} contains '..'; it must stay within its folder")
         check_name(part, "subfolder")
     return parts
 
@@ -73,9 +73,9 @@ def subfolder_parts(subfolder: str | os.PathLike[str] | None) -> tuple[str, ...]
 def open_place(root: Path, parts: tuple[str, ...], *, create: bool = False) -> Iterator[Place]:
     """Open the folder ``parts`` below ``root`` for as long as the block lasts.
 
-    Links inside the root are followed if they stay inside it. The result is then entered name by name without following
-    any link, so that one put there meanwhile cannot lead elsewhere. With ``create`` missing folders are made, and
-    taken back if the block raises.
+    Links inside the root are followed if they stay inside it. The result is then opened name by name without following
+    any link, so that one created meanwhile cannot lead elsewhere. With ``create``, missing folders are created, and
+    removed again if the block raises.
 
     Raises :class:`UploadError` if a link leads out of the root, and the system's ``OSError``.
     """
@@ -98,7 +98,7 @@ def open_place(root: Path, parts: tuple[str, ...], *, create: bool = False) -> I
             yield Place(real_root, real, fd, tuple(created))
     except BaseException:
         for folder in reversed(created):
-            # Somebody else may have put something there, or removed it: then it is no longer ours to take back.
+            # Another program may have put something there, or removed it: then it is no longer ours to remove.
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
@@ -113,7 +113,7 @@ def _make_folder(name: str, parent: int) -> bool:
 
 
 def stat_in(name: str, fd: int) -> os.stat_result | None:
-    """Return what stands under a name in an open folder (a link is not followed), or ``None``."""
+    """The status of a name in an open folder (a link is not followed), or ``None``."""
     try:
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -121,5 +121,5 @@ def stat_in(name: str, fd: int) -> os.stat_result | None:
 
 
 def is_folder(status: os.stat_result) -> bool:
-    """Tell whether a status is that of a folder."""
+    """Whether a status is that of a folder."""
     return stat.S_ISDIR(status.st_mode)

@@ -1,4 +1,4 @@
-"""Puts files into a server's folders, and takes the ephemeral ones out again."""
+"""Copies files into a server's folders, and deletes the ephemeral ones."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from discomfort.files.places import Place, check_name, open_place, stat_in, subf
 logger = logging.getLogger("discomfort.files")
 
 _BLOCK = 1 << 20
-_TRIES = 3  # another process may clear an empty folder between our entering and our writing
+_TRIES = 3  # another process may remove an empty folder between our opening it and our writing to it
 
 
 class FileStore:
     """The folders of one server by type: ``input``, ``output``, ``temp``, ``models``.
 
-    What is put as ephemeral is listed in ``journal`` and deleted by :meth:`delete_ephemeral`, or after our death by the
-    next process's :meth:`Journal.recover`.
+    Ephemeral files are listed in ``journal`` and deleted by :meth:`delete_ephemeral`, or after a crash by the next
+    process's :meth:`Journal.recover`.
     """
 
     def __init__(self, folders: Mapping[str, Path], journal: Journal) -> None:
@@ -54,18 +54,18 @@ class FileStore:
     ) -> str:
         """Copy a file into one of the server's folders under its own name, or ``name``; return the copy's full path.
 
-        Synchronous. The copy appears whole or not at all, shares the source's blocks where the file system can, keeps
-        the time of change and is independent of the source: a server that changes it changes nothing else. Missing
-        folders are created. A source that already is the target is left as it is, and is never ephemeral.
+        Synchronous. The copy appears completely or not at all, shares the source's blocks if the file system supports
+        that, keeps the modification time and is independent of the source: a server that changes it changes nothing
+        else. Missing folders are created. A source that is already in place is left unchanged, and is never ephemeral.
 
         Raises:
-            FileNotFoundError: there is no source.
+            FileNotFoundError: the source does not exist.
             FileExistsError: the target exists, and ``overwrite`` is false. Of two processes that put the same name at
                 the same time, one gets this.
             UploadError: an unknown folder type, ``models`` without a subfolder, a path that would leave its folder
                 (absolute, ``..``, by a link) or is no plain name on every system, a source that is a folder or device.
-            OSError: the system's reason (disk full, no permission), with both places named. Nothing is left behind.
-            StateError: the store is closed, or was closed meanwhile; an ephemeral copy is not left then.
+            OSError: the system's reason (disk full, no permission), with both paths. Nothing is left behind.
+            StateError: the store is closed, or was closed meanwhile; an ephemeral copy is deleted then.
         """
         root, parts = self._target(folder_type, subfolder)
         with _open_source(source) as (fd, status):
@@ -81,10 +81,10 @@ class FileStore:
         overwrite: bool = False,
         is_ephemeral: bool = False,
     ) -> str:
-        """As :meth:`put`, with bytes or what a binary file object still has, in constant memory.
+        """As :meth:`put`, with bytes or the rest of a binary file object, in constant memory.
 
-        The content waits in a file without a name in the same folder, which is gone with this process, however that
-        ends: it has the room that the target has, and its blocks can be shared.
+        The content is first written to a file without a name in the same folder, which vanishes with this process: it
+        is on the target's disk, so its blocks can be shared.
         """
         self._refuse_if_closed()
         root, parts = self._target(folder_type, subfolder)
@@ -122,7 +122,7 @@ class FileStore:
             reason = f"{error.strerror or error} (copying {shown!r})"
             raise OSError(error.errno or errno.EIO, reason, str(target)) from error
         if is_ephemeral and self._closed:
-            # close() ran while this was being copied: it took the entry off too early, or looked before it came.
+            # close() ran during the copy: it removed the entry too early, or looked before the entry was there.
             with contextlib.suppress(OSError):
                 target.unlink()
             self.delete_ephemeral()
@@ -134,16 +134,16 @@ class FileStore:
             raise StateError("the connector was shut down; create a new one")
 
     def close(self) -> list[Path]:
-        """Take no file any more, and :meth:`delete_ephemeral`."""
+        """Refuse further files, and :meth:`delete_ephemeral`."""
         self._closed = True
         return self.delete_ephemeral()
 
     def discard(self, path: str | os.PathLike[str]) -> bool:
-        """Delete one ephemeral file that :meth:`put` returned; whether it was deleted. From any thread.
+        """Delete one ephemeral file that :meth:`put` returned. Returns whether it was deleted. Safe in any thread.
 
-        The folders that were made for it stay until :meth:`delete_ephemeral`: the next file may need them. A file that
-        was changed or replaced since is no longer ours: it stays, is taken off the list, and the answer is ``False``,
-        as for a path that is not listed. Raises OSError where it cannot be deleted; it stays listed then.
+        The folders that were created for it are kept until :meth:`delete_ephemeral`: the next file may need them. A
+        file that was changed or replaced since is no longer ours: it is kept, removed from the list, and the result is
+        ``False``, as for a path that is not listed. Raises OSError if it cannot be deleted; it stays listed then.
         """
         if not self._journal.is_ours:
             return False
@@ -158,12 +158,11 @@ class FileStore:
         return outcome == "removed"
 
     def delete_ephemeral(self) -> list[Path]:
-        """Delete everything that was put as ephemeral, and folders made for it that are empty now; return the paths.
+        """Delete all ephemeral files, and the folders created for them that are empty; return the deleted paths.
 
-        Missing files are fine. A file that was changed or replaced since it was put is no longer ours: it stays, with a
-        warning. Errors are logged and do not stop the rest. The list is empty afterwards, except for what could not be
-        deleted: it stays in the journal for the next start. In a process forked from the one that put the files, this
-        does nothing.
+        Missing files are fine. A file that was changed or replaced since is no longer ours: it is kept, with a warning.
+        Errors are logged and do not stop the rest. The list is empty afterwards, except for what could not be deleted,
+        which stays in the journal for the next start. Does nothing in a forked child.
         """
         removed: list[Path] = []
         if not self._journal.is_ours:
@@ -184,10 +183,10 @@ class FileStore:
     def _target(self, folder_type: str, subfolder: str | os.PathLike[str] | None) -> tuple[Path, tuple[str, ...]]:
         root = self._folders.get(folder_type)
         if root is None:
-            raise UploadError(f"unknown folder type {folder_type!r}; there are {', '.join(map(repr, self._folders))}")
+            raise UploadError(f"unknown folder type {folder_type!r}; use one of {', '.join(map(repr, self._folders))}")
         parts = subfolder_parts(subfolder)
         if folder_type == "models" and not parts:
-            raise UploadError("models need a subfolder that says which kind: 'checkpoints', 'loras', 'vae', …")
+            raise UploadError("'models' needs a subfolder for the kind of model: 'checkpoints', 'loras', 'vae', …")
         return root, parts
 
     def _place(
@@ -241,7 +240,7 @@ class FileStore:
             self._journal.drop(place.path / name)
 
     def _forget(self, place: Place, partial: str, name: str, previous: JournalEntry | None) -> None:
-        """Take back what a failed copy had listed. A full disk may keep the journal from it; that is no new failure."""
+        """Remove the entries of a failed copy. If the journal cannot be written (disk full), that is only logged."""
         try:
             for path in (place.path / partial, *place.created):
                 self._journal.drop(path)
@@ -250,7 +249,7 @@ class FileStore:
                 if previous is not None:
                     self._journal.add(previous)
         except OSError as error:
-            logger.warning("cannot take %s off the journal again: %s", place.path / name, error)
+            logger.warning("cannot remove %s from the journal: %s", place.path / name, error)
 
     def _write_partial(
         self, place: Place, partial: str, source: int, status: os.stat_result, ephemeral: Path | None
@@ -272,12 +271,12 @@ class FileStore:
 def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[int, os.stat_result]]:
     text = os.fspath(source)
     if "\0" in str(text):
-        raise FileNotFoundError(errno.ENOENT, "no file can have a name with a null character", text)
+        raise FileNotFoundError(errno.ENOENT, "a file name cannot contain a null character", text)
     fd = open_existing(text, follow_links=True)
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise UploadError(f"{text!r} is {kind}; only files can be uploaded")
         yield fd, status
     finally:

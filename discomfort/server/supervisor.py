@@ -95,6 +95,7 @@ class Supervisor:
             supervisor._pump.start()
             threading.Thread(target=supervisor._await_exit, name=f"discomfort-wait-{process.pid}", daemon=True).start()
         except BaseException as error:
+            # Nobody else knows this process: without a supervisor it would run until the machine is restarted.
             supervisor._abandon()
             if isinstance(error, psutil.Error | RuntimeError | OSError):
                 raise ServerStartError(f"the server was started but cannot be watched: {error}") from error
@@ -178,6 +179,7 @@ class Supervisor:
         """
         if os.getpid() != self._owner:
             raise StateError("a forked child cannot stop the server of its parent process")
+        # In a thread of its own, which outlives a cancelled caller and an event loop that is closed meanwhile.
         with self._lock:
             if self._stopping is None:
                 name = f"discomfort-stop-{self.pid}"
@@ -198,6 +200,7 @@ class Supervisor:
         """
         if os.getpid() != self._owner or (self._stopped.happened and self._stop_error is None):
             return
+        # Before the kill: children in sessions of their own can be found by their parent only while that lives.
         relatives = self._relatives()
         self._signal_group(signals.kill)
         process_tree.kill(relatives)
@@ -213,7 +216,7 @@ class Supervisor:
             # The threads of a dying process end one by one. If the process follows, its exit is what to report.
             if not process_table.thread_lives(self.pid, thread) and not self._ended.wait(_KILL_PATIENCE):
                 self._worker_gone = True
-                _log.error("the execution thread of server process %d died without a word", self.pid)
+                _log.error("the execution thread of server process %d died without a traceback", self.pid)
                 self._useless.fire()
                 return
 
@@ -233,11 +236,13 @@ class Supervisor:
         except (psutil.Error, OSError):
             _log.exception("the processes started by server process %d could not be listed", self.pid)
         with self._lock:
+            # Reaps at once, since the process is a zombie by now. From here on its pid may belong to another process.
             self._process.wait()
             self._reaped = True
         # Before the exit is published, so that the log tail of every error has the server's last lines. Bounded: a
         # process that the server left behind may keep the pipe open.
         self._pump.close(timeout=2.0)
+        # In this order: a callback must find the exit status that it asks for.
         self._exit = status
         _log.info("server process %d ended: %s", self.pid, status)
         self._ended.fire()

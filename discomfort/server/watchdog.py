@@ -213,6 +213,8 @@ class Watchdog:
         if not executable:
             raise ServerStartError("the watchdog needs a Python interpreter, but sys.executable is empty")
         read, write = os.pipe()
+        # os.pipe() makes both ends non-inheritable: no server or browser that is started later gets a copy of the
+        # write end, which would hide our end from the watchdog.
         words = [executable, "-I", "-S", "-c", _PROGRAM, str(_HOME), str(self._owner), TOKEN_VARIABLE]
         try:
             self._process = DetachedProcess(_start_detached(words, read))
@@ -223,6 +225,7 @@ class Watchdog:
         finally:
             os.close(read)
         os.set_blocking(write, False)
+        # Only now that the watchdog runs: whoever sees a valid pipe may rely on a reader.
         self._pipe = write
         _log.debug("watchdog process %d started", self._process.pid)
 

@@ -1,7 +1,7 @@
-"""A connector for tests that await, whatever runs their event loops.
+"""A connector for async tests that works with any event loop.
 
-A connector belongs to one event loop, and pytest's plugins give tests loops of different lives. So the connector lives
-in a loop of its own, in a thread, and what a test awaits is done there.
+A connector belongs to one event loop, but pytest's plugins give tests event loops of different lifetimes. So the
+connector runs in a loop and thread of its own, and the calls of a test are executed there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class AsyncConnector(ConnectorFace):
     """``ComfyConnector``'s methods for any event loop; ``sync`` is the connector that does the work.
 
-    Cancelling a call cancels the work, and waits until it has let go. Callbacks are called in the caller's loop, all of
+    Cancelling a call cancels the work, and waits until it has ended. Callbacks are called in the caller's loop, all of
     them before the call returns.
     """
 
@@ -97,7 +97,7 @@ class AsyncConnector(ConnectorFace):
             task = asyncio.current_task()
             if waiting.done() and not (task and task.cancelling()):
                 raise StateError("the connector was shut down during the call") from error
-            # Until it has let go: what comes next may use the same server.
+            # Wait until it has ended: the next test may use the same server.
             job.cancel()
             await finish(asyncio.wait([waiting]))
             retrieve(waiting)
@@ -105,7 +105,7 @@ class AsyncConnector(ConnectorFace):
 
 
 class _Rest:
-    """What an output needs of the client, done where that lives."""
+    """The requests of an output, sent in the connector's loop."""
 
     def __init__(self, rest: RestClient, connector: AsyncConnector) -> None:
         self._rest, self._connector = rest, connector
@@ -118,7 +118,7 @@ class _Rest:
 
 
 def _here(callback: ProgressCallback) -> ProgressCallback:
-    """The callback, called in the loop that runs now, and waited for."""
+    """A callback that runs ``callback`` in the present loop and waits for it."""
     loop = asyncio.get_running_loop()
 
     async def call(event: ProgressEvent) -> None:

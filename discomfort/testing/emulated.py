@@ -1,4 +1,4 @@
-"""An emulator in a thread of the test's process: there at once, and its faults can be changed while it runs."""
+"""An emulator in a thread of the test's process: it starts at once, and its faults can be changed while it runs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _PATIENCE = 60.0
 
 
 class EmulatorServer(ComfyServer):
-    """An emulator of the tests' own. ``faults`` may be changed at any time, and is what it was after :meth:`reset`.
+    """An emulator for tests. ``faults`` may be changed at any time; :meth:`reset` restores the initial ones.
 
-    ``faults.crash_at`` does not end the process, which is the tests' own: the port closes, and every connection breaks,
-    as when a server is killed. :meth:`restart` brings it back. Close it at the end, or use it in a ``with`` block.
+    ``faults.crash_at`` does not end the process, which is the tests': the port closes and every connection breaks, as
+    if a server was killed. :meth:`restart` starts it again. Close it at the end, or use it in a ``with`` block.
     """
 
     kind: Literal["comfyui", "emulator"] = "emulator"
@@ -53,7 +53,7 @@ class EmulatorServer(ComfyServer):
 
     @property
     def crashed(self) -> bool:
-        """Whether :attr:`faults` ``.crash_at`` has happened since the last start."""
+        """Whether the emulator crashed (:attr:`faults` ``.crash_at``) since the last start."""
         return self._crashed.is_set()
 
     def wait_crashed(self, timeout: float = 30.0) -> None:
@@ -62,13 +62,13 @@ class EmulatorServer(ComfyServer):
             raise TimeoutError(f"{self.url} did not crash within {timeout:g} s")
 
     def restart(self) -> None:
-        """Start it anew on its port, in its folders, without faults, queue, history and cache. Also after a crash."""
+        """Restart it on its port, in its folders, without faults, queue, history and cache. Also after a crash."""
         self._call(self._stop)
         self._set_faults({})
         self._call(self._start)
 
     def reset(self) -> None:
-        """As :meth:`ComfyServer.reset`, with the faults as they were at first; starts it anew where that must be."""
+        """As :meth:`ComfyServer.reset`, with the initial faults; restarts the emulator if necessary."""
         if self._loop.is_closed():
             raise StateError("the emulator was closed")
         is_deaf = bool(self.faults.hang_at or self.faults.node_delay or self.faults.never_answer)
@@ -99,7 +99,7 @@ class EmulatorServer(ComfyServer):
             app = create_app(replace(self._config, faults=self.faults))
             self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
             await self._runner.setup()
-            # Not a site of the runner: a crash has to close the port at once.
+            # Not a site of the runner, because a crash must close the port at once.
             server: Any = self._runner.server
             self._listener = await self._loop.create_server(server, sock=taken)
         except BaseException:
@@ -108,7 +108,7 @@ class EmulatorServer(ComfyServer):
         self._port = int(taken.getsockname()[1])
         self._crashed.clear()
         emulator = app[EMULATOR]
-        # Node types load in the background; what is wrong with them is an error of the start.
+        # Node types load in the background; their errors are errors of the start.
         await asyncio.wait_for(_loaded(emulator), _PATIENCE)
         found = emulator.folders
         return ServerFolders(found.input, found.output, found.temp, found.user)
@@ -146,12 +146,12 @@ class EmulatorServer(ComfyServer):
 
 
 class _ThreadFaults(Faults):
-    """Faults in a process that is not the emulator's own."""
+    """Faults of an emulator in a thread, which must not end the process."""
 
     on_crash: Callable[[], None]
 
     async def before_node(self, node_id: str, class_type: str) -> None:
-        """As the emulator's; a crash is played."""
+        """As in the emulator, but a crash is simulated."""
         if self.crash_at in (node_id, class_type):
             self.on_crash()
             await asyncio.Event().wait()
@@ -162,7 +162,7 @@ def _faults_of(values: Mapping[str, Any], on_crash: Callable[[], None]) -> Fault
     of_a_process = [name for name in _OF_A_PROCESS if name in values]
     if of_a_process:
         raise ConfigurationError(
-            f"{of_a_process[0]} is the fault of a process", key="faults", value=dict(values),
+            f"{of_a_process[0]} needs an emulator in a process of its own", key="faults", value=dict(values),
             remedy="Use comfy_owned_connector, which starts one",
         )  # fmt: skip
     try:
@@ -181,7 +181,7 @@ def _config_of(setup: Setup, base: Path) -> EmulatorConfig:
     except SystemExit as error:
         raise ConfigurationError(
             "the emulator does not take these arguments", key="comfyui_arguments", value=" ".join(setup.arguments),
-            remedy="discomfort serve --help names them",
+            remedy="Run: discomfort serve --help",
         ) from error  # fmt: skip
     try:
         config = config_from(options, words)
@@ -191,7 +191,7 @@ def _config_of(setup: Setup, base: Path) -> EmulatorConfig:
 
 
 def emulator_words(setup: Setup, base: Path) -> list[str]:
-    """The command line of an emulator with this setup, less ``faults`` and ``classes``."""
+    """The command line of an emulator with this setup, without ``faults`` and ``classes``."""
     words = ["--base-directory", str(base)]
     for file in setup.install(base):
         words += ["--extra-nodes", str(file)]
@@ -203,7 +203,7 @@ def emulator_words(setup: Setup, base: Path) -> list[str]:
 
 
 async def _loaded(emulator: Any) -> None:
-    """Wait for the node types; the worker that loads them ends with what is wrong."""
+    """Wait until the node types are loaded. Raises the error of the worker that loads them."""
     worker = emulator._worker
     ready = asyncio.ensure_future(emulator.nodes())
     await asyncio.wait({ready, worker}, return_when=asyncio.FIRST_COMPLETED)

@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def comfyui_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """The session's server: a real ComfyUI where one is named, else the emulator. Use the fresh one for isolation."""
+    """The session's server: a real ComfyUI if configured, else the emulator. Use the fresh one for isolation."""
     real = _named_comfyui(request.config)
     if real is None:
         yield request.getfixturevalue("comfyui_session_emulator")
@@ -57,7 +57,7 @@ def comfyui_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 @pytest.fixture
 def fresh_comfyui_server(comfyui_server: ComfyServer) -> ComfyServer:
-    """The session's server without anything that former tests queued, ran, cached or stored."""
+    """The session's server without anything that earlier tests queued, ran, cached or stored."""
     comfyui_server.reset()
     return comfyui_server
 
@@ -66,7 +66,7 @@ def fresh_comfyui_server(comfyui_server: ComfyServer) -> ComfyServer:
 def comfyui_session_emulator(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmulatorServer]:
-    """One emulator for the session, also where a ComfyUI is named."""
+    """One emulator for the session, even if a ComfyUI is configured."""
     from discomfort.testing.emulated import EmulatorServer
 
     base = tmp_path_factory.mktemp("emulator")
@@ -78,7 +78,7 @@ def comfyui_session_emulator(
 def comfyui_emulator(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmulatorServer]:
-    """An emulator of the test's own, set up by the marker ``comfyui_setup``; ``.faults`` may change at any time."""
+    """An emulator for one test, set up by the marker ``comfyui_setup``; ``.faults`` may be changed at any time."""
     from discomfort.testing.emulated import EmulatorServer
 
     base = tmp_path_factory.mktemp("emulator")
@@ -97,7 +97,7 @@ def comfy_session_connector(comfyui_server: ComfyServer) -> Iterator[SyncConnect
 
 @pytest.fixture
 def comfy_sync_connector(request: pytest.FixtureRequest) -> Iterator[SyncConnector]:
-    """A connector for tests that do not await: on the test's ``comfyui_emulator`` if it has one, else on a fresh
+    """A connector for tests without ``await``: on the test's ``comfyui_emulator`` if it uses one, else on a fresh
     ``comfyui_server``.
     """
     if "comfyui_emulator" not in request.fixturenames and request.node.get_closest_marker(_MARKER) is None:
@@ -113,7 +113,7 @@ def comfy_sync_connector(request: pytest.FixtureRequest) -> Iterator[SyncConnect
 
 @pytest.fixture
 def comfy_connector(comfy_sync_connector: SyncConnector) -> AsyncConnector:
-    """A connector for tests that await, under any plugin and in any mode: the same as ``comfy_sync_connector``."""
+    """A connector for async tests, with any plugin in any mode; the same server as ``comfy_sync_connector``."""
     from discomfort.testing.bridge import AsyncConnector
 
     return AsyncConnector(comfy_sync_connector)
@@ -123,9 +123,9 @@ def comfy_connector(comfy_sync_connector: SyncConnector) -> AsyncConnector:
 def comfy_owned_connector(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SyncConnector]:
-    """A connector that starts an emulator process, as ``ComfyConnector.create`` does; it may really crash.
+    """A connector that starts an emulator process, as ``ComfyConnector.create`` does; that process can really crash.
 
-    There is one such connector in a process at a time. Chromium is not started, so workflows convert at the first need.
+    There can be only one such connector in a process. Chromium is started only when a workflow is converted.
     """
     import sys
 
@@ -135,7 +135,7 @@ def comfy_owned_connector(
     base = tmp_path_factory.mktemp("emulator")
     setup = _marked(request)
     if setup.classes:
-        raise pytest.UsageError("comfyui_setup: a process takes nodes from files, not classes")
+        raise pytest.UsageError("comfyui_setup: an emulator process loads nodes from files, it cannot take classes")
     faults = [word for name, value in setup.faults.items() for word in ("--fault", f"{name}={value}")]
     words = [sys.executable, "-m", "discomfort", "serve", *emulator_words(setup, base), *faults]
     with SyncConnector.create(engine="emulator", browser="lazy", api_command_line=shlex.join(words)) as connector:
@@ -146,7 +146,7 @@ def comfy_owned_connector(
 
 
 def _named_comfyui(config: pytest.Config) -> Path | None:
-    """The real ComfyUI that is named, if one is. Raises UsageError if there is no such folder."""
+    """The folder of the configured ComfyUI, if any. Raises UsageError for any other folder."""
     given = config.getoption("--comfyui")
     if given is None and os.environ.get("DISCOMFORT_ENGINE") == "emulator":
         return None
@@ -157,7 +157,7 @@ def _named_comfyui(config: pytest.Config) -> Path | None:
     if not (path / "main.py").is_file():
         source = "--comfyui" if given else "COMFYUI_PATH"
         raise pytest.UsageError(
-            f"{source}={named}: that folder has no main.py, so it is no ComfyUI. Name ComfyUI's folder, or use "
+            f"{source}={named}: that folder has no main.py, so it is not ComfyUI. Name ComfyUI's folder, or use "
             "--comfyui=emulator"
         )
     return path.resolve()
@@ -179,7 +179,7 @@ def _setup(config: pytest.Config) -> Setup:
 
 
 def _marked(request: pytest.FixtureRequest) -> Setup:
-    """The session's setup, and what the test's markers add, the outermost first."""
+    """The session's setup with the additions of the test's markers, outermost first."""
     from discomfort.exceptions import ConfigurationError
 
     setup = _setup(request.config)
@@ -214,7 +214,7 @@ def _path(request: pytest.FixtureRequest, value: str | os.PathLike[str]) -> Path
 
 
 def _usable(make: Any) -> Any:
-    """What ``make`` gives; a configuration that is wrong is a usage error, without a traceback through this plugin."""
+    """The result of ``make()``; a wrong configuration is a usage error, without a traceback through this plugin."""
     from discomfort.exceptions import ConfigurationError
 
     try:

@@ -1,4 +1,4 @@
-"""Servers for tests: what they are to have, the way to a fresh one, and a real ComfyUI as a process."""
+"""Servers for tests: their setup, their reset, and a real ComfyUI as a process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("discomfort.testing")
 START_BUDGET = 300.0
 """Seconds that a real ComfyUI may take to start: it imports torch, on a machine that may be loaded."""
 IDLE_BUDGET = 60.0
-"""Seconds that a server may take to end what former tests left running."""
+"""Seconds that a server may take to end the runs of earlier tests."""
 FIRST_PORT = 18900
 """The first port that is tried for a real ComfyUI."""
 _REQUEST = 30.0
@@ -36,11 +36,11 @@ _POLL = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a server is to have beyond its own.
+    """What a server for tests has in addition.
 
     ``nodes`` are Python files with ``NODE_CLASS_MAPPINGS`` and folders of node packs, ``classes`` node classes by name
-    (emulator only), ``object_info`` a saved one (emulator only), ``arguments`` words of its command line, ``faults``
-    what an emulator does wrong.
+    (emulator only), ``object_info`` a saved ``/object_info`` (emulator only), ``arguments`` words of its command line,
+    ``faults`` the faults of an emulator.
     """
 
     nodes: tuple[Path, ...] = ()
@@ -50,7 +50,7 @@ class Setup:
     faults: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError for a file or folder that is not there."""
+        """Raises ConfigurationError for a file or folder that does not exist."""
         for key, path in [("nodes", path) for path in self.nodes] + [("object_info", self.object_info)]:
             if path is not None and not path.exists():
                 raise ConfigurationError(
@@ -67,7 +67,7 @@ class Setup:
         arguments: Sequence[str] = (),
         faults: Mapping[str, Any] | None = None,
     ) -> Setup:
-        """The same with more; ``object_info`` replaces."""
+        """A setup with these additions; ``object_info`` is replaced."""
         return Setup(
             (*self.nodes, *nodes),
             {**self.classes, **(classes or {})},
@@ -88,7 +88,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class ServerFolders:
-    """Where a server for tests keeps its files, as absolute paths."""
+    """The folders of a server for tests, as absolute paths."""
 
     input: Path
     output: Path
@@ -122,15 +122,15 @@ class ComfyServer:
         return json.loads(self._request(path, json.dumps(value).encode()) or b"null")
 
     def reset(self) -> None:
-        """Make it as it was: nothing runs, waits, or is recorded or cached, and files of former tests are gone.
+        """Reset the server: end all runs, clear queue, history and cache, and delete the files of earlier tests.
 
-        Blocks until what runs has ended, a minute at most. Raises ServerError where it does not end.
+        Blocks until the present run has ended, a minute at most. Raises ServerError if it does not end.
         """
         self.post("/queue", {"clear": True})
         deadline = time.monotonic() + IDLE_BUDGET
         while self.get("/prompt")["exec_info"]["queue_remaining"]:
             if time.monotonic() > deadline:
-                raise ServerError(f"{self.url} could not be made fresh: a run of a former test ignores its interrupt")
+                raise ServerError(f"{self.url} could not be reset: a run of an earlier test ignores its interrupt")
             self.post("/interrupt", {})
             time.sleep(_POLL)
         self.post("/history", {"clear": True})
@@ -149,7 +149,7 @@ class ComfyServer:
 
     def _request(self, path: str, data: bytes | None) -> bytes:
         request = urllib.request.Request(self.url + path, data)  # noqa: S310 - an address of ours
-        # Not through a proxy of the environment: the server is on this machine.
+        # Without the proxy from the environment, since the server is on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=_REQUEST) as answer:
@@ -163,8 +163,8 @@ class ComfyServer:
 def real_comfyui(path: Path, base: Path, setup: Setup) -> Iterator[ComfyServer]:
     """The ComfyUI in the folder ``path``, started with ``base`` as its base folder; stopped after the block.
 
-    It has a port, a temporary folder and a database of its own, and ends with this process whatever ends that.
-    Raises ConfigurationError for a folder without ComfyUI, or what only an emulator can have; ServerStartError.
+    It has a port, a temporary folder and a database of its own, and ends with this process in any case.
+    Raises ConfigurationError for a folder without ComfyUI, or a setup that only an emulator supports; ServerStartError.
     """
     from discomfort.discovery.engines import EngineRequest, resolve_engine
     from discomfort.server.ports import lease_port
@@ -173,7 +173,7 @@ def real_comfyui(path: Path, base: Path, setup: Setup) -> Iterator[ComfyServer]:
     from discomfort.server.watchdog import Watchdog
 
     if setup.faults or setup.classes:
-        raise ConfigurationError("faults and node classes are the emulator's", remedy="Use comfyui_emulator for them")
+        raise ConfigurationError("only the emulator supports faults and node classes", remedy="Use comfyui_emulator")
     for file in setup.install(base):
         shutil.copyfile(file, base / "custom_nodes" / file.name)
     for name in ("input", "output", "user"):
@@ -199,7 +199,7 @@ def real_comfyui(path: Path, base: Path, setup: Setup) -> Iterator[ComfyServer]:
 
 
 def in_new_loop(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end in a thread of its own: fixtures may be made while the test's loop runs."""
+    """Run a coroutine in a thread of its own, since fixtures may be created while the test's loop runs."""
     outcome: list[T] = []
     errors: list[BaseException] = []
 

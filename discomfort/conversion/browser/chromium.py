@@ -1,7 +1,7 @@
 """Finds a Chromium, or installs one.
 
 The order: the configured path, Playwright's own browser, a Chromium or Chrome of the system, then an installation
-(Playwright's download; Debian's package where that is possible). Nothing is installed unless that is allowed.
+(Playwright's download; Debian's package if possible). Nothing is installed unless that is allowed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SYSTEM_NAMES: Final = (
     "chromium-headless-shell",
     "microsoft-edge",
 )
-"""Names of executables that speak the DevTools protocol as Chromium does, most Chromium-like first."""
+"""Names of executables that support Chromium's DevTools protocol, those closest to Chromium first."""
 
 SYSTEM_PATHS: Final = (
     "/usr/bin/chromium",
@@ -44,10 +44,10 @@ SYSTEM_PATHS: Final = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
-"""Where distributions put them when ``PATH`` is short, as under cron or systemd."""
+"""Where distributions install them, for a short ``PATH`` as under cron or systemd."""
 
 DOWNLOAD_DEADLINE: Final = 600.0
-"""Seconds for one installer; Chromium is a download of about 180 MB."""
+"""Seconds for one installer, which downloads about 180 MB."""
 
 _OUTPUT_LIMIT = 64 * 1024
 
@@ -67,14 +67,14 @@ def existing_chromium(configured: str | None, bundled: str | None) -> str | None
     """The Chromium to use among those that exist; ``None`` if one would have to be installed.
 
     ``configured`` is the user's choice, ``bundled`` where Playwright would have put its own.
-    Raises ``BrowserError`` if a path was configured and is no executable: a choice is never replaced by a guess.
+    Raises ``BrowserError`` if a configured path is not an executable: a user's choice is never replaced by a guess.
     """
     if configured:
         found = configured if usable(configured) else shutil.which(configured)
         if found is None:
             raise BrowserError(
-                f"the configured browser {configured!r} is no executable file",
-                remedy="Correct the path, or leave it out to have a browser looked for",
+                f"the configured browser {configured!r} is not an executable file",
+                remedy="Correct CHROMIUM_PATH, or remove it so that a browser is searched for",
             )
         return found
     if bundled and usable(bundled):
@@ -93,7 +93,7 @@ def manual_commands() -> tuple[str, ...]:
 async def find_chromium(configured: str | None, bundled: str | None, *, install: bool) -> str:
     """Path of a Chromium to launch; installs one if there is none and ``install`` is true.
 
-    Raises ``BrowserError`` with a command to run if there is none at the end. Cancelling ends a running installer.
+    Raises ``BrowserError`` with a command to run if there is still none. Cancelling ends a running installer.
     """
     found = existing_chromium(configured, bundled)
     if found is not None:
@@ -110,7 +110,7 @@ async def find_chromium(configured: str | None, bundled: str | None, *, install:
         if found is not None:
             logger.info("installed %s", found)
             return found
-    tried = "; installing one failed, the log tells why" if install else ""
+    tried = "; installing one failed, see the log" if install else ""
     commands = " or: ".join(manual_commands())
     raise BrowserError(f"there is no Chromium or Chrome on this machine{tried}", remedy=f"Run: {commands}")
 
@@ -120,7 +120,7 @@ def _may_apt() -> bool:
 
 
 async def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> bool:
-    """Run an installer to its end or its deadline, log what it said; whether it succeeded."""
+    """Run an installer until it ends or its deadline passes, and log its output. Returns whether it succeeded."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -1,4 +1,4 @@
-"""One loaded page of the frontend: when it is ready, what a conversion on it gives, when it should be replaced."""
+"""One loaded page of the frontend: its readiness, its conversions, and its memory use."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def page_script() -> str:
 
 
 class PageFailure(Exception):
-    """An attempt on one page failed; ``problem`` tells how. ``slow``: its time was up.
+    """An attempt on one page failed; ``problem`` describes how. ``slow``: it took too long.
 
-    ``verdict`` is true where the frontend itself refused the workflow, which a fresh page would do again.
+    ``verdict`` is true if the frontend itself refused the workflow, which it would do again on a fresh page.
     """
 
     def __init__(self, problem: str, *, slow: bool = False, verdict: bool = False) -> None:
@@ -62,11 +62,11 @@ class PageFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """What the frontend made of a workflow.
+    """The result of a conversion.
 
-    ``output`` is the prompt. ``unknown`` has the ids in it without a class, nodes whose type the page does not know,
-    each with that type as the frontend writes it (``None`` where it cannot tell). ``asked`` are the paths that scripts
-    of the page asked the server for meanwhile.
+    ``output`` is the prompt. ``unknown`` maps the ids of nodes whose type the page does not know to that type as the
+    frontend writes it (``None`` if it does not give it). ``asked`` are the paths that scripts of the page requested
+    from the server meanwhile.
     """
 
     output: JsonObject
@@ -76,12 +76,12 @@ class PageResult:
     alone: bool = False
 
     def on(self, page: FrontEndPage, *, alone: bool) -> PageResult:
-        """The same, labelled with what the page knew of the server, and whether it asked the server for nothing."""
+        """The same with the page's environment, and whether the page requested nothing from the server."""
         return replace(self, environment=page.environment, alone=alone)
 
 
 class FrontEndPage:
-    """A page in a context of its own. Used by one conversion at a time; the owner closes it."""
+    """A page in a context of its own, for one conversion at a time; its owner closes it."""
 
     def __init__(self, name: str, context: BrowserContext, page: Page, session: CDPSession) -> None:
         self.name = name
@@ -96,11 +96,11 @@ class FrontEndPage:
         """Bytes by which the heap in use after the latest collection exceeds the least ever after one."""
         self.version: str | None = None
         self.node_limit: int | None = None
-        """How many nodes this frontend takes in one graph: LiteGraph's ``MAX_NUMBER_OF_NODES``, 10,000."""
+        """How many nodes this frontend accepts in one graph: LiteGraph's ``MAX_NUMBER_OF_NODES``, 10,000."""
         self.environment: Environment | None = None
         """What the server offered when the page was loaded."""
         self.browser: Browser | None = None
-        """The browser that the page lives in."""
+        """The browser of the page."""
         self.root: Path | None = None
         """The folder that the frontend's files came from; ``None``: from the server."""
         page.on("console", self._on_console)
@@ -136,7 +136,7 @@ class FrontEndPage:
         context: BrowserContext | None = None
         page: FrontEndPage | None = None
         try:
-            # Playwright sets these calls no limit, and a browser that was stopped, or hangs, answers none of them.
+            # These calls have no timeout in Playwright, and a browser that is stopped or hangs never answers them.
             async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
                 context = await browser.new_context()
                 await context.add_cookies(
@@ -148,7 +148,7 @@ class FrontEndPage:
                 await context.add_init_script(page_script())
                 plain = await context.new_page()
                 page = cls(name, context, plain, await context.new_cdp_session(plain))
-            # What a script opens is closed at once: it could only show what nobody sees.
+            # Windows that scripts open are closed at once, since nobody can see them.
             context.on("page", _close_popup)
             if early:
                 await page._go(address, timeout)
@@ -167,7 +167,7 @@ class FrontEndPage:
 
     @property
     def alive(self) -> bool:
-        """Whether the page can still be asked; a crash, a navigation or a closed browser ends that."""
+        """Whether the page can still be used; a crash, a navigation or a closed browser ends that."""
         return not self._crashed and not self._page.is_closed()
 
     async def _go(self, address: str, timeout: float) -> None:
@@ -188,7 +188,7 @@ class FrontEndPage:
             raise ConversionTimeout(f"the frontend's page was not ready after {timeout:.0f} s ({state})") from error
         self.version = status["version"]
         self.node_limit = status["limit"]
-        # From now on another document is the end of the loaded frontend; its address alone may change (1.58.1).
+        # From now on, a navigation to another document ends the loaded frontend; its address may change (1.58.1).
         self._page.on("domcontentloaded", self._on_document)
         logger.info(
             "frontend %s with %d node types ready after %.1f s",
@@ -248,10 +248,10 @@ class FrontEndPage:
         return PageResult(result["output"], dict(result["unknown"]), tuple(result["asked"]))
 
     async def is_stable(self, *, timeout: float) -> bool:
-        """Whether the latest conversion gives the same when it is repeated with other random numbers and another date.
+        """Whether the last conversion has the same result when repeated with other random numbers and another date.
 
-        False also when that could not be found out in ``timeout`` seconds; the page is then no longer ``alive``.
-        Never raises but for cancellation.
+        Also false if that could not be determined within ``timeout`` seconds; the page is then no longer ``alive``.
+        Raises nothing but cancellations.
         """
         from playwright.async_api import Error
 

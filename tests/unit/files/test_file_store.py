@@ -59,7 +59,7 @@ def test_only_regular_files_are_copied(store: FileStore, tmp_path: Path) -> None
 
     with pytest.raises(UploadError, match="is a folder"):
         store.put(tmp_path)
-    with pytest.raises(UploadError, match="no regular file"):
+    with pytest.raises(UploadError, match="not a regular file"):
         store.put(tmp_path / "pipe")
 
 
@@ -103,12 +103,12 @@ def test_a_source_in_place_is_left_alone(
 @pytest.mark.parametrize(
     ("folder_type", "subfolder", "text"),
     [
-        ("custom_nodes", None, "unknown folder type 'custom_nodes'; there are 'input', 'models'"),
-        ("models", None, "models need a subfolder"),
-        ("models", "", "models need a subfolder"),
-        ("models", "./.", "models need a subfolder"),
-        ("input", "..", "goes up"),
-        ("input", "a/../../b", "goes up"),
+        ("custom_nodes", None, "unknown folder type 'custom_nodes'; use one of 'input', 'models'"),
+        ("models", None, "'models' needs a subfolder"),
+        ("models", "", "'models' needs a subfolder"),
+        ("models", "./.", "'models' needs a subfolder"),
+        ("input", "..", "contains '..'"),
+        ("input", "a/../../b", "contains '..'"),
         ("input", "/etc", "is absolute"),
         ("input", "a\0b", "control character"),
         ("input", "a\nb", "control character"),
@@ -122,7 +122,7 @@ def test_a_source_in_place_is_left_alone(
         ("input", "a./b", "dot or a space"),
         ("input", "a /b", "dot or a space"),
         ("input", "\udc80", "not valid UTF-8"),
-        ("input", b"raw", "not a text"),
+        ("input", b"raw", "not a string"),
     ],
 )
 def test_places_that_files_may_not_go_to(

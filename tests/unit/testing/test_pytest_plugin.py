@@ -333,7 +333,7 @@ def test_what_is_marked_wrong_is_told(suite: pytest.Pytester) -> None:
         "node='x'": "comfyui_setup does not take 'node'; it takes arguments, faults, nodes, object_info",
         "1": "comfyui_setup does not take an argument without a name",
         "faults={'nonsense': 1}": "there is no fault 'nonsense'",
-        "faults={'start_delay': 1}": "start_delay is the fault of a process",
+        "faults={'start_delay': 1}": "start_delay needs an emulator in a process of its own",
         "nodes='broken.py'": "the emulator cannot be set up",
     }
     tests = [
