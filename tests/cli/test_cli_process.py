@@ -27,7 +27,11 @@ _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def environment(**more: str) -> dict[str, str]:
     """The process's environment without what would change its output, able to import the fakes."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DISCOMFORT_", "COMFYUI_", "NO_COLOR", "COLUMNS"))}
-    return kept | {"PYTHONPATH": str(SCRIPT.parents[1]), "TERM": "xterm-256color", "LINES": "40"} | more
+    return (
+        kept
+        | {"PYTHONPATH": f"{SCRIPT.parents[1]}:{SCRIPT.parents[2]}", "TERM": "xterm-256color", "LINES": "40"}
+        | more
+    )
 
 
 def start(tmp_path: Path, *arguments: str, script: Sequence[str] = (str(SCRIPT),)) -> subprocess.Popen[str]:
