@@ -16,6 +16,7 @@ from contract.graphs import Recorder, gate_prompt, node, record_of, show_prompt,
 from faults.test_server_dies import server_pid
 from faults.traces import Trace
 from matrix.faulty import Control, Faulty
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.exceptions import (
@@ -291,14 +292,20 @@ async def test_server_killed_with_grandchildren(any_engine: EngineUnderTest, tra
     """The same when it is killed: what its nodes had started is gone before the next server runs."""
     async with await ComfyConnector.create(**any_engine.settings) as connector:
         await connector.run_workflow({"1": node("MatrixSpawn")}, False)
-        old = {process for process in trace.record() if process.name() == "sleep"}
-        assert len(old) == 3
+        # A child that was forked a moment ago may not have become the program yet.
+        await until(lambda: len(sleepers(trace)) == 3)
+        old = sleepers(trace)
         supervisor = connector._parts.supervisor
         assert supervisor is not None
         psutil.Process(supervisor.pid).kill()
         await supervisor.wait()
         assert await runs(connector)
-        assert not {process for process in trace.record() if process in old}
+        assert not old & trace.record()
+
+
+def sleepers(trace: Trace) -> set[psutil.Process]:
+    """What the node started."""
+    return {process for process in trace.record() if process.name() == "sleep"}
 
 
 async def test_server_restarts_by_itself(faulty: Callable[..., Faulty], trace: Trace, gate: Path) -> None:
