@@ -422,10 +422,11 @@ class ComfyConnector:
         For long-running programs: the file is removed from memory and journal too. A file that was changed since its
         upload, is not ephemeral or is not ours is kept, and the result is ``False``. Raises OSError.
         """
-        files = self._parts.files
+        files, engine = self._parts.files, self._parts.engine
         if files is None or not files.discard(path):
             return False
-        self._runs.uploads.forget(Path(path))
+        if engine is not None:
+            self._runs.uploads.forget(Path(path), engine.folders.input)
         return True
 
     # --- documented internals --------------------------------------------------------------------------------------

@@ -34,10 +34,14 @@ class UploadPlaces:
             if place not in known:
                 self._places[name] = (*known, place)
 
-    def forget(self, path: Path) -> None:
-        """Forget an upload by its full path, which ends with its subfolder and name."""
+    def forget(self, path: Path, folder: Path) -> None:
+        """Forget an upload by its full path; ``folder`` is the input folder."""
+        # Resolved, since either may be given through a link. Comparing ends of paths would not do: ``big/cats/a.png``
+        # ends with ``cats/a.png``, which may be another upload.
+        parent = path.parent.resolve()
         with self._lock:
-            left = tuple(p for p in self._places.pop(path.name, ()) if not path.as_posix().endswith(f"/{p}"))
+            known = self._places.pop(path.name, ())
+            left = tuple(place for place in known if (folder / place).parent.resolve() != parent)
             if left:
                 self._places[path.name] = left
 

@@ -26,7 +26,13 @@ from discomfort.client.comfy import ComfyClient
 from discomfort.client.definitions import Definitions
 from discomfort.client.rest import RestClient
 from discomfort.client.runs import Limits, Run
-from discomfort.exceptions import ExecutionInterrupted, RunTimeout, ServerConnectionError, StateError
+from discomfort.exceptions import (
+    ExecutionInterrupted,
+    RunTimeout,
+    ServerConnectionError,
+    ServerResponseError,
+    StateError,
+)
 
 
 class Held:
@@ -102,6 +108,9 @@ async def test_an_error_of_the_shared_request_is_each_ones_own(server: FakeComfy
     assert server.paths().count("/object_info") == 1
     assert errors[0] is not errors[1]
     assert str(errors[0]) == str(errors[1])
+    assert [type(error) for error in errors] == [ServerResponseError] * 2
+    assert vars(errors[0]) == vars(errors[1])
+    assert vars(errors[0])["status"] == 500
 
 
 @pytest.mark.parametrize("reachable", [True, False])

@@ -80,11 +80,13 @@ async def test_what_a_run_is_given_stays_as_it_was(server: FakeComfy, client: Co
 
 
 async def test_a_prompt_that_contains_itself(client: ComfyClient) -> None:
-    """It is refused as what it is."""
+    """It is refused as what it is; and so is its extra data."""
     prompt: dict[str, Any] = {"1": {"class_type": "EmptyImage", "inputs": {}}}
     prompt["1"]["inputs"]["x"] = prompt
     with pytest.raises(PayloadError, match="contains itself"):
         await client.run(prompt)
+    with pytest.raises(PayloadError):
+        await client.run(tiny_prompt(), extra_data=prompt)
 
 
 async def test_results_of_two_runs(server: FakeComfy, client: ComfyClient) -> None:

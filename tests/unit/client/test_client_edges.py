@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from unit.client.fake_comfy import FAST, FakeComfy, Job, run_until_interrupted, stay_pending, succeed, tiny_prompt
@@ -206,3 +208,39 @@ def test_frames_that_tell_nothing() -> None:
     assert [list(state.feed(Message(kind, data, "p"))) for kind, data in told] == [[]] * len(told)
     assert title_and_class({"1": None}, "1") == (None, None)
     assert queue_positions({"queue_running": None, "queue_pending": [[], ["x", "a"], [1.5, "b"]]}) == {"a": 0, "b": 1}
+
+
+@pytest.mark.parametrize("error", [aiohttp.ClientConnectionResetError("closing"), BrokenPipeError(32, "Broken pipe")])
+async def test_a_pong_that_can_not_be_sent(
+    server: FakeComfy,
+    client: ComfyClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    """The connection is lost like any other: it is replaced, and runs are looked for elsewhere meanwhile."""
+    caplog.set_level(logging.INFO, "discomfort.client")
+    before = client.client_id
+
+    async def refuse(*_: object) -> None:
+        raise error
+
+    async def ping(job: Job) -> None:
+        await job.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(aiohttp.ClientWebSocketResponse, "pong", refuse)
+            await server.sockets[before].ping()
+            await server.until_called("/ws", 2)
+        job.record()
+
+    server.script = ping
+    assert client._parts is not None
+    drops: list[None] = []
+    lose_sight = client._parts.mux._on_drop
+    client._parts.mux._on_drop = lambda: (drops.append(None), lose_sight())[0]
+    assert await client.run(tiny_prompt())
+    assert await client._parts.mux.wait_connected(10)
+
+    assert client.client_id != before
+    assert drops == [None]
+    assert f"was lost: {error!r}" in caplog.text

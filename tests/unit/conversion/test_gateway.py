@@ -293,6 +293,60 @@ async def test_absent_server_is_an_error_answer(open_page: Any, server: Server) 
         assert answer.status == 502
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_lost_server_is_noted_until_it_answers(open_page: Any, server: Server, method: str) -> None:
+    """By every request of the page: a conversion that fails then fails for the server."""
+    page = await open_page()
+    page.gateway._url = "http://127.0.0.1:1"
+    async with page.ask(method, "/pack/list") as answer:
+        assert answer.status == 502
+    assert page.gateway.server_lost.is_set()
+
+    page.gateway._url = server.url
+    async with page.ask(method, "/pack/list") as answer:
+        assert answer.status == 200
+    assert not page.gateway.server_lost.is_set()
+
+
+async def test_lost_server_is_noted_by_own_requests(open_page: Any, server: Server) -> None:
+    """The gateway's own questions too; those that it asks for the page end as 502, with the error's name."""
+    page = await open_page()
+    page.gateway._url = "http://127.0.0.1:1"
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await page.gateway.get("/x")
+    assert page.gateway.server_lost.is_set()
+
+    page.gateway._url = server.url
+    await page.gateway.get("/x")
+    assert not page.gateway.server_lost.is_set()
+
+    page.gateway._url = "http://127.0.0.1:1"
+    async with page.ask("GET", "/api/settings") as answer:
+        assert (answer.status, await answer.text()) == (502, '{"error": "ClientConnectorError"}')
+    assert page.gateway.server_lost.is_set()
+
+
+async def test_silent_server_is_a_lost_one(open_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that is not answered in time counts as one to nobody."""
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    monkeypatch.setattr("discomfort.conversion.gateway.server.REQUEST_TIMEOUT", 0.05)
+    page = await open_page()
+    page.gateway._url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    with pytest.raises(TimeoutError):
+        await page.gateway.get("/x")
+    assert page.gateway.server_lost.is_set()
+    async with page.ask("GET", "/api/settings") as answer:
+        assert answer.status == 502
+        assert "Timeout" in await answer.text()
+    silent.close()
+    await silent.wait_closed()
+
+
 async def test_equal_frontend_is_kept(open_page: Any, server: Server, static: Path) -> None:
     """The same index page: files go on to come from disk. A server without a frontend changes nothing either."""
     page = await open_page(front_end_root=static)

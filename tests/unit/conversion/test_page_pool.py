@@ -174,6 +174,8 @@ async def test_failed_load_reaches_those_who_wait(make: Callable[..., PagePool],
     results = await asyncio.gather(*users, return_exceptions=True)
 
     assert [type(result) for result in results] == [ConversionError, ConversionError]
+    # One object would collect the tracebacks of all who raise it.
+    assert results[0] is not results[1]
     page = await pool.lease()
     pool.give_back(page, sound=True)
 

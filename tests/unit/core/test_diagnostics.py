@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import secrets
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -172,3 +175,35 @@ def test_the_ring_is_bounded() -> None:
 
     assert [event["number"] for event in events] == list(range(100, 300))
     assert len(events[0]["text"]) == 500
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_events_are_read_while_threads_note_them() -> None:
+    """Every reading is of one moment: the last 200 at most, those of each thread without a gap."""
+    log, readings = EventLog(), list[list[Any]]()
+
+    def write(thread: int) -> None:
+        for number in range(1000):
+            log.note("x", thread=thread, number=number)
+
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(write, thread) for thread in range(4)]
+        while not all(each.done() for each in work):
+            readings.append(log.events)
+        for each in work:
+            each.result()
+    readings.append(log.events)
+    for events in readings:
+        for thread in range(4):
+            numbers = [event["number"] for event in events if event["thread"] == thread]
+            assert numbers == list(range(min(numbers, default=0), max(numbers, default=-1) + 1))
+    assert max(len(events) for events in readings) == 200

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from discomfort import ComfyConnector
+from discomfort.config import load_settings
 from discomfort.connector.payloads import load_payload, taken
 from discomfort.exceptions import PayloadError
 
@@ -53,3 +55,20 @@ def test_payload_that_contains_itself() -> None:
     given["1"] = given
     with pytest.raises(PayloadError, match="contains itself"):
         taken(given)
+
+
+async def test_what_contains_itself_is_no_payload() -> None:
+    """Neither as a prompt nor as extra data, whatever kind of mapping it is; nothing is started for it."""
+    loop: dict[str, Any] = {"a": []}
+    loop["a"].append(loop)
+    connector = ComfyConnector(load_settings(engine="emulator"))
+    calls = [
+        connector.run_workflow(loop, False),
+        connector.run_workflow(PROMPT, False, extra_data=loop),
+        connector.run_workflow(PROMPT, False, extra_data=MappingProxyType(loop)),
+        connector._execute_prompt_and_wait(loop),
+    ]
+    for call in calls:
+        with pytest.raises(PayloadError, match="contains itself"):
+            await call
+    assert connector.state == "uninit"

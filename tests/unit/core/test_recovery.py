@@ -121,6 +121,55 @@ def test_restarts_are_counted_within_the_window() -> None:
     assert budget.take() == 1.0
 
 
+class Moment(float):
+    """A time; at the next look at it something else happens, as another thread might do it just then."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def _seen(self) -> None:
+        work, self.meanwhile = self.meanwhile, None
+        if work is not None:
+            work()
+
+    def __ge__(self, other: float, /) -> bool:
+        self._seen()
+        return float(self) >= other
+
+    def __lt__(self, other: float, /) -> bool:
+        self._seen()
+        return float(self) < other
+
+
+def test_budget_is_read_while_another_thread_changes_it() -> None:
+    """A look at restarts and deaths shows those of one moment."""
+    first = Moment(0.0)
+    now: list[float] = [first]
+    budget = RestartBudget(5, clock=lambda: now[-1])
+    for problem in ("1", "2", "3"):
+        budget.take()
+        budget.note(ServerDiedError(problem))
+
+    first.meanwhile = budget.take
+    assert budget.used == 3
+    first.meanwhile = lambda: budget.note(ServerDiedError("4"))
+    assert [str(error) for error in budget.story] == ["1", "2", "3"]
+    assert (budget.used, len(budget.story)) == (4, 4)
+
+    now.append(700.0)
+    first.meanwhile = lambda: budget.used
+    assert budget.used == 0
+
+
+def test_budget_of_nothing() -> None:
+    """It is exhausted from the start, and says so; what is taken all the same is counted."""
+    budget = RestartBudget(0, clock=Clock())
+    assert budget.exhausted
+    assert budget.used == 0
+    assert "MAX_RESTARTS=0" in str(budget.error())
+    assert [budget.take() for _ in range(3)] == [0.0, 1.0, 1.0]
+    assert budget.used == 1
+
+
 async def test_raise_restarts_nothing() -> None:
     """With the default policy a death starts nothing and stops no call."""
     bench = Bench("raise")

@@ -99,14 +99,40 @@ def test_only_named_uploads_are_looked_for(tmp_path: Path, monkeypatch: pytest.M
     assert looks == ["7.png"]
 
 
-def test_forgotten_upload_is_named_no_more(uploaded: UploadPlaces) -> None:
-    """The other place of the same name stays."""
-    uploaded.note("a.png", "dogs")
-    uploaded.forget(Path("/input/cats/a.png"))
-    assert uploaded.named_in(prompt(image="a.png")) == {"a.png"}
-    uploaded.forget(Path("/input/dogs/a.png"))
-    uploaded.forget(Path("/input/dogs/a.png"))
+@pytest.mark.parametrize("other", ["dogs", "big/cats", "cats/big"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_forgotten_upload_is_named_no_more(
+    uploaded: UploadPlaces, tmp_path: Path, other: str, *, is_first: bool
+) -> None:
+    """The other place of the same name stays, also where one path ends with the other."""
+    uploaded.note("a.png", other)
+    forgotten, left = ("cats", other) if is_first else (other, "cats")
+    (tmp_path / other).mkdir(parents=True)
+    (tmp_path / other / "a.png").touch()
+    (tmp_path / forgotten / "a.png").unlink()
+    uploaded.forget(tmp_path / forgotten / "a.png", tmp_path)
+    # The file comes back by other means: the name does not.
+    (tmp_path / forgotten / "a.png").touch()
+    assert uploaded.resolve(prompt(image="a.png"), DEFINITIONS, tmp_path) == prompt(image=f"{left}/a.png")
+    for _ in range(2):
+        uploaded.forget(tmp_path / left / "a.png", tmp_path)
     assert uploaded.named_in(prompt(image="a.png")) == frozenset()
+
+
+def test_upload_is_forgotten_through_a_link(uploaded: UploadPlaces, tmp_path: Path) -> None:
+    """The input folder, or the path of the upload, may be given through one."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    uploaded.forget(tmp_path / "link" / "cats" / "a.png", tmp_path)
+    assert uploaded.named_in(prompt(image="a.png")) == frozenset()
+    uploaded.note("a.png", "cats")
+    uploaded.forget(tmp_path / "cats" / "a.png", tmp_path / "link")
+    assert uploaded.named_in(prompt(image="a.png")) == frozenset()
+
+
+def test_file_outside_of_the_input_folder_is_no_upload(uploaded: UploadPlaces, tmp_path: Path) -> None:
+    """Whatever the end of its path."""
+    uploaded.forget(tmp_path / "elsewhere" / "cats" / "a.png", tmp_path)
+    assert uploaded.named_in(prompt(image="a.png")) == {"a.png"}
 
 
 def test_uploads_in_threads_while_runs_resolve(uploaded: UploadPlaces, tmp_path: Path) -> None:
@@ -115,7 +141,7 @@ def test_uploads_in_threads_while_runs_resolve(uploaded: UploadPlaces, tmp_path:
     def upload(first: int) -> None:
         for number in range(first, first + 2000):
             uploaded.note(f"{number}.png", "batch")
-            uploaded.forget(Path(f"/input/batch/{number}.png"))
+            uploaded.forget(tmp_path / "batch" / f"{number}.png", tmp_path)
 
     with ThreadPoolExecutor(4) as pool:
         work = [pool.submit(upload, 10_000 * thread) for thread in range(4)]
