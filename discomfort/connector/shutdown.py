@@ -88,7 +88,9 @@ class Shutdown:
         self._calls.end_all()
         self._startup.cancel()
         self._background.cancel()
-        self._farewell = self._loop.create_task(_close_parts(client, converter), name="discomfort-farewell")
+        # Only the first call saw all parts. Another task in its place would hide it from those who wait for its end.
+        if self._farewell is None:
+            self._farewell = self._loop.create_task(_close_parts(client, converter), name="discomfort-farewell")
 
 
 async def _close_parts(client: ComfyClient | None, converter: Converter | None) -> None:

@@ -15,13 +15,15 @@ from typing import Any
 import psutil
 import pytest
 from contract.engines import NODES, EngineUnderTest
-from contract.graphs import picture_workflow, record_of, show_prompt, texts_of
+from contract.graphs import Recorder, gate_prompt, picture_workflow, record_of, show_prompt, texts_of
 from faults.test_nothing_left import POINTS, interrupt_at
 from faults.traces import Trace
 from waiting import until
 
 from discomfort import ComfyConnector
-from discomfort.exceptions import RunTimeout, StateError
+from discomfort.client.comfy import ComfyClient
+from discomfort.connector.resources import Resources
+from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError
 
 GATED = Path(__file__).with_name("gated_server.py")
 CLOSING = Path(__file__).with_name("closing_program.py")
@@ -127,6 +129,47 @@ async def test_release_now_during_the_start(
     assert [connector.state for connector in released[:1]] == ["killed"]
     assert ComfyConnector.current() is None
     assert await trace.settle() == []
+
+
+@pytest.mark.parametrize("releases", [1, 2])
+@pytest.mark.parametrize("by", ["a thread", "the loop"])
+async def test_kill_api_after_release_now(
+    by: str, releases: int, emulator: EngineUnderTest, trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until the connections are closed too; a run under way ends as interrupted, and both can be repeated."""
+    connector = await ComfyConnector.create(**{**emulator.settings, "browser": "lazy"})
+    recorder, order = Recorder(), list[str]()
+    run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False, on_progress=recorder))
+    await recorder.running()
+    close, release = ComfyClient.aclose, Resources.release
+
+    async def note_close(client: ComfyClient) -> None:
+        await close(client)
+        # As slow as a connection may be: who does not wait for it has gone on by then.
+        for _ in range(500):
+            await asyncio.sleep(0)
+        order.append("closed")
+
+    async def note_release(parts: Resources) -> list[str]:
+        order.append("released")
+        return await release(parts)
+
+    monkeypatch.setattr(ComfyClient, "aclose", note_close)
+    monkeypatch.setattr(Resources, "release", note_release)
+    for _ in range(releases):
+        if by == "the loop":
+            connector.release_now()
+        else:
+            await asyncio.to_thread(connector.release_now)
+    for _ in range(2):
+        await connector.kill_api()
+    with pytest.raises(ExecutionInterrupted):
+        await run
+    assert order == ["closed", "released"]
+    assert connector.state == "killed"
+    assert ComfyConnector.current() is None
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("discomfort")]
+    assert trace.left() == [] or await trace.settle() == []
 
 
 async def test_ctrl_c_in_kill_api(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from contract.engines import EngineUnderTest
 from contract.graphs import node, picture_workflow, record_of, show_prompt, texts_of
 from faults.conftest import PORT
 from faults.traces import Trace
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.client.comfy import ComfyClient
@@ -222,6 +223,39 @@ async def test_cancelling_one_of_two_waiters_leaves_the_start_to_the_other(
             await first
         connector = await second
     assert connector.state == "ready"
+    await connector.kill_api()
+    assert trace.left() == []
+
+
+async def test_waiting_for_a_start_that_another_caller_gave_up(
+    emulator: EngineUnderTest, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes while a cancelled start takes back what it had started begins anew, and is not cancelled with it."""
+    settings = {**emulator.settings, "browser": "lazy"}
+    taking_back, may_end = asyncio.Event(), asyncio.Event()
+    release = Resources.release
+
+    async def slow_release(parts: Resources) -> list[str]:
+        taking_back.set()
+        await may_end.wait()
+        return await release(parts)
+
+    first = asyncio.create_task(ComfyConnector.create(**settings))
+    with monkeypatch.context() as patch:
+        patch.setattr(Resources, "release", slow_release)
+        interrupt_at(patch, Supervisor, "start", "after", first.cancel)
+        await taking_back.wait()
+    given_up = ComfyConnector.current()
+    assert given_up is not None
+    second = asyncio.create_task(ComfyConnector.create(**settings))
+    await until(lambda: given_up._startup._waiters == 2)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    connector = await second
+    assert connector is ComfyConnector.current()
+    assert connector is not given_up
+    assert texts_of(await connector.run_workflow(show_prompt(1), False)) == ["1"]
     await connector.kill_api()
     assert trace.left() == []
 

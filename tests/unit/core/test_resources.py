@@ -9,12 +9,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from contract.engines import private_environment
 from ports import first_port
+from unit.client.fake_comfy import FakeComfy, own_tasks
+from waiting import until
 
+from discomfort import ComfyConnector
 from discomfort.config import load_settings
 from discomfort.connector.resources import Resources
-from discomfort.exceptions import ServerStartError
+from discomfort.exceptions import ServerConnectionError, ServerStartError, StateError
 
 STARTER = """
 import pathlib, runpy, sys
@@ -119,3 +123,77 @@ async def test_server_before_its_preparation() -> None:
     """That is a mistake of ours, and said so."""
     with pytest.raises(AssertionError, match="prepare"):
         await Resources(load_settings(engine="emulator")).start_server(lambda: None)
+
+
+class Gate:
+    """Answers ``/ws`` with ``answer`` once it is open; ``None`` lets the server answer."""
+
+    def __init__(self, answer: web.Response | None = None) -> None:
+        self.answer, self.opened = answer, asyncio.Event()
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse | None:
+        if request.path != "/ws":
+            return None
+        await self.opened.wait()
+        return self.answer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeComfy]:
+    """A fake ComfyUI that listens; no client of it is left at the end."""
+    fake = FakeComfy()
+    await fake.start()
+    yield fake
+    await fake.close()
+    assert not list(own_tasks())
+
+
+async def test_client_whose_socket_opens(server: FakeComfy) -> None:
+    """Until it is open nobody sees it, and whoever looks sees no connection; then all who opened have the same one."""
+    server.fault = gate = Gate()
+    connector = ComfyConnector(load_settings(engine="emulator"), attach_url=server.url)
+    opening = [asyncio.create_task(connector._parts.open_client()) for _ in range(2)]
+    await server.until_called("/ws", 2)
+    record = {"p": {"prompt": [0, "p", {}, {}, []], "outputs": {"1": {"text": ["x"]}}}}
+
+    assert connector._parts.client is None
+    assert await connector.health() == {"client": "is not connected"}
+    assert [output.kind for output in connector.outputs(record)] == ["text"]
+    assert (await connector.diagnostics())["server"] == {"problem": "not connected"}
+
+    gate.opened.set()
+    clients = await asyncio.gather(*opening)
+    assert clients[0] is clients[1] is connector._parts.client
+    assert (await connector.health())["WebSocket"] == ""
+    await until(lambda: len(server.sockets) == 1)
+    await connector.kill_api()
+
+
+async def test_client_whose_socket_does_not_open(server: FakeComfy) -> None:
+    """It is not kept; the next try starts afresh."""
+    server.fault = gate = Gate(web.Response(status=302, headers={"Location": "http://elsewhere.invalid/"}))
+    gate.opened.set()
+    connector = ComfyConnector(load_settings(engine="emulator"), attach_url=server.url)
+    with pytest.raises(ServerConnectionError, match="redirect"):
+        await connector._parts.open_client()
+    assert connector._parts.client is None
+    assert await connector.health() == {"client": "is not connected"}
+    assert connector.outputs({}) == []
+
+    server.fault = None
+    assert await connector._parts.open_client() is connector._parts.client
+    await connector.kill_api()
+
+
+async def test_client_that_opens_when_all_was_released(server: FakeComfy) -> None:
+    """It is closed again, and its caller learns why."""
+    server.fault = gate = Gate()
+    parts = Resources(load_settings(engine="emulator"), attach_url=server.url)
+    opening = asyncio.create_task(parts.open_client())
+    await server.until_called("/ws")
+    await asyncio.to_thread(parts.kill_now)
+    gate.opened.set()
+    with pytest.raises(StateError, match="shut down"):
+        await opening
+    assert parts.client is None
+    await until(lambda: not server.sockets)
