@@ -284,7 +284,7 @@ def _judge_definitions(definitions: Json) -> None:
 
 def _take_environment(data: bytes) -> None:
     taken = Environment.of({"settings": b"{}"}, data)
-    taken.took_from_lists({"nodes": []}, PROMPT)
+    taken.depends_on_file_lists({"nodes": []}, PROMPT)
 
 
 def _judge_output(output: Json) -> None:
@@ -293,7 +293,7 @@ def _judge_output(output: Json) -> None:
         workflow_text.check_output(workflow, output, {})
         explanation.node_fates(workflow, output)
         explanation.links_to_nowhere(workflow, output)
-        Environment("", "", {"SaveImage": frozenset({"images"})}).took_from_lists(workflow, output)
+        Environment("", "", {"SaveImage": frozenset({"images"})}).depends_on_file_lists(workflow, output)
 
 
 def _judge_history(history: Json) -> None:

@@ -124,7 +124,7 @@ class ComfyClient:
         StateError if the client is not open.
         """
         parts = self._open_parts()
-        parts.lose_sight()
+        parts.mark_events_lost()
         await parts.mux.refresh(self.limits.connect)
 
     def fail_pending(self, error: Callable[[str], BaseException]) -> None:

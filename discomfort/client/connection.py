@@ -48,7 +48,9 @@ class Connection:
             on_drop=self._dropped,
             ping_interval=limits.ping,
         )
-        self.reconciler = Reconciler(self.rest, runs, limits, blind=self._is_blind, news=lambda: self.mux.news_at)
+        self.reconciler = Reconciler(
+            self.rest, runs, limits, events_lost=self._are_events_lost, news=lambda: self.mux.news_at
+        )
         self.definitions = Definitions(self.rest)
         self.execution = Execution(
             self.rest,
@@ -66,10 +68,10 @@ class Connection:
         uncertain = [run.prompt_id for run in runs if not run.accepted]
         return self.withdrawals.start([run.prompt_id for run in runs], uncertain=uncertain)
 
-    def lose_sight(self) -> None:
+    def mark_events_lost(self) -> None:
         """Note for each run that its socket is gone, so that events may be missed."""
         for run in self.runs.values():
-            run.lose_sight()
+            run.mark_events_lost()
 
     def after_end(self) -> None:
         """Poll soon: a prompt ended, and the message that its record is readable may be lost."""
@@ -93,10 +95,10 @@ class Connection:
             stack.push_async_callback(self.reconciler.aclose)
 
     def _dropped(self) -> None:
-        self.lose_sight()
+        self.mark_events_lost()
         self.reconciler.kick()
 
-    def _is_blind(self, run: Run) -> bool:
+    def _are_events_lost(self, run: Run) -> bool:
         return not self.mux.connected or self.mux.client_id != run.client_id
 
     async def _answers(self) -> bool:

@@ -74,7 +74,7 @@ class Execution:
         # Before the request, not after it: a run that is cancelled during the POST must be taken off the server.
         run.sent = True
         if not self._mux.connected:
-            run.lose_sight()
+            run.mark_events_lost()
         try:
             status, answer = await self._rest.prompt(body, deadline=self._limits.post)
         except (ServerConnectionError, ServerResponseError) as error:

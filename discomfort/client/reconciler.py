@@ -34,7 +34,8 @@ AFTER_END = 0.25
 class Reconciler:
     """Polls for ``runs`` while there are any; without runs it costs nothing.
 
-    ``blind`` returns whether a run's events are lost, ``news`` when the socket last received any, by the loop's clock.
+    ``events_lost`` returns whether those of a run are lost, ``news`` when the socket last received any, by the loop's
+    clock.
     """
 
     def __init__(
@@ -43,10 +44,10 @@ class Reconciler:
         runs: Mapping[str, Run],
         limits: Limits,
         *,
-        blind: Callable[[Run], bool],
+        events_lost: Callable[[Run], bool],
         news: Callable[[], float],
     ) -> None:
-        self._rest, self._runs, self._limits, self._blind, self._news = rest, runs, limits, blind, news
+        self._rest, self._runs, self._limits, self._events_lost, self._news = rest, runs, limits, events_lost, news
         self._patience = Patience(limits)
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -121,7 +122,7 @@ class Reconciler:
         """Seconds without news of a run after which it is looked at."""
         if run.state.ended:
             return AFTER_END
-        return self._limits.poll_blind if self._blind(run) else self._limits.poll
+        return self._limits.poll_blind if self._events_lost(run) else self._limits.poll
 
     async def _round(self) -> None:
         """Look once. Raises when the server does not answer."""

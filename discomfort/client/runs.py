@@ -166,7 +166,7 @@ class Run:
             return "running"
         return "queued" if self.accepted else "sent" if self.sent else "new"
 
-    def lose_sight(self) -> None:
+    def mark_events_lost(self) -> None:
         """Note that events of this run may be missed from now on."""
         if self.sent and self.blind_since is None:
             self.blind_since = asyncio.get_running_loop().time()

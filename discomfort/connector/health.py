@@ -162,7 +162,7 @@ class StuckWatch:
     def start(self, background: BackgroundTasks, lifecycle: Lifecycle) -> None:
         """Watch in the background, unless a watch is running."""
         if not lifecycle.ending and (self._task is None or self._task.done()):
-            self._task = background.spawn(self.watch(), "discomfort-liveness")
+            self._task = background.spawn(self.watch(), "discomfort-stuck-watch")
 
     async def watch(self) -> None:
         """Look until no runs are left or evidence is found; short runs cost nothing but a sleep.

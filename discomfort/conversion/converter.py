@@ -17,7 +17,7 @@ from discomfort.conversion.browser.session import BrowserSession, BrowserState, 
 from discomfort.conversion.cache import CachedPrompt, PromptCache
 from discomfort.conversion.explanation import ConversionPath, Explanation, links_to_nowhere, node_fates
 from discomfort.conversion.gateway.server import Gateway
-from discomfort.conversion.native.path import NativeMode, NativePath, Offer
+from discomfort.conversion.native.path import NativeMode, NativePath, NativeResult
 from discomfort.conversion.server_watch import ServerWatch
 from discomfort.conversion.workflow_text import check_output, encode, largest_graph
 from discomfort.exceptions import BrokenLinksError, BrowserError, ConversionError, DiscomfortError
@@ -37,7 +37,7 @@ MAX_REFRESHES: Final = 3
 """Conversions of one workflow that may be discarded because the server changed meanwhile."""
 
 
-LESSON_END: Final = 1.0
+LEARNING_END: Final = 1.0
 """Seconds that a close waits for cancelled experiments, which end at once."""
 
 
@@ -83,7 +83,7 @@ class Converter:
         self._opening = asyncio.Lock()
         self._cache = cache
         self._native = NativePath(native, cache)
-        self._lessons: set[asyncio.Task[None]] = set()
+        self._learning: set[asyncio.Task[None]] = set()
         self._paths: Counter[ConversionPath] = Counter()
         self._engine = BrowserSession(
             self._gateway,
@@ -166,12 +166,12 @@ class Converter:
         """
         # First, so that callers that wait raise StateError at once, and no new work begins.
         self._engine.end_calls()
-        lessons = tuple(self._lessons)
-        for lesson in lessons:
-            lesson.cancel()
+        learning = tuple(self._learning)
+        for work in learning:
+            work.cancel()
         try:
-            if lessons:
-                await asyncio.wait(lessons, timeout=LESSON_END)
+            if learning:
+                await asyncio.wait(learning, timeout=LEARNING_END)
             await self._engine.aclose()
         finally:
             await self._watch.aclose()
@@ -270,15 +270,17 @@ class Converter:
         stored = await self._recall(key)
         if stored is not None:
             return "cache", stored
-        offer = await self._native.offer(text, environment)
-        if offer is not None and offer.prompt is not None and offer.trusted:
-            if offer.check and self._engine.healthy:
-                self._teach(self._check_again(offer, text))
-            return "native", offer.prompt
+        native = await self._native.convert(text, environment)
+        if native is not None and native.prompt is not None and native.trusted:
+            if native.check and self._engine.healthy:
+                self._learn_in_background(self._check_again(native, text))
+            return "native", native.prompt
         result = await self._in_browser(workflow, text, key, allow_missing=allow_missing)
-        if offer is not None and _is_of(result, environment):
-            await self._native.compare(offer, result.output)
-            self._teach(self._native.learn(offer, text, json.dumps(result.output), self._probe(environment)))
+        if native is not None and _is_of(result, environment):
+            await self._native.compare(native, result.output)
+            self._learn_in_background(
+                self._native.learn(native, text, json.dumps(result.output), self._probe(environment))
+            )
         return "browser", result.output
 
     async def _in_browser(self, workflow: JsonObject, text: str, key: str, *, allow_missing: bool) -> PageResult:
@@ -321,17 +323,17 @@ class Converter:
 
         return convert
 
-    def _teach(self, lesson: Coroutine[Any, Any, None]) -> None:
+    def _learn_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Learn in the background; a close does not wait for it."""
-        task = asyncio.create_task(lesson)
-        self._lessons.add(task)
-        task.add_done_callback(self._lessons.discard)
+        task = asyncio.create_task(work)
+        self._learning.add(task)
+        task.add_done_callback(self._learning.discard)
 
-    async def _check_again(self, offer: Offer, text: str) -> None:
+    async def _check_again(self, native: NativeResult, text: str) -> None:
         """Compare a prompt of the native path with the browser's, after it was used."""
-        prompt = await self._probe(offer.environment)(text)
+        prompt = await self._probe(native.environment)(text)
         if prompt is not None:
-            await self._native.compare(offer, prompt)
+            await self._native.compare(native, prompt)
 
     async def attempt_isolated(self, workflow: JsonObject) -> JsonObject:
         """One attempt in a new context and page, which are closed afterwards. Raises as :meth:`convert` does."""
@@ -369,7 +371,7 @@ class Converter:
         known = result.environment
         if known is None:
             return True
-        lists = bool(result.unknown) or known.took_from_lists(workflow, result.output)
+        lists = bool(result.unknown) or known.depends_on_file_lists(workflow, result.output)
         now = await self._look(lists=lists)
         if known == now or (known.digest == now.digest and not lists):
             return True
@@ -396,7 +398,7 @@ class Converter:
         if links_to_nowhere(workflow, result.output) or not await page.is_stable(timeout=3 * attempt_budget(text)):
             logger.debug("a prompt is not stored, because the frontend makes a different one each time")
             return
-        lists = environment.lists if environment.took_from_lists(workflow, result.output) else None
+        lists = environment.lists if environment.depends_on_file_lists(workflow, result.output) else None
         entry = CachedPrompt(json.dumps(result.output).encode(), lists)
         await to_thread(cache.put, key, entry)
 

@@ -67,7 +67,7 @@ class Environment:
         """The key under which the prompt of the workflow ``text`` (JSON) is stored."""
         return hashlib.sha256(f"{self.digest}\0".encode() + text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def took_from_lists(self, workflow: JsonObject, output: JsonObject) -> bool:
+    def depends_on_file_lists(self, workflow: JsonObject, output: JsonObject) -> bool:
         """Whether some value in the prompt may have come from a list of files and not from the workflow.
 
         True unless each such value is in the workflow's own node, so also if it came from a primitive or a promoted

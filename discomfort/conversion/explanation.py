@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from discomfort.exceptions import GraphProblem
 from discomfort.workflow.javascript import id_text
 from discomfort.workflow.nodes import MODE_BYPASSED, MODE_MUTED, NOTES
-from discomfort.workflow.prompt_ids import Numbering
+from discomfort.workflow.prompt_ids import PromptIds
 from discomfort.workflow.subgraphs import find_subgraph, inner_nodes, is_group, link_list, objects
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class Explanation:
 
 def node_fates(workflow: JsonObject, output: JsonObject) -> tuple[NodeFate, ...]:
     """What happened to each node of ``workflow`` in the prompt ``output``; inner nodes follow the node around them."""
-    numbering = Numbering(workflow, output)
-    found = _fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, numbering, active=True)
+    prompt_ids = PromptIds(workflow, output)
+    found = _fates(workflow, output, list(objects(workflow.get("nodes"))), "", 0, prompt_ids, active=True)
     return tuple(itertools.islice(found, MAX_NODES))
 
 
@@ -76,11 +76,11 @@ def _fates(
     nodes: list[JsonObject],
     prefix: str,
     depth: int,
-    numbering: Numbering,
+    prompt_ids: PromptIds,
     *,
     active: bool,
 ) -> Iterator[NodeFate]:
-    for node, node_id in zip(nodes, numbering.ids(nodes, prefix), strict=True):
+    for node, node_id in zip(nodes, prompt_ids.ids(nodes, prefix), strict=True):
         kind = str(node.get("type"))
         inner = inner_nodes(workflow, kind) if depth < MAX_DEPTH else None
         outcome = _outcome(node, kind, output.get(node_id), active=active)
@@ -89,7 +89,7 @@ def _fates(
                 outcome = "group" if is_group(kind) else "subgraph"
             yield NodeFate(node_id, kind, node.get("title"), outcome, len(inner))
             held = active and outcome in ("group", "subgraph")
-            yield from _fates(workflow, output, inner, f"{node_id}:", depth + 1, numbering, active=held)
+            yield from _fates(workflow, output, inner, f"{node_id}:", depth + 1, prompt_ids, active=held)
         else:
             yield NodeFate(node_id, kind, node.get("title"), outcome)
 
@@ -111,8 +111,8 @@ def links_to_nowhere(workflow: JsonObject, output: JsonObject | None = None) -> 
     With the prompt ``output``, only inputs that its nodes lack count; without it, those of all nodes that are neither
     muted nor bypassed. The frontend either fails at such an input or omits it silently.
     """
-    numbering = Numbering(workflow, output)
-    return tuple(_nowhere(workflow, output, workflow, "", 0, numbering, budget=iter(range(MAX_NODES))))
+    prompt_ids = PromptIds(workflow, output)
+    return tuple(_nowhere(workflow, output, workflow, "", 0, prompt_ids, budget=iter(range(MAX_NODES))))
 
 
 def _nowhere(
@@ -121,7 +121,7 @@ def _nowhere(
     graph: JsonObject,
     prefix: str,
     depth: int,
-    numbering: Numbering,
+    prompt_ids: PromptIds,
     *,
     budget: Iterator[int],
 ) -> Iterator[GraphProblem]:
@@ -129,7 +129,7 @@ def _nowhere(
     ids = {id_text(node.get("id")) for node in nodes}
     origins = dict(_origins(graph))
     # The budget comes last: zip takes from it only where there is a node.
-    for node, node_id, _ in zip(nodes, numbering.ids(nodes, prefix), budget, strict=False):
+    for node, node_id, _ in zip(nodes, prompt_ids.ids(nodes, prefix), budget, strict=False):
         kind = str(node.get("type"))
         for name, link in _linked_inputs(node, node_id, output):
             problem = _where(origins, ids, link)
@@ -137,7 +137,7 @@ def _nowhere(
                 yield GraphProblem(node_id, kind, node.get("title"), name, problem)
         subgraph = find_subgraph(workflow, kind) if depth < MAX_DEPTH else None
         if subgraph is not None and node.get("mode") not in (MODE_MUTED, MODE_BYPASSED):
-            yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1, numbering, budget=budget)
+            yield from _nowhere(workflow, output, subgraph, f"{node_id}:", depth + 1, prompt_ids, budget=budget)
 
 
 def _linked_inputs(node: JsonObject, node_id: str, output: JsonObject | None) -> Iterator[tuple[str, str]]:

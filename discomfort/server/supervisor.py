@@ -67,7 +67,7 @@ class Supervisor:
         self._log_tail = LogTail()
         self._exit: ExitStatus | None = None
         self._ended = OneShot()
-        self._useless = OneShot()
+        self._unusable = OneShot()
         self._stopped = OneShot()
         self._stop_error: Exception | None = None
         self._worker_gone = self._worker_watched = False
@@ -159,7 +159,7 @@ class Supervisor:
         It is called from one of our threads; at once, and in this thread, if that has happened already. Its errors are
         logged. Returns a function that unsubscribes the callback.
         """
-        return self._useless.subscribe(callback)
+        return self._unusable.subscribe(callback)
 
     async def wait(self) -> ExitStatus:
         """Wait until the process has ended. Any number of tasks in any loop may wait; cancelling one is harmless."""
@@ -217,7 +217,7 @@ class Supervisor:
             if not process_table.thread_lives(self.pid, thread) and not self._ended.wait(_KILL_PATIENCE):
                 self._worker_gone = True
                 _log.error("the execution thread of server process %d died without a traceback", self.pid)
-                self._useless.fire()
+                self._unusable.fire()
                 return
 
     def _take_output(self, chunk: bytes) -> None:
@@ -225,7 +225,7 @@ class Supervisor:
         self._log_tail.feed(chunk)
         if self._log_tail.worker_died and not before:
             _log.error("the execution thread of server process %d died", self.pid)
-            self._useless.fire()
+            self._unusable.fire()
 
     def _await_exit(self) -> None:
         status = _status_of(process_end.await_end(self.pid))
@@ -246,7 +246,7 @@ class Supervisor:
         self._exit = status
         _log.info("server process %d ended: %s", self.pid, status)
         self._ended.fire()
-        self._useless.fire()
+        self._unusable.fire()
 
     def _stop(self, grace: float) -> None:
         try:

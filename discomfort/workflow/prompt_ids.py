@@ -22,7 +22,7 @@ _HOLDER: Final = "\0holder"
 """Placeholder class for a node that occurs in the prompt only as the prefix of other ids."""
 
 
-class Numbering:
+class PromptIds:
     """The ids that ``output``, the prompt of ``workflow``, gives to its nodes; without a prompt, the workflow's own."""
 
     def __init__(self, workflow: JsonObject, output: Mapping[str, Any] | None) -> None:

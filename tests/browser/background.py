@@ -9,5 +9,5 @@ from discomfort.conversion import Converter
 
 async def settled(converter: Converter) -> None:
     """Wait until what happens after a conversion has happened."""
-    while tasks := {*converter._engine._background, *converter._lessons}:
+    while tasks := {*converter._engine._background, *converter._learning}:
         await asyncio.wait(tasks)

@@ -32,18 +32,18 @@ _DROPPED_ANSWER_HEADERS = frozenset(
 )
 
 
-def headers_on(request: web.Request, *, new_body: bool) -> dict[str, str]:
+def request_headers(request: web.Request, *, new_body: bool) -> dict[str, str]:
     """The headers of a page's request to forward; with ``new_body``, without those that describe the old body."""
     dropped = _DROPPED_HEADERS | {"content-type"} if new_body else _DROPPED_HEADERS
     return {name: value for name, value in request.headers.items() if name.lower() not in dropped}
 
 
-def headers_back(answer: ClientResponse) -> dict[str, str]:
+def response_headers(answer: ClientResponse) -> dict[str, str]:
     """The headers of the server's answer to forward to the page."""
     return {name: value for name, value in answer.headers.items() if name.lower() not in _DROPPED_ANSWER_HEADERS}
 
 
-async def captured(request: web.Request) -> FormData | None:
+async def parse_capture_upload(request: web.Request) -> FormData | None:
     """The form of a ``POST /upload/image`` into the temporary folder, to be forwarded; ``None`` for any other.
 
     ``overwrite`` is left out, so that no existing file changes. Raises ``web.HTTPRequestEntityTooLarge``.

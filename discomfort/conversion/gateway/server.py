@@ -29,7 +29,7 @@ from yarl import URL
 from discomfort._json import JsonObject, loads
 from discomfort._system.concurrency import EndableScopes, finish, to_thread
 from discomfort._system.http_sessions import open_session
-from discomfort.conversion.gateway.forwarding import MAX_BYTES, captured, headers_back, headers_on
+from discomfort.conversion.gateway.forwarding import MAX_BYTES, parse_capture_upload, request_headers, response_headers
 from discomfort.exceptions import ServerConnectionError, StateError
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class Gateway:
             await self._hold(page, name)
             return answer
         area = name.partition("/")[0]
-        if name == "upload/image" and (form := await captured(request)) is not None:
+        if name == "upload/image" and (form := await parse_capture_upload(request)) is not None:
             return await self._forward(request, form)
         if area in _REFUSED_WRITES:
             logger.warning("refused %s /%s from the conversion page", request.method, path)
@@ -425,7 +425,7 @@ class Gateway:
     async def _forward(self, request: web.Request, form: aiohttp.FormData | None = None) -> web.StreamResponse:
         session = await self._server()
         body = form if form is not None else await request.read() if request.can_read_body else None
-        headers = headers_on(request, new_body=form is not None) | self._headers
+        headers = request_headers(request, new_body=form is not None) | self._headers
         # The raw path: file names of userdata contain encoded slashes, which decoding would turn into folders.
         target = URL(self.url + request.raw_path, encoded=True)
         try:
@@ -434,7 +434,9 @@ class Gateway:
             ) as answer:
                 content = await answer.read()
                 self.server_lost.clear()
-                return self._with_policy(web.Response(status=answer.status, body=content, headers=headers_back(answer)))
+                return self._with_policy(
+                    web.Response(status=answer.status, body=content, headers=response_headers(answer))
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
             self.server_lost.set()
             return _no_answer(request, error)

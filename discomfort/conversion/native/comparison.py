@@ -16,7 +16,7 @@ class UnprovenError(Exception):
     """The shape cannot be learnt; the text gives the reason."""
 
 
-class TroubleError(Exception):
+class MismatchError(Exception):
     """With ``values``, node ``node`` of the prompt, or its input ``name``, was not as expected.
 
     ``suspects`` are the values that may be to blame, if known.
@@ -31,13 +31,13 @@ class TroubleError(Exception):
 
 
 def same_frame(one: JsonObject, other: JsonObject, values: Sequence[Value]) -> None:
-    """Raise ``TroubleError`` unless two prompts have the same nodes, titles and input names in the same order.
+    """Raise ``MismatchError`` unless two prompts have the same nodes, titles and input names in the same order.
 
     ``other`` was made with ``values``.
     """
     different = [node for node in (*one, *other) if frame(one.get(node)) != frame(other.get(node))]
     if different:
-        raise TroubleError(values, different[0])
+        raise MismatchError(values, different[0])
     if list(one) != list(other):
         raise UnprovenError("the order of the nodes depends on values")
 
@@ -50,7 +50,7 @@ def frame(entry: Any) -> Any:
 def compare(plan: Plan, values: Sequence[Value], prompt: JsonObject) -> set[int]:
     """The values that did not arrive as the plan predicts.
 
-    Raises ``TroubleError`` if the prompt differs in anything else.
+    Raises ``MismatchError`` if the prompt differs in anything else.
     """
     predicted = plan.apply(values)
     same_frame(predicted, prompt, values)
@@ -61,6 +61,6 @@ def compare(plan: Plan, values: Sequence[Value], prompt: JsonObject) -> set[int]
             if json.dumps(value) == json.dumps(prompt[node]["inputs"][name]):
                 continue
             if (node, name) not in owner:
-                raise TroubleError(values, node, name)
+                raise MismatchError(values, node, name)
             wrong.add(owner[node, name])
     return wrong

@@ -14,10 +14,10 @@ import random
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from discomfort.conversion.native.comparison import TroubleError, UnprovenError, compare, frame, same_frame
+from discomfort.conversion.native.comparison import MismatchError, UnprovenError, compare, frame, same_frame
 from discomfort.conversion.native.plan import Plan, limits_of
 from discomfort.conversion.native.rules import FEATURES, SMALL, Rule
-from discomfort.conversion.native.shapes import Reading, owners, parse, write
+from discomfort.conversion.native.shapes import ParsedWorkflow, owners, parse, write
 from discomfort.workflow.javascript import Value, through_javascript
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Experiment:
     def __init__(
         self,
         text: str,
-        reading: Reading,
+        parsed: ParsedWorkflow,
         environment: Environment,
         convert: Convert,
         other: Sequence[Value] = (),
@@ -79,12 +79,12 @@ class Experiment:
         workflow = parse(text)
         if workflow is None:
             raise AssertionError("a workflow that was read once can be read again")
-        self._text, self._values, self._convert = text, reading.values, convert
-        self._samples = (reading.values, other or reading.values)
+        self._text, self._values, self._convert = text, parsed.values, convert
+        self._samples = (parsed.values, other or parsed.values)
         self._workflow, self._environment = workflow, environment
         self._owners = owners(workflow)
         # Seeded with the shape, so that the experiments behind a wrong plan can be repeated.
-        self._random = random.Random(reading.key)  # noqa: S311 - choices among harmless values
+        self._random = random.Random(parsed.key)  # noqa: S311 - choices among harmless values
         self._base: JsonObject = {}
         # The frontend replaces certain names between percent signs, and scripts of custom nodes may replace others:
         # with such scripts no experiment can prove that a name arrives unchanged.
@@ -99,12 +99,12 @@ class Experiment:
         for _ in range(ROUNDS):
             try:
                 return await self._once()
-            except TroubleError as trouble:
-                suspects = trouble.suspects or await self._culprits(trouble)
+            except MismatchError as mismatch:
+                suspects = mismatch.suspects or await self._culprits(mismatch)
                 suspects -= self._held
                 # Nothing is left to hold: repeating the experiments would end in the same way.
                 if not suspects:
-                    raise UnprovenError(str(trouble)) from trouble
+                    raise UnprovenError(str(mismatch)) from mismatch
                 # A number may be rounded to multiples of something: it gets a second chance with round ones.
                 self._held |= {i for i in suspects if i in self._round or type(self._values[i]) in (str, bool)}
                 self._round |= suspects - self._held
@@ -132,14 +132,14 @@ class Experiment:
             raise UnprovenError("the frontend did not convert it with other values, or not twice the same")
         return prompt
 
-    async def _culprits(self, trouble: TroubleError) -> set[int]:
+    async def _culprits(self, mismatch: MismatchError) -> set[int]:
         """The value to blame, found by bisection: half of the candidates change at a time. Empty if there is none."""
-        first, changed = self._first_steps()[0], trouble.values
+        first, changed = self._first_steps()[0], mismatch.values
 
         async def place(varied: Collection[int]) -> str:
             values = [changed[i] if i in varied else first[i] for i in range(len(first))]
-            entry = (await self._prompt(values)).get(trouble.node)
-            return json.dumps(frame(entry) if trouble.name is None else entry and entry["inputs"].get(trouble.name))
+            entry = (await self._prompt(values)).get(mismatch.node)
+            return json.dumps(frame(entry) if mismatch.name is None else entry and entry["inputs"].get(mismatch.name))
 
         still = await place(())
         candidates = [number for number in range(len(first)) if number not in self._held]
@@ -221,7 +221,7 @@ class Experiment:
     def _places(self, steps: list[list[Value]], prompts: list[JsonObject]) -> dict[int, list[tuple[str, str]]]:
         """For each value, the places where it was in all experiments.
 
-        Raises ``TroubleError`` for a place that changed in any other way.
+        Raises ``MismatchError`` for a place that changed in any other way.
         """
         courses: dict[str, list[int]] = {}
         for number in range(len(self._values)):
@@ -238,7 +238,7 @@ class Experiment:
                 # apart, and a course that no value has was computed by the frontend.
                 numbers = courses.get(f"[{', '.join(stood)}]", [])
                 if len(numbers) != 1:
-                    raise TroubleError(steps[other], node, name)
+                    raise MismatchError(steps[other], node, name)
                 places.setdefault(numbers[0], []).append((node, name))
         return places
 
@@ -257,7 +257,7 @@ class Experiment:
                 # Texts and numbers stay within what is proven. A choice or a boolean has no narrower range than all of
                 # its values, so it must be held.
                 if rule.kind in ("choice", "switch"):
-                    raise TroubleError(values, *rule.targets[0], {i})
+                    raise MismatchError(values, *rule.targets[0], {i})
             elif rule.kind == "text":
                 rule.features |= self._provable & set(list(FEATURES)[number : number + 1])
             elif rule.kind in ("choice", "number"):
@@ -327,13 +327,13 @@ class Experiment:
     async def _check(self, plan: Plan, *, original: bool) -> None:
         """One experiment with random values that the plan allows; with ``original``, choices stay the workflow's.
 
-        Raises ``TroubleError`` if the plan is wrong.
+        Raises ``MismatchError`` if the plan is wrong.
         """
         values = [self._draw(rule, i, original=original) for i, rule in enumerate(plan.rules)]
         prompt = await self._prompt(values, steady=original)
         wrong = compare(plan, values, prompt)
         if wrong:
-            raise TroubleError(values, *plan.rules[min(wrong)].targets[0], wrong)
+            raise MismatchError(values, *plan.rules[min(wrong)].targets[0], wrong)
         for rule, value in zip(plan.rules, values, strict=True):
             if rule.kind == "choice":
                 rule.seen.add(through_javascript(value))
@@ -370,7 +370,7 @@ class Experiment:
             node: entry | {"inputs": {k: v for k, v in entry["inputs"].items() if (node, k) not in mapped}}
             for node, entry in self._base.items()
         }
-        if self._environment.took_from_lists(self._workflow, rest):
+        if self._environment.depends_on_file_lists(self._workflow, rest):
             raise UnprovenError("the prompt has values from the server's lists of files")
 
 

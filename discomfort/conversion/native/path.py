@@ -23,7 +23,7 @@ from discomfort.conversion.cache import CachedPrompt
 from discomfort.conversion.native.comparison import UnprovenError
 from discomfort.conversion.native.experiments import CHECKS, Convert, Experiment
 from discomfort.conversion.native.plan import Plan, difference
-from discomfort.conversion.native.shapes import Reading, read
+from discomfort.conversion.native.shapes import ParsedWorkflow, read
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
@@ -49,7 +49,7 @@ SHAPES: Final = 64
 
 
 @dataclass(slots=True)
-class Offer:
+class NativeResult:
     """The native path's result for one workflow.
 
     ``prompt`` is the plan's prompt, ``None`` if it declines for ``reason``. If ``trusted`` it may be used as it is,
@@ -57,7 +57,7 @@ class Offer:
     """
 
     environment: Environment
-    reading: Reading
+    parsed: ParsedWorkflow
     plan: Plan | None = None
     prompt: JsonObject | None = None
     reason: str = ""
@@ -66,9 +66,9 @@ class Offer:
 
 
 @dataclass(slots=True)
-class _Sight:
+class _Sample:
     text: str
-    reading: Reading
+    parsed: ParsedWorkflow
     prompt: str
 
 
@@ -81,9 +81,9 @@ class NativePath:
     def __init__(self, mode: NativeMode, cache: PromptCache | None = None) -> None:
         self._mode, self._cache = mode, cache
         self._plans: OrderedDict[str, Plan] = OrderedDict()
-        self._sights: OrderedDict[str, _Sight] = OrderedDict()
+        self._samples: OrderedDict[str, _Sample] = OrderedDict()
         self._learning = asyncio.Lock()
-        self._lessons = 0
+        self._learners = 0
         self.declined: Counter[str] = Counter()
 
     def __repr__(self) -> str:
@@ -91,50 +91,52 @@ class NativePath:
         off = sum(1 for plan in self._plans.values() if plan.off is not None)
         return f"<NativePath {self._mode}, {len(self._plans)} shapes, {trusted} trusted, {off} off>"
 
-    async def offer(self, text: str, environment: Environment) -> Offer | None:
+    async def convert(self, text: str, environment: Environment) -> NativeResult | None:
         """The result for the workflow ``text`` (JSON); ``None`` if the path is off or cannot read it."""
-        reading = read(text, environment.digest) if self._mode != "off" else None
-        if reading is None:
+        parsed = read(text, environment.digest) if self._mode != "off" else None
+        if parsed is None:
             return None
-        offer = Offer(environment, reading, self._plans.get(reading.key) or await self._stored(reading, environment))
-        if offer.plan is None:
-            return self._decline(offer, "its shape is not known")
+        native = NativeResult(
+            environment, parsed, self._plans.get(parsed.key) or await self._stored(parsed, environment)
+        )
+        if native.plan is None:
+            return self._decline(native, "its shape is not known")
         # Least recently used plans are dropped first. setdefault, since another call may have loaded it meanwhile.
-        self._plans.setdefault(reading.key, offer.plan)
-        self._plans.move_to_end(reading.key)
-        reason = offer.plan.refusal(reading.values)
+        self._plans.setdefault(parsed.key, native.plan)
+        self._plans.move_to_end(parsed.key)
+        reason = native.plan.refusal(parsed.values)
         if reason is not None:
-            return self._decline(offer, reason)
-        offer.prompt = offer.plan.apply(reading.values)
-        offer.trusted = self._mode == "on" and offer.plan.agreed >= TRIALS
-        if offer.trusted:
-            offer.plan.uses += 1
-            offer.check = offer.plan.uses % CHECK_EVERY == 0
+            return self._decline(native, reason)
+        native.prompt = native.plan.apply(parsed.values)
+        native.trusted = self._mode == "on" and native.plan.agreed >= TRIALS
+        if native.trusted:
+            native.plan.uses += 1
+            native.check = native.plan.uses % CHECK_EVERY == 0
         else:
             self.declined["its shape is on trial"] += 1
-        return offer
+        return native
 
-    def _decline(self, offer: Offer, reason: str) -> Offer:
-        offer.reason = reason
+    def _decline(self, native: NativeResult, reason: str) -> NativeResult:
+        native.reason = reason
         self.declined[reason.partition(" (")[0]] += 1
         logger.debug("not converted natively: %s", reason)
-        return offer
+        return native
 
     # -- what the browser made -----------------------------------------------------------------------------------------
 
-    async def compare(self, offer: Offer, prompt: JsonObject) -> None:
-        """Compare the browser's ``prompt`` for the workflow that ``offer`` was made for."""
-        plan = offer.plan
-        if plan is None or offer.prompt is None or plan.off is not None:
+    async def compare(self, native: NativeResult, prompt: JsonObject) -> None:
+        """Compare the browser's ``prompt`` for the workflow that ``native`` was made for."""
+        plan = native.plan
+        if plan is None or native.prompt is None or plan.off is not None:
             return
-        # Applied again: the prompt in the offer was given to the caller, who may have changed it.
-        where = difference(plan.apply(offer.reading.values), prompt)
+        # Applied again: the prompt in the result was given to the caller, who may have changed it.
+        where = difference(plan.apply(native.parsed.values), prompt)
         if where is not None:
             self._switch_off(plan, where)
         else:
             plan.agreed += 1
         if where is not None or plan.agreed == TRIALS:
-            await self._store(offer.reading.key, plan)
+            await self._store(native.parsed.key, plan)
 
     @staticmethod
     def _switch_off(plan: Plan, where: str) -> None:
@@ -145,34 +147,34 @@ class NativePath:
             where,
         )
 
-    async def learn(self, offer: Offer, text: str, prompt: str, convert: Convert) -> None:
+    async def learn(self, native: NativeResult, text: str, prompt: str, convert: Convert) -> None:
         """Learn the shape of ``text`` from the browser's ``prompt`` (JSON).
 
         One shape is learnt at a time and few may wait, so that a stream of workflows of ever new shapes does not keep
         the browser busy. ``convert`` converts experiments in the browser; it returns ``None`` if that is impossible.
         """
-        key, reading = offer.reading.key, offer.reading
-        if offer.plan is not None or key in self._plans or not reading.values:
+        key, parsed = native.parsed.key, native.parsed
+        if native.plan is not None or key in self._plans or not parsed.values:
             return
-        latest = _Sight(text, reading, prompt)
-        if self._lessons >= WAITING:
-            self._sights[key] = latest
-            _trim(self._sights)
+        latest = _Sample(text, parsed, prompt)
+        if self._learners >= WAITING:
+            self._samples[key] = latest
+            _trim(self._samples)
             return
         # Two different sets of values prove more than one: those of an earlier call are used as well.
-        sight = self._sights.pop(key, latest)
-        self._lessons += 1
+        sample = self._samples.pop(key, latest)
+        self._learners += 1
         try:
             async with self._learning:
                 # Another call learnt it while this one waited for the lock.
                 if key in self._plans:
                     return
-                plan = await self._learnt(latest, sight, offer.environment, convert)
+                plan = await self._learnt(latest, sample, native.environment, convert)
         finally:
-            self._lessons -= 1
-        for each in (latest,) if sight.reading == reading else (sight, latest):
-            if plan.refusal(each.reading.values) is None:
-                where = difference(plan.apply(each.reading.values), json.loads(each.prompt))
+            self._learners -= 1
+        for each in (latest,) if sample.parsed == parsed else (sample, latest):
+            if plan.refusal(each.parsed.values) is None:
+                where = difference(plan.apply(each.parsed.values), json.loads(each.prompt))
                 if where is None:
                     plan.agreed += 1
                 else:
@@ -182,8 +184,8 @@ class NativePath:
         await self._store(key, plan)
 
     @staticmethod
-    async def _learnt(sight: _Sight, before: _Sight, environment: Environment, convert: Convert) -> Plan:
-        experiment = Experiment(sight.text, sight.reading, environment, convert, before.reading.values)
+    async def _learnt(sample: _Sample, before: _Sample, environment: Environment, convert: Convert) -> Plan:
+        experiment = Experiment(sample.text, sample.parsed, environment, convert, before.parsed.values)
         try:
             plan = await experiment.learn()
         except UnprovenError as error:
@@ -198,20 +200,20 @@ class NativePath:
 
     # -- storage -------------------------------------------------------------------------------------------------------
 
-    async def _stored(self, reading: Reading, environment: Environment) -> Plan | None:
+    async def _stored(self, parsed: ParsedWorkflow, environment: Environment) -> Plan | None:
         if self._cache is None:
             return None
-        plan = await to_thread(self._load, reading)
+        plan = await to_thread(self._load, parsed)
         if plan is not None and plan.off is None:
             plan.know(environment.limits, seen_only=environment.foreign)
         return plan
 
-    def _load(self, reading: Reading) -> Plan | None:
-        entry = self._cache.get(_name(reading.key)) if self._cache else None
+    def _load(self, parsed: ParsedWorkflow) -> Plan | None:
+        entry = self._cache.get(_name(parsed.key)) if self._cache else None
         if entry is None:
             return None
         data: Any = orjson.loads(entry.prompt)
-        return Plan.from_json(data, len(reading.values))
+        return Plan.from_json(data, len(parsed.values))
 
     async def _store(self, key: str, plan: Plan) -> None:
         if self._cache is not None:

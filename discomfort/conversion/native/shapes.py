@@ -26,14 +26,14 @@ _KINDS: Final[dict[type, int]] = {str: 0, int: 1, float: 1, bool: 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedWorkflow:
     """A workflow taken apart: ``key`` stands for its shape and the server's environment, ``values`` are in order."""
 
     key: str
     values: tuple[Value, ...]
 
 
-def read(text: str, digest: str) -> Reading | None:
+def read(text: str, digest: str) -> ParsedWorkflow | None:
     """Take the workflow ``text`` (JSON) apart; ``digest`` is the environment's.
 
     ``None`` for what cannot be: more than ``MAX_TEXT`` characters, lone surrogates, no object.
@@ -51,7 +51,7 @@ def read(text: str, digest: str) -> Reading | None:
         # Where the canvas was scrolled to when the workflow was saved: no node can see it.
         extra.pop("ds", None)
     hashed = hashlib.sha256(f"shape\0{digest}\0".encode() + orjson.dumps(workflow))
-    return Reading(hashed.hexdigest(), tuple(values))
+    return ParsedWorkflow(hashed.hexdigest(), tuple(values))
 
 
 def parse(text: str) -> JsonObject | None:

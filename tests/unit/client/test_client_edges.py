@@ -236,8 +236,8 @@ async def test_a_pong_that_can_not_be_sent(
     server.script = ping
     assert client._parts is not None
     drops: list[None] = []
-    lose_sight = client._parts.mux._on_drop
-    client._parts.mux._on_drop = lambda: (drops.append(None), lose_sight())[0]
+    mark_events_lost = client._parts.mux._on_drop
+    client._parts.mux._on_drop = lambda: (drops.append(None), mark_events_lost())[0]
     assert await client.run(tiny_prompt())
     assert await client._parts.mux.wait_connected(10)
 

@@ -95,7 +95,7 @@ async def test_a_run_whose_events_come_while_polls_fail(clock: Clock, *, steady:
         SilentRest(),  # type: ignore[arg-type]
         {"p": run},
         LIMITS,
-        blind=lambda _: False,
+        events_lost=lambda _: False,
         news=lambda: news[0],
     )
     run._waiting = True

@@ -108,7 +108,7 @@ def test_values_of_the_workflow_depend_on_no_list(values: Any, took: bool) -> No
     workflow = {"nodes": [{"id": 1, "type": "Load", "widgets_values": values}]}
     output = {"1": {"class_type": "Load", "inputs": {"image": "b.png", "note": "x"}}}
 
-    assert environment().took_from_lists(workflow, output) is took
+    assert environment().depends_on_file_lists(workflow, output) is took
 
 
 def test_links_and_other_nodes_depend_on_no_list() -> None:
@@ -120,13 +120,13 @@ def test_links_and_other_nodes_depend_on_no_list() -> None:
         "3": {"class_type": None, "inputs": {}},
     }
 
-    assert environment().took_from_lists(workflow, output) is False
+    assert environment().depends_on_file_lists(workflow, output) is False
 
 
 def test_numbers_are_not_mistaken_for_each_other() -> None:
     """True is not 1."""
     workflow = {"nodes": [{"id": 1, "type": "Load", "widgets_values": [True]}]}
-    assert environment().took_from_lists(workflow, {"1": {"class_type": "Load", "inputs": {"image": 1}}})
+    assert environment().depends_on_file_lists(workflow, {"1": {"class_type": "Load", "inputs": {"image": 1}}})
 
 
 @pytest.mark.parametrize("body", [b"[]", b"nonsense"])

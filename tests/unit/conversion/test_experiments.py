@@ -21,18 +21,18 @@ async def learn(front_end: FakeFrontEnd, text: str | None = None, *, foreign: bo
     """The plan for a workflow, ready for use."""
     text = text or workflow()
     server = environment(foreign=foreign)
-    reading = read(text, server.digest)
-    assert reading is not None
-    plan = await Experiment(text, reading, server, front_end.convert).learn()
+    parsed = read(text, server.digest)
+    assert parsed is not None
+    plan = await Experiment(text, parsed, server, front_end.convert).learn()
     plan.know(server.limits, seen_only=foreign)
     return plan
 
 
 def values_of(text: str) -> tuple[Value, ...]:
     """The values of a workflow."""
-    reading = read(text, "")
-    assert reading is not None
-    return reading.values
+    parsed = read(text, "")
+    assert parsed is not None
+    return parsed.values
 
 
 async def agrees(plan: Plan, front_end: FakeFrontEnd, **values: Any) -> bool:
@@ -281,8 +281,8 @@ async def test_values_from_dictionaries() -> None:
         return {"2": {"inputs": {"text": value}, "class_type": "Text", "_meta": {"title": "Text"}}}
 
     text = text.replace('["a"]', '{"text": "a"}')
-    reading = read(text, "")
-    assert reading is not None
-    plan = await Experiment(text, reading, environment(), convert).learn()
+    parsed = read(text, "")
+    assert parsed is not None
+    plan = await Experiment(text, parsed, environment(), convert).learn()
 
     assert plan.apply(["b"])["2"]["inputs"] == {"text": "b"}

@@ -13,22 +13,22 @@ from unit.conversion.fake_frontend import FakeFrontEnd, environment, workflow
 from waiting import until
 
 from discomfort.conversion.cache import PromptCache
-from discomfort.conversion.native.path import CHECK_EVERY, NativeMode, NativePath, Offer
+from discomfort.conversion.native.path import CHECK_EVERY, NativeMode, NativePath, NativeResult
 
 ENVIRONMENT = environment()
 
 
-async def convert(path: NativePath, front_end: FakeFrontEnd, **values: Any) -> Offer:
-    """What a converter does with one workflow: take the offer, or ask the browser, compare and learn."""
+async def convert(path: NativePath, front_end: FakeFrontEnd, **values: Any) -> NativeResult:
+    """What a converter does with one workflow: take the native result, or ask the browser, compare and learn."""
     text = workflow(**values)
-    offer = await path.offer(text, ENVIRONMENT)
-    assert offer is not None
-    if not offer.trusted:
+    native = await path.convert(text, ENVIRONMENT)
+    assert native is not None
+    if not native.trusted:
         prompt = await front_end.convert(text)
         assert prompt is not None
-        await path.compare(offer, prompt)
-        await path.learn(offer, text, json.dumps(prompt), front_end.convert)
-    return offer
+        await path.compare(native, prompt)
+        await path.learn(native, text, json.dumps(prompt), front_end.convert)
+    return native
 
 
 async def trusted(path: NativePath, front_end: FakeFrontEnd) -> None:
@@ -89,7 +89,7 @@ async def test_a_shape_is_learnt_once_by_those_that_come_together() -> None:
 
     async with path._learning:
         asked = [asyncio.ensure_future(convert(path, together, seed=seed)) for seed in (10, 11, 12)]
-        await until(lambda: path._lessons == 3)
+        await until(lambda: path._learners == 3)
     await asyncio.gather(*asked)
     await convert(NativePath("on"), alone, seed=10)
 
@@ -102,14 +102,14 @@ async def test_other_modes_never_convert(mode: NativeMode) -> None:
     """Switched off nothing is read; in trial mode everything is compared and nothing used."""
     path, front_end = NativePath(mode), FakeFrontEnd()
     if mode == "off":
-        assert await path.offer(workflow(), ENVIRONMENT) is None
+        assert await path.convert(workflow(), ENVIRONMENT) is None
         return
     await trusted(path, front_end)
 
-    offer = await convert(path, front_end, seed=99)
+    native = await convert(path, front_end, seed=99)
 
-    assert offer.prompt is not None
-    assert not offer.trusted
+    assert native.prompt is not None
+    assert not native.trusted
 
 
 async def test_one_difference_ends_it(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ async def test_one_difference_ends_it(caplog: pytest.LogCaptureFixture, tmp_path
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert "node 2, input text" in record.getMessage()
     assert "secret" not in caplog.text
-    elsewhere = await NativePath("on", PromptCache(tmp_path)).offer(workflow(seed=13), ENVIRONMENT)
-    for offer in (await convert(path, front_end, seed=13), elsewhere):
-        assert offer is not None
-        assert offer.prompt is None
-        assert "differed once" in offer.reason
+    elsewhere = await NativePath("on", PromptCache(tmp_path)).convert(workflow(seed=13), ENVIRONMENT)
+    for native in (await convert(path, front_end, seed=13), elsewhere):
+        assert native is not None
+        assert native.prompt is None
+        assert "differed once" in native.reason
 
 
 async def test_earlier_prompts_that_disagree_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,12 +150,12 @@ async def test_plan_serves_other_processes(tmp_path: Path) -> None:
     await trusted(NativePath("on", PromptCache(tmp_path)), front_end)
     cold = NativePath("on", PromptCache(tmp_path))
 
-    offer = await cold.offer(workflow(seed=50, name="lms"), ENVIRONMENT)
-    other = await cold.offer(workflow(seed=50), environment(foreign=True))
+    native = await cold.convert(workflow(seed=50, name="lms"), ENVIRONMENT)
+    other = await cold.convert(workflow(seed=50), environment(foreign=True))
 
-    assert offer is not None
-    assert offer.trusted
-    assert offer.prompt == await front_end.convert(workflow(seed=50, name="lms"))
+    assert native is not None
+    assert native.trusted
+    assert native.prompt == await front_end.convert(workflow(seed=50, name="lms"))
     assert other is not None
     assert other.plan is None
 
@@ -166,10 +166,10 @@ async def test_damaged_plan_is_ignored(tmp_path: Path) -> None:
     for file in tmp_path.rglob("*.prompt"):
         file.write_bytes(file.read_bytes()[:-5])
 
-    offer = await NativePath("on", PromptCache(tmp_path)).offer(workflow(), ENVIRONMENT)
+    native = await NativePath("on", PromptCache(tmp_path)).convert(workflow(), ENVIRONMENT)
 
-    assert offer is not None
-    assert offer.plan is None
+    assert native is not None
+    assert native.plan is None
 
 
 async def test_another_process_that_saw_a_difference_is_heeded(tmp_path: Path) -> None:
@@ -178,29 +178,29 @@ async def test_another_process_that_saw_a_difference_is_heeded(tmp_path: Path) -
     wrong, right = (NativePath("trial", PromptCache(tmp_path)) for _ in range(2))
     for path in (wrong, right):
         await convert(path, front_end, seed=10)
-    offer = await wrong.offer(text, ENVIRONMENT)
-    assert offer is not None
-    await wrong.compare(offer, {})
+    native = await wrong.convert(text, ENVIRONMENT)
+    assert native is not None
+    await wrong.compare(native, {})
 
     (plan,) = right._plans.values()
-    await right._store(offer.reading.key, plan)
+    await right._store(native.parsed.key, plan)
 
     assert "differed once" in (await convert(right, front_end, seed=11)).reason
     assert "differed once" in (await convert(NativePath("on", PromptCache(tmp_path)), front_end, seed=12)).reason
 
 
 async def test_unlearnable_shape_is_tried_once() -> None:
-    """A shape that cannot be learnt costs experiments once, and the offer gives the reason."""
+    """A shape that cannot be learnt costs experiments once, and the result gives the reason."""
     path = NativePath("on")
     front_end = FakeFrontEnd()
     front_end.quirk = lambda prompt, values: prompt["1"]["inputs"].update(steps=front_end.conversions)
     await trusted(path, front_end)
     spent = front_end.conversions
 
-    offer = await convert(path, front_end, seed=99)
+    native = await convert(path, front_end, seed=99)
 
     assert front_end.conversions == spent + 1
-    assert "node 1" in offer.reason
+    assert "node 1" in native.reason
     assert "1 off" in repr(path)
 
 
@@ -209,10 +209,10 @@ async def test_declined_values_go_to_the_browser() -> None:
     path, front_end = NativePath("on"), FakeFrontEnd()
     await trusted(path, front_end)
 
-    offer = await convert(path, front_end, steps=20_000)
+    native = await convert(path, front_end, steps=20_000)
 
-    assert offer.prompt is None
-    assert "beyond the proven range (node 1, steps)" in offer.reason
+    assert native.prompt is None
+    assert "beyond the proven range (node 1, steps)" in native.reason
     assert path.declined["the number is beyond the proven range"] == 1
 
 
@@ -221,10 +221,10 @@ async def test_trusted_shapes_are_checked_now_and_then() -> None:
     path, front_end = NativePath("on"), FakeFrontEnd()
     await trusted(path, front_end)
 
-    offers = [await convert(path, front_end, seed=1000 + number) for number in range(CHECK_EVERY)]
+    results = [await convert(path, front_end, seed=1000 + number) for number in range(CHECK_EVERY)]
 
-    assert [offer.check for offer in offers].count(True) == 1
-    checked = next(offer for offer in offers if offer.check)
+    assert [native.check for native in results].count(True) == 1
+    checked = next(native for native in results if native.check)
     prompt = dict(checked.prompt or {})
     prompt.pop("3")
     await path.compare(checked, prompt)
@@ -233,4 +233,4 @@ async def test_trusted_shapes_are_checked_now_and_then() -> None:
 
 async def test_what_can_not_be_read_has_no_offer() -> None:
     """A workflow that cannot be taken apart is the browser's."""
-    assert await NativePath("on").offer('{"nodes": [{"id": "\\ud800"}]}', ENVIRONMENT) is None
+    assert await NativePath("on").convert('{"nodes": [{"id": "\\ud800"}]}', ENVIRONMENT) is None

@@ -37,10 +37,10 @@ TEXT = json.dumps(WORKFLOW)
 
 def test_values_are_read_in_order() -> None:
     """Values of nodes, subgraphs and group nodes, in lists and objects; nulls, lists and objects are none."""
-    reading = read(TEXT, "env")
+    parsed = read(TEXT, "env")
 
-    assert reading is not None
-    assert reading.values == ("text", 5, 0.5, True, "text", 7, "inner")
+    assert parsed is not None
+    assert parsed.values == ("text", 5, 0.5, True, "text", 7, "inner")
     assert [node.get("id") for node in owners(parse(TEXT) or {})] == [1, 1, 1, 1, 2, 4, None]
 
 
