@@ -121,12 +121,6 @@ class FileStore:
         except OSError as error:
             reason = f"{error.strerror or error} (copying {shown!r})"
             raise OSError(error.errno or errno.EIO, reason, str(target)) from error
-        if is_ephemeral and self._closed:
-            # close() ran during the copy: it removed the entry too early, or looked before the entry was there.
-            with contextlib.suppress(OSError):
-                target.unlink()
-            self.delete_ephemeral()
-            self._refuse_if_closed()
         return str(target)
 
     def _refuse_if_closed(self) -> None:
@@ -227,7 +221,9 @@ class FileStore:
                 for folder in place.created:
                     self._journal.add(JournalEntry("folder", place.root, folder, folder.lstat().st_ino))
             self._journal.add(JournalEntry("partial", place.root, place.path / partial))
-            self._write_partial(place, partial, source, status, place.path / name if is_ephemeral else None)
+            copy = _write_partial(place, partial, source, status, name)
+            if is_ephemeral:
+                self._journal.add(copy)
             _publish(place.fd, partial, name, overwrite)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -235,9 +231,21 @@ class FileStore:
             self._forget(place, partial, name, previous)
             raise
         self._journal.drop(place.path / partial)
-        if not is_ephemeral:
+        if is_ephemeral:
+            self._take_back_if_closed(copy)
+        else:
             # An ephemeral file of the same name was just replaced by one that stays.
             self._journal.drop(place.path / name)
+
+    def _take_back_if_closed(self, copy: JournalEntry) -> None:
+        """Delete a finished copy again, and raise StateError, where :meth:`close` ran meanwhile."""
+        if self._closed:
+            # It took the entry off before the copy was visible, or looked before the copy was listed. Folders that were
+            # made for the copy are taken back with its place.
+            with contextlib.suppress(OSError):
+                remove_entry(copy)
+            self.delete_ephemeral()
+            self._refuse_if_closed()
 
     def _forget(self, place: Place, partial: str, name: str, previous: JournalEntry | None) -> None:
         """Remove the entries of a failed copy. If the journal cannot be written (disk full), that is only logged."""
@@ -250,21 +258,6 @@ class FileStore:
                     self._journal.add(previous)
         except OSError as error:
             logger.warning("cannot remove %s from the journal: %s", place.path / name, error)
-
-    def _write_partial(
-        self, place: Place, partial: str, source: int, status: os.stat_result, ephemeral: Path | None
-    ) -> None:
-        fd = create(partial, 0o666, within=place.fd)
-        try:
-            copy_contents(source, fd)
-            keep_times(status, fd)
-            written = os.fstat(fd)
-        finally:
-            os.close(fd)
-        if ephemeral is not None:
-            self._journal.add(
-                JournalEntry("file", place.root, ephemeral, written.st_ino, written.st_size, written.st_mtime_ns)
-            )
 
 
 @contextlib.contextmanager
@@ -281,6 +274,18 @@ def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[int, os.stat_
         yield fd, status
     finally:
         os.close(fd)
+
+
+def _write_partial(place: Place, partial: str, source: int, status: os.stat_result, name: str) -> JournalEntry:
+    """Return the entry of the copy under the name that it is to get."""
+    fd = create(partial, 0o666, within=place.fd)
+    try:
+        copy_contents(source, fd)
+        keep_times(status, fd)
+        written = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return JournalEntry("file", place.root, place.path / name, written.st_ino, written.st_size, written.st_mtime_ns)
 
 
 def _publish(folder: int, partial: str, name: str, overwrite: bool) -> None:

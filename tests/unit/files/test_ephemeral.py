@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from discomfort.exceptions import StateError
-from discomfort.files import FileStore, Journal
+from discomfort.files import FileStore, Journal, JournalEntry
 from discomfort.files import store as store_module
+from discomfort.files.journal import Outcome
 
 
 def _tree(folder: Path) -> list[str]:
@@ -268,3 +270,119 @@ def test_closing_while_a_file_is_copied(
     assert not journal.path.exists()
     with pytest.raises(StateError, match="shut down"):
         store.put_content(b"late", "late.png")
+
+
+@pytest.mark.parametrize("subfolder", ["", "new"])
+def test_a_late_copy_leaves_no_journal(
+    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch, subfolder: str
+) -> None:
+    """The store is closed before the copy is listed, the journal after: nothing is left, also no folder and no line."""
+    copy, publish = store_module.copy_contents, store_module._publish
+
+    def close_store(*fds: int) -> None:
+        monkeypatch.setattr(store_module, "copy_contents", copy)
+        copy(*fds)
+        store.close()
+
+    def close_journal(*arguments: Any) -> None:
+        publish(*arguments)
+        journal.close()
+        assert journal.path.exists()
+
+    monkeypatch.setattr(store_module, "copy_contents", close_store)
+    monkeypatch.setattr(store_module, "_publish", close_journal)
+    with pytest.raises(StateError, match="shut down"):
+        store.put(source, subfolder=subfolder, is_ephemeral=True)
+
+    assert _tree(source.parent / "in") == []
+    assert journal.entries == ()
+    assert _tree(journal.directory) == []
+
+
+def test_a_late_lasting_copy_leaves_no_journal(
+    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays, as asked for; the line about its partial file does not."""
+    publish = store_module._publish
+
+    def close_meanwhile(*arguments: Any) -> None:
+        publish(*arguments)
+        journal.close()
+        assert journal.path.exists()
+
+    monkeypatch.setattr(store_module, "_publish", close_meanwhile)
+    target = Path(store.put(source))
+
+    assert target.read_bytes() == source.read_bytes()
+    assert journal.entries == ()
+    assert _tree(journal.directory) == []
+
+
+def test_a_folder_that_was_in_use_while_everything_was_deleted(
+    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing found the late copy in it and took it off the list; it goes with the copy."""
+    real, publish = store_module.remove_entry, store_module._publish
+    looked, published = threading.Event(), threading.Event()
+
+    def slow(entry: JournalEntry) -> Outcome:
+        if not looked.is_set():
+            looked.set()
+            published.wait()
+        return real(entry)
+
+    with ThreadPoolExecutor(1) as pool:
+        closing: list[Future[list[Path]]] = []
+
+        def close_meanwhile(*fds: int) -> None:
+            closing.append(pool.submit(store.close))
+            looked.wait()
+            copy(*fds)
+
+        def publish_meanwhile(*arguments: Any) -> None:
+            publish(*arguments)
+            published.set()
+            assert closing[0].result() == []
+
+        copy = store_module.copy_contents
+        monkeypatch.setattr(store_module, "remove_entry", slow)
+        monkeypatch.setattr(store_module, "copy_contents", close_meanwhile)
+        monkeypatch.setattr(store_module, "_publish", publish_meanwhile)
+        with pytest.raises(StateError, match="shut down"):
+            store.put(source, subfolder="new/deep", is_ephemeral=True)
+
+    assert _tree(source.parent / "in") == []
+    assert journal.entries == ()
+
+
+def test_closing_while_a_source_is_found_in_place(
+    store: FileStore, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the caller's own file and no copy of ours: it stays."""
+    here, real = tmp_path / "in" / "mine.png", store_module.stat_in
+    here.write_bytes(b"mine")
+
+    def close_meanwhile(name: str, fd: int) -> os.stat_result | None:
+        store.close()
+        return real(name, fd)
+
+    monkeypatch.setattr(store_module, "stat_in", close_meanwhile)
+    assert store.put(here, is_ephemeral=True) == str(here)
+    assert here.read_bytes() == b"mine"
+
+
+def test_what_others_put_under_the_name_of_a_late_copy_stays(
+    store: FileStore, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing had deleted the copy; the name was free again, and is not ours any more."""
+    publish, theirs = store_module._publish, tmp_path / "in" / source.name
+
+    def close_meanwhile(*arguments: Any) -> None:
+        publish(*arguments)
+        assert store.close() == [theirs]
+        theirs.write_bytes(b"theirs")
+
+    monkeypatch.setattr(store_module, "_publish", close_meanwhile)
+    with pytest.raises(StateError, match="shut down"):
+        store.put(source, is_ephemeral=True)
+    assert theirs.read_bytes() == b"theirs"
