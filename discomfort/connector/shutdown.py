@@ -10,6 +10,7 @@ from discomfort._system.concurrency import finish, in_own_thread, see_through
 from discomfort.client.comfy import ComfyClient
 from discomfort.connector.background import BackgroundTasks
 from discomfort.connector.calls import Calls
+from discomfort.connector.release import ReleaseStep, release_all
 from discomfort.connector.resources import Resources
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
@@ -36,7 +37,7 @@ class Shutdown:
         self._background, self._startup, self._forget = background, startup, forget
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._farewell: asyncio.Task[None] | None = None
+        self._farewell: asyncio.Task[list[str]] | None = None
 
     @property
     def begun(self) -> bool:
@@ -90,13 +91,14 @@ class Shutdown:
         self._background.cancel()
         # Only the first call saw all parts. Another task in its place would hide it from those who wait for its end.
         if self._farewell is None:
-            self._farewell = self._loop.create_task(_close_parts(client, converter), name="discomfort-farewell")
+            self._farewell = self._loop.create_task(_release(client, converter), name="discomfort-farewell")
 
 
-async def _close_parts(client: ComfyClient | None, converter: Converter | None) -> None:
-    try:
-        if client is not None:
-            await client.aclose()
-    finally:
-        if converter is not None:
-            await converter.aclose()
+async def _release(client: ComfyClient | None, converter: Converter | None) -> list[str]:
+    """Close what holds things of the event loop, each within a deadline; a failure is logged."""
+    steps = []
+    if client is not None:
+        steps.append(ReleaseStep("runs, socket and HTTP", client.aclose, 10))
+    if converter is not None:
+        steps.append(ReleaseStep("browser", converter.aclose, 20))
+    return await release_all(steps)
