@@ -318,38 +318,42 @@ def test_a_late_lasting_copy_leaves_no_journal(
     assert _tree(journal.directory) == []
 
 
-def test_a_folder_that_was_in_use_while_everything_was_deleted(
-    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", ["unlisted", "listed"])
+def test_a_copy_that_appears_while_everything_is_deleted(
+    store: FileStore, journal: Journal, source: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Closing found the late copy in it and took it off the list; it goes with the copy."""
-    real, publish = store_module.remove_entry, store_module._publish
+    """Closing knows the copy not yet, or not as visible, and finds its folders in use: all of them go with the copy."""
+    real, copy, publish = store_module.remove_entry, store_module.copy_contents, store_module._publish
     looked, published = threading.Event(), threading.Event()
+    closing: list[Future[list[Path]]] = []
 
     def slow(entry: JournalEntry) -> Outcome:
-        if not looked.is_set():
+        if entry.kind == "partial":
             looked.set()
             published.wait()
         return real(entry)
 
-    with ThreadPoolExecutor(1) as pool:
-        closing: list[Future[list[Path]]] = []
+    def close() -> None:
+        closing.append(pool.submit(store.close))
+        looked.wait()
 
-        def close_meanwhile(*fds: int) -> None:
-            closing.append(pool.submit(store.close))
-            looked.wait()
-            copy(*fds)
+    def copy_contents(*fds: int) -> None:
+        copy(*fds)
+        if moment == "unlisted":
+            close()
 
-        def publish_meanwhile(*arguments: Any) -> None:
-            publish(*arguments)
-            published.set()
-            assert closing[0].result() == []
+    def publish_meanwhile(*arguments: Any) -> None:
+        if moment == "listed":
+            close()
+        publish(*arguments)
+        published.set()
+        assert closing[0].result() == []
 
-        copy = store_module.copy_contents
-        monkeypatch.setattr(store_module, "remove_entry", slow)
-        monkeypatch.setattr(store_module, "copy_contents", close_meanwhile)
-        monkeypatch.setattr(store_module, "_publish", publish_meanwhile)
-        with pytest.raises(StateError, match="shut down"):
-            store.put(source, subfolder="new/deep", is_ephemeral=True)
+    monkeypatch.setattr(store_module, "remove_entry", slow)
+    monkeypatch.setattr(store_module, "copy_contents", copy_contents)
+    monkeypatch.setattr(store_module, "_publish", publish_meanwhile)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(StateError, match="shut down"):
+        store.put(source, subfolder="new/deep", is_ephemeral=True)
 
     assert _tree(source.parent / "in") == []
     assert journal.entries == ()
