@@ -39,12 +39,11 @@ def start_of(pid: int) -> str:
 
     On Linux the boot id and ticks since boot, which do not depend on the clock.
     """
-    facts, boot = facts_of(pid), boot_id()
-    if facts is not None and facts.ended:
-        return ""  # A zombie: it ended, and its parent has not reaped it yet.
-    if facts is not None and boot:
-        return f"{boot}.{facts.start}"
-    # Not Linux, or a container that hides the boot.
+    facts = facts_of(pid)
+    if facts is not None:
+        # A zombie has ended; its parent has not reaped it yet. A container that hides the boot still shows the ticks,
+        # while psutil's time of the start would move with the clock.
+        return "" if facts.ended else f"{boot_id() or '0'}.{facts.start}"
     try:
         return f"{psutil.Process(pid).create_time():.2f}"
     except psutil.Error:

@@ -27,11 +27,20 @@ def hidden_boot(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hidden_boot")
-def test_start_without_a_boot_id() -> None:
-    """The time of the start is used: a live process is known as the one that it is."""
+def test_start_without_a_boot_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ticks are used: a live process is known as the one that it is, also when the clock is set."""
+    mark = owner_mark()
+    created = psutil.Process().create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: created + 3600)
+    assert start_of(os.getpid()).startswith("0.")
+    assert owner_lives(mark)
+    assert not owner_lives(f"{os.getpid()}-0.1")
+
+
+def test_start_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other systems give the time of the start."""
+    monkeypatch.setattr("discomfort._system.ownership.facts_of", lambda _: None)
     assert start_of(os.getpid()) == f"{psutil.Process().create_time():.2f}"
-    assert owner_lives(owner_mark())
-    assert not owner_lives(f"{os.getpid()}-1.00")
 
 
 @pytest.mark.usefixtures("hidden_boot")
