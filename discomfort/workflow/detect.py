@@ -90,7 +90,7 @@ def parse_payload(data: str | bytes) -> JsonObject:
 
 def payload_from_file(data: bytes) -> JsonObject:
     """The graph in the content of a file: JSON text, or a PNG as :func:`payload_from_png` reads it."""
-    return payload_from_png(data) if data.startswith(_PNG_SIGNATURE[:4]) else parse_payload(data)
+    return payload_from_png(data) if data.startswith(_PNG_SIGNATURE) else parse_payload(data)
 
 
 def payload_from_png(data: bytes) -> JsonObject:

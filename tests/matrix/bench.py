@@ -20,7 +20,7 @@ from contract.engines import EngineUnderTest
 from contract.graphs import picture_workflow, record_of, show_prompt, texts_of
 from faults.traces import Trace
 from matrix.conftest import THROUGH_THE_BROWSER
-from matrix.steps import Call, Place, Strike, is_own, own_tasks, places
+from matrix.steps import Call, Outcome, Place, Strike, is_own, own_tasks, places
 from matrix.strikes import KILL_SERVER, KILL_WATCHDOG, Blow, brief, judge
 from matrix.test_browser_faults import chromiums
 from waiting import until
@@ -79,8 +79,8 @@ class Bench(Protocol):
     async def prepare(self) -> Call:
         """Bring everything into its state; the call that is to be struck."""
 
-    async def aftermath(self, blow: Blow, end: object) -> str | None:
-        """See to what is left after a blow; what is wrong, if anything."""
+    async def aftermath(self, blow: Blow, outcome: Outcome) -> str | None:
+        """See to what is left after a blow, if there was one; what is wrong, if anything."""
 
     async def discard(self) -> None:
         """Give up the present connector, however it is."""
@@ -111,7 +111,7 @@ async def _visit(bench: Bench, name: str, blow: Blow, place: Place) -> tuple[str
         outcome = await Strike(place, blow.make(bench.victim)).run(call, patience=blow.patience)
         problem = judge(name, blow, place, outcome)
         try:
-            left = await bench.aftermath(blow, outcome.end)
+            left = await bench.aftermath(blow, outcome)
         except Exception as error:  # noqa: BLE001 - told with the place, and the sweep goes on
             left = f"afterwards {brief(error)}"
         if problem or left:
@@ -156,10 +156,11 @@ class CreateBench:
         await self.discard()
         return found
 
-    async def aftermath(self, blow: Blow, end: object) -> str | None:
+    async def aftermath(self, blow: Blow, outcome: Outcome) -> str | None:
         """A connector that was made works, unless it was shut down; then nothing of it is left."""
+        end = outcome.end
         if isinstance(end, ComfyConnector):
-            if blow.name == KILL_SERVER.name and (supervisor := end._parts.supervisor) is not None:
+            if outcome.struck and blow.name == KILL_SERVER.name and (supervisor := end._parts.supervisor) is not None:
                 # A run that begins while the news is on its way would rightly raise ServerDiedError.
                 await asyncio.wait([asyncio.ensure_future(supervisor.wait())], timeout=NEWS)
             assert not blow.survivable or await works(end), "the connector does not run prompts"
@@ -226,16 +227,17 @@ class SharedBench:
             log.info("seen in one of two calls, and not visited: %s", " > ".join(place))
         return [place for place in first if place in second]
 
-    async def aftermath(self, blow: Blow, end: object) -> str | None:
+    async def aftermath(self, blow: Blow, outcome: Outcome) -> str | None:
         """Nothing is pending; it works again, without anything more at work than before, or is gone altogether."""
         connector = self._connector
         assert connector is not None
         if pending := self._connector_pending():
             return f"{pending} run(s) pending"
-        if connector.state == "killed" or not blow.survivable:
+        if connector.state == "killed" or (outcome.reached and not blow.survivable):
             await self.discard()
             return await nothing_left(self._trace) if self._trace is not None else None
-        await self._heal(connector, blow)
+        if outcome.struck:
+            await self._heal(connector, blow)
         assert await works(connector), "the next run is wrong"
         return await self._at_rest()
 
@@ -366,7 +368,9 @@ async def with_a_page(connector: ComfyConnector) -> None:
 
 
 async def without_browser(connector: ComfyConnector) -> None:
-    """No browser runs: none was needed yet, or it was killed. The next conversion launches one and loads a page."""
+    """The browser is dead: the next conversion launches another, and loads a page."""
+    # The same state before every call: with a browser that was never launched, other lines would be reached.
+    await with_a_page(connector)
     victims = [process for main in chromiums() for process in [*main.children(recursive=True), main]]
     for process in victims:
         with contextlib.suppress(psutil.NoSuchProcess):  # one of Chromium's own, which ends with another
@@ -374,4 +378,5 @@ async def without_browser(connector: ComfyConnector) -> None:
     for main in victims:
         await until(lambda main=main: not main.is_running() or main.status() == "zombie", SETTLED)
     converter = connector._parts.converter
-    await until(lambda: converter is None or not converter.healthy, SETTLED)
+    assert converter is not None
+    await until(lambda: not converter.healthy, SETTLED)

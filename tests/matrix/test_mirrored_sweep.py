@@ -200,7 +200,7 @@ async def test_ended_everywhere_in_upload_data(
         for place in places[:: max(1, len(places) // 6)] if few else places:
             outcome = await strike(place)
             problem = judge("upload_data", blow, place, outcome)
-            left = await bench.aftermath(blow, outcome.end)
+            left = await bench.aftermath(blow, outcome)
             files = [path for path in (any_engine.home / "input").rglob("*") if path.is_file()]
             if blow is KILL_API and files:
                 left = f"{left or ''} left behind: {files[0].name}"
