@@ -157,6 +157,10 @@ class ConversionTimeout(ConversionError, TimeoutError):
     """No conversion attempt finished in time."""
 
 
+class MissingFrontendError(ConversionError):
+    """The server does not serve the frontend, which converts workflows. Prompts run on it all the same."""
+
+
 class BrowserError(DiscomfortError, RuntimeError):
     """There is no usable Chromium. ``remedy`` names a command to run."""
 

@@ -16,7 +16,8 @@ from saved import PROMPTS, WORKFLOWS
 from waiting import until
 
 from discomfort.conversion import Converter
-from discomfort.exceptions import BrowserError, ConversionError, StateError
+from discomfort.exceptions import BrowserError, ConversionError, MissingFrontendError, StateError
+from discomfort.testing.emulated import EmulatorServer
 
 pytestmark = pytest.mark.browser
 
@@ -244,6 +245,33 @@ async def test_server_that_is_gone(server: StubServer) -> None:
             await made.attempt_isolated(DEFAULT)
     finally:
         await made.aclose()
+
+
+async def test_server_without_a_frontend(server: StubServer) -> None:
+    """The first page says so: nobody waits until it is ready, and no other page or browser is tried."""
+    made = Converter(server.url, install=False)
+    try:
+        for call in (made.convert, made.attempt_isolated):
+            with pytest.raises(MissingFrontendError, match=r"no frontend .* GET / with an error status") as caught:
+                await call(DEFAULT)
+            assert caught.value.attempts == ()
+        server.static = front_end_root()
+        assert await made.convert(DEFAULT) == PROMPT
+    finally:
+        await made.aclose()
+
+
+async def test_emulator_without_a_frontend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its page names the remedy, and the error repeats it without the page's markup."""
+    monkeypatch.setattr("comfyui_emulator.http.app.find_front_end", lambda _: None)
+    with EmulatorServer(tmp_path) as emulator:
+        made = Converter(emulator.url, install=False)
+        try:
+            with pytest.raises(MissingFrontendError, match="503 Service Unavailable: No frontend This") as caught:
+                await made.convert(DEFAULT)
+            assert "pip install comfyui-frontend-package" in str(caught.value)
+        finally:
+            await made.aclose()
 
 
 # --- ended by somebody else ------------------------------------------------------------------------------------------

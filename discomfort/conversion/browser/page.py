@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import math
+import re
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -14,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from discomfort.conversion.browser.process import BrowserGoneError
-from discomfort.exceptions import ConversionError, ConversionTimeout
+from discomfort.exceptions import ConversionError, ConversionTimeout, MissingFrontendError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Page
+    from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Page, Response
 
     from discomfort._json import JsonObject
     from discomfort.conversion.browser.process import Browser
@@ -29,6 +30,13 @@ logger = logging.getLogger("discomfort.conversion")
 
 LOAD_TIMEOUT: Final = 60.0
 """Seconds for a page to become ready once its server answers; 3 to 4 s on two idle cores."""
+
+_NO_ANSWER: Final = frozenset({502, 504})
+"""Statuses by which the gateway, or a proxy, says that the server did not answer: that says nothing about its pages."""
+
+_NO_FRONTEND: Final = "the server has no frontend to convert workflows with: it answered GET /"
+_EMPTY_FAILURE: Final = "ERR_HTTP_RESPONSE_CODE_FAILURE"
+"""Chromium's name for an error status without a body, which it does not show as a page."""
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds for the browser to make an empty page; it takes 0.1 s. More means that it hangs."""
@@ -160,6 +168,8 @@ class FrontEndPage:
                 await _close(context, page._session if page else None)
             if isinstance(error, TimeoutError) and limit.expired():
                 raise BrowserGoneError(f"the browser did not answer within {ANSWER_TIMEOUT:.0f} s") from error
+            if isinstance(error, Error) and _EMPTY_FAILURE in str(error):
+                raise MissingFrontendError(f"{_NO_FRONTEND} with an error status and no text") from error
             if isinstance(error, Error):
                 raise ConversionError(f"the frontend's page did not load: {_short(error)}") from error
             raise
@@ -171,7 +181,9 @@ class FrontEndPage:
         return not self._crashed and not self._page.is_closed()
 
     async def _go(self, address: str, timeout: float) -> None:
-        await self._page.goto(address, wait_until="commit", timeout=timeout * 1000)
+        answer = await self._page.goto(address, wait_until="commit", timeout=timeout * 1000)
+        if answer is not None and answer.status >= 400 and answer.status not in _NO_ANSWER:
+            raise await _no_frontend(answer)
 
     async def _become_ready(
         self, address: str, timeout: float, server_lost: asyncio.Event | None, *, loaded: bool
@@ -327,6 +339,13 @@ async def _guarded(work: Awaitable[object], what: str) -> None:
         await work
     except Error as error:
         logger.debug("%s is gone already: %s", what, _short(error))
+
+
+async def _no_frontend(answer: Response) -> MissingFrontendError:
+    """The error for a server that answers something else than the frontend's page, with what it says."""
+    text = re.sub(r"<head>.*?</head>|<[^>]*>", " ", await answer.text(), flags=re.DOTALL)
+    status = f"{answer.status} {answer.status_text}".strip()
+    return MissingFrontendError(f"{_NO_FRONTEND} with {status}: {' '.join(text.split())[:300]}")
 
 
 def _short(error: BaseException) -> str:

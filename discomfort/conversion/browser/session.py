@@ -20,7 +20,14 @@ from discomfort.conversion.browser.page_pool import PagePool
 from discomfort.conversion.browser.process import Browser, BrowserGoneError
 from discomfort.conversion.gateway.server import HOST_NAME
 from discomfort.conversion.workflow_text import budget
-from discomfort.exceptions import BrowserError, ConversionError, ConversionTimeout, PayloadError, StateError
+from discomfort.exceptions import (
+    BrowserError,
+    ConversionError,
+    ConversionTimeout,
+    MissingFrontendError,
+    PayloadError,
+    StateError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -320,6 +327,9 @@ class BrowserSession:
                 return await self.on_fresh_page(text)
             except PageFailure as failure:
                 failures.append(failure)
+            except MissingFrontendError:
+                # Another page or browser asks the same server.
+                raise
             except (ConversionError, BrowserGoneError) as error:
                 failures.append(PageFailure(str(error), slow=isinstance(error, ConversionTimeout)))
             logger.warning("conversion attempt %d of %d: %s", attempt + 1, ATTEMPTS, failures[-1].problem)
