@@ -147,16 +147,15 @@ async def test_ended_everywhere_on_a_page(any_engine: EngineUnderTest, trace: Tr
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(
-    "blow", [KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API], ids=lambda blow: blow.name
-)
-async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, trace: Trace, blow: Blow) -> None:
+@pytest.mark.parametrize("name", FROM_NO_BROWSER)
+async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, trace: Trace, name: str) -> None:
     """Conversions that launch a browser and load a page first: each kind at a part of the places, in turn."""
+    turn, (call, scene) = list(FROM_NO_BROWSER).index(name), FROM_NO_BROWSER[name]
     problems = []
-    for turn, (name, (call, scene)) in enumerate(FROM_NO_BROWSER.items()):
-        async with on_own(any_engine, trace, call, scene, browser="lazy") as bench:
-            found = thin(await bench.find(), innermost=1)
-            assert len(found) > 10, found
+    async with on_own(any_engine, trace, call, scene, browser="lazy") as bench:
+        found = thin(await bench.find(), innermost=1)
+        assert len(found) > 10, found
+        for blow in (KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API):
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
             problems += await sweep(bench, name, blow, chosen)
     report(problems)

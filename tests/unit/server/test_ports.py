@@ -275,7 +275,7 @@ def test_a_runtime_folder_that_the_user_named_stays(tmp_path: Path, monkeypatch:
 def test_lock_of_a_killed_process_is_cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """SIGKILL leaves an empty, unlocked file: the next lease removes it; one that is held, and other files, stay."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    held = lease_port("127.0.0.1", first_port(29710))
+    held = lease_port("127.0.0.1", first_port(19710))
     assert held.path is not None
     folder = held.path.parent
     dead, other = folder / "29900.lock", folder / "notes.lock"
@@ -284,7 +284,7 @@ def test_lock_of_a_killed_process_is_cleared(monkeypatch: pytest.MonkeyPatch, tm
     assert abandoned_locks() == [dead]
     assert not remove_lock(held.path)
 
-    lease = lease_port("127.0.0.1", first_port(29730))
+    lease = lease_port("127.0.0.1", first_port(19730))
 
     assert not dead.exists()
     assert other.exists()
