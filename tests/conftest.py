@@ -27,3 +27,12 @@ def gate(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "open"
     yield path
     path.touch()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest file first: one of several processes then has it, and the others take everything else.
+
+    Last, it would run in all of them at once, and their browsers would be in each other's way.
+    """
+    items.sort(key=lambda item: item.path.name != "test_mirrored_sweep.py")

@@ -51,6 +51,7 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.UploadError: lambda: exceptions.UploadError("outside"),
     exceptions.ConversionError: lambda: exceptions.ConversionError("failed", attempts=["one", "two"]),
     exceptions.ConversionTimeout: lambda: exceptions.ConversionTimeout("slow", attempts=["one"]),
+    exceptions.MissingFrontendError: lambda: exceptions.MissingFrontendError("no frontend: 404"),
     exceptions.BrowserError: lambda: exceptions.BrowserError("none", remedy="Install it."),
     BrowserGoneError: lambda: BrowserGoneError("gone"),
     UsageError: lambda: UsageError("twice"),
