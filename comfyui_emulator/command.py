@@ -33,9 +33,9 @@ async def serve(
 ) -> None:
     """Serve until cancelled, or until SIGINT or SIGTERM (in the main thread only).
 
-    ``host`` is an address, several, or a comma list; ``port`` 0 lets the system choose. ``ready`` is called with the
-    port once connections are accepted. The port is bound before any folder is touched. Raises ``OSError`` if the
-    port is taken, ``FileNotFoundError`` for a frontend folder without ``index.html``.
+    ``host`` is one address, a sequence, or a comma-separated list; ``port`` 0 lets the system choose. ``ready`` is
+    called with the port once connections are accepted. The port is bound before any folder is touched. Raises
+    ``OSError`` if the port is taken, ``FileNotFoundError`` for a frontend folder without ``index.html``.
     """
     from aiohttp import web
 
@@ -69,7 +69,7 @@ async def serve(
 
 
 async def _start_faults(faults: Faults) -> bool:
-    """Apply the faults at start; ``False`` if the server must not start at all."""
+    """Apply the faults at start; returns ``False`` if the server must not start."""
     if faults.start_delay:
         await asyncio.sleep(faults.start_delay)
     if faults.exit_at_start is not None:
@@ -109,7 +109,7 @@ def _signals(stopped: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     installed = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Signal handlers need the main thread; whoever embeds the server in another one cancels it.
+        # Signal handlers need the main thread; in any other thread, the server is stopped by cancelling it.
         with contextlib.suppress(RuntimeError, ValueError):
             loop.add_signal_handler(number, stopped.set)
             installed.append(number)
@@ -131,7 +131,7 @@ def banner(config: EmulatorConfig, hosts: Sequence[str], port: int) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The flags, named as ComfyUI's."""
+    """The parser of the flags, which have ComfyUI's names."""
     result = argparse.ArgumentParser(
         prog="discomfort serve", description="A light server that speaks ComfyUI's protocol; not ComfyUI."
     )
@@ -142,16 +142,32 @@ def parser() -> argparse.ArgumentParser:
         add(f"--{name}-directory", type=Path, metavar="DIR")
     add("--front-end-root", type=Path, metavar="DIR", help="folder with the frontend's index.html")
     add("--object-info", type=Path, metavar="FILE", help="a saved /object_info (.json or .json.gz)")
-    add("--extra-nodes", action="append", default=[], metavar="MODULE_OR_FILE", help="has NODE_CLASS_MAPPINGS")
-    add("--custom-node-directory", action="append", default=[], type=Path, metavar="DIR", help="its packs are loaded")
-    add("--fault", action="append", default=[], metavar="NAME=VALUE", help="do something wrong, for tests")
-    add("--disable-metadata", action="store_true", help="write no prompt and workflow into saved files")
+    add(
+        "--extra-nodes",
+        action="append",
+        default=[],
+        metavar="MODULE_OR_FILE",
+        help="node classes to add (NODE_CLASS_MAPPINGS)",
+    )
+    add(
+        "--custom-node-directory",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="folder of node packs to load",
+    )
+    add("--fault", action="append", default=[], metavar="NAME=VALUE", help="a fault to simulate, for tests")
+    add("--disable-metadata", action="store_true", help="save files without prompt and workflow")
     add("--max-upload-size", type=float, default=100, metavar="MIB")
     add("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
     add("--enable-compress-response-body", action="store_true")
-    add("--multi-user", action="store_true", help="settings and files for each user that comfy-user names")
+    add("--multi-user", action="store_true", help="separate settings and files for each comfy-user")
     add(
-        "--comfyui", type=Path, metavar="DIR", help="an installed ComfyUI to read tables of numbers from (COMFYUI_PATH)"
+        "--comfyui",
+        type=Path,
+        metavar="DIR",
+        help="an installed ComfyUI, to read number tables from (default: COMFYUI_PATH)",
     )
     add("--verbose", nargs="?", const="DEBUG", default="INFO", metavar="LEVEL")
     cache = result.add_mutually_exclusive_group()

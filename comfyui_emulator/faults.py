@@ -1,8 +1,8 @@
-"""Faults on demand, so that clients of the emulator can test how they cope with a failing server.
+"""Faults on demand, with which clients of the emulator test how they cope with a failing server.
 
-Given as an object (``EmulatorConfig(faults=Faults(oom_at="3"))``), as flags (``--fault oom_at=3``), or in the
+They are set as an object (``EmulatorConfig(faults=Faults(oom_at="3"))``), as flags (``--fault oom_at=3``), or in the
 environment (``DISCOMFORT_FAULTS="oom_at=3 history_delay=0.5"``). The object of a running application may be changed at
-any time (:func:`faults_of`); a fault then starts or stops at once.
+any time (:func:`faults_of`), with immediate effect.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DeviceOutOfMemoryError.__module__, DeviceOutOfMemoryError.__qualname__ = "torch"
 
 @dataclass(slots=True)
 class Faults:
-    """Every fault is off by default. Times are in seconds; nodes are named by id or by class.
+    """Faults to simulate, all off by default. Times are in seconds; nodes are named by id or by class.
 
     Start: ``start_delay`` waits before the port opens, ``exit_at_start`` ends the process with that code instead,
     ``never_listen`` keeps it alive without a port, ``never_answer`` opens the port but answers no request.
@@ -83,7 +83,7 @@ class Faults:
         if self.oom_at in names:
             raise DeviceOutOfMemoryError("Allocation on device")
         if self.fail_at in names:
-            raise RuntimeError(f"fault: node {node_id} was told to fail")
+            raise RuntimeError(f"fault: node {node_id} fails on request")
         if self.hang_at in names:
             # Waits in the event loop, where no interrupt is checked; only the end of the worker cancels it.
             await asyncio.Event().wait()
@@ -96,7 +96,7 @@ def parse_faults(settings: Iterable[str]) -> Faults:
     for setting in settings:
         name, given, value = setting.partition("=")
         if name not in known:
-            raise ValueError(f"there is no fault {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(known)}")
         kind = known[name]
         if not given and kind != "bool":
             raise ValueError(f"fault {name} needs a value: {name}=…")

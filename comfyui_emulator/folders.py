@@ -110,7 +110,7 @@ def media_kind(name: str) -> str:
 
 
 def expand_tokens(prefix: str, width: int, height: int) -> str:
-    """Replace ``%width%``, ``%height%`` and the local date's ``%year%`` to ``%second%``; the rest is unchanged."""
+    """Replace ``%width%``, ``%height%`` and, from the local time, ``%year%`` to ``%second%``."""
     if "%" not in prefix:
         return prefix
     now = time.localtime()
@@ -155,7 +155,7 @@ def next_save_path(prefix: str, root: Path, width: int = 0, height: int = 0) -> 
     """
     prefix = expand_tokens(prefix, width, height)
     normal = os.path.normpath(prefix)
-    subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - of a text, not a path
+    subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - a text, not a path
     folder = contained(root, subfolder)
     if folder is None:
         raise OutsideError(_outside(root, subfolder))

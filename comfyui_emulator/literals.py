@@ -1,4 +1,4 @@
-"""Reads tables of numbers that two nodes need from the user's own ComfyUI.
+"""Reads tables of numbers, which two nodes need, from the user's own ComfyUI.
 
 These nodes are little more than tables, which are ComfyUI's work and are not copied here. If the emulator is configured
 with an installation, it finds the literal in a source file there. The file is parsed, never imported and never run.
@@ -16,12 +16,12 @@ _MAX_BYTES = 8 * 1024 * 1024
 
 
 class NeedsInstallationError(NotImplementedError):
-    """A node was executed whose numbers the emulator cannot read from an installation of ComfyUI."""
+    """Raised by a node whose numbers cannot be read from an installation of ComfyUI."""
 
     def __init__(self, class_type: str, reason: str) -> None:
         super().__init__(
-            f"{class_type} is a table of numbers that the discomfort emulator does not contain and reads from your own "
-            f"ComfyUI: {reason}. Name the folder that holds ComfyUI's main.py: discomfort serve --comfyui PATH, "
+            f"{class_type} needs a table of numbers, which the discomfort emulator reads from your own "
+            f"ComfyUI: {reason}. Name the folder that contains ComfyUI's main.py: discomfort serve --comfyui PATH, "
             "COMFYUI_PATH, or EmulatorConfig(comfyui=...). Or run this prompt on a real ComfyUI."
         )
 
@@ -37,12 +37,12 @@ def literal(root: Path | None, file: str, name: str, class_type: str) -> Any:
     try:
         state = path.stat()
         if state.st_size > _MAX_BYTES:
-            raise NeedsInstallationError(class_type, f"{path} is too large to be it")
+            raise NeedsInstallationError(class_type, f"{path} is too large to be that file")
         return _parsed(path, name, state.st_mtime_ns, state.st_size)
     except OSError as error:
         raise NeedsInstallationError(class_type, f"{path} cannot be read ({error.strerror})") from error
     except (SyntaxError, ValueError, RecursionError, MemoryError, LookupError) as error:
-        raise NeedsInstallationError(class_type, f"{path} does not hold it in the form of ComfyUI 0.3.64") from error
+        raise NeedsInstallationError(class_type, f"{path} does not contain it in the form of ComfyUI 0.3.64") from error
 
 
 @functools.lru_cache(maxsize=8)

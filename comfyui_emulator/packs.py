@@ -76,7 +76,7 @@ def _load(path: Path, registry: Registry) -> Pack:
     added = []
     for name, cls, title in _classes(module, f"custom_nodes.{path.stem}"):
         if name in registry and registry[name].cls is not None:
-            log.warning("custom nodes %s: %s exists already and stays as it is", path.name, name)
+            log.warning("custom nodes %s: %s already exists and is not replaced", path.name, name)
             continue
         registry.add_class(name, cls, title)
         added.append(name)
@@ -101,7 +101,7 @@ def _project(path: Path) -> tuple[str, str | None]:
         content = tomllib.loads((path / "pyproject.toml").read_text("utf-8"))
         name, web = content["project"].get("name", ""), content.get("tool", {}).get("comfy", {}).get("web")
         if not isinstance(name, str) or not isinstance(web, str | None):
-            raise TypeError("project.name and tool.comfy.web have to be strings")  # noqa: TRY301 - as the others
+            raise TypeError("project.name and tool.comfy.web must be strings")  # noqa: TRY301 - handled with the others
     except FileNotFoundError:
         return path.name, None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -130,7 +130,7 @@ def _newer(cls: type, source: str) -> tuple[str, type, str | None]:
     from comfyui_emulator.compat.schema import ComfyNode, adapted
 
     if not issubclass(cls, ComfyNode):
-        raise TypeError(f"{cls.__name__} is a node of the ComfyUI that is installed here; run it there")
+        raise TypeError(f"{cls.__name__} is a node of the installed ComfyUI; run it there")
     if cls.RELATIVE_PYTHON_MODULE is None:
         cls.RELATIVE_PYTHON_MODULE = source
     return adapted(cls)
@@ -155,7 +155,7 @@ def _listed(module: ModuleType) -> list[type]:
     with ThreadPoolExecutor(1, thread_name_prefix="discomfort-pack") as pool:
         classes = pool.submit(context.run, asyncio.run, ask()).result()
     if not isinstance(classes, list):
-        raise ImportError("its get_node_list did not return a list")  # noqa: TRY004 - what failed is the import
+        raise ImportError("its get_node_list did not return a list")  # noqa: TRY004 - the import failed
     return classes
 
 

@@ -13,7 +13,7 @@ log = logging.getLogger("comfyui_emulator")
 
 
 class NeedsComfyUIError(NotImplementedError):
-    """A node was executed that the emulator knows only by its definition."""
+    """Raised by a node that the emulator knows only by its definition."""
 
     def __init__(self, class_type: str, reason: str = "") -> None:
         why = f" ({reason})" if reason else ""
@@ -43,7 +43,7 @@ ANY = Wildcard("*")
 
 
 def _with_wildcards(saved: JsonObject) -> JsonObject:
-    """A saved definition with :class:`Wildcard` for every ``*``: JSON lost the class that matches everything."""
+    """A saved definition with :class:`Wildcard` for every ``*``, because JSON loses that class."""
     sections: JsonObject = {}
     for section, entries in saved["input"].items():
         sections[section] = {
@@ -101,7 +101,7 @@ class NodeType:
         return hook if callable(hook) else None
 
     def input_types(self) -> JsonObject:
-        """``{"required": …, "optional": …, "hidden": …}`` as the class gives it now.
+        """``{"required": …, "optional": …, "hidden": …}`` as the class returns it now.
 
         A saved definition lists the files of the server that it was saved from; if a class can make such lists, its own
         are used instead.
@@ -203,7 +203,7 @@ class Registry(Mapping[str, NodeType]):
         self._types[name] = NodeType(name, cls, title=title)
 
     def add_definitions(self, object_info: Mapping[str, JsonObject]) -> None:
-        """Serve these ``/object_info`` entries; existing implementations stay, under the new definitions."""
+        """Serve these ``/object_info`` entries; existing implementations are kept."""
         for name, info in object_info.items():
             known = self._types.get(name)
             self._types[name] = NodeType(name, known.cls if known else None, saved=_with_wildcards(info))
@@ -227,7 +227,7 @@ class Registry(Mapping[str, NodeType]):
         return iter(self._types)
 
     def __len__(self) -> int:
-        """How many types there are."""
+        """The number of types."""
         return len(self._types)
 
 

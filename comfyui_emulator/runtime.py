@@ -1,4 +1,4 @@
-"""Functions and types for nodes while they run: progress, previews, interrupts, folders, special results.
+"""Functions and types for running nodes: progress, previews, interrupts, folders, special results.
 
 A node class for the emulator has the shape of a ComfyUI node (``INPUT_TYPES``, ``RETURN_TYPES``, ``FUNCTION``,
 ``OUTPUT_NODE``, ``INPUT_IS_LIST``, ``OUTPUT_IS_LIST``, ``CATEGORY``, ``IS_CHANGED``, ``VALIDATE_INPUTS``,
@@ -15,7 +15,7 @@ loop) and may call::
     runtime.context().folders.output             # where files go
     graph = runtime.GraphBuilder()               # a sub-graph to run instead: {"expand": graph.finalize(), "result": …}
 
-Outside a running node they do nothing, or raise ``LookupError``; each says which.
+Outside a running node, ``context()`` and ``GraphBuilder()`` raise ``LookupError``; the others do nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Folders:
     temp: Path
     user: Path
     base: Path | None = None
-    """The folder that contains the others, unless they are configured apart."""
+    """The folder that contains the others, unless they are configured separately."""
 
     def by_type(self, name: str) -> Path | None:
         """The folder that a file reference calls ``input``, ``output`` or ``temp``."""
@@ -114,7 +114,7 @@ class using:  # noqa: N801 - reads as a statement
         return self._value
 
     def __exit__(self, *_: object) -> None:
-        """Restore the former context."""
+        """Restore the previous context."""
         _CONTEXT.reset(self._token)
 
 
@@ -182,7 +182,7 @@ class GraphNode:
         self.override_display_id = node_id
 
     def serialize(self) -> dict[str, Any]:
-        """The node as it stands in a prompt."""
+        """The node as it appears in a prompt."""
         result: dict[str, Any] = {"class_type": self.class_type, "inputs": self.inputs}
         if self.override_display_id is not None:
             result["override_display_id"] = self.override_display_id
@@ -190,7 +190,7 @@ class GraphNode:
 
 
 class GraphBuilder:
-    """Collects nodes under unique ids: made of the expanding node's id, its call, a count of graphs, and a number."""
+    """Collects nodes under unique ids, made of the expanding node's id, its call, a count of graphs, and a number."""
 
     def __init__(self, prefix: str | None = None) -> None:
         if prefix is None:
@@ -227,5 +227,5 @@ class GraphBuilder:
                     node.set_input(key, new_value)
 
     def remove_node(self, id: str) -> None:  # noqa: A002 - ComfyUI's name
-        """Remove a node."""
+        """Remove the node added under ``id``."""
         self.nodes.pop(self.prefix + id, None)

@@ -1,4 +1,4 @@
-"""Settings of an emulator: one frozen object, made by the command line or by a program."""
+"""Settings of an emulator: one frozen object, created by the command line or by a program."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class EmulatorConfig:
 
     ``base_directory`` contains ``input``, ``output``, ``temp`` and ``user``; each can be elsewhere. As in ComfyUI,
     ``temp_directory`` names the *parent*: ``temp_directory/temp`` is used, and wiped at start and at a clean exit.
-    Where another live emulator holds that folder, a private one is used instead.
+    If another live emulator holds that folder, a private one is used instead.
 
     ``front_end_root`` is a folder with the frontend's ``index.html`` (default: the installed
-    ``comfyui-frontend-package``). ``object_info`` is a saved ``/object_info`` (JSON, or ``.gz`` of it) whose
+    ``comfyui-frontend-package``). ``object_info`` is a saved ``/object_info`` (JSON, plain or gzipped) whose
     definitions are served in place of the built-in ones. ``extra_nodes`` maps class names to classes in the style of
-    ComfyUI nodes (see :mod:`comfyui_emulator.runtime`). ``custom_nodes`` are
-    folders of node packs, whose code is executed (see :mod:`comfyui_emulator.packs`).
+    ComfyUI nodes (see :mod:`comfyui_emulator.runtime`). ``custom_nodes`` are folders of node packs, whose code is
+    executed (see :mod:`comfyui_emulator.packs`).
 
-    ``cache`` is ComfyUI's: ``classic`` keeps what the latest prompt uses, ``lru`` the ``cache_lru`` latest results,
-    ``none`` nothing between prompts. ``max_upload_size`` is in MiB and applies to every request body.
+    ``cache`` is ComfyUI's policy: ``classic`` keeps the results that the latest prompt uses, ``lru`` the latest
+    ``cache_lru``, ``none`` nothing between prompts. ``max_upload_size`` is in MiB and applies to every request body.
     ``multi_user`` keeps separate settings and files for each user that the ``comfy-user`` header names.
     ``comfyui`` is the folder of an installed ComfyUI, from whose files two nodes read their tables of numbers (see
     :mod:`comfyui_emulator.literals`); nothing there is imported or run.

@@ -1,4 +1,4 @@
-"""The emulator's temporary folder, one per server, and the cleanup of those that killed servers left."""
+"""The emulator's temporary folder, one per server, and the cleanup of those that killed servers left behind."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TempFolder:
 
 
 def _try_lock(path: Path) -> int:
-    """A descriptor that holds the lock of that file; -1 where another process has it. The file stays."""
+    """A descriptor that holds the lock of that file; -1 if another process has it. The file is not removed."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,14 +90,14 @@ def abandoned_folders(directory: Path | None = None) -> list[Path]:
 
 
 def remove_abandoned(path: Path) -> bool:
-    """Remove one of :func:`abandoned_folders`, unless it is locked by now; returns whether it is gone."""
+    """Remove one of :func:`abandoned_folders`, unless it has been locked since; returns whether it is gone."""
     descriptor = _take(path)
     if descriptor >= 0:
         try:
             shutil.rmtree(path)
-            log.info("removed %s, which a killed emulator left", path)
+            log.info("removed %s, which a killed emulator left behind", path)
         except OSError as error:
-            log.warning("%s, which a killed emulator left, could not be removed: %s", path, error)
+            log.warning("%s, which a killed emulator left behind, could not be removed: %s", path, error)
         finally:
             os.close(descriptor)
     return not path.exists()

@@ -22,8 +22,8 @@ class DuplicateUserError(ValueError):
 class Users:
     """The users of one server, kept in ``users.json`` of its user folder.
 
-    A single-user server has the user ``default``, whatever a request says. A multi-user server has those that were
-    made, and a request without the header is one for ``default``, which it does not have.
+    A single-user server has only the user ``default``, whom every request gets. On a multi-user server, a request
+    without the header asks for ``default`` too, which does not exist there.
     """
 
     def __init__(self, folder: Path, *, multiple: bool) -> None:
@@ -44,7 +44,10 @@ class Users:
         return self._folder / user
 
     def add(self, name: str) -> str:
-        """Make a user; the id. Raises :class:`DuplicateUserError`, ``ValueError`` for a blank name. Blocking."""
+        """Create a user; the result is its id. Blocking.
+
+        Raises :class:`DuplicateUserError`, or ``ValueError`` for a blank name.
+        """
         if name in self.names.values():
             raise DuplicateUserError(name)
         name = name.strip()

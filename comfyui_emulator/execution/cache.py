@@ -1,6 +1,6 @@
-"""Cache keys: a digest of a node's class, change token and constants, and of the same for every ancestor.
+"""Cache keys: a digest of a node's class, change token and constants, and of the same parts of every ancestor.
 
-Keys are computed once per run in linear time. Node ids play no part, except for nodes that ask for theirs or are
+Keys are computed once per run in linear time. Keys contain no node ids, except for nodes that ask for theirs or are
 declared not idempotent, so equal nodes share one result. A NaN anywhere in a key makes it unique, because NaN is not
 equal to itself: such a node always runs again.
 """
@@ -88,7 +88,7 @@ def _token_text(token: Any) -> Any:
 
 
 def _comparable(value: Any) -> Any:
-    """A constant in a form in which values that are equal in Python have equal text: ``1``, ``1.0`` and ``True``."""
+    """A form of a constant that has equal text for values equal in Python: ``1``, ``1.0`` and ``True``."""
     if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         return int(value)
     if isinstance(value, dict):
@@ -114,7 +114,7 @@ def _has_nan(value: Any) -> bool:
 class Expansions:
     """Nodes added by expansions, kept from run to run for as long as prompts contain the node that expanded.
 
-    Their results stay cached for as long, even if the expanding node itself has to run again. They are also listed in
+    Their results stay cached as long, even if the expanding node itself has to run again. They are also listed in
     ``current_outputs`` of an error, which in ComfyUI names the nodes in its caches at the start of the run.
     """
 

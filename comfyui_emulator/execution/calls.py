@@ -48,7 +48,7 @@ def find_blocker(arguments: Mapping[str, Any], *, input_is_list: bool) -> Execut
 
 @dataclass(slots=True)
 class Expansion:
-    """A call that returned a sub-graph; ``result`` are values and links into it."""
+    """A call that returned a sub-graph; ``result`` contains values and links into it."""
 
     graph: JsonObject
     result: Sequence[Any]
@@ -88,7 +88,7 @@ class Returns:
         return {key: [item for ui in self.uis for item in ui.get(key, ())] for key in self.uis[0]}
 
     def merged_values(self, kind: NodeType) -> list[list[Any]]:
-        """One list per output slot: elements of every call; a slot declared a list has its lists joined."""
+        """One list per output slot: elements of every call; a slot declared as a list gets its lists joined."""
         return merge([result for result in self.results if not isinstance(result, Expansion)], kind)
 
 

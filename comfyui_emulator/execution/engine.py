@@ -1,4 +1,4 @@
-"""Data types around a run: the server's lasting state, the request, and the outcome."""
+"""Data types of a run: the server's lasting state, the request, and the outcome."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class RunGraph:
         self._origins: dict[str, Origin] = {}
 
     def node(self, node_id: str) -> JsonObject:
-        """A node. Raises :class:`NodeNotFoundError`."""
+        """The node with that id. Raises :class:`NodeNotFoundError`."""
         found = self._added.get(node_id) or self.prompt.get(node_id)
         if found is None:
             raise NodeNotFoundError(f"Node {node_id} not found")
@@ -135,7 +135,7 @@ class Schedule:
         self._waits_for.setdefault(target, {})[source] = None
 
     def need(self, node_id: str, source: str) -> bool:
-        """Make ``node_id`` wait for ``source`` too; ``False`` if that is cached already."""
+        """Make ``node_id`` wait for ``source`` too; ``False`` if that is already cached."""
         if self._is_cached(source):
             return False
         self.add(source)
@@ -143,7 +143,7 @@ class Schedule:
         return True
 
     def hold(self, node_id: str) -> None:
-        """Keep a node from being picked until :meth:`release`; counts."""
+        """Keep a node from being picked until :meth:`release`; calls are counted."""
         self._external[node_id] = self._external.get(node_id, 0) + 1
 
     def release(self, node_id: str) -> None:

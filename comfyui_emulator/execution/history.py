@@ -19,7 +19,7 @@ T = TypeVar("T")
 log = logging.getLogger("comfyui_emulator")
 
 HISTORY_LIMIT = 10_001
-"""Most records kept; the oldest are dropped first (measured on ComfyUI 0.3.64)."""
+"""Maximum number of records; the oldest are dropped first (measured on ComfyUI 0.3.64)."""
 
 RECENT_RECORDS, RECENT_BYTES = 256, 2 * 1024 * 1024
 """The number and size of records that stay in memory; once there is twice as much, older ones move to the disk."""
@@ -31,7 +31,7 @@ def connect() -> sqlite3.Connection:
     """Open a private temporary database. Raises ``sqlite3.Error``, or ``ImportError`` if Python has no SQLite."""
     import sqlite3
 
-    # An empty name makes a temporary file, with only its cache in memory. It does not survive a crash: no need to sync.
+    # An empty name makes a temporary file, with only its cache in memory. A crash may lose it, so it is not synced.
     return sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
 
@@ -65,7 +65,7 @@ class Spool:
         self.count += len(records)
 
     def get(self, name: str) -> str | None:
-        """One record."""
+        """The record with that id, or ``None``."""
         found = self._database.execute("SELECT body FROM records WHERE id = ?", (_key(name),)).fetchone()
         return None if found is None else str(found[0])
 
@@ -116,12 +116,12 @@ class History:
         self._warned = False
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """The number of records."""
         return len(self._recent) + self._spooled
 
     @property
     def in_memory(self) -> int:
-        """How many of them are in memory."""
+        """The number of records in memory."""
         return len(self._recent)
 
     @property
@@ -129,7 +129,7 @@ class History:
         return 0 if self._spool is None else self._spool.count
 
     def put(self, name: str, record: str) -> None:
-        """Add a record; one with an existing id replaces the former at its position, as in ComfyUI."""
+        """Add a record; one with an existing id replaces the old one at its position, as in ComfyUI."""
         if len(self) >= HISTORY_LIMIT:
             self._drop_oldest()
         if name in self._recent or not self._ask(lambda spool: spool.replace(name, record)):
@@ -139,7 +139,7 @@ class History:
             self._spill()
 
     def get(self, name: str) -> str | None:
-        """One record."""
+        """The record with that id, or ``None``."""
         if name not in self._recent and (found := self._ask(lambda spool: spool.get(name))) is not None:
             return found
         return self._recent.get(name)

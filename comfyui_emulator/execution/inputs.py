@@ -23,7 +23,7 @@ def hidden_values(graph: RunGraph, node_id: str, extra_data: JsonObject) -> dict
 
 
 def bare_hidden_values(node_id: str) -> dict[str, Any]:
-    """The hidden values for hooks that are called before a node runs; ComfyUI gives them only these."""
+    """The hidden values for hooks that are called before a node runs; ComfyUI passes them only these."""
     kinds = ("DYNPROMPT", "EXTRA_PNGINFO", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG")
     return {"PROMPT": {}, "UNIQUE_ID": node_id, **dict.fromkeys(kinds)}
 

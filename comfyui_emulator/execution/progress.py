@@ -37,11 +37,11 @@ class RunProgress:
             self._hub.send("progress_state", {"prompt_id": self._prompt_id, "nodes": self._nodes}, self._sid)
 
     def start(self, node_id: str) -> None:
-        """A node begins, or begins again."""
+        """Send that a node begins, or begins again."""
         self._set(node_id, 0.0, 1.0, "running")
 
     def finish(self, node_id: str) -> None:
-        """A node has its result."""
+        """Send that a node has its result."""
         # A cached node never started; ComfyUI then sends integers instead of floats.
         maximum = self._nodes[node_id]["max"] if node_id in self._nodes else 1
         self._set(node_id, maximum, maximum, "finished")

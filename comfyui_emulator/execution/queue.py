@@ -102,7 +102,7 @@ class PromptQueue:
         return running, [item.listed() for item in self._heap]
 
     def clear(self) -> None:
-        """Remove everything pending."""
+        """Remove all pending prompts."""
         self._heap.clear()
         self._changed()
 
@@ -116,7 +116,7 @@ class PromptQueue:
                 return
 
     def set_flag(self, name: str, *, value: bool) -> None:
-        """Set a request that the worker handles between prompts."""
+        """Set a flag that the worker handles between prompts."""
         self._flags[name] = value
         self._available.set()
 
@@ -131,12 +131,12 @@ class PromptQueue:
         return "{}" if found is None else f"{{{json.dumps(prompt_id)}: {found}}}"
 
     def pages(self, max_items: int | None, offset: int) -> str:
-        """``max_items`` records from ``offset``, as JSON text; a negative offset gives the newest."""
+        """``max_items`` records from ``offset``, as JSON text; a negative offset returns the newest."""
         count = len(self.history)
         if offset < 0 and max_items is not None:
             offset = count - max_items
         start = max(offset, 0)
-        # ComfyUI gives the record at ``offset`` even if ``max_items`` is 0.
+        # ComfyUI returns the record at ``offset`` even if ``max_items`` is 0.
         end = count if max_items is None else start + max(max_items, 1)
         found = self.history.page(start, min(end, count))
         return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in found) + "}"

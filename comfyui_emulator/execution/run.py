@@ -268,7 +268,7 @@ class Run:
                     returns.add(await function(**arguments), kind)
 
         task = asyncio.create_task(work())
-        # A coroutine that never really waits is done after one turn of the loop, and needs no hold.
+        # A coroutine that never waits is done after one turn of the loop, and needs no hold.
         await asyncio.sleep(0)
         if task.done():
             task.result()
@@ -292,7 +292,7 @@ class Run:
         return None
 
     def _publish(self, node_id: str, returns: Returns) -> None:
-        """Store and send the UI part, if there is one. Raises ``TypeError`` first if JSON cannot hold it."""
+        """Store and send the UI part, if there is one. Raises ``TypeError`` first if it is not JSON."""
         ui = returns.merged_ui()
         if not ui:
             return
@@ -323,9 +323,9 @@ class Run:
                 continue
             for child, node in result.graph.items():
                 if child in self._graph:
-                    raise ValueError(f"the expansion of node {node_id} has a node {child}, which exists already")
+                    raise ValueError(f"the expansion of node {node_id} has a node {child}, which already exists")
                 if node.get("class_type") not in self._engine.registry:
-                    # ComfyUI's error is just as bare.
+                    # As in ComfyUI, the error consists of the class name only.
                     raise KeyError(node.get("class_type"))
                 self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
                 new_ids[child] = None

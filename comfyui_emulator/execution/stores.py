@@ -39,7 +39,7 @@ class Store(Generic[V]):
         return self._key_of(node_id)
 
     def get(self, node_id: str) -> V | None:
-        """What is kept for a node of the run."""
+        """The value kept for a node of the run, or ``None``."""
         return self._kept.get(self._key(node_id))
 
     def put(self, node_id: str, value: V) -> None:
@@ -69,7 +69,7 @@ class LatestStore(Store[V]):
         self._run = self._oldest = 0
 
     def begin(self, prompt: Mapping[str, JsonObject], key_of: KeyOf, below: Iterable[Key] = ()) -> None:
-        """A run of ``prompt`` begins."""
+        """Start a run of ``prompt``."""
         del below
         self._key_of = key_of
         self._run += 1
@@ -82,7 +82,7 @@ class LatestStore(Store[V]):
         self._used = {key: run for key, run in self._used.items() if key in self._kept or run == self._run}
 
     def get(self, node_id: str) -> V | None:
-        """What is kept for a node of the run."""
+        """The value kept for a node of the run, or ``None``."""
         self._used[self._key(node_id)] = self._run
         return super().get(node_id)
 
@@ -98,7 +98,7 @@ class LatestStore(Store[V]):
 
 
 class FrugalStore(Store[V]):
-    """``none``: keeps nothing between runs, and within one only values that a node still to be executed links to.
+    """``none``: keeps nothing between runs, and within one only values that an unexecuted node links to.
 
     A node whose result came from an equal node is never executed, so the values it links to stay, as in ComfyUI.
     """
@@ -110,7 +110,7 @@ class FrugalStore(Store[V]):
         self._executed: set[str] = set()
 
     def begin(self, prompt: Mapping[str, JsonObject], key_of: KeyOf, below: Iterable[Key] = ()) -> None:
-        """A run of ``prompt`` begins."""
+        """Start a run of ``prompt``."""
         del below
         self._key_of = key_of
         self.clear()

@@ -89,7 +89,7 @@ class _Validator:
         for output in outputs:
             try:
                 result = await self.drive(output)
-            except Exception as error:  # noqa: BLE001 - whatever a graph or a validator raises is the graph's error
+            except Exception as error:  # noqa: BLE001 - any error of a graph or a validator is the graph's
                 extra = {"exception_type": exception_name(error), "traceback": traceback.format_tb(error.__traceback__)}
                 reason = error_object(
                     "exception_during_validation", "Exception when validating node", str(error), **extra
@@ -248,10 +248,10 @@ async def _settled(work: Awaitable[list[JsonObject]]) -> tuple[list[JsonObject] 
 def types_match(received: Any, wanted: Any) -> bool:
     """Whether an output of type ``received`` may go into an input of type ``wanted``.
 
-    Comma lists match if they share a type. Types are compared by ``!=``, as in ComfyUI, so that a string class of a
-    pack's own (or :class:`~comfyui_emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
+    Comma lists match if they share a type. Types are compared by ``!=``, as in ComfyUI, so that a pack's own
+    string class (or :class:`~comfyui_emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
     """
-    if not received != wanted:  # noqa: SIM202 - == of such classes is another comparison
+    if not received != wanted:  # noqa: SIM202 - such classes define == differently
         return True
     if not isinstance(received, str) or not isinstance(wanted, str):
         return False
@@ -273,7 +273,7 @@ def check_constant(inputs: JsonObject, name: str, config: list[Any], *, skip_che
         converter = _CONVERTERS.get(kind) if isinstance(kind, str) else None
         if converter is not None:
             value = inputs[name] = converter(value)
-    except Exception as error:  # noqa: BLE001 - int() of anything
+    except Exception as error:  # noqa: BLE001 - int() of any value
         details = f"{name}, {value}, {error}"
         extra = {"input_name": name, "input_config": config, "received_value": value, "exception_message": str(error)}
         message = f"Failed to convert an input value to a {kind} value"
@@ -315,7 +315,7 @@ async def run_hook(
     received_types: dict[str, Any],
 ) -> list[JsonObject]:
     """Call the class's own validator with the constants that it takes; ``True`` means valid, a string is the reason."""
-    assert kind.validate_hook is not None  # noqa: S101 - the caller looked
+    assert kind.validate_hook is not None  # noqa: S101 - the caller checked
     given, _ = gather(kind, inputs, lambda _source, _slot: None, bare_hidden_values(node_id))
     arguments = {name: value for name, value in given.items() if takes_any or name in names}
     shown = list(arguments)

@@ -37,7 +37,7 @@ class NodeThread:
     async def run(self, function: Callable[[], T]) -> T:
         """Call ``function`` in the thread and return its result, or raise what it raised.
 
-        Cancelling ends the wait, not the function. Other ``BaseException`` are raised as :class:`NodeCrash`.
+        Cancelling ends the wait, not the function. Any other ``BaseException`` is raised as :class:`NodeCrash`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()

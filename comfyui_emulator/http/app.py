@@ -20,7 +20,7 @@ log = logging.getLogger("comfyui_emulator")
 
 FRONTEND_REMEDY = (
     "Install it with: pip install comfyui-frontend-package, "
-    "or name a folder that holds index.html with --front-end-root"
+    "or name a folder that contains index.html with --front-end-root"
 )
 
 _NO_FRONTEND = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>discomfort</title></head>

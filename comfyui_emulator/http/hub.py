@@ -50,7 +50,7 @@ class Client:
         return self.features.get("supports_preview_metadata") is True
 
     def put(self, message: str | bytes) -> bool:
-        """Queue a message without waiting; ``False`` if the backlog is over its limit, so that the client must go."""
+        """Queue a message without waiting; ``False`` if the backlog is over its limit; the caller then disconnects."""
         if self._bytes > BACKLOG_BYTES:
             return False
         self._waiting.append(message)

@@ -12,7 +12,7 @@ from comfyui_emulator.http.hub import Hub
 from comfyui_emulator.registry import JsonObject
 
 CAPACITY = 300
-"""Lines kept (ComfyUI 0.3.64)."""
+"""Number of lines kept (ComfyUI 0.3.64)."""
 
 _LOGGER = logging.getLogger("comfyui_emulator")
 

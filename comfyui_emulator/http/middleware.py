@@ -106,7 +106,7 @@ async def is_loopback(name: str) -> bool:
 
 @web.middleware
 async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Compress JSON and text bodies for clients that accept gzip; with deflate if they accept that too, as ComfyUI."""
+    """Compress JSON and text bodies for clients that accept gzip; as in ComfyUI, deflate is preferred."""
     response = await handler(request)
     if not isinstance(response, web.Response) or response.content_type not in ("application/json", "text/plain"):
         return response
@@ -116,7 +116,7 @@ async def compress(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def faulty(faults: Faults) -> Middleware:
-    """Applies the faults that concern every request."""
+    """Middleware for the faults that concern every request."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -128,7 +128,7 @@ def faulty(faults: Faults) -> Middleware:
         if status is None and "/upload/" in request.path:
             status = faults.reject_uploads
         if status is not None:
-            return web.Response(status=status, text="fault: this answer was asked for")
+            return web.Response(status=status, text="fault: this answer is simulated")
         return await handler(request)
 
     return middleware

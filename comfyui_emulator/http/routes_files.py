@@ -104,7 +104,7 @@ class _Upload:
         self.original = form.get("original_ref")
         root = emulator.folders.by_type(self.kind)
         if root is None:
-            raise ValueError(f"an upload to {self.kind!r} was refused: input, output and temp are the folder types")
+            raise ValueError(f"an upload to {self.kind!r} is refused: the folder types are input, output and temp")
         self.root = root
 
     def target(self) -> Path | None:
@@ -113,7 +113,7 @@ class _Upload:
         return None if folder is None else contained(self.root, str(folder), self.image.filename)
 
     def folder(self) -> Path | None:
-        """The folder asked for; ``None`` if it is outside."""
+        """The requested folder; ``None`` if it is outside its root."""
         return contained(self.root, os.path.normpath(self.subfolder))
 
 
@@ -136,8 +136,8 @@ def _store(upload: _Upload, content: bytes) -> JsonObject | None:
     path = upload.target()
     if path is None:
         return None
-    # The folder that was found to be inside: the subfolder as it was given may lead out and in again. The file's name
-    # may have folders too, which ComfyUI does not make.
+    # The resolved folder is created, because the given subfolder may lead out and in again. Folders in the file's name
+    # are not created, as in ComfyUI.
     folder = upload.folder()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ async def _receive(request: web.Request) -> tuple[_Upload, bytes] | None:
 
 @routes.post("/upload/image")
 async def upload_image(request: web.Request) -> web.Response:
-    """Store a file; the answer names the file under which it was stored."""
+    """Store a file; the answer contains the name under which it is stored."""
     received = await _receive(request)
     if received is None:
         return web.Response(status=400)
@@ -180,7 +180,7 @@ async def upload_mask(request: web.Request) -> web.Response:
     original = json.loads(upload.original)
     path = _original_path(of(request), original)
     if path is None:
-        # ComfyUI, too, answers with a name here but writes nothing.
+        # As in ComfyUI, the answer has a name but nothing is written.
         return web.json_response({"name": upload.image.filename, "subfolder": upload.subfolder, "type": upload.kind})
     combined = await asyncio.to_thread(_with_alpha, path, content)
     answer = await asyncio.to_thread(_store, upload, combined)

@@ -72,7 +72,7 @@ async def submit(request: web.Request) -> web.Response:
 
 
 def client_problem(data: JsonObject) -> JsonObject | None:
-    """The reason to refuse ids or extra data of a wrong type, which ComfyUI would accept but not survive."""
+    """The reason to refuse ids or extra data of a wrong type, which ComfyUI accepts and then fails on."""
     client = data.get("client_id")
     if isinstance(client, list | dict):
         return error_object("invalid_prompt", "client_id must be a string", f"received {type(client).__name__}")
@@ -108,7 +108,7 @@ async def interrupt(request: web.Request) -> web.Response:
     wanted = data.get("prompt_id")
     running = emulator.queue.running
     if not wanted or (running is not None and running.prompt_id == wanted):
-        log.info("interrupting %s", wanted or "what runs")
+        log.info("interrupting %s", wanted or "the running prompt")
         emulator.interrupt()
     return web.Response(status=200)
 
@@ -145,7 +145,7 @@ async def change_history(request: web.Request) -> web.Response:
 
 
 async def _drop(request: web.Request, listed: PromptQueue | History) -> web.Response:
-    """Take off the list what the request names."""
+    """Remove the entries that the request names."""
     data = await request.json()
     if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
         listed.clear()

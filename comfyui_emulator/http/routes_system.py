@@ -40,7 +40,7 @@ def package_folder(package: str, folder: str) -> Path | None:
 
 @routes.get("/system_stats")
 async def system_stats(request: web.Request) -> web.Response:
-    """Facts about the machine and the server; the entry ``discomfort`` marks the emulator."""
+    """Data about the machine and the server; the entry ``discomfort`` marks the emulator."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -74,7 +74,7 @@ async def system_stats(request: web.Request) -> web.Response:
 
 @routes.get("/features")
 async def features(request: web.Request) -> web.Response:
-    """The server's feature flags, which sockets get too."""
+    """The server's feature flags, which are also sent to sockets."""
     return web.json_response(of(request).features)
 
 

@@ -46,7 +46,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @routes.get("/users")
 async def users(request: web.Request) -> web.Response:
-    """The storage kind, with ``migrated`` (true once the single user stored something) or the users."""
+    """The storage kind, with ``migrated`` (true once the single user has stored something) or the users."""
     known = of(request).users
     if known.multiple:
         return web.json_response({"storage": "server", "users": known.names})

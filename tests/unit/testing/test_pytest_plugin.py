@@ -227,7 +227,7 @@ def test_by_marker(comfy_sync_connector, comfyui_emulator):
     assert comfy_sync_connector.server_address == comfyui_emulator.url
     comfyui_emulator.reset()
     assert comfyui_emulator.faults.fail_at == "EmptyImage"
-    with pytest.raises(RuntimeError, match="was told to fail"):
+    with pytest.raises(RuntimeError, match="fails on request"):
         comfy_sync_connector.run_workflow(picture(), use_workflow_json=False)
 """,
         passed=2,
