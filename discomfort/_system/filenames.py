@@ -15,8 +15,8 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9�
 def safe_filename(name: str, fallback: str = "output") -> str:
     """The last part of ``name`` as a plain file name that is safe on every system.
 
-    Removes path separators, ``..``, control and text-direction characters, leading dots, Windows device names, and
-    trailing dots and blanks. The result has at most 180 bytes and keeps the extension.
+    It has no path separators, ``..``, control or text-direction characters, leading dots, Windows device names, or
+    trailing dots and blanks. It has at most 180 bytes and keeps the extension.
     """
     last = name.encode("utf-8", "replace").decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
     plain = _FORBIDDEN.sub("_", last).strip(". ") or fallback

@@ -56,7 +56,7 @@ def ignore_stops() -> None:
 def heeded_stops() -> list[signal.Signals]:
     """The signals that stop one of our commands. SIGHUP is left out if ``nohup`` made the process ignore it.
 
-    SIGINT is included even if the shell made it ignored (``&`` in a script); nobody could stop the command otherwise.
+    SIGINT is included even if the shell made the process ignore it (``&`` in a script), so that it can be stopped.
     """
     heeded = [signal.SIGINT, signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)
