@@ -1,7 +1,7 @@
-"""Checks through its URL alone whether a server behaves as ComfyUI does.
+"""Checks whether a server behaves like ComfyUI, using only its URL.
 
-A list of small checks, each of one fact of ComfyUI 0.3.64's interface: routes, status codes, bodies, validation errors,
-queue, interrupts, history, files, socket messages. ``discomfort conformance --against URL`` runs them from a shell,
+Each check covers one fact of ComfyUI 0.3.64's interface: routes, status codes, bodies, validation errors, queue,
+interrupts, history, files, socket messages. ``discomfort conformance --against URL`` runs them from a shell,
 :func:`run_checks` from a program::
 
     report = await run_checks("http://127.0.0.1:8188")
@@ -9,9 +9,9 @@ queue, interrupts, history, files, socket messages. ``discomfort conformance --a
         print(result.check.name, *result.differences, sep="\\n  ")
 
 The checks only touch their own prompts and files, whose names begin with ``discomfort-conformance``. Checks that would
-affect others' work (clearing the queue or the history, interrupting whatever runs) are skipped without ``exclusive``.
-A server cannot delete files by request, so two small pictures stay in its input and output folders; prompts, records,
-user data and temporary files are removed.
+affect other users (clearing the queue or the history, interrupting any running prompt) are skipped without
+``exclusive``. A server cannot delete files on request, so two small pictures stay in its input and output folders;
+prompts, records, user data and temporary files are removed.
 """
 
 from __future__ import annotations

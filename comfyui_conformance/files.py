@@ -34,7 +34,7 @@ async def _view(server: Probe, query: str, **options: Any) -> Answer:
 
 @check(_SOURCE, nodes=_BASIC)
 async def whole(server: Probe) -> None:
-    """The bytes are those that were stored, under their name, without cache headers."""
+    """The response has the stored bytes and their name, and no cache headers."""
     content = png(1, 2, 3)
     answer = await _view(server, await _put(server, "whole.png", content))
     server.same("status", answer.status, 200)
@@ -59,7 +59,7 @@ async def ranges(server: Probe) -> None:
 
 @check(_SOURCE)
 async def channels(server: Probe) -> None:
-    """rgb is the picture without its alpha, a is black with it, rgba and anything else the file itself."""
+    """rgb is the picture without alpha, a is black with its alpha, and rgba and anything else is the file itself."""
     query = await _put(server, "channels.png", content := png(10, 20, 30, 128))
     rgb = await _view(server, f"{query}&channel=rgb")
     server.same("rgb: type, colour type, pixel", _told(rgb), ("image/png", 2, (10, 20, 30)))
@@ -106,7 +106,7 @@ async def active_content(server: Probe) -> None:
 
 @check(_SOURCE)
 async def annotated_names(server: Probe) -> None:
-    """A name that ends in [temp] is looked up there, whatever the type says."""
+    """A name that ends in [temp] is looked up in the temporary folder, whatever the type says."""
     await _put(server, "annotated.png", content := png(7, 8, 9))
     query = urlencode({"filename": "annotated.png [temp]", "subfolder": PREFIX, "type": "input"})
     answer = await _view(server, query)
@@ -115,7 +115,7 @@ async def annotated_names(server: Probe) -> None:
 
 @check(_SOURCE)
 async def refusals(server: Probe) -> None:
-    """No name is 404, a bad one or a bad folder type 400, a subfolder outside the folder 403, a missing file 404."""
+    """A missing name or file is 404, a bad name or folder type 400, and a subfolder outside the folder 403."""
     cases = {
         "": 404,
         "?filename=": 400,
@@ -142,7 +142,7 @@ async def preview_image(server: Probe) -> None:
 
 @check("nodes.py: SaveImage", nodes=["EmptyImage", "SaveImage"])
 async def saved_names(server: Probe) -> None:
-    """A saved picture is in the prefix's subfolder under the next number."""
+    """A saved picture gets the next number in the prefix's subfolder."""
     numbers = []
     for _ in range(2):
         record = await server.run(picture(out="SaveImage", filename_prefix=f"{PREFIX}/saved"))
@@ -182,7 +182,7 @@ async def prefix_that_leaves(server: Probe) -> None:
 
 @check("nodes.py: LoadImage", nodes=["LoadImage", "PreviewImage"])
 async def loaded_from_temp(server: Probe) -> None:
-    """A loader reads a file of another folder by its annotated name, with the same pixels."""
+    """A loader reads a file in another folder by its annotated name, with the same pixels."""
     await _put(server, "loaded.png", png(11, 22, 33))
     prompt = {"1": node("LoadImage", image=f"{PREFIX}/loaded.png [temp]"), "2": node("PreviewImage", images=["1", 0])}
     record = await server.run(prompt)

@@ -29,7 +29,7 @@ async def record(server: Probe) -> None:
 
 @check("execution.py: PromptExecutor.execute_async", nodes=_BASIC)
 async def messages(server: Probe) -> None:
-    """The status of a success has the messages start, cached and success, with their times."""
+    """The status of a successful run has the messages start, cached and success, with their times."""
     found = await server.run(picture(), prompt_id=(mine := server.name()))
     status = found["status"]
     server.same("status", (status["status_str"], status["completed"]), ("success", True))
@@ -58,7 +58,7 @@ async def failure(server: Probe) -> None:
 
 @check(_SOURCE)
 async def unknown(server: Probe) -> None:
-    """An unknown id is an empty object, with 200."""
+    """An unknown id returns an empty object with 200."""
     server.same("body", await server.read(f"/history/{PREFIX}-none"), {})
 
 
@@ -74,7 +74,7 @@ async def completion_order(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def pages(server: Probe) -> None:
-    """max_items alone gives the latest, with offset those from there; zero or less gives none."""
+    """max_items alone returns the latest records, with offset those from there on; zero or less returns none."""
     for prompt_id in [await server.queued(picture()) for _ in range(3)]:
         await server.record(prompt_id)
     known = list(await server.read("/history"))
@@ -96,7 +96,7 @@ async def pages(server: Probe) -> None:
 
 @check("server.py: post_history", nodes=_BASIC)
 async def delete(server: Probe) -> None:
-    """A deleted record is gone, the others stay; unknown ids are ignored."""
+    """A deleted record is gone and the others stay; unknown ids are ignored."""
     gone, kept = [await server.queued(picture()) for _ in range(2)]
     await server.record(gone)
     await server.record(kept)

@@ -1,4 +1,4 @@
-"""Checks of interrupts, of one prompt and of whatever runs."""
+"""Checks of interrupts, for one prompt and for any running prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _interrupted(server: Probe, record: JsonObject) -> None:
 
 @check(_SOURCE, nodes=_NODES)
 async def by_id(server: Probe) -> None:
-    """The running prompt ends, and its record has the status error and says at which node it was interrupted."""
+    """The running prompt ends, and its record has the status error and the node at which it was interrupted."""
     async with server.busy() as running:
         answer = await server.post("/interrupt", {"prompt_id": running})
         server.same("status and body", (answer.status, answer.body), (200, b""))
@@ -58,7 +58,7 @@ def _whatever_runs(name: str, body: bytes) -> None:
             server.same("status and body", (answer.status, answer.body), (200, b""))
             _interrupted(server, await server.record(running))
 
-    expects = f"An interrupt with the body {body.decode()!r} ends whatever runs."
+    expects = f"An interrupt with the body {body.decode()!r} ends any running prompt."
     add("interrupting", name, expects, _SOURCE, run, exclusive=True, nodes=_NODES)
 
 
@@ -70,7 +70,7 @@ _whatever_runs("empty_id", b'{"prompt_id": ""}')
 
 @check(_SOURCE, exclusive=True, nodes=["EmptyImage", "PreviewImage"])
 async def while_idle(server: Probe) -> None:
-    """With nothing running an interrupt has no effect, not even on the next prompt."""
+    """If nothing is running, an interrupt has no effect, not even on the next prompt."""
     await server.idle()
     server.same("status", (await server.post("/interrupt", {})).status, 200)
     record = await server.run(picture())

@@ -23,11 +23,11 @@ FOLLOWED = "0.3.64"
 
 
 CheckFunction = Callable[[Any], Awaitable[None]]
-"""A check's work: given a :class:`~comfyui_conformance.probe.Probe`, which imports this module."""
+"""A check's function. Its argument is a :class:`~comfyui_conformance.probe.Probe`, which imports this module."""
 
 
 class Skip(Exception):
-    """Raised by a check that cannot be made on this server; its text is the reason."""
+    """Raised by a check that cannot run on this server; its text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Check:
     """One fact of the interface.
 
     ``name`` is ``area.fact``, ``expects`` the expected behaviour, ``source`` its place in ComfyUI: the file and the
-    function or route. An ``exclusive`` check affects what others do on the server.
+    function or route. An ``exclusive`` check affects other users of the server.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All results, in the order of the checks. ``system`` is what the server says of itself in ``/system_stats``."""
+    """All results, in the order of the checks. ``system`` comes from the server's ``/system_stats``."""
 
     url: str
     system: JsonObject
@@ -129,7 +129,7 @@ def check(
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register a function as a check, named by its module and name; its docstring is what the check expects.
 
-    The check is skipped if the server lacks one of the classes ``nodes``.
+    The check is skipped if the server does not have all the classes in ``nodes``.
     """
 
     def register(function: CheckFunction) -> CheckFunction:
@@ -155,7 +155,7 @@ def add(
 
 
 def all_checks(patterns: Sequence[str] = ()) -> list[Check]:
-    """Every check whose name, or area, matches one of the shell-style ``patterns`` (none: all)."""
+    """Every check whose name or area matches one of the shell-style ``patterns``, or all without patterns."""
     for area in AREAS:
         import_module(f"comfyui_conformance.{area}")
     found = sorted(_CHECKS.values(), key=lambda one: AREAS.index(one.area))
@@ -167,7 +167,7 @@ def all_checks(patterns: Sequence[str] = ()) -> list[Check]:
 
 
 def shown(value: object, limit: int = 300) -> str:
-    """A value as a difference shows it: as JSON if possible, and shortened."""
+    """The text of a value in a difference: JSON if possible, and shortened."""
     if isinstance(value, bytes):
         text = f"{len(value)} bytes {value[:24]!r}"
     elif isinstance(value, str):

@@ -9,7 +9,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def png(*pixel: int, size: int = 4, text: str = "") -> bytes:
-    """A PNG of one colour: three values for RGB, four for RGBA; ``text`` goes into a text chunk called ``note``."""
+    """A PNG of one colour, with three values for RGB and four for RGBA. ``text`` becomes a text chunk ``note``."""
     header = struct.pack(">IIBBBBB", size, size, 8, 6 if len(pixel) == 4 else 2, 0, 0, 0)
     rows = (b"\0" + bytes(pixel) * size) * size
     note = _chunk(b"tEXt", b"note\0" + text.encode("latin-1")) if text else b""
@@ -35,7 +35,7 @@ def facts(data: bytes) -> tuple[int, int, int]:
 
 
 def first_pixel(data: bytes) -> tuple[int, ...]:
-    """The first pixel of a PNG; no filter changes the first one of a picture."""
+    """The first pixel of a PNG, which no PNG filter changes."""
     rows = zlib.decompress(b"".join(content for kind, content in chunks(data) if kind == "IDAT"))
     return tuple(rows[1 : 5 if facts(data)[2] == 6 else 4])
 

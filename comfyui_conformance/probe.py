@@ -1,4 +1,4 @@
-"""A check's access to the server: requests, sockets, prompts of its own, and comparison of the answers."""
+"""A check's access to the server: requests, sockets, its own prompts, and comparison of the answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PREFIX = "discomfort-conformance"
 """Prefix of the names of all files that checks leave on a server."""
 
 OTHERS = 10.0
-"""Seconds that a check waits for the prompts of others if it needs an idle server."""
+"""Seconds that a check waits for other users' prompts if it needs an idle server."""
 _POLL = 0.02
 _PATIENCE = 60.0
 _TIDY = 30.0
@@ -34,7 +34,7 @@ _unique = itertools.count(secrets.randbits(20) << 4)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer, read whole."""
+    """One HTTP response with its complete body."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -56,7 +56,7 @@ class Socket:
         self._news = asyncio.Event()
 
     async def until(self, matches: Callable[[JsonObject], bool], what: str) -> JsonObject:
-        """Wait for the first message that matches. Raises LookupError if it does not arrive."""
+        """Wait for the first message that matches. Raises LookupError if none arrives."""
         async with contextlib.AsyncExitStack() as stack:
             with contextlib.suppress(TimeoutError):
                 await stack.enter_async_context(asyncio.timeout(_PATIENCE))
@@ -69,7 +69,7 @@ class Socket:
                         break
                     await self._news.wait()
         types = [message.get("type") for message in self.messages]
-        raise LookupError(f"{what} never came on the socket, but {types}")
+        raise LookupError(f"{what} did not arrive on the socket, only {types}")
 
     async def ended(self, prompt_id: str) -> None:
         """Wait for the last message of a run: ``executing`` without a node."""
@@ -79,7 +79,7 @@ class Socket:
         )  # fmt: skip
 
     def of(self, prompt_id: str, *, states: bool = False) -> list[JsonObject]:
-        """The messages about one prompt; ``progress_state`` only if asked for."""
+        """The messages about one prompt, with ``progress_state`` only if ``states`` is true."""
         return [
             message for message in self.messages
             if isinstance(message.get("data"), dict) and message["data"].get("prompt_id") == prompt_id
@@ -139,7 +139,7 @@ class Probe:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def request(self, method: str, path: str, **options: Any) -> Answer:
-        """One request; ``path`` is sent as it stands. Raises aiohttp's errors."""
+        """Send one request, with ``path`` unchanged. Raises aiohttp's errors."""
         timeout = aiohttp.ClientTimeout(total=_PATIENCE)
         url = URL(self.url + path, encoded=True)
         async with self._session.request(method, url, timeout=timeout, allow_redirects=False, **options) as answer:
@@ -150,13 +150,13 @@ class Probe:
         return await self.request("GET", path, **options)
 
     async def post(self, path: str, value: object = None, **options: Any) -> Answer:
-        """``POST`` with a JSON body, or with ``data=``."""
+        """Send a ``POST`` with a JSON body, or with ``data=``."""
         if "data" not in options:
             options["data"] = _json.dumps(value)
         return await self.request("POST", path, **options)
 
     async def read(self, path: str) -> Any:
-        """The JSON that a path answers; a status other than 200 is noted."""
+        """The JSON response to a ``GET``. A status other than 200 is noted as a difference."""
         answer = await self.get(path)
         self.same(f"status of GET {path}", answer.status, 200)
         return answer.json()
@@ -164,16 +164,16 @@ class Probe:
     # --- prompts -----------------------------------------------------------------------------------------------------
 
     def name(self) -> str:
-        """A new prompt id of ours."""
+        """A new unique name for a prompt or a file."""
         return f"{PREFIX}-{next(_unique)}"
 
     def own(self, prompt_id: str) -> str:
-        """Remove a prompt at the end of the check."""
+        """Mark a prompt for removal at the end of the check and return its id."""
         self._prompts.append(prompt_id)
         return prompt_id
 
     async def submit(self, prompt: object, **fields: Any) -> Answer:
-        """``POST /prompt`` under an id of ours, unless ``prompt_id`` is given; the answer is not checked."""
+        """Send ``POST /prompt`` with a new id unless ``prompt_id`` is given. The answer is not checked."""
         body = {"prompt": prompt, "prompt_id": self.name(), **fields}
         self.own(str(body["prompt_id"]))
         return await self.post("/prompt", body)
@@ -205,7 +205,7 @@ class Probe:
         return queue["queue_running"], sorted(queue["queue_pending"], key=lambda item: (item[0], item[1]))
 
     async def idle(self) -> None:
-        """Wait until nothing is queued. Raises Skip if others keep the server busy."""
+        """Wait until nothing is queued. Raises Skip if other users keep the server busy."""
         deadline = time.monotonic() + OTHERS
         while (await self.get("/prompt")).json()["exec_info"]["queue_remaining"]:
             if time.monotonic() > deadline:
@@ -214,10 +214,10 @@ class Probe:
 
     @contextlib.asynccontextmanager
     async def busy(self, owner: Socket | None = None) -> AsyncIterator[str]:
-        """Keep a run of ours going during the block (for some seconds, if nobody ends it); gives its id.
+        """Keep a run of our own busy during the block, for a few seconds unless it is ended, and yield its id.
 
         ``owner`` is the socket that gets its messages. The block starts once the first node runs, because the server
-        drops earlier interrupts. Raises Skip if others keep the server busy.
+        drops earlier interrupts. Raises Skip if other users keep the server busy.
         """
         await self.idle()
         async with contextlib.AsyncExitStack() as stack:
@@ -230,12 +230,12 @@ class Probe:
             yield prompt_id
 
     async def still_runs(self, prompt_id: str) -> None:
-        """Raise Skip if the run is over already, because what was seen proves nothing then."""
+        """Raise Skip if the run has already ended, because the observations then prove nothing."""
         if not any(item[1] == prompt_id for item in (await self.listing())[0]):
-            raise Skip("the server is too fast: the run that was to hold up the others ended")
+            raise Skip("the server is too fast: the run that should have delayed the others ended")
 
     async def stop(self, *prompt_ids: str) -> None:
-        """Remove prompts of ours from the server, pending or running, and wait until they are gone."""
+        """Remove our prompts from the server, pending or running, and wait until they are gone."""
         deadline = time.monotonic() + _TIDY
         wanted = set(prompt_ids)
         while time.monotonic() < deadline:
@@ -250,7 +250,7 @@ class Probe:
             await asyncio.sleep(_POLL)
 
     async def tidy(self) -> None:
-        """Remove the check's prompts and records from the server. Never raises: a server that is gone has neither."""
+        """Remove the check's prompts and records from the server. Never raises, even if the server is gone."""
         if self._prompts:
             with contextlib.suppress(aiohttp.ClientError, OSError, LookupError, TypeError, ValueError):
                 await self.stop(*self._prompts)
@@ -261,7 +261,7 @@ class Probe:
 
     @contextlib.asynccontextmanager
     async def socket(self, sid: str | None = None, features: object = None) -> AsyncIterator[Socket]:
-        """A socket that has received its greeting; ``features``, if given, are sent first."""
+        """A socket that has received its greeting. ``features``, if given, are sent first."""
         sid = sid or f"{PREFIX}-client-{next(_unique)}"
         async with self._session.ws_connect(f"{self.url}/ws?clientId={sid}", max_msg_size=0) as ws:
             if features is not None:
@@ -292,7 +292,7 @@ def picture(color: int | None = None, *, out: str = "PreviewImage", **inputs: An
 
 
 def failing() -> JsonObject:
-    """A prompt that is accepted but fails when it runs, at an invalid pattern (nodes 1 and 2, of which 1 fails)."""
+    """A prompt that is accepted but fails during execution: node 1, of nodes 1 and 2, has an invalid pattern."""
     text = f"{PREFIX} {next(_unique)}"
     return {
         "1": node("RegexReplace", string=text, regex_pattern="(", replace=""),
@@ -301,7 +301,7 @@ def failing() -> JsonObject:
 
 
 def brake(color: int) -> JsonObject:
-    """Seconds of work on any machine, because Pillow quantizes on the CPU; can be interrupted between nodes."""
+    """A prompt that takes seconds on any machine, because Pillow quantizes on the CPU. Interruptible between nodes."""
     prompt = {"0": node("EmptyImage", width=1024, height=1024, batch_size=1, color=color % 0x1000000)}
     steps = 40
     for step in range(1, steps + 1):

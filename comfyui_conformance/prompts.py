@@ -17,7 +17,7 @@ def _error(kind: str, message: str, details: str = "") -> dict[str, Any]:
 
 @check(_SOURCE, nodes=_BASIC)
 async def accepted(server: Probe) -> None:
-    """A good prompt is answered with its id, a number and empty node_errors, and runs."""
+    """A valid prompt is answered with its id, a number and empty node_errors, and runs."""
     answer = await server.submit(picture(), prompt_id=(mine := server.name()))
     body = answer.json()
     server.same("status", answer.status, 200)
@@ -29,7 +29,7 @@ async def accepted(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def id_made_by_the_server(server: Probe) -> None:
-    """Without an id the server makes a UUID."""
+    """Without an id, the server creates a UUID."""
     answer = await server.post("/prompt", {"prompt": picture()})
     found = server.own(answer.json()["prompt_id"])
     server.holds("prompt_id", len(found) == 36 and found.count("-") == 4, "a UUID", found)
@@ -38,7 +38,7 @@ async def id_made_by_the_server(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def id_of_another_type(server: Probe) -> None:
-    """An id that is not a string becomes one."""
+    """An id that is not a string is converted to one."""
     number = 90210
     answer = await server.submit(picture(), prompt_id=number)
     server.same("prompt_id", answer.json()["prompt_id"], str(number))
@@ -55,7 +55,7 @@ async def id_with_a_slash(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def number(server: Probe) -> None:
-    """A number is accepted unchanged and returned as a float; another type is an internal error."""
+    """A number is accepted unchanged and returned as a float; any other type is an internal error."""
     for given in (3, "4.5", -2.25):
         answer = await server.submit(picture(), number=given)
         server.same(f"number for {given!r}", answer.json()["number"], float(given))
@@ -65,7 +65,7 @@ async def number(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def counter(server: Probe) -> None:
-    """Without a number each prompt gets the next one, refused prompts too; front makes it negative."""
+    """Without a number, each prompt gets the next one, even if it is refused; front makes it negative."""
     first = (await server.submit(picture())).json()["number"]
     await server.submit({})
     third = (await server.submit(picture())).json()["number"]
@@ -85,7 +85,7 @@ async def no_prompt(server: Probe) -> None:
 
 @check("execution.py: validate_prompt")
 async def unknown_class(server: Probe) -> None:
-    """A node of an unknown class is refused, named with its id."""
+    """A node of an unknown class is refused, and the error gives its id."""
     answer = await server.submit({"7": node(f"{PREFIX}-none")})
     server.same("status", answer.status, 400)
     message = f"Cannot execute because node {PREFIX}-none does not exist."
@@ -94,7 +94,7 @@ async def unknown_class(server: Probe) -> None:
 
 @check("execution.py: validate_prompt")
 async def no_class(server: Probe) -> None:
-    """A node without a class is refused, named with its id."""
+    """A node without a class is refused, and the error gives its id."""
     answer = await server.submit({"7": {"inputs": {}}})
     server.same("status", answer.status, 400)
     message = "Cannot execute because a node is missing the class_type property."
@@ -139,7 +139,7 @@ async def partial_targets_without_one(server: Probe) -> None:
 
 @check("execution.py: validate_prompt", nodes=_BASIC)
 async def partly_valid(server: Probe) -> None:
-    """With one good and one bad output the answer is 200 with node_errors, and only the good one runs."""
+    """With one valid and one invalid output, the answer is 200 with node_errors, and only the valid one runs."""
     prompt = picture() | {"3": node("PreviewImage")}
     answer = await server.submit(prompt, prompt_id=(mine := server.name()))
     server.same("status", answer.status, 200)
@@ -152,7 +152,7 @@ async def partly_valid(server: Probe) -> None:
 
 @check(_SOURCE, nodes=_BASIC)
 async def extra_data(server: Probe) -> None:
-    """Extra data is kept with the record, and the client's id in it; secrets are not."""
+    """Extra data, including the client's id, is kept in the record; secrets are not."""
     extra = {"note": PREFIX, "api_key_comfy_org": "secret", "auth_token_comfy_org": "secret"}
     record = await server.run(picture(), extra_data=extra, client_id=PREFIX)
     kept = record["prompt"][3]
@@ -162,7 +162,7 @@ async def extra_data(server: Probe) -> None:
 
 @check("execution.py: validate_inputs", nodes=_BASIC)
 async def coercion(server: Probe) -> None:
-    """Numbers given as strings or floats are converted, and the record has the converted ones."""
+    """Numbers given as strings or floats are converted, and the record has the converted values."""
     prompt = picture()
     prompt["1"]["inputs"].update(width="12", height=9.9)
     record = await server.run(prompt)
@@ -172,7 +172,7 @@ async def coercion(server: Probe) -> None:
 
 @check("execution.py: validate_inputs", nodes=["PrimitiveBoolean", "PreviewAny"])
 async def coercion_of_booleans(server: Probe) -> None:
-    """A string given for a boolean is true, whatever it says."""
+    """Any non-empty string given for a boolean is true."""
     prompt = {"1": node("PrimitiveBoolean", value="false"), "2": node("PreviewAny", source=["1", 0])}
     record = await server.run(prompt)
     server.same("text shown", record["outputs"]["2"]["text"], ["True"])

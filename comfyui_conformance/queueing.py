@@ -1,4 +1,4 @@
-"""Checks of the queue: order, listing, deletion. A long run of ours keeps the others pending meanwhile."""
+"""Checks of the queue: order, listing, deletion. A long run of our own keeps the other prompts pending."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NODES = ("EmptyImage", "PreviewImage", "ImageQuantize")
 
 @check("execution.py: PromptQueue.put", nodes=_NODES)
 async def order(server: Probe) -> None:
-    """The smallest number runs first; front overtakes, and a later front the earlier one."""
+    """The smallest number runs first; front goes ahead of prompts without it, and a later front ahead of an earlier."""
     async with server.busy() as running:
         ids = {
             "last": await server.queued(picture(), number=1e9),
@@ -31,7 +31,7 @@ async def order(server: Probe) -> None:
 
 @check("server.py: get_queue", nodes=_NODES)
 async def listing(server: Probe) -> None:
-    """Running and waiting prompts are listed as [number, id, prompt, extra_data, output ids]."""
+    """Running and pending prompts are listed as [number, id, prompt, extra_data, output ids]."""
     waiting = picture()
     async with server.socket() as owner, server.busy(owner) as running:
         second = await server.queued(waiting, number=77, extra_data={"note": PREFIX})
@@ -57,7 +57,7 @@ async def delete(server: Probe) -> None:
         server.same("status and body", (answer.status, answer.body), (200, b""))
         first, pending = await server.listing()
         if not first:
-            raise Skip("the server is too fast: the run that was to hold up the others ended")
+            raise Skip("the server is too fast: the run that should have delayed the others ended")
         server.same("still running", [item[1] for item in first], [running])
         server.same("still waiting", [item[1] for item in pending if item[1] in (gone, kept)], [kept])
         await server.stop(running)
@@ -67,7 +67,7 @@ async def delete(server: Probe) -> None:
 
 @check("server.py: post_queue", exclusive=True, nodes=_NODES)
 async def clear(server: Probe) -> None:
-    """Clearing removes everything pending, and nothing that runs."""
+    """Clearing removes every pending prompt, but no running one."""
     async with server.busy() as running:
         for _ in range(3):
             await server.queued(picture())
@@ -80,7 +80,7 @@ async def clear(server: Probe) -> None:
 
 @check("execution.py: PromptQueue", nodes=_NODES)
 async def one_at_a_time(server: Probe) -> None:
-    """There is one worker: only one of several prompts runs."""
+    """There is one worker: only one of several prompts runs at a time."""
     async with server.busy() as running:
         others = [await server.queued(picture()) for _ in range(3)]
         first, pending = await server.listing()

@@ -1,4 +1,4 @@
-"""Checks of routes that describe the server, and of answers in general."""
+"""Checks of routes that describe the server, and of responses in general."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _add_shape(path: str, kind: type | tuple[type, ...]) -> None:
             server.same("keys with and without /api", sorted(bodies[0]), sorted(bodies[1]))
 
     name = path.strip("/").replace("/", "-").replace("_", "-")
-    add("routes", name, f"GET {path} answers JSON, also under /api and to HEAD.", f"server.py: GET {path}", run)
+    add("routes", name, f"GET {path} returns JSON, also under /api; HEAD works too.", f"server.py: GET {path}", run)
 
 
 for _path, _kind in _SHAPES.items():
@@ -51,7 +51,7 @@ for _path, _kind in _SHAPES.items():
 
 @check("server.py: system_stats")
 async def system_stats_fields(server: Probe) -> None:
-    """The system's versions, memory and command line, and a list of devices."""
+    """The response has the system's versions, memory and command line, and a list of devices."""
     found = await server.read("/system_stats")
     names = {"os", "ram_total", "ram_free", "comfyui_version", "python_version", "pytorch_version", "argv"}
     server.keys("system", found.get("system"), names | {"embedded_python", "required_frontend_version"})
@@ -63,7 +63,7 @@ async def system_stats_fields(server: Probe) -> None:
 
 @check("comfy_api/feature_flags.py: get_server_features")
 async def features_fields(server: Probe) -> None:
-    """Previews with metadata, and the largest body in bytes."""
+    """The response lists support for previews with metadata, and the maximum body size in bytes."""
     found = await server.read("/features")
     server.same("supports_preview_metadata", found.get("supports_preview_metadata"), True)
     size = found.get("max_upload_size")
@@ -72,14 +72,14 @@ async def features_fields(server: Probe) -> None:
 
 @check("server.py: get_prompt")
 async def queue_length(server: Probe) -> None:
-    """GET /prompt gives the number of running and pending prompts."""
+    """GET /prompt returns the number of running and pending prompts."""
     found = await server.read("/prompt")
     server.holds("queue_remaining", isinstance(found["exec_info"]["queue_remaining"], int), "a number", found)
 
 
 @check("server.py: node_info", nodes=["EmptyImage"])
 async def definition_fields(server: Probe) -> None:
-    """A definition has the inputs with their order, the outputs, names, category and whether it is an output node."""
+    """A definition has the inputs with their order, the outputs, names, category and the output node flag."""
     names = {"input", "input_order", "output", "output_is_list", "output_name", "name", "display_name", "description"}
     names |= {"python_module", "category", "output_node"}
     found = await server.read("/object_info/EmptyImage")
@@ -93,13 +93,13 @@ async def definition_fields(server: Probe) -> None:
 
 @check("server.py: node_info")
 async def definition_unknown(server: Probe) -> None:
-    """The definition of an unknown class is an empty object, with 200."""
+    """The definition of an unknown class is an empty object with 200."""
     server.same("body", await server.read(f"/object_info/{PREFIX}"), {})
 
 
 @check("server.py: get_models")
 async def models_unknown(server: Probe) -> None:
-    """An unknown model folder, and an alias of one, is 404."""
+    """An unknown model folder, or an alias of one, is 404."""
     for folder in (PREFIX, "unet"):
         server.same(f"status of {folder}", (await server.get(f"/models/{folder}")).status, 404)
 
@@ -119,7 +119,7 @@ async def users_storage(server: Probe) -> None:
 
 @check("app/app_settings.py: get_setting")
 async def settings_unknown(server: Probe) -> None:
-    """All settings are an object, a setting that was never made is null."""
+    """All settings are an object, and a setting that was never set is null."""
     if "users" in await server.read("/users"):
         raise Skip("the server has several users, whose settings need a login")
     server.holds("settings", isinstance(await server.read("/settings"), dict), "an object", None)
@@ -128,7 +128,7 @@ async def settings_unknown(server: Probe) -> None:
 
 @check("api_server/routes/internal/internal_routes.py")
 async def internal(server: Probe) -> None:
-    """Internal routes give log and folders, and do not exist under /api."""
+    """Internal routes return the log and the folders, and do not exist under /api."""
     server.keys("/internal/logs/raw", await server.read("/internal/logs/raw"), {"entries", "size"})
     server.holds("/internal/logs", isinstance(await server.read("/internal/logs"), str), "a text", None)
     folders = await server.read("/internal/folder_paths")
@@ -142,7 +142,7 @@ async def internal(server: Probe) -> None:
 
 @check("server.py: static route")
 async def unknown_paths(server: Probe) -> None:
-    """An unknown path is 404 without a body, a POST to it 405 with the allowed methods."""
+    """An unknown path is 404 without a body, and a POST to it 405 with the allowed methods."""
     answer = await server.get(f"/{PREFIX}")
     server.same("status and body of GET", (answer.status, answer.body), (404, b""))
     answer = await server.post(f"/{PREFIX}", {})
@@ -170,7 +170,7 @@ async def options(server: Probe) -> None:
 
 @check("server.py: websocket_handler")
 async def socket_without_upgrade(server: Probe) -> None:
-    """A plain GET of the socket is 400."""
+    """A plain GET of the socket's path is 400."""
     server.same("status", (await server.get("/ws")).status, 400)
 
 
@@ -191,7 +191,7 @@ async def content_type_is_ignored(server: Probe) -> None:
     server.same("error", answer.json()["error"]["type"], "no_prompt")
 
 
-# Exclusive, because a server that accepts these as objects would interrupt whatever runs.
+# Exclusive, because a server that accepts these as objects would interrupt any running prompt.
 @check("server.py: post_interrupt", exclusive=True)
 async def interrupt_bodies(server: Probe) -> None:
     """An interrupt whose body is JSON but not an object is an internal error."""
@@ -201,7 +201,7 @@ async def interrupt_bodies(server: Probe) -> None:
 
 @check("server.py: post_queue")
 async def queue_bodies(server: Probe) -> None:
-    """Unknown ids are ignored with an empty 200; another type than a list is an internal error."""
+    """Unknown ids are ignored with an empty 200; any type other than a list is an internal error."""
     answer = await server.post("/queue", {"delete": [PREFIX]})
     server.same("status and body", (answer.status, answer.body), (200, b""))
     server.same("status of null", (await server.post("/queue", {"delete": None})).status, 500)
@@ -221,12 +221,12 @@ async def _origin(server: Probe, origin: str) -> int:
 
 @check("server.py: create_origin_only_middleware")
 async def origins(server: Probe) -> None:
-    """On loopback, another site's or another port's page is refused with 403; no origin and null pass."""
+    """On loopback, an origin with another host or port is refused with 403; no origin and null are accepted."""
     if (await server.get("/prompt")).headers.get("Access-Control-Allow-Origin"):
         raise Skip("the server allows other origins (--enable-cors-header)")
     parts = urlsplit(server.url)
     if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise Skip("the check of origins is for servers on loopback")
+        raise Skip("origins are checked only on loopback servers")
     own = f"{parts.scheme}://{parts.netloc}"
     senders = (own, "null", "http://evil.example", f"http://{parts.hostname}:1")
     statuses = await asyncio.gather(*(_origin(server, origin) for origin in senders))
@@ -238,7 +238,7 @@ async def compression(server: Probe) -> None:
     """JSON is sent plain or gzipped as requested; the content is the same."""
     plain = await server.get("/object_info/EmptyImage", headers={"Accept-Encoding": "identity"})
     packed = await server.get("/object_info/EmptyImage", headers={"Accept-Encoding": "gzip"})
-    server.same("encoding where none is asked for", plain.headers.get("Content-Encoding"), None)
+    server.same("encoding if none is requested", plain.headers.get("Content-Encoding"), None)
     server.same("content", packed.json(), plain.json())
 
 

@@ -1,4 +1,4 @@
-"""Runs the checks one after another, and cleans up after each."""
+"""Runs the checks one by one, and cleans up after each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from discomfort.redaction import split_credentials
 _log = logging.getLogger("comfyui_conformance")
 
 DEADLINE = 90.0
-"""Seconds for one check. Checks that need a run in progress make the server compute for a few."""
+"""Time limit for one check in seconds. Checks that need a run in progress keep the server busy for a few seconds."""
 
 
 async def run_checks(
@@ -30,15 +30,15 @@ async def run_checks(
     on_result: Callable[[Result], None] | None = None,
     on_check: Callable[[Check], None] | None = None,
 ) -> Report:
-    """Run the checks against the server at ``url`` and return what they found.
+    """Run the checks against the server at ``url`` and return a report.
 
-    ``headers`` go with every request, as do credentials in the URL; neither is shown. ``only`` are shell-style patterns
-    of names or areas. ``exclusive`` says that nobody else uses the server, and permits checks that would affect others.
-    ``on_check`` and ``on_result`` are called before and after each check.
+    ``headers`` are sent with every request, as are credentials in the URL; neither is shown. ``only`` holds shell-style
+    patterns of names or areas. ``exclusive`` means that nobody else uses the server, and permits checks that would
+    affect others. ``on_check`` and ``on_result`` are called before and after each check.
 
-    A check whose connection breaks, or that takes longer than :data:`DEADLINE`, differs; the others still run. Other
-    prompts in the queue make the checks that need an idle server wait, then skip. Safe to cancel: prompts of the check
-    in progress are removed from the server.
+    A check whose connection breaks, or that takes longer than :data:`DEADLINE`, differs; the others still run. Checks
+    that need an idle server wait for other prompts in the queue, and are skipped if these take too long. Safe to
+    cancel: prompts of the check in progress are removed from the server.
 
     Raises ServerConnectionError if nothing answers, ServerResponseError if the server is not ComfyUI,
     ValueError if ``only`` matches no check.
@@ -90,7 +90,7 @@ async def _run(one: Check, probe: Probe) -> Result:
         return Result(one, status, differences, reason, time.monotonic() - begun)  # type: ignore[arg-type]
 
     if one.exclusive and not probe.exclusive:
-        return result("touches what others do on the server; --exclusive runs it")
+        return result("affects other users of the server; --exclusive runs it")
     missing = [name for name in one.nodes if name not in probe.classes]
     if missing:
         return result(f"the server has no {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""Checks of the WebSocket: greeting, features, messages of a run in order, binary frames, and their receivers."""
+"""Checks of the WebSocket: greeting, features, a run's messages in order, binary frames, and who receives them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SLOW = (*_BASIC, "ImageQuantize")
 
 
 def _told(messages: list[JsonObject]) -> list[str]:
-    """The messages of a run in short: their types, with the node if they have one."""
+    """A short form of a run's messages: their types, with the node if they have one."""
     return [
         f"{m['type']} {m['data']['node']}" if m["type"] in ("executing", "executed") else str(m["type"])
         for m in messages
@@ -24,7 +24,7 @@ def _told(messages: list[JsonObject]) -> list[str]:
 
 @check(_SOURCE)
 async def greeting(server: Probe) -> None:
-    """The first message is the status, with the client's id."""
+    """The first message is the status with the client's id."""
     async with server.socket() as socket:
         first = socket.messages[0]
         server.same("type", first["type"], "status")
@@ -43,7 +43,7 @@ async def features(server: Probe) -> None:
 
 @check(_RUN, nodes=_BASIC)
 async def sequence(server: Probe) -> None:
-    """A run sends start, cached, each node, its UI, success, and last that nothing executes."""
+    """A run sends start, cached, each node, its UI, success, and last an executing message without a node."""
     async with server.socket() as socket:
         mine = await server.queued(picture(), client_id=socket.sid)
         await socket.ended(mine)
@@ -54,7 +54,7 @@ async def sequence(server: Probe) -> None:
 
 @check(_RUN, nodes=_BASIC)
 async def message_fields(server: Probe) -> None:
-    """Each message has its fields."""
+    """Each message of a run has the expected fields."""
     async with server.socket() as socket:
         mine = await server.queued(picture(), client_id=socket.sid)
         await socket.ended(mine)
@@ -72,7 +72,7 @@ async def message_fields(server: Probe) -> None:
 
 @check("comfy_execution/progress.py", nodes=_BASIC)
 async def progress_states(server: Probe) -> None:
-    """Nodes are reported as running and finished, each time all that are not pending."""
+    """Nodes are reported as running and finished; each message lists all that are not pending."""
     async with server.socket() as socket:
         mine = await server.queued(picture(), client_id=socket.sid)
         await socket.ended(mine)
@@ -87,7 +87,7 @@ async def progress_states(server: Probe) -> None:
 
 @check(_RUN, nodes=_BASIC)
 async def cached_sequence(server: Probe) -> None:
-    """A fully cached run sends its outputs, and executes nothing."""
+    """A fully cached run sends its outputs and executes nothing."""
     prompt = picture()
     first = await server.run(prompt)
     async with server.socket() as socket:
@@ -102,7 +102,7 @@ async def cached_sequence(server: Probe) -> None:
 
 @check("execution.py: PromptExecutor.handle_execution_error", nodes=["RegexReplace", "PreviewAny"])
 async def failed_sequence(server: Probe) -> None:
-    """A node that raises gives execution_error in the place of success; the later nodes are skipped."""
+    """A node that raises causes execution_error instead of success; later nodes are skipped."""
     async with server.socket() as socket:
         mine = await server.queued(failing(), client_id=socket.sid)
         await socket.ended(mine)
@@ -113,7 +113,7 @@ async def failed_sequence(server: Probe) -> None:
 
 @check("execution.py: PromptExecutor.handle_execution_error", nodes=_SLOW)
 async def interrupted_sequence(server: Probe) -> None:
-    """An interrupted run gives execution_interrupted in the place of success."""
+    """An interrupted run sends execution_interrupted instead of success."""
     async with server.socket() as socket, server.busy(socket) as running:
         await server.still_runs(running)
         await server.stop(running)
@@ -124,7 +124,7 @@ async def interrupted_sequence(server: Probe) -> None:
 
 @check("server.py: queue_updated", nodes=_BASIC)
 async def status_for_all(server: Probe) -> None:
-    """All clients get the queue's length, without an id; only the owner gets the messages of a run."""
+    """All clients get the queue's length without an id, but only the owner gets the messages of a run."""
     async with server.socket() as owner, server.socket() as other:
         mine = await server.queued(picture(), client_id=owner.sid)
         await owner.ended(mine)
@@ -149,7 +149,7 @@ def _states(message: JsonObject, prompt_id: str) -> dict[str, str]:
 
 @check(_SOURCE, nodes=_SLOW)
 async def reconnecting(server: Probe) -> None:
-    """A client that reconnects with the same id during a run gets the node, without a prompt id, then the rest."""
+    """A client that reconnects with the same id during a run gets the node without a prompt id, then the rest."""
     async with server.socket() as first, server.busy(first) as running:
         pass
     async with server.socket(first.sid) as second:
@@ -162,7 +162,7 @@ async def reconnecting(server: Probe) -> None:
 
 @check("server.py: send_sync", nodes=["EmptyImage", "GetImageSize", "PreviewAny"])
 async def text_frames(server: Probe) -> None:
-    """A node's text is a binary frame of type 3 with the node's id, to all clients."""
+    """A node's text is sent to all clients as a binary frame of type 3 with the node's id."""
     prompt = {
         "1": picture()["1"],
         "33": node("GetImageSize", image=["1", 0]),
@@ -192,7 +192,7 @@ def _texts(socket: Socket) -> list[tuple[str, str]]:
 
 @check("custom_nodes/websocket_image_save.py", nodes=["EmptyImage", "SaveImageWebsocket"])
 async def image_frames(server: Probe) -> None:
-    """A picture for the socket is a binary frame of type 1: the format (2 is PNG), then the file."""
+    """A picture sent over the socket is a binary frame of type 1: the format (2 is PNG), then the file."""
     async with server.socket() as socket:
         mine = await server.queued(picture(out="SaveImageWebsocket"), client_id=socket.sid)
         await socket.ended(mine)

@@ -1,4 +1,4 @@
-"""Checks of ``POST /upload/image`` and ``/upload/mask``: names of files, and refusals."""
+"""Checks of ``POST /upload/image`` and ``/upload/mask``: file names, content and refusals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _content(server: Probe, stored: dict[str, Any]) -> bytes:
 
 @check(_SOURCE)
 async def stored(server: Probe) -> None:
-    """An upload is stored unchanged, and the answer says where."""
+    """An upload is stored unchanged, and the response says where."""
     answer = await _upload(server, content := png(1, 1, 1), "stored.png", overwrite="true")
     server.same("status", answer.status, 200)
     server.same("body", answer.json(), {"name": "stored.png", "subfolder": PREFIX, "type": "temp"})
@@ -40,7 +40,7 @@ async def stored(server: Probe) -> None:
 
 @check(_SOURCE)
 async def default_folder(server: Probe) -> None:
-    """Without a type and a subfolder an upload goes to the input folder."""
+    """Without a type and a subfolder, an upload goes to the input folder."""
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("image", png(2, 2, 2), filename=f"{PREFIX}.png")
     form.add_field("overwrite", "true")
@@ -50,7 +50,7 @@ async def default_folder(server: Probe) -> None:
 
 @check(_SOURCE)
 async def equal_content(server: Probe) -> None:
-    """The same content under the same name keeps the name, other content gets a number."""
+    """The same content under the same name keeps the name; other content gets a number."""
     name = f"{server.name()}.png"
     first = (await _upload(server, png(3, 3, 3), name)).json()["name"]
     same = (await _upload(server, png(3, 3, 3), name)).json()["name"]
@@ -62,7 +62,7 @@ async def equal_content(server: Probe) -> None:
 
 @check(_SOURCE)
 async def overwriting(server: Probe) -> None:
-    """Only true and 1 overwrite."""
+    """An existing file is overwritten only if overwrite is true or 1."""
     name = f"{server.name()}.png"
     await _upload(server, png(6, 6, 6), name)
     for number, said in enumerate(("true", "1"), 7):
@@ -75,7 +75,7 @@ async def overwriting(server: Probe) -> None:
 
 @check(_SOURCE)
 async def foreign_names(server: Probe) -> None:
-    """Letters of other scripts and spaces stay in the name."""
+    """Non-Latin letters and spaces stay in the name."""
     answer = await _upload(server, content := png(9, 8, 7), "grün 日本.png", overwrite="true")
     server.same("name", answer.json()["name"], "grün 日本.png")
     server.same("bytes", await _content(server, answer.json()), content)
@@ -90,7 +90,7 @@ async def any_content(server: Probe) -> None:
 
 @check(_SOURCE)
 async def refusals(server: Probe) -> None:
-    """A path that leaves its folder, and no file at all, are 400; another folder type is an internal error."""
+    """A path that leaves its folder, or a missing file, is 400; an unknown folder type is an internal error."""
     for name, fields, status in (
         ("p.png", {"subfolder": "../x"}, 400),
         ("../../p.png", {}, 400),
@@ -118,7 +118,7 @@ async def mask(server: Probe) -> None:
 
 @check("server.py: upload_mask")
 async def mask_refusals(server: Probe) -> None:
-    """A mask without a reference is an internal error; with a missing original it is 200, and nothing is stored."""
+    """A mask without a reference is an internal error; one with a missing original is 200, and nothing is stored."""
     server.same("status without original_ref", (await _upload(server, png(0, 0, 0, 9), "m.png", "mask")).status, 500)
     name = f"{server.name()}.png"
     reference = json.dumps({"filename": f"{PREFIX}-none.png", "subfolder": "", "type": "temp"})
@@ -133,7 +133,7 @@ async def too_large(server: Probe) -> None:
     """A body above the limit is 413, with a text that names the limit."""
     limit = (await server.read("/features")).get("max_upload_size", 0)
     if not 0 < limit <= 8 << 20:
-        raise Skip(f"the server's limit of {limit >> 20 if isinstance(limit, int) else limit} MiB is too much to send")
+        raise Skip(f"the server's limit of {limit >> 20 if isinstance(limit, int) else limit} MiB is too large to test")
     answer = await server.post("/prompt", data=io.BytesIO(b" " * (int(limit) + 1)))
     server.same("status", answer.status, 413)
     text = f"Maximum request body size {int(limit)} exceeded".encode()

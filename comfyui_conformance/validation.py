@@ -1,4 +1,4 @@
-"""Checks of errors in a node's inputs: type, texts and fields, node by node."""
+"""Checks of the errors for a node's inputs: their type, texts and fields."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def _case(
 
     _SEEN.append(kind)
     fact = kind if _SEEN.count(kind) == 1 else f"{kind}_{_SEEN.count(kind)}"
-    add("validation", fact, f"{message}: {details or kind} is told with its fields.", _SOURCE, run, nodes=nodes)
+    add("validation", fact, f"{message}: {details or kind} is reported with its fields.", _SOURCE, run, nodes=nodes)
 
 
 def _whole(server: Probe, body: JsonObject, where: str) -> None:
-    """The error of the prompt; its details join those of the output nodes."""
+    """Check the error of the whole prompt, whose details join those of the output nodes."""
     error = body["error"]
     expected = ("prompt_outputs_failed_validation", "Prompt outputs failed validation")
     server.same("error of the prompt", (error["type"], error["message"]), expected)
@@ -148,7 +148,7 @@ async def several_at_once(server: Probe) -> None:
 
 @check(_SOURCE, nodes=["EmptyImage", "PreviewImage"])
 async def input_config(server: Probe) -> None:
-    """An error carries the input's definition."""
+    """An error contains the input's definition."""
     config = (await server.read("/object_info/EmptyImage"))["EmptyImage"]["input"]["required"]["width"]
     answer = await server.submit(_empty(width=0))
     server.same("input_config", answer.json()["node_errors"]["1"]["errors"][0]["extra_info"]["input_config"], config)

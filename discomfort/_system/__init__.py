@@ -1,1 +1,1 @@
-"""Facts about the operating system and about asyncio, each known in one place. Every part may use them."""
+"""Helpers for the operating system and for asyncio, which every other part may use."""

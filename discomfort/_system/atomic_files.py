@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, under a name of their own."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from discomfort._system.descriptors import create
 from discomfort._system.filenames import candidates
 
 _NO_LINKS_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
-"""How file systems say that they have no hard links, or no more of them."""
+"""Errors of file systems that have no hard links, or that allow no more of them."""
 
 
 def write_atomically(file: Path, data: bytes, *, private: bool = False) -> None:
-    """Write ``file`` whole or not at all; one that was there is replaced. Raises OSError.
+    """Write ``file`` completely or not at all, replacing an existing one. Raises OSError.
 
-    A ``private`` one is for this user alone; others get the permissions of any new file. A device is written to.
+    A ``private`` file is readable only by this user; others get the usual permissions. Devices are written to directly.
     """
     if file.exists() and not file.is_file():
-        # /dev/stdout, a named pipe: to be written to, not replaced.
+        # /dev/stdout or a named pipe must be written to, not replaced.
         file.write_bytes(data)
         return
     temporary = file.with_name(f".discomfort-{secrets.token_hex(8)}")
@@ -37,9 +37,9 @@ def write_atomically(file: Path, data: bytes, *, private: bool = False) -> None:
 
 
 def publish(temporary: Path, directory: Path, name: str) -> Path:
-    """Give a finished file its name, or the first free one of :func:`candidates`; never replaces a file.
+    """Give a finished file its name, or the first free one of :func:`candidates`, without replacing a file.
 
-    Safe against others who do the same at the same moment. Raises OSError.
+    Safe when other processes do the same at the same time. Raises OSError.
     """
     for candidate in candidates(name):
         target = directory / candidate
@@ -50,9 +50,9 @@ def publish(temporary: Path, directory: Path, name: str) -> Path:
 
 
 def give_name(temporary: str | Path, name: str | Path, *, within: int | None = None) -> None:
-    """Rename a finished file, in the folder that ``within`` is the descriptor of where it is given.
+    """Rename a finished file without replacing another one. ``within`` is the descriptor of the folder of both names.
 
-    Of several who take one name at the same moment, one has it, and the others get FileExistsError. Raises OSError.
+    If several processes take one name at the same time, one gets it and the others FileExistsError. Raises OSError.
     """
     try:
         if within is None:
@@ -65,7 +65,7 @@ def give_name(temporary: str | Path, name: str | Path, *, within: int | None = N
     else:
         os.unlink(temporary, dir_fd=within)
         return
-    # No hard links on this file system: an empty file claims the name, which is then ours to replace.
+    # No hard links on this file system: create an empty file to claim the name, then replace it.
     os.close(create(name, 0o666, within=within))
     try:
         os.replace(temporary, name, src_dir_fd=within, dst_dir_fd=within)

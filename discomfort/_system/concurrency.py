@@ -26,7 +26,7 @@ _pool_lock = threading.Lock()
 
 
 async def to_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run short blocking ``work`` in one of our own threads. As :func:`asyncio.to_thread`, but not in its pool."""
+    """Run short blocking ``work`` in one of our own threads, like :func:`asyncio.to_thread` but not in its pool."""
     context = contextvars.copy_context()
     call = partial(context.run, work, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_executor(), call)
@@ -35,7 +35,7 @@ async def to_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 async def in_own_thread(work: Callable[[], T]) -> T:
     """Run ``work`` in a new thread, so that no other work can delay it: for shutdown and for long work.
 
-    If cancelled, the work continues by itself and its result is dropped.
+    If cancelled, the work continues and its result is dropped.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -64,7 +64,7 @@ async def in_own_thread(work: Callable[[], T]) -> T:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run ``work`` in a thread; if cancelled, wait for its end first, so that what it acquired is known."""
+    """Run ``work`` in a thread. If cancelled, wait for it to finish first, so that nothing it acquires is lost."""
     return await finish(in_own_thread(work))
 
 
@@ -84,8 +84,8 @@ async def finish(work: Awaitable[T]) -> T:
 
 
 async def see_through(begin: Callable[[], Awaitable[T]]) -> T:
-    """Await ``begin()`` to its end despite cancellations: this task's are ignored, and if the work itself was cancelled
-    (Ctrl-C under ``asyncio.run`` cancels every task), it is started again. For a shutdown only.
+    """Await ``begin()`` to its end despite cancellations. This task's own are ignored, and if the work is cancelled
+    (Ctrl-C under ``asyncio.run`` cancels every task), it is started again. For shutdown only.
     """
     while True:
         task = asyncio.ensure_future(begin())
@@ -97,13 +97,13 @@ async def see_through(begin: Callable[[], Awaitable[T]]) -> T:
 
 
 def retrieve(task: asyncio.Future[Any]) -> None:
-    """Mark a finished task's error as retrieved, if a cancellation is raised instead of it."""
+    """Mark a finished task's error as retrieved, for when a cancellation is raised instead."""
     if not task.cancelled():
         task.exception()
 
 
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real error of a group; siblings that were only cancelled because of it do not count."""
+    """The first real error of a group, ignoring siblings that were only cancelled because of it."""
     leaves: list[BaseException] = []
     stack: list[BaseException] = [failures]
     while stack:
@@ -119,8 +119,8 @@ class EndableScope:
     """A block that other code may end: ``async with EndableScope() as scope``, and elsewhere ``scope.end(error)``.
 
     The block's current await is cancelled, and the block raises ``error`` instead of ``CancelledError``. A
-    cancellation by the block's own caller is raised as such. Built like :func:`asyncio.timeout`. For the loop's thread
-    only.
+    cancellation by the block's own caller is raised unchanged. Built like :func:`asyncio.timeout`. For use in the
+    loop's thread only.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class EndableScope:
         self._entered = self._left = False
 
     def end(self, error: BaseException) -> None:
-        """Make the block raise ``error`` at once. Does nothing before it, after it, or a second time."""
+        """Make the block raise ``error`` at once. Does nothing outside the block or when called again."""
         if self._task is None or self._left or self._error is not None:
             return
         self._error = error
@@ -138,11 +138,11 @@ class EndableScope:
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            raise RuntimeError("an EndableScope is entered once")
+            raise RuntimeError("an EndableScope can be entered only once")
         self._entered = True
         self._task = asyncio.current_task()
         if self._task is None:
-            raise RuntimeError("an EndableScope is used inside a task")
+            raise RuntimeError("an EndableScope can be used only inside a task")
         self._cancelling = self._task.cancelling()
         return self
 
@@ -160,8 +160,8 @@ class EndableScope:
 class EndableScopes:
     """``async with scopes.enter():`` in any number of tasks, and elsewhere ``scopes.end(error)`` or ``close(error)``.
 
-    ``error`` makes an exception for each block, since one that several tasks raise would collect their tracebacks. For
-    the loop's thread only.
+    ``error`` creates an exception for each block, because one shared by several tasks would collect their tracebacks.
+    For use in the loop's thread only.
     """
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class EndableScopes:
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
-        """A block that :meth:`end` ends; after :meth:`close` it raises without being entered."""
+        """A block that :meth:`end` can end. After :meth:`close`, entering it raises."""
         if self._closed is not None:
             raise self._closed()
         scope = EndableScope()
@@ -187,12 +187,12 @@ class EndableScopes:
             self._scopes.discard(scope)
 
     def end(self, error: Callable[[], BaseException]) -> None:
-        """Make each block that is under way raise ``error()`` at once."""
+        """Make each block that is running raise ``error()`` at once."""
         for scope in list(self._scopes):
             scope.end(error())
 
     def close(self, error: Callable[[], BaseException]) -> None:
-        """As :meth:`end`, and refuse to enter blocks from now on. Idempotent: the first error counts."""
+        """Like :meth:`end`, and also refuse to enter new blocks. Idempotent: the first error counts."""
         if self._closed is None:
             self._closed = error
             self.end(error)
@@ -207,7 +207,7 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def _forget_pool() -> None:
-    """In a forked child: the parent's threads do not exist here, and its lock may be held for ever."""
+    """Reset in a forked child: the parent's threads do not exist there, and its lock may stay held forever."""
     global _pool, _pool_lock
     _pool, _pool_lock = None, threading.Lock()
 

@@ -1,4 +1,4 @@
-"""A process of ours that is nobody's child: what ends us with all our children leaves it alone."""
+"""A process of ours that is not our child, so that it survives when we and our children are killed."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ _POLL_SECONDS = 0.002
 
 
 def detach() -> None:
-    """Go on in a child of a child, in a session of its own, and tell its pid; the process that was started ends."""
+    """Continue in a grandchild with its own session and print its pid. The original process exits."""
     child = os.fork()
     if child:
         os.write(1, b"%d\n" % child)
         os._exit(0)
     os.setsid()
-    # Whoever reads the pid waits for the end of that file.
+    # The reader of the pid waits for the end of that file.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
 
 
 class DetachedProcess:
-    """One that called :func:`detach`: known by its pid and start, and never waited for as a child."""
+    """A process that called :func:`detach`, identified by pid and start time and never waited for as a child."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self._start = pid, start_of(pid)
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
-        # Where we are the container's first process, or a subreaper, orphans become our children after all.
+        """Whether it is still running. Reaps it if it became our child."""
+        # If we are the container's first process, or a subreaper, orphans become our children after all.
         with contextlib.suppress(OSError):
             os.waitpid(self.pid, os.WNOHANG)
         return self._start is not None and start_of(self.pid) == self._start
 
     def kill(self) -> None:
-        """SIGKILL, if it still is that process."""
+        """Send SIGKILL, if the pid still belongs to that process."""
         if self.alive:
             with contextlib.suppress(OSError):
                 signals.kill(self.pid)
 
     def ended(self, seconds: float) -> bool:
-        """Wait at most so long for its end; whether it came. Blocking."""
+        """Wait at most ``seconds`` for its end, and return whether it ended. Blocking."""
         deadline = time.monotonic() + seconds
         while self.alive:
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The cheapest copy that the file system offers: shared blocks, else in the kernel, else in pieces."""
+"""The cheapest copy that the file system offers: shared blocks, a copy in the kernel, or a copy in pieces."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
-_IN_KERNEL = 64 * 1024 * 1024  # bytes per call: a signal waits for no more than that
+_IN_KERNEL = 64 * 1024 * 1024  # bytes per call, which a signal may have to wait for
 _CHUNK = 1024 * 1024
-# "This way is not possible here", as opposed to a full disk or a broken one.
+# Errors that mean "not supported here", unlike those of a full or broken disk.
 _NOT_HERE = frozenset(
     {
         errno.EXDEV,
@@ -34,9 +34,9 @@ _NOT_HERE = frozenset(
 
 
 def copy_contents(source: int, target: int) -> None:
-    """Copy all of one open file into another, empty one. Never links them: a later write to one leaves the other alone.
+    """Copy all of one open file into another, empty one. The two stay independent: a later write changes only one.
 
-    Uses at most a mebibyte of memory. Raises ``OSError`` (disk full, quota, input/output).
+    Uses at most 1 MiB of memory. Raises ``OSError`` (disk full, quota, input/output).
     """
     if _reflink(source, target):
         return
@@ -44,7 +44,7 @@ def copy_contents(source: int, target: int) -> None:
         return
     if not (hasattr(os, "sendfile") and _in_kernel_send(source, target)):
         os.lseek(source, os.lseek(target, 0, os.SEEK_END), os.SEEK_SET)
-    # Also after a copy in the kernel: files of /proc and the like pretend there to be empty.
+    # Also after a copy in the kernel, which sees files in /proc and the like as empty.
     while chunk := os.read(source, _CHUNK):
         write_all(target, chunk)
 
@@ -62,7 +62,7 @@ def _reflink(source: int, target: int) -> bool:
 
 
 def _in_kernel_range(source: int, target: int) -> bool:
-    """Copy by ``copy_file_range``; false if it is not possible here or found nothing (the position then counts)."""
+    """Copy with ``copy_file_range``. False if unsupported or if nothing was copied; the file positions stay valid."""
     copied = 0
     while True:
         try:
@@ -77,7 +77,7 @@ def _in_kernel_range(source: int, target: int) -> bool:
 
 
 def _in_kernel_send(source: int, target: int) -> bool:
-    """Copy on by ``sendfile``; false if it is not possible here."""
+    """Continue the copy with ``sendfile``. False if it is not supported here."""
     try:
         while os.sendfile(target, source, None, _IN_KERNEL):
             pass
@@ -89,6 +89,6 @@ def _in_kernel_send(source: int, target: int) -> bool:
 
 
 def keep_times(source: os.stat_result, target: int) -> None:
-    """Give the copy the source's times; a file system that keeps none is no reason to fail."""
+    """Give the copy the source's times. Does not fail on a file system that stores none."""
     with contextlib.suppress(PermissionError):
         os.utime(target, ns=(source.st_atime_ns, source.st_mtime_ns))

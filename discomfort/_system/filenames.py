@@ -1,4 +1,4 @@
-"""Names of files that every system takes, for what a server or a user named. Pure."""
+"""File names that are valid on every system, made from names given by a server or a user. Pure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterator
 
 _LONGEST = 180
-"""Bytes of UTF-8 that a name may have: file systems allow 255, and a suffix must fit too."""
+"""Maximum length of a name in bytes of UTF-8: file systems allow 255, and a suffix must fit too."""
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u2028\u2029\u202a-\u202e\u2066-\u2069]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 
 
 def safe_filename(name: str, fallback: str = "output") -> str:
-    """The last part of ``name`` as a plain file name that no system reads as anything else.
+    """The last part of ``name`` as a plain file name that is safe on every system.
 
-    No separators of any system, ``..``, control or text-direction characters, hidden files, Windows device names,
-    trailing dots or blanks, and at most 180 bytes, of which the extension is kept.
+    It has no path separators, ``..``, control or text-direction characters, leading dots, Windows device names, or
+    trailing dots and blanks. It has at most 180 bytes and keeps the extension.
     """
     last = name.encode("utf-8", "replace").decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
     plain = _FORBIDDEN.sub("_", last).strip(". ") or fallback
@@ -26,7 +26,7 @@ def safe_filename(name: str, fallback: str = "output") -> str:
 
 
 def is_device(name: str) -> bool:
-    """Whether Windows gives that name to a device, in any folder and with any suffix."""
+    """Whether Windows reserves that name for a device, in any folder and with any suffix."""
     return _DEVICE.fullmatch(name.rstrip(". ")) is not None
 
 

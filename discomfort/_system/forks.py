@@ -1,4 +1,4 @@
-"""Actions for a forked child, which inherits descriptors, locks and objects that stay its parent's."""
+"""Actions for a forked child, which inherits descriptors, locks and objects that still belong to its parent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from collections.abc import Callable
 
 
 def in_forked_child(action: Callable[[], None]) -> None:
-    """Have ``action`` called in every forked child of this process; nothing to do where a system cannot fork."""
+    """Call ``action`` in every forked child of this process. Does nothing on a system that cannot fork."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=action)

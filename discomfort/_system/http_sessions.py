@@ -1,7 +1,7 @@
-"""The one way to make an HTTP session: it never follows a redirect, and resolves names in threads of ours.
+"""HTTP sessions that never follow a redirect and resolve names in our own threads. Nothing else creates sessions.
 
-A redirect would carry our headers, credentials among them, to a server that the caller did not name. aiohttp drops only
-``Authorization`` on the way, and its WebSocket call has no switch to turn redirects off.
+A redirect would send our headers, including credentials, to a server that the caller did not name. aiohttp drops only
+``Authorization``, and its WebSocket call has no option to turn redirects off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RedirectRefused(aiohttp.ClientError):
-    """The server answered with a redirect; ``location`` is where it points to."""
+    """The server answered with a redirect to ``location``."""
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -27,10 +27,10 @@ class RedirectRefused(aiohttp.ClientError):
 
 
 def open_session(*, connections: int = 100, idle: float = 15.0, **options: Any) -> aiohttp.ClientSession:
-    """An aiohttp session with ``options`` that raises :class:`RedirectRefused` where it would follow a redirect.
+    """An aiohttp session with ``options`` that raises :class:`RedirectRefused` instead of following a redirect.
 
-    A request with ``allow_redirects=False`` still gets the 3xx answer itself. At most so many ``connections`` are open
-    at once; one that is not used is closed after ``idle`` seconds.
+    A request with ``allow_redirects=False`` still gets the 3xx response itself. At most ``connections`` are open at
+    once, and an unused one is closed after ``idle`` seconds.
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse)
@@ -39,16 +39,16 @@ def open_session(*, connections: int = 100, idle: float = 15.0, **options: Any) 
 
 
 class _Resolver(AbstractResolver):
-    """The system's resolver. aiohttp's own runs in asyncio's default pool, which the program may keep busy."""
+    """The system's resolver. aiohttp's version runs in asyncio's default pool, which the program may keep busy."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        flags = socket.AI_ADDRCONFIG  # No addresses of a kind that this machine has no way to.
+        flags = socket.AI_ADDRCONFIG  # No IPv6 addresses on a machine without IPv6, and likewise for IPv4.
         found = await in_own_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, flags))
         return [
             ResolveResult(
-                # The text of a link-local address names its interface only with what getnameinfo() adds.
+                # Only getnameinfo() adds the interface to a link-local address.
                 hostname=host,
                 host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
                 port=port,
@@ -60,7 +60,7 @@ class _Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 async def _refuse(
@@ -68,5 +68,5 @@ async def _refuse(
 ) -> None:
     location = params.response.headers.get("Location", "")
     params.response.close()
-    # Its query may hold a secret that the server sends there.
+    # Its query may contain a secret.
     raise RedirectRefused(location.partition("?")[0][:300])

@@ -1,4 +1,4 @@
-"""Locks of the operating system on files (flock): the kernel gives them back with the process that held them."""
+"""File locks of the operating system (flock), which the kernel releases when the process that holds them ends."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _POLL_SECONDS = 0.05
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Take the lock of an open file without waiting; ``False`` where another process, or descriptor, holds it.
+    """Lock an open file without waiting. ``False`` if another process or descriptor holds the lock.
 
-    Raises OSError where the file system, or the system, has no such locks.
+    Raises OSError if the file system or the operating system has no such locks.
     """
     if fcntl is None:
         raise OSError(errno.ENOTSUP, "this system has no flock")
@@ -41,7 +41,7 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 class FileLock:
     """The exclusive lock of the file at ``path``, held from :meth:`take` to :meth:`release`.
 
-    It stays with the process that took it: a forked child has no part in it.
+    It belongs to the process that took it, not to its forked children.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -51,16 +51,16 @@ class FileLock:
 
     @classmethod
     def take(cls, path: Path, *, timeout: float = 0.0) -> FileLock | None:
-        """The lock, its file made where it is missing; ``None`` where another holds it for ``timeout`` seconds.
+        """Take the lock, creating its file if missing. ``None`` if it is still held after ``timeout`` seconds.
 
-        Blocking. Raises OSError where the file cannot be made, or where there are no locks.
+        Blocking. Raises OSError if the file cannot be created or the system has no locks.
         """
         deadline = time.monotonic() + timeout
         while True:
             descriptor = open_or_create(path, 0o600)
             try:
                 taken = try_lock(descriptor)
-                # Whoever held it may have removed the file: then this is the lock of a file that nobody finds.
+                # The previous holder may have removed the file. A lock on a removed file protects nothing.
                 if taken and is_at(path, descriptor):
                     lock = cls(path, descriptor)
                     descriptor = -1
@@ -74,7 +74,7 @@ class FileLock:
                 time.sleep(_POLL_SECONDS)
 
     def release(self, *, remove: bool = False) -> None:
-        """Give it back. Idempotent. With ``remove`` the file goes first, while it can be nobody else's."""
+        """Release the lock. Idempotent. With ``remove`` the file is removed first, while nobody else can lock it."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
@@ -86,27 +86,27 @@ class FileLock:
             os.close(descriptor)
 
     def leave_to_parent(self) -> None:
-        """In a forked child: close its copy of the descriptor, which does not unlock the parent's."""
+        """Close the descriptor in a forked child, which does not unlock the parent's."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
 class LockHolder(Protocol):
-    """Something with the descriptor of a locked file."""
+    """An object that holds the descriptor of a locked file."""
 
     def leave_to_parent(self) -> None:
-        """Close the descriptor: this is a forked child, and the lock its parent's."""
+        """Close the descriptor in a forked child, where the lock still belongs to the parent."""
 
 
 _holders: weakref.WeakSet[LockHolder] = weakref.WeakSet()
 
 
 def keep_from_children(holder: LockHolder) -> None:
-    """Have ``holder`` close its descriptor in every forked child.
+    """Make ``holder`` close its descriptor in every forked child.
 
-    flock belongs to the open file, which parent and child share: a copy left open in a child that lives on would hold
-    the lock after the parent's end.
+    flock belongs to the open file, which parent and child share. A descriptor left open in a child would keep the lock
+    after the parent ends.
     """
     _holders.add(holder)
 

@@ -15,13 +15,13 @@ from discomfort.exceptions import StateError
 T = TypeVar("T")
 
 _JOIN = 90.0
-"""Seconds to wait for the thread's end: as long as a shutdown may take at most, with every deadline used up."""
+"""Seconds to wait for the thread's end: the longest possible shutdown, with every deadline used up."""
 
 
 class LoopJob(Generic[T]):
     """One coroutine that runs in the event loop of another thread.
 
-    ``outcome`` is settled when the coroutine has ended, cancelled or not, and never before.
+    ``outcome`` is settled only once the coroutine has ended, cancelled or not.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
@@ -30,18 +30,18 @@ class LoopJob(Generic[T]):
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def start(self) -> None:
-        """Have the loop begin the coroutine. Raises RuntimeError where the loop is closed."""
+        """Schedule the coroutine in the loop. Raises RuntimeError if the loop is closed."""
         self._loop.call_soon_threadsafe(self._begin)
 
     def cancel(self) -> None:
-        """Cancel the coroutine, also one that was not begun. From any thread; returns at once."""
+        """Cancel the coroutine, even if it has not begun. Returns at once; may be called from any thread."""
         try:
             self._loop.call_soon_threadsafe(self._cancel)
         except RuntimeError:
             self._drop()
 
     def _begin(self) -> None:
-        # A task that is cancelled before its first step never runs its body, so only its done callback is reliable.
+        # A task cancelled before its first step never runs its body, so only its done callback is reliable.
         if not self.outcome.done():
             self._task = self._loop.create_task(self._work)
             self._task.add_done_callback(self._settle)
@@ -67,9 +67,9 @@ class LoopJob(Generic[T]):
 
 
 class LoopThread:
-    """The thread with its loop; :meth:`call` from any other thread, :meth:`close` at the end.
+    """The thread with its loop. Use :meth:`call` from any other thread, and :meth:`close` at the end.
 
-    The loop is closed by its own thread, after all that runs in it was cancelled and has ended.
+    The loop is closed by its own thread, after every task in it has been cancelled and has ended.
     """
 
     def __init__(self, name: str) -> None:
@@ -82,11 +82,11 @@ class LoopThread:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be called any more: closed, or inherited by a forked child."""
+        """Whether calls are no longer possible: it was closed, or this is a forked child."""
         return self._closed or os.getpid() != self._owner
 
     def submit(self, work: Coroutine[Any, Any, T]) -> LoopJob[T]:
-        """Begin a coroutine without waiting for it. Raises StateError as :meth:`call` does."""
+        """Start a coroutine without waiting for it. Raises StateError as :meth:`call` does."""
         job = LoopJob(self.loop, work)
         self._start(job)
         return job
@@ -94,8 +94,8 @@ class LoopThread:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return its result.
 
-        Ctrl-C cancels it, waits until it has let go of what it holds, and is then delivered; once more, and it is not
-        waited for. Raises what the coroutine raises, and StateError after :meth:`close` and from the loop's own thread.
+        Ctrl-C cancels it and is delivered once it has cleaned up; a second Ctrl-C does not wait. Raises what the
+        coroutine raises, and StateError after :meth:`close` or from the loop's own thread.
         """
         job = LoopJob(self.loop, work)
         try:
@@ -110,7 +110,7 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Cancel what runs, end the loop and wait for the thread's end, at most 90 s. Idempotent, from any thread."""
+        """Cancel all tasks, end the loop and wait at most 90 s for the thread. Idempotent; callable from any thread."""
         if os.getpid() != self._owner:
             return
         with self._lock:
@@ -124,7 +124,7 @@ class LoopThread:
         if threading.current_thread() is self._thread:
             job._drop()
             raise StateError("called from its own thread, which would wait for itself")
-        # Under the lock: whatever is started before the stop is begun, and so settled, by the loop.
+        # Under the lock, so that the loop begins, and later settles, every job started before the stop.
         with self._lock:
             if self.closed:
                 job._drop()
@@ -134,7 +134,7 @@ class LoopThread:
     def _run(self) -> None:
         try:
             self.loop.run_forever()
-            # Jobs that were started in the last turn begin here.
+            # Jobs scheduled in the last iteration begin here.
             self.loop.run_until_complete(asyncio.sleep(0))
             while tasks := asyncio.all_tasks(self.loop):
                 for task in tasks:

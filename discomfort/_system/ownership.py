@@ -1,7 +1,7 @@
-"""Marks that identify the connector to which a server belongs, and whether that connector is alive.
+"""Marks that show which connector a server belongs to and whether that connector is alive.
 
-Every server has two marks in its environment, which its children inherit: a random one of its own, and the pid and
-start of the process whose connector started it. The start is needed because pids are reused.
+Every server has two marks in its environment, which its children inherit: a random one, and the pid and start time of
+the process whose connector started it. The start time is needed because pids are reused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from discomfort._system.process_tree import TOKEN_VARIABLE
 _log = logging.getLogger("discomfort._system.ownership")
 
 OWNER_VARIABLE = "DISCOMFORT_SERVER_OWNER"
-"""Environment variable with ``<pid>-<start>`` of the process that owns a server."""
+"""Environment variable that holds ``<pid>-<start>`` of the process that owns a server."""
 
 
 def owner_mark() -> str:
@@ -27,7 +27,7 @@ def owner_mark() -> str:
 
 
 def owner_lives(mark: str) -> bool:
-    """Whether the process of that mark still runs; ``True`` for a mark that cannot be read."""
+    """Whether the process of that mark is still running; ``True`` if the mark cannot be parsed."""
     pid, _, start = mark.partition("-")
     if not pid.isdecimal() or not start:
         return True
@@ -35,14 +35,14 @@ def owner_lives(mark: str) -> bool:
 
 
 def start_of(pid: int) -> str:
-    """The start of a process, which tells it from others of the same pid; ``""`` if it does not run.
+    """The start of a process, which distinguishes it from others with the same pid; ``""`` if it is not running.
 
-    On Linux the boot id and ticks since boot, which do not depend on the clock.
+    On Linux this is the boot id and the ticks since boot, which do not depend on the clock.
     """
     facts = facts_of(pid)
     if facts is not None:
-        # A zombie has ended; its parent has not reaped it yet. A container that hides the boot still shows the ticks,
-        # while psutil's time of the start would move with the clock.
+        # A zombie has ended, though its parent has not reaped it yet. A container that hides the boot id still shows
+        # the ticks, while psutil's start time would change with the clock.
         return "" if facts.ended else f"{boot_id() or '0'}.{facts.start}"
     try:
         return f"{psutil.Process(pid).create_time():.2f}"
@@ -51,10 +51,10 @@ def start_of(pid: int) -> str:
 
 
 def orphans() -> Iterator[psutil.Process]:
-    """Processes of this user that have both of our marks and whose owner is dead. Nothing is done to them.
+    """Processes of this user that have both of our marks and whose owner is dead. They are only listed.
 
     Processes in another pid namespace (a container's) are skipped, since the owner's pid means another process there.
-    So are this process and its ancestors. Where the system shows no namespaces, none is found.
+    So are this process and its ancestors. A system that does not show namespaces yields none.
     """
     try:
         spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}

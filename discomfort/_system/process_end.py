@@ -1,4 +1,4 @@
-"""The end of a process, noticed without taking its exit code from whoever waits for it."""
+"""The end of a process, noticed without reaping it, so that others can still read its exit code."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _log = logging.getLogger("discomfort.system")
 
 
 def await_end(pid: int) -> int | None:
-    """Wait for the end of a child of ours, which stays to be reaped, so that its pid is nobody else's yet. Blocking.
+    """Wait for a child to end without reaping it, so that its pid is not reused yet. Blocking.
 
-    Returns its exit code, that of a signal negative as in ``Popen.returncode``; ``None`` where somebody else reaped it.
+    Returns its exit code, negative for a signal as in ``Popen.returncode``, or ``None`` if other code reaped it.
     """
     try:
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -25,12 +25,12 @@ def await_end(pid: int) -> int | None:
 
 
 def open_end(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends (pidfd_open(2), Linux 5.3); ``None`` where not."""
+    """A descriptor that becomes readable when the process ends (pidfd_open(2), Linux 5.3); ``None`` if unavailable."""
     opener = getattr(os, "pidfd_open", None)
     if opener is None:
         return None
     try:
         return int(opener(pid))
     except OSError as error:
-        _log.debug("the end of process %d shows only when it is spoken to: %s", pid, error)
+        _log.debug("the end of process %d is noticed only at the next request to it: %s", pid, error)
         return None

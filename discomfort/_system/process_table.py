@@ -1,6 +1,6 @@
-"""Processes and their threads as Linux shows them in ``/proc`` (proc(5)); nothing where there is none.
+"""Processes and their threads as Linux shows them in ``/proc`` (proc(5)); empty results on other systems.
 
-Standard library only, and not much of it: the watchdog process starts with this.
+Imports only a little of the standard library, since the watchdog process loads this at its start.
 """
 
 # ruff: noqa: PTH115, PTH123, PTH208 - pathlib would double the time that the watchdog takes to start
@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 
 class ProcessFacts(NamedTuple):
-    """One process. ``start`` is in clock ticks since boot, which no change of the clock moves.
+    """One process. ``start`` is in clock ticks since boot, so a change of the clock does not affect it.
 
-    ``ended`` is a process whose exit code nobody asked for yet, a zombie.
+    ``ended`` is true for a zombie: a process that has ended but was not reaped yet.
     """
 
     start: int
@@ -24,9 +24,9 @@ class ProcessFacts(NamedTuple):
 
 
 def facts_of(pid: int) -> ProcessFacts | None:
-    """What is known of a process; ``None`` where it is gone, or the system does not tell."""
+    """The facts about a process; ``None`` if it is gone or the system has no ``/proc``."""
     try:
-        # Counted after the name, which may itself hold spaces and brackets: field 3 is the first.
+        # Fields are counted after the name, which may contain spaces and brackets. The first one here is field 3.
         fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         parent, group, session, start = (int(fields[index]) for index in (1, 2, 3, 19))
     except (OSError, IndexError, ValueError):
@@ -35,13 +35,13 @@ def facts_of(pid: int) -> ProcessFacts | None:
 
 
 def start_of(pid: int) -> int | None:
-    """When a process started; ``None`` where it has ended, reaped or not."""
+    """When a process started; ``None`` if it has ended, reaped or not."""
     facts = facts_of(pid)
     return None if facts is None or facts.ended else facts.start
 
 
 def table() -> dict[int, ProcessFacts]:
-    """All processes that can be seen, by pid."""
+    """All visible processes, by pid."""
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
@@ -50,7 +50,7 @@ def table() -> dict[int, ProcessFacts]:
 
 
 def carries(pid: int, variable: str, value: str) -> bool:
-    """Whether a process started with ``variable=value`` in its environment."""
+    """Whether a process was started with ``variable=value`` in its environment."""
     try:
         return f"{variable}={value}".encode() in _read(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
@@ -58,7 +58,7 @@ def carries(pid: int, variable: str, value: str) -> bool:
 
 
 def boot_id() -> str:
-    """A text that differs for each boot of the machine; ``""`` where the system hides it."""
+    """A text that is different for each boot of the machine; ``""`` if the system hides it."""
     try:
         return _read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
     except (OSError, UnicodeError):
@@ -71,10 +71,10 @@ def pid_namespace(pid: int) -> str:
 
 
 def thread_work(pid: int) -> dict[int, int]:
-    """Nanoseconds that each thread of a process was on a CPU, by thread id; empty where the system does not tell."""
+    """Nanoseconds of CPU time of each thread of a process, by thread id; empty if the system does not report them."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
-        # A thread that ends between the two reads makes this one look worthless; there will be another.
+        # If a thread ends between the two reads, the whole measurement is dropped. The caller measures again.
         return {int(tid): int(_read(f"/proc/{pid}/task/{tid}/schedstat").split()[0]) for tid in threads}
     except (OSError, ValueError, IndexError):
         return {}

@@ -1,6 +1,6 @@
-"""Processes of ours with all that descends from them, also what left its group, session or parent.
+"""Our processes and all their descendants, including those that left their group, session or parent.
 
-Each is known by pid and start time, never by the pid alone.
+Each is identified by pid and start time, never by the pid alone.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import psutil
 _log = logging.getLogger("discomfort.server")
 
 TOKEN_VARIABLE = "DISCOMFORT_SERVER_TOKEN"  # noqa: S105 - the name of a mark, not a secret
-"""Environment variable that marks a server and what it starts; its value is random per server.
+"""Environment variable that marks a server and its descendants; its value is random for each server.
 
-It finds processes that cannot be found by parent or group: a child with its own session whose parent is gone.
+It finds processes that parent and group do not show: a child with its own session whose parent is gone.
 """
 
 
 REAP_SECONDS = 2.0
-"""How long killed processes get to vanish; SIGKILL is immediate unless the kernel holds them."""
+"""Seconds to wait for killed processes to disappear; SIGKILL is immediate unless the kernel holds them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnProcess:
-    """A process of ours. ``start_time`` is psutil's ``create_time()``: with the pid it cannot be another's."""
+    """A process of ours, identified by its pid and by ``start_time``, psutil's ``create_time()``."""
 
     pid: int
     start_time: float
@@ -42,7 +42,7 @@ class OwnProcess:
             return None
 
     def find(self) -> psutil.Process | None:
-        """The live process of this record; ``None`` if it ended, or if its pid is somebody else's by now."""
+        """The live process of this record; ``None`` if it has ended, even if its pid was reused."""
         try:
             process = psutil.Process(self.pid)
             return process if process.create_time() == self.start_time and alive(process) else None
@@ -51,10 +51,10 @@ class OwnProcess:
 
 
 def members(pid: int, token: str, *, leader_lives: bool) -> set[psutil.Process]:
-    """All living processes of the server ``pid`` but itself: children of children, its group, its session, its mark.
+    """All live processes of the server ``pid`` except itself: its descendants, group and session, and those marked.
 
-    With ``leader_lives`` false the ids of group and session may be somebody else's by now, and are not looked at. The
-    result holds pid and start time of each, so that a signal cannot reach a process that took over a pid.
+    If ``leader_lives`` is false, the group and session ids may have been reused and are ignored. The result holds the
+    pid and start time of each process, so that a signal cannot reach another process that reuses a pid.
     """
     found: set[psutil.Process] = set()
     if leader_lives:
@@ -70,7 +70,7 @@ def members(pid: int, token: str, *, leader_lives: bool) -> set[psutil.Process]:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether this very process still runs; a zombie does not."""
+    """Whether this same process is still running; a zombie is not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -80,7 +80,7 @@ def alive(process: psutil.Process) -> bool:
 
 
 def end(processes: Iterable[psutil.Process], *, patience: float) -> list[psutil.Process]:
-    """SIGTERM, at most ``patience`` seconds, SIGKILL, at most a second; returns those that live on. Blocking."""
+    """Send SIGTERM, wait ``patience`` seconds at most, then send SIGKILL. Returns those still alive. Blocking."""
     remaining = list(processes)
     if patience > 0:
         remaining = await_gone([p for p in remaining if _signal(p, terminate=True)], patience)
@@ -91,8 +91,8 @@ def end(processes: Iterable[psutil.Process], *, patience: float) -> list[psutil.
 
 
 def await_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait at most so long for their end; returns those that live on. Blocking; leaves reaping to their parent."""
-    # psutil.wait_procs() would wait for zombies too, which stay where the first process of a container reaps none.
+    """Wait at most ``seconds`` for their end and return those still alive. Blocking; leaves reaping to their parent."""
+    # psutil.wait_procs() would also wait for zombies, which stay if the first process of a container does not reap.
     deadline = time.monotonic() + seconds
     remaining = [p for p in processes if alive(p)]
     while remaining and time.monotonic() < deadline:
@@ -102,25 +102,25 @@ def await_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psut
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """SIGKILL to each, without waiting."""
+    """Send SIGKILL to each, without waiting."""
     for process in processes:
         _signal(process, terminate=False)
 
 
 def kill_trees(roots: Iterable[OwnProcess]) -> None:
-    """SIGKILL these processes and all that descend from them, and wait for their end.
+    """Kill these processes and all their descendants, and wait for their end.
 
-    Never raises: what cannot be killed is logged.
+    Never raises: processes that cannot be killed are logged.
     """
     living = [process for root in roots if (process := root.find()) is not None]
     victims = {*living, *(child for process in living for child in _children(process.pid))}
     kill(victims)
     for process in await_gone(victims, REAP_SECONDS):
-        _log.warning("pid %d of ours is still there after SIGKILL", process.pid)
+        _log.warning("our process %d is still running after SIGKILL", process.pid)
 
 
 def marked_environment(base: Mapping[str, str] | None, token: str) -> dict[str, str]:
-    """``base`` (``None``: our own environment) with the mark in it."""
+    """``base``, or our own environment if it is ``None``, with the mark added."""
     return {**(os.environ if base is None else base), TOKEN_VARIABLE: token}
 
 
@@ -149,13 +149,13 @@ def _signal(process: psutil.Process, *, terminate: bool) -> bool:
     try:
         if terminate:
             process.terminate()
-            # A stopped process handles SIGTERM only when it goes on.
+            # A stopped process handles SIGTERM only after it is continued.
             process.resume()
         else:
             process.kill()
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
-        _log.warning("pid %d of ours may not be signalled by us", process.pid)
+        _log.warning("no permission to signal our process %d", process.pid)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Removes one file or folder below a root, following no symlink on the way. Standard library only."""
+"""Removes one file or folder below a root without following symlinks. Standard library only."""
 
 # ruff: noqa: PTH208 - pathlib has no listing of an open folder
 from __future__ import annotations
@@ -9,16 +9,16 @@ import stat
 from discomfort._system.descriptors import open_existing, open_folder
 
 _DEEPEST = 200
-"""Folders in each other; what lies deeper stays."""
+"""Maximum depth of nested folders; anything deeper is not removed."""
 
 
 def remove_below(
     root: str, parts: list[str], *, inode: int = 0, only_empty: bool = False, only_unlocked: bool = False
 ) -> None:
-    """Remove ``root/parts``, a folder with all that is in it; what cannot be removed stays. Raises OSError.
+    """Remove ``root/parts``, a folder with everything in it. Entries that cannot be removed stay. Raises OSError.
 
-    With ``inode`` only if it still is that file; with ``only_empty`` a folder that others use stays, with
-    ``only_unlocked`` a file that another process has locked.
+    With ``inode``, only if it is still that file. With ``only_empty``, a folder that is not empty stays, and with
+    ``only_unlocked``, a file that another process has locked.
     """
     if not root.startswith("/") or not parts or any(p in ("", ".", "..") or "/" in p or "\0" in p for p in parts):
         return
@@ -38,7 +38,7 @@ def remove_below(
 
 def _remove_registered(folder: int, name: str, inode: int, only_empty: bool) -> None:
     if inode and os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino != inode:
-        return  # Somebody put another file in its place: that one is not ours.
+        return  # Another file took its place, which is not ours.
     if only_empty:
         os.rmdir(name, dir_fd=folder)
     else:
@@ -46,11 +46,11 @@ def _remove_registered(folder: int, name: str, inode: int, only_empty: bool) -> 
 
 
 def _remove_unlocked(folder: int, name: str, inode: int) -> None:
-    from discomfort._system.locks import try_lock  # what it imports would slow the watchdog's start
+    from discomfort._system.locks import try_lock  # imported here to keep the watchdog's start fast
 
     lock = open_existing(name, writable=True, within=folder)
     try:
-        # While it is ours, nobody can take it to be theirs.
+        # While we hold the lock, no other process can take the file.
         if try_lock(lock) and os.fstat(lock).st_ino == inode:
             os.unlink(name, dir_fd=folder)
     finally:
@@ -66,13 +66,13 @@ def _remove(folder: int, name: str, depth: int) -> None:
         return
     inner = open_folder(name, within=folder)
     try:
-        # Another file system mounted in there is not what was registered.
+        # A file system mounted inside is not part of what was registered.
         if os.fstat(inner).st_dev == os.fstat(folder).st_dev:
             for child in os.listdir(inner):
                 try:
                     _remove(inner, child, depth + 1)
                 except OSError:
-                    continue  # The rest is still removed; the folder itself then stays.
+                    continue  # The rest is still removed, but the folder itself stays.
     finally:
         os.close(inner)
     os.rmdir(name, dir_fd=folder)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ServerCommand:
-    """A command line that opens a port.
+    """A command line that starts a server.
 
-    ``argv`` is given to the system as it stands, never to a shell. ``cwd`` is the folder it starts in. ``env`` is its
-    whole environment, ``None`` for ours; it may hold secrets and is kept out of ``repr``, logs and errors.
+    ``argv`` is passed to the system unchanged, never to a shell. ``cwd`` is the working folder. ``env`` is the whole
+    environment, or ``None`` for ours; it may contain secrets and is kept out of ``repr``, logs and errors.
     """
 
     argv: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The file system for memory that processes share, which Chromium uses a lot of."""
+"""The file system for shared memory, which Chromium uses heavily."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 FOLDER = Path("/dev/shm")  # noqa: S108 - the device itself is meant
 
 SMALL = 256 << 20
-"""Bytes below which Chromium is told to use files instead (Docker's default is 64 MiB)."""
+"""Size in bytes below which Chromium must use files instead (Docker's default is 64 MiB)."""
 
 
 def size(folder: Path = FOLDER) -> int | None:
-    """Its size in bytes; ``None`` where the system has none."""
+    """The size of the file system in bytes; ``None`` if the system has none."""
     try:
         return shutil.disk_usage(folder).total
     except OSError:

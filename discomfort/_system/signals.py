@@ -1,4 +1,4 @@
-"""Signals: to processes of ours, and how they reach this process and what it starts. Standard library only."""
+"""Signals that we send, and how signals affect this process and those it starts. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""What a terminal, a service manager or a user sends to have a program end."""
+"""Signals with which a terminal, a service manager or a user ends a program."""
 
 DEFAULTS_PROGRAM = """
 import os, signal, sys
@@ -20,28 +20,28 @@ except OSError as error:
     sys.stderr.write(f"{sys.argv[1]}: {error.strerror}\\n")
     sys.exit(127)
 """
-"""Python that becomes the program of its arguments, with the default effect of every signal and none blocked.
+"""Python code that resets and unblocks all signals, then executes the program given as arguments.
 
-A signal that is ignored or blocked stays so through exec. ComfyUI started with SIGINT ignored (by ``cmd &`` in a
-script, say) never stops on it. A preexec_fn would run Python code in a fork of a threaded process, which may deadlock.
-SIGPIPE and its like are what the interpreter itself ignores."""
+A signal that is ignored or blocked stays so across exec. ComfyUI started with SIGINT ignored (for example by ``cmd &``
+in a script) never stops on it. A preexec_fn would run Python code in a fork of a threaded process, which may deadlock.
+SIGPIPE and SIGXFSZ are ignored by the interpreter itself."""
 
 
 def ask_to_end(pid: int, *, group: bool = False) -> None:
-    """SIGTERM to a process, or to the group of that leader. Raises OSError."""
+    """Send SIGTERM to a process, or to the group that it leads. Raises OSError."""
     send = os.killpg if group else os.kill
     send(pid, signal.SIGTERM)
-    # A stopped process handles SIGTERM only when it goes on.
+    # A stopped process handles SIGTERM only after it is continued.
     send(pid, signal.SIGCONT)
 
 
 def kill(pid: int, *, group: bool = False) -> None:
-    """SIGKILL to a process, or to the group of that leader. Raises OSError."""
+    """Send SIGKILL to a process, or to the group that it leads. Raises OSError."""
     (os.killpg if group else os.kill)(pid, signal.SIGKILL)
 
 
 def are_altered() -> bool:
-    """Whether a program that we start would find signals ignored or blocked that it expects to end it."""
+    """Whether a program that we start would inherit ignored or blocked stop signals."""
     ignored = any(signal.getsignal(getattr(signal, name)) == signal.SIG_IGN for name in STOPS)
     return ignored or bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
@@ -54,9 +54,9 @@ def ignore_stops() -> None:
 
 
 def heeded_stops() -> list[signal.Signals]:
-    """The signals at which a command of ours stops: SIGHUP not where ``nohup`` had it ignored.
+    """The signals that stop one of our commands. SIGHUP is left out if ``nohup`` made the process ignore it.
 
-    SIGINT even where the shell had it ignored (``&`` in a script): nobody could stop the command otherwise.
+    SIGINT is included even if the shell made the process ignore it (``&`` in a script), so that it can be stopped.
     """
     heeded = [signal.SIGINT, signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)

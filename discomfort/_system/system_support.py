@@ -1,4 +1,4 @@
-"""The check whether this system lets us own a server: start it, know it for certain, and end it."""
+"""The check whether this system lets us own a server: start it, identify it reliably, and end it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from discomfort._system.process_table import facts_of
 
 
 def obstacle() -> str:
-    """What is missing, in a few words; ``""`` where nothing is."""
+    """A short description of what is missing; ``""`` if nothing is."""
     if sys.platform != "linux":
         return f"it needs Linux, and this is {sys.platform}"
     if not locks.AVAILABLE:

@@ -6,16 +6,16 @@ import os
 
 
 def is_root() -> bool:
-    """Whether this process may do everything; no on systems that know no root."""
+    """Whether this process runs as root. False on systems without a root user."""
     geteuid = getattr(os, "geteuid", None)
     return geteuid is not None and geteuid() == 0
 
 
 def identity() -> int:
-    """The number of the user. For Linux."""
+    """The user's numeric id. Linux only."""
     return os.geteuid()
 
 
 def is_ours(status: os.stat_result) -> bool:
-    """Whether a file or folder belongs to the user. For Linux."""
+    """Whether a file or folder belongs to this user. Linux only."""
     return status.st_uid == os.geteuid()

@@ -1,1 +1,1 @@
-"""Decides which ComfyUI to start, with which Python and in which folders."""
+"""Choice of the ComfyUI to start, its Python and its folders."""

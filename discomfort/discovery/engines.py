@@ -26,7 +26,7 @@ _COMFYUI_PATH = "COMFYUI_PATH"
 _COMMAND = "API_COMMAND_LINE"
 _DIRECTORY = "API_WORKING_DIRECTORY"
 _TEMPORARY = "tmp"
-"""The folder for temporary files within the private one; ComfyUI's own ``temp`` lies beside it."""
+"""The folder for temporary files within the private one, beside ComfyUI's own ``temp``."""
 _REMEDY = "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py"
 
 
@@ -69,7 +69,7 @@ class Engine:
     """A server that can be started.
 
     ``argv`` has no port yet, see :meth:`command`. ``front_end_root`` is the folder of the frontend that it serves, if
-    known. ``reason`` says in a few words why it was chosen. ``private`` lists folders created for this server only,
+    known. ``reason`` says briefly why it was chosen. ``private`` lists folders created for this server only,
     which :meth:`discard` removes. ``env`` is its environment; ``None`` means ours.
     """
 
@@ -90,9 +90,9 @@ class Engine:
         return ServerCommand((*words, "--port", str(port)), self.cwd, self.env)
 
     def discard(self) -> None:
-        """Remove its private folders with all that is in them. Idempotent; what cannot be removed is logged.
+        """Remove its private folders with their contents. Idempotent; failures are logged.
 
-        Does nothing in a fork of the process that made them.
+        Does nothing in a fork of the process that created them.
         """
         if os.getpid() != self.owner:
             return
@@ -117,7 +117,7 @@ class _Plan:
 
 
 def resolve_engine(request: EngineRequest) -> Engine:
-    """Decide what to start: what is configured, else what the environment names, else what is found, else the emulator.
+    """Decide what to start: the configured server, else ``COMFYUI_PATH``, else a ComfyUI found, else the emulator.
 
     A ComfyUI that was named but is missing is an error, never a reason to look further. Private folders are created
     last, once everything else has been checked. Blocking; usually takes milliseconds.
@@ -210,9 +210,9 @@ def _main_plan(
         )  # fmt: skip
     if path is not None and path.resolve() != main.parent.resolve():
         raise ConfigurationError(
-            f"is another ComfyUI than the one that is started, {main.parent}; files would go to the wrong one",
+            f"is not the ComfyUI that is started, {main.parent}; files would go to the wrong one",
             key=_COMFYUI_PATH, value=str(path), source=request.source(_COMFYUI_PATH),
-            remedy="Make it and API_WORKING_DIRECTORY agree, or leave one out",
+            remedy="Set it and API_WORKING_DIRECTORY to the same ComfyUI, or leave one out",
         )  # fmt: skip
     return _Plan(main.parent, cwd, words, script, f"{reason}: {main.parent}")
 
@@ -341,7 +341,7 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
 
 
 def _emulator_command(request: EngineRequest) -> list[str]:
-    """The configured command line if it has options for the emulator, else the plain one.
+    """The configured command line if it may hold options for the emulator, else the plain one.
 
     A command line that starts ComfyUI's ``main.py``, as the documented default does, has no options for the emulator.
     """
@@ -353,7 +353,7 @@ def _emulator_command(request: EngineRequest) -> list[str]:
 
 
 def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """``environ`` with a path to the package that runs here, which may be a clone that is not installed."""
+    """``environ`` with the path of this package, which may be a clone that is not installed."""
     folder = Path(__file__).absolute().parents[2]
     if folder in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}:
         return dict(environ)
@@ -362,10 +362,10 @@ def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _with_temporary(environ: Mapping[str, str], private: Path) -> Mapping[str, str]:
-    """``environ`` with a temporary folder of the server's own, which goes with it.
+    """``environ`` with a temporary folder for this server only, which is removed with it.
 
-    SIGTERM and SIGKILL end ComfyUI before libraries delete what they put there: torch 2.9, for one, makes a folder at
-    every import. torch's cache of compiled kernels stays where it is, for the next server.
+    SIGTERM and SIGKILL end ComfyUI before libraries delete their temporary files; torch 2.9, for example, creates a
+    folder at every import. torch's cache of compiled kernels stays where it is, for the next server.
     """
     changed = {**environ, "TMPDIR": str(private / _TEMPORARY)}
     with contextlib.suppress(OSError, KeyError):  # a user without a name, for whom torch has no such cache

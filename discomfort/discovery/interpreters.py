@@ -57,7 +57,7 @@ def choose_python(
 
 
 def front_end_of(python: str) -> Path | None:
-    """The folder of the frontend's files that ``python`` has installed, or ``None`` if it has none or cannot say.
+    """The folder of the frontend's files installed in ``python``; ``None`` if there is none or it cannot be determined.
 
     Looks in its site-packages; if no folder or several match, runs ``python`` to ask, for at most 10 s.
     """
@@ -145,7 +145,7 @@ def _ask(python: str) -> Path | None:
             text=True,
             timeout=_ASK_SECONDS,
             check=True,
-            # With -c, the working directory is searched first, so a folder of ours must not pose as the package.
+            # With -c, the working directory is searched first, so it must not contain a folder named like the package.
             cwd=Path(python).parent,
         )
     except (OSError, ValueError, subprocess.SubprocessError) as error:

@@ -21,12 +21,12 @@ class Location(NamedTuple):
 
 
 def is_comfyui(path: Path) -> bool:
-    """Whether a ``path`` that somebody named is a ComfyUI: ``main.py`` beside ``comfy/`` or its other main files."""
+    """Whether a ``path`` named by the user is a ComfyUI: ``main.py`` beside ``comfy/`` or its other main files."""
     return (path / "main.py").is_file() and ((path / "comfy").is_dir() or looks_like_comfyui(path))
 
 
 def looks_like_comfyui(path: Path) -> bool:
-    """Whether a ``path`` that nobody named is certain enough to be a ComfyUI for its ``main.py`` to be run."""
+    """Whether a ``path`` not named by the user is certain enough to be a ComfyUI that its ``main.py`` may be run."""
     return all((path / name).is_file() for name in _FILES)
 
 

@@ -1,4 +1,4 @@
-"""Code over workflow and prompt JSON: detects the format, refuses unsafe prompts, edits inputs. Pure."""
+"""Functions on workflow and prompt JSON: detecting the format, refusing unsafe prompts, editing inputs. Pure."""
 
 from __future__ import annotations
 

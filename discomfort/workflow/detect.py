@@ -1,4 +1,4 @@
-"""Tells apart workflows, as the UI saves them, and prompts, as the API takes them; reads both from JSON and PNG.
+"""Distinguishes workflows (saved by the UI) from prompts (accepted by the API), and reads both from JSON and PNG.
 
 A *workflow* is an object with a ``nodes`` list (LiteGraph schema 0.4 with links as lists, 1.0 with links as objects,
 with or without ``definitions.subgraphs``). A *prompt* is an object of nodes by id, each with ``class_type`` and
@@ -26,7 +26,7 @@ MAX_BYTES = 64 * 1024 * 1024
 """Largest payload that is parsed, in bytes."""
 
 MAX_CONTAINERS = 4_000_000
-"""Most brackets allowed in a payload: each becomes a Python object of 60 bytes or more."""
+"""Maximum number of lists and objects in a payload: each becomes a Python object of 60 bytes or more."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Every opening quote matches to its end or to the end of the text, so that broken input is scanned in linear time too.
@@ -36,7 +36,7 @@ _NOT_BRACKETS = re.compile(rb"[^\[\]{}]+")
 
 
 def classify(payload: object) -> Kind:
-    """Tell a workflow from a prompt.
+    """Return whether a payload is a workflow or a prompt.
 
     Returns ``"prompt"`` for the API envelope ``{"prompt": {…}}`` too; :func:`unwrap` returns the prompt inside.
 
@@ -46,7 +46,7 @@ def classify(payload: object) -> Kind:
 
 
 def unwrap(payload: object) -> tuple[Kind, JsonObject]:
-    """Tell a workflow from a prompt and return the graph itself, taken out of the API envelope if there is one.
+    """Like :func:`classify`, but also return the graph itself, taken out of the API envelope if there is one.
 
     The graph is the caller's object, not a copy. Raises :class:`PayloadError` like :func:`classify`.
     """
@@ -101,8 +101,8 @@ def payload_from_png(data: bytes) -> JsonObject:
     """
     if not data.startswith(_PNG_SIGNATURE):
         raise PayloadError("not a PNG file")
-    # Not Pillow: it refuses the text of very large pictures and compressed text above a mebibyte, by limits of its own
-    # for the whole process, and reads the UTF-8 that other programs write as Latin-1.
+    # Not Pillow: its process-wide limits refuse the text of very large pictures and compressed text above 1 MiB, and
+    # it reads the UTF-8 that other programs write as Latin-1.
     texts: dict[str, bytes] = {}
     position = len(_PNG_SIGNATURE)
     while position + 8 <= len(data):
@@ -245,7 +245,7 @@ def _check_graph(graph: JsonObject, place: str) -> None:
 
 
 def _hint(payload: JsonObject) -> str:
-    """A guess in brackets at what the caller meant by an object that is neither."""
+    """A guess, in brackets, at what the caller meant when the object is neither."""
     if isinstance(payload.get("nodes"), list):
         return " (this is a workflow: pass it without the object around it)"
     if "nodes" in payload:

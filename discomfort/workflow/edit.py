@@ -16,10 +16,10 @@ from discomfort.workflow.workflow_graph import WorkflowGraph
 
 
 class Editor:
-    """Edits a copy of a workflow or prompt; the caller's object is never touched.
+    """Edits a copy of a workflow or prompt; the caller's object is never changed.
 
-    ``payload`` of the editor is the edited copy (of an API envelope: the prompt inside it), ``kind`` what it is.
-    ``definitions`` is the server's ``/object_info``: with it values are checked against type, range and list, and the
+    ``payload`` is the edited copy (for an API envelope, the prompt inside it), and ``kind`` is its format.
+    ``definitions`` is the server's ``/object_info``: with it, values are checked against type, range and list, and the
     widgets of a workflow can be found. A selector is ``NODE.INPUT``::
 
         editor.set("KSampler.seed", 42)           # by class or title, where only one node has it
@@ -29,7 +29,7 @@ class Editor:
 
     An exact id wins over a title, a title over a class, and case matters only where both spellings exist.
 
-    Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or contains what JSON cannot hold.
+    Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or has values that are not JSON.
     """
 
     def __init__(self, payload: JsonObject, definitions: Mapping[str, Any] | None = None) -> None:
@@ -44,7 +44,7 @@ class Editor:
             self._graph = WorkflowGraph(self.payload, definitions)
         else:
             self._graph = PromptGraph(self.payload, definitions)
-        # A workflow saves widget values without names, which only the definitions give; a prompt names all its inputs.
+        # A workflow saves widget values without names; only the definitions have these. A prompt names all its inputs.
         is_blind = self.kind == "workflow" and not definitions
         hint = " that is known without node definitions; convert first and set it on the prompt" if is_blind else ""
         self._index = Index(self._graph.targets, self._graph.names, hint)
@@ -52,19 +52,19 @@ class Editor:
     def set(self, selector: str, value: Any) -> Editor:
         """Set one input and return the editor, so that calls can be chained.
 
-        In a workflow, an input that a PrimitiveNode feeds sets the primitive, and with it all that it feeds. In a
-        prompt, a pair ``[node id, slot]`` of an existing node connects the input to it.
+        In a workflow, setting an input that a PrimitiveNode feeds sets the primitive, and so every input that it feeds.
+        In a prompt, a pair ``[node id, slot]`` of an existing node connects the input to it.
 
         Raises :class:`InputSelectorError`, with candidates, if the selector names no input or several, if the input is
         fed by another node, if the value is not of its type or outside its range or list, and in a workflow if the
-        widget's place cannot be proven (then convert first, and set it on the prompt).
+        widget's position cannot be proven (then convert first, and set it on the prompt).
         """
         node_id, name = self._index.resolve(selector)
         self._graph.set(node_id, name, copied(value) if json_problem(value) is None else value, selector)
         return self
 
     def get(self, selector: str) -> Any:
-        """Return the value of one input: a constant, or ``[node id, slot]`` where it is linked in a prompt.
+        """Return the value of one input: a constant, or ``[node id, slot]`` if it is linked in a prompt.
 
         The result is a copy. Raises :class:`InputSelectorError` like :meth:`set`.
         """
@@ -87,7 +87,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """Split ``NODE.INPUT=VALUE`` into selector and value.
 
     The selector ends at the first ``=`` after a dot. The value is JSON if it parses as such (``42``, ``true``, ``"42"``
-    for the string 42), else the text as it stands. Raises :class:`InputSelectorError` if there is no such ``=``.
+    for the string 42), else the text itself. Raises :class:`InputSelectorError` if there is no such ``=``.
     """
     dot = text.find(".")
     equals = text.find("=", dot + 1) if dot > 0 else -1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
 MAX_TOLD: Final = 10
-"""Most faults that are reported; further ones are likely to have the same cause."""
+"""Maximum number of faults reported; further ones are likely to have the same cause."""
 
 
 def faults(workflow: JsonObject) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ Value = str | int | float | bool
 
 _SAFE: Final = 1 << 53
 _EXPONENT: Final = 1e21
-"""JavaScript writes numbers from here up with an exponent, which Python reads as floats."""
+"""JavaScript writes numbers from this one up with an exponent, which Python reads as floats."""
 
 
 def through_javascript(value: Value) -> Value:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 MAX_DEPTH = 200
-"""Levels of nesting that are accepted. Python's JSON parser fails near 1,000, as does a server's hashing of inputs."""
+"""Maximum depth of nesting. Python's JSON parser fails near 1,000, as does a server's hashing of inputs."""
 
 
 def describe(value: object) -> str:
-    """Say in a few words what a value is, for error messages: ``a list of 3 items``, ``the number 7``."""
+    """Describe a value briefly for error messages: ``a list of 3 items``, ``the number 7``."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -29,10 +29,9 @@ def describe(value: object) -> str:
 
 
 def is_link(value: object) -> bool:
-    """Tell whether a server reads this input value as a link: a pair of string and number.
+    """Return whether a server reads this input value as a link: a pair of string and number.
 
-    Fractions and booleans count as numbers, because the server follows such pairs at execution even where they make
-    no sense.
+    Fractions and booleans count as numbers, because the server follows even such pairs during execution.
     """
     return (
         isinstance(value, list | tuple)
@@ -43,7 +42,7 @@ def is_link(value: object) -> bool:
 
 
 def json_problem(value: object, limit: int = MAX_DEPTH) -> str | None:
-    """Say why a value cannot be sent as JSON, or return ``None`` if it can.
+    """Return why a value cannot be sent as JSON, or ``None`` if it can.
 
     Linear in the size of the value; a container that contains itself is reported as nested too deeply.
     """

@@ -11,7 +11,7 @@ from discomfort.exceptions import MissingNode, PayloadError
 from discomfort.workflow.subgraphs import group_members, pack_of, subgraph_list
 
 MAX_NODES = 200_000
-"""Most nodes that a workflow may have once every subgraph is expanded; nesting multiplies them."""
+"""Maximum number of nodes in a workflow once every subgraph is expanded; nesting multiplies them."""
 
 NOTES = frozenset({"Note", "MarkdownNote"})
 """Node types that only show a text."""
@@ -20,12 +20,12 @@ FRONTEND_ONLY = NOTES | {"Reroute", "PrimitiveNode"}
 """Node types that only the frontend has; a server never sees them."""
 
 MODE_MUTED, MODE_BYPASSED = 2, 4
-"""LiteGraph's ``mode`` of a node that does not run, and of one that passes its inputs through."""
+"""LiteGraph's ``mode`` values for a muted node and for a bypassed one, which passes its inputs through."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowNode:
-    """One node of a workflow, at its place among the subgraphs.
+    """One node of a workflow, with its position among the subgraphs.
 
     ``id`` is the id that the frontend gives it in the prompt: inside a subgraph, the ids of the instances around it and
     its own, joined by colons (``"10:3"``). ``graph`` is the workflow or subgraph definition whose list ``node`` is in.
@@ -85,7 +85,7 @@ def titles(prompt: JsonObject) -> dict[str, str]:
 
 
 def title_of(node: Mapping[str, Any]) -> str | None:
-    """Return the title that a prompt's node carries in ``_meta``, or ``None``."""
+    """Return the title in the ``_meta`` of a prompt's node, or ``None``."""
     meta = node.get("_meta")
     title = meta.get("title") if isinstance(meta, Mapping) else None
     return title if isinstance(title, str) and title else None

@@ -1,8 +1,8 @@
 """Refuses prompts that ComfyUI would accept but not survive, before anything is sent.
 
-ComfyUI 0.3.64 validates only the declared inputs of nodes that lead to an output, but follows more than that when it
-executes: a link to a missing node anywhere else ends its execution thread for good, while HTTP keeps answering 200. So
-do a node without an ``inputs`` object, a link wrapped in ``{"__value__": …}``, and a cycle through undeclared inputs.
+ComfyUI 0.3.64 validates only the declared inputs of nodes that lead to an output, but follows more during execution.
+A link to a missing node anywhere else ends its execution thread permanently, while HTTP still answers 200. So do a
+node without an ``inputs`` object, a link wrapped in ``{"__value__": …}``, and a cycle through undeclared inputs.
 Combos of the newer dialect (``["COMBO", {"options": […]}]``) are not checked against their list at all.
 """
 
@@ -40,11 +40,11 @@ def check_prompt(prompt: JsonObject, definitions: Mapping[str, Any] | None = Non
     Lists of files go stale as files are added: fetch the definitions again before trusting a :class:`ValidationError`.
 
     Raises:
-        UnsafePromptError: the server would not survive it: malformed nodes, links to nowhere, cycles, chains of more
-            than 900 links. All problems are listed.
-        MissingNodesError: node classes that ``definitions`` lacks, all of them.
+        UnsafePromptError: the server would not survive it: malformed nodes, links to missing nodes, cycles, chains of
+            more than 900 links. All problems are listed.
+        MissingNodesError: node classes that are missing from ``definitions``, all of them.
         ValidationError: constants that are not in their combo's list.
-        PayloadError: values that JSON cannot hold, or a prompt without an output node.
+        PayloadError: values that are not JSON, or a prompt without an output node.
     """
     if not isinstance(prompt, dict) or not prompt:
         raise PayloadError(f"a prompt is an object of nodes, found {describe(prompt)}")
@@ -126,7 +126,7 @@ class _Check:
         )
 
     def links(self, definitions: Mapping[str, Any] | None) -> None:
-        """Record every valid link, and report as a problem what the server would take for a link but cannot follow."""
+        """Record every valid link, and report values that the server would read as links but cannot follow."""
         prompt = self.prompt
         for node_id, name, (source, slot) in self.pairs:
             if isinstance(source, str) and type(slot) is int and slot >= 0 and source in prompt:
@@ -138,7 +138,7 @@ class _Check:
         self, node_id: str, name: str, source: Any, slot: Any, definitions: Mapping[str, Any] | None
     ) -> str | None:
         if isinstance(source, int) and not isinstance(source, bool) and isinstance(slot, int):
-            # The server takes a pair of numbers for a value, except in a declared input, where every list is a link.
+            # The server reads a pair of numbers as a value, except in a declared input, where every list is a link.
             wrapped = isinstance(self.prompt[node_id]["inputs"][name], dict)
             declared = definitions is not None and input_spec(definitions, self.prompt[node_id], name) is not None
             if not wrapped and (declared or str(source) in self.prompt):
@@ -193,14 +193,12 @@ def _check_chains(prompt: JsonObject, upstream: Mapping[str, list[str]]) -> None
         raise UnsafePromptError([_cycle(prompt, upstream, waiting)])
     deepest = max(depth, key=depth.__getitem__)
     if depth[deepest] > MAX_CHAIN:
-        text = (
-            f"stands at the end of {depth[deepest]} links in a row, more than the {MAX_CHAIN} that a server can follow"
-        )
+        text = f"is at the end of {depth[deepest]} links in a row, more than the {MAX_CHAIN} that a server can follow"
         raise UnsafePromptError([_graph_problem(prompt, deepest, text)])
 
 
 def _cycle(prompt: JsonObject, upstream: Mapping[str, list[str]], waiting: Mapping[str, int]) -> GraphProblem:
-    # Every node left over has a source that is left over too, so walking upstream must reach a node seen before.
+    # Every remaining node has a source that also remains, so walking upstream must reach a node seen before.
     node_id = next(iter(waiting))
     seen: dict[str, int] = {}
     while node_id not in seen:

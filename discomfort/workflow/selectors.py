@@ -49,11 +49,11 @@ class Index:
                 self._folded_titles.setdefault(target.title.casefold(), []).append(target)
 
     def resolve(self, selector: str) -> tuple[str, str]:
-        """Return node id and input name of the one input that the selector means.
+        """Return node id and input name of the one input that the selector names.
 
         The selector is split at its last dot; at an earlier one only if that finds nothing (some inputs have dots
-        in their names). The node is looked up by id, title, class, then title and class regardless of case; the first
-        of these that finds a node with such an input decides. ``#`` before the node forces its id, ``@`` its title,
+        in their names). The node is looked up by id, title, class, then title and class regardless of case. The first
+        of these that finds a node with such an input wins. ``#`` before the node forces its id, ``@`` its title,
         ``%`` its class.
 
         Raises :class:`InputSelectorError` listing the candidates if nothing matches, or more than one node does.
@@ -73,7 +73,7 @@ class Index:
         raise self._unknown(selector)
 
     def friendly(self, target: Target, name: str) -> str:
-        """Return the shortest selector that means this input: by title or class where it is unique, else by id."""
+        """Return the shortest selector for this input: by title or class if that is unique, else by id."""
         for text, nodes in ((target.title, self._titles), (target.kind, self._kinds)):
             if text and text not in self._ids and not text.startswith(("#", "@", "%")):
                 taken = nodes is self._kinds and text in self._titles

@@ -9,7 +9,7 @@ from discomfort._json import JsonObject
 from discomfort.workflow.javascript import id_text
 
 GROUP_PREFIXES = ("workflow>", "workflow/")
-"""How the type of a group node begins; its name follows. With a slash in older workflows."""
+"""Prefixes of the type of a group node, before its name. Older workflows use a slash."""
 
 
 def pack_of(node: Mapping[str, Any]) -> str | None:
@@ -47,7 +47,7 @@ def subgraph_list(workflow: JsonObject) -> list[JsonObject]:
 
 
 def find_subgraph(workflow: JsonObject, type_name: str) -> JsonObject | None:
-    """The definition of the subgraph that a node of that type stands for."""
+    """The definition of the subgraph that a node of that type represents."""
     return next((each for each in subgraph_list(workflow) if str(each.get("id")) == type_name), None)
 
 
@@ -59,12 +59,12 @@ def groups(workflow: JsonObject) -> dict[str, JsonObject]:
 
 
 def is_group(type_name: str) -> bool:
-    """Whether a node's type is that of a group node, which older frontends had in place of subgraphs."""
+    """Whether a node's type is that of a group node, which older frontends had instead of subgraphs."""
     return type_name.startswith(GROUP_PREFIXES)
 
 
 def group_members(workflow: JsonObject, type_name: str) -> list[JsonObject] | None:
-    """The nodes that a group node stands for, as they are stored; ``None`` for other types."""
+    """The nodes in a group node, as they are stored; ``None`` for other types."""
     group = groups(workflow).get(type_name[len(GROUP_PREFIXES[0]) :]) if is_group(type_name) else None
     nodes = group.get("nodes") if group else None
     return list(objects(nodes)) if isinstance(nodes, list) else None

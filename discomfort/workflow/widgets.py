@@ -1,8 +1,8 @@
 """Maps the entries of a workflow node's ``widgets_values`` to its inputs.
 
 The frontend saves widget values as a bare list and reads it back by position. The order of the widgets follows from the
-node's definition: required inputs, then optional ones, each in ``input_order``; inputs of a widget type only, without
-those forced to be sockets; one more entry after a number that is "controlled after generate", two after such a list;
+node's definition: required inputs, then optional ones, each in ``input_order``; only inputs of a widget type, except
+those forced to be sockets; one extra entry after a number with "control after generate", two after such a list;
 buttons and players of upload inputs at the end. (Found in frontend 1.27.10 and checked against 73 saved workflows.)
 If that order cannot be proven for a node, nothing is mapped, because a wrong position would change another input.
 """
@@ -37,7 +37,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class WidgetMap:
-    """The places of a node's proven inputs: list positions or object keys; ``reason`` says why some are missing."""
+    """The positions of a node's proven inputs, as list indexes or object keys. ``reason`` says why some are missing."""
 
     positions: Mapping[str, int | str]
     reason: str = ""
@@ -70,7 +70,7 @@ def spec_type(spec: Any) -> str:
 
 
 def spec_settings(spec: Any) -> Mapping[str, Any]:
-    """Return the settings of an input's declaration (``default``, ``min``, …), empty where there are none."""
+    """Return the settings of an input's declaration (``default``, ``min``, …); empty if there are none."""
     settings = spec[1] if isinstance(spec, list | tuple) and len(spec) > 1 else None
     return settings if isinstance(settings, Mapping) else {}
 

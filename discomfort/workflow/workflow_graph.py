@@ -41,7 +41,7 @@ class WorkflowGraph:
         return list(dict.fromkeys(known))
 
     def settable(self, node_id: str) -> Sequence[str]:
-        """Return the inputs whose widget is found and is fed by nothing, or only by a PrimitiveNode."""
+        """Return the inputs whose widget is found and has no link, or only one from a PrimitiveNode."""
         names = []
         for name in self._map(node_id).positions:
             try:
@@ -63,7 +63,7 @@ class WorkflowGraph:
         owner["widgets_values"][position] = value
 
     def _place(self, node_id: str, name: str, selector: str) -> tuple[JsonObject, Any]:
-        """Return the node whose widget sets the input, and the widget's place in that node's values."""
+        """Return the node whose widget sets the input, and the widget's position in that node's values."""
         found = self._nodes[node_id]
         shared = str(found.graph.get("id")) if ":" in node_id else ""
         if self._uses.get(shared, 0) > 1:
@@ -78,7 +78,7 @@ class WorkflowGraph:
             raise InputSelectorError(selector, f"the widgets of a subgraph cannot be told apart; {_CONVERT}")
         located = self._map(node_id)
         if name not in located.positions:
-            reason = located.reason or "it has no saved value, or its place among the widgets is not certain"
+            reason = located.reason or "it has no saved value, or its position among the widgets is uncertain"
             raise InputSelectorError(selector, f"{reason}; {_CONVERT}")
         return found.node, located.positions[name]
 
@@ -92,7 +92,7 @@ class WorkflowGraph:
                 raise InputSelectorError(selector, f"is fed by input {slot} of its subgraph; {_CONVERT}")
             node = nodes.get(origin)
             if node is None:
-                raise InputSelectorError(selector, f"is fed by link {link}, which comes from nowhere; {_CONVERT}")
+                raise InputSelectorError(selector, f"is fed by link {link}, which has no source; {_CONVERT}")
             if class_of(node) == "Reroute":
                 link = next((entry.get("link") for entry in sockets(node)), None)
                 continue

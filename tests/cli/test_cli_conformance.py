@@ -30,7 +30,7 @@ def test_differences(deviating: str, capsys: pytest.CaptureFixture[str]) -> None
     told = capsys.readouterr()
     path = "/history/discomfort-conformance-none"
     assert f"history.unknown: status of GET {path}: expected 200, found 404\n" in told.out
-    assert "skipped queueing.clear, history.clear: touches what others do" in told.err
+    assert "skipped queueing.clear, history.clear: affects other users" in told.err
     assert "(the emulator, as ComfyUI 0.3.64): 0 as ComfyUI 0.3.64, 1 different, 2 skipped" in told.err
 
 

@@ -1,18 +1,18 @@
 // Runs in the frontend's page before any of its scripts. Nothing here imitates the frontend: it calls
-// app.loadGraphData and app.graphToPrompt, watches whether they did their work, and clears what they left in the page.
+// app.loadGraphData and app.graphToPrompt, checks whether they worked, and clears what they left in the page.
 (() => {
   "use strict";
-  // Workflows and custom nodes run scripts in this page: keep the functions that the answer depends on.
+  // Workflows and custom nodes run scripts in this page, so keep the original functions that the result depends on.
   const { parse, stringify } = JSON;
   const state = { types: null, working: false, asked: new Set() };
 
-  // What a conversion asks the server for, known when it is over: a request itself may still be on its way then.
+  // Paths that a conversion requests from the server, noted when a request starts, since it may outlast the conversion.
   const note = (what) => {
     try {
       const { origin, pathname } = new URL(what?.url ?? what, location.href);
       if (state.working && origin === location.origin) state.asked.add(pathname);
     } catch {
-      // No address: the request fails by itself.
+      // Not a valid address: the request itself will fail.
     }
   };
   const noting = (original, index) =>
@@ -29,8 +29,8 @@
   const rootGraph = (app) => app.rootGraph ?? app.graph;
   const describe = (error) => (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, 2000);
 
-  // app.setup() ends before the page assigns window.graph (1.27.10 and 1.58.1 alike); newer ones load a first
-  // graph after it, and show the spinner until that is done.
+  // app.setup() ends before the page assigns window.graph (in 1.27.10 and 1.58.1). Newer versions then load a first
+  // graph and show the spinner until that is done.
   const ready = () => {
     const { app, graph, LiteGraph } = window;
     if (!app || !graph || !LiteGraph || !rootGraph(app) || workspace()?.spinner) return false;
@@ -48,8 +48,7 @@
     url: location.pathname,
   });
 
-  // Types that a workflow brings along (subgraphs, group nodes) stay registered for good: the next workflow must not
-  // find them.
+  // Types that a workflow defines (subgraphs, group nodes) stay registered, but the next workflow must not find them.
   const rememberTypes = () => {
     state.types = new Map(Object.entries(window.LiteGraph.registered_node_types));
   };
@@ -61,7 +60,7 @@
     }
   };
 
-  // Each loadGraphData opens one more tab with a temporary workflow and its undo history.
+  // Each loadGraphData opens another tab with a temporary workflow and its undo history.
   const closeTabs = async () => {
     const store = workspace()?.workflow;
     if (!store?.closeWorkflow) return;
@@ -103,7 +102,7 @@
     } finally {
       watch.stop();
     }
-    // The frontend shows a dialog and goes on with half a graph where configure() throws.
+    // If configure() throws, the frontend shows a dialog and continues with half a graph.
     if (watch.error) return { stage: "configure", error: describe(watch.error) };
     if (watch.calls !== 1) return { stage: "race", error: `the graph was configured ${watch.calls} times` };
     const nodes = graph.nodes.length;
@@ -116,15 +115,15 @@
     return { output: prompt.output, nodes };
   };
 
-  // The type of a prompt's node, by the frontend's own graph: its ids need not be the workflow's, where those are
-  // given twice or not at all. "12:5" is node 5 in the subgraph of node 12.
+  // The type of a prompt's node in the frontend's own graph, whose ids differ from the workflow's if those are
+  // duplicate or missing. "12:5" is node 5 in the subgraph of node 12.
   const typeOf = (id) => {
     let node = { subgraph: rootGraph(window.app) };
     for (const step of id.split(":")) node = node?.subgraph?.getNodeById(step);
     return node?.type || node?.last_serialization?.type || null;
   };
 
-  // A node of unknown type has no class and no title; JSON would drop the keys, null keeps them visible.
+  // A node of unknown type has no class and no title. JSON would drop undefined keys; null keeps them.
   const unknownTypes = (result) => {
     const unknown = Object.entries(result.output ?? {}).filter(([, node]) => typeof node.class_type !== "string");
     for (const [, node] of unknown) {
@@ -154,7 +153,7 @@
     }
   };
 
-  // Run work with other random numbers and another date than anybody has.
+  // Runs work with different random numbers and a different date.
   const elsewhere = async (random, work) => {
     const { random: realRandom } = Math;
     const RealDate = Date;
@@ -183,8 +182,8 @@
     return seed / 4294967296;
   };
 
-  // Whether the latest conversion would come out the same at another time, with other luck, and a second time: at both
-  // ends of the random range for what is drawn while serializing, and with everything loaded anew.
+  // Whether the latest conversion gives the same result when repeated, at another time and with other random numbers:
+  // at both ends of the random range for values drawn during serialization, and with everything loaded again.
   const stable = async () => {
     const { app } = window;
     const last = state.last;

@@ -306,7 +306,7 @@ def test_a_node_in_a_subgraph_is_set_by_path(definitions: dict[str, Any]) -> Non
     ("selector", "problem", "candidates"),
     [
         ("Fed.cfg", "is fed by output 0 of node #1 'Empty'", ["#1.width", "#1.height"]),
-        ("Fed.text", "comes from nowhere", []),
+        ("Fed.text", "has no source", []),
         ("Inner.height", "is fed by input 0 of its subgraph", []),
         ("Free.image", "is fed by output 0 of node #1", ["#1.width", "#1.height"]),
         ("Free.mask", "place among the widgets is not certain; convert the workflow first", []),
