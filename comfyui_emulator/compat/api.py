@@ -1,4 +1,4 @@
-"""``comfy_api.latest``."""
+"""Stand-in for ``comfy_api.latest``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ comfy_io = io
 class ComfyExtension(ABC):
     """Base class of a pack's entry point."""
 
-    async def on_load(self) -> None:  # noqa: B027 - may be overridden
+    async def on_load(self) -> None:  # noqa: B027 - optional in subclasses
         """Called before :meth:`get_node_list`."""
 
     @abstractmethod
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """The node classes."""
+        """Return the pack's node classes."""
 
 
 def _progress(value: float, max_value: float, node_id: str | None, preview_image: Any, ignore_size_limit: bool) -> None:
@@ -63,7 +63,7 @@ class _AsyncExecution:
 
 
 class ComfyAPI:
-    """The API for coroutine nodes while they run."""
+    """The API that coroutine nodes call while they run."""
 
     VERSION, STABLE = "latest", False
     Execution = _AsyncExecution
@@ -74,7 +74,7 @@ class ComfyAPI:
 
 
 class ComfyAPISync:
-    """The API for all other nodes while they run."""
+    """The API that all other nodes call while they run."""
 
     VERSION, STABLE = "latest", False
     Execution = _SyncExecution
@@ -96,7 +96,7 @@ class Input:
 
 
 class InputImpl:
-    """Constructors of videos."""
+    """Constructors of video values."""
 
     VideoFromFile = staticmethod(_values.VideoFromFile)
     VideoFromComponents = staticmethod(_values.VideoFromComponents)

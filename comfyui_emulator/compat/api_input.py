@@ -1,6 +1,6 @@
-"""``comfy_api.input``, ``comfy_api.input_impl`` and ``comfy_api.util``: types of node values.
+"""Types of node values: ``comfy_api.input``, ``comfy_api.input_impl`` and ``comfy_api.util``.
 
-Arrays are numpy's here, where ComfyUI has torch's.
+Arrays are numpy arrays here; ComfyUI has torch tensors.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ ImageInput = MaskInput = np.ndarray
 
 
 class AudioInput(TypedDict):
-    """Sound: ``[batch, channel, sample]``, and samples per second."""
+    """Sound: a waveform ``[batch, channel, sample]`` and its sample rate per second."""
 
     waveform: Any
     sample_rate: int
 
 
 class LatentInput(TypedDict, total=False):
-    """A latent: ``samples``, and what comes with them."""
+    """A latent: ``samples``, and optional keys such as ``noise_mask``."""
 
     samples: Any
     noise_mask: Any
     batch_index: list[int] | None
 
 
-class VideoCodec(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+class VideoCodec(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
     """Codecs for video frames."""
 
     AUTO = "auto"
@@ -44,7 +44,7 @@ class VideoCodec(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not t
         return [member.value for member in cls]
 
 
-class VideoContainer(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+class VideoContainer(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
     """File formats for video."""
 
     AUTO = "auto"
@@ -57,25 +57,25 @@ class VideoContainer(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is n
 
     @classmethod
     def get_extension(cls, value: str) -> str:
-        """The file name's extension without its dot."""
+        """The file name's extension, without the dot."""
         return {cls.AUTO: "mp4", cls.MP4: "mp4"}[cls(value)]
 
 
 def VideoComponents(  # noqa: N802 - ComfyUI's name, a class there
     images: Any, frame_rate: Fraction, audio: Any = None, metadata: Any = None
 ) -> VideoInput:
-    """A video's images and sound."""
+    """Decoded images and sound of a video."""
     del metadata
     return VideoInput(None, images, Fraction(frame_rate), audio)
 
 
 def VideoFromComponents(components: VideoInput) -> VideoInput:  # noqa: N802 - as above
-    """A video of images and sound."""
+    """A video made of images and sound."""
     return components
 
 
 def VideoFromFile(file: str) -> VideoInput:  # noqa: N802 - as above
-    """A video in a file."""
+    """A video read from a file."""
     return VideoInput(Path(file))
 
 

@@ -1,4 +1,4 @@
-"""``comfy.cli_args``."""
+"""Stand-in for ``comfy.cli_args``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Arguments:
         return not runtime.context().metadata
 
     def __getattr__(self, name: str) -> Any:
-        """Options that do not apply here are ``None``."""
+        """Return ``None`` for options that do not apply here."""
         if name.startswith("_"):
             raise AttributeError(name)
         return None

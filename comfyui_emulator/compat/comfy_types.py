@@ -1,4 +1,4 @@
-"""``comfy.comfy_types``: names of types, and base classes for nodes that help editors."""
+"""Stand-in for ``comfy.comfy_types``: type names, and base classes that help editors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from comfyui_emulator.compat.kinds import LINKED
 
 
 class IO:
-    """Names of types."""
+    """Names of the types of node values."""
 
     ANY, NUMBER, PRIMITIVE = TypeName("*"), TypeName("FLOAT,INT"), TypeName("STRING,FLOAT,INT,BOOLEAN")
 
@@ -26,12 +26,12 @@ for _kind in LINKED.values():
 InputTypeDict = dict[str, Any]
 
 
-class ComfyNodeABC(ABC):  # noqa: B024 - a base for editors, as in ComfyUI
-    """Base class of nodes in the older schema."""
+class ComfyNodeABC(ABC):  # noqa: B024 - for editors only, as in ComfyUI
+    """Base class for nodes in the older schema."""
 
 
 class CheckLazyMixin:
-    """Requests every lazy input."""
+    """Mixin that requests every lazy input."""
 
     def check_lazy_status(self, **inputs: Any) -> list[str]:
         """The names of inputs that have no value yet."""

@@ -1,6 +1,6 @@
 """Inputs and outputs of nodes in ComfyUI's newer schema, and their definitions in ``/object_info``.
 
-Names, arguments and the resulting definitions are interface facts of ComfyUI 0.3.64's ``comfy_api.latest.io``.
+Names, arguments and definitions are those of ``comfy_api.latest.io`` in ComfyUI 0.3.64.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 JsonObject = dict[str, Any]
 
 
-class FolderType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+class FolderType(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
     """Folders that hold files."""
 
     input = "input"
@@ -22,8 +22,8 @@ class FolderType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not t
     temp = "temp"
 
 
-class UploadType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """Kinds of upload buttons, by the name of their option."""
+class UploadType(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
+    """Kinds of upload buttons; the values are the names of their options."""
 
     image = "image_upload"
     audio = "audio_upload"
@@ -31,7 +31,7 @@ class UploadType(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not t
     model = "file_upload"
 
 
-class NumberDisplay(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
+class NumberDisplay(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
     """Widgets for numbers."""
 
     number = "number"
@@ -39,12 +39,12 @@ class NumberDisplay(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is no
 
 
 class TypeName(str):
-    """A type's name, whose ``!=`` decides what may be linked: ``*`` never differs, nor does a part of a comma list."""
+    """A type name. ``!=`` decides what may be linked: ``*`` matches every type, a comma list each of its types."""
 
     __slots__ = ()
 
     def __ne__(self, other: object) -> bool:
-        """Whether the two types cannot be linked."""
+        """Whether the two types cannot be linked to each other."""
         if "*" in (str(self), other):
             return False
         if not isinstance(other, str):
@@ -53,14 +53,14 @@ class TypeName(str):
         return not (mine <= yours or yours <= mine)
 
     def __eq__(self, other: object) -> bool:
-        """Compare as plain strings."""
+        """Whether the names are equal as plain strings."""
         return str.__eq__(self, other) is True
 
     __hash__ = str.__hash__
 
 
 def given(**values: Any) -> JsonObject:
-    """The options that are not ``None``."""
+    """Only the options that are not ``None``."""
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -99,7 +99,7 @@ class _Field:
 
 
 class Input(_Field):
-    """An input without a widget, which takes a link."""
+    """An input without a widget; it only takes a link."""
 
     def __init__(
         self,
@@ -124,10 +124,10 @@ class Input(_Field):
 
 
 class WidgetInput(Input):
-    """An input that has a widget.
+    """An input with a widget.
 
-    Further options are named as in ComfyUI; ``_options`` lists those of a kind of input with their default and their
-    name in the definition, in ComfyUI's order of arguments.
+    Further options have ComfyUI's names. Each subclass lists its own in ``_options``, in ComfyUI's order of arguments:
+    the name, the default, and the name in the definition.
     """
 
     _options: ClassVar[Sequence[tuple[str, Any, str]]] = ()
@@ -165,7 +165,7 @@ class WidgetInput(Input):
     @classmethod
     def _names(cls) -> list[str]:
         names = [name for name, *_ in cls._all_options()]
-        # Only the plain widget input takes another widget's type, as its second to last argument.
+        # Only the plain widget input takes another widget's type, before the last two arguments.
         return names if cls._options else [*names[:2], "widget_type", *names[2:]]
 
     def as_dict(self) -> JsonObject:
@@ -174,7 +174,7 @@ class WidgetInput(Input):
         return super().as_dict() | given(widgetType=self.widget_type, **own)
 
     def get_io_type(self) -> Any:
-        """The type of the widget if it differs, else the input's own."""
+        """The type of the widget if it differs from the input's own, else the input's own."""
         return self.widget_type if self.widget_type is not None else super().get_io_type()
 
 
@@ -224,7 +224,7 @@ class ComfyTypeIO(ComfyTypeI):
 
 
 def comfytype(io_type: str, **_: Any) -> Any:
-    """Class decorator: make a type of that name, with the class's own ``Input`` and ``Output`` if it has them."""
+    """Class decorator: define a type of that name, with the class's own ``Input`` and ``Output`` if it has them."""
 
     def decorate(cls: type) -> type:
         base = cls if issubclass(cls, ComfyTypeI) else type(cls.__name__, (cls, ComfyTypeIO), {})
@@ -235,12 +235,12 @@ def comfytype(io_type: str, **_: Any) -> Any:
 
 
 def Custom(io_type: str) -> type[ComfyTypeIO]:  # noqa: N802 - ComfyUI's name
-    """A new type with that name."""
+    """Return a new type of that name."""
     return type("CustomComfyType", (ComfyTypeIO,), {"io_type": io_type})
 
 
 class DynamicInput(Input, ABC):
-    """An input that expands to several."""
+    """An input that stands for several inputs."""
 
     @abstractmethod
     def get_dynamic(self) -> list[Input]:
@@ -248,7 +248,7 @@ class DynamicInput(Input, ABC):
 
 
 class DynamicOutput(Output, ABC):
-    """An output that expands to several."""
+    """An output that stands for several outputs."""
 
     @abstractmethod
     def get_dynamic(self) -> list[Output]:
@@ -256,7 +256,7 @@ class DynamicOutput(Output, ABC):
 
 
 class AutogrowInput(DynamicInput):
-    """As many copies of a template input as are linked, ``min`` of them required."""
+    """A template input that repeats as often as it is linked; ``min`` copies are required."""
 
     def __init__(
         self,
@@ -270,7 +270,7 @@ class AutogrowInput(DynamicInput):
         self.template_input, self.min, self.max = template_input, min, max
 
     def get_dynamic(self) -> list[Input]:
-        """All possible inputs."""
+        """All copies that may be linked."""
         found = []
         for number in range(1, max(self.min, self.max or self.min) + 1):
             field = copy.copy(self.template_input)
@@ -285,7 +285,7 @@ class AutogrowInput(DynamicInput):
 
 
 class MultiInput(Input):
-    """An input that takes several types; ``id`` may be an input, whose widget is then shown."""
+    """An input that takes several types. ``id`` may be an input; its widget is then shown."""
 
     def __init__(
         self,
@@ -311,11 +311,11 @@ class MultiInput(Input):
 
     @property
     def io_types(self) -> list[Any]:
-        """The types."""
+        """The types that the input takes."""
         return [kind if isinstance(kind, type) else type(kind) for kind in self._types]
 
     def get_io_type(self) -> str:
-        """All names, the widget's first."""
+        """The names of all types, the widget's first."""
         names = [str(kind.io_type) for kind in self.io_types]
         if self.input_override is not None:
             names.insert(0, str(self.input_override.get_io_type()))
@@ -327,14 +327,14 @@ class MultiInput(Input):
 
 
 class MatchTemplate:
-    """A type shared by several inputs and outputs."""
+    """A type that several inputs and outputs share."""
 
     def __init__(self, template_id: str, allowed_types: Any) -> None:
         self.template_id = template_id
         self.allowed_types = list(allowed_types) if isinstance(allowed_types, list | tuple) else [allowed_types]
 
     def as_dict(self) -> JsonObject:
-        """The definition; the type names are joined without a separator, as in ComfyUI 0.3.64."""
+        """The definition. Its type names have no separator, as in ComfyUI 0.3.64."""
         return {"template_id": self.template_id, "allowed_types": "".join(str(t.io_type) for t in self.allowed_types)}
 
 

@@ -1,4 +1,4 @@
-"""``folder_paths``: the folders of the server that runs the node, and ComfyUI's lists of model files."""
+"""Stand-in for ``folder_paths``: the folders of the server that runs the node, and lists of model files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from comfyui_emulator.folders import annotated_path, contained, media_kind, next
 
 supported_pt_extensions = {".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
 folder_names_and_paths: dict[str, tuple[list[str], set[str]]] = {}
-"""Model folders that packs added, besides ``models/<name>``."""
+"""Model folders that packs added, in addition to ``models/<name>``."""
 
 _DIRECTORIES = {
     "output_directory": "output",
@@ -67,7 +67,7 @@ def get_directory_by_type(type_name: str) -> str | None:
 
 
 def filter_files_content_types(files: Iterable[str], content_types: Collection[str]) -> list[str]:
-    """The files whose media type, guessed from the name, is one of these."""
+    """The files of these media types; the type is guessed from the name."""
     kinds = {"model" if kind == "model" else kind for kind in content_types}
     return [name for name in files if media_kind(name) in kinds]
 
@@ -84,17 +84,17 @@ def annotated_filepath(name: str) -> tuple[str, str | None]:
 
 
 def get_annotated_filepath(name: str, default_dir: str | None = None) -> str:
-    """The path of ``name [folder]``. Raises ``ValueError`` if it would leave its folder."""
+    """The path of ``name [folder]``. Raises ``ValueError`` if it is outside that folder."""
     plain, folder = annotated_filepath(name)
     root = Path(folder or default_dir or get_input_directory())
     path = contained(root, plain)
     if path is None:
-        raise ValueError(f"{name!r} is not inside of {root}")
+        raise ValueError(f"{name!r} is outside {root}")
     return str(root / plain)
 
 
 def exists_annotated_filepath(name: str) -> bool:
-    """Whether the file exists."""
+    """Whether the file ``name [folder]`` exists."""
     path = annotated_path(_folders(), name)
     return path is not None and path.exists()
 
@@ -102,20 +102,23 @@ def exists_annotated_filepath(name: str) -> bool:
 def get_save_image_path(
     filename_prefix: str, output_dir: str, image_width: int = 0, image_height: int = 0
 ) -> tuple[str, str, int, str, str]:
-    """The next path for a saver: folder, file stem, counter, subfolder, prefix. Raises ``ValueError``."""
+    """The next path for a saver: folder, file stem, counter, subfolder, prefix.
+
+    Raises ``ValueError`` for a prefix that leaves ``output_dir``.
+    """
     folder, stem, counter, subfolder = next_save_path(filename_prefix, Path(output_dir), image_width, image_height)
     return str(folder), stem, counter, subfolder, filename_prefix
 
 
 def add_model_folder_path(folder_name: str, full_folder_path: str, is_default: bool = False) -> None:
-    """Add a folder to search for models."""
+    """Add a folder in which models of a kind are searched for."""
     paths, _ = folder_names_and_paths.setdefault(folder_name, ([], set()))
     if full_folder_path not in paths:
         paths.insert(0 if is_default else len(paths), full_folder_path)
 
 
 def get_folder_paths(folder_name: str) -> list[str]:
-    """All folders of a kind of model."""
+    """All folders for a kind of model."""
     own = str(_base() / "models" / folder_name)
     return [*folder_names_and_paths.get(folder_name, ([], set()))[0], own]
 

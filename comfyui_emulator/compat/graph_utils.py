@@ -1,4 +1,4 @@
-"""``comfy_execution.graph_utils`` and ``comfy_execution.graph``."""
+"""Stand-ins for ``comfy_execution.graph_utils`` and ``comfy_execution.graph``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Import hooks for packs: imports of ComfyUI's modules get the stand-ins of this package."""
+"""Import hooks for packs: an import of a ComfyUI module gets its stand-in from this package."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MODULES: dict[str, str | None] = {
     "nodes": "nodes",
     "server": "prompt_server",
 }
-"""ComfyUI's modules by name, and their stand-ins here (``None``: a package that only holds others)."""
+"""ComfyUI's modules by name, with their stand-ins here; ``None`` for a package that only contains others."""
 
 _ROOTS = {name.partition(".")[0] for name in _MODULES}
 
@@ -49,7 +49,7 @@ class MissingModuleError(ModuleNotFoundError):
     def __init__(self, name: str) -> None:
         root = name.partition(".")[0]
         known = ", ".join(sorted(other for other in _MODULES if other.startswith(f"{root}.")))
-        some = f" (of {root} it has {known})" if known else ""
+        some = f" (the parts of {root} that it has: {known})" if known else ""
         super().__init__(f"{name} is not in the discomfort emulator{some}: run this pack on a real ComfyUI", name=name)
 
 
@@ -61,7 +61,7 @@ def real_is_there() -> bool:
 
 @functools.cache
 def stand_in(name: str) -> ModuleType:
-    """The module that a pack gets for ``name``; packages have their submodules as attributes.
+    """The module that a pack gets for ``name``. A package has its submodules as attributes.
 
     Raises :class:`MissingModuleError`.
     """
@@ -90,7 +90,7 @@ def _missing_name(module: str, name: str) -> Any:
 
 def pack_import(
     name: str,
-    globals: Mapping[str, Any] | None = None,  # noqa: A002 - the names of the built-in function
+    globals: Mapping[str, Any] | None = None,  # noqa: A002 - names of the built-in function
     locals: Mapping[str, Any] | None = None,  # noqa: A002
     fromlist: Sequence[str] | None = (),
     level: int = 0,
@@ -107,7 +107,7 @@ def pack_import(
 
 
 class PackLoader(SourceFileLoader):
-    """Loads a module of a pack so that its imports go through :func:`pack_import`."""
+    """Loader for a pack's modules; their imports go through :func:`pack_import`."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code."""
@@ -116,13 +116,13 @@ class PackLoader(SourceFileLoader):
 
 
 class _PackFinder(PathFinder):
-    """Finds modules inside packs, and no others."""
+    """Finder for modules inside packs only."""
 
     @classmethod
     def find_spec(
         cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The ordinary spec, with :class:`PackLoader` as its loader."""
+        """The usual spec, with :class:`PackLoader` as its loader."""
         if not any(fullname.startswith(f"{pack}.") for pack in _PACKS):
             return None
         spec = super().find_spec(fullname, path, target)

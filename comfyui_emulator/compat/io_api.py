@@ -1,4 +1,4 @@
-"""``comfy_api.latest.io``."""
+"""Stand-in for ``comfy_api.latest.io``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from comfyui_emulator.compat.schema import UIOutput as _UIOutput
 
 globals().update(kinds.LINKED)
 
-__all__ = [  # noqa: PLE0604 - names that are made above
+__all__ = [  # noqa: PLE0604 - names that are defined above
     "AutogrowDynamic",
     "Boolean",
     "Combo",

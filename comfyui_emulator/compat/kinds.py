@@ -167,7 +167,7 @@ class _ComboOutput(Output):
 
     @property
     def io_type(self) -> Any:
-        """The list of options, which stands in the type's place."""
+        """The list of options, which takes the place of the type."""
         return self.options
 
 
@@ -192,7 +192,7 @@ class _MultiComboInput(_ComboInput):
 
 
 class MultiCombo(ComfyTypeI):
-    """Any number of several options."""
+    """Any number of the options."""
 
     io_type, Type, Input = "COMBO", list[str], _MultiComboInput
 
@@ -210,19 +210,19 @@ class MultiType(ComfyTypeI):
 
 
 class AutogrowDynamic(ComfyTypeI):
-    """As many inputs as are linked."""
+    """A list of inputs that grows as they are linked."""
 
     io_type, Type, Input = "COMFY_AUTOGROW_V3", list[Any], AutogrowInput
 
 
 class MatchType(ComfyTypeIO):
-    """The same type in several places."""
+    """A type that inputs and outputs share."""
 
     io_type, Input, Output = "COMFY_MATCHTYPE_V3", MatchInput, MatchOutput
     Template = MatchTemplate
 
 
-# The Python name of every other type, and the type's name if that is not the same in capitals.
+# The Python name of every other type, and the type's name if it is not the Python name in capitals.
 _LINKED = """
 Accumulation ACCUMULATION/AnyType */Audio/AudioEncoder AUDIO_ENCODER/AudioEncoderOutput AUDIO_ENCODER_OUTPUT/BBOX
 Clip/ClipVision CLIP_VISION/ClipVisionOutput CLIP_VISION_OUTPUT/Conditioning/ControlNet CONTROL_NET
@@ -245,7 +245,7 @@ def _linked() -> dict[str, type]:
 LINKED = _linked()
 globals().update(LINKED)
 
-__all__ = [  # noqa: PLE0604 - names that are made above
+__all__ = [  # noqa: PLE0604 - names that are defined above
     "AutogrowDynamic",
     "Boolean",
     "Combo",

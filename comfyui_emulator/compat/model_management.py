@@ -1,4 +1,4 @@
-"""``comfy.model_management``: interruption; the calls about model memory do nothing."""
+"""Stand-in for ``comfy.model_management``: interrupts; calls about model memory do nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ throw_exception_if_processing_interrupted = runtime.check_interrupted
 
 
 def processing_interrupted() -> bool:
-    """Whether an interrupt is requested."""
+    """Whether an interrupt was requested."""
     return runtime.context().interrupt.is_set()
 
 

@@ -1,4 +1,4 @@
-"""``node_helpers``."""
+"""Stand-in for ``node_helpers``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from comfyui_emulator.nodes.conditioning.combining import with_values
 
 
 def conditioning_set_values(conditioning: Any, values: dict[str, Any] | None = None, append: bool = False) -> Any:
-    """The conditioning with more options."""
+    """The conditioning with added options."""
     return with_values(conditioning, values or {}, append=append)
 
 
 def pillow(fn: Callable[[Any], Any], arg: Any) -> Any:
-    """``fn(arg)``; if Pillow refuses a truncated file, retried with truncated images allowed."""
+    """Return ``fn(arg)``. If Pillow rejects a truncated file, retry with truncated images allowed."""
     from PIL import ImageFile, UnidentifiedImageError
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -36,7 +36,7 @@ def hasher() -> Any:
 
 
 def image_alpha_fix(destination: Any, source: Any) -> tuple[Any, Any]:
-    """Both images with matching channels: those of the destination, or one more; an added alpha is opaque."""
+    """Both images; a destination with too few channels gets an opaque alpha, a source with too many is cut."""
     missing = source.shape[-1] - destination.shape[-1]
     if missing < 0:
         ones = np.ones((*destination.shape[:-1], 1), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""``nodes``: the built-in classes by name."""
+"""Stand-in for ``nodes``: the built-in classes by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from comfyui_emulator.nodes.base import BUILT_IN
 from comfyui_emulator.nodes.base import MAX_SIDE as MAX_RESOLUTION
 
-MAX_RESOLUTION = MAX_RESOLUTION  # noqa: PLW0127 - a name of this module
+MAX_RESOLUTION = MAX_RESOLUTION  # noqa: PLW0127 - packs import the name from here
 
 
 class _Classes(Mapping[str, type]):

@@ -1,4 +1,4 @@
-"""``server``: the server's routes and messages, for packs."""
+"""Stand-in for ``server``: the server's routes and messages, for packs."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from comfyui_emulator import runtime
 class _Server:
     @property
     def routes(self) -> web.RouteTableDef:
-        """The table to which a pack adds its routes while it is loaded; routes added later are not served."""
+        """The table to which a pack adds its routes. Routes that are added after the pack is loaded are not served."""
         table: web.RouteTableDef | None = runtime.context().routes
         return web.RouteTableDef() if table is None else table
 
     @property
     def client_id(self) -> str | None:
-        """The client of the running prompt, for messages to it alone. Always ``None`` here, which means all clients."""
+        """The client of the running prompt. Always ``None`` here: messages go to all clients."""
         return None
 
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
-        """Send a message to a client, or to all; from any thread."""
+        """Send a message to one client or to all. Any thread may call this."""
         send = runtime.context().send
         if send is not None:
             send(event, data, sid)
 
     def send_progress_text(self, text: str, node_id: str, sid: str | None = None) -> None:
-        """Show a text on a node in the frontend."""
+        """Show text on a node in the frontend."""
         del sid
         runtime.send_text(text, node_id)
 
 
 class PromptServer:
-    """ComfyUI's server class; packs use its ``instance``."""
+    """Stand-in for ComfyUI's server class; packs use its ``instance``."""
 
     instance: ClassVar[_Server] = _Server()

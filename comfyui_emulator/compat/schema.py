@@ -1,4 +1,4 @@
-"""Node classes in ComfyUI's newer schema: their definitions and calls."""
+"""Node classes of ComfyUI's newer schema: their definitions and how they are called."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any, ClassVar
 from comfyui_emulator.compat.fields import DynamicInput, Input, JsonObject, Output
 
 
-class Hidden(str, Enum):  # noqa: UP042 - as in ComfyUI: their text is not their value
-    """Values that a node may request besides its inputs."""
+class Hidden(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
+    """Values that a node may request in addition to its inputs."""
 
     unique_id = "UNIQUE_ID"
     prompt = "PROMPT"
     extra_pnginfo = "EXTRA_PNGINFO"
     dynprompt = "DYNPROMPT"
-    auth_token_comfy_org = "AUTH_TOKEN_COMFY_ORG"  # noqa: S105 - a name
+    auth_token_comfy_org = "AUTH_TOKEN_COMFY_ORG"  # noqa: S105 - not a password
     api_key_comfy_org = "API_KEY_COMFY_ORG"
 
 
@@ -32,7 +32,7 @@ class HiddenHolder:
         vars(self).update({member.name: None for member in Hidden} | values)
 
     def __getattr__(self, name: str) -> None:
-        """``None`` for every value that was not given."""
+        """Return ``None`` for every value that was not given."""
         return
 
 
@@ -84,7 +84,7 @@ class Schema:
                 output.id = f"_{index}_{output.io_type}_"
 
     def declared(self) -> JsonObject:
-        """The inputs as ``/object_info`` has them."""
+        """The inputs in the form of ``/object_info``."""
         found: JsonObject = {"required": {}}
         for field in self.inputs or []:
             for each in field.get_dynamic() if isinstance(field, DynamicInput) else [field]:
@@ -125,11 +125,11 @@ class UIOutput(ABC):
 
     @abstractmethod
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
 
 
 class NodeOutput:
-    """A node's result: values, a UI part, a graph to run instead, or the message of a blocked execution."""
+    """A node's result: values, a UI part, a graph to run instead, or the message that blocks execution."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class NodeOutput:
 
 
 class ComfyNode:
-    """Base class of nodes. Subclasses define :meth:`define_schema`, :meth:`execute`, and any other hook they need."""
+    """Base class for nodes. Subclasses define :meth:`define_schema`, :meth:`execute`, and the other hooks they need."""
 
     RELATIVE_PYTHON_MODULE: ClassVar[str | None] = None
     SCHEMA: ClassVar[Schema | None] = None
@@ -160,27 +160,27 @@ class ComfyNode:
 
     @classmethod
     def define_schema(cls) -> Schema:
-        """The definition; called again whenever it is needed."""
+        """Return the definition; called every time it is needed."""
         raise NotImplementedError
 
     @classmethod
     def execute(cls, **kwargs: Any) -> Any:
-        """The node's work."""
+        """Run the node."""
         raise NotImplementedError
 
     @classmethod
     def validate_inputs(cls, **kwargs: Any) -> bool | str:
-        """``True``, or the reason why the constants are invalid."""
+        """Return ``True``, or why the constants are invalid."""
         raise NotImplementedError
 
     @classmethod
     def fingerprint_inputs(cls, **kwargs: Any) -> Any:
-        """A value that changes when the node has to run again."""
+        """Return a value that changes when the node has to run again."""
         raise NotImplementedError
 
     @classmethod
     def check_lazy_status(cls, **kwargs: Any) -> list[str]:
-        """The names of the lazy inputs that are needed; all of them by default."""
+        """Return the names of the lazy inputs that are needed; by default all of them."""
         return [name for name, value in kwargs.items() if value is None]
 
     @classmethod
@@ -198,7 +198,7 @@ class ComfyNode:
 
     @classmethod
     def GET_SCHEMA(cls) -> Schema:  # noqa: N802 - ComfyUI's name
-        """The definition, checked. Raises ``TypeError`` for an incomplete class, ``ValueError`` for duplicate ids."""
+        """The checked definition. Raises ``TypeError`` for an incomplete class, ``ValueError`` for duplicate ids."""
         for name in ("define_schema", "execute"):
             if cls.own(name) is None:
                 raise TypeError(f"No {name} function was defined for node class {cls.__name__}.")
@@ -224,24 +224,24 @@ class _Locked(type):
 
 
 def _called(cls: type[ComfyNode], hidden: JsonObject) -> type[ComfyNode]:
-    """The class for one call: with its hidden values, and locked against changes that would outlive the call."""
+    """The class for one call. It has the hidden values, and is locked against changes that would outlive the call."""
     meta = type("_Locked", (_Locked, type(cls)), {}) if type(cls) is not type else _Locked
     return meta(f"{cls.__name__}Clone", (cls,), {"hidden": HiddenHolder(**hidden)})  # type: ignore[no-any-return]
 
 
 _HIDDEN = "hidden:"
-"""Prefix of hidden values among a call's arguments; its colon keeps it apart from the names of inputs."""
+"""Prefix of hidden values among a call's arguments. The colon keeps them apart from the names of inputs."""
 
 
 def _parted(arguments: JsonObject) -> tuple[JsonObject, JsonObject]:
     plain = {name: value for name, value in arguments.items() if not name.startswith(_HIDDEN)}
     hidden = {name.removeprefix(_HIDDEN): value for name, value in arguments.items() if name.startswith(_HIDDEN)}
-    # A node that takes lists gets its hidden values unwrapped.
+    # If a node takes lists, its hidden values arrive in lists too.
     return plain, {name: value[0] if isinstance(value, list) else value for name, value in hidden.items()}
 
 
 def _finished(value: Any, schema: Schema) -> JsonObject:
-    """A node's return value in the form of the older schema. Raises ``TypeError`` for types that ComfyUI rejects."""
+    """A node's return value in the older schema's form. Raises ``TypeError`` for types that ComfyUI rejects."""
     from comfyui_emulator.runtime import ExecutionBlocker
 
     if isinstance(value, ExecutionBlocker):
@@ -253,7 +253,7 @@ def _finished(value: Any, schema: Schema) -> JsonObject:
         raise TypeError(f"Invalid return type from node: {type(output)}; io.NodeOutput was expected")
     if output.expand is not None and not schema.enable_expand:
         raise ValueError(f"Node {schema.node_id} is not expandable: its schema needs enable_expand=True")
-    # In ComfyUI 0.3.64 a message without values blocks nothing; nodes linked to this one just get no value.
+    # In ComfyUI 0.3.64 a message without values blocks nothing: linked nodes get no value.
     result: JsonObject = {"result": output.args} if output.args or output.expand is not None else {}
     if output.block_execution is not None and result:
         result["result"] = (ExecutionBlocker(output.block_execution),) * len(schema.outputs or [])
@@ -265,7 +265,7 @@ def _finished(value: Any, schema: Schema) -> JsonObject:
 
 
 def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
-    """Id, older-style class and display name for a node class of the newer schema."""
+    """The id, older-style class and display name for a node class of the newer schema."""
     schema = cls.GET_SCHEMA()
 
     def run(_self: object, **arguments: Any) -> JsonObject:
@@ -293,7 +293,7 @@ def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
     if (validate := cls.own("validate_inputs")) is not None:
         members["VALIDATE_INPUTS"] = staticmethod(functools.wraps(validate)(_hook(cls, "validate_inputs")))
     if cls.own("fingerprint_inputs") is not None:
-        # ComfyUI passes no hidden values to it.
+        # ComfyUI passes no hidden values to this hook.
         members["IS_CHANGED"] = staticmethod(_hook(cls, "fingerprint_inputs", hidden=False))
     if cls.own("check_lazy_status") is not None:
         members["check_lazy_status"] = staticmethod(_hook(cls, "check_lazy_status"))
@@ -301,7 +301,7 @@ def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
 
 
 def _hook(cls: type[ComfyNode], name: str, *, hidden: bool = True) -> Callable[..., Any]:
-    """An older-style hook; a coroutine function stays one. With ``hidden`` it sees the hidden values."""
+    """An older-style hook. A coroutine function stays one. With ``hidden`` it gets the hidden values."""
 
     def call(**arguments: Any) -> Any:
         plain, hidden_values = _parted(arguments)

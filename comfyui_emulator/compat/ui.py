@@ -1,4 +1,4 @@
-"""``comfy_api.latest.ui``: UI parts of nodes; those for media save files first."""
+"""Stand-in for ``comfy_api.latest.ui``: UI parts of nodes. Those for media save files first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Owner = type[ComfyNode] | None
 
 
 class SavedResult(dict[str, str]):
-    """A reference to a file."""
+    """A reference to a saved file."""
 
     def __init__(self, filename: str, subfolder: str, type: FolderType) -> None:  # noqa: A002 - ComfyUI's name
         super().__init__(filename=filename, subfolder=subfolder, type=type.value)
@@ -36,12 +36,12 @@ class SavedResult(dict[str, str]):
 
     @property
     def subfolder(self) -> str:
-        """The subfolder of the folder of its type."""
+        """The subfolder in the folder of its type."""
         return self["subfolder"]
 
     @property
     def type(self) -> FolderType:
-        """The type of the folder that it is in."""
+        """The type of the folder that contains the file."""
         return FolderType(self["type"])
 
 
@@ -52,7 +52,7 @@ class SavedImages(UIOutput):
         self.results, self.is_animated = list(results), is_animated
 
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
         return {"images": self.results} | ({"animated": (True,)} if self.is_animated else {})
 
 
@@ -63,12 +63,12 @@ class SavedAudios(UIOutput):
         self.results = list(results)
 
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
         return {"audio": self.results}
 
 
 def _told(cls: Owner) -> list[tuple[str, str]]:
-    """The prompt and workflow that the node has, for a file's metadata."""
+    """The node's prompt and workflow, as metadata for a file."""
     if cls is None or cls.hidden is None:
         return []
     return metadata_parts(cls.hidden.prompt, cls.hidden.extra_pnginfo)
@@ -79,13 +79,13 @@ def _root(folder_type: FolderType) -> Any:
 
 
 class ImageSaveHelper:
-    """Saves images; the ``_ui`` methods return a UI part."""
+    """Methods that save images; those that end in ``_ui`` return a UI part."""
 
     @staticmethod
     def save_images(
         images: Any, filename_prefix: str, folder_type: FolderType, cls: Owner, compress_level: int = 4
     ) -> list[SavedResult]:
-        """Each image as a PNG file."""
+        """Save each image as a PNG file."""
         from PIL.PngImagePlugin import PngInfo
 
         height, width = images[0].shape[:2]
@@ -102,7 +102,7 @@ class ImageSaveHelper:
 
     @staticmethod
     def get_save_images_ui(images: Any, filename_prefix: str, cls: Owner, compress_level: int = 4) -> SavedImages:
-        """Each image as a PNG file in the output folder."""
+        """Save each image as a PNG file in the output folder."""
         return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, FolderType.output, cls, compress_level))
 
     @staticmethod
@@ -119,7 +119,7 @@ class ImageSaveHelper:
     def save_animated_png(
         images: Any, filename_prefix: str, folder_type: FolderType, cls: Owner, fps: float, compress_level: int
     ) -> SavedResult:
-        """All images as one animated PNG."""
+        """Save all images as one animated PNG."""
         options = {"pnginfo": animated_info(_told(cls)), "compress_level": compress_level}
         return ImageSaveHelper._animated(images, filename_prefix, folder_type, fps, "png", options)
 
@@ -127,7 +127,7 @@ class ImageSaveHelper:
     def get_save_animated_png_ui(
         images: Any, filename_prefix: str, cls: Owner, fps: float, compress_level: int
     ) -> SavedImages:
-        """The same in the output folder."""
+        """Do the same in the output folder."""
         saved = ImageSaveHelper.save_animated_png(images, filename_prefix, FolderType.output, cls, fps, compress_level)
         return SavedImages([saved], is_animated=len(images) > 1)
 
@@ -142,7 +142,7 @@ class ImageSaveHelper:
         quality: int,
         method: int,
     ) -> SavedResult:
-        """All images as one animated WebP."""
+        """Save all images as one animated WebP."""
         exif = animated_exif(pictures(images[:1])[0], _told(cls))
         options = {"exif": exif, "lossless": lossless, "quality": quality, "method": method}
         return ImageSaveHelper._animated(images, filename_prefix, folder_type, fps, "webp", options)
@@ -151,7 +151,7 @@ class ImageSaveHelper:
     def get_save_animated_webp_ui(
         images: Any, filename_prefix: str, cls: Owner, fps: float, lossless: bool, quality: int, method: int
     ) -> SavedImages:
-        """The same in the output folder."""
+        """Do the same in the output folder."""
         saved = ImageSaveHelper.save_animated_webp(
             images, filename_prefix, FolderType.output, cls, fps, lossless, quality, method
         )
@@ -159,7 +159,7 @@ class ImageSaveHelper:
 
 
 class AudioSaveHelper:
-    """Saves sounds."""
+    """Methods that save sounds."""
 
     @staticmethod
     def save_audio(
@@ -170,7 +170,7 @@ class AudioSaveHelper:
         format: str = "flac",  # noqa: A002 - ComfyUI's name
         quality: str = "128k",
     ) -> list[SavedResult]:
-        """Each sound of the batch as a file."""
+        """Save each sound of the batch as a file."""
         saved = _audio.save_sounds(audio, filename_prefix, folder_type.value, format, quality, dict(_told(cls)))
         return [SavedResult(item["filename"], item["subfolder"], folder_type) for item in saved]
 
@@ -182,7 +182,7 @@ class AudioSaveHelper:
         format: str = "flac",  # noqa: A002 - ComfyUI's name
         quality: str = "128k",
     ) -> SavedAudios:
-        """The same in the output folder."""
+        """Do the same in the output folder."""
         return SavedAudios(AudioSaveHelper.save_audio(audio, filename_prefix, FolderType.output, cls, format, quality))
 
 
@@ -191,19 +191,19 @@ def _temporary() -> str:
 
 
 class PreviewImage(UIOutput):
-    """Images to look at."""
+    """A preview of images."""
 
     def __init__(self, image: Any, animated: bool = False, cls: Owner = None, **_: Any) -> None:
         self.values = ImageSaveHelper.save_images(image, _temporary(), FolderType.temp, cls, 1)
         self.animated = animated
 
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
         return {"images": self.values, "animated": (self.animated,)}
 
 
 class PreviewMask(PreviewImage):
-    """A mask to look at, as grey."""
+    """A preview of a mask, as a grey image."""
 
     def __init__(self, mask: Any, animated: bool = False, cls: Owner = None, **more: Any) -> None:
         grey = np.repeat(mask.reshape(-1, mask.shape[-2], mask.shape[-1])[..., None], 3, axis=-1)
@@ -211,13 +211,13 @@ class PreviewMask(PreviewImage):
 
 
 class PreviewAudio(UIOutput):
-    """A sound to listen to."""
+    """A preview of a sound."""
 
     def __init__(self, audio: Any, cls: Owner = None, **_: Any) -> None:
         self.values = AudioSaveHelper.save_audio(audio, _temporary(), FolderType.temp, cls)
 
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
         return {"audio": self.values}
 
 
@@ -228,27 +228,27 @@ class PreviewVideo(UIOutput):
         self.values = list(values)
 
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
         return {"images": self.values, "animated": (True,)}
 
 
 class PreviewUI3D(UIOutput):
-    """A model to look at."""
+    """A preview of a 3D model."""
 
     def __init__(self, model_file: str, camera_info: Any, **_: Any) -> None:
         self.model_file, self.camera_info = model_file, camera_info
 
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
         return {"result": [self.model_file, self.camera_info]}
 
 
 class PreviewText(UIOutput):
-    """A text to read."""
+    """A text shown on the node."""
 
     def __init__(self, value: str, **_: Any) -> None:
         self.value = value
 
     def as_dict(self) -> JsonObject:
-        """The node's part of the history's outputs."""
+        """The node's entry in the outputs of the history."""
         return {"text": (self.value,)}

@@ -1,4 +1,4 @@
-"""``comfy.utils``: progress, and resampling of numpy arrays."""
+"""Stand-in for ``comfy.utils``: progress, and resampling of numpy arrays."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from comfyui_emulator.nodes.latents.resizing import planes
 
 
 class ProgressBar:
-    """Reports steps; each report raises :class:`Interrupted` if an interrupt is requested."""
+    """A progress bar. Each report raises :class:`Interrupted` if an interrupt was requested."""
 
     def __init__(self, total: float, node_id: str | None = None) -> None:
         self.total, self.current, self.node_id = total, 0.0, node_id
 
     def update_absolute(self, value: float, total: float | None = None, preview: Any = None) -> None:
-        """Report that step ``value`` is reached."""
+        """Report step ``value``."""
         self.total = self.total if total is None else total
         self.current = min(value, self.total)
         runtime.progress(self.current, self.total, preview, self.node_id)
@@ -28,12 +28,12 @@ class ProgressBar:
 
 
 def common_upscale(samples: Any, width: int, height: int, upscale_method: str, crop: str) -> Any:
-    """``[batch, channel, (time,) height, width]`` at another size."""
+    """Scale ``[batch, channel, (time,) height, width]`` to another size."""
     return planes(samples, width, height, upscale_method, crop)
 
 
 def repeat_to_batch_size(tensor: Any, batch_size: int, dim: int = 0) -> Any:
-    """The batch repeated and cut to ``batch_size`` items."""
+    """Repeat the batch and cut it to ``batch_size`` items."""
     return repeat_to(tensor.swapaxes(0, dim), batch_size).swapaxes(0, dim)
 
 

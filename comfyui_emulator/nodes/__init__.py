@@ -1,4 +1,4 @@
-"""The built-in nodes: the core nodes of ComfyUI 0.3.64 that are implemented here, and definitions of the loaders."""
+"""Built-in nodes: implementations of core nodes of ComfyUI 0.3.64, and definitions of its loaders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def register_all(registry: Registry) -> None:
     from comfyui_emulator.nodes.base import BUILT_IN
 
     for name in _MODULES:
-        # Imported because it registers nodes.
+        # The import registers the nodes.
         import_module(f"comfyui_emulator.nodes.{name}")
     stubs.register(registry)
     for name, (cls, title) in BUILT_IN.items():

@@ -1,7 +1,7 @@
-"""Declares built-in nodes: a function, with its inputs and outputs.
+"""Declarations of built-in nodes: a function with its inputs and outputs.
 
-The declarations are facts of ComfyUI 0.3.64's interface; ``v3`` marks the newer of the two dialects in which
-``/object_info`` describes nodes.
+The declarations match ComfyUI 0.3.64. ``v3`` selects the newer of the two dialects in which ``/object_info`` describes
+nodes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SEED_MAX = 2**64 - 1
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 
 BUILT_IN: dict[str, tuple[type, str | None]] = {}
-"""Every built-in class with its display name, filled as the modules are imported."""
+"""Every built-in class with its display name. The imports of the modules fill it."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ def link(kind: str) -> Entry:
 
 
 def integer(default: int | None = None, low: int | None = None, high: int | None = None, **extra: Any) -> Entry:
-    """A whole number; ``step`` and the like go into ``extra``."""
+    """A whole number; ``extra`` takes further options such as ``step``."""
     return ["INT", _options(default, low, high) | extra]
 
 
@@ -58,7 +58,7 @@ def switch(default: bool | None = None) -> Entry:
 
 
 def choice(options: Sequence[str], **extra: Any) -> Entry:
-    """A choice from a list."""
+    """A choice from a list of options."""
     return [list(options), extra] if extra else [list(options)]
 
 
@@ -98,7 +98,7 @@ def declare(
     v3: bool = False,
     **flags: Any,
 ) -> dict[str, Any]:
-    """The class attributes of a declaration; ``outputs`` and ``names`` are separated by spaces."""
+    """Class attributes for a declaration; ``outputs`` and ``names`` are separated by spaces."""
     types = tuple(outputs.split())
     declared: dict[str, Any] = {}
     if inputs is not None:
@@ -123,7 +123,7 @@ def declare(
 
 
 def add(name: str, cls: type) -> None:
-    """Make ``cls`` a built-in node; an empty title stands for the class name."""
+    """Make ``cls`` a built-in node. An empty title means the class name."""
     title: str | None = cls.DISPLAY_NAME  # type: ignore[attr-defined]
     BUILT_IN[name] = cls, name if title == "" else title
 
@@ -138,8 +138,8 @@ def node(
 ) -> Callable[[F], F]:
     """Make the decorated function the node ``name``. It returns its only output, or a tuple or dict.
 
-    ``touches`` maps array inputs to the attribute that ComfyUI's node reads first, in its order; a value without it
-    fails with the same error. numpy's errors are raised in torch's words (:mod:`~comfyui_emulator.nodes.wording`).
+    ``touches`` maps array inputs to the attribute that ComfyUI's node reads first, in ComfyUI's order. A value without
+    that attribute fails with ComfyUI's error. numpy's errors become torch's (:mod:`~comfyui_emulator.nodes.wording`).
     """
 
     def decorate(function: F) -> F:

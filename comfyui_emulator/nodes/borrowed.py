@@ -1,4 +1,4 @@
-"""Nodes whose numbers are read from the user's own ComfyUI, see :mod:`comfyui_emulator.literals`."""
+"""Nodes that read their numbers from the user's own ComfyUI, see :mod:`comfyui_emulator.literals`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from comfyui_emulator.runtime import context
 
 _GITS, _LOTUS = "comfy_extras/nodes_gits.py", "comfy_extras/nodes_lotus.py"
 _FEWEST, _MOST = 2, 20
-"""The table has a schedule for each number of steps in this range."""
+"""The smallest and largest number of steps for which the table has a schedule."""
 
 
 def _schedules() -> dict[float, list[list[float]]]:
-    """Coefficient → schedules by steps. Raises :class:`NeedsInstallationError`."""
+    """The schedules of each coefficient, by number of steps. Raises :class:`NeedsInstallationError`."""
     root = context().comfyui
     found = literal(root, _GITS, "NOISE_LEVELS", "GITSScheduler")
     whole = isinstance(found, dict) and bool(found)
@@ -26,9 +26,7 @@ def _schedules() -> dict[float, list[list[float]]]:
         whole = whole and all(is_vector(row, steps + 1) for steps, row in enumerate(rows, _FEWEST))
         whole = whole and all(level > 0 for row in rows for level in row)
     if not whole:
-        raise NeedsInstallationError(
-            "GITSScheduler", f"{_GITS} in {root} has another table than that of ComfyUI 0.3.64"
-        )
+        raise NeedsInstallationError("GITSScheduler", f"{_GITS} in {root} does not have the table of ComfyUI 0.3.64")
     return dict(found)
 
 
@@ -46,7 +44,7 @@ def _schedules() -> dict[float, list[list[float]]]:
     v3=True,
 )
 def gits(coeff: float, steps: int, denoise: float) -> Sigmas:
-    """A schedule found by search (Chen et al., 2024); interpolated for more steps than its table has.
+    """A schedule found by search (Chen et al., 2024). It is interpolated for more steps than the table has.
 
     Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` if no ComfyUI is configured, ``KeyError`` for a
     coefficient that is not in the table, as in ComfyUI.
@@ -73,7 +71,7 @@ def gits(coeff: float, steps: int, denoise: float) -> Sigmas:
     v3=True,
 )
 def lotus() -> list[list[Any]]:
-    """One model's text encoding of the empty string.
+    """The Lotus model's encoding of the empty string.
 
     Raises :class:`~comfyui_emulator.literals.NeedsInstallationError` if no ComfyUI is configured.
     """
@@ -83,5 +81,5 @@ def lotus() -> list[list[Any]]:
     if not (isinstance(rows, list) and rows and isinstance(rows[0], list) and rows[0]) or not all(
         is_vector(row, len(rows[0])) for row in rows
     ):
-        raise NeedsInstallationError("LotusConditioning", f"{_LOTUS} in {root} has no vectors of ComfyUI 0.3.64's form")
+        raise NeedsInstallationError("LotusConditioning", f"{_LOTUS} in {root} has no vectors as in ComfyUI 0.3.64")
     return [[np.array(found, dtype=np.float32), {}]]

@@ -1,7 +1,7 @@
-"""Nodes known only by their definitions.
+"""Nodes with definitions only, which cannot be executed.
 
-These are the loaders that the frontend needs to work, with empty lists of files, and the nodes of the workflow that it
-opens first.
+These are the loaders that the frontend needs, with empty lists of files, and the nodes of the workflow that it opens
+first.
 """
 
 from __future__ import annotations

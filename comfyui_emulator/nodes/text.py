@@ -1,4 +1,4 @@
-"""Primitives and strings."""
+"""Nodes for primitive values and strings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def primitive(value: Any) -> Any:
     OUTPUT_NODE=True,
 )
 def preview_any(source: Any = None) -> dict[str, Any]:
-    """Any value as text: strings unchanged, numbers as Python writes them, others as JSON or else as ``str``."""
+    """Show any value as text: strings unchanged, numbers as Python writes them, others as JSON or else as ``str``."""
     if source is None or isinstance(source, str | int | float):
         shown = str(source)
     else:
@@ -60,7 +60,7 @@ def preview_any(source: Any = None) -> dict[str, Any]:
     **_STRING,
 )
 def concatenate(string_a: str, string_b: str, delimiter: str) -> str:
-    """Two strings joined."""
+    """Join two strings."""
     return delimiter.join((string_a, string_b))
 
 
@@ -68,7 +68,7 @@ def concatenate(string_a: str, string_b: str, delimiter: str) -> str:
     "StringSubstring", {"string": _LINES, "start": integer(), "end": integer()}, "STRING", title="Substring", **_STRING
 )
 def substring(string: str, start: int, end: int) -> str:
-    """A slice."""
+    """A slice of the string."""
     return string[start:end]
 
 
@@ -86,21 +86,21 @@ def length(string: str) -> int:
     **_STRING,
 )
 def convert_case(string: str, mode: str) -> str:
-    """Change the case; an unknown mode changes nothing."""
+    """Change the case. An unknown mode changes nothing."""
     cases = {"UPPERCASE": str.upper, "lowercase": str.lower, "Capitalize": str.capitalize, "Title Case": str.title}
     return cases[mode](string) if mode in cases else string
 
 
 @node("StringTrim", {"string": _LINES, "mode": choice(["Both", "Left", "Right"])}, "STRING", title="Trim", **_STRING)
 def trim(string: str, mode: str) -> str:
-    """Strip whitespace; an unknown mode changes nothing."""
+    """Strip whitespace. An unknown mode changes nothing."""
     ways = {"Both": str.strip, "Left": str.lstrip, "Right": str.rstrip}
     return ways[mode](string) if mode in ways else string
 
 
 @node("StringReplace", {"string": _LINES, "find": _LINES, "replace": _LINES}, "STRING", title="Replace", **_STRING)
 def replace(string: str, find: str, replace: str) -> str:
-    """Every occurrence replaced."""
+    """Replace every occurrence."""
     return string.replace(find, replace)
 
 
@@ -130,7 +130,7 @@ def contains(string: str, substring: str, case_sensitive: bool) -> bool:
     **_STRING,
 )
 def compare(string_a: str, string_b: str, mode: str, case_sensitive: bool) -> bool | None:
-    """Compare in one of three ways; an unknown mode returns nothing."""
+    """Compare in one of three ways. An unknown mode returns ``None``."""
     a, b = (string_a, string_b) if case_sensitive else (string_a.lower(), string_b.lower())
     if mode == "Equal":
         return a == b
@@ -155,7 +155,7 @@ def _flags(case_insensitive: bool, multiline: bool, dotall: bool) -> int:
     **_STRING,
 )
 def regex_match(string: str, regex_pattern: str, case_insensitive: bool, multiline: bool, dotall: bool) -> bool:
-    """Whether the pattern matches; an invalid pattern does not."""
+    """Whether the pattern matches. An invalid pattern never does."""
     try:
         return re.search(regex_pattern, string, _flags(case_insensitive, multiline, dotall)) is not None
     except re.error:
@@ -184,13 +184,13 @@ def regex_extract(
     dotall: bool,
     group_index: int,
 ) -> Any:
-    """The matches, one per line; empty for an invalid pattern."""
+    """The matches, one per line. Empty for an invalid pattern."""
     try:
         pattern = re.compile(regex_pattern, _flags(case_insensitive, multiline, dotall))
     except re.error:
         return ""
     if mode == "All Matches":
-        # A pattern with several groups gives the first of each match.
+        # If the pattern has several groups, the first of each match counts.
         return "\n".join(item[0] if isinstance(item, tuple) else item for item in pattern.findall(string))
     found = pattern.search(string)
     if found is None:
@@ -221,5 +221,5 @@ def regex_replace(
     dotall: bool = False,
     count: int = 0,
 ) -> str:
-    """Replace the matches, at most ``count`` unless 0. Raises ``re.error`` for an invalid pattern."""
+    """Replace at most ``count`` matches, or all if it is 0. Raises ``re.error`` for an invalid pattern."""
     return re.sub(regex_pattern, replace, string, count=count, flags=_flags(case_insensitive, multiline, dotall))

@@ -1,7 +1,7 @@
-"""Errors of arrays with torch's types and texts, so that clients see the errors that they will see from ComfyUI.
+"""Array errors with torch's types and texts, so that clients see the same errors as from ComfyUI.
 
-Nodes compute with numpy, whose errors have other types and texts. torch's text follows from the shapes alone, which are
-in numpy's text or given to the helpers here. Facts of torch 2.x; unknown errors stay unchanged.
+Nodes compute with numpy, whose errors have other types and texts. torch's text depends only on the shapes, which are in
+numpy's text or are arguments of the helpers here. The texts are those of torch 2.x. Unknown errors stay unchanged.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def unlike(first: Sequence[int], second: Sequence[int]) -> RuntimeError | None:
 
 
 def _unfit(source: Shape, target: Shape) -> RuntimeError | None:
-    # Leading dimensions of size one are dropped from a value before it is assigned to a slice.
+    # torch drops leading dimensions of size one from a value that it assigns to a slice.
     source = source[next((k for k, side in enumerate(source) if side != 1), len(source)) :]
     wide = (1,) * (len(target) - len(source)) + source
     for axis in reversed(range(len(target))):
@@ -83,7 +83,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Callable[..., Exception | None]], ...] = (
 
 
 def translated(error: Exception) -> Exception | None:
-    """torch's error in place of this one of numpy; ``None`` if it is not known."""
+    """torch's error for an error of numpy; ``None`` if it is not known."""
     for pattern, make in _KNOWN:
         found = pattern.search(str(error))
         if found:
@@ -92,7 +92,7 @@ def translated(error: Exception) -> Exception | None:
 
 
 def in_torch_words(function: F) -> F:
-    """Let a function raise torch's errors in place of numpy's."""
+    """Decorator: make a function raise torch's errors instead of numpy's."""
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -155,7 +155,7 @@ def check_pooled(shape: Sequence[int]) -> None:
 
 
 def with_axis(array: Array, axis: int) -> Array:
-    """Append a dimension of size one, with the error of torch's ``unsqueeze`` if it would not be the last."""
+    """Append a dimension of size one. If it would not be the last, raise the error of torch's ``unsqueeze``."""
     must_have(array, "unsqueeze")
     if axis != array.ndim:
         raise _axis(axis, array.ndim + 1)
@@ -182,7 +182,7 @@ def regrouped(array: Array, *shape: int) -> Array:
 def check_plane(spatial: Sequence[int], size: tuple[int, int]) -> None:
     """Raise the error of torch's ``interpolate`` unless an array has two dimensions besides batch and channels.
 
-    ``spatial`` are those dimensions, ``size`` is the new height and width.
+    ``spatial`` holds those dimensions, ``size`` the new height and width.
     """
     if len(spatial) != 2:
         raise ValueError(
@@ -198,7 +198,7 @@ def check_plane(spatial: Sequence[int], size: tuple[int, int]) -> None:
 
 
 def check_mirror(shape: Sequence[int], radius: int) -> None:
-    """Raise torch's error if ``[batch, channel, height, width]`` is too small for reflection padding of that radius."""
+    """Raise torch's error if ``[batch, channel, height, width]`` is too small for reflection padding of this radius."""
     if 0 in shape[1:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
@@ -229,12 +229,12 @@ def check_alike(first: Sequence[int], second: Sequence[int]) -> None:
 
 
 def channels_second(shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of a picture as torch's functions expect it: channels second."""
+    """The shape of a picture with channels second, as torch's functions expect it."""
     return (shape[0], shape[-1], *shape[1:-1])
 
 
 def must_have(value: object, attribute: str) -> None:
-    """Raise the error for a constant in an array's place: it lacks ``attribute``, or ``f()`` refuses it."""
+    """Raise the error for a constant instead of an array: it has no ``attribute``, or the function rejects it."""
     if not isinstance(value, str | int | float | list | None) or hasattr(value, attribute):
         return
     kind = type(value).__name__
@@ -247,12 +247,12 @@ def must_have(value: object, attribute: str) -> None:
 
 
 def plane_sides(mask: Array) -> tuple[int, int]:
-    """The last two dimensions of a mask."""
+    """Height and width of a mask. Raises the error of ComfyUI for a constant."""
     must_have(mask, "reshape")
     return mask.shape[-2], mask.shape[-1]
 
 
 def check_turn(array: Array, axis: int) -> None:
-    """Raise the error of torch's ``rot90`` for an array without that dimension."""
+    """Raise the error of torch's ``rot90`` if the array has no such dimension."""
     if axis >= array.ndim:
         raise RuntimeError(f"Rotation dim0 out of range, dim0 = {axis}")

@@ -1,1 +1,1 @@
-"""Conditionings and the hooks that they carry."""
+"""Nodes for conditionings and the hooks attached to them."""

@@ -1,7 +1,7 @@
-"""Conditionings: combined, weighted, limited to areas, masks and time ranges. No model is needed.
+"""Nodes that combine and weight conditionings, and limit them to areas, masks and time ranges; no model is needed.
 
-A CONDITIONING is a list of ``[vectors, options]``; ``vectors`` is ``[batch, token, channel]``. ComfyUI's text encoders
-make them with a model; here they come from stand-in nodes of the user's own.
+A CONDITIONING is a list of ``[vectors, options]``; ``vectors`` is ``[batch, token, channel]``. In ComfyUI the text
+encoders make them with a model. Here they come from the user's stand-in nodes.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _CELL = 8
 
 
 def parts(conditioning: Conditioning) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Vectors and a copy of the options of each; other values fail where ComfyUI would unpack them."""
+    """The vectors of each item and a copy of its options. Other values fail where ComfyUI would unpack them."""
     for each in conditioning:
         yield each[0], each[1].copy()
 
 
 def with_values(conditioning: Conditioning, values: Mapping[str, Any], *, append: bool = False) -> Conditioning:
-    """The same vectors with more options; with ``append`` a value is added to the existing one."""
+    """The same vectors with added options. With ``append`` a value is added to the existing one."""
     result: Conditioning = []
     for vectors, changed in parts(conditioning):
         for key, value in values.items():
@@ -49,7 +49,7 @@ def with_values(conditioning: Conditioning, values: Mapping[str, Any], *, append
 
 
 def masked(conditioning: Conditioning, mask: Mask, set_cond_area: str, strength: float) -> Conditioning:
-    """Limit it to a mask, or to the mask's bounds."""
+    """Limit the conditioning to a mask or to the mask's bounds."""
     mask = mask if mask.ndim > 2 else mask[None]
     bounds = set_cond_area != "default"
     return with_values(conditioning, {"mask": mask, "set_area_to_bounds": bounds, "mask_strength": strength})
@@ -63,7 +63,7 @@ def masked(conditioning: Conditioning, mask: Mask, set_cond_area: str, strength:
     **_PLAIN,
 )
 def combine(conditioning_1: Conditioning, conditioning_2: Conditioning) -> Conditioning:
-    """Keep both side by side."""
+    """Append one conditioning to the other."""
     return conditioning_1 + conditioning_2
 
 
@@ -82,7 +82,7 @@ def _first(conditioning: Conditioning, node_name: str) -> list[Any]:
 def average(
     conditioning_to: Conditioning, conditioning_from: Conditioning, conditioning_to_strength: float
 ) -> Conditioning:
-    """A weighted mean with the first of the others, cut or zero-padded to the same number of tokens."""
+    """The weighted mean with the first of the others, which is cut or zero-padded to the same number of tokens."""
     share, rest = np.float32(conditioning_to_strength), np.float32(1.0 - conditioning_to_strength)
     first = _first(conditioning_from, "ConditioningAverage")
     other, other_pooled = first[0], first[1].get("pooled_output")
@@ -109,7 +109,7 @@ def average(
     **_PLAIN,
 )
 def concat(conditioning_to: Conditioning, conditioning_from: Conditioning) -> Conditioning:
-    """Append the tokens of the first of the others to each one's own."""
+    """Append the tokens of the first of the others to each item."""
     other = _first(conditioning_from, "ConditioningConcat")[0]
     must_have(conditioning_to, "len")
     return [[joined((each[0], other), 1), each[1].copy()] for each in conditioning_to]
@@ -138,7 +138,7 @@ def _area(area: tuple[Any, ...], strength: float) -> dict[str, Any]:
     **_PLAIN,
 )
 def set_area(conditioning: Conditioning, width: int, height: int, x: int, y: int, strength: float) -> Conditioning:
-    """Limit it to an area, in cells of 8 pixels."""
+    """Limit the conditioning to an area, in cells of 8 pixels."""
     return with_values(conditioning, _area((height // _CELL, width // _CELL, y // _CELL, x // _CELL), strength))
 
 
@@ -155,7 +155,7 @@ _FULL, _EDGE = number(1.0, 0, 1.0, step=0.01), number(0, 0, 1.0, step=0.01)
 def set_area_share(
     conditioning: Conditioning, width: float, height: float, x: float, y: float, strength: float
 ) -> Conditioning:
-    """Limit it to an area, in fractions of the picture."""
+    """Limit the conditioning to an area, in fractions of the picture."""
     return with_values(conditioning, _area(("percentage", height, width, y, x), strength))
 
 
@@ -181,7 +181,7 @@ def set_area_video(
     z: float,
     strength: float,
 ) -> Conditioning:
-    """Limit it to an area and a range of frames, in fractions."""
+    """Limit the conditioning to an area and a range of frames, in fractions."""
     return with_values(conditioning, _area(("percentage", temporal, height, width, z, y, x), strength))
 
 
@@ -192,7 +192,7 @@ def set_area_video(
     **_PLAIN,
 )
 def set_strength(conditioning: Conditioning, strength: float) -> Conditioning:
-    """Set its weight."""
+    """Set the weight of the conditioning."""
     return with_values(conditioning, {"strength": strength})
 
 
@@ -205,7 +205,7 @@ def set_strength(conditioning: Conditioning, strength: float) -> Conditioning:
     touches={"mask": "shape"},
 )
 def set_mask(conditioning: Conditioning, mask: Mask, strength: float, set_cond_area: str) -> Conditioning:
-    """Limit it to a mask."""
+    """Limit the conditioning to a mask."""
     return masked(conditioning, mask, set_cond_area, strength)
 
 
@@ -231,7 +231,7 @@ _PART = number(0.0, 0.0, 1.0, step=0.001)
     **_ADVANCED,
 )
 def set_times(conditioning: Conditioning, start: float, end: float) -> Conditioning:
-    """Limit it to a part of the sampling steps."""
+    """Limit the conditioning to a part of the sampling steps."""
     return with_values(conditioning, {"start_percent": start, "end_percent": end})
 
 
@@ -249,7 +249,7 @@ def set_times(conditioning: Conditioning, start: float, end: float) -> Condition
 def unclip(
     conditioning: Conditioning, clip_vision_output: Any, strength: float, noise_augmentation: float
 ) -> Conditioning:
-    """Add a picture to resemble."""
+    """Add a picture that the result is to resemble."""
     if strength == 0:
         return conditioning
     like = {
@@ -287,7 +287,7 @@ def no_guidance(conditioning: Conditioning) -> Conditioning:
     **_FLUX,
 )
 def reference_method(conditioning: Conditioning, reference_latents_method: str) -> Conditioning:
-    """Set the layout of several reference latents."""
+    """Set how several reference latents are laid out."""
     method = "uxo" if "uxo" in reference_latents_method else reference_latents_method
     return with_values(conditioning, {"reference_latents_method": method})
 
@@ -318,7 +318,7 @@ def stage_b(conditioning: Conditioning, stage_c: Latent) -> Conditioning:
 
 
 def both(positive: Conditioning, negative: Conditioning, change: Callable[[Conditioning], Conditioning]) -> Pair:
-    """Apply the same change to both."""
+    """Apply the same change to the positive and the negative conditioning."""
     return change(positive), change(negative)
 
 
@@ -335,6 +335,6 @@ def both(positive: Conditioning, negative: Conditioning, change: Callable[[Condi
     category="conditioning",
 )
 def stable_audio(positive: Conditioning, negative: Conditioning, seconds_start: float, seconds_total: float) -> Pair:
-    """Set the part of a longer sound."""
+    """Set which part of a longer sound is made, in seconds."""
     values = {"seconds_start": seconds_start, "seconds_total": seconds_total}
     return both(positive, negative, lambda each: with_values(each, values))

@@ -1,6 +1,6 @@
-"""Hooks: changes to a model that a conditioning carries, and their timing.
+"""Nodes for hooks: model changes attached to a conditioning, and their timing.
 
-The nodes that make hooks load weights, so only their definitions exist; here hooks are combined, timed and attached.
+Nodes that make hooks load weights, so they have definitions only. The nodes here combine, time and attach hooks.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Keyframe:
 
 
 Keyframes = tuple[Keyframe, ...]
-"""A HOOK_KEYFRAMES value, in the order of their start."""
+"""A HOOK_KEYFRAMES value: keyframes in the order of their start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Hooks:
     keyframes: Keyframes | None = None
 
     def joined(self, other: Hooks) -> Hooks:
-        """Both sets of hooks; a hook in both counts once."""
+        """The hooks of both; a hook that is in both counts once."""
         return replace(self, hooks=self.hooks + tuple(hook for hook in other.hooks if hook not in self.hooks))
 
 
@@ -75,7 +75,7 @@ def _pair(title: str) -> dict[str, Any]:
 
 
 def joint(first: Conditioning, second: Conditioning) -> Conditioning:
-    """Keep both side by side."""
+    """Append one conditioning to the other."""
     result: Conditioning = []
     result.extend(first)
     result.extend(second)
@@ -106,7 +106,7 @@ def set_properties(
     hooks: Hooks | None = None,
     timesteps: Times | None = None,
 ) -> Conditioning:
-    """Attach hooks, a mask and a time range, if given; the strength is the mask's."""
+    """Attach hooks, a mask and a time range if given. The strength is that of the mask."""
     result = _hooked(cond_NEW, hooks)
     if mask is not None:
         result = masked(result, mask, set_cond_area, strength)
@@ -123,7 +123,7 @@ def set_properties(
     **_single("Cond Set Props Combine"),
 )
 def set_and_combine(cond: Conditioning, cond_NEW: Conditioning, **properties: Any) -> Conditioning:  # noqa: N803
-    """The same, appended to another conditioning."""
+    """Set the properties, and append the result to another conditioning."""
     return joint(cond, set_properties(cond_NEW, **properties))
 
 
@@ -138,7 +138,7 @@ _NEW: dict[str, Entry] = {"positive_NEW": COND, "negative_NEW": COND}
     **_pair("Cond Pair Set Props"),
 )
 def pair_set(positive_NEW: Conditioning, negative_NEW: Conditioning, **properties: Any) -> Pair:  # noqa: N803
-    """The same for two."""
+    """Set the properties of a pair."""
     return set_properties(positive_NEW, **properties), set_properties(negative_NEW, **properties)
 
 
@@ -156,7 +156,7 @@ def pair_set_and_combine(
     negative_NEW: Conditioning,  # noqa: N803
     **properties: Any,
 ) -> Pair:
-    """The same for two, after two others."""
+    """Set the properties of a pair, and append it to another pair."""
     first, second = pair_set(positive_NEW, negative_NEW, **properties)
     return joint(positive, first), joint(negative, second)
 
@@ -173,7 +173,7 @@ def pair_combine(
     positive_B: Conditioning,  # noqa: N803
     negative_B: Conditioning,  # noqa: N803
 ) -> Pair:
-    """Combine two pairs."""
+    """Append one pair to the other."""
     return joint(positive_A, positive_B), joint(negative_A, negative_B)
 
 
@@ -185,7 +185,7 @@ def pair_combine(
     **_single("Cond Set Default Combine"),
 )
 def combine_default(cond: Conditioning, cond_DEFAULT: Conditioning, hooks: Hooks | None = None) -> Conditioning:  # noqa: N803
-    """Add one for what no area and no mask covers."""
+    """Add a conditioning for the part that no area or mask covers."""
     return joint(cond, with_values(_hooked(cond_DEFAULT, hooks), {"default": True}))
 
 
@@ -203,7 +203,7 @@ def pair_combine_default(
     negative_DEFAULT: Conditioning,  # noqa: N803
     hooks: Hooks | None = None,
 ) -> Pair:
-    """The same for two."""
+    """Add a pair for the part that no area or mask covers."""
     first = combine_default(positive, positive_DEFAULT, hooks)
     return first, combine_default(negative, negative_DEFAULT, hooks)
 
@@ -219,7 +219,7 @@ _PART, _WHOLE = number(0.0, 0.0, 1.0, step=0.001), number(1.0, 0.0, 1.0, step=0.
     **_kind("", "Timesteps Range"),
 )
 def times(start_percent: float, end_percent: float) -> tuple[Times, Times, Times]:
-    """A part of the run, and the parts before and after it."""
+    """The given part of the run, and the parts before and after it."""
     return (start_percent, end_percent), (0.0, start_percent), (end_percent, 1.0)
 
 
@@ -257,7 +257,7 @@ _TIMED: dict[str, Any] = {"names": "HOOK_KF", "optional": {"prev_hook_kf": _FRAM
     **_kind("/scheduling", "Set Hook Keyframes"),
 )
 def set_keyframes(hooks: Hooks, hook_kf: Keyframes | None = None) -> Hooks:
-    """Let hooks follow keyframes."""
+    """Set the keyframes of the hooks."""
     return hooks if hook_kf is None else replace(hooks, keyframes=hook_kf)
 
 
@@ -269,7 +269,7 @@ def _before(frames: Keyframes | None) -> Keyframes:
 
 
 def _sorted(frames: Iterable[Keyframe]) -> tuple[Keyframes]:
-    # Wrapped in a tuple, because a tuple that a node returns is read as its outputs.
+    # A tuple that a node returns is read as its outputs, so the keyframes are wrapped in another.
     return (tuple(sorted(frames, key=lambda frame: frame.start_percent)),)
 
 
@@ -356,10 +356,10 @@ def from_floats(
     print_keyframes: bool,
     prev_hook_kf: Keyframes | None = None,
 ) -> tuple[Keyframes]:
-    """Keyframes of the given strengths. Raises ``TypeError`` unless they are a number or several."""
+    """Keyframes with the given strengths. Raises ``TypeError`` for anything but a number or several numbers."""
     if isinstance(floats_strength, int | float):
         floats_strength = [float(floats_strength)]
     if not isinstance(floats_strength, Iterable):
-        raise TypeError(f"floats_strength must be numbers or a number, not {type(floats_strength).__name__}")
+        raise TypeError(f"floats_strength must be a number or several numbers, not {type(floats_strength).__name__}")
     strengths = list(floats_strength)
     return _series(strengths, linspace(start_percent, end_percent, len(strengths)), print_keyframes, prev_hook_kf)

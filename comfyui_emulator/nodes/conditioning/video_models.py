@@ -1,4 +1,4 @@
-"""Conditionings for video, upscaling and 3D models, with the latents that belong to them."""
+"""Nodes that make conditionings for video, upscaling and 3D models, with the latents for them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LTXV: dict[str, Any] = {
     **_LTXV,
 )
 def ltxv(positive: Conditioning, negative: Conditioning, frame_rate: float) -> Pair:
-    """Set the frame rate."""
+    """Set the frame rate of the video."""
     return both(positive, negative, lambda each: with_values(each, {"frame_rate": frame_rate}))
 
 
@@ -60,7 +60,7 @@ def crop_guides(positive: Conditioning, negative: Conditioning, latent: Latent) 
     **_TRIPLE,
 )
 def refiner(positive: Conditioning, negative: Conditioning, latent: Latent, noise_augmentation: float) -> Triple:
-    """The latent to refine, and an empty one of 32 channels."""
+    """Set the latent to refine, and return an empty one with 32 channels."""
     samples: Array = latent["samples"]
     values = {"concat_latent_image": samples, "noise_augmentation": noise_augmentation}
     empty = np.zeros((samples.shape[0], 32, *samples.shape[-3:]), dtype=np.float32)
@@ -85,7 +85,7 @@ def refiner(positive: Conditioning, negative: Conditioning, latent: Latent, nois
 def upscale_4x(
     images: Image, positive: Conditioning, negative: Conditioning, scale_ratio: float, noise_augmentation: float
 ) -> Triple:
-    """The images at a quarter of the new size, from -1 to 1, and an empty latent."""
+    """Set the images at a quarter of the new size, with levels from -1 to 1; return an empty latent of that size."""
     width, height = (max(1, round(side * scale_ratio)) for side in (images.shape[2], images.shape[1]))
     pixels = scale(images * np.float32(2) - np.float32(1), width // 4, height // 4, "bilinear", "center")
     values = {"concat_image": np.moveaxis(pixels, -1, 1), "noise_augmentation": noise_augmentation}
@@ -107,7 +107,7 @@ def _against_nothing(vectors: Array) -> Pair:
 
 @node("Hunyuan3Dv2Conditioning", {"clip_vision_output": _SEEN}, "CONDITIONING CONDITIONING", **_HUNYUAN_3D)
 def one_view(clip_vision_output: Any) -> Pair:
-    """Conditioning from a vision model's output."""
+    """A conditioning made from a vision model's output."""
     return _against_nothing(clip_vision_output.last_hidden_state)
 
 
@@ -119,7 +119,7 @@ def one_view(clip_vision_output: Any) -> Pair:
     **_HUNYUAN_3D,
 )
 def several_views(front: Any = None, left: Any = None, back: Any = None, right: Any = None) -> Pair:
-    """Conditioning from a vision model's output for several views, with position encodings. Raises without views."""
+    """A conditioning made from a vision model's output for several views. Raises ``ValueError`` without views."""
     found = []
     for place, seen in enumerate((front, left, back, right)):
         if seen is not None:
@@ -142,16 +142,16 @@ _MOTIONS: dict[str, tuple[float, tuple[float, float, float]]] = {
     "Anti Clockwise (ACW)": (-1, (0, 0, 0)),
     "ClockWise (CW)": (1, (0, 0, 0)),
 }
-"""For each motion: the direction in which the camera rolls, and the direction in which it moves."""
+"""For each motion: the direction in which the camera rolls, and that in which it moves."""
 
 _ROLL, _WAY = np.pi / 3, 1.5
-"""Angle (radians) and distance of a whole motion at speed 1."""
+"""Angle in radians and distance of a whole motion at speed 1."""
 
 _POSE_ASPECT = 1280 / 720
 
 
 def _poses(camera_pose: str, speed: float, length: int) -> Array:
-    """``[frame, 3, 4]``: rotation and position of the camera relative to the first frame."""
+    """Rotation and position of the camera relative to the first frame: ``[frame, 3, 4]``."""
     sense, way = _MOTIONS[camera_pose]
     share = np.arange(length) / length * speed
     angle = share * _ROLL * sense
@@ -195,7 +195,7 @@ def camera_embedding(
     cx: float = 0.5,
     cy: float = 0.5,
 ) -> tuple[Array, int, int, int]:
-    """The ray of every pixel of a moving camera, in Plücker coordinates; four frames share a cell."""
+    """The ray through every pixel for a moving camera, in Plücker coordinates; four frames share a cell."""
     if width / height < _POSE_ASPECT:
         fx = height * _POSE_ASPECT * fx / width
     else:

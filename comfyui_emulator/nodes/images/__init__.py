@@ -1,1 +1,1 @@
-"""Images and masks: loading, saving, scaling, filtering, compositing."""
+"""Nodes for images and masks: loading, saving, scaling, filtering, compositing."""

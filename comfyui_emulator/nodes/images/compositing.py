@@ -1,4 +1,4 @@
-"""Image compositing: blending, masks, Porter-Duff."""
+"""Image compositing: masks, blending, Porter-Duff."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 
 
 def same_channels(destination: Image, source: Image) -> tuple[Image, Image]:
-    """The source loses channels that the destination lacks; a destination with more gets one more, which is opaque.
+    """Cut the source to the destination's channels; a destination with more channels gets one more, which is opaque.
 
-    ComfyUI does the same, which is why an opaque picture cannot be laid over one with an alpha channel.
+    ComfyUI does the same, so an opaque picture cannot be laid over one with an alpha channel.
     """
     if destination.shape[-1] < source.shape[-1]:
         return destination, source[..., : destination.shape[-1]]
@@ -40,7 +40,7 @@ def same_channels(destination: Image, source: Image) -> tuple[Image, Image]:
 def image_composite_masked(
     destination: Image, source: Image, x: int, y: int, resize_source: bool, mask: Mask | None = None
 ) -> Image:
-    """The source over the destination, through a mask; what lies outside is cut off."""
+    """Lay the source over the destination through a mask. Parts outside the destination are cut off."""
     destination, source = same_channels(destination, source)
     output = destination.copy()
     rows, columns = output.shape[1:3]
@@ -160,12 +160,12 @@ _PORTER_DUFF: dict[str, Callable[[Image, Image, Image, Image], Layers]] = {
 def porter_duff(
     source: Image, source_alpha: Mask, destination: Image, destination_alpha: Mask, mode: str
 ) -> tuple[Image, Mask]:
-    """One of the eighteen compositions; masks are 1 where an image is transparent."""
+    """Apply one of the eighteen compositions. Masks are 1 where an image is transparent."""
     results = []
     for parts in zip(source, source_alpha, destination, destination_alpha, strict=False):
         src, dst = parts[0], parts[2]
         if src.shape[2] != dst.shape[2]:
-            # Not checked, as in ComfyUI: source and destination need the same number of channels.
+            # Source and destination need the same number of channels; as in ComfyUI, this is not checked.
             raise AssertionError
         src_mask, dst_mask = (with_axis(part, 2) for part in (parts[1], parts[3]))
         size = dst.shape[1], dst.shape[0]
@@ -190,7 +190,7 @@ _ALPHA: dict[str, Any] = {"module": "comfy_extras.nodes_compositing", "category"
 
 @node("SplitImageWithAlpha", {"image": _IMAGE}, "IMAGE MASK", title="Split Image with Alpha", **_ALPHA)
 def split_alpha(image: Image) -> tuple[Image, Mask]:
-    """Split into colours and a mask of what is transparent."""
+    """Split into colours and a mask, which is 1 where the image is transparent."""
     colours = [item[:, :, :3] for item in image]
     alphas = [item[:, :, 3] if item.shape[2] > 3 else np.ones_like(item[:, :, 0]) for item in image]
     return stacked(colours), _ONE - stacked(alphas)

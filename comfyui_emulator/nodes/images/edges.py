@@ -1,4 +1,4 @@
-"""Canny edge detection, with kornia's steps."""
+"""Canny edge detection in the same steps as kornia."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _RING = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 """The eight neighbours as (row, column), in steps of 45 degrees."""
 
 _REACH = 2
-"""Radius of the Gaussian in pixels."""
+"""The radius of the Gaussian in pixels."""
 
 
 class BaseError(Exception):
-    """kornia's base error, under whose name ComfyUI reports it."""
+    """Base class of the errors, which has the name of kornia's."""
 
     __module__ = "kornia.core.exceptions"
 
@@ -39,7 +39,7 @@ Plane = npt.NDArray[np.float32]
 
 
 def _smooth(plane: Plane) -> Plane:
-    """A Gaussian of 5 x 5 with a sigma of 1; the plane is mirrored at its edges."""
+    """Blur with a Gaussian of 5 x 5 pixels and a sigma of 1. The plane is mirrored at its edges."""
     line = np.exp(-(np.arange(-2, 3, dtype=np.float32) ** 2) / np.float32(2))
     line = line / line.sum()
     height, width = plane.shape[1:]
@@ -50,7 +50,7 @@ def _smooth(plane: Plane) -> Plane:
 
 
 def _slopes(plane: Plane) -> tuple[Plane, Plane]:
-    """Sobel's differences along columns and rows; edge pixels are repeated outside."""
+    """Sobel differences along columns and rows. Edge pixels are repeated outside the plane."""
     p = np.pad(plane, ((0, 0), (1, 1), (1, 1)), mode="edge")
     across = p[:, :, 2:] - p[:, :, :-2]
     down = p[:, 2:] - p[:, :-2]
@@ -61,7 +61,7 @@ def _slopes(plane: Plane) -> tuple[Plane, Plane]:
 
 
 def _neighbour(plane: Plane, offset: tuple[int, int]) -> Plane:
-    """The value one step away, 0 outside."""
+    """The value one step away; 0 outside the plane."""
     height, width = plane.shape[1:]
     padded = np.pad(plane, ((0, 0), (1, 1), (1, 1)))
     row, column = 1 + offset[0], 1 + offset[1]
@@ -69,7 +69,7 @@ def _neighbour(plane: Plane, offset: tuple[int, int]) -> Plane:
 
 
 def _thin(strength: Plane, dx: Plane, dy: Plane) -> Plane:
-    """Keep what is stronger than both neighbours across the edge."""
+    """Keep pixels that are stronger than both neighbours across the edge."""
     steps = np.rint(np.rad2deg(np.arctan2(dy, dx)) / np.float32(45)).astype(int) % 8
     around = np.stack([strength - _neighbour(strength, offset) for offset in _RING])
     ahead = np.take_along_axis(around, steps[None], axis=0)[0]
@@ -79,7 +79,7 @@ def _thin(strength: Plane, dx: Plane, dy: Plane) -> Plane:
 
 
 def canny(image: Image, low: float, high: float) -> Plane:
-    """1 on edges: those stronger than ``high``, and weaker ones above ``low`` that are connected to them."""
+    """1 on edges: those above ``high``, and those above ``low`` that are connected to them. 0 elsewhere."""
     if image.shape[-1] == 1:
         grey = image[..., 0]
     else:
@@ -116,7 +116,7 @@ def canny(image: Image, low: float, high: float) -> Plane:
     touches={"image": "to"},
 )
 def canny_node(image: Image, low_threshold: float, high_threshold: float) -> Image:
-    """White edges on black. Raises kornia's errors for thresholds in the wrong order and for wrong shapes."""
+    """White edges on black. Raises kornia's errors for wrong shapes and for thresholds in the wrong order."""
     shape = channels_second(image.shape)
     if len(shape) != 4:
         raise ShapeError(

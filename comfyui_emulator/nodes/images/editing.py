@@ -44,7 +44,7 @@ def empty_image(width: int, height: int, batch_size: int = 1, color: int = 0) ->
 
 @node("ImageInvert", {"image": _IMAGE}, "IMAGE", module="nodes", category="image", title="Invert Image")
 def image_invert(image: Image) -> Image:
-    """The negative, of alpha too."""
+    """The negative. Alpha is inverted too."""
     return 1.0 - image
 
 
@@ -57,7 +57,7 @@ def image_invert(image: Image) -> Image:
     title="Image Crop",
 )
 def image_crop(image: Image, width: int, height: int, x: int, y: int) -> Image:
-    """Crop; the corner is clamped to the image."""
+    """Crop the image. The corner is clamped to it."""
     x, y = min(x, image.shape[2] - 1), min(y, image.shape[1] - 1)
     return image[:, y : y + height, x : x + width, :]
 
@@ -71,7 +71,7 @@ def image_crop(image: Image, width: int, height: int, x: int, y: int) -> Image:
     touches={"image": "flip()"},
 )
 def image_flip(image: Image, flip_method: str) -> Image:
-    """Mirrored."""
+    """Mirror the image."""
     if flip_method.startswith("x"):
         return image[:, ::-1]
     return image[:, :, ::-1] if flip_method.startswith("y") else image
@@ -86,7 +86,7 @@ def image_flip(image: Image, flip_method: str) -> Image:
     touches={"image": "rot90()"},
 )
 def image_rotate(image: Image, rotation: str) -> Image:
-    """Turned clockwise."""
+    """Turn the image clockwise."""
     turns = {"90": 1, "180": 2, "270": 3}.get(rotation.partition(" ")[0], 0)
     return np.rot90(image, k=turns, axes=(2, 1))
 
@@ -100,14 +100,14 @@ def image_rotate(image: Image, rotation: str) -> Image:
     title="Batch Images",
 )
 def image_batch(image1: Image, image2: Image) -> Image:
-    """Two batches as one, the second at the first one's size."""
+    """Join two batches. The second is scaled to the size of the first."""
     if image1.shape[1:] != image2.shape[1:]:
         image2 = scale(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
     return joined((image1, image2))
 
 
 def with_channels(image: Image, channels: int) -> Image:
-    """``image`` with that many channels; added ones are 1."""
+    """``image`` with that many channels. Added channels are 1."""
     missing = channels - image.shape[-1]
     if missing <= 0:
         return image
@@ -123,7 +123,7 @@ def with_channels(image: Image, channels: int) -> Image:
     touches={"image": "repeat"},
 )
 def repeat_image_batch(image: Image, amount: int) -> Image:
-    """The batch, several times over."""
+    """Repeat the batch."""
     return np.tile(image, (amount, 1, 1, 1))
 
 
@@ -209,7 +209,7 @@ def image_stitch(
 
 
 def _same_batch(first: Image, second: Image) -> tuple[Image, Image]:
-    """Both with the longer batch; the shorter repeats its last item."""
+    """Both batches at the length of the longer one. The shorter repeats its last item."""
     count = max(first.shape[0], second.shape[0])
 
     def fill(image: Image) -> Image:
@@ -249,7 +249,7 @@ def _strip(parts: list[Image], width: int, colour: str, *, across: bool) -> Imag
 def image_pad_for_outpaint(
     image: Image, left: int, top: int, right: int, bottom: int, feathering: int
 ) -> tuple[Image, Mask]:
-    """A grey border, and the mask that covers it, soft towards the padded sides."""
+    """Add a grey border. The mask covers it, and fades into the image at the padded sides."""
     batch, height, width, channels = image.shape
     padded = np.full((batch, height + top + bottom, width + left + right, channels), 0.5, dtype=np.float32)
     padded[:, top : top + height, left : left + width] = image
@@ -277,7 +277,7 @@ def image_pad_for_outpaint(
     title="Get Image Size",
 )
 def get_image_size(image: Image, unique_id: str | None = None) -> tuple[int, int, int]:
-    """Width, height and number of images; also shown on the node."""
+    """Width, height and number of images, which are also shown on the node."""
     batch, height, width = image.shape[:3]
     if unique_id:
         runtime.send_text(f"width: {width}, height: {height}\n batch size: {batch}", unique_id)

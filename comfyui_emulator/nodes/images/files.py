@@ -1,4 +1,4 @@
-"""Loaders and savers of images."""
+"""Nodes that load and save images."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ JsonObject = dict[str, Any]
 
 
 def input_path(name: str) -> Path:
-    """The file that a loader's value names. Raises ``ValueError`` if it would leave its folder."""
+    """The file that a loader's value names. Raises ``ValueError`` if it is outside its folder."""
     path = annotated_path(runtime.context().folders, name)
     if path is None:
-        raise ValueError(f"{name!r} is not inside of the folder that it names")
+        raise ValueError(f"{name!r} is outside the folder that it names")
     return path
 
 
@@ -51,7 +51,7 @@ def file_digest(name: str) -> str:
 
 
 def existing_file(name: str, kind: str) -> bool | str:
-    """``True`` if a loader's value names a file, else the reason that validation reports."""
+    """``True`` if a loader's value names a file, else the error that validation reports."""
     path = annotated_path(runtime.context().folders, name)
     return True if path is not None and path.exists() else f"Invalid {kind} file: {name}"
 
@@ -77,7 +77,7 @@ def _open(name: str) -> Any:
     from PIL import Image as Pillow
     from PIL import ImageFile
 
-    # As in ComfyUI, a truncated file gives its readable part.
+    # As in ComfyUI, the readable part of a truncated file is loaded.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     return Pillow.open(input_path(name))
 
@@ -137,7 +137,7 @@ _LOADER: dict[str, Any] = {"module": "nodes", "VALIDATE_INPUTS": _check}
     **_LOADER,
 )
 def load_image(image: str) -> tuple[Image, Mask]:
-    """Load a file with all its frames. The mask is 1 where it is transparent; without alpha, 64 x 64 zeros."""
+    """Load all frames of a file. The mask is 1 where they are transparent; without alpha it is 64 x 64 zeros."""
     from PIL import ImageSequence
 
     frames: list[tuple[Image, Mask]] = []
@@ -166,7 +166,7 @@ _CHANNELS = ["alpha", "red", "green", "blue"]
     **_LOADER,
 )
 def load_image_mask(image: str, channel: str) -> Mask:
-    """One channel of a file; alpha is inverted."""
+    """Load one channel of a file. Alpha is inverted."""
     with _open(image) as opened:
         picture = _upright(opened).convert("RGBA")
     levels = from_bytes(np.asarray(picture.getchannel(channel[0].upper())))[None]
@@ -174,14 +174,14 @@ def load_image_mask(image: str, channel: str) -> Mask:
 
 
 def pictures(images: Image) -> list[Any]:
-    """Pillow images of a batch, truncated to 8 bits."""
+    """The Pillow images of a batch, truncated to 8 bits."""
     from PIL import Image as Pillow
 
     return [Pillow.fromarray(to_bytes(np.asarray(image))) for image in images]
 
 
 def metadata_parts(prompt: Any, extra_pnginfo: Any) -> list[tuple[str, str]]:
-    """Metadata of a saved file, as (key, JSON); empty if metadata is disabled."""
+    """The metadata of a saved file as pairs of key and JSON. Empty if metadata is disabled."""
     if not runtime.context().metadata:
         return []
     parts = [("prompt", json.dumps(prompt))] if prompt is not None else []
@@ -189,7 +189,7 @@ def metadata_parts(prompt: Any, extra_pnginfo: Any) -> list[tuple[str, str]]:
 
 
 class _Saver:
-    """Saves a batch as PNG files, into one of the three folders."""
+    """Node that saves a batch as PNG files into one of the three folders."""
 
     folder, compress_level, suffix = "output", 4, ""
 
@@ -197,11 +197,11 @@ class _Saver:
     def save(
         self, images: Image, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
     ) -> JsonObject:
-        """Write the files; the UI lists them."""
+        """Write the files, and list them in the UI part."""
         from PIL.PngImagePlugin import PngInfo
 
         root = runtime.context().folders.by_type(self.folder)
-        assert root is not None  # noqa: S101 - the classes below name existing folders
+        assert root is not None  # noqa: S101 - the subclasses name existing folders
         prefix = filename_prefix + self.suffix
         width, height = images[0].shape[1], images[0].shape[0]
         target, stem, counter, subfolder = next_save_path(prefix, root, width, height)
@@ -213,7 +213,7 @@ class _Saver:
         saved = []
         for index, picture in enumerate(pictures(images)):
             name = f"{stem.replace('%batch_num%', str(index))}_{counter:05}_.png"
-            # Not with pathlib: it interns every name, and Python's table of interned strings never shrinks.
+            # pathlib would intern every name, and Python's table of interned strings never shrinks.
             path = os.path.join(target, name)  # noqa: PTH118 - see above
             picture.save(path, pnginfo=info, compress_level=self.compress_level)
             saved.append({"filename": name, "subfolder": subfolder, "type": self.folder})
@@ -223,17 +223,17 @@ class _Saver:
         return {"ui": {"images": saved}}
 
     save_images = save
-    """ComfyUI's name for it, which packs that subclass this call."""
+    """ComfyUI's name for the method. Packs that subclass this class call it."""
 
 
 def temporary_suffix() -> str:
-    """The suffix of a previewer's file names."""
-    # Drawn per object, so that files of two nodes, or of two prompts, do not collide.
-    return "_temp_" + "".join(random.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5))  # noqa: S311 - a name
+    """A random suffix for a previewer's file names."""
+    # Each object has its own, so that files of two nodes or two prompts do not collide.
+    return "_temp_" + "".join(random.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5))  # noqa: S311 - not a secret
 
 
 class _Previewer(_Saver):
-    """Saves into the temporary folder, with a suffix of its own."""
+    """Node that saves into the temporary folder, with its own suffix."""
 
     folder, compress_level = "temp", 1
 
@@ -275,7 +275,7 @@ _class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MA
     IS_CHANGED=lambda images: time.time(),
 )
 def save_image_websocket(images: Image) -> JsonObject:
-    """Send the images to the client as PNG; nothing is written."""
+    """Send the images to the client as PNG. No file is written."""
     count = images.shape[0]
     for index, picture in enumerate(pictures(images)):
         runtime.progress(index, count, runtime.PreviewImage("PNG", picture))
@@ -294,7 +294,7 @@ _EXIF_MODEL, _EXIF_MAKE = 0x0110, 0x010F
 
 def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
     folders = runtime.context().folders
-    # The tokens for width and height are swapped, as in ComfyUI's animated savers.
+    # As in ComfyUI's animated savers, the tokens for width and height are swapped.
     width, height = images[0].shape[1], images[0].shape[0]
     target, stem, counter, subfolder = next_save_path(prefix, folders.output, width, height)
     name = f"{stem}_{counter:05}_.{ending}"
@@ -302,7 +302,7 @@ def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
 
 
 def animated_exif(picture: Any, parts: Sequence[tuple[str, str]]) -> Any:
-    """EXIF with a picture's metadata: the prompt as model, the rest as make and the tags below it."""
+    """A picture's metadata as EXIF: the prompt as the model, the rest as the make and the tags below it."""
     exif = picture.getexif()
     tag = _EXIF_MAKE
     for key, value in parts:
@@ -347,7 +347,7 @@ def save_animated_webp(
     prompt: Any = None,
     extra_pnginfo: Any = None,
 ) -> JsonObject:
-    """All images as one animation, the metadata in EXIF."""
+    """Save all images as one animated WebP, with the metadata in EXIF."""
     path, reference = _place(images, filename_prefix, "webp")
     frames = pictures(images)
     exif = animated_exif(frames[0], metadata_parts(prompt, extra_pnginfo))
@@ -378,7 +378,7 @@ def save_animated_png(
     prompt: Any = None,
     extra_pnginfo: Any = None,
 ) -> JsonObject:
-    """All images as one animated PNG, the metadata in private chunks after the picture."""
+    """Save all images as one animated PNG, with the metadata in private chunks after the picture."""
     path, reference = _place(images, filename_prefix, "png")
     frames = pictures(images)
     frames[0].save(

@@ -1,4 +1,4 @@
-"""Blur, sharpen, quantize, noise, morphology, edges, colour spaces."""
+"""Image filters: blur, sharpening, quantization, noise, morphology, colour spaces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RADIUS = integer(1, 1, 31, step=1)
 
 
 def gaussian(radius: int, sigma: float) -> npt.NDArray[np.float32]:
-    """One axis of the kernel; the sides lie at -1 and 1, whatever the radius."""
+    """One axis of the kernel. Its ends are at -1 and 1 for any radius."""
     line = np.linspace(-1, 1, radius * 2 + 1, dtype=np.float32)
     weights = np.exp(-(line * line) / np.float32(2.0 * sigma * sigma))
     kernel: npt.NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
@@ -31,7 +31,7 @@ def gaussian(radius: int, sigma: float) -> npt.NDArray[np.float32]:
 
 
 def _convolve(image: Image, line: npt.NDArray[np.float32]) -> Image:
-    """Both axes with one kernel; the image is mirrored at its edges. Raises ``RuntimeError`` if it is too small."""
+    """Convolve both axes with one kernel, mirrored at the edges. Raises ``RuntimeError`` if the image is too small."""
     radius = len(line) // 2
     _, height, width, _ = image.shape
     check_mirror(channels_second(image.shape), radius)
@@ -41,7 +41,7 @@ def _convolve(image: Image, line: npt.NDArray[np.float32]) -> Image:
 
 
 def sum_of(parts: Any) -> Image:
-    """The sum of arrays, in order, in float32."""
+    """The sum of the arrays in their order, in float32."""
     total: Image | None = None
     for part in parts:
         total = part if total is None else total + part
@@ -57,7 +57,7 @@ def sum_of(parts: Any) -> Image:
     **_POST,
 )
 def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
-    """Gaussian blur; ``sigma`` is relative to the radius."""
+    """Gaussian blur. ``sigma`` is relative to the radius."""
     return image if blur_radius == 0 else _convolve(image, gaussian(blur_radius, sigma))
 
 
@@ -74,7 +74,7 @@ def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
     touches={"image": "shape"},
 )
 def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float) -> Image:
-    """The image minus its blur times ten ``alpha``, with weights that sum to one."""
+    """Subtract the blurred image times ten ``alpha``. The weights sum to one."""
     if sharpen_radius == 0:
         return image
     strength = np.float32(alpha * 10)
@@ -94,14 +94,14 @@ def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float)
     touches={"image": "shape"},
 )
 def image_quantize(image: Image, colors: int, dither: str) -> Image:
-    """A palette of few colours, per image."""
+    """Reduce each image to a palette of few colours."""
     from PIL import Image as Pillow
 
     _, _, _, channels = image.shape
     result = np.zeros_like(image)
     for index, item in enumerate(image):
         if channels in (2, 4):
-            # Pillow's error for converting such a picture to RGB.
+            # Pillow's error when it converts such a picture to RGB.
             raise ValueError("Invalid mode for data type")
         picture = Pillow.fromarray((item * np.float32(255)).astype(np.uint8))
         palette = picture.quantize(colors=colors)
@@ -113,7 +113,7 @@ def image_quantize(image: Image, colors: int, dither: str) -> Image:
 
 
 def _bayer(power: int) -> npt.NDArray[np.float64]:
-    """The threshold matrix of side 2**power, centred on zero."""
+    """The threshold matrix with side 2**power, centred on zero."""
     if power == 0:
         return np.zeros((1, 1))
     count = 4.0**power
@@ -122,7 +122,7 @@ def _bayer(power: int) -> npt.NDArray[np.float64]:
 
 
 def _ordered(pixels: npt.NDArray[np.uint8], palette: Any, order: int) -> npt.NDArray[np.uint8]:
-    """Pixels with the matrix added, spread over the distance between colours."""
+    """Add the matrix to the pixels, scaled to the distance between two colours."""
     spread = 2 * 256 / (len(palette.getpalette()) // 3)
     matrix = spread * _bayer(int(math.log2(order))) + 0.5
     height, width = pixels.shape[:2]
@@ -133,17 +133,17 @@ def _ordered(pixels: npt.NDArray[np.uint8], palette: Any, order: int) -> npt.NDA
 
 
 def torch_randn(count: int, seed: int) -> npt.NDArray[np.float32]:
-    """``count`` normal numbers as torch's CPU generator gives them for float32, from the same Mersenne twister."""
+    """``count`` normal float32 numbers, the same as torch's CPU generator draws from its Mersenne twister."""
     numbers: npt.NDArray[np.float32] = torch_randn_parts(1, count, seed)[0]
     return numbers
 
 
 def torch_randn_parts(times: int, count: int, seed: int) -> npt.NDArray[np.float32]:
-    """``[times, count]``: that many successive draws of ``count`` numbers.
+    """Successive draws of ``count`` numbers: ``[times, count]``.
 
-    From 16 values on, torch turns blocks of 16 uniforms into normals by Box and Muller's method, and draws the last
-    block anew where the count is no multiple; below 16 it makes pairs in double precision, and keeps the second of a
-    pair for the next draw.
+    For 16 values or more, torch turns blocks of 16 uniform numbers into normal ones by the Box-Muller method, and draws
+    the last block again if the count is not a multiple of 16. For fewer values it makes pairs in double precision, and
+    keeps the second number of a pair for the next draw.
     """
     source = np.random.RandomState(seed & 0xFFFFFFFF)
 
@@ -178,7 +178,7 @@ def _many_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
 def _few_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
     values: list[float] = []
     while len(values) < count:
-        # A double takes 53 bits of two words, the high word first.
+        # A double has 53 bits from two words, the high word first.
         words = [int(word) for word in draw(4)]
         first, second = ((words[k] << 32 | words[k + 1]) & (2**53 - 1) for k in (0, 2))
         radius = math.sqrt(-2.0 * math.log1p(-second * 2.0**-53))
@@ -199,15 +199,16 @@ def _few_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
     category="image",
 )
 def image_add_noise(image: Image, seed: int, strength: float) -> Image:
-    """Normal noise, the same as ComfyUI's for the same seed."""
+    """Add normal noise, which is the same as ComfyUI's for the same seed."""
     noise = torch_randn(image.size, seed).reshape(image.shape)
     return np.clip(image + np.float32(strength) * noise, 0.0, 1.0)
 
 
 def _windows(image: Image, size: int, value: float, *, smallest: bool) -> Image:
-    """The largest (or smallest) value of the window around each pixel; outside the image lies ``value``.
+    """The largest or smallest value in the window around each pixel. The image is padded with ``value``.
 
-    An even window extends one pixel further: to the upper left for the smallest, to the lower right for the largest.
+    A window of even size extends one pixel further: to the upper left for the smallest value, to the lower right for
+    the largest.
     """
     combine = np.minimum if smallest else np.maximum
     before, after = size // 2, size - 1 - size // 2
@@ -222,7 +223,7 @@ def _windows(image: Image, size: int, value: float, *, smallest: bool) -> Image:
 
 
 def _sliding(padded: Image, axis: int, size: int, combine: Any) -> Image:
-    """Extremes of windows of ``size`` along an axis, by doubling: a window of 2n is two of n."""
+    """Extremes of windows of ``size`` along an axis. Sizes double: a window of 2n consists of two of n."""
     length = padded.shape[axis] - size + 1
     reach, current = 1, padded
 
@@ -268,7 +269,7 @@ def dilate(image: Image, size: int) -> Image:
     touches={"image": "to"},
 )
 def morphology(image: Image, operation: str, kernel_size: int) -> Image:
-    """Grey-scale morphology with a square window."""
+    """Apply grey-scale morphology with a square window."""
     if image.ndim != 4:
         raise ValueError(f"Input size must have 4 dimensions. Got {image.ndim}")
     size = kernel_size
@@ -295,7 +296,7 @@ _YUV: dict[str, Any] = {
     "title": None,
     "v3": True,
 }
-# Full-range YCbCr with the coefficients of BT.601, as kornia rounds them.
+# Full-range YCbCr with the BT.601 coefficients as rounded by kornia.
 _RED, _GREEN, _BLUE, _CB, _CR = (np.float32(value) for value in (0.299, 0.587, 0.114, 0.564, 0.713))
 _HALF = np.float32(0.5)
 
@@ -315,7 +316,7 @@ def rgb_to_yuv(image: Image) -> tuple[Image, Image, Image]:
 
 @node("ImageYUVToRGB", {"Y": _IMAGE, "U": _IMAGE, "V": _IMAGE}, "IMAGE", **_YUV)
 def yuv_to_rgb(Y: Image, U: Image, V: Image) -> Image:  # noqa: N803 - the names of the inputs
-    """The inverse, as exact as kornia 0.9 has it."""
+    """The inverse, with the coefficients of kornia 0.9."""
     whole = joined([_grey(part)[..., None] for part in (Y, U, V)], -1)
     luma, blue, red = whole[..., 0], whole[..., 1], whole[..., 2]
     blue, red = blue - _HALF, red - _HALF

@@ -1,4 +1,4 @@
-"""Masks: creation, cropping, combination, conversion to images and back."""
+"""Nodes for masks: creation, cropping, combination, conversion to and from images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MODULE: dict[str, Any] = {"module": "comfy_extras.nodes_mask", "category": "mas
 
 
 def flat(mask: Mask) -> Mask:
-    """``[batch, height, width]`` of any mask."""
+    """Any mask as ``[batch, height, width]``."""
     return regrouped(mask, *plane_sides(mask))
 
 
@@ -37,7 +37,7 @@ def flat(mask: Mask) -> Mask:
     **_MODULE,
 )
 def solid_mask(value: float, width: int, height: int) -> Mask:
-    """A mask of one value."""
+    """A mask with the same value everywhere."""
     check_sides(1, height, width)
     return np.full((1, height, width), value, dtype=np.float32)
 
@@ -55,7 +55,7 @@ def invert_mask(mask: Mask) -> Mask:
     **_MODULE,
 )
 def crop_mask(mask: Mask, x: int, y: int, width: int, height: int) -> Mask:
-    """Crop; parts outside the mask are empty."""
+    """Crop the mask. Parts outside it are cut off."""
     return flat(mask)[:, y : y + height, x : x + width]
 
 
@@ -95,7 +95,7 @@ def mask_composite(destination: Mask, source: Mask, x: int, y: int, operation: s
     **_MODULE,
 )
 def feather_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Mask:
-    """Feather the edges. Right and bottom start one off, at the opposite edge, as in ComfyUI."""
+    """Feather the edges. As in ComfyUI, right and bottom are off by one: they begin at the opposite edge."""
     output = flat(mask).copy()
     for axis, near, far in ((2, left, right), (1, top, bottom)):
         near, far = min(near, output.shape[axis]), min(far, output.shape[axis])
@@ -117,7 +117,7 @@ def grow_mask(mask: Mask, expand: int, tapered_corners: bool) -> Mask:
     """Grow or shrink the mask by a number of pixels."""
     output = stacked(list(flat(mask)))
     combine = np.maximum if expand > 0 else np.minimum
-    # After as many steps as it has rows and columns, a mask is uniform: more steps change nothing.
+    # A mask is uniform after as many steps as it has rows and columns, so more steps change nothing.
     longest = output.shape[-1] + output.shape[-2]
     for _ in range(min(abs(expand), longest)):
         output = _neighbours(output, combine, corners=not tapered_corners)
@@ -137,8 +137,8 @@ def _neighbours(mask: Mask, combine: Callable[[Mask, Mask], Mask], *, corners: b
 
 @node("ThresholdMask", {"mask": _MASK, "value": number(0.5, 0.0, 1.0, step=0.01)}, "MASK", **_MODULE)
 def threshold_mask(mask: Mask, value: float) -> Mask:
-    """1 above the value, else 0."""
-    # Without an array, Python compares the given values.
+    """1 where the mask is above the value, else 0."""
+    # If neither is an array, Python compares the values.
     level = np.float32(value) if isinstance(mask, np.ndarray) else value
     return np.asarray(mask > level).astype(np.float32)
 
@@ -157,7 +157,7 @@ def mask_to_image(mask: Mask) -> Image:
     **_MODULE,
 )
 def image_to_mask(image: Image, channel: str) -> Mask:
-    """One channel."""
+    """One channel of the image."""
     return image[:, :, :, ["red", "green", "blue", "alpha"].index(channel)]
 
 
@@ -168,7 +168,7 @@ def image_to_mask(image: Image, channel: str) -> Mask:
     **_MODULE,
 )
 def image_color_to_mask(image: Image, color: int) -> Mask:
-    """1 where the image has exactly this colour, in 8 bits."""
+    """1 where the image has exactly this colour in 8 bits, else 0."""
     levels = np.rint(np.clip(image, 0, 1.0) * np.float32(255.0)).astype(np.int64)
     packed = (levels[:, :, :, 0] << 16) + (levels[:, :, :, 1] << 8) + levels[:, :, :, 2]
     found: Mask = (packed == color).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pictures from a camera or a folder, vector drawings, and plots of losses."""
+"""Nodes for pictures from a camera or a folder, vector drawings, and plots of losses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def webcam(image: str, **_: Any) -> tuple[Image, Mask]:
 def _folders() -> JsonObject:
     root = runtime.context().folders.input
     names = sorted(
-        os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")  # noqa: PTH118 - a name, not a path
+        os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")  # noqa: PTH118 - the result is a name
         for folder, names, _ in os.walk(root)
         for name in names
     )
@@ -65,11 +65,11 @@ _SIZES_DIFFER = (
     INPUT_TYPES=_folders,
 )
 def load_folder(folder: str, resize_method: str | None = None) -> Image:
-    """All pictures of a folder at the size of the first. Raises ``ValueError`` if there are none, or sizes differ."""
+    """All pictures of a folder, at the size of the first. Raises ``ValueError`` if sizes differ or there are none."""
     from PIL import Image as Pillow
 
     if resize_method is None:
-        # Declared as optional and yet required: a bug of ComfyUI 0.3.64, which clients see.
+        # Declared as optional but required: a bug in ComfyUI 0.3.64 that clients see.
         raise TypeError(
             "LoadImageSetFromFolderNode.load_images() missing 1 required positional argument: 'resize_method'"
         )
@@ -77,7 +77,7 @@ def load_folder(folder: str, resize_method: str | None = None) -> Image:
     from comfyui_emulator.nodes.images.files import input_path
 
     root = input_path(folder)
-    # In the order of the folder, unsorted, as in ComfyUI.
+    # As in ComfyUI, the order is that of the folder, not sorted.
     names = [
         entry.name for entry in os.scandir(root) if entry.name.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
     ]
@@ -102,7 +102,7 @@ def load_folder(folder: str, resize_method: str | None = None) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class Drawings:
-    """An SVG value: ``data`` are open binary files."""
+    """An SVG value: ``data`` holds open binary files."""
 
     data: list[Any]
 
@@ -122,7 +122,7 @@ _TAG = re.compile(r"(<svg[^>]*>)")
 def save_svg(
     svg: Drawings, filename_prefix: str = "svg/ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
 ) -> JsonObject:
-    """Each drawing as a file, with prompt and workflow in a ``metadata`` element in any case."""
+    """Save each drawing as a file. Prompt and workflow are always added as a ``metadata`` element."""
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output)
     told = ({} if prompt is None else {"prompt": prompt}) | (extra_pnginfo or {})
     element = f"\n  <metadata><![CDATA[{json.dumps(told, indent=2)}]]></metadata>\n" if told else ""
@@ -152,7 +152,7 @@ _WIDTH, _HEIGHT, _MARGIN = 800, 480, 40
     EXPERIMENTAL=True,
 )
 def plot_loss(loss: JsonObject, filename_prefix: str, prompt: Any = None, extra_pnginfo: Any = None) -> JsonObject:
-    """Plot 840 by 520 pixels into the temporary folder. Raises ``ZeroDivisionError`` if all losses are equal."""
+    """Save a plot of 840 x 520 pixels in the temporary folder. Raises ``ZeroDivisionError`` if all losses are equal."""
     from PIL import Image as Pillow
     from PIL.PngImagePlugin import PngInfo
 
@@ -172,8 +172,8 @@ def plot_loss(loss: JsonObject, filename_prefix: str, prompt: Any = None, extra_
     folder = runtime.context().folders.temp
     name = f"{filename_prefix}_{time.strftime('%Y%m%d_%H%M%S')}.png"
     if contained(folder, name) is None and "\0" not in name:
-        raise ValueError(f"{filename_prefix!r} leaves the temporary folder")
-    picture.save(os.path.join(folder, name), pnginfo=info)  # noqa: PTH118 - as it was written, for the error's text
+        raise ValueError(f"{filename_prefix!r} is outside the temporary folder")
+    picture.save(os.path.join(folder, name), pnginfo=info)  # noqa: PTH118 - unchanged, for the error's text
     return {"ui": {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}}
 
 

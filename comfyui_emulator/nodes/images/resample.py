@@ -1,7 +1,7 @@
 """Resampling of ``[batch, height, width, channel]`` arrays, equal to torch's ``interpolate`` without antialiasing.
 
-Pixel centres are at half integers (corners not aligned); ``area`` is the mean of the source box of each pixel;
-``lanczos`` is Pillow's, on pictures truncated to 8 bits, as ComfyUI does it.
+Pixel centres are at half integers (corners are not aligned). ``area`` is the mean of the source box of each pixel.
+``lanczos`` is Pillow's, on pictures truncated to 8 bits, as in ComfyUI.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from comfyui_emulator.nodes.wording import (
 Weights = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]
 
 _CUBIC_A = np.float32(-0.75)
-"""Bicubic coefficient of torch."""
+"""torch's bicubic coefficient."""
 
 
 def to_bytes(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Levels 0 to 255: clipped, then truncated, never rounded, as in ComfyUI's savers."""
+    """Levels from 0 to 255. Values are clipped and truncated, not rounded, as in ComfyUI's savers."""
     levels: npt.NDArray[np.uint8] = np.clip(np.float32(255.0) * image, 0, 255).astype(np.uint8)
     return levels
 
@@ -51,16 +51,16 @@ def _source(size: int, target: int) -> npt.NDArray[np.float32]:
 
 
 def fused(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], c: npt.NDArray[np.float32]) -> Image:
-    """``a * b + c`` rounded once, as the processor's fused instruction does, which torch's kernels use.
+    """``a * b + c``, rounded once like the processor's fused instruction, which torch's kernels use.
 
-    The product of two floats is exact in double precision; the double rounding of the sum never shows in 8 bits.
+    The product of two floats is exact in double precision. The sum is rounded twice, which never shows in 8 bits.
     """
     exact = a.astype(np.float64) * b + c
     return exact.astype(np.float32)
 
 
 def _linear(size: int, target: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Image, Image]:
-    """For each target pixel: the two source pixels and their weights."""
+    """The two source pixels for each target pixel, and their weights."""
     scale = np.full(target, size / target, dtype=np.float32)
     centre = np.arange(target, dtype=np.float32) + np.float32(0.5)
     position = np.maximum(fused(scale, centre, np.full(target, -0.5, dtype=np.float32)), np.float32(0))
@@ -70,7 +70,7 @@ def _linear(size: int, target: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[n
 
 
 _SMALL = 128
-"""Up to this sum of sides, or from four channels on, torch weighs four pixels at once instead of axis by axis."""
+"""Up to this sum of sides, or with four channels or more, torch weights four pixels at once, not axis by axis."""
 
 
 def _bilinear(image: Image, width: int, height: int) -> Image:
@@ -143,12 +143,12 @@ def _lanczos(image: Image, width: int, height: int) -> Image:
 
 
 def resize(image: Image, width: int, height: int, method: str) -> Image:
-    """``image`` at a new size. Raises ``ValueError`` for an unknown method, ``RuntimeError`` for an empty size."""
+    """Scale the image to a size. Raises ``ValueError`` for an unknown method, ``RuntimeError`` for an empty size."""
     if method == "lanczos":
         return _lanczos(image, width, height)
     shape = channels_second(image.shape)
     if method == "area" and len(shape) == 4:
-        # torch computes area means by another function, which accepts empty sizes.
+        # torch computes area means with another function, which accepts empty sizes.
         check_pooled(shape)
         if min(height, width) == 0:
             return np.zeros((len(image), height, width, image.shape[-1]), dtype=np.float32)
@@ -168,7 +168,7 @@ def resize(image: Image, width: int, height: int, method: str) -> Image:
 
 
 def scale(image: Image, width: int, height: int, method: str, crop: str = "disabled") -> Image:
-    """:func:`resize`; with ``crop`` ``"center"`` the longer sides are first cut to the new aspect ratio."""
+    """Like :func:`resize`. If ``crop`` is ``"center"``, the image is first cut to the new aspect ratio."""
     if crop == "center":
         old_height, old_width = image.shape[1], image.shape[2]
         old_aspect, new_aspect = old_width / old_height, width / height
@@ -182,12 +182,12 @@ def scale(image: Image, width: int, height: int, method: str, crop: str = "disab
 
 
 def scale_mask(mask: npt.NDArray[np.float32], width: int, height: int, method: str = "bilinear") -> Image:
-    """A mask, or anything ``[..., height, width]``, as ``[batch, height, width, 1]`` at a new size."""
+    """Scale any ``[..., height, width]``, such as a mask, to a new size; returns ``[batch, height, width, 1]``."""
     return resize(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], width, height, method)
 
 
 def repeat_to(array: Image, count: int) -> Image:
-    """The first ``count`` items; a shorter batch starts over."""
+    """The first ``count`` items. A shorter batch is repeated."""
     if array.shape[0] >= count:
         return array[:count]
     times = math.ceil(count / array.shape[0])

@@ -30,7 +30,7 @@ _EXTRAS = "comfy_extras.nodes_images"
     touches={"image": "movedim"},
 )
 def image_scale(image: Image, upscale_method: str, width: int, height: int, crop: str) -> Image:
-    """Scale to a size; one side 0 keeps the aspect ratio, both 0 leave the image unchanged."""
+    """Scale to a size. If one side is 0, the aspect ratio is kept; if both are 0, the image is unchanged."""
     if width == 0 and height == 0:
         return image
     if width == 0:
@@ -66,7 +66,7 @@ def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
     touches={"image": "movedim"},
 )
 def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: float) -> Image:
-    """Scale to a number of pixels; a megapixel is 1024 squared."""
+    """Scale to a number of pixels. A megapixel is 1024 x 1024 pixels."""
     rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
     factor = math.sqrt(int(megapixels * 1024 * 1024) / (columns * rows))
     return scale(image, round(columns * factor), round(rows * factor), upscale_method)
@@ -111,7 +111,7 @@ def image_scale_to_max_dimension(image: Image, upscale_method: str, largest_size
 def resize_and_pad(
     image: Image, target_width: int, target_height: int, padding_color: str, interpolation: str
 ) -> Image:
-    """Fit into a frame, centred."""
+    """Scale to fit into a frame, and centre it there."""
     batch, rows, columns, channels = image.shape
     factor = min(target_width / columns, target_height / rows)
     width, height = int(columns * factor), int(rows * factor)
@@ -144,7 +144,7 @@ _KONTEXT_SIDES = (
     v3=True,
 )
 def flux_kontext_image_scale(image: Image) -> Image:
-    """Scale to the nearest of the sizes that the model was trained on."""
+    """Scale to the size with the nearest aspect ratio among those that the model was trained on."""
     aspect = image.shape[2] / image.shape[1]
     sizes = [*_KONTEXT_SIDES, (1024, 1024), *((h, w) for w, h in _KONTEXT_SIDES)]
     _, width, height = min((abs(aspect - w / h), w, h) for w, h in sizes)

@@ -1,1 +1,1 @@
-"""Latents: creation, changes, files; all that needs no model."""
+"""Nodes for latents that need no model: creation, changes, files."""

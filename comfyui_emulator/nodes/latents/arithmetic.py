@@ -1,4 +1,4 @@
-"""Arithmetic with latents."""
+"""Nodes for arithmetic with latents."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _PAIR = {"samples1": _LATENT, "samples2": _LATENT}
 
 @node("LatentAdd", _PAIR, "LATENT", **_ADVANCED, touches={"samples1": "copy"})
 def add(samples1: Latent, samples2: Latent) -> tuple[Latent]:
-    """The sum."""
+    """The sum of two latents."""
     first = samples1["samples"]
     return ({**samples1, "samples": first + fitted(first, samples2["samples"])},)
 
 
 @node("LatentSubtract", _PAIR, "LATENT", **_ADVANCED, touches={"samples1": "copy"})
 def subtract(samples1: Latent, samples2: Latent) -> tuple[Latent]:
-    """The difference."""
+    """The difference of two latents."""
     first = samples1["samples"]
     return ({**samples1, "samples": first - fitted(first, samples2["samples"])},)
 
@@ -56,7 +56,7 @@ def multiply(samples: Latent, multiplier: float) -> tuple[Latent]:
     touches={"samples1": "copy"},
 )
 def interpolate(samples1: Latent, samples2: Latent, ratio: float) -> tuple[Latent]:
-    """Interpolate two latents: directions and lengths of the channel vectors are mixed separately."""
+    """Interpolate two latents. The directions and lengths of the channel vectors are mixed separately."""
     first = samples1["samples"]
     second = fitted(first, samples2["samples"])
     share = np.float32(ratio)
@@ -79,7 +79,7 @@ _AXES = {"x": -1, "y": -2, "t": -3}
     touches={"samples1": "copy"},
 )
 def concat(samples1: Latent, samples2: Latent, dim: str) -> tuple[Latent]:
-    """Join side by side; a minus sign puts the second first."""
+    """Join two latents along an axis. With a minus sign, the second comes first."""
     first = samples1["samples"]
     parts = [first, repeat_to(samples2["samples"], first.shape[0])]
     if dim.startswith("-"):
@@ -100,7 +100,7 @@ def concat(samples1: Latent, samples2: Latent, dim: str) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def cut(samples: Latent, dim: str, index: int, amount: int) -> tuple[Latent]:
-    """A slab; a negative index counts from the end."""
+    """A part along one axis. A negative index counts from the end."""
     array = samples["samples"]
     axis = array.ndim + _AXES[dim]
     size = array.shape[axis]
@@ -110,7 +110,7 @@ def cut(samples: Latent, dim: str, index: int, amount: int) -> tuple[Latent]:
 
 @node("LatentBatch", _PAIR, "LATENT", **(_ADVANCED | {"category": "latent/batch"}), touches={"samples1": "copy"})
 def batch(samples1: Latent, samples2: Latent) -> tuple[Latent]:
-    """Two batches as one."""
+    """Join two batches."""
     first = samples1["samples"]
     second = fitted(first, samples2["samples"], repeat=False)
     indices = [
@@ -128,7 +128,7 @@ def batch(samples1: Latent, samples2: Latent) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def seed_behavior(samples: Latent, seed_behavior: str) -> tuple[Latent]:
-    """Whether all items of a batch get the same noise."""
+    """Set whether all items of a batch get the same noise."""
     result = dict(samples)
     if seed_behavior == "random":
         result.pop("batch_index", None)
@@ -148,5 +148,5 @@ def seed_behavior(samples: Latent, seed_behavior: str) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def trim_video(samples: Latent, trim_amount: int) -> tuple[Latent]:
-    """Drop the first time steps."""
+    """Remove the first time steps."""
     return ({**samples, "samples": samples["samples"][:, :, trim_amount:]},)

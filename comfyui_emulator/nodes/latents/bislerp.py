@@ -1,4 +1,4 @@
-"""Scaling latents by turning their channel vectors: directions on the arc, lengths on the straight line."""
+"""Scaling of latents by spherical interpolation of their channel vectors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from comfyui_emulator.nodes.images.resample import resize
 Array = npt.NDArray[np.float32]
 
 _SAME = 1e-5
-"""The distance of a cosine from 1 or -1 within which two directions count as equal or opposite."""
+"""Two directions count as equal or opposite if their cosine is this close to 1 or -1."""
 
 
 def _bent(first: Array, second: Array, share: Array) -> Array:
-    """Between vectors along the last axis: directions on the arc, lengths on the straight line."""
+    """Interpolate vectors along the last axis: directions follow the arc, lengths the straight line."""
     lengths = [np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)) for vectors in (first, second)]
     with np.errstate(divide="ignore", invalid="ignore"):
         one, two = (
@@ -32,7 +32,7 @@ def _bent(first: Array, second: Array, share: Array) -> Array:
 
 
 def _neighbours(size: int, target: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Array]:
-    """For each new cell the two old ones, and how near it is to the second."""
+    """The two old cells for each new one, and the weight of the second."""
     line = np.arange(size, dtype=np.float32).reshape(1, 1, size, 1)
     place = resize(line, target, 1, "bilinear").reshape(-1)
     above = np.minimum(line + 1, np.float32(size - 1))
@@ -41,7 +41,7 @@ def _neighbours(size: int, target: int) -> tuple[npt.NDArray[np.intp], npt.NDArr
 
 
 def bislerp(samples: Array, width: int, height: int) -> Array:
-    """``[batch, channel, height, width]`` at another size: channel vectors are turned, not averaged."""
+    """Scale ``[batch, channel, height, width]`` by spherical interpolation of the channel vectors."""
     vectors = np.moveaxis(samples, 1, -1).astype(np.float32)
     low, high, share = _neighbours(vectors.shape[2], width)
     vectors = _bent(vectors[:, :, low], vectors[:, :, high], share[None, None, :, None])

@@ -1,4 +1,4 @@
-"""Empty latents for every kind of model."""
+"""Nodes that make empty latents for every kind of model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from comfyui_emulator.nodes.wording import check_sides
 
 Latent = dict[str, Any]
 _CELL = 8
-"""Pixels per latent cell and side, unless said otherwise."""
+"""Default side of a latent cell in pixels."""
 
 _BATCH = integer(1, 1, 4096)
 
@@ -55,7 +55,7 @@ def empty_sd3(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     v3=True,
 )
 def empty_chroma(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
-    """Plain pixels: three channels, full size."""
+    """Zeros for a model of pixels: three channels at full size."""
     return (_zeros(batch_size, 3, height, width),)
 
 
@@ -67,7 +67,7 @@ def empty_chroma(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     category="latent",
 )
 def empty_hunyuan_image(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
-    """64 channels, cells of 32 pixels."""
+    """64 channels of zeros in cells of 32 pixels."""
     return (_zeros(batch_size, 64, height // 32, width // 32),)
 
 
@@ -101,7 +101,7 @@ def _add_video(
 
     @node(name, inputs, "LATENT", module=f"comfy_extras.nodes_{module}", category=category, title=title, v3=v3)
     def empty(width: int, height: int, length: int, batch_size: int = 1) -> tuple[Latent]:
-        """Zeros for a video; the first frame stands alone, then ``steps`` frames share a cell."""
+        """Zeros for a video. The first frame has its own cell, then ``steps`` frames share one."""
         return (_zeros(batch_size, channels, (length - 1) // steps + 1, height // cell, width // cell),)
 
 
@@ -125,7 +125,7 @@ for _video in _VIDEOS:
     v3=True,
 )
 def empty_cascade(width: int, height: int, compression: int, batch_size: int = 1) -> tuple[Latent, Latent]:
-    """One latent for each of the two stages."""
+    """One latent of zeros for each of the two stages."""
     coarse = _zeros(batch_size, 16, height // compression, width // compression)
     return coarse, _zeros(batch_size, 4, height // 4, width // 4)
 
@@ -142,7 +142,7 @@ _SAMPLE_RATE = 44100
     title="Empty Latent Audio",
 )
 def empty_audio_latent(seconds: float, batch_size: int) -> tuple[Latent]:
-    """Silence for Stable Audio: an even number of cells of 2048 samples."""
+    """Zeros for Stable Audio: an even number of cells of 2048 samples."""
     length = round((seconds * _SAMPLE_RATE / 2048) / 2) * 2
     return (_zeros(batch_size, 64, length, type="audio"),)
 
@@ -157,7 +157,7 @@ def empty_audio_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     v3=True,
 )
 def empty_ace_latent(seconds: float, batch_size: int) -> tuple[Latent]:
-    """Silence for ACE-Step: cells of 8 times 512 samples."""
+    """Zeros for ACE-Step in cells of 8 x 512 samples."""
     return (_zeros(batch_size, 8, 16, int(seconds * _SAMPLE_RATE / 512 / 8), type="audio"),)
 
 
@@ -169,5 +169,5 @@ def empty_ace_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     category="latent/3d",
 )
 def empty_3d(resolution: int, batch_size: int) -> tuple[Latent]:
-    """64 channels for a shape."""
+    """64 channels of zeros for a 3D shape."""
     return (_zeros(batch_size, 64, resolution, type="hunyuan3dv2"),)

@@ -1,4 +1,4 @@
-"""Latents saved and loaded."""
+"""Nodes that save and load latents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from comfyui_emulator.nodes.latents.tensorfile import read_tensors, write_tensor
 _LATENT = link("LATENT")
 
 _SD1_SCALE = 0.18215
-"""Factor of old files, which were saved before ComfyUI scaled latents."""
+"""The factor for old files, saved before ComfyUI scaled latents."""
 
 
 @node(
@@ -30,7 +30,7 @@ _SD1_SCALE = 0.18215
     OUTPUT_NODE=True,
 )
 def save_latent(samples: Latent, filename_prefix: str, prompt: Any = None, extra_pnginfo: Any = None) -> Latent:
-    """A ``.latent`` file: safetensors with the prompt as metadata."""
+    """Save a latent as a ``.latent`` file: safetensors with the prompt as metadata."""
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output)
     name = f"{stem}_{counter:05}_.latent"
     tensors = {"latent_format_version_0": np.zeros(0, np.float32), "latent_tensor": samples["samples"]}
@@ -53,7 +53,7 @@ def _check_latent(latent: str) -> bool | str:
 def _latent_path(latent: str) -> Any:
     path = annotated_path(runtime.context().folders, latent)
     if path is None:
-        raise ValueError(f"{latent!r} is not inside of the folder that it names")
+        raise ValueError(f"{latent!r} is outside the folder that it names")
     return path
 
 
@@ -68,7 +68,7 @@ def _latent_path(latent: str) -> Any:
     IS_CHANGED=lambda latent: hashlib.sha256(_latent_path(latent).read_bytes()).hexdigest(),
 )
 def load_latent(latent: str) -> tuple[Latent]:
-    """A saved latent."""
+    """Load a saved latent."""
     tensors = read_tensors(_latent_path(latent))
     factor = 1.0 if "latent_format_version_0" in tensors else 1.0 / _SD1_SCALE
     return ({"samples": tensors["latent_tensor"].astype(np.float32) * np.float32(factor)},)

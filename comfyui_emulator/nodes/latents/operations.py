@@ -1,4 +1,4 @@
-"""Regrouping latents, and operations on the length and direction of their channel vectors."""
+"""Nodes that regroup latents, or change length and direction of their channel vectors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _length(latent: Array) -> Array:
     **_OPERATIONS,
 )
 def tonemap(multiplier: float) -> Operation:
-    """Shorten long vectors by Reinhard's curve; its top is five deviations above the mean."""
+    """Shorten long vectors by Reinhard's curve, whose top is five standard deviations above the mean."""
 
     def operation(latent: Array, **_: Any) -> Array:
         length = _length(latent) + np.float32(1e-10)
@@ -75,7 +75,7 @@ def tonemap(multiplier: float) -> Operation:
     **_OPERATIONS,
 )
 def sharpen(sharpen_radius: int, sigma: float, alpha: float) -> Operation:
-    """Directions sharpened, lengths kept."""
+    """Sharpen the directions and keep the lengths."""
     line = gaussian(sharpen_radius, sigma).astype(np.float64)
     kernel = np.outer(line, line) * (alpha * -10)
     kernel[sharpen_radius, sharpen_radius] += 1 - kernel.sum()
@@ -84,7 +84,7 @@ def sharpen(sharpen_radius: int, sigma: float, alpha: float) -> Operation:
         length = _length(latent) + np.float32(1e-6)
         check_mirror(latent.shape, sharpen_radius)
         border = [(0, 0), (0, 0), (sharpen_radius, sharpen_radius), (sharpen_radius, sharpen_radius)]
-        # Mirrored, then zeros, as torch's padded convolution sees the part that is kept.
+        # torch pads with zeros too, outside the mirrored border; the part that is kept never touches them.
         padded = np.pad(latent / length, border, mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape, axis=(2, 3))
         sharpened: Array = length * np.einsum("bchwij,ij->bchw", windows, kernel).astype(np.float32)
@@ -94,7 +94,7 @@ def sharpen(sharpen_radius: int, sigma: float, alpha: float) -> Operation:
 
 
 Group = tuple[Array, Array, list[int]]
-"""Latents of one size: their samples, masks, and indices."""
+"""Samples, masks and indices of latents with the same size."""
 
 
 def _with_mask(latent: Latent, offset: int) -> Group:
@@ -126,9 +126,9 @@ def _part(group: Group, start: int, end: int) -> Latent:
     INPUT_IS_LIST=True,
 )
 def rebatch(latents: list[Latent], batch_size: list[int]) -> tuple[list[Latent]]:
-    """Regroup all latents of the list; a change of size ends a group early.
+    """Regroup all latents of the list. A change of size ends a group early.
 
-    Such a group keeps only its first ``batch_size`` items, as in ComfyUI.
+    As in ComfyUI, such a group keeps only its first ``batch_size`` items.
     """
     size, count = batch_size[0], 0
     done: list[Latent] = []

@@ -1,4 +1,4 @@
-"""Basic latent nodes that need no model: scaling, cropping, joining, mixing.
+"""Basic nodes for latents: scaling, cropping, compositing, batches, masks.
 
 A LATENT is a dictionary; ``samples`` is ``[batch, channel, (time,) height, width]`` in float32.
 """
@@ -30,11 +30,11 @@ Latent = dict[str, Any]
 _LATENT = link("LATENT")
 _METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
 _CELL = 8
-"""Pixels per latent cell and side."""
+"""The side of a latent cell in pixels."""
 
 
 def planes(samples: Array, width: int, height: int, method: str, crop: str) -> Array:
-    """``samples`` at a new size in cells; time steps are scaled one by one."""
+    """Scale ``samples`` to a new size in cells. Time steps are scaled one by one."""
     if samples.ndim < 4:
         check_plane(samples.shape[2:], (height, width))
     if method == "bislerp":
@@ -48,7 +48,7 @@ def planes(samples: Array, width: int, height: int, method: str, crop: str) -> A
 
 
 def fitted(target: Array, samples: Array, *, repeat: bool = True) -> Array:
-    """``samples`` at the size and batch length of ``target``."""
+    """Scale ``samples`` to the size of ``target``, and repeat them to its batch length."""
     if samples.shape[1:] != target.shape[1:]:
         samples = planes(samples, target.shape[-1], target.shape[-2], "bilinear", "center")
     return repeat_to(samples, target.shape[0]) if repeat else samples
@@ -70,7 +70,7 @@ def fitted(target: Array, samples: Array, *, repeat: bool = True) -> Array:
     touches={"samples": "copy"},
 )
 def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> tuple[Latent]:
-    """Scale to a size in pixels, at least 64; one side 0 keeps the aspect ratio."""
+    """Scale to a size in pixels, at least 64. If one side is 0, the aspect ratio is kept."""
     if width == 0 and height == 0:
         return (samples,)
     rows, columns = samples["samples"].shape[-2:]
@@ -110,7 +110,7 @@ def upscale_by(samples: Latent, upscale_method: str, scale_by: float) -> tuple[L
     touches={"samples": "copy"},
 )
 def from_batch(samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
-    """A part of the batch, its masks and indices with it."""
+    """A part of the batch, with its masks and indices."""
     array = samples["samples"]
     start = min(array.shape[0] - 1, batch_index)
     end = start + min(array.shape[0] - start, length)
@@ -131,7 +131,7 @@ def from_batch(samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def repeat_batch(samples: Latent, amount: int) -> tuple[Latent]:
-    """Repeat the batch, with indices that continue."""
+    """Repeat the batch. The indices continue."""
     array = samples["samples"]
     result = {**samples, "samples": np.concatenate([array] * amount)}
     if "noise_mask" in samples and samples["noise_mask"].shape[0] > 1:
@@ -153,7 +153,7 @@ def repeat_batch(samples: Latent, amount: int) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def set_mask(samples: Latent, mask: Mask) -> tuple[Latent]:
-    """Set the mask of what sampling may change."""
+    """Set the mask of the part that sampling may change."""
     return ({**samples, "noise_mask": mask.reshape(-1, 1, *plane_sides(mask))},)
 
 
@@ -173,7 +173,7 @@ def set_mask(samples: Latent, mask: Mask) -> tuple[Latent]:
     touches={"samples_to": "copy"},
 )
 def composite(samples_to: Latent, samples_from: Latent, x: int, y: int, feather: int) -> tuple[Latent]:
-    """One latent over another, with soft edges where they lie inside."""
+    """Lay one latent over another. Edges inside the other are soft."""
     target, left, top, soft = samples_to["samples"].copy(), x // _CELL, y // _CELL, feather // _CELL
     source = samples_from["samples"]
     whole, source = source.shape, source[:, :, : target.shape[2] - top, : target.shape[3] - left]
@@ -215,7 +215,7 @@ def composite(samples_to: Latent, samples_from: Latent, x: int, y: int, feather:
 def composite_masked(
     destination: Latent, source: Latent, x: int, y: int, resize_source: bool, mask: Mask | None = None
 ) -> tuple[Latent]:
-    """Composite as with images, in cells of 8 pixels."""
+    """Lay one latent over another through a mask, in cells of 8 pixels."""
     target = destination["samples"].copy()
     over = source["samples"]
     rows, columns = target.shape[2:]
@@ -246,7 +246,7 @@ def composite_masked(
     touches={"samples1": "copy"},
 )
 def blend(samples1: Latent, samples2: Latent, blend_factor: float) -> tuple[Latent]:
-    """A weighted mean."""
+    """The weighted mean of two latents."""
     first, second = samples1["samples"], samples2["samples"]
     if first.shape != second.shape:
         check_order(second.ndim)
@@ -267,7 +267,7 @@ _TURNED: dict[str, Any] = {"module": "nodes", "category": "latent/transform"}
     touches={"samples": "copy"},
 )
 def rotate(samples: Latent, rotation: str) -> tuple[Latent]:
-    """Turned clockwise."""
+    """Turn the latent clockwise."""
     turns = {"90": 1, "180": 2, "270": 3}.get(rotation.partition(" ")[0], 0)
     check_turn(samples["samples"], 3)
     return ({**samples, "samples": np.rot90(samples["samples"], k=turns, axes=(3, 2))},)
@@ -282,7 +282,7 @@ def rotate(samples: Latent, rotation: str) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def flip(samples: Latent, flip_method: str) -> tuple[Latent]:
-    """Mirrored."""
+    """Mirror the latent."""
     axis = {"x": 2, "y": 3}.get(flip_method[:1])
     array = samples["samples"]
     return ({**samples, "samples": array if axis is None else np.flip(array, axis)},)
@@ -303,7 +303,7 @@ def flip(samples: Latent, flip_method: str) -> tuple[Latent]:
     touches={"samples": "copy"},
 )
 def crop(samples: Latent, width: int, height: int, x: int, y: int) -> tuple[Latent]:
-    """Crop; the corner stays 64 pixels away from the far edges."""
+    """Crop the latent. The corner stays 64 pixels away from the far edges."""
     array = samples["samples"]
     left, top = min(x // _CELL, array.shape[3] - 8), min(y // _CELL, array.shape[2] - 8)
     return ({**samples, "samples": array[:, :, top : top + height // _CELL, left : left + width // _CELL]},)

@@ -1,4 +1,4 @@
-"""Reads and writes safetensors files of float arrays: a length, a JSON header, then the data."""
+"""Reader and writer for safetensors files of arrays: a length, a JSON header, then the data."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 _MAX_HEADER = 100 * 1024 * 1024
-"""Longer headers are refused, as by the format's own library."""
+"""Longer headers are rejected, as in the safetensors library."""
 
 _TYPES: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "U8": np.uint8}
 
 
 class SafetensorError(ValueError):
-    """A file is not safetensors or cannot be written; has the name and texts of the format's library."""
+    """Raised if a file is not safetensors or cannot be written. Name and texts are those of the safetensors library."""
 
     __module__ = "safetensors._safetensors_rust"
 
@@ -40,15 +40,17 @@ def write_tensors(path: Path, tensors: dict[str, npt.NDArray[np.float32]], metad
     try:
         path.write_bytes(struct.pack("<Q", len(text)) + text + data)
     except (OSError, ValueError) as error:
-        # Python refuses a null in a name itself; the library gets the system's error for it.
+        # Python itself rejects a null character in a name; the library gets the system's error for it.
         number = getattr(error, "errno", None) or errno.EINVAL
         told = f"I/O error: {os.strerror(number)} (os error {number})"
         raise SafetensorError(f"Error while serializing: {told}") from error
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a file by name. Raises :class:`SafetensorError` for other files, ``ValueError`` for
-    another number type."""
+    """Return the arrays of a file by name.
+
+    Raises :class:`SafetensorError` for other files, ``ValueError`` for unsupported number types.
+    """
     data = path.read_bytes()
     if len(data) < 8:
         raise SafetensorError("Error while deserializing header: header too small")
@@ -63,7 +65,7 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
         if name == "__metadata__":
             continue
         if entry["dtype"] not in _TYPES:
-            raise ValueError(f"{path.name}: numbers of type {entry['dtype']} are not read here")
+            raise ValueError(f"{path.name}: numbers of type {entry['dtype']} are not supported")
         start, end = (8 + length + offset for offset in entry["data_offsets"])
         kind = np.dtype(_TYPES[entry["dtype"]]).newbyteorder("<")
         arrays[name] = np.frombuffer(data[start:end], dtype=kind).reshape(entry["shape"])

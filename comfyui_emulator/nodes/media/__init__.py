@@ -1,1 +1,1 @@
-"""Sound, video and 3D."""
+"""Nodes for sound, video and 3D."""

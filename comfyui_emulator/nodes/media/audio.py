@@ -1,4 +1,4 @@
-"""Sound: loading, cutting, joining, mixing, saving. An AUDIO is a dictionary, see :mod:`.codecs`."""
+"""Nodes for sound: loading, cutting, joining, mixing, saving. An AUDIO is a dictionary, see :mod:`.codecs`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _audio(waveform: Waveform, rate: int) -> tuple[Audio]:
 
 
 def media_files(*kinds: str) -> list[str]:
-    """Names of the files of these kinds directly in the input folder, sorted."""
+    """The sorted names of files of these kinds in the input folder, without subfolders."""
     folder = runtime.context().folders.input
     return sorted(entry.name for entry in os.scandir(folder) if media_kind(entry.name) in kinds)
 
@@ -63,18 +63,18 @@ def _sounds() -> JsonObject:
 )
 @node("RecordAudio", {"audio": ["AUDIO_RECORD", {}]}, "AUDIO", title="Record Audio", **_SOUND)
 def load_audio(audio: str) -> tuple[Audio]:
-    """Load the sound of a file in the input folder; a video will do."""
+    """Load the sound of a file in the input folder, which may be a video."""
     return (read_audio(input_path(audio)),)
 
 
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-"""The sample rates that the Opus codec takes."""
+"""The sample rates that the Opus codec supports."""
 
 
 def save_sounds(
     audio: Audio, prefix: str, folder: str, ending: str, quality: str, tags: dict[str, str]
 ) -> list[dict[str, str]]:
-    """Save each sound of a batch as a file and return references. Opus gets the next sample rate that it supports."""
+    """Save each sound of a batch as a file and return references. Opus gets the next higher rate that it supports."""
     root = runtime.context().folders.by_type(folder)
     assert root is not None  # noqa: S101 - callers name existing folders
     target, stem, counter, subfolder = next_save_path(prefix, root)
@@ -92,7 +92,7 @@ def save_sounds(
 
 
 class _AudioSaver:
-    """Saves each sound of a batch as a file."""
+    """Node that saves each sound of a batch as a file."""
 
     folder, ending, suffix = "output", "flac", ""
 
@@ -104,14 +104,14 @@ class _AudioSaver:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> JsonObject:
-        """Write the files; the UI lists them."""
+        """Write the files, and list them in the UI part."""
         tags = dict(metadata_parts(prompt, extra_pnginfo))
         saved = save_sounds(audio, filename_prefix + self.suffix, self.folder, self.ending, quality, tags)
         return {"ui": {"audio": saved}}
 
 
 class _AudioPreviewer(_AudioSaver):
-    """Saves into the temporary folder, with a suffix of its own."""
+    """Node that saves into the temporary folder, with its own suffix."""
 
     folder = "temp"
 
@@ -146,7 +146,7 @@ _saver("PreviewAudio", "Preview Audio", {}, base=_AudioPreviewer)
     **_SOUND,
 )
 def empty_audio(duration: float, sample_rate: int, channels: int) -> tuple[Audio]:
-    """Silence."""
+    """Make silence of a given length."""
     return _audio(np.zeros((1, channels, round(duration * sample_rate)), dtype=np.float32), sample_rate)
 
 
@@ -162,7 +162,7 @@ def empty_audio(duration: float, sample_rate: int, channels: int) -> tuple[Audio
     **_SOUND,
 )
 def trim(audio: Audio, start_index: float, duration: float) -> tuple[Audio]:
-    """Cut to a range in seconds; a negative start counts from the end. Raises ``ValueError`` if nothing is left."""
+    """Cut to a range in seconds. A negative start counts from the end. Raises ``ValueError`` if nothing is left."""
     waveform, rate = audio["waveform"], audio["sample_rate"]
     length = waveform.shape[-1]
     start = round(start_index * rate) + (length if start_index < 0 else 0)
@@ -182,7 +182,7 @@ def trim(audio: Audio, start_index: float, duration: float) -> tuple[Audio]:
     **_SOUND,
 )
 def split_channels(audio: Audio) -> tuple[Audio, Audio]:
-    """Left and right. Raises ``ValueError`` for anything but stereo."""
+    """The left and the right channel. Raises ``ValueError`` for anything but stereo."""
     waveform, rate = audio["waveform"], audio["sample_rate"]
     if waveform.shape[1] != 2:
         raise ValueError("AudioSplit: Input audio has only one channel.")
@@ -203,7 +203,7 @@ def _same_rate(first: Audio, second: Audio) -> tuple[Waveform, Waveform, int]:
     **_SOUND,
 )
 def concat(audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
-    """Join one after the other, in stereo, at the higher sample rate."""
+    """Join two sounds one after the other, in stereo at the higher sample rate."""
     first, second, rate = _same_rate(audio1, audio2)
     parts = [np.repeat(part, 2, axis=1) if part.shape[1] == 1 else part for part in (first, second)]
     if direction == "before":
@@ -219,7 +219,7 @@ def concat(audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
     **_SOUND,
 )
 def merge(audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
-    """Mix both, as long as the first; attenuated if the sum would clip."""
+    """Mix two sounds at the length of the first. The mix is attenuated if it would clip."""
     first, second, rate = _same_rate(audio1, audio2)
     second = second[..., : first.shape[-1]]
     missing = first.shape[-1] - second.shape[-1]

@@ -1,4 +1,4 @@
-"""Sound and video through PyAV, an optional dependency that is imported only when a node needs it."""
+"""Sound and video codecs from PyAV, an optional dependency that is only imported when a node needs it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Waveform = npt.NDArray[np.float32]
 """``[batch, channel, sample]``, -1 to 1."""
 
 Audio = dict[str, Any]
-"""``{"waveform": Waveform, "sample_rate": int}``, samples per second."""
+"""``{"waveform": Waveform, "sample_rate": int}``; the rate is per second."""
 
 
 class NeedsPyAVError(ImportError):
-    """A node for sound or video was executed, but PyAV is not installed."""
+    """Raised when a node for sound or video is executed but PyAV is not installed."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -46,16 +46,16 @@ _INTEGER_LEVELS = {np.dtype(np.int16): 2**15, np.dtype(np.int32): 2**31}
 
 
 def _levels(samples: npt.NDArray[Any]) -> Waveform:
-    """Samples of any format as floats; integers are divided by their type's largest value plus one."""
+    """Samples of any format as floats. Integers are divided by the largest value of their type plus one."""
     if np.issubdtype(samples.dtype, np.floating):
         return samples.astype(np.float32, copy=False)
     if samples.dtype not in _INTEGER_LEVELS:
-        raise ValueError(f"sound in samples of type {samples.dtype} is not read")
+        raise ValueError(f"sound in samples of type {samples.dtype} is not supported")
     return samples.astype(np.float32) / np.float32(_INTEGER_LEVELS[samples.dtype])
 
 
 def read_audio(path: Path) -> Audio:
-    """The first sound track of a file, decoded. Raises ``ValueError`` if there is none."""
+    """Decode the first sound track of a file. Raises ``ValueError`` if there is none."""
     with pyav().open(str(path)) as container:
         if not container.streams.audio:
             raise ValueError("No audio stream found in the file.")
@@ -64,7 +64,7 @@ def read_audio(path: Path) -> Audio:
         parts = []
         for frame in container.decode(stream):
             part = frame.to_ndarray()
-            # A packed format has its channels interleaved in one row.
+            # In a packed format the channels are interleaved in one row.
             parts.append(part if part.shape[0] == channels else part.reshape(-1, channels).T)
     if not parts:
         raise ValueError("No audio frames decoded.")
@@ -81,7 +81,7 @@ def audio_frame(channels: Waveform, rate: int) -> Any:
 
 
 def encode_audio(channels: Waveform, rate: int, container_format: str, quality: str, tags: dict[str, str]) -> bytes:
-    """A sound file: ``flac``, ``mp3`` or ``opus``; ``quality`` is a bit rate such as ``128k``, or ``V0``."""
+    """Encode as ``flac``, ``mp3`` or ``opus``. ``quality`` is a bit rate such as ``128k``, or ``V0``."""
     buffer = io.BytesIO()
     codec = {"opus": "libopus", "mp3": "libmp3lame"}.get(container_format, "flac")
     with pyav().open(buffer, mode="w", format=container_format) as container:
@@ -99,18 +99,18 @@ def encode_audio(channels: Waveform, rate: int, container_format: str, quality: 
 
 
 _HALF_WIDTH, _ROLLOFF = 6, 0.99
-"""Zero crossings on each side of the windowed sinc, and its cut-off below the lower of the two Nyquist frequencies."""
+"""Zero crossings on each side of the windowed sinc, and its cut-off relative to the lower Nyquist frequency."""
 
 
 def resample_audio(waveform: Waveform, rate: int, target: int) -> Waveform:
-    """Resample with a Hann-windowed sinc, as torchaudio's ``resample`` does by default."""
+    """Resample with a Hann-windowed sinc, the default of torchaudio's ``resample``."""
     if rate == target:
         return waveform
     common = math.gcd(rate, target)
     old, new = rate // common, target // common
     base = min(old, new) * _ROLLOFF
     width = math.ceil(_HALF_WIDTH * old / base)
-    # In single precision throughout, as torchaudio computes the kernel for float32 samples.
+    # Single precision throughout, as in torchaudio's kernel for float32 samples.
     taps = np.arange(-width, width + old, dtype=np.float32) / np.float32(old)
     phases = np.arange(0, -new, -1, dtype=np.float32) / np.float32(new)
     time = np.clip((phases[:, None] + taps) * np.float32(base), -_HALF_WIDTH, _HALF_WIDTH)
@@ -129,7 +129,7 @@ def resample_audio(waveform: Waveform, rate: int, target: int) -> Waveform:
 
 @dataclass(slots=True)
 class Video:
-    """A VIDEO value: a file, or images with a frame rate (per second) and perhaps sound."""
+    """A VIDEO value: a file, or images with a frame rate per second and optional sound."""
 
     path: Path | None = None
     images: Image | None = None
@@ -147,14 +147,11 @@ class Video:
         raise ValueError(f"No video stream found in file '{self.path}'")
 
     def get_components(self) -> Video:
-        """All pictures and the sound, decoded."""
+        """Decode all pictures and the sound."""
         return self if self.path is None else _decode(self.path)
 
     def save(self, target: Path, container_format: str, codec: str, tags: dict[str, Any]) -> None:
-        """Write the video; a file's packets are copied if container and codec already match.
-
-        Raises ``ValueError`` for images in anything but MP4 with H.264.
-        """
+        """Write the video. A file's packets are copied if container and codec match; all else becomes H.264 in MP4."""
         if self.path is None:
             _encode(self, target, tags)
             return
@@ -181,11 +178,11 @@ def _decode(path: Path) -> Video:
 
 
 _KEEP_TAGS = {"movflags": "use_metadata_tags"}
-"""Without it, MP4 drops tags with other names."""
+"""Without this option MP4 drops tags with non-standard names."""
 
 
 def _encode(video: Video, target: Path, tags: dict[str, Any]) -> None:
-    """Images as H.264 in MP4, the sound as AAC, cut to the pictures' length."""
+    """Encode images as H.264 in MP4. The sound becomes AAC, cut to the length of the pictures."""
     images, audio = video.images, video.audio
     assert images is not None  # noqa: S101 - the caller decoded
     av = pyav()
@@ -207,7 +204,7 @@ def _encode(video: Video, target: Path, tags: dict[str, Any]) -> None:
 
 
 def rgb_levels(image: Image) -> npt.NDArray[np.uint8]:
-    """Levels 0 to 255, truncated, of one image ``[height, width, channel]``; contiguous."""
+    """One image ``[height, width, channel]`` as levels from 0 to 255, truncated and contiguous."""
     return np.ascontiguousarray(np.clip(image * np.float32(255), 0, 255).astype(np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""3D: meshes from voxels, saving meshes, recordings of the frontend's viewer."""
+"""Nodes for 3D: meshes from voxels, saving meshes, recordings of the frontend's viewer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Mesh:
     faces: npt.NDArray[Any]
 
 
-# For each side of a cube, in (depth, height, width): its normal, and its corners as seen from outside.
+# The normal and the corners of each side of a cube, in (depth, height, width); corners as seen from outside.
 _SIDES = [
     ((0, 0, 1), ((0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 0, 1))),
     ((0, 0, -1), ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0))),
@@ -48,14 +48,14 @@ _SIDES = [
 
 
 def _centred(points: npt.NDArray[Any], longest: int) -> Points:
-    """Grid coordinates as (x, y, z) from -1 to 1."""
+    """Convert grid coordinates to (x, y, z) from -1 to 1."""
     half = np.float32(longest / 2)
     placed: Points = ((points.astype(np.float32) - half) / half)[:, ::-1]
     return np.ascontiguousarray(placed)
 
 
 def cubes(voxels: npt.NDArray[np.float32], threshold: float) -> tuple[Points, npt.NDArray[Any]]:
-    """The outer sides of all cells above the threshold, two triangles each."""
+    """The outer sides of all cells above the threshold, as two triangles each."""
     solid = np.argwhere(voxels > threshold)
     padded = np.pad(voxels > threshold, 1)
     vertices: list[npt.NDArray[np.int64]] = []
@@ -81,7 +81,7 @@ _EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5)
 
 
 def _crossings(values: Points, inside: npt.NDArray[np.bool_], threshold: float) -> tuple[Points, npt.NDArray[np.intp]]:
-    """For each cell, the mean of the points where its edges cross the surface; cells in order of their first edge."""
+    """The mean of the points where a cell's edges cross the surface, and the order of cells by their first edge."""
     total = np.zeros((len(values), 3), dtype=np.float32)
     number_of = np.zeros(len(values), dtype=np.int64)
     first = np.full(len(values), len(_EDGES))
@@ -98,14 +98,14 @@ def _crossings(values: Points, inside: npt.NDArray[np.bool_], threshold: float) 
 
 
 def _gradients(inside: npt.NDArray[np.bool_]) -> Points:
-    """Vectors from the mean of the corners outside to that of the corners inside."""
+    """Vectors from the mean of the outer corners to that of the inner corners."""
     means = [side @ _CORNERS.astype(np.float32) / side.sum(axis=1, keepdims=True) for side in (inside, ~inside)]
     gradient: Points = (means[0] - means[1]).astype(np.float32)
     return gradient
 
 
 def surface_net(voxels: npt.NDArray[np.float32], threshold: float) -> tuple[Points, Faces]:
-    """A vertex in every cell that the surface crosses, quads between neighbours (Gibson's surface nets)."""
+    """Gibson's surface nets: a vertex in every cell that the surface crosses, and quads between neighbours."""
     padded = np.pad(voxels, 1)
     cells = np.indices(voxels.shape).reshape(3, -1).T
     corners = cells[:, None] + _CORNERS
@@ -126,7 +126,7 @@ def surface_net(voxels: npt.NDArray[np.float32], threshold: float) -> tuple[Poin
             [number_of[tuple((cells + step).T)] for step in (0, steps[one], steps[two], steps[one] + steps[two])],
             axis=1,
         )
-        # The cross product of the first and the last axis points backwards.
+        # The cross product of the first and the last axis has the opposite direction.
         forward = gradients[:, sense] * (-1 if sense == 1 else 1) > 0
         whole = (square >= 0).all(axis=1)
         turns = np.where(forward[whole, None], [0, 1, 3, 0, 3, 2], [0, 3, 1, 0, 2, 3])
@@ -146,23 +146,23 @@ _VOXEL, _THRESHOLD = {"voxel": link("VOXEL")}, {"threshold": number(0.6, -1.0, 1
 
 @node("VoxelToMeshBasic", {**_VOXEL, **_THRESHOLD}, "MESH", **_HUNYUAN)
 def voxel_to_mesh_basic(voxel: Voxels, threshold: float) -> Mesh:
-    """Cubes. Raises ``ValueError`` if the items of a batch have different numbers of sides, as in ComfyUI."""
+    """A mesh of cubes. As in ComfyUI, raises ``ValueError`` if items of a batch have different numbers of sides."""
     return _meshes(voxel, threshold, cubes)
 
 
 @node("VoxelToMesh", {**_VOXEL, "algorithm": choice(["surface net", "basic"]), **_THRESHOLD}, "MESH", **_HUNYUAN)
 def voxel_to_mesh(voxel: Voxels, algorithm: str, threshold: float) -> Mesh:
-    """Cubes, or a smoother surface."""
+    """A mesh of cubes or a smoother surface."""
     return _meshes(voxel, threshold, cubes if algorithm == "basic" else surface_net)
 
 
 _FLOATS, _UNSIGNED, _TRIANGLES = 5126, 5125, 4
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
-"""Constants of glTF 2.0 for number types, drawing modes and buffer targets."""
+"""glTF 2.0 constants for number types, drawing modes and buffer targets."""
 
 
 def glb(vertices: Points, faces: npt.NDArray[Any], extras: JsonObject) -> bytes:
-    """One mesh as a binary glTF 2.0 file."""
+    """Encode one mesh as a binary glTF 2.0 file."""
     points = np.ascontiguousarray(vertices, dtype="<f4")
     indices = np.ascontiguousarray(faces, dtype="<u4")
     first, second = points.tobytes(), indices.tobytes()
@@ -208,7 +208,7 @@ def glb(vertices: Points, faces: npt.NDArray[Any], extras: JsonObject) -> bytes:
     **_HUNYUAN,
 )
 def save_glb(mesh: Mesh, filename_prefix: str, prompt: Any = None, extra_pnginfo: Any = None) -> JsonObject:
-    """Each mesh as a file, with the prompt in its extras."""
+    """Save each mesh as a file, with the prompt in its extras."""
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output)
     extras = dict(metadata_parts(prompt, extra_pnginfo))
     saved = []
@@ -253,7 +253,7 @@ def _recording(image: JsonObject) -> Video | None:
     **_VIEWER,
 )
 def load_3d(model_file: str, image: JsonObject, width: int, height: int) -> tuple[Any, ...]:
-    """The pictures of a model that the viewer took."""
+    """Load the pictures that the viewer took of a model."""
     picture, mask, normal, lines = _seen(image, "image", "mask", "normal", "lineart")
     return picture[0], mask[1], model_file, normal[0], lines[0], image["camera_info"], _recording(image)
 
@@ -268,7 +268,7 @@ def load_3d(model_file: str, image: JsonObject, width: int, height: int) -> tupl
     **_VIEWER,
 )
 def load_3d_animation(model_file: str, image: JsonObject, width: int, height: int) -> tuple[Any, ...]:
-    """The pictures of an animated model that the viewer took."""
+    """Load the pictures that the viewer took of an animated model."""
     picture, mask, normal = _seen(image, "image", "mask", "normal")
     return picture[0], mask[1], model_file, normal[0], image["camera_info"], _recording(image)
 
@@ -280,5 +280,5 @@ _MODEL = {"model_file": text(default="", multiline=False)}
 @node("Preview3D", _MODEL, "", title="Preview 3D", **_SHOWN)
 @node("Preview3DAnimation", _MODEL, "", title="Preview 3D - Animation", **_SHOWN)
 def preview_3d(model_file: str, camera_info: Any = None) -> JsonObject:
-    """Tell the viewer which model to show."""
+    """Show a model in the viewer."""
     return {"ui": {"result": [model_file, camera_info]}}

@@ -1,4 +1,4 @@
-"""Video: creation from images, components, loading, saving."""
+"""Nodes for video: creation from images, components, loading, saving."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HIDDEN = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
     **_VIDEO,
 )
 def create_video(images: Image, fps: float, audio: Audio | None = None) -> Video:
-    """A video of images, with or without sound. Nothing is encoded yet."""
+    """Make a video of images, with or without sound. Encoding waits until it is saved."""
     return Video(None, images, Fraction(fps), audio)
 
 
@@ -43,7 +43,7 @@ def create_video(images: Image, fps: float, audio: Audio | None = None) -> Video
     **_VIDEO,
 )
 def components(video: Video) -> tuple[Image, Audio | None, float]:
-    """The images, the sound (or nothing), and the images per second."""
+    """The images, the sound if there is any, and the images per second."""
     parts = video.get_components()
     assert parts.images is not None  # noqa: S101 - decoded
     return parts.images, parts.audio, float(parts.frame_rate)
@@ -65,7 +65,7 @@ def _films() -> JsonObject:
     **_VIDEO,
 )
 def load_video(file: str) -> Video:
-    """A file of the input folder, decoded only when its pictures are needed."""
+    """Load a file in the input folder. It is only decoded when its pictures are needed."""
     return Video(input_path(file))
 
 
@@ -104,7 +104,7 @@ def save_video(
     prompt: Any = None,
     extra_pnginfo: Any = None,
 ) -> JsonObject:
-    """An MP4 file, with the prompt and the workflow in its tags."""
+    """Save a video as MP4, with the prompt and the workflow in its tags."""
     width, height = video.size()
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, width, height)
     name = f"{stem}_{counter:05}_.mp4"
@@ -140,7 +140,7 @@ def save_webm(
     prompt: Any = None,
     extra_pnginfo: Any = None,
 ) -> JsonObject:
-    """A WebM file; metadata is written in any case, as in ComfyUI."""
+    """Save images as a WebM file. As in ComfyUI, metadata is always written."""
     height, width = images[0].shape[0], images[0].shape[1]
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, width, height)
     name = f"{stem}_{counter:05}_.webm"
@@ -169,7 +169,7 @@ def save_webm(
     v3=True,
 )
 def compress(image: Image, img_compression: int) -> Image:
-    """Each image through H.264 and back, with even sides; 0 leaves it as it is."""
+    """Compress each image with H.264 and decode it, with even sides. 0 leaves images unchanged."""
     count = image.shape[0]
     frames = [_through_h264(item, img_compression) if img_compression else item for item in image[:count]]
     return stacked(frames)

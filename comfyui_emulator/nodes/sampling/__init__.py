@@ -1,1 +1,1 @@
-"""Inputs of samplers: noise levels, noise, sampling methods by name."""
+"""Nodes that make inputs of samplers: noise levels, noise, sampling methods by name."""

@@ -1,6 +1,6 @@
-"""Samplers and noise as values. A sampler only names what a real ComfyUI would run; noise can be drawn.
+"""Nodes that make samplers and noise. A sampler only names the method that ComfyUI would run; noise can be drawn.
 
-A stand-in for a sampling node can read them: ``sampler.name``, ``sampler.options``, ``noise.seed``,
+A stand-in for a sampling node can read ``sampler.name``, ``sampler.options``, ``noise.seed`` and
 ``noise.generate_noise(latent)``.
 """
 
@@ -31,14 +31,14 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A NOISE value; ``seed`` ``None`` means none."""
+    """A NOISE value. Without a ``seed`` there is no noise."""
 
     seed: int | None
 
     def generate_noise(self, latent: Mapping[str, Any]) -> npt.NDArray[np.float32]:
-        """Noise in the shape of the latent, the numbers that torch's CPU generator gives for the seed.
+        """Noise in the shape of the latent, with the numbers that torch's CPU generator draws for the seed.
 
-        Items with a ``batch_index`` get the noise that they had in the batch they come from.
+        Items with a ``batch_index`` get the noise that they had in their original batch.
         """
         shape = latent["samples"].shape
         if self.seed is None:
@@ -54,7 +54,7 @@ class Noise:
 
 @node("DisableNoise", {}, "NOISE", module=_MODULE, category="sampling/custom_sampling/noise")
 def disable_noise() -> Noise:
-    """No noise."""
+    """A NOISE value that draws zeros."""
     return Noise(None)
 
 
@@ -66,13 +66,13 @@ def disable_noise() -> Noise:
     category="sampling/custom_sampling/noise",
 )
 def random_noise(noise_seed: int) -> Noise:
-    """Normal noise of a seed."""
+    """Normal noise from a seed."""
     return Noise(noise_seed)
 
 
 @node("KSamplerSelect", {"sampler_name": choice(SAMPLERS)}, "SAMPLER", module=_MODULE, category=_CATEGORY)
 def select(sampler_name: str) -> Sampler:
-    """A sampler by name."""
+    """A sampler with the given name."""
     return Sampler(sampler_name)
 
 
@@ -116,7 +116,7 @@ _FIXED: list[tuple[str, str, dict[str, Entry]]] = [
 def _add_sampler(name: str, sampler: str, inputs: dict[str, Entry]) -> None:
     @node(name, inputs, "SAMPLER", module=_MODULE, category=_CATEGORY, title=_TITLES.get(name, ""))
     def build(**options: Any) -> Sampler:
-        """A sampler with its options; those that draw noise on the GPU have names of their own."""
+        """A sampler with its options. Samplers that draw noise on the GPU have their own names."""
         on_gpu = options.pop("noise_device", "cpu") == "gpu"
         return Sampler(sampler + "_gpu" * on_gpu, options)
 
@@ -137,10 +137,10 @@ for _sampler in _FIXED:
     category=_CATEGORY,
 )
 def er_sde(solver_type: str, max_stage: int, eta: float, s_noise: float) -> Sampler:
-    """Extended reverse-time SDE; as an ODE it has no noise."""
+    """Extended reverse-time SDE. As an ODE it has no noise."""
     if solver_type == "ODE" or (solver_type == "Reverse-time SDE" and eta == 0):
         eta = s_noise = 0
-    # The first solver type has a noise scaling of its own, so ComfyUI sets none.
+    # ER-SDE has its own noise scaling, so ComfyUI sets none.
     scaler = None if solver_type == "ER-SDE" else lambda noise: noise ** (eta + 1)
     return Sampler("er_sde", {"s_noise": s_noise, "noise_scaler": scaler, "max_stage": max_stage})
 
@@ -161,7 +161,7 @@ _ADVANCED: dict[str, Any] = {"module": "comfy_extras.nodes_advanced_samplers", "
     **_ADVANCED,
 )
 def lcm_upscale(scale_ratio: float, scale_steps: int, upscale_method: str) -> Sampler:
-    """A sampler that enlarges while it runs."""
+    """An LCM sampler that enlarges the latent while it runs."""
     steps = None if scale_steps < 0 else scale_steps
     options = {"total_upscale": scale_ratio, "upscale_steps": steps, "upscale_method": upscale_method}
     return Sampler("lcm_upscale", options)
@@ -177,5 +177,5 @@ def lcm_upscale(scale_ratio: float, scale_steps: int, upscale_method: str) -> Sa
     **_ADVANCED,
 )
 def euler_cfg_pp(version: str) -> Sampler:
-    """Two versions of one method."""
+    """Euler sampling with CFG++, in one of two versions."""
     return Sampler("euler_pp" if version == "alternative" else "euler_cfg_pp")

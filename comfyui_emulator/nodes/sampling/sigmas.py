@@ -1,7 +1,7 @@
-"""Noise levels: schedules that need no model, and operations on schedules.
+"""Nodes for noise levels: schedules that need no model, and operations on schedules.
 
-SIGMAS are a float32 vector, from the highest level to the lowest. Formulas are evaluated in double precision and
-rounded once, which is within the last two bits of what torch's float32 kernels give.
+SIGMAS are a float32 vector from the highest level to the lowest. Formulas are evaluated in double precision and rounded
+once, so results differ from torch's float32 kernels by the last two bits at most.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RANGE = _STEPS | {"sigma_max": _level(14.614642), "sigma_min": _level(0.0291675
 
 
 def linspace(start: float, end: float, count: int) -> Sigmas:
-    """torch's: the first half counted from the start, the second from the end, each value rounded once."""
+    """torch's ``linspace``: the first half counts from the start, the second from the end; values are rounded once."""
     first, last = np.float32(start), np.float32(end)
     if count == 1:
         return np.array([first])
@@ -60,20 +60,20 @@ def _ramp(start: float, end: float, count: int) -> Exact:
 
 @node("KarrasScheduler", {**_RANGE, "rho": _level(7.0, 100.0)}, "SIGMAS", **_SCHEDULE)
 def karras(steps: int, sigma_max: float, sigma_min: float, rho: float) -> Sigmas:
-    """Evenly spaced in the ``rho``-th root (Karras et al., 2022), then zero."""
+    """Levels with evenly spaced ``rho``-th roots (Karras et al., 2022), then zero."""
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     return _with_zero((high + _ramp(0, 1, steps) * (low - high)) ** rho)
 
 
 @node("ExponentialScheduler", _RANGE, "SIGMAS", **_SCHEDULE)
 def exponential(steps: int, sigma_max: float, sigma_min: float) -> Sigmas:
-    """Evenly spaced in the logarithm, then zero."""
+    """Levels with evenly spaced logarithms, then zero."""
     return _with_zero(np.exp(_ramp(math.log(sigma_max), math.log(sigma_min), steps)))
 
 
 @node("PolyexponentialScheduler", {**_RANGE, "rho": _level(1.0, 100.0)}, "SIGMAS", **_SCHEDULE)
 def polyexponential(steps: int, sigma_max: float, sigma_min: float, rho: float) -> Sigmas:
-    """Spaced by a power in the logarithm, then zero."""
+    """Levels with logarithms spaced by a power, then zero."""
     low, high = math.log(sigma_min), math.log(sigma_max)
     return _with_zero(np.exp(_ramp(1, 0, steps) ** rho * (high - low) + low))
 
@@ -83,9 +83,9 @@ _LAPLACE = {"mu": _level(0.0, 10.0, low=-10.0, step=0.1), "beta": _level(0.5, 10
 
 @node("LaplaceScheduler", {**_RANGE, **_LAPLACE}, "SIGMAS", **_SCHEDULE)
 def laplace(steps: int, sigma_max: float, sigma_min: float, mu: float, beta: float) -> Sigmas:
-    """Quantiles of a Laplace distribution of the logarithm, clamped to the limits; no zero at the end."""
+    """Quantiles of a Laplace distribution of the logarithm, clamped to the limits, without a zero at the end."""
     place = _ramp(0, 1, steps)
-    # The small number keeps the logarithm finite at both ends, as in the schedule's published form.
+    # As in the published schedule, the small number keeps the logarithm finite at both ends.
     spread = np.sign(0.5 - place) * np.log(1 - 2 * np.abs(0.5 - place) + 1e-5)
     return _single(np.clip(np.exp(mu - beta * spread), sigma_min, sigma_max))
 
@@ -131,14 +131,14 @@ _OPTIMAL: dict[str, list[float]] = {
 
 
 def stretched(levels: Exact, count: int) -> Exact:
-    """Falling levels resampled to ``count``, interpolated in the logarithm."""
+    """Resample falling levels to ``count``, interpolating their logarithms."""
     old, new = np.linspace(0, 1, len(levels)), np.linspace(0, 1, count)
     wide: Exact = np.exp(np.interp(new, old, np.log(levels[::-1])))[::-1].copy()
     return wide
 
 
 def _from_table(table: list[float], steps: int, denoise: float) -> Sigmas:
-    """The last part of a table, stretched to ``steps`` in the logarithm, ending in zero; empty without denoising."""
+    """The last part of a table stretched to ``steps``, with zero at the end. Empty without denoising."""
     if denoise <= 0:
         return _single([])
     levels = np.array(table)
@@ -157,7 +157,7 @@ def _from_table(table: list[float], steps: int, denoise: float) -> Sigmas:
     **_NEWER,
 )
 def align_your_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
-    """Levels optimised for a family of models."""
+    """Published levels that are optimised for a family of models."""
     return _from_table(_ALIGNED[model_type], steps, denoise)
 
 
@@ -169,12 +169,12 @@ def align_your_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
     **_NEWER,
 )
 def optimal_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
-    """Levels optimised for a model."""
+    """Published levels that are optimised for one model."""
     return _from_table(_OPTIMAL[model_type], steps, denoise)
 
 
 _FEW_TOKENS, _MANY_TOKENS = 1024, 4096
-"""The numbers of latent cells for which ``base_shift`` and ``max_shift`` hold."""
+"""The numbers of latent cells to which ``base_shift`` and ``max_shift`` apply."""
 
 
 @node(
@@ -199,14 +199,14 @@ def ltxv(
     terminal: float,
     latent: dict[str, Any] | None = None,
 ) -> Sigmas:
-    """From 1 to 0, shifted by the size of the latent; the last level before zero may be set to ``terminal``."""
+    """Levels from 1 to 0, shifted by the size of the latent. With ``stretch`` the last before zero is ``terminal``."""
     tokens = _MANY_TOKENS if latent is None else math.prod(latent["samples"].shape[2:])
     slope = (max_shift - base_shift) / (_MANY_TOKENS - _FEW_TOKENS)
     shift, one = np.float32(math.exp(tokens * slope + base_shift - slope * _FEW_TOKENS)), np.float32(1)
     levels = linspace(1.0, 0.0, steps + 1)
     lit = levels != 0
-    # In single precision, and by the reciprocal, as torch divides a number by a tensor: for a single step the stretch
-    # below divides by a difference that is nothing but rounding.
+    # Single precision and the reciprocal, as torch divides a number by a tensor: for a single step the stretch below
+    # divides by a difference that consists of rounding only.
     levels[lit] = one / (shift + (one / levels[lit] - one)) * shift
     if stretch:
         rest = one - levels[lit]
@@ -221,20 +221,20 @@ _HALVES: dict[str, Any] = _CHANGE | {"names": "high_sigmas low_sigmas"}
 
 @node("SplitSigmas", {**_SIGMAS, "step": integer(0, 0, 10000)}, "SIGMAS SIGMAS", **_HALVES)
 def split(sigmas: Sigmas, step: int) -> tuple[Sigmas, Sigmas]:
-    """Split into two schedules that meet at a step."""
+    """Split the schedule at a step, which belongs to both parts."""
     return sigmas[: step + 1], sigmas[step:]
 
 
 @node("SplitSigmasDenoise", {**_SIGMAS, **_DENOISE}, "SIGMAS SIGMAS", **_HALVES)
 def split_denoise(sigmas: Sigmas, denoise: float) -> tuple[Sigmas, Sigmas]:
-    """Split into two schedules, the second of which has a fraction of the steps."""
+    """Split the schedule so that the second part has a given fraction of the steps."""
     steps = round(max(sigmas.shape[-1] - 1, 0) * denoise)
     return sigmas[:-steps] if steps else sigmas[:0], sigmas[-(steps + 1) :]
 
 
 @node("FlipSigmas", _SIGMAS, "SIGMAS", **_CHANGE)
 def flip(sigmas: Sigmas) -> Sigmas:
-    """Reverse the schedule; a leading zero becomes 0.0001."""
+    """Reverse the schedule. A leading zero becomes 0.0001."""
     if len(sigmas) == 0:
         return sigmas
     must_have(sigmas, "flip")
@@ -279,7 +279,7 @@ _SPACINGS: dict[str, Any] = {
     touches={"sigmas": "device"},
 )
 def extend(sigmas: Sigmas, steps: int, start_at_sigma: float, end_at_sigma: float, spacing: str) -> Sigmas:
-    """Insert levels between those in a range; a negative start means no upper limit."""
+    """Insert levels between those in a range. A negative start means no upper limit."""
     start = math.inf if start_at_sigma < 0 else start_at_sigma
     places = _SPACINGS[spacing](linspace(0, 1, steps + 1)[1:-1]).astype(np.float32)
     levels: list[float] = []
