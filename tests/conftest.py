@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+LONGEST = "test_mirrored_sweep.py"
+
 
 def pytest_configure() -> None:
     """Give signals their usual meaning.
@@ -31,8 +33,14 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest file first: one of several processes then has it, and the others take everything else.
+    """Put the longest file first, and say which tests one of several processes runs in a row.
 
-    Last, it would run in all of them at once, and their browsers would be in each other's way.
+    The tests of a folder with a shared server stay together: it is released after the last of them. So do those of any
+    other file, for the sake of its fixtures; those of the longest file are shared out.
     """
-    items.sort(key=lambda item: item.path.name != "test_mirrored_sweep.py")
+    items.sort(key=lambda item: item.path.name != LONGEST)
+    for item in items:
+        folder = item.path.parent.name
+        if item.path.name != LONGEST or "shared" in getattr(item, "fixturenames", ()):
+            group = folder if folder in ("contract", "matrix") else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
