@@ -62,12 +62,6 @@ FROM_NO_BROWSER: dict[str, tuple[RunCall, Scene]] = {
 }
 
 
-def report(problems: Sequence[str]) -> None:
-    """Fail with all that a sweep found."""
-    if problems:
-        pytest.fail(f"{len(problems)} problem(s):\n" + "\n".join(problems), pytrace=False)
-
-
 def affordable(engine: EngineUnderTest, found: Sequence[Place], blow: Blow) -> Sequence[Place]:
     """The places that are visited: all, but for blows that cost a start on a real ComfyUI."""
     costs_a_server = blow in (KILL_API, KILL_SERVER)
@@ -83,7 +77,8 @@ async def test_ended_everywhere_in_create(any_engine: EngineUnderTest, trace: Tr
     bench = CreateBench(small(any_engine, browser="lazy"), trace)
     found = await bench.find()
     assert len(found) > 15, found
-    report(await sweep(bench, "create", blow, one_per_module(found) if any_engine.real else found))
+    problems = await sweep(bench, "create", blow, one_per_module(found) if any_engine.real else found)
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.browser
@@ -100,7 +95,8 @@ async def test_ended_everywhere_in_create_with_browser(any_engine: EngineUnderTe
     found = thin([place for place in await bench.find() if place[-1] not in without], innermost=1)
     assert len(found) > 15, found
     few = any_engine.real or blow in (KILL_BROWSER, RESTART_BROWSER)
-    report(await sweep(bench, "create", blow, one_per_module(found) if few else found))
+    problems = await sweep(bench, "create", blow, one_per_module(found) if few else found)
+    assert not problems, "\n".join(problems)
 
 
 # --- calls on a connector --------------------------------------------------------------------------------------------
@@ -129,7 +125,7 @@ async def test_ended_everywhere_in_calls(any_engine: EngineUnderTest, trace: Tra
         assert len(found) >= 2, found
         for blow in (KILL_WATCHDOG, LOSE_SOCKET, KILL_SERVER, KILL_API):
             problems += await sweep(bench, name, blow, affordable(any_engine, found, blow))
-    report(problems)
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.browser
@@ -143,7 +139,7 @@ async def test_ended_everywhere_on_a_page(any_engine: EngineUnderTest, trace: Tr
         assert found
         for blow in (KILL_WATCHDOG, LOSE_SOCKET, KILL_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API):
             problems += await sweep(bench, name, blow, affordable(any_engine, found, blow))
-    report(problems)
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.browser
@@ -158,7 +154,7 @@ async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, tra
         for blow in (KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API):
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
             problems += await sweep(bench, name, blow, chosen)
-    report(problems)
+    assert not problems, "\n".join(problems)
 
 
 # --- uploads, in a thread --------------------------------------------------------------------------------------------
@@ -208,7 +204,7 @@ async def test_ended_everywhere_in_upload_data(
                 end = f"upload_data, {blow.name} at {place[0]}: ended with {scenes.short(outcome.end)}"
                 problems.append(f"{problem or end};{left or ''}")
             assert outcome.reached, f"upload_data did not come to {place}"
-    report(problems)
+    assert not problems, "\n".join(problems)
 
 
 # --- the socket, from the other side ---------------------------------------------------------------------------------
@@ -243,4 +239,4 @@ async def test_socket_cut_everywhere_behind_a_wire(shared: ComfyConnector) -> No
                 problems += await sweep(bench, name, blow, await bench.find())
             finally:
                 await bench.discard()
-    report(problems)
+    assert not problems, "\n".join(problems)

@@ -42,10 +42,8 @@ LETHAL = {**picture_prompt(), "9": {"class_type": "EmptyImage", "inputs": None}}
 @pytest_asyncio.fixture
 async def fake() -> AsyncIterator[FakeComfy]:
     """A scripted server that somebody else runs."""
-    server = FakeComfy()
-    await server.start()
-    yield server
-    await server.close()
+    async with FakeComfy() as server:
+        yield server
 
 
 @pytest_asyncio.fixture

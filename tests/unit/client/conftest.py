@@ -14,10 +14,8 @@ from discomfort.client.comfy import ComfyClient
 @pytest.fixture
 async def server() -> AsyncIterator[FakeComfy]:
     """A fake ComfyUI that listens."""
-    fake = FakeComfy()
-    await fake.start()
-    yield fake
-    await fake.close()
+    async with FakeComfy() as fake:
+        yield fake
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import WSCloseCode, web
 from aiohttp.test_utils import TestServer
@@ -176,6 +176,13 @@ class FakeComfy:
     def url(self) -> str:
         """Where it listens."""
         return str(self.server.make_url("/")).rstrip("/")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def start(self) -> None:
         """Listen."""

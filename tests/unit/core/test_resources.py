@@ -141,10 +141,8 @@ class Gate:
 @pytest.fixture
 async def server() -> AsyncIterator[FakeComfy]:
     """A fake ComfyUI that listens; no client of it is left at the end."""
-    fake = FakeComfy()
-    await fake.start()
-    yield fake
-    await fake.close()
+    async with FakeComfy() as fake:
+        yield fake
     assert not list(own_tasks())
 
 
