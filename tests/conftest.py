@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent
 LONGEST = "test_mirrored_sweep.py"
 
 
@@ -31,16 +32,16 @@ def gate(tmp_path: Path) -> Iterator[Path]:
     path.touch()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest file first, and say which tests one of several processes runs in a row.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Say which tests one of several processes runs in a row, and put the longest file first.
 
     The tests of a folder with a shared server stay together: it is released after the last of them. So do those of any
-    other file, for the sake of its fixtures; those of the longest file are shared out.
+    other file, for the sake of its fixtures. The marks come before pytest-xdist reads them, the order after all others.
     """
-    items.sort(key=lambda item: item.path.name != LONGEST)
     for item in items:
         folder = item.path.parent.name
-        if item.path.name != LONGEST or "shared" in getattr(item, "fixturenames", ()):
-            group = folder if folder in ("contract", "matrix") else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+        is_shared = folder in {"contract", "matrix"} and item.path.name != LONGEST
+        item.add_marker(pytest.mark.xdist_group(folder if is_shared else item.path.relative_to(TESTS).as_posix()))
+    yield
+    items.sort(key=lambda item: item.path.name != LONGEST)
