@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).parent
+SHARED_SERVERS = {"contract", "matrix"}
+"""Folders whose tests share a server."""
+
 LONGEST = "test_mirrored_sweep.py"
 
 
@@ -32,16 +35,24 @@ def gate(tmp_path: Path) -> Iterator[Path]:
     path.touch()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Say which tests one of several processes runs in a row, and put the longest file first.
-
-    The tests of a folder with a shared server stay together: it is released after the last of them. So do those of any
-    other file, for the sake of its fixtures. The marks come before pytest-xdist reads them, the order after all others.
-    """
-    for item in items:
-        folder = item.path.parent.name
-        is_shared = folder in {"contract", "matrix"} and item.path.name != LONGEST
-        item.add_marker(pytest.mark.xdist_group(folder if is_shared else item.path.relative_to(TESTS).as_posix()))
-    yield
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest file first: one of several processes then has it, and the others take everything else."""
     items.sort(key=lambda item: item.path.name != LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have each process run the tests of a file in a row, for the sake of its fixtures.
+
+    Those of a folder with a shared server too: the server is released after the last of them. (The mark of pytest-xdist
+    3.8 for such groups has no effect with pytest 9.2, whose node ids cannot be renamed.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Rooms(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = PurePosixPath(nodeid.partition("::")[0])
+            return path.parts[1] if path.parts[1] in SHARED_SERVERS and path.name != LONGEST else str(path)
+
+    return Rooms(config, log)
