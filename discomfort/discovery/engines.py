@@ -210,7 +210,7 @@ def _main_plan(
         )  # fmt: skip
     if path is not None and path.resolve() != main.parent.resolve():
         raise ConfigurationError(
-            f"is not the ComfyUI that is started, {main.parent}; files would go to the wrong one",
+            f"this is not the ComfyUI that is started, {main.parent}; files would go to the wrong one",
             key=_COMFYUI_PATH, value=str(path), source=request.source(_COMFYUI_PATH),
             remedy="Set it and API_WORKING_DIRECTORY to the same ComfyUI, or leave one out",
         )  # fmt: skip

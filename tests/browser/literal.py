@@ -1,4 +1,8 @@
-"""The conversion procedure as it is documented, step by step, without any of the library's code."""
+"""The conversion procedure as it is documented, step by step, without any of the library's code.
+
+One wait is added. The documented ones end before the frontend is ready if a busy machine keeps its scripts waiting: the
+frontend then loads its first graph over the workflow, and the prompt is empty.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,11 @@ import json
 from typing import Any
 
 from playwright.async_api import Browser
+
+READY = """() => {
+  const nodes = Object.values(window.LiteGraph?.registered_node_types ?? {});
+  return window.graph && !window.app.extensionManager?.spinner && nodes.some((node) => node.nodeData !== undefined);
+}"""
 
 
 async def convert(browser: Browser, url: str, workflow: dict[str, Any]) -> dict[str, Any]:
@@ -16,6 +25,7 @@ async def convert(browser: Browser, url: str, workflow: dict[str, Any]) -> dict[
         await page.goto(url)
         await page.wait_for_load_state("networkidle")
         await page.wait_for_function("() => typeof window.app !== 'undefined'")
+        await page.wait_for_function(READY)
         # As text: Playwright itself would drop a key called __proto__.
         await page.evaluate("async (wf) => { await window.app.loadGraphData(JSON.parse(wf)); }", json.dumps(workflow))
         prompt = await page.evaluate(

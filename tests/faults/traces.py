@@ -61,8 +61,7 @@ class Trace:
         found = [f"process {process.pid} {_name(process)}" for process in self.record()]
         found += [f"file {path}" for path in self._files()]
         found += [f"port {port}" for port in sorted(self.ports) if _is_taken(port)]
-        # The threads of the pool, discomfort_0 and so on, are the process's, as those of asyncio are.
-        found += [f"thread {t.name}" for t in threading.enumerate() if t.name.startswith("discomfort-")]
+        found += [f"thread {thread.name}" for thread in _threads()]
         return found
 
     def _files(self) -> list[Path]:
@@ -98,6 +97,17 @@ async def nothing_left(kind: type[T], folder: Path, patch: pytest.MonkeyPatch) -
     assert left == []
     assert {task.get_name() for task in tasks if task.get_name().startswith("discomfort")} == set()
     assert instance is None
+
+
+def _threads() -> list[threading.Thread]:
+    """The threads of connectors that do not end. A thread that has handed over its result has yet to return.
+
+    The threads of the pool, discomfort_0 and so on, are the process's, as those of asyncio are.
+    """
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("discomfort-")]
+    for thread in ours:
+        thread.join(1)
+    return [thread for thread in ours if thread.is_alive()]
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -207,7 +207,11 @@ class TestConfiguredAndNotThere:
                 "API_WORKING_DIRECTORY",
                 "there is no",
             ),
-            ({"comfyui_path": Path("good"), "working_directory": Path("good2")}, "COMFYUI_PATH", "another ComfyUI"),
+            (
+                {"comfyui_path": Path("good"), "working_directory": Path("good2")},
+                "COMFYUI_PATH",
+                "not the ComfyUI that is started",
+            ),
             ({"command_line": "python3 main.py --cpu"}, "API_COMMAND_LINE", "no ComfyUI was found to run it in"),
             ({"command_line": "python3 good/none/main.py"}, "API_COMMAND_LINE", "there is no .*none/main.py"),
             ({"command_line": "python3 bare/main.py"}, "API_COMMAND_LINE", "is not ComfyUI's"),
