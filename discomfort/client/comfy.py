@@ -12,7 +12,7 @@ from discomfort._json import JsonObject, copied
 from discomfort._system.concurrency import EndableScopes, to_thread
 from discomfort.client.connection import Connection
 from discomfort.client.rest import RestClient, never_sent
-from discomfort.client.runs import Limits, Run
+from discomfort.client.runs import Limits, PromptRun
 from discomfort.exceptions import (
     ExecutionInterrupted,
     PayloadError,
@@ -42,7 +42,7 @@ class ComfyClient:
         self.name = name
         self.limits = limits or Limits()
         self._headers = dict(headers or {})
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, PromptRun] = {}
         self._parts: Connection | None = None
         self._opening = asyncio.Lock()
         self._openers = EndableScopes()
@@ -79,7 +79,7 @@ class ComfyClient:
         return len(self._runs)
 
     @property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[PromptRun, ...]:
         """The runs under way, oldest first."""
         return tuple(self._runs.values())
 
@@ -161,7 +161,7 @@ class ComfyClient:
         extra_data: Mapping[str, Any] | None = None,
         prompt_id: str | None = None,
         asked: float | None = None,
-        on_run: Callable[[Run], None] | None = None,
+        on_run: Callable[[PromptRun], None] | None = None,
     ) -> Coroutine[Any, Any, JsonObject]:
         """Run a prompt. When awaited, returns ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
 
@@ -193,7 +193,7 @@ class ComfyClient:
         extra_data: Mapping[str, Any] | None,
         prompt_id: str | None,
         asked: float | None,
-        on_run: Callable[[Run], None] | None,
+        on_run: Callable[[PromptRun], None] | None,
     ) -> JsonObject:
         parts = self._open_parts()
         run = self._enter(parts, prompt, prompt_id, on_progress)
@@ -211,19 +211,19 @@ class ComfyClient:
 
     def _enter(
         self, parts: Connection, prompt: JsonObject, prompt_id: str | None, on_progress: ProgressCallback | None
-    ) -> Run:
+    ) -> PromptRun:
         if prompt_id is None:
             prompt_id = str(uuid.uuid4())
         elif not isinstance(prompt_id, str) or not prompt_id:
             raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
         elif prompt_id in self._runs:
             raise StateError(f"prompt {prompt_id} is already under way; use another prompt_id")
-        run = Run(prompt_id, prompt, on_progress, parts.after_end)
+        run = PromptRun(prompt_id, prompt, on_progress, parts.after_end)
         self._runs[prompt_id] = run
         parts.mux.register(prompt_id, run)
         return run
 
-    def _leave(self, parts: Connection, run: Run) -> None:
+    def _leave(self, parts: Connection, run: PromptRun) -> None:
         run.seal()
         if self._runs.get(run.prompt_id) is run:
             del self._runs[run.prompt_id]
@@ -232,7 +232,7 @@ class ComfyClient:
     async def _supervise(
         self,
         parts: Connection,
-        run: Run,
+        run: PromptRun,
         timeout: float | None,
         extra_data: Mapping[str, Any] | None,
         asked: float | None,
@@ -264,7 +264,7 @@ class ComfyClient:
                 parts.withdraw(run)
             raise
 
-    async def _take_off(self, run: Run) -> bool:
+    async def _take_off(self, run: PromptRun) -> bool:
         """Take the prompt of a run that ends early off the server, if it may be there. Returns whether it is gone.
 
         If cancelled, or if it takes longer than ``limits.withdraw``, it continues in the background.

@@ -13,7 +13,7 @@ from discomfort.client.execution import Execution
 from discomfort.client.multiplexer import Multiplexer
 from discomfort.client.reconciler import AFTER_END, Reconciler
 from discomfort.client.rest import RestClient
-from discomfort.client.runs import Limits, Run
+from discomfort.client.runs import Limits, PromptRun
 from discomfort.client.withdraw import Withdrawals
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
@@ -29,9 +29,9 @@ class Connection:
         self,
         url: str,
         headers: Mapping[str, str],
-        runs: dict[str, Run],
+        runs: dict[str, PromptRun],
         limits: Limits,
-        take_off: Callable[[Run], Awaitable[bool]],
+        take_off: Callable[[PromptRun], Awaitable[bool]],
     ) -> None:
         self.session = open_session(
             connections=_CONNECTIONS, idle=_IDLE_CONNECTION, cookie_jar=aiohttp.DummyCookieJar()
@@ -63,7 +63,7 @@ class Connection:
             withdraw=self.withdraw,
         )
 
-    def withdraw(self, *runs: Run) -> Awaitable[bool]:
+    def withdraw(self, *runs: PromptRun) -> Awaitable[bool]:
         """Begin to take the prompts of ``runs`` off the server; the result need not be awaited."""
         uncertain = [run.prompt_id for run in runs if not run.accepted]
         return self.withdrawals.start([run.prompt_id for run in runs], uncertain=uncertain)
@@ -98,7 +98,7 @@ class Connection:
         self.mark_events_lost()
         self.reconciler.kick()
 
-    def _are_events_lost(self, run: Run) -> bool:
+    def _are_events_lost(self, run: PromptRun) -> bool:
         return not self.mux.connected or self.mux.client_id != run.client_id
 
     async def _answers(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from discomfort.client.protocol import queue_positions
 from discomfort.client.rest import UNANSWERED, RestClient, never_sent
-from discomfort.client.runs import LONGEST_PAUSE, Limits, Patience, Run
+from discomfort.client.runs import LONGEST_PAUSE, Limits, Patience, PromptRun
 from discomfort.exceptions import PromptLostError, ServerConnectionError, ServerResponseError
 
 _log = logging.getLogger("discomfort.client")
@@ -41,10 +41,10 @@ class Reconciler:
     def __init__(
         self,
         rest: RestClient,
-        runs: Mapping[str, Run],
+        runs: Mapping[str, PromptRun],
         limits: Limits,
         *,
-        events_lost: Callable[[Run], bool],
+        events_lost: Callable[[PromptRun], bool],
         news: Callable[[], float],
     ) -> None:
         self._rest, self._runs, self._limits, self._events_lost, self._news = rest, runs, limits, events_lost, news
@@ -118,7 +118,7 @@ class Reconciler:
         if self._runs and not self._closed:
             self._timer = loop.call_later(pause, self._tick)
 
-    def _interval(self, run: Run) -> float:
+    def _interval(self, run: PromptRun) -> float:
         """Seconds without news of a run after which it is looked at."""
         if run.state.ended:
             return AFTER_END
@@ -154,7 +154,7 @@ class Reconciler:
         if queue_error is not None:
             raise queue_error
 
-    async def _examine(self, run: Run, *, queue_known: bool) -> None:
+    async def _examine(self, run: PromptRun, *, queue_known: bool) -> None:
         """Examine a prompt that is not queued: it is in the history, or lost. Raises if the server does not answer."""
         try:
             record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
@@ -192,7 +192,7 @@ class Reconciler:
             run.fail(failure)
 
 
-def _lost(run: Run) -> PromptLostError:
+def _lost(run: PromptRun) -> PromptLostError:
     told = "it was running" if run.state.started else "it had not started, as far as is known"
     return PromptLostError(
         f"prompt {run.prompt_id} is neither queued nor in the history ({told}): somebody deleted it, its record was "
@@ -201,7 +201,7 @@ def _lost(run: Run) -> PromptLostError:
     )
 
 
-def _unreadable(run: Run, error: ServerResponseError) -> ServerResponseError:
+def _unreadable(run: PromptRun, error: ServerResponseError) -> ServerResponseError:
     problem = f"the record of prompt {run.prompt_id} cannot be read"
     if error.status == 500:
         problem += "; ComfyUI answers like this if a node returned a result that is not JSON"

@@ -94,7 +94,7 @@ class Patience:
         return now - self._silent_since if now - self._silent_since >= self._limits.silent else None
 
 
-class Run:
+class PromptRun:
     """One prompt between ``run()`` and its end; lives in the task that called ``run()``.
 
     ``future`` resolves to ``None`` when the record should be readable, or to the record itself. :meth:`fail` ends the
@@ -155,7 +155,7 @@ class Run:
         self._waiting = self._kicked = self._sealed = False
 
     def __repr__(self) -> str:
-        return f"<Run {self.prompt_id} {'failed' if self.failure else self.stage}>"
+        return f"<PromptRun {self.prompt_id} {'failed' if self.failure else self.stage}>"
 
     @property
     def stage(self) -> Stage:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Literal
 
-from discomfort.client.runs import Run
+from discomfort.client.runs import PromptRun
 from discomfort.connector.event_log import EventLog
 from discomfort.exceptions import (
     BrowserError,
@@ -37,7 +37,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before the second restart within the window, and the limit of the doubling; the first has no pause."""
 
 
-def suspects(runs: Iterable[Run]) -> frozenset[str]:
+def suspects(runs: Iterable[PromptRun]) -> frozenset[str]:
     """The prompts that may have killed the server: those running, else those being submitted, else the first queued.
 
     The message that a prompt started may be lost with the server. So if none is known to run, the first one counts.
