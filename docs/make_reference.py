@@ -20,6 +20,16 @@ from typing import Any
 
 PAGES = {
     "connector.md": ("The connector", ["discomfort.connector", "discomfort.sync", "discomfort.discomfort"]),
+    "runs.md": (
+        "Runs",
+        [
+            "discomfort.connector.run_handle",
+            "discomfort.connector.run_status",
+            "discomfort.connector.run_result",
+            "discomfort.connector.server_queue",
+            "discomfort.sync_run",
+        ],
+    ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
     "outputs.md": ("Outputs", ["discomfort.client.outputs"]),
     "workflows.md": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from discomfort._json import JsonObject, copied
@@ -197,11 +197,44 @@ class ComfyClient:
     ) -> JsonObject:
         parts = self._open_parts()
         run = self._enter(parts, prompt, prompt_id, on_progress)
+        return await self._complete(
+            parts, run, lambda: parts.execution.perform(run, extra_data), timeout, asked, on_run
+        )
+
+    async def follow(
+        self,
+        prompt_id: str,
+        *,
+        on_progress: ProgressCallback | None = None,
+        on_run: Callable[[PromptRun], None] | None = None,
+    ) -> JsonObject:
+        """Wait for a prompt that the server has already, and return as :meth:`run` does.
+
+        The prompt may be queued, running or ended, and may come from another program. Its events are not received;
+        ``on_progress`` learns its position, its start and its end from polls. It stays on the server if the call is
+        cancelled or the client closed, unless :attr:`PromptRun.ours` of the run that ``on_run`` receives is set.
+
+        Raises PromptLostError at once if the server does not have it, otherwise as :meth:`run`.
+        """
+        parts = self._open_parts()
+        run = self._enter(parts, {}, prompt_id, on_progress)
+        run.follow()
+        return await self._complete(parts, run, lambda: parts.execution.follow(run), None, None, on_run)
+
+    async def _complete(
+        self,
+        parts: Connection,
+        run: PromptRun,
+        work: Callable[[], Awaitable[JsonObject]],
+        timeout: float | None,
+        asked: float | None,
+        on_run: Callable[[PromptRun], None] | None,
+    ) -> JsonObject:
         if on_run is not None:
             on_run(run)
         success = False
         try:
-            record = await self._supervise(parts, run, timeout, extra_data, asked)
+            record = await self._supervise(parts, run, work, timeout, asked)
             success = True
         finally:
             self._leave(parts, run)
@@ -233,14 +266,14 @@ class ComfyClient:
         self,
         parts: Connection,
         run: PromptRun,
+        work: Callable[[], Awaitable[JsonObject]],
         timeout: float | None,
-        extra_data: Mapping[str, Any] | None,
         asked: float | None,
     ) -> JsonObject:
         """Run within ``timeout``, and take the prompt off the server if the run ends early."""
         try:
             async with asyncio.timeout(timeout) as scope:
-                return await parts.execution.perform(run, extra_data)
+                return await work()
         except TimeoutError:
             if asked is None or not scope.expired():
                 raise
@@ -259,7 +292,7 @@ class ComfyClient:
             if run.failure not in {None, error}:
                 # The request broke because the server died or the client was closed: that is the error to raise.
                 raise run.failure from error
-            if run.sent and not run.state.ended and not _is_refused(error):
+            if run.ours and run.sent and not run.state.ended and not _is_refused(error):
                 # The prompt may still be on the server, and nobody waits for it any more.
                 parts.withdraw(run)
             raise
@@ -269,7 +302,7 @@ class ComfyClient:
 
         If cancelled, or if it takes longer than ``limits.withdraw``, it continues in the background.
         """
-        if not run.sent or run.state.finished or self._parts is None:
+        if not run.ours or not run.sent or run.state.finished or self._parts is None:
             return True
         task = asyncio.ensure_future(self._parts.withdraw(run))
         await asyncio.wait([task], timeout=self.limits.withdraw)
@@ -286,7 +319,7 @@ class ComfyClient:
         if self._openers.closed:
             return
         self._openers.close(lambda: StateError(f"the client of {self.url} is closed"))
-        on_server = [run for run in self._runs.values() if run.sent and not run.state.finished]
+        on_server = [run for run in self._runs.values() if run.ours and run.sent and not run.state.finished]
         for run in list(self._runs.values()):
             problem = f"the client was closed while prompt {run.prompt_id} was under way"
             run.fail(ExecutionInterrupted(problem, prompt_id=run.prompt_id))

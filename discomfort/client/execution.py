@@ -10,8 +10,8 @@ from discomfort._json import JsonObject, dumps
 from discomfort.client import outcomes
 from discomfort.client.definitions import Definitions
 from discomfort.client.multiplexer import Multiplexer
-from discomfort.client.protocol import executable_nodes, queue_positions
-from discomfort.client.reconciler import Reconciler
+from discomfort.client.protocol import executable_nodes, queue_positions, running_prompts
+from discomfort.client.reconciler import Reconciler, lost
 from discomfort.client.rest import RestClient, is_unanswered, never_sent
 from discomfort.client.runs import Limits, Patience, PromptRun
 from discomfort.exceptions import PayloadError, ServerConnectionError, ServerError, ServerResponseError
@@ -58,11 +58,30 @@ class Execution:
         await self._submit(run, extra_data)
         if run.reporter is not None:
             await self._announce(run)
-        record = await self._record(run)
-        failure = outcomes.verdict(run.prompt_id, record)
-        if failure is not None:
-            raise failure
-        return record
+        return _judged(run, await self._record(run))
+
+    async def follow(self, run: PromptRun) -> JsonObject:
+        """Wait for the end of a prompt that the server has from somebody else, and return its history record.
+
+        Its events go to the client that queued it, so queue and history are polled. Raises PromptLostError at once if
+        the server does not have it, and the error of a run that failed.
+        """
+        # The queue first: a prompt that ends between the two requests is then found in the history.
+        queue = await self._rest.queue(deadline=self._limits.request)
+        position = queue_positions(queue).get(run.prompt_id)
+        if position is None:
+            record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
+            if not isinstance(record, dict):
+                raise lost(run)
+            run.seen_running()
+        else:
+            if run.prompt_id in running_prompts(queue):
+                run.seen_running()
+            else:
+                run.seen_in_queue(position)
+            self._reconciler.watch()
+            record = await self._record(run)
+        return _judged(run, record)
 
     async def _submit(self, run: PromptRun, extra_data: Mapping[str, Any] | None) -> None:
         """POST the prompt. Returns once the server certainly has it."""
@@ -190,6 +209,13 @@ class Execution:
                     return record
             # The reconciler decides from here on: it finds the record, or the reason why there is none.
             self._reconciler.kick()
+
+
+def _judged(run: PromptRun, record: JsonObject) -> JsonObject:
+    failure = outcomes.verdict(run.prompt_id, record)
+    if failure is not None:
+        raise failure
+    return record
 
 
 def _may_have_arrived(error: ServerConnectionError | ServerResponseError) -> bool:

@@ -17,6 +17,7 @@ from discomfort._system.atomic_files import publish
 from discomfort._system.concurrency import in_own_thread, to_thread
 from discomfort._system.filenames import safe_filename
 from discomfort.client.artifact import Artifact, ArtifactKind, digest_of
+from discomfort.client.notebook import as_html, view_blocking
 from discomfort.client.outcomes import record_prompt
 from discomfort.client.protocol import title_and_class
 from discomfort.client.rest import RestClient
@@ -85,8 +86,8 @@ _PILLOW_KINDS = frozenset({"image", "video", "file"})
 
 
 @dataclass(slots=True, eq=False)
-class Output:
-    """One item that a node returned.
+class OutputFields:
+    """What is known of one item that a node returned, without its content.
 
     ``key`` is the list in the node's result that holds it (``images``, ``gifs``, ``audio``, ``text``, ``3d``, …),
     ``index`` its position there, ``value`` the item as the server sent it. ``kind`` is ``image``, ``video`` (moving
@@ -108,6 +109,12 @@ class Output:
     media_type: str | None = None
     animated: bool = False
     prompt_id: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Output(OutputFields):
+    """One item that a node returned; its content is read from the server on demand."""
+
     _rest: RestClient | None = field(default=None, repr=False)
 
     async def read(self) -> bytes:
@@ -172,6 +179,15 @@ class Output:
             self.node_id, self.title, self.class_type, self.kind, self.filename, self._mime(), size, digest,
             key=self.key, index=self.index, prompt_id=self.prompt_id, data=data, path=path,
         )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """Shows the content in a notebook. The notebook's event loop stands still while it is read, 10 s at most."""
+        return as_html([self])
+
+    def _read_blocking(self) -> bytes:
+        if self.filename is None:
+            return self._inline()
+        return view_blocking(self._client(), self.filename, self.subfolder, self.folder)
 
     def _mime(self) -> str | None:
         if self.filename is not None:

@@ -193,6 +193,7 @@ class RunState:
     __slots__ = (
         "_display",
         "_seen",
+        "_start_told",
         "_steps",
         "_total",
         "blocked",
@@ -216,6 +217,13 @@ class RunState:
         self._seen: dict[str, int] = {}
         self._steps: dict[str, tuple[float, float]] = {}
         self._total: int | None = None
+        self._start_told = False
+
+    def start(self) -> Sequence[ProgressEvent]:
+        """Note that execution began. Returns the event for that; none if it was returned before."""
+        self.started = True
+        told, self._start_told = self._start_told, True
+        return _NOTHING if told else (Started(self.prompt_id),)
 
     def feed(self, frame: Message | PreviewFrame) -> Sequence[ProgressEvent]:
         """Process one frame of this prompt. Returns the events that it means; none unless ``reporting``."""
@@ -262,7 +270,7 @@ class RunState:
         return title_and_class(self.prompt, node_id)[0] or node_id
 
     def _on_start(self, _data: Mapping[str, Any]) -> Sequence[ProgressEvent]:
-        return (Started(self.prompt_id),)
+        return self.start()
 
     def _on_cached(self, data: Mapping[str, Any]) -> Sequence[ProgressEvent]:
         nodes = data.get("nodes")

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from discomfort.client.protocol import queue_positions
+from discomfort.client.protocol import queue_positions, running_prompts
 from discomfort.client.rest import UNANSWERED, RestClient, never_sent
 from discomfort.client.runs import LONGEST_PAUSE, Limits, Patience, PromptRun
 from discomfort.exceptions import PromptLostError, ServerConnectionError, ServerResponseError
@@ -137,9 +137,11 @@ class Reconciler:
         if not candidates:
             return
         positions: dict[str, int] | None = None
+        running: frozenset[str] = frozenset()
         queue_error: ServerResponseError | None = None
         try:
-            positions = queue_positions(await self._rest.queue(deadline=self._limits.request))
+            queue = await self._rest.queue(deadline=self._limits.request)
+            positions, running = queue_positions(queue), running_prompts(queue)
             self._patience.answered()
         except ServerResponseError as error:
             # The history may still answer, and a record there ends its run. Only absence needs the queue to be known.
@@ -147,7 +149,10 @@ class Reconciler:
         for run in candidates:
             run.news_at = now
             position = (positions or {}).get(run.prompt_id)
-            if position is not None:
+            if run.prompt_id in running and self._events_lost(run):
+                # No message will say that it started.
+                run.seen_running()
+            elif position is not None:
                 run.seen_in_queue(position)
             elif not run.future.done():
                 await self._examine(run, queue_known=positions is not None)
@@ -176,7 +181,7 @@ class Reconciler:
                 run.missed_at = now
             run.missed += 1
             if run.missed >= 2 and now - run.missed_at >= self._limits.lost:
-                run.fail(_lost(run))
+                run.fail(lost(run))
 
     def _unreachable(self, error: ServerConnectionError | ServerResponseError) -> None:
         seconds = self._patience.failed(refused=never_sent(error), news_at=self._news())
@@ -192,7 +197,8 @@ class Reconciler:
             run.fail(failure)
 
 
-def _lost(run: PromptRun) -> PromptLostError:
+def lost(run: PromptRun) -> PromptLostError:
+    """The error for a prompt that the server no longer has."""
     told = "it was running" if run.state.started else "it had not started, as far as is known"
     return PromptLostError(
         f"prompt {run.prompt_id} is neither queued nor in the history ({told}): somebody deleted it, its record was "

@@ -85,6 +85,10 @@ class RestClient:
     def __repr__(self) -> str:
         return f"<RestClient {self.url}{' closed' if self.closed else ''}>"
 
+    def in_session(self, session: aiohttp.ClientSession) -> RestClient:
+        """A client of the same server through another session, as of another event loop."""
+        return RestClient(session, self.url, self._headers)
+
     @property
     def closed(self) -> bool:
         """Whether every request raises ServerConnectionError from now on."""
@@ -123,6 +127,10 @@ class RestClient:
         if not prompt_id:
             raise ValueError("an empty prompt_id would interrupt whatever is running")
         await self._post("/interrupt", {"prompt_id": prompt_id}, deadline)
+
+    async def interrupt_any(self, *, deadline: float = DEADLINE) -> None:
+        """Interrupt whatever prompt is running, whoever queued it."""
+        await self._post("/interrupt", {}, deadline)
 
     async def object_info(self, *, deadline: float = DEFINITIONS_DEADLINE) -> JsonObject:
         """The definitions of all node classes, by class name (about 500 KB for a bare ComfyUI)."""

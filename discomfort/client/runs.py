@@ -100,7 +100,8 @@ class PromptRun:
     ``future`` resolves to ``None`` when the record should be readable, or to the record itself. :meth:`fail` ends the
     run from outside wherever its task is: it wakes the wait, or cancels the request that is under way.
     ``news_at`` is when the socket or the poll last reported about it, by the event loop's clock; ``blind_since`` when
-    the socket that its events come by was lost, ``None`` while no event can have been missed.
+    the socket that its events come by was lost, ``None`` while no event can have been missed. ``ours``: the prompt is
+    taken off the server if the run ends early; one that is only followed is left there.
     """
 
     __slots__ = (
@@ -118,6 +119,7 @@ class PromptRun:
         "missed",
         "missed_at",
         "news_at",
+        "ours",
         "position",
         "prompt",
         "prompt_id",
@@ -143,6 +145,7 @@ class PromptRun:
         self.future: asyncio.Future[JsonObject | None] = asyncio.get_running_loop().create_future()
         self.failure: BaseException | None = None
         self.sent = self.accepted = False
+        self.ours = True
         self.blind_since: float | None = None
         self.news_at = asyncio.get_running_loop().time()
         self.missed = self.strikes = 0
@@ -170,6 +173,12 @@ class PromptRun:
         """Note that events of this run may be missed from now on."""
         if self.sent and self.blind_since is None:
             self.blind_since = asyncio.get_running_loop().time()
+
+    def follow(self) -> None:
+        """Mark the prompt as one that the server has from somebody else: its events go there, and it is not ours."""
+        self.sent = self.accepted = True
+        self.ours = False
+        self.mark_events_lost()
 
     def use(self, prompt: JsonObject) -> None:
         """Take the prompt that is really sent."""
@@ -255,3 +264,10 @@ class PromptRun:
         if self.reporter is not None and position != self.position and not self.state.started:
             self.position = position
             self.reporter.emit(Queued(self.prompt_id, position))
+
+    def seen_running(self) -> None:
+        """Note that the queue lists the prompt as running."""
+        self.missed = 0
+        for event in self.state.start():
+            if self.reporter is not None:
+                self.reporter.emit(event)

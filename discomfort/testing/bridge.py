@@ -83,7 +83,7 @@ class AsyncConnector(ConnectorFace):
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """See :meth:`ComfyConnector.outputs`; the outputs are read in the caller's loop."""
-        found = self.sync.outputs(history)
+        found = self.connector.outputs(history)
         rest = next((output._rest for output in found if output._rest is not None), None)
         # Only what an output asks of it: see Output.read and Output.save.
         return collect_outputs(dict(history), None if rest is None else cast(RestClient, _Rest(rest, self)))

@@ -30,7 +30,7 @@ LAYERS = {
     ),
     "_system": 1,
     **dict.fromkeys(["discovery", "server", "client", "conversion", "files"], 2),
-    **dict.fromkeys(["connector", "comfy_serverless", "sync"], 3),
+    **dict.fromkeys(["connector", "comfy_serverless", "sync", "sync_run"], 3),
     "discomfort": 4,
     **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance"], 5),
 }
