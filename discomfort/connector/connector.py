@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, Unpack
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, to_thread
 from discomfort._system.forks import in_forked_child
+from discomfort._tracebacks import without_frames
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
@@ -100,6 +101,7 @@ class ComfyConnector:
     # --- factory and lifecycle -------------------------------------------------------------------------------------
 
     @classmethod
+    @without_frames
     async def create(
         cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
     ) -> ComfyConnector:
@@ -139,6 +141,7 @@ class ComfyConnector:
         return ComfyConnector._instance
 
     @classmethod
+    @without_frames
     async def attach(
         cls,
         url: str,
