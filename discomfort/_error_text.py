@@ -12,6 +12,9 @@ OUT_OF_MEMORY = (
 )
 """The remedy for a server that SIGKILL ended."""
 
+_BEGINNING = 0.9
+"""How much the similarity of a name's beginning counts, compared with that of the whole name."""
+
 _REGISTRY_ID = re.compile(r"[A-Za-z0-9][\w.-]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CORE = "comfy-core"
@@ -30,15 +33,27 @@ def joined(parts: Sequence[object], separator: str = "; ", limit: int = 20) -> s
 def nearest(wanted: str, known: Sequence[str], *, cutoff: float = 0.0) -> list[str]:
     """``known``, the most similar to ``wanted`` first, regardless of case; equally similar ones keep their order.
 
-    Those whose similarity is below ``cutoff`` (0 to 1) are left out.
+    A name that begins similarly counts almost as much as one that is similar as a whole (``eulr`` and
+    ``euler_ancestral``), and an extension that both have counts nothing. Those whose similarity is below ``cutoff``
+    (0 to 1) are left out.
     """
     floor = max(cutoff, 0.5 if len(known) > _MANY else 0.0)
-    matcher = difflib.SequenceMatcher(b=wanted.casefold(), autojunk=False)
+    stem, dot, extension = wanted.casefold().rpartition(".")
+    extension = dot + extension if stem and extension.isalnum() else ""
+    stem = wanted.casefold().removesuffix(extension)
+    matcher = difflib.SequenceMatcher(b=stem, autojunk=False)
+
+    def similarity(text: str) -> float:
+        matcher.set_seq1(text)
+        may_be_near = matcher.real_quick_ratio() >= floor and matcher.quick_ratio() >= floor
+        return matcher.ratio() if may_be_near else 0.0
+
     scores = []
     for name in known:
-        matcher.set_seq1(name.casefold())
-        may_be_near = matcher.real_quick_ratio() >= floor and matcher.quick_ratio() >= floor
-        scores.append(matcher.ratio() if may_be_near else 0.0)
+        text = name.casefold().removesuffix(extension)
+        beginning = text[: len(stem) + 1]
+        score = similarity(text)
+        scores.append(max(score, _BEGINNING * similarity(beginning)) if len(beginning) < len(text) else score)
     order = sorted(range(len(known)), key=lambda index: -scores[index])
     return [known[index] for index in order if scores[index] >= cutoff]
 

@@ -16,7 +16,7 @@ from discomfort.progress import Cached, Done, NodeStarted, ProgressEvent, Queued
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BatchPlace:
     """Where a batch is: run ``number`` of ``total``, what it is, and the seconds that the rest takes, if known."""
 
     number: int
@@ -35,7 +35,7 @@ class Display(Protocol):
     def phase(self, text: str) -> None:
         """Show the beginning of an activity of unknown length: the server's start, a conversion, the shutdown."""
 
-    def place(self, place: Place) -> None:
+    def place(self, place: BatchPlace) -> None:
         """Show where the batch is, until the display is closed."""
 
     def event(self, event: ProgressEvent) -> None:
@@ -58,7 +58,7 @@ class SilentDisplay:
     def phase(self, text: str) -> None:
         """Nothing."""
 
-    def place(self, place: Place) -> None:
+    def place(self, place: BatchPlace) -> None:
         """Nothing."""
 
     def event(self, event: ProgressEvent) -> None:
@@ -80,7 +80,7 @@ class LineDisplay:
         """One line."""
         self._terminal.note(f"{text} ...")
 
-    def place(self, place: Place) -> None:
+    def place(self, place: BatchPlace) -> None:
         """One line."""
         self._terminal.note(str(place))
 
@@ -146,7 +146,7 @@ class BarDisplay:
         self._main = self._progress.add_task(clean(text), total=None, count="")
         self._progress.start()
 
-    def place(self, place: Place) -> None:
+    def place(self, place: BatchPlace) -> None:
         """A bar above the others: what runs, how many runs there are, and how long the rest takes."""
         self._drop_batch()
         self._drop_steps()

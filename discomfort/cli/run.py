@@ -13,7 +13,7 @@ from discomfort.cli.batch import Batch, Job
 from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import Source
 from discomfort.cli.output_names import NamePattern
-from discomfort.cli.progress_bars import Place
+from discomfort.cli.progress_bars import BatchPlace
 from discomfort.cli.report import Result, save_outputs, show_result
 from discomfort.cli.run_plan import Edits, plan_jobs
 from discomfort.cli.runner import Interrupted
@@ -160,12 +160,12 @@ class RunBatch(Batch):
             counts = [(done, "done"), (self._skipped, "there already"), (self._failed, "failed")]
             self.terminal.note(f"{count} runs: " + ", ".join(f"{number} {what}" for number, what in counts if number))
 
-    def _place(self, job: Job) -> Place:
+    def _place(self, job: Job) -> BatchPlace:
         number = len(self.results) + 1
         label = f"{job.source.label} {job.variant}".rstrip()
         mean = sum(self._spent) / len(self._spent) if self._spent else None
         left = sum(not each.is_done for each in self.jobs[number - 1 :])
-        return Place(number, len(self.jobs), label, None if mean is None else mean * left)
+        return BatchPlace(number, len(self.jobs), label, None if mean is None else mean * left)
 
 
 def _seconds(value: float) -> str:

@@ -249,6 +249,8 @@ class Startup:
                 history = await runs.attempt(request)
             return all(record["outputs"] for record in history.values())
         except (DiscomfortError, OSError) as error:
-            _log.error("self-test failed: %s", error)
+            # During a start it is raised, and would be read twice.
+            level = logging.DEBUG if self._lifecycle.state is State.INITIALIZING else logging.ERROR
+            _log.log(level, "self-test failed: %s", error)
             self.self_test_error = error
             return False

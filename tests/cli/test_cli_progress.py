@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from discomfort.cli.progress_bars import BarDisplay, LineDisplay, Place, SilentDisplay, make_display
+from discomfort.cli.progress_bars import BarDisplay, BatchPlace, LineDisplay, SilentDisplay, make_display
 from discomfort.cli.terminal import Terminal
 from discomfort.progress import Cached, Done, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
 
@@ -92,7 +92,7 @@ def test_bars_of_a_batch() -> None:
     terminal.err = Console(file=io.StringIO(), force_terminal=True, width=100)
     display = BarDisplay(terminal)
     display.phase("uploading")
-    display.place(Place(2, 5, "wf.json seed=1", 130.0))
+    display.place(BatchPlace(2, 5, "wf.json seed=1", 130.0))
     display.phase("preparing")
     display.event(NodeStarted("p", "3", "My sampler", "KSampler", 1, 2))
 
@@ -100,7 +100,7 @@ def test_bars_of_a_batch() -> None:
     assert (batch.description, batch.completed, batch.total) == ("wf.json seed=1", 1, 5)
     assert batch.fields["count"] == "run 2/5, 2 min left"
     assert run.description == "My sampler"
-    display.place(Place(3, 5, "wf.json seed=2"))
+    display.place(BatchPlace(3, 5, "wf.json seed=2"))
     assert [task.description for task in display._progress.tasks] == ["wf.json seed=2"]
     display.close()
     assert display._progress.tasks == []
@@ -111,8 +111,8 @@ def test_bars_of_a_batch() -> None:
 )
 def test_times_to_wait(seconds: float, text: str) -> None:
     """No more exact than they are known."""
-    assert str(Place(1, 2, "wf", seconds)) == f"run 1 of 2: wf, about {text} left"
-    assert str(Place(1, 2, "wf")) == "run 1 of 2: wf"
+    assert str(BatchPlace(1, 2, "wf", seconds)) == f"run 1 of 2: wf, about {text} left"
+    assert str(BatchPlace(1, 2, "wf")) == "run 1 of 2: wf"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     """The silent display says nothing, whatever happens."""
     display = SilentDisplay()
     display.phase("x")
-    display.place(Place(1, 2, "x"))
+    display.place(BatchPlace(1, 2, "x"))
     display.event(EVENTS[0])
     display.close()
 

@@ -193,7 +193,7 @@ def test_long_values_are_cut() -> None:
     [
         ("{seed}", "there is no field {seed}; fields are {workflow}, {index}, {repeat} and {NODE.INPUT}"),
         ("{}", "there is no field {}"),
-        ("{index", "a lone '{'; write '{{'"),
+        ("{index", "a lone '{'; write {{"),
         ("index}", "a lone '}'"),
         ("", "must be a name"),
         ("  ", "must be a name"),
