@@ -28,6 +28,7 @@ PAGES = {
             "discomfort.connector.run_handle",
             "discomfort.connector.run_status",
             "discomfort.connector.run_result",
+            "discomfort.history",
             "discomfort.connector.server_queue",
             "discomfort.sync_run",
         ],

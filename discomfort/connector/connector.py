@@ -44,6 +44,7 @@ from discomfort.connector.states import Lifecycle, State
 from discomfort.connector.submissions import Submission, Submissions, interrupted
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError, UploadError
+from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
@@ -269,7 +270,7 @@ class ComfyConnector:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> JsonObject:
+    ) -> History:
         """Run a workflow or a prompt to its end and return its history, ``{prompt_id: {"prompt", "outputs", …}}``.
 
         ``payload`` is workflow JSON (``use_workflow_json=True``) or a prompt, as an object, as JSON text, or as the
@@ -595,7 +596,7 @@ class ComfyConnector:
         """Convert in a new browser context and page, closed afterwards. Raises ConversionError."""
         return await self._parts.get_converter().attempt_isolated(workflow)
 
-    async def _execute_prompt_and_wait(self, prompt: JsonObject) -> JsonObject:
+    async def _execute_prompt_and_wait(self, prompt: JsonObject) -> History:
         """Queue a prompt, wait for its end, return its history. Raises as :meth:`run_workflow` does."""
         async with self._calls.open(interrupted) as call:
             return await self._policy.run(RunRequest(own_copy(prompt), call=call))

@@ -19,6 +19,7 @@ from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError
+from discomfort.history import History
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync import ConnectorFace, SyncConnector
 from discomfort.workflow.edit import Editor
@@ -52,7 +53,7 @@ class AsyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> JsonObject:
+    ) -> History:
         """See :meth:`ComfyConnector.run_workflow`."""
         told = None if on_progress is None else _here(on_progress)
         return await self._there(

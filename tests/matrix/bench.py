@@ -39,8 +39,8 @@ MOST_PROBLEMS, LONGEST = 10, 240.0
 
 NEWS = 2.0
 """Seconds for the news of a killed server, where it was struck at all."""
-SETTLED = 15.0
-"""Seconds in which nothing of a call is left at work."""
+SETTLED = 60.0
+"""Seconds in which nothing of a call is left at work: a page of a real ComfyUI may still load, on a busy machine."""
 
 
 def small(engine: EngineUnderTest, **more: Any) -> EngineUnderTest:
