@@ -83,7 +83,7 @@ class Doctor:
         engine = await to_thread(self._resolve, settings) if settings is not None else None
         if settings is not None and engine is not None:
             # The engine's check starts another Python to see what it can import: a second from a cold disk.
-            self._tell(await to_thread(lambda: list(checks.engine(engine, wanted=settings.engine))))
+            self._tell(await to_thread(lambda: list(checks.engine(engine))))
             self._tell([checks.frontend(engine)])
         self.display.phase("launching Chromium")
         self._tell([await chromium(str(settings.chromium_path) if settings and settings.chromium_path else None)])

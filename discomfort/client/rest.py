@@ -20,6 +20,7 @@ from yarl import URL
 
 from discomfort._json import JsonObject, dumps, loads
 from discomfort._system.concurrency import EndableScopes, to_thread
+from discomfort._system.http_sessions import ProxyRefused, reason_of
 from discomfort.client.content import Content, ContentPayload, UploadSource
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
@@ -58,7 +59,7 @@ _TRANSPORT = (aiohttp.ClientError, OSError, TimeoutError)
 
 def never_sent(error: BaseException) -> bool:
     """Whether the connection was never made, so that the server cannot have seen the request."""
-    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError | ProxyRefused)
 
 
 def is_unanswered(error: BaseException) -> bool:
@@ -321,9 +322,7 @@ class RestClient:
     def _broken(self, error: BaseException, deadline: float) -> ServerConnectionError:
         if isinstance(error, TimeoutError):
             return ServerConnectionError(f"no answer within {deadline:.0f} s", url=self.url)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return ServerConnectionError(f"cannot connect: {error.os_error}", url=self.url)
-        return ServerConnectionError(f"the connection broke: {type(error).__name__}: {error}", url=self.url)
+        return ServerConnectionError(reason_of(error), url=self.url)
 
     def _unexpected(
         self, method: str, path: str, status: int, data: bytes, problem: str | None = None

@@ -44,15 +44,11 @@ SETTLED = 60.0
 
 
 def small(engine: EngineUnderTest, **more: Any) -> EngineUnderTest:
-    """The engine with a small frontend where it is the emulator; a real ComfyUI keeps its own.
-
-    It counts as a ComfyUI then: of an emulator the connector knows that its frontend is the installed one.
-    """
+    """The engine with a small frontend where it is the emulator; a real ComfyUI keeps its own."""
     settings = {**engine.settings, **THROUGH_THE_BROWSER, "prompt_cache": "off", "max_restarts": 1000, **more}
     if not engine.real:
         command = f"{settings['api_command_line']} --front-end-root {shlex.quote(str(SMALL_FRONTEND))}"
-        del settings["emulator_directory"]
-        settings |= {"engine": "comfyui", "comfyui_path": None, "api_command_line": command}
+        settings["api_command_line"] = command
     return replace(engine, settings=settings)
 
 

@@ -135,7 +135,15 @@ async def test_a_port_that_never_answers(start: Start) -> None:
 
     assert isinstance(caught.value, TimeoutError)
     assert "booting" in caught.value.log_tail
+    assert "START_TIMEOUT" in caught.value.remedy
     assert server.running
+
+
+async def test_the_rest_of_a_budget(start: Start) -> None:
+    """The error names the whole budget, which somebody set, and not what was left of it."""
+    port = free_port()
+    with pytest.raises(ServerStartTimeout, match=r"within 7 s"):
+        await wait_until_ready(start("--port", port, "--mute"), url_of(port), budget=0.1, whole=7.0)
 
 
 async def test_a_stranger_on_the_port_is_not_ours(
