@@ -144,7 +144,8 @@ class Doctor:
                 if not self._is_shown:
                     self.diagnostics = await connector.diagnostics()
         except (DiscomfortError, OSError) as error:
-            return Check("start", "fail", describe(error), "The last lines of the server's log above name the cause")
+            is_unclear = bool(getattr(error, "log_tail", ())) and not getattr(error, "remedy", "")
+            return Check("start", "fail", describe(error), "The server's log above names the cause" * is_unclear)
         finally:
             self.display.close()
         return Check("start", "ok", detail)

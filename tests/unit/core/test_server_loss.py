@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -405,6 +406,26 @@ async def test_stuck_attached_server(create: Create, tmp_path: Path) -> None:
         await connector.run_workflow(show_prompt(7), False)
         assert await connector._validate_resources()
     assert owner.state == "ready"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_death_is_read_once(
+    create: Create, caplog: pytest.LogCaptureFixture, tmp_path: Path, waits: bool
+) -> None:
+    """Who waits for the server gets its death as an error; only one that nobody waits for is an error in the log."""
+    connector = await create()
+    with caplog.at_level(logging.ERROR, "discomfort"):
+        if waits:
+            run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False))
+            await until(lambda: bool(connector._client().runs))
+            kill(connector)
+            with pytest.raises(ServerDiedError):
+                await run
+        else:
+            kill(connector)
+            await until(lambda: connector.state == "error")
+
+    assert ("died: killed by SIGKILL" in caplog.text) is not waits
 
 
 async def test_call_before_the_news_of_a_death(create: Create) -> None:
