@@ -38,7 +38,7 @@ class Connection:
             connections=_CONNECTIONS, idle=_IDLE_CONNECTION, route=route, cookie_jar=aiohttp.DummyCookieJar()
         )
         self.runs = runs
-        self.rest = RestClient(self.session, url, headers)
+        self.rest = RestClient(self.session, url, headers, route)
         # With a client of their own: closing ends all other requests, while withdrawals must still be sent.
         self.withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
         self.mux = Multiplexer(

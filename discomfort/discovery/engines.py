@@ -327,10 +327,9 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
     words, cwd = _emulator_command(request)
     named = command_line.option_value(words, "--base-directory")
     directory = Path(named) if named else request.emulator_directory
-    private: tuple[Path, ...] = ()
+    environ = {**request.environ, **request.environment}
     if directory is None:
-        base = _private_folder()
-        private = (base,)
+        base = private = _private_folder()
     else:
         base = _absolute(directory, request.cwd)
         try:
@@ -340,6 +339,9 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
             raise ConfigurationError(
                 f"cannot be created: {error}", key=key, value=str(base), source=request.source(key)
             ) from error
+        # An emulator that shares its folder with another one makes its own temporary folder; killed, it leaves that.
+        private = _private_folder(_TEMPORARY)
+        environ = {**_with_temporary(request.environ, private), **request.environment}
     cwd, words = cwd or base, command_line.without_option(words, "--base-directory")
     return Engine(
         kind="emulator",
@@ -349,8 +351,8 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
         front_end_root=_front_end(words, frozenset(), cwd, sys.executable),
         python=sys.executable,
         reason=reason,
-        private=private,
-        env=_with_package({**request.environ, **request.environment}),
+        private=(private,),
+        env=_with_package(environ),
     )
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
-
-import aiohttp
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, retrieve
@@ -255,8 +254,8 @@ class _Rest:
     def __init__(self, rest: RestClient, connector: AsyncConnector) -> None:
         self._rest, self._connector = rest, connector
 
-    def in_session(self, session: aiohttp.ClientSession) -> RestClient:
-        return self._rest.in_session(session)
+    def apart(self) -> AbstractAsyncContextManager[RestClient]:
+        return self._rest.apart()
 
     async def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:  # noqa: A002
         return await self._connector._there(self._rest.view(filename, subfolder, type))

@@ -482,13 +482,17 @@ class TestEmulator:
         assert private_folders(tmp_path) == []
 
     def test_own_directory(self, resolve: Resolve, tmp_path: Path) -> None:
-        """A configured one is made where needed, and stays."""
+        """A configured one is made where needed, and stays; temporary files go to a private one that does not."""
         engine = resolve(emulator_directory=Path("a/b"))
+        (private,) = engine.private
+        assert engine.env is not None
+        assert Path(engine.env["TMPDIR"]) == private / "tmp"
+        assert Path(engine.env["TMPDIR"]).is_dir()
         engine.discard()
 
         assert engine.cwd == tmp_path / "cwd" / "a" / "b"
-        assert engine.private == ()
         assert engine.cwd.is_dir()
+        assert not private.exists()
 
     def test_it_finds_the_package(self, resolve: Resolve, tmp_path: Path) -> None:
         """A clone that nobody installed is on the child's path, before what was there."""
@@ -551,7 +555,7 @@ class TestEmulatorByCommandLine:
         line = "python3 -m discomfort serve --base-directory emu --output-directory out --front-end-root web"
         engine = resolve(command_line=line, server_arguments=("--temp-directory", "/t"))
 
-        assert engine.private == ()
+        assert engine.folders.base not in engine.private
         assert engine.folders.base == tmp_path / "cwd" / "emu"
         assert engine.folders.output == tmp_path / "cwd" / "out"
         assert engine.folders.temp == Path("/t/temp")

@@ -130,6 +130,7 @@ async def test_a_port_that_never_answers(start: Start) -> None:
     """A server that accepts and says nothing runs into the budget, and is left to the caller."""
     port = free_port()
     server = start("--port", port, "--mute", "--say", "booting")
+    await until(lambda: "booting" in server.log_tail())
     with pytest.raises(ServerStartTimeout, match=r"within 0\.3 s") as caught:
         await wait_until_ready(server, url_of(port), budget=0.3)
 
