@@ -51,6 +51,9 @@ _TAKING_SECONDS = 10.0
 class Resources:
     """The parts of one connector; an attribute is ``None`` while its part is not held."""
 
+    settings: Settings
+    route: Route
+
     def __init__(
         self,
         settings: Settings,
@@ -61,7 +64,7 @@ class Resources:
     ):
         self.settings, self.route = settings, route
         self.attach_url = attach_url
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
         self.engine: Engine | None = None
         self.watchdog: Watchdog | None = None
         self.journal: Journal | None = None
@@ -71,7 +74,7 @@ class Resources:
         self.supervisor: Supervisor | None = None
         self.converter: Converter | None = None
         self.client: ComfyClient | None = None
-        self.server_ready = asyncio.Event()
+        self.server_ready: asyncio.Event = asyncio.Event()
         self._owner = os.getpid()
         self._closed = False
         # Reentrant: release_now() in a signal handler may interrupt the very thread that is acquiring parts.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from discomfort.conversion.environment import Environment
     from discomfort.conversion.native.experiments import Convert
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 MAX_REFRESHES: Final = 3
 """Conversions of one workflow that may be discarded because the server changed meanwhile."""

@@ -34,7 +34,7 @@ from discomfort._system.user import is_ours
 from discomfort.exceptions import StateError, UploadError
 from discomfort.files.places import is_folder, open_place, stat_in
 
-logger = logging.getLogger("discomfort.files")
+logger: logging.Logger = logging.getLogger("discomfort.files")
 
 Hook = Callable[["JournalEntry"], None]
 Outcome = Literal["removed", "missing", "kept"]
@@ -86,7 +86,7 @@ class Journal:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.directory = directory or platformdirs.user_state_path("discomfort", appauthor=False) / "journal"
+        self.directory: Path = directory or platformdirs.user_state_path("discomfort", appauthor=False) / "journal"
         self.on_add: Hook | None = None
         self.on_remove: Hook | None = None
         self._owner = os.getpid()
