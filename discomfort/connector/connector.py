@@ -1,5 +1,7 @@
 """``ComfyConnector``: one ComfyUI server, started, driven and released."""
 
+# Longer than 400 lines: this is the public class, and most lines are docstrings of its methods.
+
 from __future__ import annotations
 
 import asyncio

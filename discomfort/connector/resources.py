@@ -4,6 +4,8 @@ The only module that builds them: discovery, server, client, conversion, files. 
 attached set talks to a server that somebody else runs, and never stops what it did not start.
 """
 
+# Longer than 400 lines: what takes a part and what gives it back, step by step and at once, must be read side by side.
+
 from __future__ import annotations
 
 import asyncio
@@ -33,7 +35,8 @@ from discomfort.conversion.browser.session import private_directory
 from discomfort.conversion.cache import PromptCache, default_directory
 from discomfort.discovery.engines import Engine, EngineRequest, resolve_engine
 from discomfort.exceptions import ServerDiedError, ServerStartError, StateError
-from discomfort.files.journal import Journal, JournalEntry
+from discomfort.files.journal import Journal
+from discomfort.files.journal_entries import JournalEntry
 from discomfort.files.store import FileStore
 from discomfort.server.ports import PortLease, lease_port
 from discomfort.server.readiness import accepts, start_budget, wait_until_ready

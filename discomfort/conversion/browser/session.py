@@ -1,5 +1,7 @@
 """The browser and its pages as one unit: start, restart, close, and convert with a bounded number of retries."""
 
+# Longer than 400 lines: pages, retries and restarts of one browser share its state, which has one owner.
+
 from __future__ import annotations
 
 import asyncio

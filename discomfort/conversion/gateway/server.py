@@ -7,6 +7,8 @@ history, the event socket). Which requests a boot makes, and which of them it ne
 and 1.58.1.
 """
 
+# Longer than 400 lines: what may pass the gateway is decided in one place.
+
 from __future__ import annotations
 
 import asyncio
