@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from discomfort.cli import app, main, terminal
+from discomfort.cli import app, help_texts, main, terminal
 from discomfort.exceptions import SelfTestError, ServerDiedError
 
 HEAVY = ("typer", "rich", "pydantic", "playwright", "numpy", "PIL", "aiohttp")
@@ -40,7 +40,7 @@ def test_help_fits_a_terminal(
 
     out = capsys.readouterr().out
     assert max(len(line) for line in out.splitlines()) <= 80
-    assert f"\n    {app._EXIT_CODES[2]}\n" in out
+    assert f"\n    {help_texts.EXIT_CODES[2]}\n" in out
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
