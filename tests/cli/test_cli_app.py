@@ -30,7 +30,7 @@ def test_help_is_enough_for_a_stranger(
     assert "0  success" in lines
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["convert"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["convert"], ["explain"], ["doctor"]])
 def test_help_fits_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
