@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from discomfort.client.artifact import Artifact
     from discomfort.client.outputs import Output
     from discomfort.connector import ComfyConnector
+    from discomfort.connector.file_upload import Upload
+    from discomfort.connector.health import HealthReport
+    from discomfort.connector.run_handle import Run
+    from discomfort.connector.run_result import RunResult
+    from discomfort.connector.run_status import RunStatus
+    from discomfort.connector.server_queue import ServerQueue
     from discomfort.discomfort import Discomfort
     from discomfort.exceptions import (
         BrokenLinksError,
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
         ConversionError,
         ConversionTimeout,
         DiscomfortError,
+        DiskFullError,
         ExecutionError,
         ExecutionInterrupted,
         FatalPromptError,
@@ -48,7 +55,9 @@ if TYPE_CHECKING:
         UploadError,
         ValidationError,
     )
+    from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.sync import SyncConnector
+    from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
 
 # Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
@@ -57,8 +66,20 @@ _HOMES = {
     "ComfyConnector": "discomfort.connector",
     "Discomfort": "discomfort.discomfort",
     "Editor": "discomfort.workflow.edit",
+    "HealthReport": "discomfort.connector.health",
+    "History": "discomfort.history",
+    "HistoryRecord": "discomfort.history",
+    "HistoryStatus": "discomfort.history",
     "Output": "discomfort.client.outputs",
+    "Run": "discomfort.connector.run_handle",
+    "RunResult": "discomfort.connector.run_result",
+    "RunStatus": "discomfort.connector.run_status",
+    "ServerQueue": "discomfort.connector.server_queue",
     "SyncConnector": "discomfort.sync",
+    "SyncOutput": "discomfort.sync_run",
+    "SyncRun": "discomfort.sync_run",
+    "SyncRunResult": "discomfort.sync_run",
+    "Upload": "discomfort.connector.file_upload",
 }
 
 __all__ = [
@@ -71,11 +92,16 @@ __all__ = [
     "ConversionTimeout",
     "Discomfort",
     "DiscomfortError",
+    "DiskFullError",
     "Editor",
     "ExecutionError",
     "ExecutionInterrupted",
     "FatalPromptError",
     "GraphProblem",
+    "HealthReport",
+    "History",
+    "HistoryRecord",
+    "HistoryStatus",
     "InputProblem",
     "InputSelectorError",
     "MissingFrontendError",
@@ -88,18 +114,26 @@ __all__ = [
     "PromptLostError",
     "RestartLimitError",
     "ResultLostError",
+    "Run",
     "RunError",
+    "RunResult",
+    "RunStatus",
     "RunTimeout",
     "SelfTestError",
     "ServerConnectionError",
     "ServerDiedError",
     "ServerError",
+    "ServerQueue",
     "ServerResponseError",
     "ServerStartError",
     "ServerStartTimeout",
     "StateError",
     "SyncConnector",
+    "SyncOutput",
+    "SyncRun",
+    "SyncRunResult",
     "UnsafePromptError",
+    "Upload",
     "UploadError",
     "ValidationError",
     "__version__",

@@ -5,29 +5,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
+from discomfort._system.forks import in_forked_child
 from discomfort._system.loop_thread import LoopThread
 from discomfort.client.outputs import Output
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
 from discomfort.connector.file_upload import Upload
+from discomfort.connector.health import HealthReport
 from discomfort.connector.payloads import Payload
+from discomfort.connector.server_queue import ServerQueue
 from discomfort.connector.states import State
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError
+from discomfort.history import History
 from discomfort.progress import ProgressCallback
+from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult, sync_output, sync_result
 from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from ssl import SSLContext
+
+    from discomfort.connector.file_upload import UploadContent
 
 _log = logging.getLogger("discomfort.connector")
+
+_claims = threading.Lock()
+"""Held while the process's object is looked for or made."""
 
 
 class ConnectorFace(ABC):
@@ -52,6 +63,25 @@ class ConnectorFace(ABC):
     def server_address(self) -> str:
         """See :attr:`ComfyConnector.server_address`."""
         return self.connector.server_address
+
+    @property
+    def client_id(self) -> str:
+        """See :attr:`ComfyConnector.client_id`."""
+        return self.connector.client_id
+
+    @property
+    def ws_address(self) -> str:
+        """See :attr:`ComfyConnector.ws_address`."""
+        return self.connector.ws_address
+
+    @property
+    def output_directory(self) -> Path | None:
+        """See :attr:`ComfyConnector.output_directory`."""
+        return self.connector.output_directory
+
+    def release_now(self) -> None:
+        """See :meth:`ComfyConnector.release_now`."""
+        self.connector.release_now()
 
     def upload_data(
         self,
@@ -80,6 +110,8 @@ class SyncConnector(ConnectorFace):
             paths = connector.save_outputs(history, "results")
     """
 
+    _living: ClassVar[Self | None] = None
+
     def __init__(self, make: Callable[[], Coroutine[Any, Any, ComfyConnector]]) -> None:
         self._thread = LoopThread("discomfort-sync")
         made: list[ComfyConnector] = []
@@ -99,15 +131,48 @@ class SyncConnector(ConnectorFace):
 
     @classmethod
     def create(cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]) -> Self:
-        """Start server and browser, as :meth:`ComfyConnector.create`, with its arguments and errors."""
-        return cls(lambda: ComfyConnector.create(config_path, **settings))
+        """Start server and browser, as :meth:`ComfyConnector.create`, with its arguments and errors.
+
+        Further calls return the same object, as in a notebook whose cell is run again.
+        """
+        with _claims:
+            living = cls._living
+            if living is not None and living._is_alive:
+                living._thread.call(ComfyConnector.create(config_path, **settings))
+                return living
+            cls._living = made = cls(lambda: ComfyConnector.create(config_path, **settings))
+            return made
+
+    @classmethod
+    def current(cls) -> Self | None:
+        """The object that :meth:`create` made, while it is alive. No I/O."""
+        return cls._living if cls._living is not None and cls._living._is_alive else None
+
+    @classmethod
+    def launch(cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]) -> Self:
+        """Start a further server, as :meth:`ComfyConnector.launch`, with its arguments and errors."""
+        return cls(lambda: ComfyConnector.launch(config_path, **settings))
 
     @classmethod
     def attach(
-        cls, url: str, *, headers: Mapping[str, str] | None = None, **settings: Unpack[SettingArguments]
+        cls,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: SSLContext | bool | None = None,
+        proxy: str | None = None,
+        config_path: str | os.PathLike[str] | None = None,
+        **settings: Unpack[SettingArguments],
     ) -> Self:
         """Connect to a server that somebody else runs, as :meth:`ComfyConnector.attach`."""
-        return cls(lambda: ComfyConnector.attach(url, headers=headers, **settings))
+        return cls(
+            lambda: ComfyConnector.attach(
+                url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"<SyncConnector {self.state} {self.engine or '-'} {self.server_address}>"
 
     @property
     def connector(self) -> ComfyConnector:
@@ -127,13 +192,57 @@ class SyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> JsonObject:
+    ) -> History:
         """See :meth:`ComfyConnector.run_workflow`; ``on_progress`` is called in this object's thread."""
         return self._thread.call(
             self._connector.run_workflow(
                 payload, use_workflow_json, on_progress=on_progress, timeout=timeout, extra_data=extra_data
             )
         )
+
+    def submit(
+        self,
+        payload: Payload,
+        use_workflow_json: bool = True,
+        *,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> SyncRun:
+        """See :meth:`ComfyConnector.submit`."""
+        run = self._connector.submit(payload, use_workflow_json, timeout=timeout, extra_data=extra_data)
+        return SyncRun(self._thread.call(run), self._thread)
+
+    def find(self, prompt_id: str) -> SyncRun:
+        """See :meth:`ComfyConnector.find`."""
+        return SyncRun(self._thread.call(self._connector.find(prompt_id)), self._thread)
+
+    def run(
+        self,
+        payload: Payload,
+        values: Mapping[str, Any] | None = None,
+        files: Mapping[str, UploadContent] | None = None,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> SyncRunResult:
+        """See :meth:`ComfyConnector.run`; the outputs of the result need no ``await``."""
+        run = self._connector.run(
+            payload, values, files, on_progress=on_progress, timeout=timeout, extra_data=extra_data
+        )
+        return sync_result(self._thread.call(run), self._thread)
+
+    def queue(self) -> ServerQueue:
+        """See :meth:`ComfyConnector.queue`."""
+        return self._thread.call(self._connector.queue())
+
+    def interrupt(self, prompt_id: str | None = None) -> None:
+        """See :meth:`ComfyConnector.interrupt`."""
+        self._thread.call(self._connector.interrupt(prompt_id))
+
+    def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
+        """See :meth:`ComfyConnector.free`."""
+        self._thread.call(self._connector.free(unload_models=unload_models, free_memory=free_memory))
 
     def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """See :meth:`ComfyConnector.get_prompt_from_workflow`."""
@@ -145,7 +254,7 @@ class SyncConnector(ConnectorFace):
 
     def upload(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO | Image,
+        source: UploadContent,
         *,
         name: str | None = None,
         folder_type: str = "input",
@@ -169,13 +278,13 @@ class SyncConnector(ConnectorFace):
         """See :meth:`ComfyConnector.edit`."""
         return self._thread.call(self._connector.edit(payload))
 
-    def outputs(self, history: Mapping[str, Any]) -> list[Output]:
-        """See :meth:`ComfyConnector.outputs`; read them with :meth:`read` or save them with :meth:`save_outputs`."""
-        return self._connector.outputs(history)
+    def outputs(self, history: Mapping[str, Any]) -> list[SyncOutput]:
+        """See :meth:`ComfyConnector.outputs`; the methods of these outputs need no ``await``."""
+        return [sync_output(output, self._thread) for output in self._connector.outputs(history)]
 
-    def read(self, output: Output) -> bytes:
+    def read(self, output: Output | SyncOutput) -> bytes:
         """The bytes of one output."""
-        return self._thread.call(output.read())
+        return self._thread.call((output.output if isinstance(output, SyncOutput) else output).read())
 
     def save_outputs(self, history: Mapping[str, Any], directory: str | os.PathLike[str]) -> list[Path]:
         """Save every output file into ``directory``, creating it if missing. Returns the paths, in order."""
@@ -185,7 +294,7 @@ class SyncConnector(ConnectorFace):
 
         return self._thread.call(save())
 
-    def health(self) -> dict[str, str]:
+    def health(self) -> HealthReport:
         """See :meth:`ComfyConnector.health`."""
         return self._thread.call(self._connector.health())
 
@@ -208,6 +317,10 @@ class SyncConnector(ConnectorFace):
         finally:
             self._thread.close()
 
+    @property
+    def _is_alive(self) -> bool:
+        return not self._thread.closed and self.state is not State.KILLED
+
     def __enter__(self) -> Self:
         return self
 
@@ -215,3 +328,12 @@ class SyncConnector(ConnectorFace):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill_api()
+
+
+def _renew_claims() -> None:
+    """Replace the lock in a forked child: the parent may hold it."""
+    global _claims  # noqa: PLW0603
+    _claims = threading.Lock()
+
+
+in_forked_child(_renew_claims)

@@ -22,7 +22,7 @@ from discomfort import _json
 from discomfort.client import outcomes as errors
 from discomfort.client import protocol
 from discomfort.client.outputs import collect_outputs
-from discomfort.client.runs import Run
+from discomfort.client.runs import PromptRun
 from discomfort.config import load_settings
 from discomfort.conversion import explanation, workflow_text
 from discomfort.conversion.environment import Environment
@@ -329,7 +329,7 @@ def _hear(frames: list[bytes]) -> None:
     """Frames of all kinds for one run whose caller wants to know everything."""
 
     async def listen() -> None:
-        run = Run("p", PROMPT, lambda event: str(event), lambda: None)  # noqa: PLW0108 - a callback of one argument
+        run = PromptRun("p", PROMPT, lambda event: str(event), lambda: None)  # noqa: PLW0108 - a callback of one argument
         for data in frames:
             message = protocol.decode_text(data)
             frame = protocol.decode_binary(data)

@@ -38,11 +38,11 @@ class Terminal:
         self.quiet = quiet
         self.verbose = verbose
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-        self.fancy = sys.stderr.isatty() and not plain
-        self.out_is_terminal = sys.stdout.isatty()
+        self.fancy: bool = sys.stderr.isatty() and not plain
+        self.out_is_terminal: bool = sys.stdout.isatty()
         colour: Literal["auto"] | None = None if plain else "auto"
-        self.err = _Console(file=sys.stderr, color_system=colour, highlight=False, markup=False, emoji=False)
-        self.out = _Console(file=sys.stdout, color_system=colour, highlight=False, markup=False, emoji=False)
+        self.err: _Console = _Console(file=sys.stderr, color_system=colour, highlight=False, markup=False, emoji=False)
+        self.out: _Console = _Console(file=sys.stdout, color_system=colour, highlight=False, markup=False, emoji=False)
 
     # --- stderr ------------------------------------------------------------------------------------------------------
 
@@ -124,6 +124,8 @@ class _Console(Console):
 
 class LogHandler(logging.Handler):
     """Log records as lines of the terminal; ``engine_announced`` is set once the engine's line was logged."""
+
+    engine_announced: bool
 
     def __init__(self, terminal: Terminal) -> None:
         super().__init__()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from discomfort._json import JsonObject, copied
 from discomfort._system.concurrency import EndableScopes, to_thread
+from discomfort._system.http_sessions import DIRECT, Route
 from discomfort.client.connection import Connection
 from discomfort.client.rest import RestClient, never_sent
-from discomfort.client.runs import Limits, Run
+from discomfort.client.runs import Limits, PromptRun
 from discomfort.exceptions import (
     ExecutionInterrupted,
     PayloadError,
@@ -27,7 +28,8 @@ from discomfort.progress import Done, ProgressCallback
 class ComfyClient:
     """HTTP and one WebSocket to the server at ``url``; belongs to the event loop in which :meth:`open` is called.
 
-    ``headers`` are sent with every request, including the WebSocket's. ``name`` is used in logs.
+    ``headers`` are sent with every request, including the WebSocket's. ``name`` is used in logs. All connections take
+    the ``route``.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class ComfyClient:
         headers: Mapping[str, str] | None = None,
         name: str = "comfyui",
         limits: Limits | None = None,
+        route: Route = DIRECT,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.route = route
+        self.url: str = url.rstrip("/")
         self.name = name
-        self.limits = limits or Limits()
+        self.limits: Limits = limits or Limits()
         self._headers = dict(headers or {})
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, PromptRun] = {}
         self._parts: Connection | None = None
         self._opening = asyncio.Lock()
         self._openers = EndableScopes()
@@ -79,7 +83,7 @@ class ComfyClient:
         return len(self._runs)
 
     @property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[PromptRun, ...]:
         """The runs under way, oldest first."""
         return tuple(self._runs.values())
 
@@ -94,7 +98,7 @@ class ComfyClient:
             if self._parts is not None:
                 return
             async with contextlib.AsyncExitStack() as stack:
-                parts = Connection(self.url, self._headers, self._runs, self.limits, self._take_off)
+                parts = Connection(self.url, self._headers, self._runs, self.limits, self._take_off, self.route)
                 stack.push_async_callback(parts.aclose)
                 await parts.mux.open(self.limits.connect)
                 stack.pop_all()
@@ -161,7 +165,7 @@ class ComfyClient:
         extra_data: Mapping[str, Any] | None = None,
         prompt_id: str | None = None,
         asked: float | None = None,
-        on_run: Callable[[Run], None] | None = None,
+        on_run: Callable[[PromptRun], None] | None = None,
     ) -> Coroutine[Any, Any, JsonObject]:
         """Run a prompt. When awaited, returns ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
 
@@ -193,15 +197,48 @@ class ComfyClient:
         extra_data: Mapping[str, Any] | None,
         prompt_id: str | None,
         asked: float | None,
-        on_run: Callable[[Run], None] | None,
+        on_run: Callable[[PromptRun], None] | None,
     ) -> JsonObject:
         parts = self._open_parts()
         run = self._enter(parts, prompt, prompt_id, on_progress)
+        return await self._complete(
+            parts, run, lambda: parts.execution.perform(run, extra_data), timeout, asked, on_run
+        )
+
+    async def follow(
+        self,
+        prompt_id: str,
+        *,
+        on_progress: ProgressCallback | None = None,
+        on_run: Callable[[PromptRun], None] | None = None,
+    ) -> JsonObject:
+        """Wait for a prompt that the server has already, and return as :meth:`run` does.
+
+        The prompt may be queued, running or ended, and may come from another program. Its events are not received;
+        ``on_progress`` learns its position, its start and its end from polls. It stays on the server if the call is
+        cancelled or the client closed, unless :attr:`PromptRun.ours` of the run that ``on_run`` receives is set.
+
+        Raises PromptLostError at once if the server does not have it, otherwise as :meth:`run`.
+        """
+        parts = self._open_parts()
+        run = self._enter(parts, {}, prompt_id, on_progress)
+        run.follow()
+        return await self._complete(parts, run, lambda: parts.execution.follow(run), None, None, on_run)
+
+    async def _complete(
+        self,
+        parts: Connection,
+        run: PromptRun,
+        work: Callable[[], Awaitable[JsonObject]],
+        timeout: float | None,
+        asked: float | None,
+        on_run: Callable[[PromptRun], None] | None,
+    ) -> JsonObject:
         if on_run is not None:
             on_run(run)
         success = False
         try:
-            record = await self._supervise(parts, run, timeout, extra_data, asked)
+            record = await self._supervise(parts, run, work, timeout, asked)
             success = True
         finally:
             self._leave(parts, run)
@@ -211,19 +248,19 @@ class ComfyClient:
 
     def _enter(
         self, parts: Connection, prompt: JsonObject, prompt_id: str | None, on_progress: ProgressCallback | None
-    ) -> Run:
+    ) -> PromptRun:
         if prompt_id is None:
             prompt_id = str(uuid.uuid4())
         elif not isinstance(prompt_id, str) or not prompt_id:
             raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
         elif prompt_id in self._runs:
             raise StateError(f"prompt {prompt_id} is already under way; use another prompt_id")
-        run = Run(prompt_id, prompt, on_progress, parts.after_end)
+        run = PromptRun(prompt_id, prompt, on_progress, parts.after_end)
         self._runs[prompt_id] = run
         parts.mux.register(prompt_id, run)
         return run
 
-    def _leave(self, parts: Connection, run: Run) -> None:
+    def _leave(self, parts: Connection, run: PromptRun) -> None:
         run.seal()
         if self._runs.get(run.prompt_id) is run:
             del self._runs[run.prompt_id]
@@ -232,15 +269,15 @@ class ComfyClient:
     async def _supervise(
         self,
         parts: Connection,
-        run: Run,
+        run: PromptRun,
+        work: Callable[[], Awaitable[JsonObject]],
         timeout: float | None,
-        extra_data: Mapping[str, Any] | None,
         asked: float | None,
     ) -> JsonObject:
         """Run within ``timeout``, and take the prompt off the server if the run ends early."""
         try:
             async with asyncio.timeout(timeout) as scope:
-                return await parts.execution.perform(run, extra_data)
+                return await work()
         except TimeoutError:
             if asked is None or not scope.expired():
                 raise
@@ -259,17 +296,17 @@ class ComfyClient:
             if run.failure not in {None, error}:
                 # The request broke because the server died or the client was closed: that is the error to raise.
                 raise run.failure from error
-            if run.sent and not run.state.ended and not _is_refused(error):
+            if run.ours and run.sent and not run.state.ended and not _is_refused(error):
                 # The prompt may still be on the server, and nobody waits for it any more.
                 parts.withdraw(run)
             raise
 
-    async def _take_off(self, run: Run) -> bool:
+    async def _take_off(self, run: PromptRun) -> bool:
         """Take the prompt of a run that ends early off the server, if it may be there. Returns whether it is gone.
 
         If cancelled, or if it takes longer than ``limits.withdraw``, it continues in the background.
         """
-        if not run.sent or run.state.finished or self._parts is None:
+        if not run.ours or not run.sent or run.state.finished or self._parts is None:
             return True
         task = asyncio.ensure_future(self._parts.withdraw(run))
         await asyncio.wait([task], timeout=self.limits.withdraw)
@@ -286,7 +323,7 @@ class ComfyClient:
         if self._openers.closed:
             return
         self._openers.close(lambda: StateError(f"the client of {self.url} is closed"))
-        on_server = [run for run in self._runs.values() if run.sent and not run.state.finished]
+        on_server = [run for run in self._runs.values() if run.ours and run.sent and not run.state.finished]
         for run in list(self._runs.values()):
             problem = f"the client was closed while prompt {run.prompt_id} was under way"
             run.fail(ExecutionInterrupted(problem, prompt_id=run.prompt_id))

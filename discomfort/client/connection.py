@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from discomfort._system.http_sessions import open_session
+from discomfort._system.http_sessions import DIRECT, Route, open_session
 from discomfort.client.definitions import Definitions
 from discomfort.client.execution import Execution
 from discomfort.client.multiplexer import Multiplexer
 from discomfort.client.reconciler import AFTER_END, Reconciler
 from discomfort.client.rest import RestClient
-from discomfort.client.runs import Limits, Run
+from discomfort.client.runs import Limits, PromptRun
 from discomfort.client.withdraw import Withdrawals
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
@@ -29,18 +29,19 @@ class Connection:
         self,
         url: str,
         headers: Mapping[str, str],
-        runs: dict[str, Run],
+        runs: dict[str, PromptRun],
         limits: Limits,
-        take_off: Callable[[Run], Awaitable[bool]],
+        take_off: Callable[[PromptRun], Awaitable[bool]],
+        route: Route = DIRECT,
     ) -> None:
-        self.session = open_session(
-            connections=_CONNECTIONS, idle=_IDLE_CONNECTION, cookie_jar=aiohttp.DummyCookieJar()
+        self.session: aiohttp.ClientSession = open_session(
+            connections=_CONNECTIONS, idle=_IDLE_CONNECTION, route=route, cookie_jar=aiohttp.DummyCookieJar()
         )
         self.runs = runs
-        self.rest = RestClient(self.session, url, headers)
+        self.rest: RestClient = RestClient(self.session, url, headers, route)
         # With a client of their own: closing ends all other requests, while withdrawals must still be sent.
-        self.withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
-        self.mux = Multiplexer(
+        self.withdrawals: Withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
+        self.mux: Multiplexer = Multiplexer(
             self.session,
             url,
             headers=headers,
@@ -48,11 +49,11 @@ class Connection:
             on_drop=self._dropped,
             ping_interval=limits.ping,
         )
-        self.reconciler = Reconciler(
+        self.reconciler: Reconciler = Reconciler(
             self.rest, runs, limits, events_lost=self._are_events_lost, news=lambda: self.mux.news_at
         )
-        self.definitions = Definitions(self.rest)
-        self.execution = Execution(
+        self.definitions: Definitions = Definitions(self.rest)
+        self.execution: Execution = Execution(
             self.rest,
             self.mux,
             self.reconciler,
@@ -63,7 +64,7 @@ class Connection:
             withdraw=self.withdraw,
         )
 
-    def withdraw(self, *runs: Run) -> Awaitable[bool]:
+    def withdraw(self, *runs: PromptRun) -> Awaitable[bool]:
         """Begin to take the prompts of ``runs`` off the server; the result need not be awaited."""
         uncertain = [run.prompt_id for run in runs if not run.accepted]
         return self.withdrawals.start([run.prompt_id for run in runs], uncertain=uncertain)
@@ -98,7 +99,7 @@ class Connection:
         self.mark_events_lost()
         self.reconciler.kick()
 
-    def _are_events_lost(self, run: Run) -> bool:
+    def _are_events_lost(self, run: PromptRun) -> bool:
         return not self.mux.connected or self.mux.client_id != run.client_id
 
     async def _answers(self) -> bool:

@@ -10,10 +10,10 @@ from discomfort._json import JsonObject, dumps
 from discomfort.client import outcomes
 from discomfort.client.definitions import Definitions
 from discomfort.client.multiplexer import Multiplexer
-from discomfort.client.protocol import executable_nodes, queue_positions
-from discomfort.client.reconciler import Reconciler
+from discomfort.client.protocol import executable_nodes, queue_positions, running_prompts
+from discomfort.client.reconciler import Reconciler, lost
 from discomfort.client.rest import RestClient, is_unanswered, never_sent
-from discomfort.client.runs import Limits, Patience, Run
+from discomfort.client.runs import Limits, Patience, PromptRun
 from discomfort.exceptions import PayloadError, ServerConnectionError, ServerError, ServerResponseError
 from discomfort.progress import Queued
 
@@ -40,14 +40,14 @@ class Execution:
         definitions: Definitions,
         limits: Limits,
         *,
-        runs: dict[str, Run],
-        take_off: Callable[[Run], Awaitable[bool]],
-        withdraw: Callable[[Run], object],
+        runs: dict[str, PromptRun],
+        take_off: Callable[[PromptRun], Awaitable[bool]],
+        withdraw: Callable[[PromptRun], object],
     ) -> None:
         self._rest, self._mux, self._reconciler, self._definitions = rest, mux, reconciler, definitions
         self._limits, self._runs, self._take_off, self._withdraw = limits, runs, take_off, withdraw
 
-    async def perform(self, run: Run, extra_data: Mapping[str, Any] | None) -> JsonObject:
+    async def perform(self, run: PromptRun, extra_data: Mapping[str, Any] | None) -> JsonObject:
         """Execute ``run`` and return its history record. Raises its error if it failed. The caller sets the timeout."""
         run.use(await self._definitions.check(run.prompt))
         run.check()
@@ -58,13 +58,32 @@ class Execution:
         await self._submit(run, extra_data)
         if run.reporter is not None:
             await self._announce(run)
-        record = await self._record(run)
-        failure = outcomes.verdict(run.prompt_id, record)
-        if failure is not None:
-            raise failure
-        return record
+        return _judged(run, await self._record(run))
 
-    async def _submit(self, run: Run, extra_data: Mapping[str, Any] | None) -> None:
+    async def follow(self, run: PromptRun) -> JsonObject:
+        """Wait for the end of a prompt that the server has from somebody else, and return its history record.
+
+        Its events go to the client that queued it, so queue and history are polled. Raises PromptLostError at once if
+        the server does not have it, and the error of a run that failed.
+        """
+        # The queue first: a prompt that ends between the two requests is then found in the history.
+        queue = await self._rest.queue(deadline=self._limits.request)
+        position = queue_positions(queue).get(run.prompt_id)
+        if position is None:
+            record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
+            if not isinstance(record, dict):
+                raise lost(run)
+            run.seen_running()
+        else:
+            if run.prompt_id in running_prompts(queue):
+                run.seen_running()
+            else:
+                run.seen_in_queue(position)
+            self._reconciler.watch()
+            record = await self._record(run)
+        return _judged(run, record)
+
+    async def _submit(self, run: PromptRun, extra_data: Mapping[str, Any] | None) -> None:
         """POST the prompt. Returns once the server certainly has it."""
         if not self._mux.connected:
             await self._mux.wait_connected(_SOCKET_GRACE)
@@ -88,7 +107,7 @@ class Execution:
         run.accepted = True
         self._reconciler.watch()
 
-    async def _accept(self, run: Run, status: int, answer: JsonObject) -> None:
+    async def _accept(self, run: PromptRun, status: int, answer: JsonObject) -> None:
         if status != 200:
             run.sent = False
             refused = outcomes.refusal(run.prompt, run.prompt_id, answer, self._definitions.known)
@@ -107,7 +126,7 @@ class Execution:
             run.sent = False
             raise outcomes.partial_refusal(run.prompt, run.prompt_id, node_errors, self._definitions.known)
 
-    def _rename(self, run: Run, prompt_id: str) -> None:
+    def _rename(self, run: PromptRun, prompt_id: str) -> None:
         """Use the id from the answer: servers that predate client-chosen ids assign one of their own."""
         _log.debug("the server calls prompt %s %s", run.prompt_id, prompt_id)
         self._mux.unregister(run.prompt_id, run)
@@ -119,7 +138,7 @@ class Execution:
         # whose events are lost, so the reconciler polls it more often.
         run.client_id = ""
 
-    async def _find(self, run: Run, error: ServerConnectionError | ServerResponseError) -> None:
+    async def _find(self, run: PromptRun, error: ServerConnectionError | ServerResponseError) -> None:
         """After a lost answer to the POST: return if the server has the prompt, else raise. It is never sent twice."""
         if not run.sent:
             await run.pause(_REFUSAL_GRACE)
@@ -157,7 +176,7 @@ class Execution:
             await self._rest.history(prompt_id, deadline=self._limits.request)
         )
 
-    async def _announce(self, run: Run) -> None:
+    async def _announce(self, run: PromptRun) -> None:
         """Report the position in the queue as the first event, then the events that were held back."""
         position: int | None = None
         try:
@@ -169,7 +188,7 @@ class Execution:
         if run.reporter is not None:
             run.reporter.release(Queued(run.prompt_id, run.position))
 
-    async def _record(self, run: Run) -> JsonObject:
+    async def _record(self, run: PromptRun) -> JsonObject:
         """Wait for the end of the run and return its record."""
         while True:
             record = await run.outcome()
@@ -192,6 +211,13 @@ class Execution:
             self._reconciler.kick()
 
 
+def _judged(run: PromptRun, record: JsonObject) -> JsonObject:
+    failure = outcomes.verdict(run.prompt_id, record)
+    if failure is not None:
+        raise failure
+    return record
+
+
 def _may_have_arrived(error: ServerConnectionError | ServerResponseError) -> bool:
     """Whether a failed POST may have reached the server: it got no answer, or one that does not refuse the prompt."""
     if isinstance(error, ServerResponseError):
@@ -199,7 +225,7 @@ def _may_have_arrived(error: ServerConnectionError | ServerResponseError) -> boo
     return not never_sent(error)
 
 
-def _body(run: Run, extra_data: Mapping[str, Any] | None) -> bytes:
+def _body(run: PromptRun, extra_data: Mapping[str, Any] | None) -> bytes:
     # ``"extra_data": null`` would end ComfyUI's execution thread; a client_id in it that is not text, its process.
     extra = {key: value for key, value in (extra_data or {}).items() if key != "client_id"}
     body: JsonObject = {"prompt": run.prompt, "client_id": run.client_id, "prompt_id": run.prompt_id}

@@ -73,6 +73,10 @@ class Multiplexer:
     whenever a connection has ended.
     """
 
+    client_id: str
+    last_heard: float
+    news_at: float
+
     def __init__(
         self,
         session: aiohttp.ClientSession,
@@ -213,7 +217,8 @@ class Multiplexer:
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         async with asyncio.timeout(CONNECT_DEADLINE):
             socket = await self._session.ws_connect(
-                URL(self.ws_url, encoded=True),
+                # With the scheme of HTTP: to a proxy the whole address is sent, and many know no ws.
+                URL("http" + self.ws_url.removeprefix("ws"), encoded=True),
                 headers=self._headers,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_DEADLINE),
                 # aiohttp would swallow pongs, which are the proof that the connection lives (last_heard).
@@ -272,22 +277,27 @@ class Multiplexer:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._ping_interval)
-            try:
-                async with asyncio.timeout(self._ping_interval):
-                    await socket.ping()  # Blocks while the send buffer is full, as when the peer has vanished.
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                _log.debug("a ping could not be sent: %s", type(error).__name__)
+            await self._send_ping(socket)
             # Two pings without any answer; the half is tolerance for the timers.
             if loop.time() - self.last_heard < 2.5 * self._ping_interval:
                 continue
             heard = self.last_heard
             if await self._alive():
-                # Both were waiting for the same busy server: the pong may arrive right after the HTTP answer.
-                await asyncio.sleep(self._ping_interval / 2)
+                # Both may have waited for the same busy server, which has only just woken up. So the socket gets as
+                # much time as any ping for one more answer.
+                await self._send_ping(socket)
+                await asyncio.sleep(self._ping_interval)
                 if self.last_heard == heard:
                     _log.warning("the socket to %s is silent while the server answers; replacing it", self._url)
                     await _close(socket)
                     return
+
+    async def _send_ping(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        try:
+            async with asyncio.timeout(self._ping_interval):
+                await socket.ping()  # Blocks while the send buffer is full, as when the peer has vanished.
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            _log.debug("a ping could not be sent: %s", type(error).__name__)
 
     def _on_text(self, text: str) -> None:
         # Compared as text: ComfyUI sends progress_state for every step, with all nodes in it. Parsing what no run wants

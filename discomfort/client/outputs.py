@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from discomfort._json import JsonObject, copied
 from discomfort._system.atomic_files import publish
 from discomfort._system.concurrency import in_own_thread, to_thread
+from discomfort._system.disk_space import writing_to
 from discomfort._system.filenames import safe_filename
 from discomfort.client.artifact import Artifact, ArtifactKind, digest_of
+from discomfort.client.notebook import as_html, view_blocking
 from discomfort.client.outcomes import record_prompt
 from discomfort.client.protocol import title_and_class
 from discomfort.client.rest import RestClient
@@ -85,8 +87,8 @@ _PILLOW_KINDS = frozenset({"image", "video", "file"})
 
 
 @dataclass(slots=True, eq=False)
-class Output:
-    """One item that a node returned.
+class OutputFields:
+    """What is known of one item that a node returned, without its content.
 
     ``key`` is the list in the node's result that holds it (``images``, ``gifs``, ``audio``, ``text``, ``3d``, …),
     ``index`` its position there, ``value`` the item as the server sent it. ``kind`` is ``image``, ``video`` (moving
@@ -108,6 +110,12 @@ class Output:
     media_type: str | None = None
     animated: bool = False
     prompt_id: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Output(OutputFields):
+    """One item that a node returned; its content is read from the server on demand."""
+
     _rest: RestClient | None = field(default=None, repr=False)
 
     async def read(self) -> bytes:
@@ -136,24 +144,26 @@ class Output:
         and so on. It appears complete or not at all: it is streamed under a temporary name, which is removed on error
         and cancellation. Texts become ``.txt``, other values ``.json``.
 
-        Raises ValueError if ``name`` is not a plain file name, OSError, and as :meth:`read`.
+        Raises ValueError if ``name`` is not a plain file name, DiskFullError and other kinds of OSError, and as
+        :meth:`read`.
         """
         if name is not None and safe_filename(name, "_") != name:
             raise ValueError(f"{name!r} is not a plain file name")
-        target = Path(directory)
-        # Not in a thread: a cancellation would leave the file behind. It takes microseconds.
-        temporary, stream = _open_temporary(target)
-        try:
-            with contextlib.closing(stream):
-                if self.filename is None:
-                    stream.write(self._inline())
-                else:
-                    await self._client().view_to(stream, self.filename, self.subfolder, self.folder)
-                # A full disk may show only here.
-                stream.flush()
-            return await to_thread(publish, temporary, target, name or self._default_name())
-        finally:
-            temporary.unlink(missing_ok=True)
+        target, name = Path(directory), name or self._default_name()
+        with writing_to(target, "saving", target / name):
+            # Not in a thread: a cancellation would leave the file behind. It takes microseconds.
+            temporary, stream = _open_temporary(target)
+            try:
+                with contextlib.closing(stream):
+                    if self.filename is None:
+                        stream.write(self._inline())
+                    else:
+                        await self._client().view_to(stream, self.filename, self.subfolder, self.folder)
+                    # A full disk may show only here.
+                    stream.flush()
+                return await to_thread(publish, temporary, target, name)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     async def artifact(self, directory: str | os.PathLike[str] | None = None, name: str | None = None) -> Artifact:
         """The output as plain data that can be pickled and needs no server.
@@ -172,6 +182,15 @@ class Output:
             self.node_id, self.title, self.class_type, self.kind, self.filename, self._mime(), size, digest,
             key=self.key, index=self.index, prompt_id=self.prompt_id, data=data, path=path,
         )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """Shows the content in a notebook. The notebook's event loop stands still while it is read, 10 s at most."""
+        return as_html([self])
+
+    def _read_blocking(self) -> bytes:
+        if self.filename is None:
+            return self._inline()
+        return view_blocking(self._client(), self.filename, self.subfolder, self.folder)
 
     def _mime(self) -> str | None:
         if self.filename is not None:

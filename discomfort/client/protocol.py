@@ -190,9 +190,17 @@ class RunState:
     server says that the record is there. ``blocked``: nodes whose outputs were blocked, which is no error.
     """
 
+    ended: bool
+    finished: bool
+    prompt: JsonObject
+    prompt_id: str
+    reporting: bool
+    started: bool
+
     __slots__ = (
         "_display",
         "_seen",
+        "_start_told",
         "_steps",
         "_total",
         "blocked",
@@ -216,6 +224,13 @@ class RunState:
         self._seen: dict[str, int] = {}
         self._steps: dict[str, tuple[float, float]] = {}
         self._total: int | None = None
+        self._start_told = False
+
+    def start(self) -> Sequence[ProgressEvent]:
+        """Note that execution began. Returns the event for that; none if it was returned before."""
+        self.started = True
+        told, self._start_told = self._start_told, True
+        return _NOTHING if told else (Started(self.prompt_id),)
 
     def feed(self, frame: Message | PreviewFrame) -> Sequence[ProgressEvent]:
         """Process one frame of this prompt. Returns the events that it means; none unless ``reporting``."""
@@ -262,7 +277,7 @@ class RunState:
         return title_and_class(self.prompt, node_id)[0] or node_id
 
     def _on_start(self, _data: Mapping[str, Any]) -> Sequence[ProgressEvent]:
-        return (Started(self.prompt_id),)
+        return self.start()
 
     def _on_cached(self, data: Mapping[str, Any]) -> Sequence[ProgressEvent]:
         nodes = data.get("nodes")

@@ -11,9 +11,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from discomfort.client.protocol import queue_positions
+from discomfort.client.protocol import queue_positions, running_prompts
 from discomfort.client.rest import UNANSWERED, RestClient, never_sent
-from discomfort.client.runs import LONGEST_PAUSE, Limits, Patience, Run
+from discomfort.client.runs import LONGEST_PAUSE, Limits, Patience, PromptRun
 from discomfort.exceptions import PromptLostError, ServerConnectionError, ServerResponseError
 
 _log = logging.getLogger("discomfort.client")
@@ -41,10 +41,10 @@ class Reconciler:
     def __init__(
         self,
         rest: RestClient,
-        runs: Mapping[str, Run],
+        runs: Mapping[str, PromptRun],
         limits: Limits,
         *,
-        events_lost: Callable[[Run], bool],
+        events_lost: Callable[[PromptRun], bool],
         news: Callable[[], float],
     ) -> None:
         self._rest, self._runs, self._limits, self._events_lost, self._news = rest, runs, limits, events_lost, news
@@ -118,7 +118,7 @@ class Reconciler:
         if self._runs and not self._closed:
             self._timer = loop.call_later(pause, self._tick)
 
-    def _interval(self, run: Run) -> float:
+    def _interval(self, run: PromptRun) -> float:
         """Seconds without news of a run after which it is looked at."""
         if run.state.ended:
             return AFTER_END
@@ -137,9 +137,11 @@ class Reconciler:
         if not candidates:
             return
         positions: dict[str, int] | None = None
+        running: frozenset[str] = frozenset()
         queue_error: ServerResponseError | None = None
         try:
-            positions = queue_positions(await self._rest.queue(deadline=self._limits.request))
+            queue = await self._rest.queue(deadline=self._limits.request)
+            positions, running = queue_positions(queue), running_prompts(queue)
             self._patience.answered()
         except ServerResponseError as error:
             # The history may still answer, and a record there ends its run. Only absence needs the queue to be known.
@@ -147,14 +149,17 @@ class Reconciler:
         for run in candidates:
             run.news_at = now
             position = (positions or {}).get(run.prompt_id)
-            if position is not None:
+            if run.prompt_id in running and self._events_lost(run):
+                # No message will say that it started.
+                run.seen_running()
+            elif position is not None:
                 run.seen_in_queue(position)
             elif not run.future.done():
                 await self._examine(run, queue_known=positions is not None)
         if queue_error is not None:
             raise queue_error
 
-    async def _examine(self, run: Run, *, queue_known: bool) -> None:
+    async def _examine(self, run: PromptRun, *, queue_known: bool) -> None:
         """Examine a prompt that is not queued: it is in the history, or lost. Raises if the server does not answer."""
         try:
             record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
@@ -176,7 +181,7 @@ class Reconciler:
                 run.missed_at = now
             run.missed += 1
             if run.missed >= 2 and now - run.missed_at >= self._limits.lost:
-                run.fail(_lost(run))
+                run.fail(lost(run))
 
     def _unreachable(self, error: ServerConnectionError | ServerResponseError) -> None:
         seconds = self._patience.failed(refused=never_sent(error), news_at=self._news())
@@ -192,7 +197,8 @@ class Reconciler:
             run.fail(failure)
 
 
-def _lost(run: Run) -> PromptLostError:
+def lost(run: PromptRun) -> PromptLostError:
+    """The error for a prompt that the server no longer has."""
     told = "it was running" if run.state.started else "it had not started, as far as is known"
     return PromptLostError(
         f"prompt {run.prompt_id} is neither queued nor in the history ({told}): somebody deleted it, its record was "
@@ -201,7 +207,7 @@ def _lost(run: Run) -> PromptLostError:
     )
 
 
-def _unreadable(run: Run, error: ServerResponseError) -> ServerResponseError:
+def _unreadable(run: PromptRun, error: ServerResponseError) -> ServerResponseError:
     problem = f"the record of prompt {run.prompt_id} cannot be read"
     if error.status == 500:
         problem += "; ComfyUI answers like this if a node returned a result that is not JSON"

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
 from collections.abc import Awaitable
 
-from discomfort.progress import Preview, ProgressCallback, ProgressEvent, Step
+from discomfort.client.event_backlog import EventBacklog
+from discomfort.progress import ProgressCallback, ProgressEvent
 
 _log = logging.getLogger("discomfort.client")
-
-BACKLOG = 512
-"""Steps and previews that may wait for a slow ``async`` callback. Beyond that, those that a newer one of the same node
-replaces are dropped. The last of each node, results (:attr:`~discomfort.progress.Preview.is_result`) and all other
-events never are."""
 
 DRAIN_DEADLINE = 10.0
 """Seconds that a finished run waits for an ``async`` callback to process the remaining events."""
@@ -28,15 +23,14 @@ class Reporter:
     The first exception is logged with its traceback and ends the reporting.
     """
 
-    __slots__ = ("_backlog", "_callback", "_failed", "_held", "_prompt_id", "_pump", "_replaceable")
+    __slots__ = ("_backlog", "_callback", "_failed", "_held", "_prompt_id", "_pump")
 
     def __init__(self, callback: ProgressCallback, prompt_id: str) -> None:
         self._callback, self._prompt_id = callback, prompt_id
-        self._backlog: deque[ProgressEvent] = deque()
+        self._backlog = EventBacklog()
         self._pump: asyncio.Task[None] | None = None
         self._failed = False
         self._held = False
-        self._replaceable = 0
 
     def hold(self) -> None:
         """Hold events back until :meth:`release`, so that one that is not known yet can come first."""
@@ -45,10 +39,10 @@ class Reporter:
     def release(self, first: ProgressEvent | None = None) -> None:
         """Deliver ``first``, then the events that were held back, if any."""
         if first is not None:
-            self._backlog.appendleft(first)
+            self._backlog.put_first(first)
         self._held = False
         while self._backlog and self._pump is None and not self._failed:
-            self._call(self._next())
+            self._call(self._backlog.pop())
 
     def emit(self, event: ProgressEvent) -> None:
         """Deliver an event, at once or after those that wait. Errors of the callback are not raised."""
@@ -58,9 +52,6 @@ class Reporter:
             self._call(event)
             return
         self._backlog.append(event)
-        self._replaceable += _is_replaceable(event)
-        if self._replaceable > BACKLOG:
-            self._drop_replaced()
 
     async def finish(self, last: ProgressEvent, deadline: float = DRAIN_DEADLINE) -> None:
         """Deliver all waiting events, then ``last``; a callback that takes longer than ``deadline`` is cancelled."""
@@ -97,7 +88,7 @@ class Reporter:
         try:
             await outcome
             while self._backlog:
-                following = self._callback(self._next())
+                following = self._callback(self._backlog.pop())
                 if following is not None and inspect.isawaitable(following):
                     await following
         except asyncio.CancelledError:
@@ -108,33 +99,10 @@ class Reporter:
         finally:
             self._pump = None
 
-    def _next(self) -> ProgressEvent:
-        event = self._backlog.popleft()
-        self._replaceable -= _is_replaceable(event)
-        return event
-
-    def _drop_replaced(self) -> None:
-        """Drop the oldest step or preview that a newer one of the same node replaces, if any."""
-        newest = {_place(event): index for index, event in enumerate(self._backlog) if _is_replaceable(event)}
-        for index, event in enumerate(self._backlog):
-            if _is_replaceable(event) and newest[_place(event)] != index:
-                del self._backlog[index]
-                self._replaceable -= 1
-                return
-
     def _stop(self) -> None:
         self._failed = True
         self._backlog.clear()
-        self._replaceable = 0
 
     def _give_up(self) -> None:
         self._stop()
         _log.exception("on_progress of prompt %s raised; it receives no more events of this run", self._prompt_id)
-
-
-def _is_replaceable(event: ProgressEvent) -> bool:
-    return isinstance(event, Step) or (isinstance(event, Preview) and not event.is_result)
-
-
-def _place(event: ProgressEvent) -> tuple[type[ProgressEvent], str | None]:
-    return type(event), getattr(event, "node_id", None)

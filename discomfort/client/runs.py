@@ -94,14 +94,24 @@ class Patience:
         return now - self._silent_since if now - self._silent_since >= self._limits.silent else None
 
 
-class Run:
+class PromptRun:
     """One prompt between ``run()`` and its end; lives in the task that called ``run()``.
 
     ``future`` resolves to ``None`` when the record should be readable, or to the record itself. :meth:`fail` ends the
     run from outside wherever its task is: it wakes the wait, or cancels the request that is under way.
     ``news_at`` is when the socket or the poll last reported about it, by the event loop's clock; ``blind_since`` when
-    the socket that its events come by was lost, ``None`` while no event can have been missed.
+    the socket that its events come by was lost, ``None`` while no event can have been missed. ``ours``: the prompt is
+    taken off the server if the run ends early; one that is only followed is left there.
     """
+
+    accepted: bool
+    missed: int
+    news_at: float
+    ours: bool
+    prompt: JsonObject
+    prompt_id: str
+    sent: bool
+    strikes: int
 
     __slots__ = (
         "_baseline",
@@ -118,6 +128,7 @@ class Run:
         "missed",
         "missed_at",
         "news_at",
+        "ours",
         "position",
         "prompt",
         "prompt_id",
@@ -136,17 +147,18 @@ class Run:
         on_ended: Callable[[], None],
     ) -> None:
         self.prompt_id, self.prompt = prompt_id, prompt
-        self.client_id = ""
-        self.reporter = Reporter(on_progress, prompt_id) if on_progress is not None else None
-        self.wants_progress = self.reporter is not None
-        self.state = RunState(prompt_id, prompt, reporting=self.wants_progress)
+        self.client_id: str = ""
+        self.reporter: Reporter | None = Reporter(on_progress, prompt_id) if on_progress is not None else None
+        self.wants_progress: bool = self.reporter is not None
+        self.state: RunState = RunState(prompt_id, prompt, reporting=self.wants_progress)
         self.future: asyncio.Future[JsonObject | None] = asyncio.get_running_loop().create_future()
         self.failure: BaseException | None = None
         self.sent = self.accepted = False
+        self.ours = True
         self.blind_since: float | None = None
         self.news_at = asyncio.get_running_loop().time()
         self.missed = self.strikes = 0
-        self.missed_at = 0.0
+        self.missed_at: float = 0.0
         self.position: int | None = None
         self._on_ended = on_ended
         self._task = asyncio.current_task()
@@ -155,7 +167,7 @@ class Run:
         self._waiting = self._kicked = self._sealed = False
 
     def __repr__(self) -> str:
-        return f"<Run {self.prompt_id} {'failed' if self.failure else self.stage}>"
+        return f"<PromptRun {self.prompt_id} {'failed' if self.failure else self.stage}>"
 
     @property
     def stage(self) -> Stage:
@@ -170,6 +182,12 @@ class Run:
         """Note that events of this run may be missed from now on."""
         if self.sent and self.blind_since is None:
             self.blind_since = asyncio.get_running_loop().time()
+
+    def follow(self) -> None:
+        """Mark the prompt as one that the server has from somebody else: its events go there, and it is not ours."""
+        self.sent = self.accepted = True
+        self.ours = False
+        self.mark_events_lost()
 
     def use(self, prompt: JsonObject) -> None:
         """Take the prompt that is really sent."""
@@ -255,3 +273,10 @@ class Run:
         if self.reporter is not None and position != self.position and not self.state.started:
             self.position = position
             self.reporter.emit(Queued(self.prompt_id, position))
+
+    def seen_running(self) -> None:
+        """Note that the queue lists the prompt as running."""
+        self.missed = 0
+        for event in self.state.start():
+            if self.reporter is not None:
+                self.reporter.emit(event)

@@ -7,7 +7,7 @@ import logging
 import time
 
 from discomfort.client.protocol import running_prompts
-from discomfort.client.runs import Run
+from discomfort.client.runs import PromptRun
 from discomfort.connector.background import BackgroundTasks
 from discomfort.connector.recovery import Recovery
 from discomfort.connector.resources import Resources
@@ -37,7 +37,7 @@ class CancellationWatch:
         self._parts, self._lifecycle, self._recovery = parts, lifecycle, recovery
         self._loss, self._background = loss, background
 
-    def escalate(self, run: Run | None) -> None:
+    def escalate(self, run: PromptRun | None) -> None:
         """Watch in the background until a prompt that the client dequeued or interrupted has ended."""
         seconds = self._parts.settings.cancel_restart_after
         # A prompt that never left, or that has ended, occupies nothing. An attached server is not ours to restart.

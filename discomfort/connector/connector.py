@@ -7,16 +7,17 @@ import atexit
 import logging
 import os
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import finish, in_own_thread, to_thread
 from discomfort._system.forks import in_forked_child
+from discomfort._system.http_sessions import DIRECT, Route, make_route
 from discomfort._tracebacks import without_frames
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
@@ -27,25 +28,31 @@ from discomfort.connector.calls import Call, Calls
 from discomfort.connector.cancellation import CancellationWatch
 from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.event_log import EventLog
-from discomfort.connector.file_upload import Upload, UploadTarget, upload
-from discomfort.connector.health import Health, StuckWatch
+from discomfort.connector.file_upload import Upload, UploadTarget, upload, upload_to_folder
+from discomfort.connector.health import Health, HealthReport, StuckWatch
+from discomfort.connector.payload_filling import PayloadFilling
 from discomfort.connector.payloads import Payload, load_payload, own_copy, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
+from discomfort.connector.run_handle import Run
 from discomfort.connector.run_policy import RunPolicy, RunRequest
+from discomfort.connector.run_result import RunResult
 from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.server_queue import ServerQueue, read_queue
 from discomfort.connector.shutdown import Shutdown
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
+from discomfort.connector.submissions import Submission, Submissions, interrupted
 from discomfort.conversion.explanation import Explanation
-from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError, UploadError
+from discomfort.exceptions import StateError, UploadError
+from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from discomfort.connector.file_upload import UploadContent
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -69,11 +76,16 @@ class ComfyConnector:
     _instance: ClassVar[ComfyConnector | None] = None
 
     def __init__(
-        self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        settings: Settings,
+        *,
+        attach_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        route: Route = DIRECT,
     ) -> None:
         """Used by :meth:`create` and :meth:`attach`; starts nothing."""
         self._settings, self._loop = settings, asyncio.get_running_loop()
-        self._parts = Resources(settings, attach_url=attach_url, headers=headers)
+        self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route)
         self._lifecycle, self._events = Lifecycle(), EventLog()
         self._calls, self._background = Calls(), BackgroundTasks()
         self._wire(RestartBudget(settings.max_restarts))
@@ -87,7 +99,7 @@ class ComfyConnector:
         self._health = Health(parts, self._loss)
         self._stuck_watch = StuckWatch(lambda: parts.client, self._loss.is_stuck, reads_log=not parts.owned)
         self._prompts = Prompts(parts, self._recovery, self._loss, calls, ready=self._ensure_ready)
-        self._runs = RunPolicy(
+        self._policy = RunPolicy(
             parts, lifecycle, self._recovery, self._loss, self._prompts,
             CancellationWatch(parts, lifecycle, self._recovery, self._loss, background), calls, self._events,
             ready=self._ensure_ready, watch=lambda: self._stuck_watch.start(background, lifecycle),
@@ -95,6 +107,10 @@ class ComfyConnector:
         self._startup = Startup(
             parts, lifecycle, self._recovery, self._loss, self._health, calls, background,
             self_test=self._test_server, on_first=self._register_exit_handler, on_first_failed=self._forget_instance,
+        )  # fmt: skip
+        self._submissions = Submissions(
+            parts, lifecycle, calls, self._prompts, self._policy, ready=self._ensure_ready,
+            watch=lambda: self._stuck_watch.start(background, lifecycle),
         )  # fmt: skip
         self._shutdown = Shutdown(parts, lifecycle, calls, background, self._startup, forget=self._forget_instance)
 
@@ -110,7 +126,8 @@ class ComfyConnector:
         ``config_path`` names a JSON configuration file; ``settings`` are single settings by name in lower case
         (``engine="emulator"``, ``initial_port=9000``) and override environment and file, see
         :class:`discomfort.config.Settings`. Further calls return the same instance; concurrent calls share one start;
-        if the instance's server died, it is restarted.
+        if the instance's server died, it is restarted. Without arguments, the living instance is returned whatever its
+        configuration. :meth:`launch` makes further ones.
 
         Cancellation stops everything that was started, unless another caller waits for the same start.
 
@@ -121,7 +138,9 @@ class ComfyConnector:
             ServerStartError, ServerStartTimeout, BrowserError, SelfTestError: all are ``RuntimeError``; nothing is left
                 running.
         """
-        wanted = load_settings(config_path, **settings)
+        current = cls.current()
+        anything = config_path is None and not settings and current is not None
+        wanted = current._settings if anything and current is not None else load_settings(config_path, **settings)
         while True:
             instance = cls._claim(wanted)
             if instance._shutdown.begun:
@@ -147,12 +166,17 @@ class ComfyConnector:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        ssl: SSLContext | bool | None = None,
+        proxy: str | None = None,
         config_path: str | os.PathLike[str] | None = None,
         **settings: Unpack[SettingArguments],
     ) -> ComfyConnector:
         """Connect to a running server at ``url``; ``headers`` are sent with every request, for authentication.
 
-        Credentials in the URL (``https://user:password@host``) are sent as a header too, and never shown.
+        Credentials in the URL (``https://user:password@host``) are sent as a header too, and never shown. ``ssl`` is an
+        ``ssl.SSLContext`` for a certificate that the system does not trust, or ``False`` to verify none. ``proxy`` is
+        the URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``. Both hold for all connections:
+        HTTP, WebSocket, uploads, and what the browser loads.
 
         The connector works like that of :meth:`create`, but is not the process's single instance, and
         :meth:`kill_api` releases only the browser and the connections. Uploads use HTTP. No self-test is run.
@@ -161,8 +185,27 @@ class ComfyConnector:
         """
         address, credentials = split_credentials(url)
         connector = cls(
-            load_settings(config_path, **settings), attach_url=address, headers={**credentials, **(headers or {})}
+            load_settings(config_path, **settings),
+            attach_url=address,
+            headers={**credentials, **(headers or {})},
+            route=make_route(ssl, proxy),
         )
+        await connector._start_for_caller()
+        return connector
+
+    @classmethod
+    async def launch(
+        cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
+    ) -> ComfyConnector:
+        """Start a server of one's own, as :meth:`create` does, that is not the process's single instance.
+
+        For several servers in one process: each has its own port, folders for temporary files and journal. The ports
+        follow upwards from ``initial_port``. Servers on one ComfyUI folder share its models, inputs and outputs; choose
+        the GPU with ``server_arguments="--cuda-device 1"``. End each with :meth:`kill_api` or ``async with``.
+
+        Cancellation and errors as :meth:`create`.
+        """
+        connector = cls(load_settings(config_path, **settings))
         await connector._start_for_caller()
         return connector
 
@@ -242,7 +285,7 @@ class ComfyConnector:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> JsonObject:
+    ) -> History:
         """Run a workflow or a prompt to its end and return its history, ``{prompt_id: {"prompt", "outputs", …}}``.
 
         ``payload`` is workflow JSON (``use_workflow_json=True``) or a prompt, as an object, as JSON text, or as the
@@ -267,20 +310,75 @@ class ComfyConnector:
                 resubmitted.
             ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        payload, extra_data = taken(payload), own_copy(extra_data or {})
-        async with self._calls.open(_interrupted) as call:
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._ensure_ready()
-                    prompt, extra = await self._prompts.prepare(payload, use_workflow_json, extra_data)
-            except TimeoutError as error:
-                if deadline is None or time.monotonic() < deadline or timeout is None:
-                    raise
-                raise RunTimeout(
-                    f"the prompt was not ready within {timeout:g} s (start and conversion included)", timeout=timeout
-                ) from error
-            return await self._runs.run(RunRequest(prompt, extra, on_progress, deadline, timeout, call))
+        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_copy(extra_data or {}))
+        return await self._submissions.start(submission, observed=False).settle()
+
+    async def submit(
+        self,
+        payload: Payload,
+        use_workflow_json: bool = True,
+        *,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Submit a workflow or prompt, and return the :class:`Run` as soon as the server has it.
+
+        Arguments and policies are those of :meth:`run_workflow`; ``timeout`` still covers the whole run. What prevents
+        the submission is raised here, what happens later by ``await run``. :meth:`kill_api` ends the run.
+
+        Cancellation takes the prompt off the server. Raises as :meth:`run_workflow`.
+        """
+        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_copy(extra_data or {}))
+        run = self._submissions.start(submission, observed=True)
+        await run.wait_announced()
+        return Run(run, self.outputs)
+
+    async def find(self, prompt_id: str) -> Run:
+        """The run of a prompt that the server has: queued, running, or ended and still in its history.
+
+        For prompts that an earlier process, a lost connection or another program submitted. The events of those are
+        not received; :meth:`Run.events` gives position, start and end as polls find them. Closing the connector leaves
+        such a prompt on the server; :meth:`Run.cancel` does not. A run of this connector is found
+        with its events.
+
+        Raises PromptLostError if the server does not know the prompt, PayloadError, ServerConnectionError, StateError.
+        """
+        return Run(await self._submissions.find(prompt_id), self.outputs)
+
+    async def run(
+        self,
+        payload: Payload,
+        values: Mapping[str, Any] | None = None,
+        files: Mapping[str, UploadContent] | None = None,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> RunResult:
+        """Set inputs, run the workflow or prompt to its end, and return its outputs::
+
+            result = await connector.run(
+                "workflow.json", {"KSampler.seed": 7, "Positive.text": "a fox"}, files={"LoadImage.image": "photo.jpg"}
+            )
+            await result.save("results")
+
+        ``values`` are set as by :meth:`Editor.set`. ``files`` are uploaded first, as by :meth:`upload`, under names of
+        their own; on an owned server they are deleted after the run. The other arguments are those of
+        :meth:`run_workflow`, and so is the cancellation.
+
+        Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
+        """
+        filling = PayloadFilling(own_copy(values or {}), files, edit=self.edit, upload=self._upload_for_run)
+        submission = Submission(
+            taken(payload), None, on_progress, timeout, own_copy(extra_data or {}), fill=filling.fill
+        )
+        run = self._submissions.start(submission, observed=False)
+        try:
+            history = await run.settle()
+        finally:
+            if filling.uploads:
+                await finish(in_own_thread(lambda: self._discard_after_run(filling.uploads)))
+        return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -327,10 +425,45 @@ class ComfyConnector:
             _, graph = await load_payload(payload)
             return Editor(graph, await self._prompts.with_server(lambda: self._client().shared_definitions()))
 
+    # --- the server's queue ----------------------------------------------------------------------------------------
+
+    async def queue(self) -> ServerQueue:
+        """The ids of the prompts that the server runs and has queued, whoever submitted them.
+
+        Raises ServerConnectionError, ServerResponseError, StateError.
+        """
+        async with self._call("queue"):
+            await self._ensure_ready()
+            return await self._prompts.with_server(lambda: read_queue(self._client().rest))
+
+    async def interrupt(self, prompt_id: str | None = None) -> None:
+        """Interrupt a prompt if it runs; without an id whatever runs, whoever submitted it.
+
+        Queued prompts stay; :meth:`Run.cancel` takes one off. Returns at once: a node ends when it notices. Its run
+        raises ExecutionInterrupted. Raises ServerConnectionError, ServerResponseError, StateError.
+        """
+        async with self._call("interrupt"):
+            await self._ensure_ready()
+            rest = self._client().rest
+            await self._prompts.with_server(lambda: rest.interrupt(prompt_id) if prompt_id else rest.interrupt_any())
+
+    async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
+        """Ask the server to unload its models and to drop the results that it has cached, for all of its users.
+
+        Returns at once; the server does it before its next prompt. Raises ServerConnectionError,
+        ServerResponseError, StateError.
+        """
+        async with self._call("free"):
+            await self._ensure_ready()
+            rest = self._client().rest
+            await self._prompts.with_server(lambda: rest.free(unload_models=unload_models, free_memory=free_memory))
+
     # --- health ----------------------------------------------------------------------------------------------------
 
-    async def health(self) -> dict[str, str]:
+    async def health(self) -> HealthReport:
         """The problem of each part, ``""`` if it has none: ``{"server process": "", "browser": "does not run"}``.
+
+        The dictionary also has ``ok``, whether all parts work, and ``problems``, those that do not.
 
         Cheap enough to call every second: one small request on an open connection, 1 to 2 ms, and at most 1 s (5 s for
         an attached server) if the server does not answer. A silent server is not dead: it may be loading a model.
@@ -383,18 +516,15 @@ class ComfyConnector:
             if is_ephemeral:
                 raise UploadError("is_ephemeral needs an owned server: files on an attached one cannot be deleted")
             return upload_blocking(
-                self.server_address, self._parts.headers, Path(source_path), folder_type, subfolder or "", overwrite
-            )
-        if self._parts.files is None:
-            raise StateError("the connector is not started yet; call create() before upload_data()")
-        path = self._parts.files.put(source_path, folder_type, subfolder, overwrite, is_ephemeral)
-        if folder_type == "input" and subfolder:
-            self._runs.uploads.note(Path(path).name, subfolder)
-        return path
+                self.server_address, self._parts.headers, Path(source_path), folder_type, subfolder or "", overwrite,
+                route=self._parts.route,
+            )  # fmt: skip
+        target = UploadTarget(folder_type, subfolder or "", overwrite, is_ephemeral)
+        return upload_to_folder(self._parts, self._policy.uploads, source_path, target)
 
     async def upload(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO | Image,
+        source: UploadContent,
         *,
         name: str | None = None,
         folder_type: str = "input",
@@ -417,7 +547,17 @@ class ComfyConnector:
         async with self._call("upload"):
             self._lifecycle.refuse_if_ending()
             target = UploadTarget(folder_type, subfolder, overwrite, ephemeral)
-            return await upload(self._parts, self._runs.uploads, source, target, name)
+            return await upload(self._parts, self._policy.uploads, source, target, name)
+
+    async def _upload_for_run(self, source: UploadContent, name: str) -> Upload:
+        return await self.upload(source, name=name, ephemeral=self._parts.owned)
+
+    def _discard_after_run(self, uploads: Sequence[Upload]) -> None:
+        for path in [made.path for made in uploads if made.path is not None]:
+            try:
+                self.discard_upload(path)
+            except OSError as error:
+                _log.warning("an upload could not be deleted after its run, kill_api() tries again: %s", error)
 
     def discard_upload(self, path: str | os.PathLike[str]) -> bool:
         """Delete one ephemeral upload before :meth:`kill_api`. Returns whether it was deleted. Safe in any thread.
@@ -429,7 +569,7 @@ class ComfyConnector:
         if files is None or not files.discard(path):
             return False
         if engine is not None:
-            self._runs.uploads.forget(Path(path), engine.folders.input)
+            self._policy.uploads.forget(Path(path), engine.folders.input)
         return True
 
     # --- documented internals --------------------------------------------------------------------------------------
@@ -472,14 +612,14 @@ class ComfyConnector:
         """Convert in a new browser context and page, closed afterwards. Raises ConversionError."""
         return await self._parts.get_converter().attempt_isolated(workflow)
 
-    async def _execute_prompt_and_wait(self, prompt: JsonObject) -> JsonObject:
+    async def _execute_prompt_and_wait(self, prompt: JsonObject) -> History:
         """Queue a prompt, wait for its end, return its history. Raises as :meth:`run_workflow` does."""
-        async with self._calls.open(_interrupted) as call:
-            return await self._runs.run(RunRequest(own_copy(prompt), call=call))
+        async with self._calls.open(interrupted) as call:
+            return await self._policy.run(RunRequest(own_copy(prompt), call=call))
 
     async def _test_server(self) -> bool:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
-        return await self._startup.run_self_test(self._prompts, self._runs)
+        return await self._startup.run_self_test(self._prompts, self._policy)
 
     async def _ensure_fresh_websocket(self) -> None:
         """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""
@@ -569,10 +709,6 @@ class ComfyConnector:
         atexit.unregister(self._sync_cleanup)
         if ComfyConnector._instance is self:
             ComfyConnector._instance = None
-
-
-def _interrupted() -> ExecutionInterrupted:
-    return ExecutionInterrupted("the connector was shut down before the run had its result")
 
 
 def _forget_in_child() -> None:

@@ -18,6 +18,9 @@ from discomfort.exceptions import StateError, UploadError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    UploadContent = str | os.PathLike[str] | bytes | BinaryIO | Image
+    """What can be uploaded: a path, bytes, a binary file object or a PIL image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -43,7 +46,7 @@ class UploadTarget:
 async def upload(
     parts: Resources,
     places: UploadPlaces,
-    source: str | os.PathLike[str] | bytes | BinaryIO | Image,
+    source: UploadContent,
     target: UploadTarget,
     name: str | None,
 ) -> Upload:
@@ -83,7 +86,7 @@ async def _to_folder(
 
 
 async def _content_of(
-    source: str | os.PathLike[str] | bytes | BinaryIO | Image, name: str | None
+    source: UploadContent, name: str | None
 ) -> tuple[str | os.PathLike[str] | bytes | BinaryIO, str | None]:
     """The source as a path, bytes or file object, and its name. A picture becomes PNG."""
     if isinstance(source, str | os.PathLike):
@@ -107,3 +110,19 @@ def _png_of(picture: Image) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "PNG")
     return stream.getvalue()
+
+
+def upload_to_folder(
+    parts: Resources,
+    places: UploadPlaces,
+    source_path: str | os.PathLike[str],
+    target: UploadTarget,
+) -> str:
+    """Copy a file into a folder of an owned server and return its full path; blocks. See ``upload_data``."""
+    if parts.files is None:
+        raise StateError("the connector is not started yet; call create() before upload_data()")
+    folder_type, subfolder = target.folder_type, target.subfolder
+    path = parts.files.put(source_path, folder_type, subfolder or None, target.overwrite, target.ephemeral)
+    if folder_type == "input" and subfolder:
+        places.note(Path(path).name, subfolder)
+    return path

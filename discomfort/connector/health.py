@@ -23,7 +23,7 @@ from discomfort.connector.resources import Resources
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ServerConnectionError, ServerError, ServerResponseError
-from discomfort.server.readiness import responds
+from discomfort.server.readiness import problem_at
 from discomfort.server.supervisor import Supervisor
 
 _log = logging.getLogger("discomfort.connector.health")
@@ -45,6 +45,20 @@ VITAL = frozenset({"client", "server process"})
 REFUSED = "refuses connections"
 
 
+class HealthReport(dict[str, str]):
+    """The problem of each part by its name, ``""`` if it has none."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part works."""
+        return not any(self.values())
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """The parts that do not work."""
+        return {name: problem for name, problem in self.items() if problem}
+
+
 class Health:
     """Examines the parts of one connector, and logs each problem once."""
 
@@ -52,7 +66,7 @@ class Health:
         self._parts, self._loss = parts, loss
         self._logged: dict[str, str] = {}
 
-    async def examine(self) -> dict[str, str]:
+    async def examine(self) -> HealthReport:
         """The problem of each part, ``""`` if it has none."""
         found = await examine(self._parts, http_timeout=self._parts.answer_timeout)
         if self._loss.stuck:
@@ -61,7 +75,7 @@ class Health:
 
     async def validate(self) -> bool:
         """Whether all parts work; a change is logged."""
-        ill = {name: problem for name, problem in (await self.examine()).items() if problem}
+        ill = (await self.examine()).problems
         if ill != self._logged:
             self._logged = ill
             if ill:
@@ -85,17 +99,21 @@ class Health:
 
     async def answers(self) -> bool:
         """Whether the server answers HTTP in time."""
+        return not await self.silence()
+
+    async def silence(self) -> str:
+        """Why the server does not answer HTTP in time, empty if it does."""
         timeout = self._parts.answer_timeout
         if self._parts.client is not None:
-            return not await http_problem(self._parts.client, timeout)
-        async with open_session(headers=self._parts.headers) as session:
-            return await responds(session, self._parts.url, timeout=timeout)
+            return await http_problem(self._parts.client, timeout)
+        async with open_session(headers=self._parts.headers, route=self._parts.route) as session:
+            return await problem_at(session, self._parts.url, timeout=timeout)
 
 
-async def examine(parts: Resources, *, http_timeout: float) -> dict[str, str]:
+async def examine(parts: Resources, *, http_timeout: float) -> HealthReport:
     """The problem of each part, ``""`` if it has none. Sends one small HTTP request on an open connection."""
     client = parts.client
-    found = {"client": "" if client is not None else "is not connected"}
+    found = HealthReport(client="" if client is not None else "is not connected")
     if parts.owned:
         found["server process"] = process_problem(parts.supervisor)
     if parts.converter is not None:

@@ -50,14 +50,14 @@ class Prompts:
     async def prepare(
         self,
         payload: Payload,
-        expect_workflow: bool,
+        expect_workflow: bool | None,
         extra_data: Mapping[str, Any] | None,
         *,
         survives: bool = True,
     ) -> tuple[JsonObject, Mapping[str, Any] | None]:
         """The prompt of ``payload``, and the extra data to send with it, which includes the workflow if it was one."""
         kind, loaded = await load_payload(payload)
-        if (kind == "workflow") is not expect_workflow:
+        if expect_workflow is not None and (kind == "workflow") is not expect_workflow:
             _log.info("use_workflow_json=%s, but the payload is a %s; it is run as one", expect_workflow, kind)
         if kind == "prompt":
             return loaded, extra_data

@@ -17,7 +17,7 @@ from typing import Any
 from discomfort._json import JsonObject
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.reporter import Reporter
-from discomfort.client.runs import Run
+from discomfort.client.runs import PromptRun
 from discomfort.connector.calls import Call, Calls
 from discomfort.connector.cancellation import CancellationWatch
 from discomfort.connector.event_log import EventLog
@@ -86,12 +86,12 @@ class RunRequest:
     """Seconds that the caller asked for; RunTimeout names them."""
     call: Call | None = None
     prompt_id: str | None = None
-    run: Run | None = None
+    run: PromptRun | None = None
     deaths: list[ServerDiedError] = field(default_factory=list)
     suspicions: int = 0
     is_retried: bool = False
 
-    def set_run(self, run: Run) -> None:
+    def set_run(self, run: PromptRun) -> None:
         """Keep the client's run of this attempt: its stage decides what a server's death means for it."""
         self.run = run
 
@@ -132,7 +132,7 @@ class RunPolicy:
         self._parts, self._lifecycle, self._recovery, self._loss = parts, lifecycle, recovery, loss
         self._prompts, self._cancellation, self._calls, self._events = prompts, cancellation, calls, events
         self._ready, self._watch = ready, watch
-        self.uploads = UploadPlaces()
+        self.uploads: UploadPlaces = UploadPlaces()
 
     @property
     def _resubmits(self) -> bool:
@@ -283,7 +283,7 @@ class RunPolicy:
         self._events.note("resubmission", prompt_id=request.prompt_id, stage=stage)
         await self._wait_for_server(request)
 
-    def _may_have_ended_unseen(self, run: Run | None) -> bool:
+    def _may_have_ended_unseen(self, run: PromptRun | None) -> bool:
         """Whether the run's socket was lost before the server was, and not together with it."""
         if run is None or not run.sent or run.blind_since is None:
             return False

@@ -28,7 +28,7 @@ from yarl import URL
 
 from discomfort._json import JsonObject, loads
 from discomfort._system.concurrency import EndableScopes, finish, to_thread
-from discomfort._system.http_sessions import open_session
+from discomfort._system.http_sessions import DIRECT, Route, open_session
 from discomfort.conversion.gateway.forwarding import MAX_BYTES, parse_capture_upload, request_headers, response_headers
 from discomfort.exceptions import ServerConnectionError, StateError
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 HOST_NAME: Final = "frontend.localhost"
 """The name under which the page sees the gateway.
@@ -120,8 +120,10 @@ class Gateway:
     ``url`` is ComfyUI's address, or a function that returns the current one: a server's port may change while it
     starts. ``headers`` are sent with every request to it. ``front_end_root`` is the folder with the frontend's
     ``index.html`` (``None``: everything comes from the server). Every request to the server first waits for
-    ``server_ready`` (``None``: the server is running).
+    ``server_ready`` (``None``: the server is running), and takes the ``route``.
     """
+
+    port: int
 
     def __init__(
         self,
@@ -130,8 +132,9 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
         front_end_root: Path | None = None,
         server_ready: asyncio.Event | None = None,
+        route: Route = DIRECT,
     ) -> None:
-        self._url = url
+        self._url, self._route = url, route
         self._headers = dict(headers or {})
         self._root = front_end_root.resolve() if front_end_root else None
         self._version = front_end_version(self._root) if self._root else None
@@ -144,7 +147,7 @@ class Gateway:
         self._held: dict[str, tuple[frozenset[str], float, asyncio.Event]] = {}
         self._key = secrets.token_urlsafe(32)
         self.port = 0
-        self.server_lost = asyncio.Event()
+        self.server_lost: asyncio.Event = asyncio.Event()
         """Set while the last forwarded request got no answer."""
 
     def __repr__(self) -> str:
@@ -191,6 +194,7 @@ class Gateway:
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1. Raises ``OSError`` if that is impossible."""
         self._session = open_session(
+            route=self._route,
             # Bodies are forwarded as they are, together with their Content-Encoding header.
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),

@@ -25,7 +25,7 @@ from discomfort.client import withdraw
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.definitions import Definitions
 from discomfort.client.rest import RestClient
-from discomfort.client.runs import Limits, Run
+from discomfort.client.runs import Limits, PromptRun
 from discomfort.exceptions import (
     ExecutionInterrupted,
     RunTimeout,
@@ -307,7 +307,7 @@ async def test_closing_again_after_a_cancelled_close(server: FakeComfy, client: 
 async def test_a_withdrawal_that_somebody_else_cancels(server: FakeComfy, client: ComfyClient, held: Held) -> None:
     """The run ends as it does without that; the close takes the prompt off."""
     server.script = stay_pending
-    runs: list[Run] = []
+    runs: list[PromptRun] = []
     task = asyncio.create_task(client.run(tiny_prompt(), timeout=0.3, on_run=runs.append))
     await server.until_called("/prompt")
     held.paths = ("/queue",)

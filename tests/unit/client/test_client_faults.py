@@ -376,8 +376,8 @@ async def test_a_half_open_socket_is_replaced(
 
 
 async def test_a_socket_that_waits_for_a_busy_server_is_kept(server: FakeComfy) -> None:
-    """Neither pings nor HTTP are answered: it is not the socket."""
-    client = ComfyClient(server.url, limits=type(FAST)(ping=0.02))
+    """Neither pings nor HTTP are answered: it is not the socket. Once the server answers, a new ping shows that."""
+    client = ComfyClient(server.url, limits=type(FAST)(ping=0.5))
     await client.open()
     before = client.client_id
     server.answer_pings = False
@@ -390,8 +390,10 @@ async def test_a_socket_that_waits_for_a_busy_server_is_kept(server: FakeComfy) 
     await server.until_called("/prompt", 1)
     server.answer_pings = True
     server.fault = None
+    heard = client._parts.mux.last_heard if client._parts is not None else 0.0
     hold.set()
 
+    await until(lambda: client._parts is not None and client._parts.mux.last_heard > heard)
     assert await client.run(tiny_prompt())
     assert client.client_id == before
     await client.aclose()

@@ -11,7 +11,7 @@ from waiting import until
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.protocol import Message
 from discomfort.client.reconciler import Reconciler
-from discomfort.client.runs import Limits, Patience, Run
+from discomfort.client.runs import Limits, Patience, PromptRun
 from discomfort.exceptions import ServerConnectionError
 
 LIMITS = Limits()
@@ -88,7 +88,7 @@ class SilentRest:
 @pytest.mark.parametrize("steady", [False, True])
 async def test_a_run_whose_events_come_while_polls_fail(clock: Clock, *, steady: bool) -> None:
     """It goes on for as long as they come; without them it fails at the limit."""
-    run = Run("p", tiny_prompt(), None, lambda: None)
+    run = PromptRun("p", tiny_prompt(), None, lambda: None)
     run.sent = run.accepted = True
     news = [0.0]
     reconciler = Reconciler(

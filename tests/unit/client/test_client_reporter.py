@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from discomfort.client.reporter import BACKLOG, Reporter
+from discomfort.client.event_backlog import BACKLOG
+from discomfort.client.reporter import Reporter
 from discomfort.progress import Cached, Done, Preview, ProgressEvent, Queued, Started, Step
 
 DONE = Done("p", success=True)

@@ -100,7 +100,7 @@ def test_snippets_name_what_exists(page: Path) -> None:
     ("text", "problem"),
     [
         ("from discomfort import Nothing", "has no 'Nothing'"),
-        ("connector.run()", "has no 'run'"),
+        ("connector.runs()", "has no 'runs'"),
         ("await connector.run_workflow('a', progress=1)", "unexpected keyword argument 'progress'"),
         ("from discomfort import SyncConnector\nSyncConnector.create(engin='emulator')", "'engin' is not a setting"),
         ("for output in connector.outputs({}):\n    output.path", "Output has no 'path'"),

@@ -85,7 +85,7 @@ def test_a_failed_start_is_printed_once(tmp_path: Path, program: str, frames: in
     assert text.count(CAUSE) == 1
     assert text.count("a warning that comes last") == 1
     assert text.index("a warning that comes last") < text.index(CAUSE)
-    assert text.rstrip().splitlines()[-1].endswith("Append --cpu to API_COMMAND_LINE to run without one")
+    assert text.rstrip().splitlines()[-1].endswith("Set SERVER_ARGUMENTS to --cpu to run without one")
     assert text.count("Traceback (most recent call last)") == 1
     assert "ExceptionGroup" not in text
     assert len(frames_of_ours(text)) <= frames

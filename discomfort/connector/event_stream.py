@@ -1,0 +1,113 @@
+"""The events of one run, for any number of readers, and the status that they add up to."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Self
+
+from discomfort._json import copied
+from discomfort.client.event_backlog import EventBacklog
+from discomfort.connector.run_status import RunStatus, status_after
+from discomfort.progress import Done, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
+
+
+class EventStream:
+    """Keeps the present state of a run and passes its events to those who read them.
+
+    For the event loop's thread only.
+    """
+
+    status: RunStatus
+    prompt_id: str
+
+    def __init__(self) -> None:
+        self.status = RunStatus()
+        self.prompt_id = ""
+        self.announced: asyncio.Event = asyncio.Event()
+        """Set once the server has the prompt, and at the end of the run."""
+        self._accepted = False
+        self._present: dict[type[ProgressEvent], ProgressEvent] = {}
+        # Weak: a reader that was dropped in the middle needs no call to say so.
+        self._readers: weakref.WeakSet[EventReader] = weakref.WeakSet()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the server has, or had, the prompt."""
+        return self._accepted
+
+    @property
+    def is_read(self) -> bool:
+        """Whether somebody reads the events."""
+        return bool(self._readers)
+
+    def publish(self, event: ProgressEvent) -> None:
+        """Take the next event. Never raises, as a callback of the run."""
+        if self.status.phase == "ended":
+            return
+        self.prompt_id = event.prompt_id
+        self.status = status_after(self.status, event)
+        self._accepted = self._accepted or not isinstance(event, Done)
+        self._remember(event)
+        for reader in tuple(self._readers):
+            reader.put(event)
+        self.announced.set()
+
+    def close(self, prompt_id: str, *, success: bool) -> None:
+        """End the stream with ``Done``, unless the run has sent it."""
+        self.publish(Done(prompt_id, success))
+
+    def read(self) -> EventReader:
+        """A new reader; it begins with the events that describe the present state."""
+        reader = EventReader()
+        for event in self._present.values():
+            reader.put(event)
+        self._readers.add(reader)
+        return reader
+
+    def _remember(self, event: ProgressEvent) -> None:
+        match event:
+            case Queued() | Done():
+                # A prompt that is submitted again, after its server died, starts from the beginning.
+                self._present.clear()
+            case Started():
+                self._present.pop(Queued, None)
+            case NodeStarted():
+                self._present.pop(NodeStarted, None)
+                self._present.pop(Step, None)
+            case Preview() | NodeOutput():
+                return
+        self._present[type(event)] = event
+
+
+class EventReader(AsyncIterator[ProgressEvent]):
+    """An asynchronous iterator over a run's events; it ends after ``Done``.
+
+    Only one task may wait for the next event at a time. Events belong to the reader, which may change them.
+    """
+
+    def __init__(self) -> None:
+        self._backlog = EventBacklog()
+        self._arrived = asyncio.Event()
+        self._ended = False
+
+    def put(self, event: ProgressEvent) -> None:
+        """Add an event; the reader's task takes it when it comes to it."""
+        self._backlog.append(event)
+        self._arrived.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ProgressEvent:
+        if self._ended:
+            raise StopAsyncIteration
+        while not self._backlog:
+            self._arrived.clear()
+            await self._arrived.wait()
+        event = self._backlog.pop()
+        self._ended = isinstance(event, Done)
+        # The readers share what is published.
+        return replace(event, output=copied(event.output)) if isinstance(event, NodeOutput) else event

@@ -1,0 +1,175 @@
+"""Starts runs, each in a task of its own, and finds those that the server has from somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.client.runs import PromptRun
+from discomfort.connector.calls import Call, Calls
+from discomfort.connector.event_stream import EventStream
+from discomfort.connector.payloads import Payload
+from discomfort.connector.prompts import Prompts
+from discomfort.connector.resources import Resources
+from discomfort.connector.run_policy import RunPolicy, RunRequest
+from discomfort.connector.run_status import RunPhase, RunStatus
+from discomfort.connector.run_task import RunTask
+from discomfort.connector.states import Lifecycle
+from discomfort.exceptions import ExecutionInterrupted, PayloadError, RunTimeout, StateError
+from discomfort.progress import ProgressCallback
+
+_PHASES: Mapping[str, RunPhase] = {"queued": "queued", "running": "running", "ended": "ended"}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a caller wants to run; ``payload`` and ``extra_data`` are copies of the caller's."""
+
+    payload: Payload
+    use_workflow_json: bool | None = True
+    """``None``: either kind."""
+    on_progress: ProgressCallback | None = None
+    timeout: float | None = None
+    extra_data: Mapping[str, Any] | None = None
+    fill: Callable[[Payload], Awaitable[Payload]] | None = None
+    """Makes the payload to run from the given one, within the timeout."""
+
+
+class Submissions:
+    """The runs of one connector; ``ready`` waits for a server, ``watch`` starts the stuck-server watch."""
+
+    def __init__(
+        self,
+        parts: Resources,
+        lifecycle: Lifecycle,
+        calls: Calls,
+        prompts: Prompts,
+        policy: RunPolicy,
+        *,
+        ready: Callable[[], Awaitable[None]],
+        watch: Callable[[], None],
+    ) -> None:
+        self._parts, self._lifecycle, self._calls = parts, lifecycle, calls
+        self._prompts, self._policy = prompts, policy
+        self._ready, self._watch = ready, watch
+        self._runs: set[RunTask] = set()
+
+    @property
+    def under_way(self) -> tuple[RunTask, ...]:
+        """The runs that have not ended."""
+        return tuple(self._runs)
+
+    def start(self, submission: Submission, *, observed: bool) -> RunTask:
+        """Begin a run. ``observed``: its events are kept for readers, which costs one request more.
+
+        Raises StateError after the connector's end, TypeError for a timeout that is no number.
+        """
+        _check_timeout(submission.timeout)
+        self._lifecycle.refuse_if_ending()
+        stream = EventStream()
+        request = RunRequest({}, on_progress=stream.publish if observed else submission.on_progress)
+        run = self._make(stream, request)
+        run.begin(self._perform(submission, request))
+        return run
+
+    async def find(self, prompt_id: str) -> RunTask:
+        """The run of a prompt that the server has, or had. Raises PromptLostError if it does not know the prompt."""
+        if not isinstance(prompt_id, str) or not prompt_id:
+            raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
+        for run in self._runs:
+            if run.prompt_id == prompt_id:
+                return run
+        stream = EventStream()
+        request = RunRequest({}, on_progress=stream.publish, prompt_id=prompt_id)
+        self._lifecycle.refuse_if_ending()
+        run = self._make(stream, request)
+        run.begin(self._follow(request))
+        await run.wait_announced()
+        return run
+
+    def _make(self, stream: EventStream, request: RunRequest) -> RunTask:
+        run = RunTask(
+            stream,
+            describe=lambda: _described(request),
+            before_cancel=lambda: _own(request.run),
+            on_end=self._runs.discard,
+        )
+        self._runs.add(run)
+        return run
+
+    async def _perform(self, submission: Submission, request: RunRequest) -> JsonObject:
+        timeout = submission.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        async with self._open_call() as call:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._ready()
+                    payload = submission.payload
+                    if submission.fill is not None:
+                        payload = await submission.fill(payload)
+                    prompt, extra = await self._prompts.prepare(
+                        payload, submission.use_workflow_json, submission.extra_data
+                    )
+            except TimeoutError as error:
+                if deadline is None or time.monotonic() < deadline or timeout is None:
+                    raise
+                raise RunTimeout(
+                    f"the prompt was not ready within {timeout:g} s (start and conversion included)", timeout=timeout
+                ) from error
+            request.prompt, request.extra_data, request.call = prompt, extra, call
+            request.deadline, request.timeout = deadline, timeout
+            return await self._policy.run(request)
+
+    async def _follow(self, request: RunRequest) -> JsonObject:
+        async with self._open_call() as call:
+            await self._ready()
+            request.call = call
+            client = self._parts.client
+            if client is None:
+                raise StateError("the connector has no connection to a server")
+            self._watch()
+            with request.in_client():
+                return await self._prompts.with_server(
+                    lambda: client.follow(
+                        request.prompt_id or "", on_progress=request.on_progress, on_run=request.set_run
+                    ),
+                    survives=False,
+                )
+
+    @asynccontextmanager
+    async def _open_call(self) -> AsyncIterator[Call]:
+        # The shutdown may have begun between the call and the first step of the run's task.
+        if self._lifecycle.ending:
+            raise interrupted()
+        async with self._calls.open(interrupted) as call:
+            yield call
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and (not isinstance(timeout, Real) or isinstance(timeout, bool)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+
+
+def interrupted() -> ExecutionInterrupted:
+    """The error of a run whose connector was shut down."""
+    return ExecutionInterrupted("the connector was shut down before the run had its result")
+
+
+def _described(request: RunRequest) -> tuple[str, RunStatus]:
+    """Id and status of a run whose events nobody keeps."""
+    run = request.run
+    if run is None:
+        return request.prompt_id or "", RunStatus()
+    return run.prompt_id, RunStatus(_PHASES.get(run.stage, "submitting"), run.position)
+
+
+def _own(run: PromptRun | None) -> None:
+    """Have the prompt taken off the server although somebody else submitted it."""
+    if run is not None:
+        run.ours = True
