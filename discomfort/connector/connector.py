@@ -194,6 +194,7 @@ class ComfyConnector:
         return connector
 
     @classmethod
+    @without_frames
     async def launch(
         cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
     ) -> ComfyConnector:
@@ -277,6 +278,7 @@ class ComfyConnector:
 
     # --- workflows -------------------------------------------------------------------------------------------------
 
+    @without_frames
     async def run_workflow(
         self,
         payload: Payload,
@@ -313,6 +315,7 @@ class ComfyConnector:
         submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_copy(extra_data or {}))
         return await self._submissions.start(submission, observed=False).settle()
 
+    @without_frames
     async def submit(
         self,
         payload: Payload,
@@ -333,6 +336,7 @@ class ComfyConnector:
         await run.wait_announced()
         return Run(run, self.outputs)
 
+    @without_frames
     async def find(self, prompt_id: str) -> Run:
         """The run of a prompt that the server has: queued, running, or ended and still in its history.
 
@@ -345,6 +349,7 @@ class ComfyConnector:
         """
         return Run(await self._submissions.find(prompt_id), self.outputs)
 
+    @without_frames
     async def run(
         self,
         payload: Payload,
