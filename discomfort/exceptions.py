@@ -298,7 +298,9 @@ class ServerDiedError(ServerError):
         self.problem, self.exit_code, self.signal = problem, exit_code, signal
         self.log_tail, self.prompt_id = tuple(log_tail), prompt_id
         self.remedy = OUT_OF_MEMORY if signal == "SIGKILL" else ""
-        super().__init__(log_lines(self.log_tail) + problem + (f". {self.remedy}" if self.remedy else ""))
+        # A problem of several lines ends with those of a log.
+        gap = "\n" if "\n" in problem else ". "
+        super().__init__(log_lines(self.log_tail) + problem + (gap + self.remedy if self.remedy else ""))
 
 
 class _ServerGivenUp(ServerDiedError):

@@ -17,7 +17,8 @@ from typing import IO, Any, Literal
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from discomfort.exceptions import DiscomfortError, ExecutionError
+from discomfort._error_text import log_lines
+from discomfort.exceptions import DiscomfortError, ExecutionError, SelfTestError, ServerDiedError
 
 _log = logging.getLogger("discomfort.cli")
 
@@ -164,6 +165,8 @@ def describe(error: BaseException) -> str:
     """The error as one message: its text, else its type; for a file, its name and the problem."""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, DiscomfortError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, SelfTestError) and isinstance(death := error.__cause__, ServerDiedError):
+        return f"{log_lines(death.log_tail)}{error}" + (f". {death.remedy}" if death.remedy else "")
     return str(error) or type(error).__name__
 
 

@@ -196,6 +196,7 @@ class ComfyConnector:
         return connector
 
     @classmethod
+    @without_frames
     async def launch(
         cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
     ) -> ComfyConnector:
@@ -279,6 +280,7 @@ class ComfyConnector:
 
     # --- workflows -------------------------------------------------------------------------------------------------
 
+    @without_frames
     async def run_workflow(
         self,
         payload: Payload,
@@ -315,6 +317,7 @@ class ComfyConnector:
         submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_copy(extra_data or {}))
         return await self._submissions.start(submission, observed=False).settle()
 
+    @without_frames
     async def submit(
         self,
         payload: Payload,
@@ -335,6 +338,7 @@ class ComfyConnector:
         await run.wait_announced()
         return Run(run, self.outputs)
 
+    @without_frames
     async def find(self, prompt_id: str) -> Run:
         """The run of a prompt that the server has: queued, running, or ended and still in its history.
 
@@ -347,6 +351,7 @@ class ComfyConnector:
         """
         return Run(await self._submissions.find(prompt_id), self.outputs)
 
+    @without_frames
     async def run(
         self,
         payload: Payload,
