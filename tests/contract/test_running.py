@@ -53,7 +53,9 @@ async def test_progress_tells_the_whole_run_in_order(connector: ComfyConnector) 
         ("9", "The number", "ContractShow", 2, 2),
     ]
     steps = [(s.node_id, s.title, s.value, s.maximum) for s in events.of(Step) if s.value]
-    assert steps == [("7", "Three steps", float(i), 3.0) for i in (1, 2, 3)]
+    # Newer servers leave out steps that follow fast on one another, but never the first and the last.
+    assert [steps[0], steps[-1]] == [("7", "Three steps", float(i), 3.0) for i in (1, 3)]
+    assert steps == sorted(set(steps))
     places = {event: index for index, event in enumerate(events.events) if isinstance(event, NodeStarted | Step)}
     assert all(places[nodes[0]] < places[s] < places[nodes[1]] for s in events.of(Step))
     (published,) = [output for output in events.of(NodeOutput) if output.node_id == "9"]
