@@ -1,8 +1,8 @@
-"""The overhead of ``ComfyClient.run`` over a bare script, on a server that runs already.
+"""The overhead of a run over a bare script, on a server that runs already: of the client, ``run_workflow``, ``submit``.
 
 The bare script does what must be done: POST the prompt, wait on the WebSocket for ``executing`` with a null node, GET
-the history. It checks nothing and hangs when anything goes wrong. Both run the same tiny prompt in turns, so that the
-machine's moods meet both. Figures: median milliseconds per run and their ratio; then many prompts at once.
+the history. It checks nothing and hangs when anything goes wrong. All run the same tiny prompt in turns, so that the
+machine's moods meet all. Figures: median milliseconds per run and their ratio; then many prompts at once.
 
     python benchmarks/run_overhead.py --url http://127.0.0.1:8188
 """
@@ -15,13 +15,18 @@ import json
 import statistics
 import time
 import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Self
 
 import aiohttp
 
+from discomfort import ComfyConnector
 from discomfort.client.comfy import ComfyClient
 
 Json = dict[str, Any]
+Run = Callable[[Json], Awaitable[Any]]
+Many = Callable[[list[Json]], Awaitable[float]]
 
 
 def tiny_prompt(color: int) -> Json:
@@ -96,40 +101,76 @@ class Bare:
         return time.perf_counter() - began
 
 
-async def run_many(client: ComfyClient, prompts: list[Json]) -> float:
-    """All prompts at once through the client; seconds."""
+async def at_once(run: Run, prompts: list[Json]) -> float:
+    """All prompts at once; seconds."""
     began = time.perf_counter()
-    await asyncio.gather(*map(client.run, prompts))
+    await asyncio.gather(*map(run, prompts))
     return time.perf_counter() - began
 
 
-async def compare(url: str, runs: int, at_once: int, rounds: int) -> None:
-    """Measure both and print the figures."""
-    color = int(time.time()) % 8_000_000
+class Sides:
+    """The ways to run a prompt: the bare script, the client, and the connector in its two ways."""
+
+    def __init__(self, bare: Bare, client: ComfyClient, connector: ComfyConnector) -> None:
+        async def workflow(prompt: Json) -> Json:
+            return await connector.run_workflow(prompt, False)
+
+        async def submitted(prompt: Json) -> Json:
+            return await (await connector.submit(prompt, False))
+
+        self.single: dict[str, Run] = {
+            "bare": bare.run, "client": client.run, "run_workflow": workflow, "submit": submitted
+        }  # fmt: skip
+        self.many: dict[str, Many] = {
+            name: bare.run_many if name == "bare" else partial(at_once, run) for name, run in self.single.items()
+        }
+
+
+class Colors:
+    """A new color for each prompt, so that no cache has its picture."""
+
+    def __init__(self) -> None:
+        self.last = int(time.time()) % 8_000_000
+
+    def prompt(self) -> Json:
+        self.last += 1
+        return tiny_prompt(self.last)
+
+
+async def single(sides: Sides, colors: Colors, runs: int) -> None:
+    """One prompt at a time, in turns; the first ten turns do not count."""
+    times: dict[str, list[float]] = {name: [] for name in sides.single}
+    for turn in range(runs + 10):
+        for name, run in list(sides.single.items())[:: 1 if turn % 2 else -1]:
+            began = time.perf_counter()
+            await run(colors.prompt())
+            if turn >= 10:
+                times[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
+    for name, median in medians.items():
+        print(f"one at a time, {runs} each: {name} {median:.3f} ms, ratio {median / medians['bare']:.3f}")
+
+
+async def many(sides: Sides, colors: Colors, count: int, rounds: int) -> None:
+    """Many prompts together, in turns."""
+    rates: dict[str, list[float]] = {name: [] for name in sides.many}
+    for _ in range(rounds):
+        for name, run in sides.many.items():
+            rates[name].append(count / await run([colors.prompt() for _ in range(count)]))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, median in medians.items():
+        print(f"{count} at once, {rounds} rounds each: {name} {median:.0f}/s, ratio {median / medians['bare']:.3f}")
+
+
+async def compare(url: str, runs: int, count: int, rounds: int) -> None:
+    """Measure all sides and print the figures."""
     client = ComfyClient(url)
     await client.open()
     try:
-        async with Bare(url) as bare:
-            times: dict[str, list[float]] = {"bare": [], "client": []}
-            for turn in range(runs + 10):
-                for name, run in (("bare", bare.run), ("client", client.run))[:: 1 if turn % 2 else -1]:
-                    color += 1
-                    began = time.perf_counter()
-                    await run(tiny_prompt(color))
-                    if turn >= 10:
-                        times[name].append(time.perf_counter() - began)
-            medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
-            ratio = medians["client"] / medians["bare"]
-            print(f"one at a time, {runs} each: bare {medians['bare']:.3f} ms, client {medians['client']:.3f} ms, "
-                  f"ratio {ratio:.3f}")  # fmt: skip
-            rates: dict[str, list[float]] = {"bare": [], "client": []}
-            for _ in range(rounds):
-                for name, many in (("bare", bare.run_many), ("client", lambda p: run_many(client, p))):
-                    prompts = [tiny_prompt(color := color + 1) for _ in range(at_once)]
-                    rates[name].append(at_once / await many(prompts))
-            best = {name: statistics.median(values) for name, values in rates.items()}
-            print(f"{at_once} at once, {rounds} rounds each: bare {best['bare']:.0f}/s, client {best['client']:.0f}/s, "
-                  f"ratio {best['client'] / best['bare']:.3f}")  # fmt: skip
+        async with Bare(url) as bare, await ComfyConnector.attach(url, browser="lazy") as connector:
+            sides, colors = Sides(bare, client, connector), Colors()
+            await single(sides, colors, runs)
+            await many(sides, colors, count, rounds)
     finally:
         await client.aclose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterable
 
 from discomfort.client.protocol import queue_positions, running_prompts
@@ -30,12 +31,15 @@ class Withdrawals:
         self._tasks: dict[asyncio.Task[bool], tuple[frozenset[str], frozenset[str]]] = {}
         self._broken: list[tuple[frozenset[str], frozenset[str]]] = []
         self._given_up = False
+        self._owner = os.getpid()
 
     def start(self, prompt_ids: Iterable[str], *, uncertain: Iterable[str]) -> asyncio.Task[bool]:
         """Begin to take prompts off the server; see :func:`withdraw`."""
         # A task of its own: it must go on when the run that it belongs to is cancelled again.
         ids, doubtful = frozenset(prompt_ids), frozenset(uncertain)
-        work = _nothing() if self._given_up else withdraw(self._rest, ids, uncertain=doubtful, deadline=self._deadline)
+        # The prompts that a forked child has in its copy of this object are its parent's.
+        is_idle = self._given_up or os.getpid() != self._owner
+        work = _nothing() if is_idle else withdraw(self._rest, ids, uncertain=doubtful, deadline=self._deadline)
         task = asyncio.create_task(work, name="discomfort-withdraw")
         self._tasks[task] = (ids, doubtful)
         task.add_done_callback(self._ended)

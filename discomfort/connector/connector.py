@@ -9,7 +9,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from ssl import SSLContext
@@ -45,7 +45,7 @@ from discomfort.connector.server_queue import ServerQueue, read_queue
 from discomfort.connector.shutdown import Shutdown
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
-from discomfort.connector.submissions import Submission, Submissions, interrupted
+from discomfort.connector.submissions import Submission, Submissions, check_prompt_id, interrupted
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError, UploadError
 from discomfort.history import History
@@ -344,8 +344,8 @@ class ComfyConnector:
 
         For prompts that an earlier process, a lost connection or another program submitted. The events of those are
         not received; :meth:`Run.events` gives position, start and end as polls find them. Closing the connector leaves
-        such a prompt on the server; :meth:`Run.cancel` does not. A run of this connector is found
-        with its events.
+        such a prompt on the server; :meth:`Run.cancel` does not. A run that this
+        connector submitted is found with its events.
 
         Raises PromptLostError if the server does not know the prompt, PayloadError, ServerConnectionError, StateError.
         """
@@ -375,7 +375,9 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
-        filling = PayloadFilling(own_copy(values or {}), files, edit=self.edit, upload=self._upload_for_run)
+        filling = PayloadFilling(
+            own_copy(values or {}), files, edit=self.edit, upload=self._upload_for_run, on_late=self._discard_late
+        )
         submission = Submission(
             taken(payload), None, on_progress, timeout, own_copy(extra_data or {}), fill=filling.fill
         )
@@ -449,10 +451,14 @@ class ComfyConnector:
         Queued prompts stay; :meth:`Run.cancel` takes one off. Returns at once: a node ends when it notices. Its run
         raises ExecutionInterrupted. Raises ServerConnectionError, ServerResponseError, StateError.
         """
+        if prompt_id is not None:
+            check_prompt_id(prompt_id)
         async with self._call("interrupt"):
             await self._ensure_ready()
             rest = self._client().rest
-            await self._prompts.with_server(lambda: rest.interrupt(prompt_id) if prompt_id else rest.interrupt_any())
+            await self._prompts.with_server(
+                rest.interrupt_any if prompt_id is None else lambda: rest.interrupt(prompt_id)
+            )
 
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Ask the server to unload its models and to drop the results that it has cached, for all of its users.
@@ -558,6 +564,19 @@ class ComfyConnector:
 
     async def _upload_for_run(self, source: UploadContent, name: str) -> Upload:
         return await self.upload(source, name=name, ephemeral=self._parts.owned)
+
+    def _discard_late(self, upload: Awaitable[Upload]) -> None:
+        """Discard an upload that goes on after its run was cancelled."""
+
+        async def discard() -> None:
+            try:
+                made = await upload
+            except Exception as error:  # noqa: BLE001 - nobody waits for it any more
+                _log.debug("an upload of a cancelled run failed: %s", error)
+            else:
+                await in_own_thread(lambda: self._discard_after_run([made]))
+
+        self._background.spawn(discard(), "discomfort-late-upload")
 
     def _discard_after_run(self, uploads: Sequence[Upload]) -> None:
         for path in [made.path for made in uploads if made.path is not None]:

@@ -44,7 +44,14 @@ class EventStream:
         return bool(self._readers)
 
     def publish(self, event: ProgressEvent) -> None:
-        """Take the next event. Never raises, as a callback of the run."""
+        """Take the next event. Never raises, as a callback of the run.
+
+        ``Done`` is left out: an attempt's end may not be the run's, which :meth:`close` knows.
+        """
+        if not isinstance(event, Done):
+            self._publish(event)
+
+    def _publish(self, event: ProgressEvent) -> None:
         if self.status.phase == "ended":
             return
         self.prompt_id = event.prompt_id
@@ -56,8 +63,8 @@ class EventStream:
         self.announced.set()
 
     def close(self, prompt_id: str, *, success: bool) -> None:
-        """End the stream with ``Done``, unless the run has sent it."""
-        self.publish(Done(prompt_id, success))
+        """End the stream with ``Done``."""
+        self._publish(Done(prompt_id, success))
 
     def read(self) -> EventReader:
         """A new reader; it begins with the events that describe the present state."""
@@ -85,7 +92,7 @@ class EventStream:
 class EventReader(AsyncIterator[ProgressEvent]):
     """An asynchronous iterator over a run's events; it ends after ``Done``.
 
-    Only one task may wait for the next event at a time. Events belong to the reader, which may change them.
+    Events belong to the reader, which may change them. If several tasks share it, each event goes to one of them.
     """
 
     def __init__(self) -> None:
@@ -102,9 +109,9 @@ class EventReader(AsyncIterator[ProgressEvent]):
         return self
 
     async def __anext__(self) -> ProgressEvent:
-        if self._ended:
-            raise StopAsyncIteration
         while not self._backlog:
+            if self._ended:
+                raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
         event = self._backlog.pop()

@@ -108,7 +108,10 @@ async def _content_of(
 
 def _png_of(picture: Image) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    try:
+        picture.save(stream, "PNG")
+    except OSError as error:
+        raise UploadError(f"{error}; convert the picture first: picture.convert('RGB')") from error
     return stream.getvalue()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,11 @@ class PayloadFilling:
         files: Mapping[str, UploadContent] | None,
         *,
         edit: Callable[[Payload], Awaitable[Editor]],
-        upload: Callable[[UploadContent, str], Awaitable[Upload]],
+        upload: Callable[[UploadContent, str], Coroutine[Any, Any, Upload]],
+        on_late: Callable[[Awaitable[Upload]], None],
     ) -> None:
-        self._values, self._files, self._edit, self._upload = dict(values or {}), dict(files or {}), edit, upload
+        self._values, self._files, self._edit = dict(values or {}), dict(files or {}), edit
+        self._upload, self._on_late = upload, on_late
         self.uploads: list[Upload] = []
 
     async def fill(self, payload: Payload) -> Payload:
@@ -40,15 +43,27 @@ class PayloadFilling:
         for selector in self._files:
             editor.get(selector)
         for selector, source in self._files.items():
-            upload = await self._upload(source, _new_name(source))
+            upload = await self._uploaded(source)
             self.uploads.append(upload)
             editor.set(selector, upload.value)
         return editor.payload
 
+    async def _uploaded(self, source: UploadContent) -> Upload:
+        task = asyncio.create_task(self._upload(source, _new_name(source)), name="discomfort-upload-for-run")
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The copy is completed in its thread whatever happens here, so it must be taken back after that.
+            self._on_late(task)
+            raise
+
 
 def _new_name(source: UploadContent) -> str:
     """A name that no other upload has: runs side by side may bring different files of one name."""
-    name = Path(source).name if isinstance(source, str | os.PathLike) else Path(str(getattr(source, "name", ""))).name
+    given = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    name = Path(given).name if isinstance(given, str | os.PathLike) else ""
     if not name:
-        name = "file" if isinstance(source, bytes) or hasattr(source, "read") else "picture.png"
-    return f"{uuid.uuid4().hex[:12]}-{name}"
+        is_picture = hasattr(source, "save") and hasattr(source, "mode")
+        name = "picture.png" if is_picture else "file"
+    # The end of a long name has its extension; file systems take 255 bytes.
+    return f"{uuid.uuid4().hex[:12]}-{name[-60:]}"

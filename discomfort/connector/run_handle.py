@@ -74,8 +74,10 @@ class Run:
         """The run's events from now on, beginning with those that describe its present state; the last is ``Done``.
 
         Any number of readers may read at once. Nothing is lost to a slow one, except for steps and previews that a
-        newer one of the same node replaces. Errors of the run are raised by ``await run``, not here.
+        newer one of the same node replaces. Errors of the run are raised by ``await run``, not here. The events of a
+        run that ``run_workflow`` or ``run`` began are not kept: whoever finds it gets only ``Done``.
         """
+        self._task.check_loop()
         return self._task.stream.read()
 
     async def cancel(self) -> bool:

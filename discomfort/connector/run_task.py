@@ -31,13 +31,17 @@ class RunTask:
         describe: Callable[[], tuple[str, RunStatus]],
         before_cancel: Callable[[], None],
         on_end: Callable[[RunTask], None],
+        is_ending: Callable[[], bool],
+        is_followed: bool = False,
     ) -> None:
-        self.stream = stream
-        self._describe, self._before_cancel, self._on_end = describe, before_cancel, on_end
+        self.stream, self.is_followed = stream, is_followed
+        self._describe, self._before_cancel = describe, before_cancel
+        self._on_end, self._is_ending = on_end, is_ending
+        self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
         self._seconds: float | None = None
-        self._waiters = 0
-        self._was_cancelled = False
+        self._waiters = self._finders = 0
+        self._was_found = self._was_cancelled = False
         self._task: asyncio.Task[History] | None = None
 
     def begin(self, work: Coroutine[Any, Any, History]) -> None:
@@ -48,7 +52,7 @@ class RunTask:
     @property
     def prompt_id(self) -> str:
         """The id on the server; empty before it has one."""
-        return self.stream.prompt_id or self._describe()[0]
+        return self._describe()[0] or self.stream.prompt_id
 
     @property
     def status(self) -> RunStatus:
@@ -69,7 +73,8 @@ class RunTask:
         """Wait for the end as the run's only owner: if cancelled, the run is cancelled too."""
         self._waiters += 1
         try:
-            await self._owned(asyncio.wait([self._work]))
+            if not self.done:
+                await self._owned(asyncio.wait([self._work]))
         finally:
             self._waiters -= 1
         return self.result()
@@ -80,22 +85,50 @@ class RunTask:
         if not self.stream.accepted:
             await self.settle()
 
+    async def wait_found(self) -> None:
+        """Wait until it is known whether the server has the prompt, as one of several who look for it.
+
+        If all of them are cancelled, so is the search; a run that was found goes on.
+        """
+        self.check_loop()
+        self._finders += 1
+        try:
+            if self.is_followed:
+                await self.stream.announced.wait()
+        finally:
+            self._finders -= 1
+            if not self.stream.announced.is_set() and not self._finders and not self._was_found and self.is_followed:
+                self._work.cancel()
+        if self.is_followed and not self.stream.accepted:
+            self.result()
+        self._was_found = True
+
     async def wait(self) -> History:
         """Wait for the end as one of several: if cancelled, the run goes on."""
+        self.check_loop()
         self._waiters += 1
         try:
-            await asyncio.wait([self._work])
+            if not self.done:
+                await asyncio.wait([self._work])
         finally:
             self._waiters -= 1
         return self.result()
 
+    def check_loop(self) -> None:
+        """Raise StateError in another event loop than the run's, unless the run has ended."""
+        if not self.done and asyncio.get_running_loop() is not self._loop:
+            raise StateError("the run belongs to another event loop; await it there, or use SyncConnector")
+
     async def cancel(self) -> bool:
         """Cancel the run and wait until it has ended. Returns whether it was cancelled, and had not ended before."""
-        if self._work.done():
+        self.check_loop()
+        if self.done:
             return False
-        self._before_cancel()
-        self._was_cancelled = True
-        self._work.cancel()
+        # A second cancellation would break off what the first one does on the server.
+        if not self._was_cancelled:
+            self._before_cancel()
+            self._was_cancelled = True
+            self._work.cancel()
         await asyncio.wait([self._work])
         return self._work.cancelled()
 
@@ -111,6 +144,7 @@ class RunTask:
         try:
             await wait
         except asyncio.CancelledError:
+            self._was_cancelled = True
             self._work.cancel()
             # If this is cancelled once more, the prompt is taken off the server in the background.
             await asyncio.wait([self._work])
@@ -128,6 +162,7 @@ class RunTask:
         self._on_end(self)
         is_heard = self._waiters or self.stream.is_read or not self.stream.accepted
         error = None if task.cancelled() else task.exception()
-        if error is not None and not is_heard:
+        # A shutdown ends what is under way; who calls it knows.
+        if error is not None and not is_heard and not self._is_ending():
             _log.warning("run %s failed, and nothing waits for it: %s", self.prompt_id, error)
         self.stream.close(self.prompt_id, success=not task.cancelled() and error is None)

@@ -80,25 +80,25 @@ class Submissions:
 
     async def find(self, prompt_id: str) -> RunTask:
         """The run of a prompt that the server has, or had. Raises PromptLostError if it does not know the prompt."""
-        if not isinstance(prompt_id, str) or not prompt_id:
-            raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
-        for run in self._runs:
-            if run.prompt_id == prompt_id:
-                return run
-        stream = EventStream()
-        request = RunRequest({}, on_progress=stream.publish, prompt_id=prompt_id)
-        self._lifecycle.refuse_if_ending()
-        run = self._make(stream, request)
-        run.begin(self._follow(request))
-        await run.wait_announced()
+        check_prompt_id(prompt_id)
+        run = next((run for run in self._runs if run.prompt_id == prompt_id), None)
+        if run is None:
+            self._lifecycle.refuse_if_ending()
+            stream = EventStream()
+            request = RunRequest({}, on_progress=stream.publish, prompt_id=prompt_id)
+            run = self._make(stream, request, is_followed=True)
+            run.begin(self._follow(request))
+        await run.wait_found()
         return run
 
-    def _make(self, stream: EventStream, request: RunRequest) -> RunTask:
+    def _make(self, stream: EventStream, request: RunRequest, *, is_followed: bool = False) -> RunTask:
         run = RunTask(
             stream,
             describe=lambda: _described(request),
             before_cancel=lambda: _own(request.run),
             on_end=self._runs.discard,
+            is_ending=lambda: self._lifecycle.ending,
+            is_followed=is_followed,
         )
         self._runs.add(run)
         return run
@@ -149,6 +149,13 @@ class Submissions:
             raise interrupted()
         async with self._calls.open(interrupted) as call:
             yield call
+
+
+def check_prompt_id(prompt_id: object) -> None:
+    """Raise PayloadError for what is no prompt id."""
+    # Lone surrogates cannot be sent.
+    if not isinstance(prompt_id, str) or not prompt_id or not prompt_id.isprintable():
+        raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
 
 
 def _check_timeout(timeout: object) -> None:
