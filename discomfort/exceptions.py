@@ -32,7 +32,8 @@
         │   └── ResultLostError                       it ended, but its record was lost with the server
         └── RunTimeout              TimeoutError      the caller's timeout passed
 
-Every error has its facts as fields; the text is built from them and ends with the remedy, if there is one.
+Every error has its facts as fields. The text is built from them: the end of a log first, then the problem, then the
+remedy, if there is one.
 A missing source file raises the builtin ``FileNotFoundError``, an existing target ``FileExistsError``.
 """
 
@@ -42,7 +43,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from discomfort._error_text import joined, log_lines, place, story
+from discomfort._error_text import (
+    OUT_OF_MEMORY,
+    install_command,
+    joined,
+    log_lines,
+    nearest,
+    packs_remedy,
+    place,
+    story,
+)
 from discomfort._pickling import PortableError
 from discomfort.redaction import redact
 
@@ -111,14 +121,20 @@ class MissingNode:
         nodes = f" (node {joined(self.node_ids, ', ', 5)})" if self.node_ids else ""
         return f"{self.class_type or 'without a name'}{nodes}" + (f" from pack {self.pack!r}" if self.pack else "")
 
+    @property
+    def install(self) -> str | None:
+        """The command of comfy-cli that installs the pack; ``None`` if the workflow names no such pack."""
+        return install_command([self.pack])
+
 
 class MissingNodesError(PayloadError):
     """The server lacks node types; ``missing`` lists all of them as :class:`MissingNode`."""
 
-    def __init__(self, missing: Sequence[MissingNode], *, remedy: str = "Install the packs that provide them.") -> None:
+    def __init__(self, missing: Sequence[MissingNode], *, remedy: str = "") -> None:
         self.missing = tuple(missing)
-        self.remedy = remedy
-        super().__init__(f"{len(missing)} node type(s) are not installed on the server: {joined(missing)}. {remedy}")
+        self.remedy = remedy or packs_remedy([each.pack for each in missing])
+        count = f"{len(missing)} node type(s) are not installed on the server"
+        super().__init__(f"{count}: {joined(missing)}. {self.remedy}")
 
 
 class BrokenLinksError(PayloadError):
@@ -132,13 +148,13 @@ class BrokenLinksError(PayloadError):
 class InputSelectorError(PayloadError):
     """A selector like ``KSampler.seed`` matches no input, or more than one.
 
-    ``selector`` is the given selector, ``candidates`` are valid ones that may be meant.
+    ``selector`` is the given selector, ``candidates`` are valid ones (or values) that may be meant, the nearest first.
     """
 
-    def __init__(self, selector: str, problem: str, candidates: Sequence[str] = ()) -> None:
-        self.selector, self.problem, self.candidates = selector, problem, tuple(candidates)
+    def __init__(self, selector: str, problem: str, candidates: Sequence[str] = (), *, remedy: str = "") -> None:
+        self.selector, self.problem, self.candidates, self.remedy = selector, problem, tuple(candidates), remedy
         hint = f". Candidates: {joined(self.candidates, ', ')}" if candidates else ""
-        super().__init__(f"{selector!r}: {problem}{hint}")
+        super().__init__(f"{selector!r}: {problem}{hint}" + (f". {remedy}" if remedy else ""))
 
 
 class UploadError(DiscomfortError, ValueError):
@@ -191,7 +207,7 @@ class ServerStartError(ServerError):
     ) -> None:
         self.problem, self.command, self.exit_code = problem, tuple(command), exit_code
         self.log_tail, self.remedy = tuple(log_tail), remedy
-        super().__init__(problem + (f". {remedy}" if remedy else "") + log_lines(self.log_tail))
+        super().__init__(log_lines(self.log_tail) + problem + (f". {remedy}" if remedy else ""))
 
 
 class ServerStartTimeout(ServerStartError, TimeoutError):
@@ -202,7 +218,7 @@ class ServerDiedError(ServerError):
     """An owned server exited, or a server's execution thread ended, while it was needed.
 
     ``exit_code`` is the process's (``None`` if it still runs without its execution thread), ``signal`` the name of the
-    signal that ended it, if any, ``log_tail`` the last lines of its log.
+    signal that ended it, if any, ``log_tail`` the last lines of its log, ``remedy`` what helps, if the signal says it.
     """
 
     def __init__(
@@ -216,7 +232,8 @@ class ServerDiedError(ServerError):
     ) -> None:
         self.problem, self.exit_code, self.signal = problem, exit_code, signal
         self.log_tail, self.prompt_id = tuple(log_tail), prompt_id
-        super().__init__(problem + log_lines(self.log_tail))
+        self.remedy = OUT_OF_MEMORY if signal == "SIGKILL" else ""
+        super().__init__(log_lines(self.log_tail) + problem + (f". {self.remedy}" if self.remedy else ""))
 
 
 class _ServerGivenUp(ServerDiedError):
@@ -279,7 +296,7 @@ class InputProblem:
     """One input that the server's validation refused.
 
     ``type`` and ``message`` are ComfyUI's; ``received`` is the given value (``None`` if there is none), ``allowed`` are
-    the values of a list, ``minimum`` and ``maximum`` the limits of a range, if they apply.
+    the values of a list, ``minimum`` and ``maximum`` the limits of a range, if they apply. ``remedy`` says what helps.
     """
 
     node_id: str
@@ -293,13 +310,15 @@ class InputProblem:
     allowed: tuple[Any, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
+    remedy: str = ""
 
     def __str__(self) -> str:
         text = f"{place(self.node_id, self.class_type, self.title, self.input_name or None)}: {self.message}"
         if self.received is not None:
             text += f", given {str(self.received)[:200]!r}"
         if self.allowed is not None:
-            text += f", allowed: {joined(self.allowed, ', ', 15) or '(nothing: the list is empty)'}"
+            allowed = nearest(str(self.received), [str(each) for each in self.allowed])
+            text += f", allowed: {joined(allowed, ', ', 15) or '(nothing: the list is empty)'}"
         elif self.minimum is not None or self.maximum is not None:
             text += f", allowed: {self.minimum} to {self.maximum}"
         elif self.details and self.details != self.input_name:
@@ -311,6 +330,7 @@ class ValidationError(RunError, ValueError):
     """The server refused the prompt, or dropped some of its outputs.
 
     ``problems`` lists every :class:`InputProblem`; ``error`` and ``node_errors`` are the server's own objects.
+    ``remedy`` joins those of the problems.
     """
 
     def __init__(
@@ -325,8 +345,10 @@ class ValidationError(RunError, ValueError):
         self.problems = tuple(problems)
         self.error: Mapping[str, Any] = error or {}
         self.node_errors: Mapping[str, Any] = node_errors or {}
+        self.remedy = " ".join(dict.fromkeys(each.remedy for each in self.problems if each.remedy))
         lines = joined(problems)
-        super().__init__(f"{problem}: {lines}" if lines else problem, prompt_id=prompt_id)
+        text = f"{problem}: {lines}" if lines else problem
+        super().__init__(f"{text}. {self.remedy}" if self.remedy else text, prompt_id=prompt_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +364,10 @@ class NodeFailure:
 
 
 class ExecutionError(RunError):
-    """A node raised an exception. ``failure`` describes it; its fields are also attributes of this error."""
+    """A node raised an exception. ``failure`` describes it; its fields are also attributes of this error.
+
+    ``problem`` is the text without the server's traceback.
+    """
 
     def __init__(
         self, failure: NodeFailure, *, prompt_id: str | None = None, history: Mapping[str, Any] | None = None
@@ -353,11 +378,12 @@ class ExecutionError(RunError):
         self.traceback = failure.traceback
         name = failure.title or failure.class_type
         kind = f" ({failure.class_type})" if failure.class_type != name else ""
-        text = f"node {failure.node_id} {name!r}{kind} raised {failure.exception_type}: "
-        text += failure.exception_message.strip()[:2000]
-        if failure.traceback:
-            text += "\nserver traceback:\n" + "".join(failure.traceback)[-4000:].rstrip()
+        problem = f"node {failure.node_id} {name!r}{kind} raised {failure.exception_type}: "
+        problem += failure.exception_message.strip()[:2000]
+        traceback = "".join(failure.traceback)[-4000:].rstrip()
+        text = f"server traceback:\n{traceback}\n{problem}" if traceback else problem
         super().__init__(text, prompt_id=prompt_id, history=history)
+        self.problem = problem
 
 
 class OutOfMemoryError(ExecutionError):

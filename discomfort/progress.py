@@ -6,38 +6,80 @@ those of the prompt (a node that expanded itself reports under the id that the u
 
 from __future__ import annotations
 
+import base64
+import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from discomfort._json import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
-class Queued:
+class Event:
+    """Base class of all events. ``kind`` is the event's name: ``queued``, ``step``, ``node_output`` …"""
+
+    kind: ClassVar[str] = ""
+
+    def to_dict(self, *, with_data: bool = False) -> JsonObject:
+        """The event as JSON-ready values: ``kind``, then its fields.
+
+        Of a preview's picture only the size in bytes (``size``) is given; with ``with_data`` also the bytes as base64
+        (``data``). NaN and infinities become ``None``. For server-sent events or a log:
+        ``json.dumps(event.to_dict())``.
+        """
+        plain: JsonObject = {"kind": self.kind}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, bytes):
+                plain["size"] = len(value)
+                if with_data:
+                    plain[item.name] = base64.b64encode(value).decode("ascii")
+            else:
+                plain[item.name] = _as_json(value)
+        return plain
+
+
+def _as_json(value: Any) -> Any:
+    """A copy in which strict JSON can hold everything: NaN and infinities, which servers send, become ``None``."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Queued(Event):
     """The server queued the prompt. ``position`` counts the prompts before it, including the running one; 0 is next."""
 
+    kind: ClassVar[str] = "queued"
     prompt_id: str
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Started(Event):
     """Execution began."""
 
+    kind: ClassVar[str] = "started"
     prompt_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Cached:
+class Cached(Event):
     """These nodes do not run, because their results are in the server's cache."""
 
+    kind: ClassVar[str] = "cached"
     prompt_id: str
     node_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class NodeStarted:
+class NodeStarted(Event):
     """Node ``index`` (from 1) of ``total`` begins; ``total`` counts the prompt's nodes that are not cached."""
 
+    kind: ClassVar[str] = "node_started"
     prompt_id: str
     node_id: str
     title: str
@@ -47,9 +89,10 @@ class NodeStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(Event):
     """A node is at step ``value`` of ``maximum`` (a sampler's steps, say)."""
 
+    kind: ClassVar[str] = "step"
     prompt_id: str
     node_id: str
     title: str
@@ -58,13 +101,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Event):
     """An image that a node sent while it ran, encoded as ``media_type`` (``image/jpeg`` or ``image/png``).
 
     ``is_result``: it is a result that is in no history, as with ``SaveImageWebsocket``; it is never dropped for a slow
     callback. Otherwise it shows an intermediate step.
     """
 
+    kind: ClassVar[str] = "preview"
     prompt_id: str
     node_id: str | None
     media_type: str
@@ -73,9 +117,10 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeOutput:
+class NodeOutput(Event):
     """A node published its output, as the history will contain it (``None``: a cached output node without any)."""
 
+    kind: ClassVar[str] = "node_output"
     prompt_id: str
     node_id: str
     title: str
@@ -83,9 +128,10 @@ class NodeOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Done(Event):
     """The run ended and its history was read; always the last event, even if the run then raises."""
 
+    kind: ClassVar[str] = "done"
     prompt_id: str
     success: bool
 
@@ -101,6 +147,7 @@ and previews that a newer one of the same node replaces are dropped; nothing els
 __all__ = [
     "Cached",
     "Done",
+    "Event",
     "NodeOutput",
     "NodeStarted",
     "Preview",

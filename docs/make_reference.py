@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dataclasses
+import enum
 import importlib
 import inspect
 import os
@@ -34,9 +36,14 @@ PAGES = {
     "outputs.md": ("Outputs", ["discomfort.client.outputs"]),
     "workflows.md": (
         "Workflows and prompts",
-        ["discomfort.workflow.edit", "discomfort.workflow.detect", "discomfort.workflow.preflight"],
+        [
+            "discomfort.workflow.edit",
+            "discomfort.workflow.detect",
+            "discomfort.workflow.preflight",
+            "discomfort.conversion.explanation:NodeFate,Explanation",
+        ],
     ),
-    "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states"]),
+    "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states:State,Transition"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "conformance.md": ("Conformance", ["comfyui_conformance"]),
     "testing.md": (
@@ -59,12 +66,16 @@ PAGES = {
         ],
     ),
 }
+"""The modules of each page; names after a colon are the only ones of that module that are described."""
 _OURS = ("discomfort", "comfyui_")
 """A class may have members that its library put there, which nobody who reads these pages needs."""
 _BAR = "\\|"
 _LITERAL = re.compile(r"^(.*)::\n\n((?:(?: .*)?\n)+)", re.MULTILINE)
 _RULE = r"=+(?: +=+)+\n"
 _GRID = re.compile(rf"^({_RULE})(.+\n){_RULE}((?:.+\n)+?){_RULE}", re.MULTILINE)
+_SECTION = re.compile(r"^(Attributes|Args|Raises):\n((?:    .*\n)+)", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\S[^:\n]*): (.*(?:\n {8,}.*)*)", re.MULTILINE)
+_MEMBER = re.compile(r"^    (\w+) = (\S+) +# (.+)$", re.MULTILINE)
 _TYPE = re.compile(r" ?(?:<list\[\w+\]>|\.\.\.)")
 _BRACKETS = re.compile(r"[<\[](\w+(?:\|\w+)+)[>\]]")
 _ROLE = re.compile(r":(?:class|meth|data|attr|func|exc|mod):`~?([^`]+)`")
@@ -73,10 +84,13 @@ _ROLE = re.compile(r":(?:class|meth|data|attr|func|exc|mod):`~?([^`]+)`")
 def page(title: str, modules: list[str]) -> str:
     """One page: each module's docstring, then its public classes and functions in the order of the source."""
     parts = [f"# {title}\n", "Made from the docstrings by `docs/make_reference.py`.\n"]
-    for name in modules:
+    for entry in modules:
+        name, _, chosen = entry.partition(":")
         module = importlib.import_module(name)
         parts.append(f"## `{name}`\n\n{text(module)}\n")
-        parts += [describe(label, thing) for label, thing in members(module)]
+        for label, thing in members(module):
+            if not chosen or label in chosen.split(","):
+                parts.append(describe(label, thing))
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -97,7 +111,7 @@ def describe(name: str, thing: object) -> str:
     if not inspect.isclass(thing):
         return f"### `{name}{signature(thing)}`\n\n{text(thing)}\n"
     bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
-    parts = [f"### class `{name}{f'({bases})' if bases else ''}`\n\n{text(thing)}\n"]
+    parts = [f"### class `{name}{f'({bases})' if bases else ''}`\n\n{text(thing)}\n", *fields(thing)]
     for member, value in vars(thing).items():
         if member.startswith("_") or (inspect.isfunction(value) and not value.__module__.startswith(_OURS)):
             continue
@@ -108,6 +122,57 @@ def describe(name: str, thing: object) -> str:
             kind = "await " if inspect.iscoroutinefunction(function) else ""
             parts.append(f"#### `{kind}{name}.{member}{signature(function)}`\n\n{text(function)}\n")
     return "\n".join(parts)
+
+
+def fields(thing: type) -> list[str]:
+    """The values that an instance has, with their types and defaults: of a dataclass, an error or an enumeration."""
+    if issubclass(thing, enum.Enum):
+        rows = _MEMBER.findall(inspect.getsource(thing))
+        return as_table(["value", "meaning"], [(f"`{value}`".replace('"', ""), meaning) for _, value, meaning in rows])
+    if dataclasses.is_dataclass(thing):
+        shared = [name for name, kind in inspect.get_annotations(thing).items() if kind == "ClassVar[str]"]
+        found = [(name, "str", f"`{vars(thing)[name]!r}`") for name in shared if vars(thing)[name]]
+        found += [(f.name, str(f.type), default(f)) for f in dataclasses.fields(thing) if not f.name.startswith("_")]
+        lines = [(f"`{name}`", f"`{kind}`", value) for name, kind, value in found]
+        return as_table(["field", "type", "default"], lines)
+    if issubclass(thing, Exception) and "__init__" in vars(thing):
+        rows = [(f"`{name}`", f"`{kind}`" if kind else "") for name, kind in assigned(thing)]
+        ours = [base for base in thing.__bases__ if "__init__" in vars(base) and base.__module__.startswith(_OURS)]
+        more = [f"It also has the fields of `{base.__name__}`.\n" for base in ours if not base.__name__.startswith("_")]
+        return [*as_table(["field", "type"], rows), *more]
+    return []
+
+
+def default(field: dataclasses.Field[Any]) -> str:
+    """A field's default as the source would write it; nothing if a value must be given."""
+    if field.default is not dataclasses.MISSING:
+        return f"`{field.default!r}`"
+    if field.default_factory is dataclasses.MISSING:
+        return ""
+    made = field.default_factory()
+    return f"`{made!r}`" if isinstance(made, dict | list | tuple | str) else f"`{type(made).__name__}()`"
+
+
+def assigned(error: type) -> list[tuple[str, str]]:
+    """The fields that an error's ``__init__`` sets, each with the type of the parameter of that name, if any."""
+    init: Any = ast.parse(textwrap.dedent(inspect.getsource(vars(error)["__init__"]))).body[0]
+    arguments = [*init.args.args, *init.args.kwonlyargs]
+    kinds = {each.arg: ast.unparse(each.annotation) for each in arguments if each.annotation is not None}
+    found: dict[str, str] = {}
+    for statement in ast.walk(init):
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+        for target in (each for one in targets for each in (one.elts if isinstance(one, ast.Tuple) else [one])):
+            if isinstance(target, ast.Attribute) and not target.attr.startswith("_"):
+                found.setdefault(target.attr, kinds.get(target.attr, ""))
+    return list(found.items())
+
+
+def as_table(head: list[str], rows: list[tuple[str, ...]]) -> list[str]:
+    """A table in Markdown, without a column in which nothing stands; nothing for no rows."""
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    lines = [[head[i] for i in kept], ["---"] * len(kept), *([row[i].replace("|", _BAR) for i in kept] for row in rows)]
+    return ["".join(f"| {' | '.join(cells)} |\n" for cells in lines)] if rows else []
 
 
 def signature(thing: object) -> str:
@@ -122,8 +187,25 @@ def signature(thing: object) -> str:
 
 def text(thing: object) -> str:
     """The docstring as Markdown: code blocks with fences, tables with bars, cross-reference roles reduced to code."""
-    found = _LITERAL.sub(_fenced, _GRID.sub(_barred, (inspect.getdoc(thing) or "") + "\n"))
+    found = (inspect.getdoc(thing) or "") + "\n"
+    found = _SECTION.sub(lambda section: _listed(section, thing), found)
+    found = _LITERAL.sub(_fenced, _GRID.sub(_barred, found))
     return re.sub(r"(?<!`)``(?!`)", "`", _ROLE.sub(r"`\1`", found)).strip()
+
+
+def _listed(section: re.Match[str], thing: object) -> str:
+    """A section of a docstring as a list; the attributes of settings as a table with their defaults."""
+    entries = [(name, " ".join(meaning.split())) for name, meaning in _ENTRY.findall(section[2])]
+    known: Any = getattr(thing, "model_fields", {})
+    if section[1] != "Attributes" or not known:
+        return f"{section[1]}:\n\n" + "".join(f"- `{name}`: {meaning}\n" for name, meaning in entries)
+    rows = []
+    for names, meaning in entries:
+        each = names.split(", ")
+        values = [known[name].get_default(call_default_factory=True) if name in known else None for name in each]
+        defaults = "" if values == [None] * len(values) else ", ".join(f"`{value}`" for value in values)
+        rows.append((", ".join(f"`{name}`" for name in each), defaults, meaning))
+    return as_table(["setting", "default", "meaning"], rows)[0]
 
 
 def _fenced(block: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
+from discomfort._tracebacks import HiddenFrames
 from discomfort.exceptions import StateError
 
 T = TypeVar("T")
@@ -97,7 +98,10 @@ class LoopThread:
         Ctrl-C cancels it and is delivered once it has cleaned up; a second Ctrl-C does not wait. Raises what the
         coroutine raises, and StateError after :meth:`close` or from the loop's own thread.
         """
-        job = LoopJob(self.loop, work)
+        with HiddenFrames():
+            return self._outcome(LoopJob(self.loop, work))
+
+    def _outcome(self, job: LoopJob[T]) -> T:
         try:
             self._start(job)
             return job.outcome.result()

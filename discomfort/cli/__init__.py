@@ -1,4 +1,4 @@
-"""The ``discomfort`` command: ``run``, ``convert``, ``doctor``, ``snapshot``, ``conformance`` and ``serve``.
+"""The ``discomfort`` command: ``run``, ``convert``, ``explain``, ``doctor``, ``snapshot``, ``conformance``, ``serve``.
 
 Importing this module costs nothing: ``discomfort serve`` is what a connector starts as its emulator, and its boot time
 counts, so that command goes to the emulator before anything else is imported.

@@ -17,7 +17,6 @@ from discomfort.cli.inputs import (
     check_target,
     check_timeout,
     check_url,
-    read_assignments,
     read_headers,
     read_sources,
 )
@@ -26,6 +25,7 @@ from discomfort.cli.options import (
     AttachOption,
     CleanOption,
     ConfigOption,
+    CsvOption,
     EngineOption,
     ExclusiveOption,
     ForceOption,
@@ -33,11 +33,14 @@ from discomfort.cli.options import (
     InputOption,
     JsonOption,
     ListOption,
+    NameOption,
     OnlyOption,
     PromptFileOption,
     QuietOption,
+    RepeatOption,
     SaveOption,
     SetOption,
+    SkipOption,
     SnapshotOption,
     StartOption,
     TimeoutOption,
@@ -80,6 +83,9 @@ _RUN_EPILOG = [
     "discomfort run workflow.json",
     "discomfort run a.json b.json -o results",
     "discomfort run workflow.json --set KSampler.seed=42",
+    "discomfort run workflow.json --set KSampler.seed=0..19 \\",
+    "    --name '{workflow}-{KSampler.seed}' --skip-existing   resumable",
+    "discomfort run workflow.json --csv prompts.csv --repeat 3",
     "discomfort run workflow.json --set 'Positive prompt.text=a red fox'",
     "discomfort run workflow.json --input a.png --set LoadImage.image=a.png",
     "discomfort run picture.png                 the workflow inside a picture",
@@ -91,6 +97,12 @@ _CONVERT_EPILOG = [
     "discomfort convert workflow.json > prompt.json",
     "discomfort convert workflow.json -o prompt.json",
     "discomfort convert *.json -o prompts       prompts/<name>.prompt.json",
+]
+_EXPLAIN_EPILOG = [
+    "Examples:",
+    "discomfort explain workflow.json",
+    "discomfort explain workflow.json --attach http://gpu:8188",
+    "discomfort explain workflow.json --json | jq -r '.install // empty'",
 ]
 _DOCTOR_EPILOG = [
     "Examples:",
@@ -145,6 +157,7 @@ def build_app() -> typer.Typer:
     for name, command, short, examples in (
         ("run", _run, "Run workflows and save their outputs.", _RUN_EPILOG),
         ("convert", _convert, "Convert workflows to API prompts.", _CONVERT_EPILOG),
+        ("explain", _explain, "Show what a conversion does with each node.", _EXPLAIN_EPILOG),
         ("doctor", _doctor, "Check everything that a run needs.", _DOCTOR_EPILOG),
         ("conformance", _conformance, "Report where a server differs from ComfyUI.", _CONFORMANCE_EPILOG),
         ("snapshot", _snapshot, "Save a server's node definitions.", _SNAPSHOT_EPILOG),
@@ -184,8 +197,12 @@ def _top(
 def _run(
     workflows: WorkflowArgument,
     assignments: SetOption = None,
+    repeat: RepeatOption = 1,
+    csv: CsvOption = None,
     inputs: InputOption = None,
     output: SaveOption = Path("output"),
+    name: NameOption = None,
+    skip_existing: SkipOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
@@ -198,23 +215,39 @@ def _run(
     """Run workflows and save their outputs.
 
     Progress and messages go to stderr. On stdout: a table of the outputs on a terminal; in a pipe the saved paths, one
-    per line; with --json one document {workflow, prompt_id, status, outputs, history, error}, a list of them for
-    several workflows.
+    per line; with --json one document {workflow, index, values, prompt_id, status, seconds, outputs, history, error}, a
+    list of them for several workflows.
+
+    Batches: --set NODE.INPUT=0..19 is one run for each number (0..100..10: in steps of 10), --set 'NODE.INPUT=a|b' one
+    for each text. Several of them multiply, as do the rows of --csv and --repeat; the last one changes fastest. For a
+    single value that looks like this, write it as JSON ('"a|b"'), or \\| for a |; in braces, as in {red|blue}, a | is
+    text. All values are checked before the first run. With --json a batch writes one line of JSON for each run.
+
+    --name PATTERN names the files: {workflow}, {index} (of the run, from 1; {index:3} is 007), {repeat}, {NODE.INPUT};
+    {{ and }} are braces, / makes folders below --output. The files of one run after the first get _2, _3 ...
     """
 
     def work(terminal: Terminal) -> int:
+        from discomfort.cli.output_names import read_pattern
         from discomfort.cli.run import RunOptions, run_command
+        from discomfort.cli.variants import read_variants
 
         target, files = read_target(config, engine, attach, header), inputs or []
         check_files(files)
         check_directory(output)
+        variants = read_variants(assignments or [], csv, repeat)
+        if skip_existing and name is None:
+            raise UsageError("--skip-existing needs --name: without it the server chooses the names of the files")
         options = RunOptions(
             sources=read_sources(workflows),
             target=target,
-            assignments=read_assignments(assignments or []),
+            variants=variants,
             inputs=files,
             output=output,
+            name=None if name is None else read_pattern(name),
+            skip_existing=skip_existing,
             json=as_json,
+            lines=len(variants) > 1 or csv is not None,
             timeout=check_timeout(timeout),
         )
         return run_command(options, terminal)
@@ -244,6 +277,33 @@ def _convert(
         target = read_target(config, engine, attach, header)
         files = plan_files(workflows, output)
         return convert_command(ConvertOptions(read_sources(workflows), target, files), terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+def _explain(
+    workflows: WorkflowArgument,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Show what the conversion of a workflow does with each node, and why.
+
+    Each node is kept, muted, bypassed, replaced by the frontend, or missing on the server. For a missing one the pack
+    that the workflow names is shown, and the command that installs it. On stdout: a table on a terminal; in a pipe one
+    line for each node; with --json one document {workflow, path, nodes, install, prompt, error}, a list of them for
+    several workflows. Exit code 1 if node types are missing.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.explain import ExplainOptions, explain_command
+
+        target = read_target(config, engine, attach, header)
+        return explain_command(ExplainOptions(read_sources(workflows), target, as_json), terminal)
 
     _guarded(work, quiet=quiet, verbose=verbose)
 

@@ -1,10 +1,11 @@
-"""Several workflows on one connector, for ``run`` and ``convert``: one after the other, with one exit code."""
+"""Several runs or conversions on one connector: one after the other, with one exit code."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from discomfort.cli.connect import Holder, ServerTarget, connected
@@ -14,6 +15,7 @@ from discomfort.cli.progress_bars import Display, make_display
 from discomfort.cli.report import Result
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import LogHandler, Terminal
+from discomfort.cli.variants import Variant
 from discomfort.exceptions import ConfigurationError, InputSelectorError, PayloadError, UploadError
 
 if TYPE_CHECKING:
@@ -26,29 +28,51 @@ def exit_code(error: BaseException) -> int:
     return USAGE if wrong or isinstance(error, (FileNotFoundError, FileExistsError)) else FAILED
 
 
+@dataclass(slots=True)
+class Job:
+    """One run or conversion: the workflow's place on the command line, and the values for it.
+
+    ``name`` is that of its files, ``is_done`` says that they are there already.
+    """
+
+    position: int
+    source: Source
+    variant: Variant = field(default_factory=Variant)
+    name: str | None = None
+    is_done: bool = False
+
+
 class Batch:
     """The workflows of one command and their results.
 
-    After a workflow that fails, the next one is still run. ``results`` has an entry for each, in order.
+    After a job that fails, the next one is still done. ``results`` has an entry for each, in order.
     """
 
     stopping_means: ClassVar[str] = "shutting down"
 
     def __init__(self, sources: Sequence[Source], target: ServerTarget, terminal: Terminal) -> None:
-        self.sources, self.target, self.terminal = sources, target, terminal
+        self.sources, self.target, self.terminal = list(sources), target, terminal
         self.display: Display = make_display(terminal)
+        self.jobs: list[Job] = [Job(position, source) for position, source in enumerate(sources)]
         self.results: list[Result] = []
         self._codes: set[int] = set()
 
-    async def work(self, connector: ComfyConnector, index: int, source: Source, result: Result) -> None:
-        """Process one workflow and fill in its result; an exception becomes that workflow's error."""
+    async def work(self, connector: ComfyConnector, job: Job, result: Result) -> None:
+        """Do one job and fill in its result; an exception becomes that job's error."""
         raise NotImplementedError
 
     async def prepare(self, connector: ComfyConnector) -> None:
-        """Prepare before the first workflow; an exception ends the command."""
+        """Prepare before the first job, and decide about ``jobs``; an exception ends the command."""
 
     def finished(self, result: Result) -> None:
-        """Called when one workflow has succeeded or failed, and the display is closed."""
+        """Called when one job has succeeded or failed, and the display is closed."""
+
+    def recorded(self, result: Result) -> None:
+        """Called when a job's result is final, also of one that was not done."""
+
+    def summary(self) -> str:
+        """What was done, for the message about an interruption; empty if it says nothing new."""
+        return ""
 
     def execute(self) -> int:
         """Run everything and return the exit code. Failures are not raised, but reported on stderr."""
@@ -58,7 +82,8 @@ class Batch:
                 self.terminal.explain(source.error, about=source.name)
                 self._codes.add(USAGE)
         if all(source.error is not None for source in self.sources):
-            self.results = [Result(source.name, error=source.error) for source in self.sources]
+            for job in self.jobs:
+                self._record(self._result(job, source_error(job)))
             return USAGE
         with self.terminal.logging() as log:
             try:
@@ -70,31 +95,47 @@ class Batch:
         # 1 if anything failed; 2 if nothing did but the command line or its files were wrong.
         return FAILED if FAILED in self._codes else USAGE if USAGE in self._codes else OK
 
+    def refuse(self, position: int, error: Exception) -> None:
+        """Report that a workflow cannot be used after all, before the first job: it gets one job, which fails."""
+        source = self.sources[position]
+        self.display.close()
+        self.terminal.explain(error, about=source.name)
+        self._codes.add(exit_code(error))
+        self.sources[position] = Source(source.name, source.kind, source.payload, error)
+
     async def _run(self, holder: Holder, log: LogHandler) -> None:
         async with connected(self.target, self.terminal, self.display, holder, log) as connector:
             await self.prepare(connector)
-            for index, source in enumerate(self.sources):
-                result = Result(source.name, error=source.error)
-                if source.error is None:
-                    await self._one(connector, index, source, result)
-                self.results.append(result)
+            for job in self.jobs:
+                result = self._result(job, source_error(job))
+                if result.error is None and not job.is_done:
+                    await self._one(connector, job, result)
+                self._record(result)
 
-    async def _one(self, connector: ComfyConnector, index: int, source: Source, result: Result) -> None:
+    async def _one(self, connector: ComfyConnector, job: Job, result: Result) -> None:
         begun = time.monotonic()
         try:
-            await self.work(connector, index, source, result)
+            await self.work(connector, job, result)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - the next workflow must run whatever this one raised
+        except Exception as error:  # noqa: BLE001 - the next job must be done whatever this one raised
             result.error = error
             # Here an unsafe prompt, or one whose nodes the server lacks, is a failed run, not a bad file.
             selector = isinstance(error, InputSelectorError)
             self._codes.add(FAILED if isinstance(error, PayloadError) and not selector else exit_code(error))
             self.display.close()
-            self.terminal.explain(error, about=source.name)
+            self.terminal.explain(error, about=self.about(job))
         result.seconds = time.monotonic() - begun
         self.display.close()
         self.finished(result)
+
+    def about(self, job: Job) -> str:
+        """The job's name in messages."""
+        return job.source.name
+
+    def _result(self, job: Job, error: Exception | None) -> Result:
+        number = len(self.results) + 1
+        return Result(job.source.name, error=error, index=number, values=job.variant.values, is_skipped=job.is_done)
 
     def _stopping(self, signal_name: str) -> None:
         self.display.phase("stopping")
@@ -104,8 +145,18 @@ class Batch:
         self.display.close()
         self._codes.add(exit_code(error))
         if isinstance(error, Interrupted):
-            self.terminal.fail(f"{error}; everything was shut down")
+            summary = self.summary()
+            self.terminal.fail(f"{error}; everything was shut down" + (f"; {summary}" if summary else ""))
         else:
             self.terminal.explain(error)
-        for source in self.sources[len(self.results) :]:
-            self.results.append(Result(source.name, error=source.error or error))
+        for job in self.jobs[len(self.results) :]:
+            self._record(self._result(job, source_error(job) or error))
+
+    def _record(self, result: Result) -> None:
+        self.results.append(result)
+        self.recorded(result)
+
+
+def source_error(job: Job) -> Exception | None:
+    """Why the job's workflow cannot be used, if so."""
+    return job.source.error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from discomfort import _json
 from discomfort._json import JsonObject
 from discomfort._system.atomic_files import write_atomically
-from discomfort.cli.batch import Batch
+from discomfort.cli.batch import Batch, Job
 from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import STDIN, Source, UsageError
 from discomfort.cli.report import Result
@@ -70,12 +70,13 @@ class ConvertBatch(Batch):
         self._files = options.files
         self.prompts: dict[str, JsonObject] = {}
 
-    async def work(self, connector: ComfyConnector, index: int, source: Source, result: Result) -> None:
+    async def work(self, connector: ComfyConnector, job: Job, result: Result) -> None:
         """Convert one workflow, and write the prompt to its file, if any."""
+        source = job.source
         self.display.phase(f"{source.label}: converting")
         prompt = await connector.get_prompt_from_workflow(source.payload)
         if self._files:
-            file = self._files[index]
+            file = self._files[job.position]
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, _json.dumps(prompt) + b"\n")
             self.display.close()

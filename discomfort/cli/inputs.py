@@ -9,14 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import ConfigurationError, DiscomfortError, PayloadError
 from discomfort.redaction import split_credentials
 from discomfort.workflow.detect import Kind, payload_from_file, unwrap
-from discomfort.workflow.edit import parse_assignment
 
 STDIN = "-"
 _MAX_FILE = 256 * 1024 * 1024
@@ -74,11 +72,6 @@ def read_source(name: str) -> Source:
         )
     kind, payload = unwrap(payload_from_file(data))
     return Source(name, kind, payload)
-
-
-def read_assignments(texts: Sequence[str]) -> list[tuple[str, Any]]:
-    """The ``--set`` options as pairs of selector and value. Raises DiscomfortError for invalid ones."""
-    return [parse_assignment(text) for text in texts]
 
 
 def read_headers(texts: Sequence[str]) -> Mapping[str, str]:

@@ -47,7 +47,8 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="NODE.INPUT=VALUE",
-        help="Set an input before running; NODE is a node's title, class or id. Repeatable.",
+        help="Set an input before running; NODE is a node's title, class or id. 0..19 and a|b are one run each."
+        " Repeatable.",
         show_default=False,
     ),
 ]
@@ -59,6 +60,28 @@ InputOption = Annotated[
         help="Upload a file to the server's input folder, and delete it there at the end. Repeatable.",
         show_default=False,
     ),
+]
+RepeatOption = Annotated[int, typer.Option("--repeat", metavar="N", help="Do every run N times.", show_default=False)]
+CsvOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        help="One run for each row; the first line has a selector (NODE.INPUT) for each column.",
+        show_default=False,
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="PATTERN",
+        help="Name of the saved files, such as '{workflow}-{KSampler.seed}-{index}'.",
+        show_default=False,
+    ),
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-existing", help="With --name: leave out runs whose file is there already.")
 ]
 SaveOption = Annotated[
     Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to save outputs in; nothing is overwritten.")

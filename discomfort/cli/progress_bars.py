@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import RenderableType
@@ -14,11 +15,28 @@ from discomfort.cli.terminal import Terminal, clean
 from discomfort.progress import Cached, Done, NodeStarted, ProgressEvent, Queued, Started, Step
 
 
+@dataclass(frozen=True, slots=True)
+class BatchPlace:
+    """Where a batch is: run ``number`` of ``total``, what it is, and the seconds that the rest takes, if known."""
+
+    number: int
+    total: int
+    label: str
+    left: float | None = None
+
+    def __str__(self) -> str:
+        about = f", about {_duration(self.left)} left" if self.left is not None else ""
+        return f"run {self.number} of {self.total}: {self.label}{about}"
+
+
 class Display(Protocol):
     """Shows the progress. ``close`` may be called more than once; a closed display shows nothing more."""
 
     def phase(self, text: str) -> None:
         """Show the beginning of an activity of unknown length: the server's start, a conversion, the shutdown."""
+
+    def place(self, place: BatchPlace) -> None:
+        """Show where the batch is, until the display is closed."""
 
     def event(self, event: ProgressEvent) -> None:
         """Show an event of the run under way."""
@@ -40,6 +58,9 @@ class SilentDisplay:
     def phase(self, text: str) -> None:
         """Nothing."""
 
+    def place(self, place: BatchPlace) -> None:
+        """Nothing."""
+
     def event(self, event: ProgressEvent) -> None:
         """Nothing."""
 
@@ -58,6 +79,10 @@ class LineDisplay:
     def phase(self, text: str) -> None:
         """One line."""
         self._terminal.note(f"{text} ...")
+
+    def place(self, place: BatchPlace) -> None:
+        """One line."""
+        self._terminal.note(str(place))
 
     def event(self, event: ProgressEvent) -> None:
         """One line for what matters, none for previews and outputs."""
@@ -108,6 +133,7 @@ class BarDisplay:
             transient=True,
             expand=True,
         )
+        self._batch: TaskID | None = None
         self._main: TaskID | None = None
         self._steps: TaskID | None = None
         self._steps_of = ""
@@ -119,6 +145,21 @@ class BarDisplay:
             self._progress.remove_task(self._main)
         self._main = self._progress.add_task(clean(text), total=None, count="")
         self._progress.start()
+
+    def place(self, place: BatchPlace) -> None:
+        """A bar above the others: what runs, how many runs there are, and how long the rest takes."""
+        self._drop_batch()
+        self._drop_steps()
+        if self._main is not None:
+            self._progress.remove_task(self._main)
+            self._main = None
+        left = "" if place.left is None else f", {_duration(place.left)} left"
+        self._batch = self._progress.add_task(
+            clean(place.label),
+            total=place.total,
+            completed=place.number - 1,
+            count=f"run {place.number}/{place.total}{left}",
+        )
 
     def event(self, event: ProgressEvent) -> None:
         """Move the bars."""
@@ -139,9 +180,15 @@ class BarDisplay:
         """Remove the bars and give the cursor back."""
         self._progress.stop()
         self._drop_steps()
+        self._drop_batch()
         if self._main is not None:
             self._progress.remove_task(self._main)
             self._main = None
+
+    def _drop_batch(self) -> None:
+        if self._batch is not None:
+            self._progress.remove_task(self._batch)
+            self._batch = None
 
     def _describe(self, text: str) -> None:
         if self._main is not None:
@@ -169,6 +216,14 @@ class BarDisplay:
         if self._steps is not None:
             self._progress.remove_task(self._steps)
             self._steps = None
+
+
+def _duration(seconds: float) -> str:
+    """A time to wait, as exact as it is known."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _named(event: NodeStarted) -> str:

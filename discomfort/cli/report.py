@@ -14,7 +14,9 @@ from rich.text import Text
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import to_thread
+from discomfort._system.filenames import safe_filename
 from discomfort.cli.terminal import Terminal, clean, describe
+from discomfort.exceptions import DiscomfortError
 
 if TYPE_CHECKING:
     from discomfort.client.outputs import Output
@@ -70,13 +72,20 @@ class Row:
 
 @dataclass(slots=True)
 class Result:
-    """One workflow's run: the history and its outputs, or the error."""
+    """One run: the history and its outputs, or the error.
+
+    ``index`` counts the runs of the command from 1, ``values`` are those that ``--set`` and ``--csv`` gave it.
+    ``is_skipped``: its file was there already.
+    """
 
     workflow: str
     history: Mapping[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     error: BaseException | None = None
     seconds: float = 0.0
+    index: int = 1
+    values: Mapping[str, Any] = field(default_factory=dict)
+    is_skipped: bool = False
 
     @property
     def prompt_id(self) -> str | None:
@@ -88,8 +97,10 @@ class Result:
         """The run in the form of ``--json``."""
         return {
             "workflow": self.workflow,
+            "index": self.index,
+            "values": dict(self.values),
             "prompt_id": self.prompt_id,
-            "status": "success" if self.error is None else "error",
+            "status": "error" if self.error is not None else "skipped" if self.is_skipped else "success",
             "seconds": round(self.seconds, 3),
             "outputs": [row.as_json() for row in self.rows],
             "history": self.history,
@@ -111,18 +122,31 @@ def error_as_json(error: BaseException) -> JsonObject:
 
 
 async def save_outputs(
-    outputs: Sequence[Output], directory: Path, rows: list[Row], *, server_folder: Path | None = None
+    outputs: Sequence[Output],
+    directory: Path,
+    rows: list[Row],
+    *,
+    server_folder: Path | None = None,
+    name: str | None = None,
 ) -> None:
     """Save every output file, and append a row to ``rows`` for each output before the first error.
 
     ``server_folder`` is the server's own output folder, if known: a file that the server saved in ``directory`` itself
-    is not saved there again. Raises OSError, ServerError.
+    is not saved there again. With ``name``, a path below ``directory`` without extension, the first file has that name,
+    the next ones ``name_2``, ``name_3`` …; the first is saved last, so that it stands for a complete run.
+
+    Raises OSError, ServerError.
     """
+    files = [output for output in outputs if output.filename is not None]
+    paths: dict[int, Path] = {}
+    if name is not None:
+        for number, output in reversed(list(enumerate(files, 1))):
+            paths[id(output)] = await _save_as(output, directory, name if number == 1 else f"{name}_{number}")
     for output in outputs:
-        path = None
-        if output.filename is not None:
+        path = paths.get(id(output))
+        if output.filename is not None and path is None:
             path = await to_thread(_in_place, output, directory, server_folder)
-            path = path or Path(await output.save(directory))
+            path = path or await _save(output, directory)
         rows.append(
             Row(
                 node_id=output.node_id,
@@ -134,6 +158,22 @@ async def save_outputs(
                 value=None if path else output.value,
             )
         )
+
+
+async def _save_as(output: Output, directory: Path, name: str) -> Path:
+    wanted = directory / name
+    suffix = Path(str(output.filename)).suffix or ".bin"
+    return await _save(output, wanted.parent, safe_filename(wanted.name + suffix))
+
+
+async def _save(output: Output, directory: Path, name: str | None = None) -> Path:
+    try:
+        return Path(await output.save(directory, name))
+    except OSError as error:
+        # What a full disk raises while a file is written names neither file nor folder.
+        if error.filename is None and error.errno is not None and not isinstance(error, DiscomfortError):
+            raise OSError(error.errno, error.strerror, str(directory)) from None
+        raise
 
 
 def _in_place(output: Output, directory: Path, server_folder: Path | None) -> Path | None:

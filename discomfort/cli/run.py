@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from discomfort._json import JsonObject
 from discomfort._system.concurrency import to_thread
-from discomfort.cli.batch import Batch
+from discomfort.cli.batch import Batch, Job
 from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import Source
+from discomfort.cli.output_names import NamePattern
+from discomfort.cli.progress_bars import BatchPlace
 from discomfort.cli.report import Result, save_outputs, show_result
+from discomfort.cli.run_plan import Edits, plan_jobs
+from discomfort.cli.runner import Interrupted
 from discomfort.cli.terminal import Terminal
-from discomfort.exceptions import InputSelectorError
+from discomfort.cli.variants import Variant
 
 if TYPE_CHECKING:
     from discomfort.connector import ComfyConnector
@@ -22,38 +26,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of ``discomfort run``, read and checked. ``timeout`` is in seconds, for each workflow."""
+    """The options of ``discomfort run``, read and checked. ``timeout`` is in seconds, for each run.
+
+    Every workflow is run once for each of ``variants``. ``lines``: ``json`` gives a line for each run.
+    """
 
     sources: Sequence[Source]
     target: ServerTarget = field(default_factory=ServerTarget)
-    assignments: Sequence[tuple[str, Any]] = ()
+    variants: Sequence[Variant] = (Variant(),)
     inputs: Sequence[Path] = ()
     output: Path = Path("output")
+    name: NamePattern | None = None
+    skip_existing: bool = False
     json: bool = False
+    lines: bool = False
     timeout: float | None = None
 
 
 def run_command(options: RunOptions, terminal: Terminal) -> int:
-    """Run every workflow in turn and return the exit code."""
+    """Do all runs, one after the other, and return the exit code."""
     batch = RunBatch(options, terminal)
     code = batch.execute()
-    if options.json:
+    batch.conclude()
+    if options.json and not options.lines:
         documents = [result.as_json() for result in batch.results]
         terminal.write_json(documents[0] if len(documents) == 1 else documents)
     return code
 
 
 class RunBatch(Batch):
-    """Uploads the inputs, runs each workflow, saves and shows its outputs."""
+    """Uploads the inputs, checks every run, does them, saves and shows their outputs."""
 
     stopping_means: ClassVar[str] = "taking the run off the server and shutting down"
 
     def __init__(self, options: RunOptions, terminal: Terminal) -> None:
         super().__init__(options.sources, options.target, terminal)
         self._options = options
+        self._edits = Edits(options.variants, self.terminal)
+        self._skipped = self._failed = 0
+        self._spent: list[float] = []
 
     async def prepare(self, connector: ComfyConnector) -> None:
-        """Upload every ``--input`` file to the server's input folder."""
+        """Upload every ``--input`` file to the server's input folder, and check the values and names of all runs."""
         for path in self._options.inputs:
             self.display.phase(f"uploading {path.name}")
             # Files on an attached server cannot be deleted, so uploads to it remain.
@@ -64,13 +78,31 @@ class RunBatch(Batch):
                 self.terminal.warn(
                     f"{path.name} was stored as {name} on the server: --set its node's input to that name"
                 )
+        await self._check(connector)
 
-    async def work(self, connector: ComfyConnector, index: int, source: Source, result: Result) -> None:
-        """Run one workflow and save its outputs."""
-        payload, is_workflow, extra = source.payload, source.kind == "workflow", None
-        self.display.phase(f"{source.label}: preparing")
-        if self._options.assignments:
-            payload, is_workflow, extra = await self._edit(connector, source)
+    async def _check(self, connector: ComfyConnector) -> None:
+        if self._edits.is_needed:
+            self.display.phase("checking the values")
+        for position, source in enumerate(self.sources):
+            if source.error is None:
+                for error in await self._edits.check(connector, position, source):
+                    self.refuse(position, error)
+        options = self._options
+        self.jobs = await plan_jobs(connector, self.sources, options.variants, self._edits, options.name)
+        if options.name is not None and options.skip_existing:
+            self._edits.mark_done(self.jobs, options.output)
+        left = sum(not job.is_done for job in self.jobs)
+        if len(self.jobs) > len(self.sources):
+            skipped = f", {len(self.jobs) - left} of them done already" if left < len(self.jobs) else ""
+            self.terminal.note(f"{len(self.jobs)} runs{skipped}")
+
+    async def work(self, connector: ComfyConnector, job: Job, result: Result) -> None:
+        """Do one run and save its outputs."""
+        label = job.source.label
+        if len(self.jobs) > 1:
+            self.display.place(self._place(job))
+        self.display.phase(f"{label}: preparing")
+        payload, is_workflow, extra = await self._edits.apply(connector, job)
         result.history = await connector.run_workflow(
             payload,
             is_workflow,
@@ -78,46 +110,62 @@ class RunBatch(Batch):
             timeout=self._options.timeout,
             extra_data=extra,
         )
-        self.display.phase(f"{source.label}: saving")
+        self.display.phase(f"{label}: saving")
         await save_outputs(
             connector.outputs(result.history),
             self._options.output,
             result.rows,
             server_folder=connector.output_directory,
+            name=job.name,
         )
 
     def finished(self, result: Result) -> None:
         """Show the outputs, also of a run whose saving failed halfway."""
+        self._spent.append(result.seconds)
+        job = self.jobs[result.index - 1]
         if result.error is None:
             count = len(result.rows)
             outputs = "1 output" if count == 1 else f"{count} outputs" if count else "no outputs"
-            self.terminal.note(f"{result.workflow}: done in {_seconds(result.seconds)}, {outputs}")
+            self.terminal.note(f"{self.about(job)}: done in {_seconds(result.seconds)}, {outputs}")
         if not self._options.json:
-            show_result(self.terminal, result, several=len(self.sources) > 1)
+            show_result(self.terminal, result, several=len(self.jobs) > 1)
 
-    async def _edit(self, connector: ComfyConnector, source: Source) -> tuple[JsonObject, bool, JsonObject | None]:
-        """Apply ``--set`` to the workflow if its widgets can be identified with certainty, else to the prompt."""
-        try:
-            return await self._assign(connector, source.payload), source.kind == "workflow", None
-        except InputSelectorError as error:
-            if source.kind == "prompt":
-                raise
-            first = error
-        prompt = await connector.get_prompt_from_workflow(source.payload)
-        try:
-            edited = await self._assign(connector, prompt)
-        except InputSelectorError as error:
-            raise error from first
-        self.terminal.note(
-            f"{source.name}: set on the converted prompt; the workflow inside saved pictures is unchanged"
-        )
-        return edited, False, {"extra_pnginfo": {"workflow": source.payload}}
+    def recorded(self, result: Result) -> None:
+        """Count it, and write its line with ``--json`` of a batch."""
+        self._skipped += result.is_skipped
+        self._failed += result.error is not None
+        if self._options.json and self._options.lines and not isinstance(result.error, Interrupted):
+            self.terminal.write(json.dumps(result.as_json(), ensure_ascii=False, default=str) + "\n")
 
-    async def _assign(self, connector: ComfyConnector, payload: JsonObject) -> JsonObject:
-        editor = await connector.edit(payload)
-        for selector, value in self._options.assignments:
-            editor.set(selector, value)
-        return editor.payload
+    def about(self, job: Job) -> str:
+        """The workflow, and the values of a batch."""
+        values = str(job.variant) if len(self._options.variants) > 1 else ""
+        return f"{job.source.name} ({values})" if values else job.source.name
+
+    def summary(self) -> str:
+        """How many runs were done; how to go on is said if the files have names that can be found again."""
+        if len(self.jobs) < 2:
+            return ""
+        done = len(self.results) - self._failed
+        text = f"{done} of {len(self.jobs)} runs are done"
+        if self._options.name is not None:
+            text += ": the same command with --skip-existing does the rest"
+        return text
+
+    def conclude(self) -> None:
+        """Say how a batch went."""
+        count = len(self.jobs)
+        if count > len(self.sources) and not any(isinstance(each.error, Interrupted) for each in self.results):
+            done = count - self._skipped - self._failed
+            counts = [(done, "done"), (self._skipped, "there already"), (self._failed, "failed")]
+            self.terminal.note(f"{count} runs: " + ", ".join(f"{number} {what}" for number, what in counts if number))
+
+    def _place(self, job: Job) -> BatchPlace:
+        number = len(self.results) + 1
+        label = f"{job.source.label} {job.variant}".rstrip()
+        mean = sum(self._spent) / len(self._spent) if self._spent else None
+        left = sum(not each.is_done for each in self.jobs[number - 1 :])
+        return BatchPlace(number, len(self.jobs), label, None if mean is None else mean * left)
 
 
 def _seconds(value: float) -> str:

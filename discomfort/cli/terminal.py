@@ -66,8 +66,7 @@ class Terminal:
             hint = "" if self.verbose else "\nThis is unexpected. Run it again with -v to see the traceback."
             self.fail(f"{prefix}{type(error).__name__}: {error}{hint}")
         elif isinstance(error, ExecutionError) and error.traceback and not self.verbose:
-            summary = str(error).partition("\nserver traceback:")[0]
-            self.fail(f"{prefix}{summary}\nRun it again with -v to see the server's traceback.")
+            self.fail(f"{prefix}{error.problem}\nRun it again with -v to see the server's traceback.")
         else:
             self.fail(f"{prefix}{describe(error)}")
         if self.verbose:

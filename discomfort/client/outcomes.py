@@ -22,6 +22,7 @@ from discomfort.exceptions import (
     RunError,
     ValidationError,
 )
+from discomfort.workflow.model_folders import model_remedy, upload_remedy
 from discomfort.workflow.nodes import missing_in_prompt
 
 _UNKNOWN_CLASS = re.compile(r"node (?P<name>.+?) (?:does not exist|not found)")
@@ -127,6 +128,9 @@ def _input_problem(
     name = name if isinstance(name, str) else None
     config = extra.get("input_config") or _declared(definitions, class_type, name)
     low, high = _range(config) if kind in {"value_smaller_than_min", "value_bigger_than_max"} else (None, None)
+    details = _plain(error.get("details")) or _plain(extra.get("exception_message"))
+    received = _received(prompt, node_id, name, extra) if kind != "required_input_missing" else None
+    is_listed = kind == "value_not_in_list"
     return InputProblem(
         node_id,
         class_type,
@@ -134,11 +138,12 @@ def _input_problem(
         name,
         kind,
         _plain(error.get("message")) or kind,
-        details=_plain(error.get("details")) or _plain(extra.get("exception_message")),
-        received=_received(prompt, node_id, name, extra) if kind != "required_input_missing" else None,
-        allowed=_options(config) if kind == "value_not_in_list" else None,
+        details=details,
+        received=received,
+        allowed=_options(config) if is_listed else None,
         minimum=low,
         maximum=high,
+        remedy=model_remedy(class_type, name, received) if is_listed else upload_remedy(details),
     )
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from discomfort._system.concurrency import EndableScope, EndableScopes
+from discomfort._tracebacks import FramelessBlock
 from discomfort.connector.recovery import for_prompt
 from discomfort.exceptions import ServerDiedError
 
@@ -35,9 +36,12 @@ class Calls:
         self._calls: set[Call] = set()
         self._server_scopes = EndableScopes()
 
+    def open(self, make_error: Callable[[], BaseException]) -> AbstractAsyncContextManager[Call]:
+        """Wraps one call: a shutdown makes it raise ``make_error()`` wherever it waits. Its errors have no frames."""
+        return FramelessBlock(self._open(make_error))
+
     @asynccontextmanager
-    async def open(self, make_error: Callable[[], BaseException]) -> AsyncIterator[Call]:
-        """Wraps one call: a shutdown makes it raise ``make_error()`` wherever it waits."""
+    async def _open(self, make_error: Callable[[], BaseException]) -> AsyncIterator[Call]:
         call = Call(make_error)
         self._calls.add(call)
         try:

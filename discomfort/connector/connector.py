@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, in_own_thread, to_thread
 from discomfort._system.forks import in_forked_child
+from discomfort._tracebacks import without_frames
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
@@ -108,6 +109,7 @@ class ComfyConnector:
     # --- factory and lifecycle -------------------------------------------------------------------------------------
 
     @classmethod
+    @without_frames
     async def create(
         cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
     ) -> ComfyConnector:
@@ -150,6 +152,7 @@ class ComfyConnector:
         return ComfyConnector._instance
 
     @classmethod
+    @without_frames
     async def attach(
         cls,
         url: str,

@@ -106,7 +106,7 @@ class Prompts:
     def raise_if_emulated(self, error: MissingNodesError) -> None:
         """Raise ``error`` with the remedy that fits the emulator, where installing packs does not help."""
         if self._parts.engine is not None and self._parts.engine.kind == "emulator":
-            raise MissingNodesError(error.missing, remedy=_EMULATOR_REMEDY) from error
+            raise MissingNodesError(error.missing, remedy=_EMULATOR_REMEDY) from None
 
     async def _convert(self, workflow: JsonObject, *, survives: bool = True) -> JsonObject:
         return await self.with_server(lambda: self._parts.get_converter().convert(workflow), survives=survives)

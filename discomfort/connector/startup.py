@@ -18,7 +18,7 @@ from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.self_test import SELF_TEST_TIMEOUT, self_test_payload
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle, State
-from discomfort.exceptions import DiscomfortError, SelfTestError, ServerConnectionError, StateError
+from discomfort.exceptions import DiscomfortError, ExecutionError, SelfTestError, ServerConnectionError, StateError
 from discomfort.workflow.detect import unwrap
 
 _log = logging.getLogger("discomfort.connector")
@@ -198,11 +198,15 @@ class Startup:
                     group.create_task(parts.start_browser())
                 group.create_task(self._start_server_and_socket())
         except BaseExceptionGroup as failures:
-            # Callers catch ServerStartError or BrowserError; that two tasks were at work is no concern of theirs.
-            raise first_failure(failures) from failures
+            # Callers catch ServerStartError or BrowserError; that two tasks were at work is no concern of theirs. The
+            # group as a cause would print the whole text a second time.
+            failure = first_failure(failures)
+            raise failure from failure.__cause__
         if parts.owned and not await self._self_test():
             problem = self.self_test_error or "the self-test gave no output"
-            raise SelfTestError(f"the self-test failed: {problem}") from self.self_test_error
+            # A node's traceback is in the cause, which is printed above this error.
+            told = problem.problem if isinstance(problem, ExecutionError) else problem
+            raise SelfTestError(f"the self-test failed: {told}") from self.self_test_error
         # The self-test converts on the first page. An attached server gets no test prompt, so its page is awaited here.
         if not parts.owned and is_eager:
             await parts.get_converter().wait_page()
@@ -245,6 +249,8 @@ class Startup:
                 history = await runs.attempt(request)
             return all(record["outputs"] for record in history.values())
         except (DiscomfortError, OSError) as error:
-            _log.error("self-test failed: %s", error)
+            # During a start it is raised, and would be read twice.
+            level = logging.DEBUG if self._lifecycle.state is State.INITIALIZING else logging.ERROR
+            _log.log(level, "self-test failed: %s", error)
             self.self_test_error = error
             return False

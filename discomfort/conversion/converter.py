@@ -291,7 +291,7 @@ class Converter:
             if problems := links_to_nowhere(workflow):
                 raise BrokenLinksError(problems) from error
             if told := faults(workflow):
-                raise ConversionError(f"{error.problem}: {'; '.join(told)}", attempts=error.attempts) from error
+                raise ConversionError(f"{error.problem}: {'; '.join(told)}", attempts=error.attempts) from None
             raise
         if not allow_missing:
             check_output(workflow, result.output, result.unknown)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from discomfort._error_text import install_command, packs_remedy
+from discomfort._json import copied
 from discomfort.exceptions import GraphProblem
 from discomfort.workflow.javascript import id_text
 from discomfort.workflow.nodes import MODE_BYPASSED, MODE_MUTED, NOTES
 from discomfort.workflow.prompt_ids import PromptIds
-from discomfort.workflow.subgraphs import find_subgraph, inner_nodes, is_group, link_list, objects
+from discomfort.workflow.subgraphs import find_subgraph, inner_nodes, is_group, link_list, objects, pack_of
 
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
@@ -30,6 +32,19 @@ MAX_DEPTH: Final = 100
 """Subgraphs within subgraphs that are followed; the frontend allows 1000, and one that contains itself has no end."""
 
 
+_REASONS: Final[dict[Outcome, str]] = {
+    "kept": "is in the prompt",
+    "muted": "is muted in the workflow, so it does not run",
+    "bypassed": "is bypassed in the workflow: its inputs go on to its outputs",
+    "virtual": "only the frontend has it: what it stands for is in the inputs of other nodes",
+    "frontend-only": "is a note",
+    "subgraph": "is a subgraph: its inner nodes take its place",
+    "group": "is a group node: its inner nodes take its place",
+    "missing": "the server does not have this node type",
+    "dropped": "is inside a muted or bypassed node",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFate:
     """What happened to one node.
@@ -37,7 +52,7 @@ class NodeFate:
     ``node_id`` is its id as in prompts (``12:5`` is node 5 in the subgraph of node 12). ``outcome``: *kept* (it is in
     the prompt), *muted*, *bypassed*, *virtual* (resolved by the frontend: reroutes, primitives, virtual nodes of
     packs), *frontend-only* (notes), *subgraph* or *group* (replaced by its ``inner`` nodes), *missing* (its type is
-    unknown), *dropped* (inside something muted or bypassed).
+    unknown), *dropped* (inside something muted or bypassed). ``pack`` is the pack that the workflow names for it.
     """
 
     node_id: str
@@ -45,19 +60,57 @@ class NodeFate:
     title: str | None
     outcome: Outcome
     inner: int = 0
+    pack: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, in a few words; for a missing node also the pack, and the command that installs it."""
+        text = _REASONS[self.outcome]
+        if self.outcome != "missing":
+            return text
+        if self.pack is None:
+            return f"{text}, and the workflow names no pack for it"
+        command = install_command([self.pack])
+        return f"{text}; it is in the pack {self.pack!r}" + (f": {command}" if command else "")
 
     def __str__(self) -> str:
-        name = f"{self.node_id} {self.title or self.class_type!r}"
-        return f"{name}: {self.outcome}" + (f" of {self.inner}" if self.inner else "")
+        name = self.title or self.class_type
+        kind = f" ({self.class_type})" if self.class_type != name else ""
+        count = f" of {self.inner}" if self.inner else ""
+        return f"{self.node_id} {name!r}{kind}: {self.outcome}{count}; {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A conversion, node by node: ``path`` is what converted it, ``prompt`` the result."""
+    """A conversion, node by node.
+
+    ``path`` is what converted it (``browser``, ``cache`` or ``native``), ``prompt`` the result. As text it has one line
+    for each node.
+    """
 
     path: ConversionPath
     nodes: tuple[NodeFate, ...]
     prompt: JsonObject = field(repr=False)
+
+    @property
+    def missing(self) -> tuple[NodeFate, ...]:
+        """The nodes whose type the server does not have."""
+        return tuple(node for node in self.nodes if node.outcome == "missing")
+
+    @property
+    def install(self) -> str | None:
+        """The command that installs the packs of all missing nodes; ``None`` if the workflow names none of them."""
+        return install_command([node.pack for node in self.missing])
+
+    @property
+    def remedy(self) -> str:
+        """What helps if nodes are missing; empty if none is."""
+        return packs_remedy([node.pack for node in self.missing]) if self.missing else ""
+
+    def to_dict(self) -> JsonObject:
+        """The explanation as values for JSON: ``path``, ``nodes`` with their reasons, ``install``, ``prompt``."""
+        nodes = [{**asdict(node), "reason": node.reason} for node in self.nodes]
+        return {"path": self.path, "nodes": nodes, "install": self.install, "prompt": copied(self.prompt)}
 
     def __str__(self) -> str:
         return "\n".join([f"converted by: {self.path}", *map(str, self.nodes)])
@@ -87,11 +140,17 @@ def _fates(
         if inner is not None and outcome in ("virtual", "muted", "bypassed", "dropped"):
             if outcome == "virtual":
                 outcome = "group" if is_group(kind) else "subgraph"
-            yield NodeFate(node_id, kind, node.get("title"), outcome, len(inner))
+            yield NodeFate(node_id, kind, _title(node), outcome, len(inner))
             held = active and outcome in ("group", "subgraph")
             yield from _fates(workflow, output, inner, f"{node_id}:", depth + 1, prompt_ids, active=held)
         else:
-            yield NodeFate(node_id, kind, node.get("title"), outcome)
+            pack = pack_of(node) if outcome == "missing" else None
+            yield NodeFate(node_id, kind, _title(node), outcome, pack=pack)
+
+
+def _title(node: JsonObject) -> str | None:
+    title = node.get("title")
+    return title if isinstance(title, str) and title else None
 
 
 def _outcome(node: JsonObject, kind: str, made: Any, *, active: bool) -> Outcome:

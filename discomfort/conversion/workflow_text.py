@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from discomfort._error_text import packs_remedy
 from discomfort.exceptions import ConversionError, MissingNode, MissingNodesError, PayloadError
 from discomfort.workflow.subgraphs import find_node, is_group, pack_of, subgraph_list
 
@@ -98,16 +99,17 @@ def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str,
     """
     if unknown:
         missing = missing_on_page(workflow, unknown)
-        raise MissingNodesError(missing, remedy=_remedy([each.class_type for each in missing]))
+        raise MissingNodesError(missing, remedy=_remedy(missing))
     for node_id, node in output.items():
         if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
             raise ConversionError(f"the frontend gave no inputs for node {node_id}")
 
 
-def _remedy(names: list[str]) -> str:
+def _remedy(missing: tuple[MissingNode, ...]) -> str:
     """The remedy for missing types, not all of which come from packs."""
-    inner = [name for name in names if _SUBGRAPH.fullmatch(name) or is_group(name)]
-    remedies = ["Install the packs that provide them."] if len(inner) < len(names) else []
+    inner = [each.class_type for each in missing if _SUBGRAPH.fullmatch(each.class_type) or is_group(each.class_type)]
+    packs = [each.pack for each in missing if each.class_type not in inner]
+    remedies = [packs_remedy(packs)] if packs else []
     if inner:
         remedies.append(
             f"The workflow uses {inner[0]!r}, a subgraph or group node, without its definition "

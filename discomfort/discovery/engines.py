@@ -27,7 +27,7 @@ _COMMAND = "API_COMMAND_LINE"
 _DIRECTORY = "API_WORKING_DIRECTORY"
 _TEMPORARY = "tmp"
 """The folder for temporary files within the private one, beside ComfyUI's own ``temp``."""
-_REMEDY = "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py"
+_REMEDY = locations.REMEDY
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,7 @@ def _configured(request: EngineRequest, words: list[str]) -> _Plan:
     directory = _absolute(request.working_directory, request.cwd) if request.working_directory else None
     for folder, key in ((path, _COMFYUI_PATH), (directory, _DIRECTORY)):
         if folder is not None and not folder.is_dir():
-            raise ConfigurationError(
-                "there is no such folder", key=key, value=str(folder), source=request.source(key), remedy=_REMEDY
-            )
+            raise _not_comfyui(folder, request.source(key), key)
     key = next(k for k, v in ((_COMFYUI_PATH, path), (_DIRECTORY, directory), (_COMMAND, words)) if v)
     source = request.source(key)
     reason = f"{key} from {source}" if source else f"{key} is configured"
@@ -393,8 +391,8 @@ def _absolute(path: Path, cwd: Path, *, home: bool = True) -> Path:
     return Path(os.path.normpath(cwd.absolute() / (path.expanduser() if home else path)))
 
 
-def _not_comfyui(path: Path, source: str | None) -> ConfigurationError:
-    problem = (
-        "has no main.py with comfy beside it, so it is not ComfyUI" if path.is_dir() else "there is no such folder"
-    )
-    return ConfigurationError(problem, key=_COMFYUI_PATH, value=str(path), source=source, remedy=_REMEDY)
+def _not_comfyui(path: Path, source: str | None, key: str = _COMFYUI_PATH) -> ConfigurationError:
+    problem = "has no main.py with comfy beside it, so it is not ComfyUI"
+    if not path.is_dir():
+        problem = "is a file, not a folder" if path.exists() else "there is no such folder"
+    return ConfigurationError(problem, key=key, value=str(path), source=source, remedy=locations.remedy(path))

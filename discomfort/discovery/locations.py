@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 _log = logging.getLogger("discomfort.discovery")
 
+REMEDY = "Set COMFYUI_PATH to the folder that holds ComfyUI's main.py"
+
 _FILES = ("main.py", "nodes.py", "server.py", "folder_paths.py")
 
 
@@ -28,6 +30,13 @@ def is_comfyui(path: Path) -> bool:
 def looks_like_comfyui(path: Path) -> bool:
     """Whether a ``path`` not named by the user is certain enough to be a ComfyUI that its ``main.py`` may be run."""
     return all((path / name).is_file() for name in _FILES)
+
+
+def remedy(path: Path) -> str:
+    """What helps if a ``path`` named by the user is not a ComfyUI; names the folder that was meant, if one is near."""
+    near = [("above", path.parent), ("below", path / "ComfyUI")]
+    place, meant = next(((name, folder) for name, folder in near if is_comfyui(folder)), ("", None))
+    return REMEDY if meant is None else f"Did you mean the folder {place}, {meant}?"
 
 
 def search(cwd: Path, environ: Mapping[str, str]) -> tuple[Location | None, list[Location]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from discomfort._json import JsonObject, copied
+from discomfort._tracebacks import without_frames
 from discomfort.exceptions import InputSelectorError, PayloadError
 from discomfort.workflow.detect import Kind, unwrap
 from discomfort.workflow.json_values import json_problem
@@ -32,6 +33,7 @@ class Editor:
     Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or has values that are not JSON.
     """
 
+    @without_frames
     def __init__(self, payload: JsonObject, definitions: Mapping[str, Any] | None = None) -> None:
         problem = json_problem(payload)
         if problem:
@@ -49,6 +51,7 @@ class Editor:
         hint = " that is known without node definitions; convert first and set it on the prompt" if is_blind else ""
         self._index = Index(self._graph.targets, self._graph.names, hint)
 
+    @without_frames
     def set(self, selector: str, value: Any) -> Editor:
         """Set one input and return the editor, so that calls can be chained.
 
@@ -63,6 +66,7 @@ class Editor:
         self._graph.set(node_id, name, copied(value) if json_problem(value) is None else value, selector)
         return self
 
+    @without_frames
     def get(self, selector: str) -> Any:
         """Return the value of one input: a constant, or ``[node id, slot]`` if it is linked in a prompt.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any
 
+from discomfort._error_text import nearest
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.json_values import describe, json_problem
 from discomfort.workflow.widgets import spec_settings, spec_type
@@ -29,10 +29,11 @@ def choices(spec: Any) -> list[Any] | None:
     return None if any(str(key).endswith(("_upload", "_folder")) for key in settings) else options
 
 
-def check_value(selector: str, value: object, spec: Any) -> None:
+def check_value(selector: str, value: object, spec: Any, *, remedy: str = "") -> None:
     """Accept a value for an input, or raise :class:`InputSelectorError` saying what it takes.
 
     ``spec`` is the input's declaration, ``None`` if unknown. Nothing is converted: the string ``"20"`` is not a number.
+    ``remedy`` is appended if the value is not in the input's list.
     """
     problem = json_problem(value)
     if problem:
@@ -47,9 +48,10 @@ def check_value(selector: str, value: object, spec: Any) -> None:
     elif kind == "BOOLEAN" and not isinstance(value, bool):
         raise InputSelectorError(selector, f"takes true or false, given {describe(value)}")
     elif (allowed := choices(spec)) is not None and not _is_among(value, allowed):
-        near = difflib.get_close_matches(str(value), [str(option) for option in allowed], 5)
-        ordered = [*near, *(str(option) for option in allowed if str(option) not in near)]
-        raise InputSelectorError(selector, f"{describe(value)} is not among its {len(allowed)} values", ordered)
+        ordered = nearest(str(value), [str(option) for option in allowed])
+        raise InputSelectorError(
+            selector, f"{describe(value)} is not among its {len(allowed)} values", ordered, remedy=remedy
+        )
 
 
 def _check_number(selector: str, value: object, kind: str, spec: Any) -> None:

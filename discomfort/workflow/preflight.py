@@ -22,6 +22,7 @@ from discomfort.exceptions import (
 )
 from discomfort.workflow.input_values import choices
 from discomfort.workflow.json_values import describe, json_problem
+from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import missing_in_prompt, title_of
 
 MAX_CHAIN = 900
@@ -247,6 +248,7 @@ def _check_combos(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
                         "Value not in list",
                         received=value,
                         allowed=tuple(copied(options)),
+                        remedy=model_remedy(node["class_type"], name, value),
                     )
                 )
     if problems:

@@ -9,6 +9,7 @@ from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.input_values import WIDGET_TYPES, check_value
 from discomfort.workflow.json_values import is_link
+from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import title_of
 from discomfort.workflow.selectors import Target
 from discomfort.workflow.widgets import input_specs, spec_type
@@ -55,7 +56,7 @@ class PromptGraph:
         spec = self._specs(node_id).get(name)
         if spec is not None and spec_type(spec) not in WIDGET_TYPES and (current is None or is_link(current)):
             raise InputSelectorError(selector, f"takes a link of type {spec_type(spec)}: [node id, slot]")
-        check_value(selector, value, spec)
+        check_value(selector, value, spec, remedy=model_remedy(node["class_type"], name, value))
         # The server reads a bare list as a link, or refuses it; wrapped, it is a value.
         node["inputs"][name] = {"__value__": value} if isinstance(value, list) else value
 

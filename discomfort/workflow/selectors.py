@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from discomfort._error_text import nearest
 from discomfort.exceptions import InputSelectorError
 
 _SHORT = 20
+"""Nodes, and inputs of a node, up to which all are candidates, the nearest first."""
+_NEAR = 0.5
 _MOST_NAMES = 5000
 
 
@@ -61,15 +64,12 @@ class Index:
         for is_folded in (False, True):
             for node_text, name in _splits(selector):
                 for matches in self._levels(node_text):
-                    found = [
-                        (target.id, match) for target in matches if (match := self._input(target, name, is_folded))
-                    ]
+                    found = [(target, match) for target in matches if (match := self._input(target, name, is_folded))]
                     if len(found) > 1:
-                        raise InputSelectorError(
-                            selector, f"{len(found)} nodes match", [f"#{node_id}.{match}" for node_id, match in found]
-                        )
+                        candidates = [self.friendly(target, match) for target, match in found]
+                        raise InputSelectorError(selector, f"{len(found)} nodes match", candidates)
                     if found:
-                        return found[0]
+                        return found[0][0].id, found[0][1]
         raise self._unknown(selector)
 
     def friendly(self, target: Target, name: str) -> str:
@@ -112,35 +112,52 @@ class Index:
                 problem = (
                     f"{matches[0]} has no input {name!r}{self._hint}" if name else "names a node, but no input of it"
                 )
-                return InputSelectorError(selector, problem, self._near_inputs(matches, name))
+                by_id = node_text.removeprefix("#") in self._ids
+                return InputSelectorError(selector, problem, self._near_inputs(matches, name, by_id=by_id))
         if "." not in selector:
             return InputSelectorError(selector, "expected NODE.INPUT, found no dot", self._near_nodes(selector, ""))
         node_text, name = next(_splits(selector), (selector, ""))
-        return InputSelectorError(selector, f"there is no node {node_text!r}", self._near_nodes(node_text, name))
+        problem = f"there is no node {node_text!r}{self._meant(node_text)}"
+        return InputSelectorError(selector, problem, self._near_nodes(node_text, name))
 
-    def _near_inputs(self, nodes: Sequence[Target], name: str) -> list[str]:
+    def _meant(self, text: str) -> str:
+        """The title that is probably meant, where the candidates cannot show it because several nodes have it."""
+        near = nearest(_plain(text), list(self._titles), cutoff=_NEAR)[:1]
+        shared = [(title, self._titles[title]) for title in near if len(self._titles[title]) > 1]
+        return "".join(f"; {len(nodes)} nodes have the title {title!r}" for title, nodes in shared)
+
+    def _near_inputs(self, nodes: Sequence[Target], name: str, *, by_id: bool) -> list[str]:
         candidates: list[str] = []
         for node in nodes[:_SHORT]:
             names = self._inputs(node.id)
-            near = difflib.get_close_matches(name, names, 5, 0.5)
-            rest = [other for other in names if other not in near] if len(names) <= _SHORT else []
-            candidates.extend(f"#{node.id}.{other}" for other in (*near, *rest))
+            ordered = nearest(name, names, cutoff=0.0 if len(names) <= _SHORT else _NEAR)
+            show = f"#{node.id}.{{}}".format if by_id else partial(self.friendly, node)
+            candidates.extend(map(show, ordered))
         return candidates
 
     def _near_nodes(self, text: str, name: str) -> list[str]:
-        wanted = text.lstrip("#@%").casefold()
-        known = [*self._folded_titles, *self._folded_kinds, *self._ids][:_MOST_NAMES]
+        """Inputs of the nodes whose title or class is similar, then of those with a similar id, the nearest first."""
         near: dict[str, Target] = {}
-        for match in difflib.get_close_matches(wanted, known, 5, 0.5):
-            for table in (self._folded_titles, self._folded_kinds, self._ids):
-                near.update((target.id, target) for target in table.get(match, ()))
-        if len(self.targets) <= _SHORT:
-            near.update((target.id, target) for target in self.targets if target.id not in near)
+        tables = {**self._folded_kinds, **self._folded_titles}
+        names = [*self._folded_titles, *(kind for kind in self._folded_kinds if kind not in self._folded_titles)]
+        is_short = len(self.targets) <= _SHORT
+        ways: list[tuple[list[str], dict[str, list[Target]]]] = [(names, tables), (list(self._ids), self._ids)]
+        if text.startswith("#") or _plain(text).isdigit():
+            ways.reverse()
+        for known, nodes in ways:
+            for match in nearest(_plain(text), known[:_MOST_NAMES], cutoff=0.0 if is_short else _NEAR):
+                for target in nodes[match]:
+                    near.setdefault(target.id, target)
         candidates: list[str] = []
-        for target in near.values():
-            names = self._inputs(target.id)
-            candidates.extend(f"#{target.id}.{other}" for other in ([name] if name in names else names))
+        for target in list(near.values())[:_SHORT]:
+            inputs = self._inputs(target.id)
+            shown = [name] if name in inputs else nearest(name, inputs)
+            candidates.extend(self.friendly(target, other) for other in shown)
         return candidates
+
+
+def _plain(text: str) -> str:
+    return text.lstrip("#@%")
 
 
 def _splits(selector: str) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.input_values import check_value
+from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import WorkflowNode, class_of, iterate, subgraphs
 from discomfort.workflow.selectors import Target
 from discomfort.workflow.subgraphs import is_group, link_list
@@ -59,7 +60,9 @@ class WorkflowGraph:
     def set(self, node_id: str, name: str, value: Any, selector: str) -> None:
         """Replace the widget's saved value."""
         owner, position = self._place(node_id, name, selector)
-        check_value(selector, value, input_specs(self._definition(self._nodes[node_id].node)).get(name))
+        node = self._nodes[node_id].node
+        spec = input_specs(self._definition(node)).get(name)
+        check_value(selector, value, spec, remedy=model_remedy(class_of(node), name, value))
         owner["widgets_values"][position] = value
 
     def _place(self, node_id: str, name: str, selector: str) -> tuple[JsonObject, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from discomfort import progress
 from discomfort.cli import connect
+from discomfort.conversion.explanation import Explanation, node_fates
 from discomfort.exceptions import ExecutionError, NodeFailure
 from discomfort.workflow.edit import Editor
 
@@ -34,22 +35,28 @@ class FakeOutput:
     folder: str = "output"
     data: bytes = b"picture"
 
-    async def save(self, directory: Path) -> Path:
+    async def save(self, directory: Path, name: str | None = None) -> Path:
         """As the real one: never overwrites."""
+        if self.class_type == "Full":
+            raise OSError(28, "No space left on device")
         if self.class_type == "Unsavable":
             raise OSError(28, "No space left on device", str(directory))
         os.makedirs(directory, exist_ok=True)  # noqa: PTH103
-        path, number = directory / str(self.filename), 1
+        wanted = name or str(self.filename)
+        path, number = directory / wanted, 1
         while path.exists():
             number += 1
-            path = directory / f"{Path(str(self.filename)).stem} ({number}){path.suffix}"
+            path = directory / f"{Path(wanted).stem} ({number}){path.suffix}"
         path.write_bytes(self.data)
         return path
 
 
 @dataclass
 class FakeConnector:
-    """Runs prompts by their nodes' classes: ``Save``, ``Text``, ``Value``, ``Fail``, ``Crash``, ``Slow``, ``Steps``."""
+    """Runs prompts by their nodes' classes: ``Save``, ``Text``, ``Value``, ``Fail``, ``Crash``, ``Slow``, ``Steps``.
+
+    ``SlowAfter`` hangs once ``slow_after`` runs were done.
+    """
 
     target: connect.ServerTarget = field(default_factory=connect.ServerTarget)
     engine: str = "comfyui"
@@ -58,6 +65,7 @@ class FakeConnector:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     upload_name: str | None = None
     converted: dict[str, Any] = field(default_factory=dict)
+    slow_after: int = 2
 
     def names(self) -> list[str]:
         """What was called, in order."""
@@ -84,7 +92,7 @@ class FakeConnector:
             raise ExecutionError(failure, prompt_id="pid")
         if kind == "Crash":
             raise RuntimeError("a bug of ours")
-        if kind == "Slow":
+        if kind == "Slow" or (kind == "SlowAfter" and self.names().count("run") > self.slow_after):
             try:
                 await asyncio.Event().wait()
             finally:
@@ -116,6 +124,15 @@ class FakeConnector:
             raise RuntimeError("no conversion")
         return {str(node["id"]): as_prompt_node(node) for node in payload["nodes"]}
 
+    async def explain(self, payload: Any) -> Explanation:
+        """The real explanation of a conversion in which nodes of class ``Gone`` are missing."""
+        self.calls.append(("explain", payload))
+        output = {str(node["id"]): as_prompt_node(node) for node in payload["nodes"] if node.get("mode", 0) == 0}
+        for node in output.values():
+            if node["class_type"] == "Gone":
+                node["class_type"] = None
+        return Explanation("browser", node_fates(payload, output), output)
+
     async def kill_api(self) -> None:
         """Remember it."""
         await asyncio.sleep(0)
@@ -140,7 +157,7 @@ def as_prompt_node(node: dict[str, Any]) -> dict[str, Any]:
 def make_outputs(node_id: str, node: dict[str, Any]) -> list[FakeOutput]:
     """What a node of that class returns."""
     kind, title = node["class_type"], node.get("_meta", {}).get("title", node["class_type"])
-    if kind in {"Save", "Unsavable"}:
+    if kind in {"Save", "Unsavable", "Full"}:
         name = str(node["inputs"].get("name", "picture.png"))
         return [FakeOutput(node_id, title, kind, "image", "images", {}, filename=name)]
     if kind == "Text":

@@ -149,7 +149,7 @@ def test_a_start_that_fails(cli: Cli, browser: list[Check]) -> None:
     cli.on_open = fail
 
     assert cli("doctor", "--engine", "emulator", "--start") == 1
-    assert "fail  start: it exited\nlast log lines:\n  No module named torch" in cli.out
+    assert "fail  start: last log lines:\n  No module named torch\nit exited" in cli.out
 
 
 def test_dependencies_that_are_missing_or_old(monkeypatch: pytest.MonkeyPatch) -> None:

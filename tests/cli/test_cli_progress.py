@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from discomfort.cli.progress_bars import BarDisplay, LineDisplay, SilentDisplay, make_display
+from discomfort.cli.progress_bars import BarDisplay, BatchPlace, LineDisplay, SilentDisplay, make_display
 from discomfort.cli.terminal import Terminal
 from discomfort.progress import Cached, Done, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
 
@@ -86,6 +86,35 @@ def test_a_closed_bar_can_begin_again() -> None:
     display.close()
 
 
+def test_bars_of_a_batch() -> None:
+    """The bar above the others stays during a run and is gone when the display is closed."""
+    terminal = Terminal()
+    terminal.err = Console(file=io.StringIO(), force_terminal=True, width=100)
+    display = BarDisplay(terminal)
+    display.phase("uploading")
+    display.place(BatchPlace(2, 5, "wf.json seed=1", 130.0))
+    display.phase("preparing")
+    display.event(NodeStarted("p", "3", "My sampler", "KSampler", 1, 2))
+
+    batch, run = display._progress.tasks
+    assert (batch.description, batch.completed, batch.total) == ("wf.json seed=1", 1, 5)
+    assert batch.fields["count"] == "run 2/5, 2 min left"
+    assert run.description == "My sampler"
+    display.place(BatchPlace(3, 5, "wf.json seed=2"))
+    assert [task.description for task in display._progress.tasks] == ["wf.json seed=2"]
+    display.close()
+    assert display._progress.tasks == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (89.4, "89 s"), (91, "2 min"), (5400, "1 h 30 min"), (7260, "2 h 01 min")]
+)
+def test_times_to_wait(seconds: float, text: str) -> None:
+    """No more exact than they are known."""
+    assert str(BatchPlace(1, 2, "wf", seconds)) == f"run 1 of 2: wf, about {text} left"
+    assert str(BatchPlace(1, 2, "wf")) == "run 1 of 2: wf"
+
+
 @pytest.mark.parametrize(
     ("quiet", "tty", "environment", "expected"),
     [
@@ -113,6 +142,7 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     """The silent display says nothing, whatever happens."""
     display = SilentDisplay()
     display.phase("x")
+    display.place(BatchPlace(1, 2, "x"))
     display.event(EVENTS[0])
     display.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -72,9 +73,53 @@ def test_subgraph_that_contains_itself_has_an_end() -> None:
 
 
 def test_text_of_an_explanation() -> None:
-    """One line for the path, one for each node."""
+    """One line for the path, one for each node, with the reason."""
     fate = NodeFate("1", "uuid", "My part", "subgraph", 3)
-    assert str(Explanation("cache", (fate,), {})) == "converted by: cache\n1 'My part': subgraph of 3"
+    assert str(Explanation("cache", (fate,), {})) == (
+        "converted by: cache\n1 'My part' (uuid): subgraph of 3; is a subgraph: its inner nodes take its place"
+    )
+
+
+def test_a_missing_node_names_its_pack() -> None:
+    """With the command that installs it; and the whole explanation has one command for all."""
+    missing: dict[str, Any] = {"class_type": None, "inputs": {}}
+    nodes = [
+        node(1, "A", properties={"cnr_id": "pack-a"}, title="First"),
+        node(2, "B", properties={"aux_id": "owner/b"}),
+        node(3, "C"),
+        node(4, "D", properties={"cnr_id": "x; reboot"}),
+        node(5, "E"),
+    ]
+    output = dict.fromkeys(("1", "2", "3", "4"), missing) | {"5": KEPT}
+    found = Explanation("browser", node_fates({"nodes": nodes}, output), output)
+
+    assert [fate.reason.partition(" node type")[2] for fate in found.missing] == [
+        "; it is in the pack 'pack-a': comfy node install pack-a",
+        "; it is in the pack 'owner/b': comfy node install https://github.com/owner/b",
+        ", and the workflow names no pack for it",
+        "; it is in the pack 'x; reboot'",
+    ]
+    assert found.install == "comfy node install pack-a https://github.com/owner/b"
+    assert "Those without a pack" in found.remedy
+    assert str(found).splitlines()[1].startswith("1 'First' (A): missing; the server does not have this node type")
+    assert Explanation("cache", (), {}).remedy == ""
+
+
+def test_an_explanation_is_plain_data() -> None:
+    """For JSON, with the reasons; the prompt is a copy."""
+    output = {"1": KEPT}
+    found = Explanation("native", node_fates({"nodes": [node(1)]}, output), output)
+
+    plain = json.loads(json.dumps(found.to_dict()))
+
+    assert plain["nodes"] == [
+        {
+            "node_id": "1", "class_type": "A", "title": None, "outcome": "kept", "inner": 0, "pack": None,
+            "reason": "is in the prompt",
+        }
+    ]  # fmt: skip
+    assert (plain["path"], plain["install"], plain["prompt"]) == ("native", None, output)
+    assert found.to_dict()["prompt"]["1"] is not KEPT
 
 
 def linked(node_id: int, link: Any, **more: Any) -> dict[str, Any]:

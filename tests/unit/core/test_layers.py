@@ -17,6 +17,7 @@ LAYERS = {
             "exceptions",
             "_error_text",
             "_pickling",
+            "_tracebacks",
             "progress",
             "_json",
             "_version",

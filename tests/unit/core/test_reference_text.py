@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import importlib.util
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -82,3 +84,75 @@ def test_pages_have_no_restructured_text() -> None:
 def test_members_of_other_libraries_are_left_out() -> None:
     """A page about the settings does not explain the library that checks them."""
     assert "model_post_init" not in (DOCS / "reference" / "configuration.md").read_text()
+
+
+def test_fields_are_listed(make_reference: ModuleType) -> None:
+    """A record's fields have their types and defaults; private ones are left out."""
+
+    @dataclass
+    class Record:
+        name: str
+        sizes: dict[str, int] = field(default_factory=dict)
+        _secret: str = ""
+
+    (made,) = make_reference.fields(Record)
+    assert made.splitlines() == [
+        "| field | type | default |",
+        "| --- | --- | --- |",
+        "| `name` | `str` |  |",
+        "| `sizes` | `dict[str, int]` | `{}` |",
+    ]
+
+
+class WrongError(Exception):
+    """An error with fields."""
+
+    def __init__(self, problem: str, *, code: int | None = None) -> None:
+        self.problem, self.code = problem, code
+        self._hidden = 1
+        super().__init__(problem)
+
+
+class Mode(enum.Enum):
+    """An enumeration."""
+
+    ON = "on"  # it works
+
+
+def test_fields_of_errors_and_enumerations(make_reference: ModuleType) -> None:
+    """An error lists what its ``__init__`` sets, an enumeration its values with their comments."""
+    assert make_reference.fields(WrongError) == [
+        "| field | type |\n| --- | --- |\n| `problem` | `str` |\n| `code` | `int \\| None` |\n"
+    ]
+    assert make_reference.fields(Mode) == ["| value | meaning |\n| --- | --- |\n| `on` | it works |\n"]
+
+
+def test_sections_are_lists(make_reference: ModuleType) -> None:
+    """What a call raises is a list, also where an entry has two lines."""
+
+    def documented() -> None:
+        """Do it.
+
+        Raises:
+            ValueError: it is wrong, for one of
+                two reasons.
+            OSError: the disk is full.
+        """
+
+    assert make_reference.text(documented) == (
+        "Do it.\n\nRaises:\n\n- `ValueError`: it is wrong, for one of two reasons.\n- `OSError`: the disk is full."
+    )
+
+
+def test_pages_have_what_their_readers_need() -> None:
+    """Settings with defaults, events and errors with fields, states with their values; nothing internal."""
+    pages = {name: (DOCS / "reference" / f"{name}.md").read_text() for name in ("configuration", "progress", "errors")}
+
+    assert "| `initial_port` | `8188` |" in pages["configuration"]
+    assert "| `killed` |" in pages["configuration"]
+    assert "Lifecycle" not in pages["configuration"]
+    assert "| `node_ids` | `tuple[str, ...]` |" in pages["progress"]
+    assert "| `candidates` | `Sequence[str]` |" in pages["errors"]
+    assert "class `Explanation`" in (DOCS / "reference" / "workflows.md").read_text()
+    for page in DOCS.rglob("*.md"):
+        assert not re.search(r"^(Attributes|Raises|Args):\n +\w", page.read_text(), re.MULTILINE), page

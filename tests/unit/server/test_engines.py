@@ -243,6 +243,30 @@ class TestConfiguredAndNotThere:
         if "is not ComfyUI's" not in problem:
             assert caught.value.source == "the test"
 
+    @pytest.mark.parametrize(
+        ("path", "problem", "place"),
+        [
+            ("good/comfy", "no main.py", "above, {cwd}/good?"),
+            ("good/main.py", "is a file, not a folder", "above, {cwd}/good?"),
+            ("parent", "no main.py", "below, {cwd}/parent/ComfyUI?"),
+            ("good/nowhere", "no such folder", "above, {cwd}/good?"),
+        ],
+    )
+    @pytest.mark.parametrize("key", ["comfyui_path", "environment"])
+    def test_the_folder_that_was_meant(
+        self, resolve: Resolve, tmp_path: Path, path: str, problem: str, place: str, key: str
+    ) -> None:
+        """A path into ComfyUI, or to the folder around it, is a usual slip: the right one is named."""
+        cwd = tmp_path / "cwd"
+        make_comfyui(cwd / "good")
+        make_comfyui(cwd / "parent" / "ComfyUI")
+        given = {"comfyui_path": Path(path)} if key == "comfyui_path" else {"environ": {"COMFYUI_PATH": path}}
+
+        with pytest.raises(ConfigurationError, match=problem) as caught:
+            resolve(**given)
+
+        assert caught.value.remedy == f"Did you mean the folder {place.format(cwd=cwd)}"
+
     def test_environment(self, resolve: Resolve, tmp_path: Path) -> None:
         """A wrong variable is an error too, though a ComfyUI lies in the home folder."""
         make_comfyui(tmp_path / "home" / "ComfyUI")

@@ -124,12 +124,12 @@ def test_selectors_find_the_input_of_a_prompt(selector: str, node_id: str, name:
 @pytest.mark.parametrize(
     ("selector", "problem", "candidates"),
     [
-        ("Sampler.text", "2 nodes match", ["#2.text", "#3.text"]),
-        ("First.sede", "node #2 'First' (Sampler) has no input 'sede'", ["#2.seed"]),
+        ("Sampler.text", "2 nodes match", ["First.text", "#3.text"]),
+        ("First.sede", "node #2 'First' (Sampler) has no input 'sede'", ["First.seed"]),
         ("#2.sede", "has no input 'sede'", ["#2.seed"]),
-        ("Emty.width", "there is no node 'Emty'", ["#1.width"]),
-        ("First", "names a node, but no input", ["#2.image", "#2.seed"]),
-        ("Frist", "found no dot", ["#2.image"]),
+        ("Emty.width", "there is no node 'Emty'", ["Start v1.5.width"]),
+        ("First", "names a node, but no input", ["First.image", "First.seed"]),
+        ("Frist", "found no dot", ["First.image"]),
         ("", "found no dot", []),
         (".seed", "there is no node", []),
         ("First.", "", []),
@@ -145,6 +145,56 @@ def test_what_matches_nothing_or_too_much_lists_the_candidates(
     assert problem in caught.value.problem
     assert [c for c in caught.value.candidates if c in candidates] == candidates
     assert caught.value.selector == selector
+
+
+def _titled(*titles: str) -> dict[str, Any]:
+    nodes: dict[str, Any] = {"99": {"class_type": "KSampler", "inputs": {"seed": 1}}}
+    for number, title in enumerate(titles, 1):
+        inputs = {"clip": ["99", 0], "text": ""}
+        nodes[str(number)] = {"class_type": "CLIPTextEncode", "inputs": inputs, "_meta": {"title": title}}
+    return nodes
+
+
+@pytest.mark.parametrize(
+    ("selector", "first"),
+    [
+        ("Postive.text", "Positive.text"),
+        ("NEGATVE.text", "Negative.text"),
+        ("Postive.txet", "Positive.text"),
+        ("KSampeler.seed", "KSampler.seed"),
+        ("#22.text", "#2.text"),
+    ],
+)
+def test_the_nearest_title_comes_first(selector: str, first: str) -> None:
+    """A misspelt title, class or id is answered with the one that is meant, under the name that its reader sees."""
+    if selector.startswith("#"):
+        editor = Editor(_titled("Same", "Same"))
+    else:
+        editor = Editor(_titled("Mood", "Negative", "Style", "Positive"))
+
+    with pytest.raises(InputSelectorError) as caught:
+        editor.set(selector, "x")
+
+    assert caught.value.candidates[0] == first
+    editor.set(first, 2)
+
+
+def test_the_nearest_title_is_named_even_if_several_nodes_have_it() -> None:
+    """Their ids alone would not show what was misspelt."""
+    with pytest.raises(InputSelectorError, match="no node 'Postive'; 2 nodes have the title 'Positive'") as caught:
+        Editor(_titled("Other", "Positive", "Positive")).set("Postive.text", "x")
+
+    assert caught.value.candidates[:2] == ("#2.text", "#3.text")
+
+
+def test_the_nearest_of_many_nodes_are_offered() -> None:
+    """In a large graph only similar nodes are listed."""
+    graph = _titled(*(f"Prompt {number}" for number in range(3)), *("xyz" * 5 for _ in range(40)))
+    with pytest.raises(InputSelectorError) as caught:
+        Editor(graph).set("Promt 2.text", "x")
+
+    assert caught.value.candidates[0] == "Prompt 2.text"
+    assert len(caught.value.candidates) == 3
 
 
 def test_a_linked_input_of_a_prompt_names_what_feeds_it() -> None:
@@ -204,6 +254,17 @@ def test_allowed_values_come_with_the_nearest_first(definitions: dict[str, Any])
         Editor(_prompt(), definitions).set("First.sampler", "hen")
 
     assert caught.value.candidates == ("heun", "euler")
+
+
+def test_all_values_are_sorted_by_nearness() -> None:
+    """Not only the best: of a long list the first few are those that may be meant, whatever their case."""
+    names = ["ddim", "dpm_2", "uni_pc", "Euler", "heun", "euler_ancestral", "lms"]
+    spec = {"input": {"required": {"sampler": [names, {}]}}}
+    with pytest.raises(InputSelectorError) as caught:
+        Editor(_prompt(), {"Sampler": spec}).set("First.sampler", "eulr")
+
+    assert caught.value.candidates[:2] == ("Euler", "euler_ancestral")
+    assert sorted(caught.value.candidates) == sorted(names)
 
 
 def test_lists_are_wrapped_in_a_prompt() -> None:
