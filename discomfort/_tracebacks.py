@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from discomfort.exceptions import DiscomfortError
 
-_log = logging.getLogger("discomfort.tracebacks")
+_log = logging.getLogger("discomfort._tracebacks")
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -24,9 +24,7 @@ class SharedServers:
     @asynccontextmanager
     async def connector(self, settings: dict[str, Any]) -> AsyncIterator[ComfyConnector]:
         """A connector, shut down at the end of the block, or before by :meth:`release_after`."""
-        made = await ComfyConnector.create(**settings)
-        # It steps aside, as if it lived in another process, for the tests that make their own.
-        ComfyConnector._instance = None
+        made = await ComfyConnector.launch(**settings)
         self._open.append((asyncio.get_running_loop(), made))
         try:
             yield made

@@ -158,7 +158,7 @@ async def test_wrong_configuration_is_named(tmp_path: Path, key: str) -> None:
     assert isinstance(caught.value, ValueError)
     if key == "INITIAL_POTR":
         assert "INITIAL_PORT" in str(caught.value)
-    assert ComfyConnector._instance is None
+    assert ComfyConnector.current() is None
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", "null"])

@@ -21,9 +21,7 @@ PORT = first_port(18588)
 @pytest.fixture(scope="module")
 def sync(engine: EngineUnderTest) -> Iterator[SyncConnector]:
     """A connector for a script."""
-    with SyncConnector.create(**{**engine.settings, "initial_port": PORT}) as made:
-        # It steps aside, as if it lived in another process, for the session's connector.
-        ComfyConnector._instance = None
+    with SyncConnector.launch(**{**engine.settings, "initial_port": PORT}) as made:
         yield made
 
 

@@ -117,7 +117,7 @@ async def test_after_an_exception_out_of_create(
     assert isinstance(caught.value, RuntimeError | ValueError)
     if isinstance(caught.value, ServerStartError):
         assert caught.value.log_tail
-    assert ComfyConnector._instance is None
+    assert ComfyConnector.current() is None
     assert trace.left() == [] or await trace.settle() == []
     assert await works_again(emulator)
 
@@ -195,7 +195,7 @@ async def test_after_create_was_cancelled(
         interrupt_at(patch, owner, name, moment, creating.cancel)
         with pytest.raises(asyncio.CancelledError):
             await creating
-    assert ComfyConnector._instance is None
+    assert ComfyConnector.current() is None
     assert trace.left() == [] or await trace.settle() == []
 
 
@@ -269,7 +269,7 @@ async def test_kill_api_during_the_start(
     with monkeypatch.context() as patch:
         interrupt_at(patch, Supervisor, "start", "after", reached.set)
         await reached.wait()
-    instance = ComfyConnector._instance
+    instance = ComfyConnector.current()
     assert instance is not None
     await instance.kill_api()
     with pytest.raises((asyncio.CancelledError, RuntimeError)):

@@ -91,7 +91,9 @@ async def nothing_left(kind: type[T], folder: Path, patch: pytest.MonkeyPatch) -
     yield followed
     left = await followed.settle()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    instance, ComfyConnector._instance = ComfyConnector._instance, None
+    instance = ComfyConnector.current()
+    if instance is not None:
+        instance.release_now()
     for process in followed.record():
         process.kill()
     assert left == []

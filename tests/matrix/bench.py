@@ -276,8 +276,6 @@ async def end_of(connector: ComfyConnector | None) -> None:
     except Exception as error:  # noqa: BLE001 - it is beyond repair, and must not disturb the next
         log.warning("a connector that was given up: %s", brief(error))
         connector.release_now()
-    if ComfyConnector._instance is connector:
-        ComfyConnector._instance = None
 
 
 async def nothing_left(trace: Trace) -> str | None:

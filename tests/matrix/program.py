@@ -287,7 +287,7 @@ async def start_without_descriptors(settings: Settings) -> None:
             await connector.kill_api()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     async with await ComfyConnector.create(**settings) as connector:
-        tell(names=names, after=await number(connector, 5), left=ComfyConnector._instance is None)
+        tell(names=names, after=await number(connector, 5), left=ComfyConnector.current() is None)
 
 
 async def find_folders_read_only(settings: Settings, home: str, state: str) -> None:

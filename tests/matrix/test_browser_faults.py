@@ -31,8 +31,7 @@ async def browsing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Co
     """A connector on the emulator, with a browser."""
     engine = prepared("emulator", tmp_path_factory.mktemp("browsing"), PORT + 400)
     with private_environment(tmp_path_factory.mktemp("browsing-state")):
-        made = await ComfyConnector.create(**{**engine.settings, **THROUGH_THE_BROWSER})
-        ComfyConnector._instance = None
+        made = await ComfyConnector.launch(**{**engine.settings, **THROUGH_THE_BROWSER})
         yield made
         await made.kill_api()
         assert chromiums() == []

@@ -133,4 +133,4 @@ async def test_browser_killed_while_it_starts(emulator: EngineUnderTest, trace: 
         await end.kill_api()
     else:
         assert isinstance(end, BrowserError | SelfTestError), end
-    assert ComfyConnector._instance is None
+    assert ComfyConnector.current() is None

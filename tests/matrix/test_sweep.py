@@ -76,7 +76,7 @@ async def test_us_cancelled_everywhere_in_create(emulator: EngineUnderTest, trac
         assert bool(made) is not strike.delivered
         if made:
             await made.pop().kill_api()
-        assert ComfyConnector._instance is None, strike
+        assert ComfyConnector.current() is None, strike
         assert named_tasks() == set(), strike
         left = [entry for entry in trace.left() if not entry.startswith("thread")]
         assert left == [] or await trace.settle() == [], strike
@@ -185,7 +185,7 @@ async def test_us_cancelled_everywhere_in_kill_api(emulator: EngineUnderTest, tr
         async with asyncio.timeout(60):
             await connector.kill_api()
         assert connector.state == "killed"
-        assert ComfyConnector._instance is None, strike
+        assert ComfyConnector.current() is None, strike
         assert named_tasks() == set(), strike
         left = [entry for entry in trace.left() if not entry.startswith("thread")]
         assert left == [], strike

@@ -105,7 +105,7 @@ def test_other_errors_have_no_frames_of_ours(tmp_path: Path, program: str, told:
 
 def test_frames_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Who works on the library finds them at level DEBUG."""
-    with caplog.at_level(logging.DEBUG, "discomfort.tracebacks"), pytest.raises(InputSelectorError):
+    with caplog.at_level(logging.DEBUG, "discomfort._tracebacks"), pytest.raises(InputSelectorError):
         Editor({"1": {"class_type": "A", "inputs": {}}}).set("B.text", 1)
 
     assert "selectors.py" in caplog.text
