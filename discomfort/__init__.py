@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ConversionError,
         ConversionTimeout,
         DiscomfortError,
+        DiskFullError,
         ExecutionError,
         ExecutionInterrupted,
         FatalPromptError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         UploadError,
         ValidationError,
     )
+    from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
@@ -65,6 +67,9 @@ _HOMES = {
     "Discomfort": "discomfort.discomfort",
     "Editor": "discomfort.workflow.edit",
     "HealthReport": "discomfort.connector.health",
+    "History": "discomfort.history",
+    "HistoryRecord": "discomfort.history",
+    "HistoryStatus": "discomfort.history",
     "Output": "discomfort.client.outputs",
     "Run": "discomfort.connector.run_handle",
     "RunResult": "discomfort.connector.run_result",
@@ -87,12 +92,16 @@ __all__ = [
     "ConversionTimeout",
     "Discomfort",
     "DiscomfortError",
+    "DiskFullError",
     "Editor",
     "ExecutionError",
     "ExecutionInterrupted",
     "FatalPromptError",
     "GraphProblem",
     "HealthReport",
+    "History",
+    "HistoryRecord",
+    "HistoryStatus",
     "InputProblem",
     "InputSelectorError",
     "MissingFrontendError",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -33,6 +34,9 @@ class HiddenFrames:
     ) -> None:
         if isinstance(error, DiscomfortError | FileNotFoundError | FileExistsError):
             hide_frames(error)
+        elif error is not None and _is_cancellation(error):
+            # Ctrl-C under asyncio.run prints it above the KeyboardInterrupt.
+            error.__traceback__ = None
 
 
 class FramelessBlock(AbstractAsyncContextManager[T]):
@@ -63,6 +67,12 @@ def hide_frames(error: BaseException) -> None:
         seen.add(id(each))
         each.__traceback__ = None
         each = each.__cause__
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    # Not imported here: the editor needs no event loop, and who has none has no cancellations.
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def without_frames(function: F) -> F:

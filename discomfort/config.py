@@ -11,14 +11,24 @@ import difflib
 import logging
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, Unpack
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from discomfort import _json
 from discomfort.exceptions import ConfigurationError
+from discomfort.redaction import STARS, redact_words
 
 _log = logging.getLogger("discomfort.config")
 
@@ -50,11 +60,19 @@ class Settings(BaseModel):
         api_command_line: command that starts the server, split with shlex, never passed to a shell (default:
             ``python3 main.py`` if a ComfyUI was found).
         api_working_directory: the folder in which it starts (default: the ComfyUI folder).
+        server_arguments: further arguments for the server, such as ``--cpu --lowvram``: a text, which is split as a
+            shell would, or a list of words. They are appended to the command line that starts it, whichever it is, the
+            emulator's too. A port among them is replaced, since the connector chooses it.
+        environment: variables for the server, by name, on top of those of this process: an object in the file, and its
+            JSON text in ``DISCOMFORT_ENVIRONMENT``. Their values count as secrets: no log, error or report shows them.
         api_url: host to connect to, without port; ``0.0.0.0`` connects through loopback.
         initial_port: the first port to try; the next ones follow upwards.
         test_payload_file: workflow or prompt of the self-test (default: the bundled one).
         max_comfy_start_attempts, comfy_start_attempts_sleep: start budget in seconds, the sum of
             ``sleep * 2**i`` over the attempts, each at most 60 s: 303 s with the defaults.
+        start_timeout: start budget in seconds, as one number instead of the two above: the time from the start of the
+            server until it answers, another start on the next port included.
+        stop_grace: how long, in seconds, the server may take to end after SIGTERM before it gets SIGKILL.
         comfyui_path: the ComfyUI folder.
         engine: ``auto`` uses ComfyUI if found, else the embedded emulator; ``comfyui`` or ``emulator`` forces one.
         browser: ``eager`` launches Chromium beside the server, ``lazy`` at the first conversion that needs it.
@@ -67,24 +85,30 @@ class Settings(BaseModel):
         comfyui_python: the interpreter that runs ComfyUI.
         emulator_directory: the emulator's base folder (default: a private one that ``kill_api`` deletes).
         on_server_death: with ``raise``, pending runs raise ServerDiedError, and the next call restarts the server;
-            ``restart`` restarts it at once, in the background; ``restart_and_resubmit`` also submits the pending runs
-            again, with the same prompt ids. For owned servers only.
+            ``restart`` restarts it at once, in the background, whether or not anything was running, which services
+            need; ``restart_and_resubmit`` also submits the pending runs again, with the same prompt ids. For owned
+            servers only.
         max_restarts: how often the server is restarted automatically within 10 minutes; after that, calls raise
-            RestartLimitError.
+            RestartLimitError until the oldest restart is 10 minutes old, and then the next one happens by itself.
         cancel_restart_after: how long, in seconds, a cancelled node may keep running before the owned server is
             restarted (default: no limit).
         on_out_of_memory: ``raise``, or ``retry_once`` after asking the server to free its memory.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # The input of a wrong setting may be a secret, and pydantic's own text shows it.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     api_command_line: str | None = None
     api_working_directory: Path | None = None
+    server_arguments: tuple[str, ...] = ()
+    environment: dict[str, SecretStr] = Field(default_factory=dict)
     api_url: str = "127.0.0.1"
     initial_port: _Int = Field(default=8188, ge=1, le=65535)
     test_payload_file: Path | None = None
     max_comfy_start_attempts: _Int = Field(default=10, ge=1, le=1000)
     comfy_start_attempts_sleep: _Float = Field(default=1.0, gt=0, le=3600, allow_inf_nan=False)
+    start_timeout: _Float | None = Field(default=None, gt=0, le=86400, allow_inf_nan=False)
+    stop_grace: _Float = Field(default=10.0, ge=0, le=3600, allow_inf_nan=False)
     comfyui_path: Path | None = None
     engine: Literal["auto", "comfyui", "emulator"] = "auto"
     browser: Literal["eager", "lazy"] = "eager"
@@ -112,7 +136,22 @@ class Settings(BaseModel):
         return self.model_dump() == other.model_dump()
 
     def __hash__(self) -> int:
-        return hash(tuple(self.model_dump().values()))
+        values = self.model_dump() | {"environment": frozenset(self.environment.items())}
+        return hash(tuple(values.values()))
+
+    @property
+    def server_environment(self) -> dict[str, str]:
+        """The variables of ``environment`` with their values, which are secrets."""
+        return {name: value.get_secret_value() for name, value in self.environment.items()}
+
+    def shown(self, name: str) -> object:
+        """The value of a setting for people to read: without secrets, as far as they can be recognised."""
+        value = getattr(self, name)
+        if isinstance(value, Mapping):
+            return dict.fromkeys(value, STARS)
+        if isinstance(value, tuple):
+            return redact_words(value)
+        return str(value) if isinstance(value, Path) else value
 
     @property
     def connect_host(self) -> str:
@@ -139,6 +178,30 @@ class Settings(BaseModel):
         if value is not None and not shlex.split(value):
             raise ValueError("the command is empty")
         return value
+
+    @field_validator("server_arguments", mode="before")
+    @classmethod
+    def _arguments_split(cls, value: object) -> object:
+        words = shlex.split(value) if isinstance(value, str) else value
+        if isinstance(words, list | tuple) and any("\0" in word for word in words if isinstance(word, str)):
+            raise ValueError("must not contain a NUL character")
+        return words
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _variables(cls, value: object) -> object:
+        if isinstance(value, str):
+            try:
+                value = _json.loads(value)
+            except (ValueError, RecursionError):
+                raise ValueError("is not JSON; it must be an object, {name: value}") from None
+        if not isinstance(value, Mapping):
+            raise ValueError(f"must be an object, {{name: value}}, not a {type(value).__name__}")  # noqa: TRY004
+        for name, content in value.items():
+            problem = _variable_problem(name, content)
+            if problem:
+                raise ValueError(problem)
+        return dict(value)
 
     @field_validator("api_url")
     @classmethod
@@ -170,11 +233,15 @@ class SettingArguments(TypedDict, total=False):
 
     api_command_line: str | None
     api_working_directory: _Path
+    server_arguments: str | Sequence[str] | None
+    environment: Mapping[str, str] | None
     api_url: str | None
     initial_port: int | None
     test_payload_file: _Path
     max_comfy_start_attempts: int | None
     comfy_start_attempts_sleep: float | None
+    start_timeout: float | None
+    stop_grace: float | None
     comfyui_path: _Path
     engine: Literal["auto", "comfyui", "emulator"] | None
     browser: Literal["eager", "lazy"] | None
@@ -214,7 +281,8 @@ def load_settings(
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, sources) from error
+        # Not chained: pydantic's error keeps all inputs, and some may be secrets.
+        raise _explain(error, sources) from None
     settings._sources.update(sources)
     return settings
 
@@ -247,30 +315,55 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _environment_layers() -> list[tuple[dict[str, Any], str]]:
-    layers = []
+    # Not an error: another program of that name may own the variable, or a newer version of this one.
+    for problem in unknown_variables():
+        _log.warning("%s", problem)
+    return [
+        ({name: value}, f"environment variable {ENV_PREFIX}{name}")
+        for name, value in _variables_with_prefix()
+        if name.lower() in Settings.model_fields
+    ]
+
+
+def unknown_variables() -> list[str]:
+    """One line about each variable of the environment that has our prefix and is not a setting."""
+    return [
+        f"environment variable {ENV_PREFIX}{name} is not a setting{_nearest(name, prefix=ENV_PREFIX)}"
+        for name, _ in _variables_with_prefix()
+        if name.lower() not in Settings.model_fields
+    ]
+
+
+def _variables_with_prefix() -> Iterator[tuple[str, str]]:
     for variable, value in os.environ.items():
-        name = variable.removeprefix(ENV_PREFIX)
-        if name == variable or variable in _MARKS or not value:
-            continue
-        if name.lower() in Settings.model_fields:
-            layers.append(({name: value}, f"environment variable {variable}"))
-        else:
-            # Not an error: another program of that name may own the variable.
-            _log.warning("environment variable %s is not a setting%s", variable, _nearest(name))
-    return layers
+        if variable.startswith(ENV_PREFIX) and variable not in _MARKS and value:
+            yield variable.removeprefix(ENV_PREFIX), value
+
+
+def _variable_problem(name: object, content: object) -> str:
+    """What is wrong with a variable for the server, empty if nothing. Does not contain the value."""
+    if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+        return f"{name!r} is not the name of a variable"
+    if name in _MARKS - {CONFIG_ENV}:
+        return f"{name!r} is set by the connector itself"
+    if not isinstance(content, str):
+        return f"the value of {name!r} must be a text, not a {type(content).__name__}"
+    return f"the value of {name!r} contains a NUL character" if "\0" in content else ""
 
 
 def _known_key(key: str, value: object, source: str) -> str:
     name = key.lower()
     if name not in Settings.model_fields:
-        raise ConfigurationError(f"unknown key{_nearest(key)}", key=key, value=value, source=source)
+        # No setting but ``environment`` is an object, and that one's values are secrets.
+        shown = STARS if isinstance(value, Mapping) else value
+        raise ConfigurationError(f"unknown key{_nearest(key)}", key=key, value=shown, source=source)
     return name
 
 
-def _nearest(key: str) -> str:
+def _nearest(key: str, *, prefix: str = "") -> str:
     known = [name.upper() for name in Settings.model_fields]
     match = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.5)
-    return f"; the nearest known key is {match[0]}" if match else f"; known keys are {', '.join(known)}"
+    return f"; the nearest known key is {prefix}{match[0]}" if match else f"; known keys are {', '.join(known)}"
 
 
 def _is_bundled_default(value: object) -> bool:
@@ -283,4 +376,5 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> Configuratio
     name = str(first["loc"][0]) if first["loc"] else "?"
     problem = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ConfigurationError(problem + more, key=name.upper(), value=first["input"], source=sources.get(name))
+    value = STARS if name == "environment" else first["input"]
+    return ConfigurationError(problem + more, key=name.upper(), value=value, source=sources.get(name))

@@ -10,6 +10,7 @@
     │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
     │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
     ├── UploadError                 ValueError        a destination that is not allowed
+    ├── DiskFullError               OSError           no space left for an upload or an output
     ├── ConversionError             RuntimeError      the frontend could not convert the workflow
     │   └── ConversionTimeout       TimeoutError
     ├── BrowserError                RuntimeError      no Chromium, or one that does not work
@@ -39,8 +40,10 @@ A missing source file raises the builtin ``FileNotFoundError``, an existing targ
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import ENOSPC
 from typing import Any
 
 from discomfort._error_text import (
@@ -159,6 +162,34 @@ class InputSelectorError(PayloadError):
 
 class UploadError(DiscomfortError, ValueError):
     """The destination of an upload is not allowed: unknown folder type, no model subfolder, or outside its folder."""
+
+
+class DiskFullError(DiscomfortError, OSError):
+    """A disk has no space left, or the user's share of it is used up.
+
+    ``folder`` is a folder on that disk, ``filename`` the file that could not be written, if it has a name by then.
+    ``errno`` is the system's number.
+    """
+
+    # On the class, so that they come before those of OSError, which pickling would lose.
+    errno: int | None = ENOSPC
+    strerror: str | None = None
+    filename: str | None = None
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        what: str,
+        *,
+        filename: str | os.PathLike[str] | None = None,
+        number: int = ENOSPC,
+        remedy: str = "Free some space there",
+    ) -> None:
+        self.folder, self.remedy, self.errno, self.strerror = os.fspath(folder), remedy, number, os.strerror(number)
+        self.filename = None if filename is None else os.fspath(filename)
+        where = f" to {self.filename}" if self.filename else ""
+        self.problem = f"{self.strerror}: the disk of {self.folder} is full ({what}{where})"
+        super().__init__(f"{self.problem}. {remedy}")
 
 
 class ConversionError(DiscomfortError, RuntimeError):

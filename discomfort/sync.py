@@ -25,6 +25,7 @@ from discomfort.connector.server_queue import ServerQueue
 from discomfort.connector.states import State
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError
+from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult, sync_output, sync_result
 from discomfort.workflow.edit import Editor
@@ -178,7 +179,7 @@ class SyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> JsonObject:
+    ) -> History:
         """See :meth:`ComfyConnector.run_workflow`; ``on_progress`` is called in this object's thread."""
         return self._thread.call(
             self._connector.run_workflow(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from discomfort._json import JsonObject
 from discomfort._system.loop_thread import LoopThread
 from discomfort.client.artifact import Artifact
 from discomfort.client.notebook import as_html
@@ -16,6 +15,7 @@ from discomfort.client.outputs import Output, OutputFields
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_status import RunStatus
+from discomfort.history import History
 from discomfort.progress import ProgressEvent
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SyncRunResult:
     prompt_id: str
     outputs: list[SyncOutput]
     seconds: float
-    history: JsonObject = field(repr=False)
+    history: History = field(repr=False)
 
     @property
     def images(self) -> list[SyncOutput]:
@@ -121,10 +121,10 @@ class SyncRun:
         """See :attr:`Run.seconds`."""
         return self._run.seconds
 
-    def wait(self) -> JsonObject:
+    def wait(self) -> History:
         """Wait for the end and return the history, as ``await run`` does. Ctrl-C ends the wait, not the run."""
 
-        async def wait() -> JsonObject:
+        async def wait() -> History:
             return await self._run
 
         return self._thread.call(wait())

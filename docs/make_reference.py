@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import importlib
 import inspect
+import json
 import os
 import re
 import sys
@@ -28,6 +29,7 @@ PAGES = {
             "discomfort.connector.run_handle",
             "discomfort.connector.run_status",
             "discomfort.connector.run_result",
+            "discomfort.history",
             "discomfort.connector.server_queue",
             "discomfort.sync_run",
         ],
@@ -67,6 +69,32 @@ PAGES = {
     ),
 }
 """The modules of each page; names after a colon are the only ones of that module that are described."""
+EXAMPLES: dict[str, object] = {
+    "api_command_line": "python3 main.py --cpu",
+    "api_working_directory": "/opt/ComfyUI",
+    "server_arguments": "--cpu --lowvram",
+    "environment": {"CUDA_VISIBLE_DEVICES": "1"},
+    "api_url": "0.0.0.0",  # noqa: S104 - shown, not bound
+    "initial_port": 8288,
+    "test_payload_file": "self_test.json",
+    "max_comfy_start_attempts": 12,
+    "comfy_start_attempts_sleep": 2.0,
+    "start_timeout": 600,
+    "stop_grace": 5,
+    "comfyui_path": "/opt/ComfyUI",
+    "engine": "emulator",
+    "browser": "lazy",
+    "chromium_path": "/usr/bin/chromium",
+    "prompt_cache": "/var/cache/prompts",
+    "native_conversion": "off",
+    "comfyui_python": "/opt/ComfyUI/venv/bin/python",
+    "emulator_directory": "./emulator",
+    "on_server_death": "restart",
+    "max_restarts": 5,
+    "cancel_restart_after": 30,
+    "on_out_of_memory": "retry_once",
+}
+"""A value of each setting, as a configuration file has it."""
 _OURS = ("discomfort", "comfyui_")
 """A class may have members that its library put there, which nobody who reads these pages needs."""
 _BAR = "\\|"
@@ -88,10 +116,24 @@ def page(title: str, modules: list[str]) -> str:
         name, _, chosen = entry.partition(":")
         module = importlib.import_module(name)
         parts.append(f"## `{name}`\n\n{text(module)}\n")
+        if name == "discomfort.config":
+            parts.append(settings_table())
         for label, thing in members(module):
             if not chosen or label in chosen.split(","):
                 parts.append(describe(label, thing))
     return "\n".join(parts).rstrip() + "\n"
+
+
+def settings_table() -> str:
+    """Each key with its default and an example, as a configuration file has them."""
+    from discomfort.config import Settings
+
+    lines = ["| key | default | example |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = f"`{json.dumps(default)}`" if default not in (None, (), {}) else "not set"
+        lines.append(f"| `{name.upper()}` | {shown} | `{json.dumps(EXAMPLES[name])}` |")
+    return "\n".join(lines) + "\n"
 
 
 def members(module: ModuleType) -> list[tuple[str, object]]:

@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 
 from discomfort._system.descriptors import create
+from discomfort._system.disk_space import writing_to
 from discomfort._system.filenames import candidates
 
 _NO_LINKS_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
@@ -16,7 +17,7 @@ _NO_LINKS_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.
 
 
 def write_atomically(file: Path, data: bytes, *, private: bool = False) -> None:
-    """Write ``file`` completely or not at all, replacing an existing one. Raises OSError.
+    """Write ``file`` completely or not at all, replacing an existing one. Raises OSError, DiskFullError among them.
 
     A ``private`` file is readable only by this user; others get the usual permissions. Devices are written to directly.
     """
@@ -25,7 +26,12 @@ def write_atomically(file: Path, data: bytes, *, private: bool = False) -> None:
         file.write_bytes(data)
         return
     temporary = file.with_name(f".discomfort-{secrets.token_hex(8)}")
-    descriptor = create(temporary, 0o600 if private else 0o666)
+    with writing_to(file.parent, "writing", file):
+        _write_and_rename(temporary, file, data, 0o600 if private else 0o666)
+
+
+def _write_and_rename(temporary: Path, file: Path, data: bytes, mode: int) -> None:
+    descriptor = create(temporary, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)

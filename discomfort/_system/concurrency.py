@@ -173,6 +173,11 @@ class EndableScopes:
         """Whether :meth:`close` was called."""
         return self._closed is not None
 
+    @property
+    def entered(self) -> bool:
+        """Whether a block is running."""
+        return bool(self._scopes)
+
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
         """A block that :meth:`end` can end. After :meth:`close`, entering it raises."""

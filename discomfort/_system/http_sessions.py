@@ -6,16 +6,30 @@ A redirect would send our headers, including credentials, to a server that the c
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl as tls
+import weakref
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict
 
 from discomfort._system.concurrency import in_own_thread
+from discomfort.exceptions import ConfigurationError
+from discomfort.redaction import split_credentials
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
+
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+_PROXY_AUTHORIZATION = "Proxy-Authorization"
+_sessions: weakref.WeakKeyDictionary[aiohttp.ClientSession, asyncio.AbstractEventLoop] = weakref.WeakKeyDictionary()
 
 
 class RedirectRefused(aiohttp.ClientError):
@@ -26,16 +40,132 @@ class RedirectRefused(aiohttp.ClientError):
         super().__init__(f"it redirects to {location}; use the final address as URL")
 
 
-def open_session(*, connections: int = 100, idle: float = 15.0, **options: Any) -> aiohttp.ClientSession:
+class ProxyRefused(aiohttp.ClientError):
+    """The proxy answered with ``status`` and made no connection to the server.
+
+    It takes the place of aiohttp's own error, whose ``repr`` contains the headers for the proxy.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        hint = "; check the credentials in proxy" if status == 407 else ""
+        super().__init__(f"the proxy refuses the connection: {status} {message}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to a server: whose certificates are accepted, and through which proxy. ``repr`` has no credentials.
+
+    ``ssl`` is ``True`` for the system's authorities and ``False`` for no check at all. ``proxy`` is a URL without
+    credentials, ``proxy_authorization`` the header that replaces them.
+    """
+
+    ssl: tls.SSLContext | bool = True
+    proxy: str | None = None
+    proxy_authorization: str | None = field(default=None, repr=False)
+
+
+DIRECT = Route()
+"""The way to a server without a proxy, with the system's authorities."""
+
+
+def make_route(ssl: tls.SSLContext | bool | None = None, proxy: str | None = None) -> Route:
+    """The route that a caller wants. Raises ConfigurationError, which names the argument and shows no credentials."""
+    if ssl is not None and not isinstance(ssl, tls.SSLContext | bool):
+        raise ConfigurationError(
+            "must be an ssl.SSLContext, or False for no verification", key="ssl", value=ssl,
+            remedy="For a certificate of your own: ssl.create_default_context(cafile='server.pem')",
+        )  # fmt: skip
+    verified: tls.SSLContext | bool = True if ssl is None else ssl
+    if proxy is None:
+        return Route(verified)
+    if not isinstance(proxy, str):
+        raise ConfigurationError(f"must be a URL, not a {type(proxy).__name__}", key="proxy")
+    scheme, mark, rest = proxy.strip().rpartition("://")
+    address, credentials = split_credentials(rest)
+    if (mark and scheme.lower() != "http") or not _has_host(address):
+        # Without the value: credentials can be taken out of a URL, but not out of anything else.
+        raise ConfigurationError(
+            "must be an http URL, such as http://proxy.example:3128", key="proxy", value="***",
+            remedy="HTTPS and SOCKS proxies are not supported; servers with https work through an http proxy",
+        )  # fmt: skip
+    return Route(verified, address, credentials.get("Authorization"))
+
+
+def open_session(
+    *, connections: int = 100, idle: float = 15.0, route: Route = DIRECT, **options: Any
+) -> aiohttp.ClientSession:
     """An aiohttp session with ``options`` that raises :class:`RedirectRefused` instead of following a redirect.
 
     A request with ``allow_redirects=False`` still gets the 3xx response itself. At most ``connections`` are open at
-    once, and an unused one is closed after ``idle`` seconds.
+    once, and an unused one is closed after ``idle`` seconds. All connections take the ``route``.
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse)
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=idle, resolver=_Resolver())
-    return aiohttp.ClientSession(connector=connector, trace_configs=[trace], **options)
+    connector = _Connector(route, limit=connections, keepalive_timeout=idle, resolver=_Resolver())
+    if route.proxy is not None:
+        options["proxy"] = route.proxy
+    session = aiohttp.ClientSession(connector=connector, trace_configs=[trace], **options)
+    _sessions[session] = asyncio.get_running_loop()
+    return session
+
+
+def abandon_sessions(loop: asyncio.AbstractEventLoop) -> None:
+    """Give up the sessions of a closed loop, in which they cannot be closed any more.
+
+    aiohttp would log each as an error of the program's.
+    """
+    for session, owner in list(_sessions.items()):
+        connector = session.connector
+        if owner is loop and connector is not None:
+            session.detach()
+            # The transports ended with their loop, so there is nothing to wait for.
+            for _ in connector.close().__await__():
+                break
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a connection failed, in a few words without credentials."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        found = error.certificate_error
+        return (
+            f"the server's certificate is not accepted ({getattr(found, 'verify_message', '') or found}); pass "
+            "attach() an ssl context that trusts it"
+        )
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"cannot connect to the proxy: {error.os_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect: {error.os_error}"
+    if isinstance(error, RedirectRefused | ProxyRefused):
+        return str(error)
+    return f"the connection broke: {type(error).__name__}: {error}"
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Adds the credentials for the proxy where they are needed and nowhere else.
+
+    In the proxy's URL, or as ``proxy_auth``, they would be part of aiohttp's errors and of their ``repr``.
+    """
+
+    def __init__(self, route: Route, **options: Any) -> None:
+        super().__init__(ssl=route.ssl, **options)
+        self._authorization = route.proxy_authorization
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection for the request, through the proxy if there is one. Raises ProxyRefused."""
+        if req.proxy is not None:
+            # aiohttp would send the session's own headers to the proxy, which may be credentials for the server.
+            req.proxy_headers = CIMultiDict()
+            if self._authorization is not None:
+                # With https only the request to connect is seen by the proxy, otherwise each request itself.
+                seen = req.proxy_headers if req.is_ssl() else req.headers
+                seen[_PROXY_AUTHORIZATION] = self._authorization
+        try:
+            return await super().connect(req, traces, timeout)
+        except aiohttp.ClientHttpProxyError as error:
+            raise ProxyRefused(error.status, error.message) from None
 
 
 class _Resolver(AbstractResolver):
@@ -61,6 +191,14 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """Do nothing: there is nothing to release."""
+
+
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and parts.path in {"", "/"}
+    except ValueError:
+        return False
 
 
 async def _refuse(

@@ -82,8 +82,7 @@ class Batch:
                 self.terminal.explain(source.error, about=source.name)
                 self._codes.add(USAGE)
         if all(source.error is not None for source in self.sources):
-            for job in self.jobs:
-                self._record(self._result(job, source_error(job)))
+            self.record_all()
             return USAGE
         with self.terminal.logging() as log:
             try:
@@ -94,6 +93,11 @@ class Batch:
                 self.display.close()
         # 1 if anything failed; 2 if nothing did but the command line or its files were wrong.
         return FAILED if FAILED in self._codes else USAGE if USAGE in self._codes else OK
+
+    def record_all(self) -> None:
+        """Record all jobs at once, where none needs a server."""
+        for job in self.jobs:
+            self._record(self._result(job, source_error(job)))
 
     def refuse(self, position: int, error: Exception) -> None:
         """Report that a workflow cannot be used after all, before the first job: it gets one job, which fails."""

@@ -86,19 +86,24 @@ def dependencies() -> Check:
 
 
 def configuration(settings: Settings) -> Check:
-    """The settings that differ from their defaults, with their sources and without secrets."""
+    """The settings that differ from their defaults, with their sources and without secrets; misspelt variables."""
+    from discomfort.config import unknown_variables
     from discomfort.redaction import redact
 
     given = [
-        f"{name.upper()}={redact(str(getattr(settings, name)))} ({source})"
+        f"{name.upper()}={redact(str(settings.shown(name)))} ({source})"
         for name, source in sorted(settings.sources.items())
     ]
-    return Check("configuration", "ok", "; ".join(given) or "nothing configured, all defaults")
+    detail = "; ".join(given) or "nothing configured, all defaults"
+    if unknown := unknown_variables():
+        remedy = "Correct the name of the variable, or unset it"
+        return Check("configuration", "warn", "; ".join([*unknown, detail]), remedy)
+    return Check("configuration", "ok", detail)
 
 
-def engine(found: Engine, *, wanted: str) -> Iterator[Check]:
+def engine(found: Engine) -> Iterator[Check]:
     """The engine that would run the prompts, its Python, and whether its folders are writable."""
-    if found.kind == "emulator" and wanted == "auto":
+    if found.is_fallback:
         remedy = "To run models, install ComfyUI and set COMFYUI_PATH to the folder that holds its main.py"
         yield Check("engine", "warn", f"emulator: {found.reason}", remedy)
     else:

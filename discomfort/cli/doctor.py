@@ -83,7 +83,7 @@ class Doctor:
         engine = await to_thread(self._resolve, settings) if settings is not None else None
         if settings is not None and engine is not None:
             # The engine's check starts another Python to see what it can import: a second from a cold disk.
-            self._tell(await to_thread(lambda: list(checks.engine(engine, wanted=settings.engine))))
+            self._tell(await to_thread(lambda: list(checks.engine(engine))))
             self._tell([checks.frontend(engine)])
         self.display.phase("launching Chromium")
         self._tell([await chromium(str(settings.chromium_path) if settings and settings.chromium_path else None)])
@@ -144,7 +144,8 @@ class Doctor:
                 if not self._is_shown:
                     self.diagnostics = await connector.diagnostics()
         except (DiscomfortError, OSError) as error:
-            return Check("start", "fail", describe(error), "The last lines of the server's log above name the cause")
+            is_unclear = bool(getattr(error, "log_tail", ())) and not getattr(error, "remedy", "")
+            return Check("start", "fail", describe(error), "The server's log above names the cause" * is_unclear)
         finally:
             self.display.close()
         return Check("start", "ok", detail)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from discomfort.conversion.explanation import Explanation
 
 _STYLES = {"kept": "green", "missing": "bold red", "muted": "dim", "bypassed": "dim", "dropped": "dim"}
+_PATHS = {"browser": "browser", "cache": "prompt cache", "native": "native path"}
 _NARROW = 72
 
 
@@ -63,7 +64,8 @@ class ExplainBatch(Batch):
             self._show(job.source, found)
         counts = Counter(fate.outcome for fate in found.nodes)
         told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-        self.terminal.note(f"{job.source.name}: converted by the {found.path}; {len(found.nodes)} nodes: {told}")
+        by = _PATHS[found.path]
+        self.terminal.note(f"{job.source.name}: converted by the {by}; {len(found.nodes)} nodes: {told}")
         if found.missing:
             self._codes.add(FAILED)
             self._advise(connector, found)

@@ -99,7 +99,7 @@ PromptFileOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="Time limit for each workflow.", show_default=False),
+    typer.Option("--timeout", metavar="SECONDS", help="Time limit for each run.", show_default=False),
 ]
 StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
 CleanOption = Annotated[

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 from discomfort._system.concurrency import to_thread
 from discomfort.cli.batch import Batch, Job
 from discomfort.cli.connect import ServerTarget
+from discomfort.cli.exit_codes import OK
 from discomfort.cli.inputs import Source
 from discomfort.cli.output_names import NamePattern
 from discomfort.cli.progress_bars import BatchPlace
 from discomfort.cli.report import Result, save_outputs, show_result
-from discomfort.cli.run_plan import Edits, plan_jobs
+from discomfort.cli.run_plan import Edits, plan_jobs, plan_without_server
 from discomfort.cli.runner import Interrupted
 from discomfort.cli.terminal import Terminal
 from discomfort.cli.variants import Variant
@@ -65,6 +66,19 @@ class RunBatch(Batch):
         self._edits = Edits(options.variants, self.terminal)
         self._skipped = self._failed = 0
         self._spent: list[float] = []
+
+    def execute(self) -> int:
+        """Run everything and return the exit code; without starting a server if all files are there already."""
+        options = self._options
+        if options.name is not None and options.skip_existing:
+            jobs = plan_without_server(self.sources, options.variants, options.name)
+            if jobs is not None:
+                self._edits.mark_done(jobs, options.output)
+                if all(job.is_done for job in jobs):
+                    self.jobs = jobs
+                    self.record_all()
+                    return OK
+        return super().execute()
 
     async def prepare(self, connector: ComfyConnector) -> None:
         """Upload every ``--input`` file to the server's input folder, and check the values and names of all runs."""
@@ -155,7 +169,8 @@ class RunBatch(Batch):
     def conclude(self) -> None:
         """Say how a batch went."""
         count = len(self.jobs)
-        if count > len(self.sources) and not any(isinstance(each.error, Interrupted) for each in self.results):
+        is_interrupted = any(isinstance(each.error, Interrupted) for each in self.results)
+        if (count > len(self.sources) or self._skipped) and not is_interrupted:
             done = count - self._skipped - self._failed
             counts = [(done, "done"), (self._skipped, "there already"), (self._failed, "failed")]
             self.terminal.note(f"{count} runs: " + ", ".join(f"{number} {what}" for number, what in counts if number))

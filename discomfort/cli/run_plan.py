@@ -125,12 +125,7 @@ async def plan_jobs(
 
     Raises InputSelectorError or UsageError if a name cannot be made, or if two runs would have the same.
     """
-    jobs: list[Job] = []
-    for position, source in enumerate(sources):
-        if source.error is not None:
-            jobs.append(Job(position, source))
-            continue
-        jobs += [Job(position, source, variant) for variant in variants]
+    jobs = _list_jobs(sources, variants)
     if pattern is None:
         return jobs
     taken: dict[str, int] = {}
@@ -147,9 +142,35 @@ async def plan_jobs(
     return jobs
 
 
+def plan_without_server(
+    sources: Sequence[Source], variants: Sequence[Variant], pattern: NamePattern
+) -> list[Job] | None:
+    """All runs with the names of their files; ``None`` if a name has a value that only the workflow itself has."""
+    jobs = _list_jobs(sources, variants)
+    for index, job in enumerate(jobs, 1):
+        known = _known(job, index)
+        if job.source.error is not None or any(selector not in known for selector in pattern.selectors):
+            return None
+        job.name = pattern.name(known.__getitem__)
+    return jobs
+
+
+def _list_jobs(sources: Sequence[Source], variants: Sequence[Variant]) -> list[Job]:
+    jobs: list[Job] = []
+    for position, source in enumerate(sources):
+        wanted = variants if source.error is None else [Variant()]
+        jobs += [Job(position, source, variant) for variant in wanted]
+    return jobs
+
+
+def _known(job: Job, index: int) -> dict[str, Any]:
+    """The fields of a name whose values are known without the workflow's graph."""
+    workflow = "stdin" if job.source.name == STDIN else Path(job.source.name).stem
+    return {**job.variant.values, "index": index, "repeat": job.variant.repeat, "workflow": workflow}
+
+
 async def _name(connector: ComfyConnector, job: Job, index: int, edits: Edits, pattern: NamePattern) -> str:
-    known: dict[str, Any] = {**job.variant.values, "index": index, "repeat": job.variant.repeat}
-    known["workflow"] = "stdin" if job.source.name == STDIN else Path(job.source.name).stem
+    known = _known(job, index)
     if any(selector not in known for selector in pattern.selectors):
         editor = await edits.editor(connector, job)
         known |= {selector: editor.get(selector) for selector in pattern.selectors if selector not in known}

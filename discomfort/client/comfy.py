@@ -10,6 +10,7 @@ from typing import Any
 
 from discomfort._json import JsonObject, copied
 from discomfort._system.concurrency import EndableScopes, to_thread
+from discomfort._system.http_sessions import DIRECT, Route
 from discomfort.client.connection import Connection
 from discomfort.client.rest import RestClient, never_sent
 from discomfort.client.runs import Limits, PromptRun
@@ -27,7 +28,8 @@ from discomfort.progress import Done, ProgressCallback
 class ComfyClient:
     """HTTP and one WebSocket to the server at ``url``; belongs to the event loop in which :meth:`open` is called.
 
-    ``headers`` are sent with every request, including the WebSocket's. ``name`` is used in logs.
+    ``headers`` are sent with every request, including the WebSocket's. ``name`` is used in logs. All connections take
+    the ``route``.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class ComfyClient:
         headers: Mapping[str, str] | None = None,
         name: str = "comfyui",
         limits: Limits | None = None,
+        route: Route = DIRECT,
     ) -> None:
+        self.route = route
         self.url = url.rstrip("/")
         self.name = name
         self.limits = limits or Limits()
@@ -94,7 +98,7 @@ class ComfyClient:
             if self._parts is not None:
                 return
             async with contextlib.AsyncExitStack() as stack:
-                parts = Connection(self.url, self._headers, self._runs, self.limits, self._take_off)
+                parts = Connection(self.url, self._headers, self._runs, self.limits, self._take_off, self.route)
                 stack.push_async_callback(parts.aclose)
                 await parts.mux.open(self.limits.connect)
                 stack.pop_all()

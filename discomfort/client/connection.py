@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from discomfort._system.http_sessions import open_session
+from discomfort._system.http_sessions import DIRECT, Route, open_session
 from discomfort.client.definitions import Definitions
 from discomfort.client.execution import Execution
 from discomfort.client.multiplexer import Multiplexer
@@ -32,12 +32,13 @@ class Connection:
         runs: dict[str, PromptRun],
         limits: Limits,
         take_off: Callable[[PromptRun], Awaitable[bool]],
+        route: Route = DIRECT,
     ) -> None:
         self.session = open_session(
-            connections=_CONNECTIONS, idle=_IDLE_CONNECTION, cookie_jar=aiohttp.DummyCookieJar()
+            connections=_CONNECTIONS, idle=_IDLE_CONNECTION, route=route, cookie_jar=aiohttp.DummyCookieJar()
         )
         self.runs = runs
-        self.rest = RestClient(self.session, url, headers)
+        self.rest = RestClient(self.session, url, headers, route)
         # With a client of their own: closing ends all other requests, while withdrawals must still be sent.
         self.withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
         self.mux = Multiplexer(

@@ -213,7 +213,8 @@ class Multiplexer:
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         async with asyncio.timeout(CONNECT_DEADLINE):
             socket = await self._session.ws_connect(
-                URL(self.ws_url, encoded=True),
+                # With the scheme of HTTP: to a proxy the whole address is sent, and many know no ws.
+                URL("http" + self.ws_url.removeprefix("ws"), encoded=True),
                 headers=self._headers,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_DEADLINE),
                 # aiohttp would swallow pongs, which are the proof that the connection lives (last_heard).

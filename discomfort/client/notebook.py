@@ -8,7 +8,6 @@ import html
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from discomfort._system.http_sessions import open_session
 from discomfort._system.loop_thread import LoopThread
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import DiscomfortError
@@ -58,8 +57,8 @@ def view_blocking(rest: RestClient, filename: str, subfolder: str, folder: str) 
     """A file of the server, read in a thread with a loop of its own: whoever shows an object cannot await."""
 
     async def view() -> bytes:
-        async with open_session() as session, asyncio.timeout(_DEADLINE):
-            return await rest.in_session(session).view(filename, subfolder, folder)
+        async with asyncio.timeout(_DEADLINE), rest.apart() as client:
+            return await client.view(filename, subfolder, folder)
 
     thread = LoopThread("discomfort-view")
     try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from discomfort._json import JsonObject, copied
 from discomfort._system.atomic_files import publish
 from discomfort._system.concurrency import in_own_thread, to_thread
+from discomfort._system.disk_space import writing_to
 from discomfort._system.filenames import safe_filename
 from discomfort.client.artifact import Artifact, ArtifactKind, digest_of
 from discomfort.client.notebook import as_html, view_blocking
@@ -143,24 +144,26 @@ class Output(OutputFields):
         and so on. It appears complete or not at all: it is streamed under a temporary name, which is removed on error
         and cancellation. Texts become ``.txt``, other values ``.json``.
 
-        Raises ValueError if ``name`` is not a plain file name, OSError, and as :meth:`read`.
+        Raises ValueError if ``name`` is not a plain file name, DiskFullError and other kinds of OSError, and as
+        :meth:`read`.
         """
         if name is not None and safe_filename(name, "_") != name:
             raise ValueError(f"{name!r} is not a plain file name")
-        target = Path(directory)
-        # Not in a thread: a cancellation would leave the file behind. It takes microseconds.
-        temporary, stream = _open_temporary(target)
-        try:
-            with contextlib.closing(stream):
-                if self.filename is None:
-                    stream.write(self._inline())
-                else:
-                    await self._client().view_to(stream, self.filename, self.subfolder, self.folder)
-                # A full disk may show only here.
-                stream.flush()
-            return await to_thread(publish, temporary, target, name or self._default_name())
-        finally:
-            temporary.unlink(missing_ok=True)
+        target, name = Path(directory), name or self._default_name()
+        with writing_to(target, "saving", target / name):
+            # Not in a thread: a cancellation would leave the file behind. It takes microseconds.
+            temporary, stream = _open_temporary(target)
+            try:
+                with contextlib.closing(stream):
+                    if self.filename is None:
+                        stream.write(self._inline())
+                    else:
+                        await self._client().view_to(stream, self.filename, self.subfolder, self.folder)
+                    # A full disk may show only here.
+                    stream.flush()
+                return await to_thread(publish, temporary, target, name)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     async def artifact(self, directory: str | os.PathLike[str] | None = None, name: str | None = None) -> Artifact:
         """The output as plain data that can be pickled and needs no server.

@@ -20,6 +20,7 @@ from yarl import URL
 
 from discomfort._json import JsonObject, dumps, loads
 from discomfort._system.concurrency import EndableScopes, to_thread
+from discomfort._system.http_sessions import DIRECT, ProxyRefused, Route, open_session, reason_of
 from discomfort.client.content import Content, ContentPayload, UploadSource
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
@@ -58,7 +59,7 @@ _TRANSPORT = (aiohttp.ClientError, OSError, TimeoutError)
 
 def never_sent(error: BaseException) -> bool:
     """Whether the connection was never made, so that the server cannot have seen the request."""
-    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError | ProxyRefused)
 
 
 def is_unanswered(error: BaseException) -> bool:
@@ -69,13 +70,19 @@ def is_unanswered(error: BaseException) -> bool:
 
 
 class RestClient:
-    """HTTP requests to the server at ``url`` through ``session``, which the caller closes.
+    """HTTP requests to the server at ``url`` through ``session``, which the caller closes and which takes ``route``.
 
     ``headers`` are sent with every request and appear in no message or log.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None) -> None:
-        self.url = url.rstrip("/")
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        route: Route = DIRECT,
+    ) -> None:
+        self.url, self._route = url.rstrip("/"), route
         self._session = session
         self._headers = dict(headers or {})
         self._json_headers = {**self._headers, "Content-Type": "application/json"}
@@ -85,9 +92,11 @@ class RestClient:
     def __repr__(self) -> str:
         return f"<RestClient {self.url}{' closed' if self.closed else ''}>"
 
-    def in_session(self, session: aiohttp.ClientSession) -> RestClient:
-        """A client of the same server through another session, as of another event loop."""
-        return RestClient(session, self.url, self._headers)
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[RestClient]:
+        """A client of the same server with a session of its own, for another event loop."""
+        async with open_session(route=self._route) as session:
+            yield RestClient(session, self.url, self._headers, self._route)
 
     @property
     def closed(self) -> bool:
@@ -321,9 +330,7 @@ class RestClient:
     def _broken(self, error: BaseException, deadline: float) -> ServerConnectionError:
         if isinstance(error, TimeoutError):
             return ServerConnectionError(f"no answer within {deadline:.0f} s", url=self.url)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return ServerConnectionError(f"cannot connect: {error.os_error}", url=self.url)
-        return ServerConnectionError(f"the connection broke: {type(error).__name__}: {error}", url=self.url)
+        return ServerConnectionError(reason_of(error), url=self.url)
 
     def _unexpected(
         self, method: str, path: str, status: int, data: bytes, problem: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from discomfort._system.http_sessions import open_session
+from discomfort._system.http_sessions import DIRECT, Route, open_session
 from discomfort._system.loop_thread import LoopThread
 from discomfort.client.content import UploadSource
 from discomfort.client.rest import RestClient
@@ -45,6 +45,8 @@ def upload_blocking(
     folder_type: str,
     subfolder: str,
     overwrite: bool,
+    *,
+    route: Route = DIRECT,
 ) -> str:
     """:func:`upload` for callers that cannot await. **Blocks the calling thread for the whole transfer.**
 
@@ -59,7 +61,7 @@ def upload_blocking(
         raise FileNotFoundError(f"{source} is not a file")
 
     async def send() -> str:
-        async with open_session() as session:
+        async with open_session(route=route) as session:
             rest = RestClient(session, url, headers)
             return await upload(rest, source, folder_type, subfolder, overwrite)
 

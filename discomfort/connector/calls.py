@@ -50,6 +50,11 @@ class Calls:
         finally:
             self._calls.discard(call)
 
+    @property
+    def need_server(self) -> bool:
+        """Whether some work waits for the server at this moment."""
+        return self._server_scopes.entered
+
     def server_needed(self) -> AbstractAsyncContextManager[None]:
         """Wraps work that cannot succeed without the present server: its loss makes it raise ServerDiedError."""
         return self._server_scopes.enter()

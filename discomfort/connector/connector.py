@@ -10,12 +10,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, in_own_thread, to_thread
 from discomfort._system.forks import in_forked_child
+from discomfort._system.http_sessions import DIRECT, Route, make_route
 from discomfort._tracebacks import without_frames
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
@@ -44,6 +46,7 @@ from discomfort.connector.states import Lifecycle, State
 from discomfort.connector.submissions import Submission, Submissions, interrupted
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError, UploadError
+from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
@@ -73,11 +76,16 @@ class ComfyConnector:
     _instance: ClassVar[ComfyConnector | None] = None
 
     def __init__(
-        self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        settings: Settings,
+        *,
+        attach_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        route: Route = DIRECT,
     ) -> None:
         """Used by :meth:`create` and :meth:`attach`; starts nothing."""
         self._settings, self._loop = settings, asyncio.get_running_loop()
-        self._parts = Resources(settings, attach_url=attach_url, headers=headers)
+        self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route)
         self._lifecycle, self._events = Lifecycle(), EventLog()
         self._calls, self._background = Calls(), BackgroundTasks()
         self._wire(RestartBudget(settings.max_restarts))
@@ -158,12 +166,17 @@ class ComfyConnector:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        ssl: SSLContext | bool | None = None,
+        proxy: str | None = None,
         config_path: str | os.PathLike[str] | None = None,
         **settings: Unpack[SettingArguments],
     ) -> ComfyConnector:
         """Connect to a running server at ``url``; ``headers`` are sent with every request, for authentication.
 
-        Credentials in the URL (``https://user:password@host``) are sent as a header too, and never shown.
+        Credentials in the URL (``https://user:password@host``) are sent as a header too, and never shown. ``ssl`` is an
+        ``ssl.SSLContext`` for a certificate that the system does not trust, or ``False`` to verify none. ``proxy`` is
+        the URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``. Both hold for all connections:
+        HTTP, WebSocket, uploads, and what the browser loads.
 
         The connector works like that of :meth:`create`, but is not the process's single instance, and
         :meth:`kill_api` releases only the browser and the connections. Uploads use HTTP. No self-test is run.
@@ -172,7 +185,10 @@ class ComfyConnector:
         """
         address, credentials = split_credentials(url)
         connector = cls(
-            load_settings(config_path, **settings), attach_url=address, headers={**credentials, **(headers or {})}
+            load_settings(config_path, **settings),
+            attach_url=address,
+            headers={**credentials, **(headers or {})},
+            route=make_route(ssl, proxy),
         )
         await connector._start_for_caller()
         return connector
@@ -269,7 +285,7 @@ class ComfyConnector:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> JsonObject:
+    ) -> History:
         """Run a workflow or a prompt to its end and return its history, ``{prompt_id: {"prompt", "outputs", …}}``.
 
         ``payload`` is workflow JSON (``use_workflow_json=True``) or a prompt, as an object, as JSON text, or as the
@@ -500,8 +516,9 @@ class ComfyConnector:
             if is_ephemeral:
                 raise UploadError("is_ephemeral needs an owned server: files on an attached one cannot be deleted")
             return upload_blocking(
-                self.server_address, self._parts.headers, Path(source_path), folder_type, subfolder or "", overwrite
-            )
+                self.server_address, self._parts.headers, Path(source_path), folder_type, subfolder or "", overwrite,
+                route=self._parts.route,
+            )  # fmt: skip
         target = UploadTarget(folder_type, subfolder or "", overwrite, is_ephemeral)
         return upload_to_folder(self._parts, self._policy.uploads, source_path, target)
 
@@ -595,7 +612,7 @@ class ComfyConnector:
         """Convert in a new browser context and page, closed afterwards. Raises ConversionError."""
         return await self._parts.get_converter().attempt_isolated(workflow)
 
-    async def _execute_prompt_and_wait(self, prompt: JsonObject) -> JsonObject:
+    async def _execute_prompt_and_wait(self, prompt: JsonObject) -> History:
         """Queue a prompt, wait for its end, return its history. Raises as :meth:`run_workflow` does."""
         async with self._calls.open(interrupted) as call:
             return await self._policy.run(RunRequest(own_copy(prompt), call=call))

@@ -78,7 +78,7 @@ def collect(
         except Exception as error:  # noqa: BLE001 - the other facts are worth as much without this one
             _log.debug("diagnostics: section %s failed", name, exc_info=True)
             bundle[name] = {"problem": f"{type(error).__name__}: {error}"}
-    cleaned = redact_value(bundle, parts.headers.values())
+    cleaned = redact_value(bundle, parts.secrets)
     return cast("JsonObject", cleaned)
 
 
@@ -134,22 +134,28 @@ def _states(lifecycle: Lifecycle, recovery: Recovery) -> JsonObject:
         "on_server_death": recovery.policy,
         "restarts_within_window": recovery.budget.used,
         "is_restarting": recovery.under_way,
+        "next_restart_in": recovery.budget.free_in,
         "deaths": [str(error)[:2000] for error in recovery.budget.story],
     }
 
 
 def _settings(parts: Resources) -> JsonObject:
     settings = parts.settings
-    shown: JsonObject = {}
-    for name, value in settings.model_dump().items():
-        words = str(value) if isinstance(value, Path) else value
-        shown[name] = {"value": words, "source": settings.sources.get(name, "default")}
-    return shown
+    return {
+        name: {"value": settings.shown(name), "source": settings.sources.get(name, "default")}
+        for name in type(settings).model_fields
+    }
 
 
 def _engine(parts: Resources) -> JsonObject:
     if not parts.owned:
-        return {"kind": "attached", "url": parts.url, "headers": len(parts.headers)}
+        return {
+            "kind": "attached",
+            "url": parts.url,
+            "headers": len(parts.headers),
+            "proxy": parts.route.proxy,
+            "certificates": "not verified" if parts.route.ssl is False else "verified",
+        }
     engine = parts.engine
     if engine is None:
         return {"kind": None}

@@ -23,7 +23,7 @@ from discomfort.connector.resources import Resources
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ServerConnectionError, ServerError, ServerResponseError
-from discomfort.server.readiness import responds
+from discomfort.server.readiness import problem_at
 from discomfort.server.supervisor import Supervisor
 
 _log = logging.getLogger("discomfort.connector.health")
@@ -99,11 +99,15 @@ class Health:
 
     async def answers(self) -> bool:
         """Whether the server answers HTTP in time."""
+        return not await self.silence()
+
+    async def silence(self) -> str:
+        """Why the server does not answer HTTP in time, empty if it does."""
         timeout = self._parts.answer_timeout
         if self._parts.client is not None:
-            return not await http_problem(self._parts.client, timeout)
-        async with open_session(headers=self._parts.headers) as session:
-            return await responds(session, self._parts.url, timeout=timeout)
+            return await http_problem(self._parts.client, timeout)
+        async with open_session(headers=self._parts.headers, route=self._parts.route) as session:
+            return await problem_at(session, self._parts.url, timeout=timeout)
 
 
 async def examine(parts: Resources, *, http_timeout: float) -> HealthReport:

@@ -36,6 +36,9 @@ WINDOW = 600.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before the second restart within the window, and the limit of the doubling; the first has no pause."""
 
+_MARGIN = 1.0
+"""Seconds by which a restart waits longer than until the window has moved on."""
+
 
 def suspects(runs: Iterable[PromptRun]) -> frozenset[str]:
     """The prompts that may have killed the server: those running, else those being submitted, else the first queued.
@@ -93,6 +96,15 @@ class RestartBudget:
         """Whether no restart is left for now."""
         return self.used >= self.limit
 
+    @property
+    def free_in(self) -> float | None:
+        """Seconds until a restart is left, 0 if one is; ``None`` if none is ever allowed. Safe in any thread."""
+        if not self.limit:
+            return None
+        now = self._clock()
+        within = [at for at in list(self._restarts) if at >= now - self._window]
+        return within[-self.limit] + self._window - now if len(within) >= self.limit else 0.0
+
     def take(self) -> float:
         """Use one restart; returns the seconds to wait before it."""
         used = self.used
@@ -101,9 +113,12 @@ class RestartBudget:
 
     def error(self) -> RestartLimitError:
         """The error to raise while no restart is left."""
+        left = self.free_in
         problem = (
             f"the server is not restarted automatically: {self.used} restart(s) within {self._window / 60:g} minutes "
-            f"is the limit (MAX_RESTARTS={self.limit}); what happened:"
+            f"is the limit (MAX_RESTARTS={self.limit})"
+            + (f", the next one is possible in {left:.0f} s" if left else "")
+            + "; what happened:"
         )
         return RestartLimitError(problem, self.story)
 
@@ -125,6 +140,7 @@ class Recovery:
         self._start, self._spawn, self._events, self._sleep = start, spawn, events, sleep
         self._task: asyncio.Task[None] | None = None
         self._gave_up = False
+        self._later: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self.count = 0
         """How many times the server was lost. Work that began under a smaller number was hit by a loss."""
@@ -161,8 +177,12 @@ class Recovery:
         """
         if self.under_way or (self.policy == "raise" and not ordered):
             return
-        self._gave_up = False
+        self._forget_later()
         self._task = self._spawn(self._work(is_free=ordered), "discomfort-recovery")
+
+    def note_ready(self) -> None:
+        """There is a server again, however it came about: a restart that was put off is not needed any more."""
+        self._forget_later()
 
     async def noted(self, count: int, seconds: float) -> None:
         """Wait until the server was lost more than ``count`` times, for ``seconds`` at most."""
@@ -186,13 +206,30 @@ class Recovery:
         if self._gave_up and self.budget.exhausted:
             raise self.budget.error()
 
+    def _forget_later(self) -> None:
+        self._gave_up = False
+        later, self._later = self._later, None
+        if later is not None and later is not asyncio.current_task():
+            later.cancel()
+
+    def _give_up(self) -> None:
+        """Restart nothing until the window has moved on, then go on: a service whose calls fail may get none."""
+        self._gave_up = True
+        _log.error("%s", self.budget.error().problem)
+        self._events.note("restarts given up", used=self.budget.used)
+        pause = self.budget.free_in
+        if pause is not None and self.policy != "raise":
+            self._later = self._spawn(self._begin_later(pause + _MARGIN), "discomfort-later-restart")
+
+    async def _begin_later(self, seconds: float) -> None:
+        await self._sleep(seconds)
+        self.begin()
+
     async def _work(self, *, is_free: bool) -> None:
         while True:
             if not is_free:
                 if self.budget.exhausted:
-                    self._gave_up = True
-                    _log.error("%s", self.budget.error().problem)
-                    self._events.note("restarts given up", used=self.budget.used)
+                    self._give_up()
                     return
                 pause = self.budget.take()
                 if pause:

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -20,6 +21,7 @@ from pathlib import Path
 import platformdirs
 
 from discomfort._system.concurrency import in_own_thread
+from discomfort._system.http_sessions import DIRECT, Route
 from discomfort._system.ownership import OWNER_VARIABLE, owner_mark
 from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort._system.system_support import obstacle
@@ -41,8 +43,6 @@ from discomfort.server.watchdog import Watchdog
 
 _log = logging.getLogger("discomfort.connector.resources")
 
-STOP_GRACE = 10.0
-"""Seconds between SIGTERM and SIGKILL for the server's process group."""
 _PORT_TRIES = 3
 _TAKING_SECONDS = 10.0
 """How long :meth:`Resources.kill_now` waits for a thread that acquires parts, such as one that starts the server."""
@@ -51,8 +51,15 @@ _TAKING_SECONDS = 10.0
 class Resources:
     """The parts of one connector; an attribute is ``None`` while its part is not held."""
 
-    def __init__(self, settings: Settings, *, attach_url: str | None = None, headers: Mapping[str, str] | None = None):
-        self.settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        attach_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        route: Route = DIRECT,
+    ):
+        self.settings, self.route = settings, route
         self.attach_url = attach_url
         self.headers = dict(headers or {})
         self.engine: Engine | None = None
@@ -101,6 +108,12 @@ class Resources:
     def owned(self) -> bool:
         """Whether we start and stop the server."""
         return self.attach_url is None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that no report may contain: of headers, of the proxy's, and of variables for the server."""
+        proxy = [self.route.proxy_authorization] if self.route.proxy_authorization else []
+        return (*self.headers.values(), *proxy, *self.settings.server_environment.values())
 
     @property
     def answer_timeout(self) -> float:
@@ -175,12 +188,13 @@ class Resources:
         """
         if self.supervisor is not None and self.supervisor.running:
             return
-        settings = self.settings
-        budget = start_budget(settings.max_comfy_start_attempts, settings.comfy_start_attempts_sleep)
+        settings, begun = self.settings, time.monotonic()
         for attempt in range(1, _PORT_TRIES + 1):
             supervisor = self._launch_server()
             try:
-                await wait_until_ready(supervisor, self.url, budget=budget)
+                await wait_until_ready(
+                    supervisor, self.url, budget=self._budget_left(begun), whole=settings.start_timeout
+                )
             except ServerStartError as error:
                 # ComfyUI exits when it cannot bind its port; one that still runs failed for another reason.
                 if attempt == _PORT_TRIES or supervisor.running:
@@ -199,6 +213,13 @@ class Resources:
                 # Pages that are loading hold their requests back until here.
                 self.server_ready.set()
                 return
+
+    def _budget_left(self, begun: float) -> float:
+        """Seconds that a server started now may take; ``begun`` is when the first one of this start was."""
+        settings = self.settings
+        if settings.start_timeout is None:
+            return start_budget(settings.max_comfy_start_attempts, settings.comfy_start_attempts_sleep)
+        return max(0.0, begun + settings.start_timeout - time.monotonic())
 
     def _launch_server(self) -> Supervisor:
         with self._taking():
@@ -253,6 +274,7 @@ class Resources:
             on_process_end=watchdog.forget_process if watchdog else None,
             directory=self.browser_directory,
             environment={OWNER_VARIABLE: owner_mark(), TOKEN_VARIABLE: secrets.token_hex(16)},
+            route=self.route,
         )
 
     def _prompt_cache(self) -> PromptCache | None:
@@ -264,7 +286,7 @@ class Resources:
     async def open_client(self) -> ComfyClient:
         """Connect HTTP and WebSocket. Raises ServerConnectionError."""
         self._refuse_if_closed()
-        client = self.client or ComfyClient(self.url, headers=self.headers)
+        client = self.client or ComfyClient(self.url, headers=self.headers, route=self.route)
         await client.open()
         if self._closed or self.client not in {None, client}:
             # Released meanwhile, or a concurrent call opened its client first.
@@ -348,7 +370,7 @@ class Resources:
         return [
             ReleaseStep("runs, socket and HTTP", self._close_client, 10, self._drop_client),
             ReleaseStep("browser", self._close_converter, 20, self._kill_converter),
-            ReleaseStep("server", self._stop_server, STOP_GRACE + 20, self._kill_server),
+            ReleaseStep("server", self._stop_server, self.settings.stop_grace + 20, self._kill_server),
             ReleaseStep("port", self._release_port, 5),
         ]
 
@@ -376,7 +398,7 @@ class Resources:
         # Cleared first: a page that loads meanwhile must wait for the next server rather than ask this one.
         self.server_ready.clear()
         if self.supervisor is not None:
-            await self.supervisor.stop(STOP_GRACE)
+            await self.supervisor.stop(self.settings.stop_grace)
             self.supervisor = None
             self._release_port()
 
@@ -443,6 +465,8 @@ def engine_request(settings: Settings) -> EngineRequest:
         working_directory=settings.api_working_directory,
         python=settings.comfyui_python,
         emulator_directory=settings.emulator_directory,
+        server_arguments=settings.server_arguments,
+        environment=settings.server_environment,
         cwd=Path.cwd(),
         environ=os.environ,
         sources=settings.sources,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
-from discomfort._json import JsonObject, copied
+from discomfort._json import copied
 from discomfort.client.outputs import Output
 from discomfort.connector.run_status import RunStatus
 from discomfort.connector.run_task import RunTask
 from discomfort.exceptions import StateError
+from discomfort.history import History
 from discomfort.progress import ProgressEvent
 
 
@@ -29,7 +30,7 @@ class Run:
 
     __slots__ = ("__weakref__", "_collect", "_task")
 
-    def __init__(self, task: RunTask, collect: Callable[[JsonObject], list[Output]]) -> None:
+    def __init__(self, task: RunTask, collect: Callable[[History], list[Output]]) -> None:
         self._task, self._collect = task, collect
 
     def __repr__(self) -> str:
@@ -61,7 +62,7 @@ class Run:
         """Seconds since the run was submitted or found; after its end, until then."""
         return self._task.seconds
 
-    def __await__(self) -> Generator[Any, None, JsonObject]:
+    def __await__(self) -> Generator[Any, None, History]:
         """The history, ``{prompt_id: record}``. Raises the run's error, as ``run_workflow`` does.
 
         Cancelling the waiting task does not cancel the run. Raises ExecutionInterrupted if :meth:`cancel` ended it.
@@ -93,6 +94,6 @@ class Run:
             raise StateError(f"run {self.prompt_id} has not ended; await it before outputs()")
         return self._collect(self._task.result())
 
-    async def _history(self) -> JsonObject:
-        history: JsonObject = copied(await self._task.wait())
+    async def _history(self) -> History:
+        history: History = copied(await self._task.wait())
         return history

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from discomfort._json import JsonObject
 from discomfort.client.notebook import as_html
 from discomfort.client.outputs import Output
+from discomfort.history import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class RunResult:
     prompt_id: str
     outputs: list[Output]
     seconds: float
-    history: JsonObject = field(repr=False)
+    history: History = field(repr=False)
 
     @property
     def images(self) -> list[Output]:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from discomfort._json import JsonObject
 from discomfort._system.concurrency import retrieve
 from discomfort.connector.event_stream import EventStream
 from discomfort.connector.run_status import RunStatus
 from discomfort.exceptions import ExecutionInterrupted, StateError
+from discomfort.history import History
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -38,9 +38,9 @@ class RunTask:
         self._seconds: float | None = None
         self._waiters = 0
         self._was_cancelled = False
-        self._task: asyncio.Task[JsonObject] | None = None
+        self._task: asyncio.Task[History] | None = None
 
-    def begin(self, work: Coroutine[Any, Any, JsonObject]) -> None:
+    def begin(self, work: Coroutine[Any, Any, History]) -> None:
         """Do ``work``, which is the run."""
         self._task = asyncio.get_running_loop().create_task(work, name="discomfort-run")
         self._task.add_done_callback(self._ended)
@@ -65,7 +65,7 @@ class RunTask:
         """Seconds from the start until now, or until the end."""
         return time.monotonic() - self._began if self._seconds is None else self._seconds
 
-    async def settle(self) -> JsonObject:
+    async def settle(self) -> History:
         """Wait for the end as the run's only owner: if cancelled, the run is cancelled too."""
         self._waiters += 1
         try:
@@ -80,7 +80,7 @@ class RunTask:
         if not self.stream.accepted:
             await self.settle()
 
-    async def wait(self) -> JsonObject:
+    async def wait(self) -> History:
         """Wait for the end as one of several: if cancelled, the run goes on."""
         self._waiters += 1
         try:
@@ -99,12 +99,12 @@ class RunTask:
         await asyncio.wait([self._work])
         return self._work.cancelled()
 
-    def result(self) -> JsonObject:
+    def result(self) -> History:
         """The history of a run that has ended. Raises the run's error, and ExecutionInterrupted if it was cancelled."""
         if self._work.cancelled():
             how = "was cancelled" if self._was_cancelled else "was ended together with the program's other tasks"
             raise ExecutionInterrupted(f"run {self.prompt_id} {how}", prompt_id=self.prompt_id)
-        history: JsonObject = self._work.result()
+        history: History = self._work.result()
         return history
 
     async def _owned(self, wait: Awaitable[object]) -> None:
@@ -118,12 +118,12 @@ class RunTask:
             raise
 
     @property
-    def _work(self) -> asyncio.Task[JsonObject]:
+    def _work(self) -> asyncio.Task[History]:
         if self._task is None:
             raise StateError("the run was not begun")
         return self._task
 
-    def _ended(self, task: asyncio.Task[JsonObject]) -> None:
+    def _ended(self, task: asyncio.Task[History]) -> None:
         self._seconds = self.seconds
         self._on_end(self)
         is_heard = self._waiters or self.stream.is_read or not self.stream.accepted

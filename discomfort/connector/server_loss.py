@@ -175,7 +175,10 @@ class ServerLoss:
             return
         # No await from here to the end: tasks that wake up find the count, the state and the restart changed together.
         client = self._parts.client
-        _log.error("%s", death.problem)
+        # Those who wait get this as an error; in the log of a program that handles it, it would be read twice.
+        is_raised = bool(client is not None and client.runs) or self._calls.need_server
+        is_heard = (is_raised and not self._recovery.resubmits) or self._lifecycle.state is State.INITIALIZING
+        _log.log(logging.INFO if is_heard else logging.ERROR, "%s", death.problem)
         # A server that was given up did not die of a prompt, so none is suspected.
         suspected = suspects(client.runs) if client is not None and is_dead else frozenset[str]()
         self._recovery.note(death, suspected, at=self._loop.time())

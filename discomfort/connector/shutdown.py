@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 
 from discomfort._system.concurrency import finish, in_own_thread, see_through
+from discomfort._system.http_sessions import abandon_sessions
 from discomfort.client.comfy import ComfyClient
 from discomfort.connector.background import BackgroundTasks
 from discomfort.connector.calls import Calls
@@ -15,6 +17,9 @@ from discomfort.connector.resources import Resources
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
 from discomfort.conversion import Converter
+
+_PARTING = 0.5
+"""Seconds for an event loop in another thread to close its connections, before the server is killed."""
 
 
 class Shutdown:
@@ -59,10 +64,16 @@ class Shutdown:
         if not self._parts.is_ours:
             return
         client, converter = self._parts.client, self._parts.converter
-        self._lifecycle.to(State.KILLED, "emergency cleanup")
+        self._lifecycle.to(State.KILLED, "released at once")
         # A closed loop has no waiting tasks. One that runs in another thread fails its tasks while we kill the rest.
+        parted = threading.Event()
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end_what_waits, client, converter)
+            self._loop.call_soon_threadsafe(self._end_what_waits, client, converter, parted)
+            if self._loop.is_running() and _running_loop() is not self._loop:
+                # Else its socket would report the server's end, which is no news.
+                parted.wait(_PARTING)
+        if self._loop.is_closed():
+            abandon_sessions(self._loop)
         self._parts.kill_now()
         self._forget()
 
@@ -84,21 +95,38 @@ class Shutdown:
             await see_through(step)
         self._forget()
 
-    def _end_what_waits(self, client: ComfyClient | None, converter: Converter | None) -> None:
+    def _end_what_waits(
+        self, client: ComfyClient | None, converter: Converter | None, parted: threading.Event | None = None
+    ) -> None:
         """Fail everything that still waits; called in the event loop after :meth:`close_now`."""
         self._calls.end_all()
         self._startup.cancel()
         self._background.cancel()
         # Only the first call saw all parts. Another task in its place would hide it from those who wait for its end.
         if self._farewell is None:
-            self._farewell = self._loop.create_task(_release(client, converter), name="discomfort-farewell")
+            work = _release(client, converter, parted)
+            self._farewell = self._loop.create_task(work, name="discomfort-farewell")
 
 
-async def _release(client: ComfyClient | None, converter: Converter | None) -> list[str]:
-    """Close what holds things of the event loop, each within a deadline; a failure is logged."""
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def _release(
+    client: ComfyClient | None, converter: Converter | None, parted: threading.Event | None
+) -> list[str]:
+    """Close what holds things of the event loop, each within a deadline; a failure is logged.
+
+    ``parted`` is set when the connections to the server are closed.
+    """
     steps = []
     if client is not None:
         steps.append(ReleaseStep("runs, socket and HTTP", client.aclose, 10))
+    if parted is not None:
+        steps.append(ReleaseStep("word of that", parted.set, 1))
     if converter is not None:
         steps.append(ReleaseStep("browser", converter.aclose, 20))
     return await release_all(steps)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from discomfort._system.concurrency import finish, first_failure, in_thread, retrieve
+from discomfort._system.disk_space import full_among
 from discomfort.connector.background import BackgroundTasks
 from discomfort.connector.calls import Calls
 from discomfort.connector.health import Health
@@ -149,6 +150,7 @@ class Startup:
                 # A shutdown that began during the boot must not find a connector that becomes ready behind its back.
                 self._lifecycle.refuse_if_ending()
                 self._lifecycle.to(State.READY)
+                self._recovery.note_ready()
             except BaseException as error:
                 await self._unwind(error, first=first)
                 raise
@@ -206,7 +208,8 @@ class Startup:
             problem = self.self_test_error or "the self-test gave no output"
             # A node's traceback is in the cause, which is printed above this error.
             told = problem.problem if isinstance(problem, ExecutionError) else problem
-            raise SelfTestError(f"the self-test failed: {told}") from self.self_test_error
+            disk = await in_thread(self._full_disk) if "No space left" in str(problem) else ""
+            raise SelfTestError(f"the self-test failed: {told}{disk}") from self.self_test_error
         # The self-test converts on the first page. An attached server gets no test prompt, so its page is awaited here.
         if not parts.owned and is_eager:
             await parts.get_converter().wait_page()
@@ -221,17 +224,25 @@ class Startup:
         """Start an owned server and wait until it answers; check that an attached server answers."""
         if self._parts.owned:
             await self._parts.start_server(self._loss.on_exit)
-        elif not await self._health.answers():
-            raise ServerConnectionError("no ComfyUI answers at this address", url=self._parts.url)
+        elif problem := await self._health.silence():
+            raise ServerConnectionError(f"no ComfyUI answers at this address: {problem}", url=self._parts.url)
         else:
             self._parts.server_ready.set()
+
+    def _full_disk(self) -> str:
+        """The folders whose disks are full, and a remedy: the node that failed names only the error."""
+        if self._parts.engine is None:
+            return ""
+        folders = self._parts.engine.folders
+        found = full_among([folders.temp, folders.output, folders.input]) or [folders.temp]
+        names = " and ".join(map(str, found))
+        return f". The disk of {names} is full. Free some space there, or set TMPDIR to a folder on another disk"
 
     def _log_engine(self) -> None:
         engine = self._parts.engine
         if engine is None:
             return
-        is_surprise = engine.kind == "emulator" and self._parts.settings.engine == "auto"
-        _log.log(logging.WARNING if is_surprise else logging.INFO, "engine: %s (%s)", engine.kind, engine.reason)
+        _log.log(logging.WARNING if engine.is_fallback else logging.INFO, "engine: %s (%s)", engine.kind, engine.reason)
 
     async def run_self_test(self, prompts: Prompts, runs: RunPolicy) -> bool:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""

@@ -12,6 +12,7 @@ import aiohttp
 
 from discomfort._json import copied
 from discomfort._system.concurrency import to_thread
+from discomfort._system.http_sessions import DIRECT, Route
 from discomfort.conversion.browser.page import FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.browser.session import BrowserSession, BrowserState, attempt_budget, conversion_error
 from discomfort.conversion.cache import CachedPrompt, PromptCache
@@ -77,8 +78,11 @@ class Converter:
         cache: PromptCache | None = None,
         environment: Mapping[str, str] | None = None,
         native: NativeMode = "off",
+        route: Route = DIRECT,
     ) -> None:
-        self._gateway = Gateway(url, headers=headers, front_end_root=front_end_root, server_ready=server_ready)
+        self._gateway = Gateway(
+            url, headers=headers, front_end_root=front_end_root, server_ready=server_ready, route=route
+        )
         self._watch = ServerWatch(self._gateway)
         self._opening = asyncio.Lock()
         self._cache = cache

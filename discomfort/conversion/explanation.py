@@ -33,15 +33,15 @@ MAX_DEPTH: Final = 100
 
 
 _REASONS: Final[dict[Outcome, str]] = {
-    "kept": "is in the prompt",
-    "muted": "is muted in the workflow, so it does not run",
-    "bypassed": "is bypassed in the workflow: its inputs go on to its outputs",
-    "virtual": "only the frontend has it: what it stands for is in the inputs of other nodes",
-    "frontend-only": "is a note",
-    "subgraph": "is a subgraph: its inner nodes take its place",
-    "group": "is a group node: its inner nodes take its place",
+    "kept": "it is in the prompt",
+    "muted": "switched off in the workflow, so it does not run",
+    "bypassed": "switched off in the workflow, and its inputs go on to its outputs",
+    "virtual": "only the frontend has it, and its value or link is in the inputs of other nodes",
+    "frontend-only": "a note",
+    "subgraph": "its inner nodes take its place",
+    "group": "its inner nodes take its place",
     "missing": "the server does not have this node type",
-    "dropped": "is inside a muted or bypassed node",
+    "dropped": "inside a muted or bypassed node",
 }
 
 

@@ -14,6 +14,10 @@ DEFAULT_COMMAND = "python3 main.py"
 
 _BARE_PYTHON = {"python", "python3", "python.exe", "python3.exe"}
 _PYTHON = re.compile(r"python[\d.]*w?(\.exe)?", re.IGNORECASE)
+_MODULE_OPTION = re.compile(r"-[bBdEhiIOPqRsSuvx]*m(.*)")
+_OPTIONS_WITH_VALUE = {"-X", "-W"}
+_OWN_COMMAND = "discomfort"
+_OWN_MODULES = {("comfyui_emulator",), (_OWN_COMMAND, "serve")}
 _OPTION = re.compile(r"""["'](--[a-z][\w-]*)["']""")
 
 
@@ -41,6 +45,46 @@ def script_index(words: Sequence[str]) -> int | None:
     if not _PYTHON.fullmatch(PurePath(words[0]).name):
         return None
     return next((i for i, word in enumerate(words) if i > 0 and PurePath(word).name == "main.py"), None)
+
+
+def emulator_index(words: Sequence[str]) -> int | None:
+    """The index of the program that starts our emulator; ``None`` if the command line starts something else.
+
+    The forms are ``discomfort serve``, ``<python> -m discomfort serve`` and ``<python> -m comfyui_emulator``. If the
+    index is not 0, the words before it are another program that starts this one, such as ``uv run``.
+    """
+    for index, word in enumerate(words):
+        name = PurePath(word).name.lower().removesuffix(".exe")
+        if name == _OWN_COMMAND and words[index + 1 : index + 2] == ["serve"]:
+            return index
+        if _PYTHON.fullmatch(name):
+            run = _module_run(words[index + 1 :])
+            if run[:1] in _OWN_MODULES or run[:2] in _OWN_MODULES:
+                return index
+    return None
+
+
+def with_own_python(words: Sequence[str], python: str) -> list[str]:
+    """A command line that starts our emulator, with ``python`` where it means any Python or any ``discomfort``.
+
+    Those would be looked up on the path, which knows nothing of an environment that is not activated.
+    """
+    if is_bare_python(words[0]):
+        return [python, *words[1:]]
+    return [python, "-m", *words] if words[0] == _OWN_COMMAND else list(words)
+
+
+def _module_run(words: Sequence[str]) -> tuple[str, ...]:
+    """The module that a Python with these arguments runs, and what follows it; empty if it runs no module."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word.startswith("--"):
+            return ()
+        if match := _MODULE_OPTION.fullmatch(word):
+            return (*filter(None, [match[1]]), *rest)
+        if word in _OPTIONS_WITH_VALUE:
+            next(rest, None)
+    return ()
 
 
 def known_options(comfyui: Path) -> frozenset[str]:

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,7 @@ class EngineRequest:
     """The configured values. ``None`` means not configured; relative paths are relative to ``cwd``.
 
     ``sources`` maps a setting to where its value came from, for error messages. ``environ`` is the environment to read.
+    ``server_arguments`` are appended to the server's command line, ``environment`` is added to its variables.
     """
 
     kind: Literal["auto", "comfyui", "emulator"]
@@ -46,6 +47,8 @@ class EngineRequest:
     cwd: Path
     environ: Mapping[str, str] = field(repr=False)
     sources: Mapping[str, str] = field(default_factory=dict)
+    server_arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def source(self, key: str) -> str | None:
         """Where the value of setting ``key`` came from."""
@@ -70,7 +73,8 @@ class Engine:
 
     ``argv`` has no port yet, see :meth:`command`. ``front_end_root`` is the folder of the frontend that it serves, if
     known. ``reason`` says briefly why it was chosen. ``private`` lists folders created for this server only,
-    which :meth:`discard` removes. ``env`` is its environment; ``None`` means ours.
+    which :meth:`discard` removes. ``env`` is its environment; ``None`` means ours. ``is_fallback`` is set if the
+    emulator takes the place of a ComfyUI that was not found.
     """
 
     kind: Literal["comfyui", "emulator"]
@@ -82,6 +86,7 @@ class Engine:
     reason: str
     private: tuple[Path, ...] = ()
     env: Mapping[str, str] | None = field(default=None, repr=False)
+    is_fallback: bool = False
     owner: int = field(default_factory=os.getpid, repr=False, compare=False)
 
     def command(self, port: int) -> ServerCommand:
@@ -129,6 +134,15 @@ def resolve_engine(request: EngineRequest) -> Engine:
     if request.kind == "emulator":
         return _emulator(request, "the embedded emulator was asked for")
     words = command_line.split(request.command_line or command_line.DEFAULT_COMMAND, source=request.source(_COMMAND))
+    emulator = command_line.emulator_index(words)
+    if emulator is not None and request.kind == "comfyui":
+        raise ConfigurationError(
+            "starts the emulator, while ENGINE is comfyui", key=_COMMAND, value=request.command_line,
+            source=request.source(_COMMAND), remedy="Remove one of the two settings",
+        )  # fmt: skip
+    if emulator == 0:
+        source = request.source(_COMMAND)
+        return _emulator(request, f"{_COMMAND} {f'from {source} ' if source else ''}starts it")
     if request.comfyui_path or request.working_directory or request.command_line:
         return _comfyui(request, _configured(request, words))
     found, looked = _named_or_found(request)
@@ -140,7 +154,8 @@ def resolve_engine(request: EngineRequest) -> Engine:
             f"no ComfyUI was found in {places}", key="ENGINE", value="comfyui", source=request.source("ENGINE"),
             remedy=_REMEDY,
         )  # fmt: skip
-    return _emulator(request, f"no ComfyUI was found in {places}; the embedded emulator takes its place")
+    reason = f"no ComfyUI was found in {places}; the embedded emulator takes its place"
+    return replace(_emulator(request, reason), is_fallback=True)
 
 
 def _named_or_found(request: EngineRequest) -> tuple[locations.Location | None, list[locations.Location]]:
@@ -224,8 +239,8 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         plan.root, configured=request.python, cwd=request.cwd, environ=request.environ,
         source=request.source("COMFYUI_PYTHON"),
     )  # fmt: skip
-    program = python if command_line.is_bare_python(plan.words[0]) else _program(request, plan)
-    words = [program, *plan.words[1:]]
+    program = python if command_line.is_bare_python(plan.words[0]) else _program(request, plan.words[0], plan.cwd)
+    words = [program, *plan.words[1:], *request.server_arguments]
     private: Path | None = None
     known: frozenset[str] = frozenset()
     front_end = None
@@ -237,7 +252,8 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         private = _private_folder(_TEMPORARY)
         _isolate(words, known, private)
     return Engine(
-        kind="comfyui",
+        # The program may be one that starts our emulator, such as ``uv run discomfort serve``.
+        kind="comfyui" if plan.script is not None or command_line.emulator_index(words) is None else "emulator",
         argv=tuple(words),
         cwd=plan.cwd,
         folders=_folders(words[1:], known, plan.cwd, plan.root),
@@ -245,18 +261,17 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         python=python,
         reason=plan.reason,
         private=() if private is None else (private,),
-        env=None if private is None else _with_temporary(request.environ, private),
+        env=_server_environment(request, private),
     )
 
 
-def _program(request: EngineRequest, plan: _Plan) -> str:
-    word = plan.words[0]
+def _program(request: EngineRequest, word: str, cwd: Path) -> str:
     has_folder = "/" in word or os.sep in word
-    name = str(_absolute(Path(word), plan.cwd)) if has_folder else word
+    name = str(_absolute(Path(word), cwd)) if has_folder else word
     found = shutil.which(name, path=request.environ.get("PATH", os.defpath))
     if found is None:
         raise ConfigurationError(
-            f"{word!r} is not a program that can be run from {plan.cwd}",
+            f"{word!r} is not a program that can be run from {cwd}",
             key=_COMMAND, value=request.command_line, source=request.source(_COMMAND),
             remedy="Check its first word and the permissions of that file",
         )  # fmt: skip
@@ -309,13 +324,12 @@ def _front_end(words: Sequence[str], known: frozenset[str], cwd: Path, python: s
 def _emulator(request: EngineRequest, reason: str) -> Engine:
     if not sys.executable:
         raise ServerStartError("the emulator needs a Python interpreter, but sys.executable is empty")
-    words = _emulator_command(request)
+    words, cwd = _emulator_command(request)
     named = command_line.option_value(words, "--base-directory")
     directory = Path(named) if named else request.emulator_directory
-    private: tuple[Path, ...] = ()
+    environ = {**request.environ, **request.environment}
     if directory is None:
-        base = _private_folder()
-        private = (base,)
+        base = private = _private_folder()
     else:
         base = _absolute(directory, request.cwd)
         try:
@@ -325,29 +339,37 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
             raise ConfigurationError(
                 f"cannot be created: {error}", key=key, value=str(base), source=request.source(key)
             ) from error
+        # An emulator that shares its folder with another one makes its own temporary folder; killed, it leaves that.
+        private = _private_folder(_TEMPORARY)
+        environ = {**_with_temporary(request.environ, private), **request.environment}
+    cwd, words = cwd or base, command_line.without_option(words, "--base-directory")
     return Engine(
         kind="emulator",
-        argv=(*command_line.without_option(words, "--base-directory"), "--base-directory", str(base)),
-        cwd=base,
-        folders=_folders((), frozenset(), base, base),
-        front_end_root=interpreters.front_end_of(sys.executable),
+        argv=(*words, "--base-directory", str(base)),
+        cwd=cwd,
+        folders=_folders(words[1:], frozenset(), cwd, base),
+        front_end_root=_front_end(words, frozenset(), cwd, sys.executable),
         python=sys.executable,
         reason=reason,
-        private=private,
-        env=_with_package(request.environ),
+        private=(private,),
+        env=_with_package(environ),
     )
 
 
-def _emulator_command(request: EngineRequest) -> list[str]:
-    """The configured command line if it may hold options for the emulator, else the plain one.
+def _emulator_command(request: EngineRequest) -> tuple[list[str], Path | None]:
+    """The configured command line if it may hold options for the emulator, else the plain one; and its folder.
 
     A command line that starts ComfyUI's ``main.py``, as the documented default does, has no options for the emulator.
+    Relative paths in one that was configured are relative to where it would be typed.
     """
     if request.command_line:
         words = command_line.split(request.command_line, source=request.source(_COMMAND))
         if command_line.script_index(words) is None:
-            return [sys.executable, *words[1:]] if command_line.is_bare_python(words[0]) else words
-    return [sys.executable, "-m", "discomfort", "serve", "--host", "127.0.0.1"]
+            cwd = _absolute(request.working_directory, request.cwd) if request.working_directory else request.cwd
+            words = command_line.with_own_python(words, sys.executable)
+            return [_program(request, words[0], cwd), *words[1:], *request.server_arguments], cwd
+    words = [sys.executable, "-m", "discomfort", "serve", "--host", "127.0.0.1"]
+    return [*words, *request.server_arguments], None
 
 
 def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -357,6 +379,13 @@ def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
         return dict(environ)
     entries = [str(folder), *filter(None, [environ.get("PYTHONPATH")])]
     return {**environ, "PYTHONPATH": os.pathsep.join(entries)}
+
+
+def _server_environment(request: EngineRequest, private: Path | None) -> Mapping[str, str] | None:
+    """The variables of a ComfyUI; ``None`` means ours, unchanged. What was configured comes last."""
+    if private is not None:
+        return {**_with_temporary(request.environ, private), **request.environment}
+    return {**request.environ, **request.environment} if request.environment else None
 
 
 def _with_temporary(environ: Mapping[str, str], private: Path) -> Mapping[str, str]:

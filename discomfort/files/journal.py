@@ -27,6 +27,7 @@ import platformdirs
 
 from discomfort import _json
 from discomfort._system.descriptors import create, open_existing, open_or_create, sync_folder, write_all
+from discomfort._system.disk_space import writing_to
 from discomfort._system.locks import FileLock, is_at, keep_from_children, try_lock
 from discomfort._system.ownership import start_of
 from discomfort._system.user import is_ours
@@ -128,7 +129,7 @@ class Journal:
 
     def add(self, entry: JournalEntry) -> None:
         """Add an entry; when this returns, it survives a power cut. Raises ``OSError``."""
-        with self._lock:
+        with self._lock, writing_to(self.directory, "the journal of ephemeral files"):
             self._write(_record(entry), is_durable=True)
             # Removed first, so that a path that is added again moves to the end: recovery deletes the youngest first,
             # files before the folders that they are in.

@@ -16,8 +16,9 @@ from typing import BinaryIO
 
 from discomfort._system.atomic_files import give_name
 from discomfort._system.descriptors import create, open_existing
+from discomfort._system.disk_space import writing_to
 from discomfort._system.file_copy import copy_contents, keep_times
-from discomfort.exceptions import StateError, UploadError
+from discomfort.exceptions import DiskFullError, StateError, UploadError
 from discomfort.files.journal import Journal, JournalEntry, remove_entry
 from discomfort.files.places import Place, check_name, open_place, stat_in, subfolder_parts
 
@@ -64,7 +65,7 @@ class FileStore:
                 the same time, one gets this.
             UploadError: an unknown folder type, ``models`` without a subfolder, a path that would leave its folder
                 (absolute, ``..``, by a link) or is no plain name on every system, a source that is a folder or device.
-            OSError: the system's reason (disk full, no permission), with both paths. Nothing is left behind.
+            OSError: the system's reason (no permission), with both paths; DiskFullError. Nothing is left behind.
             StateError: the store is closed, or was closed meanwhile; an ephemeral copy is deleted then.
         """
         root, parts = self._target(folder_type, subfolder)
@@ -89,8 +90,10 @@ class FileStore:
         self._refuse_if_closed()
         root, parts = self._target(folder_type, subfolder)
         check_name(name, "file name")
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root) as spool:
+        with writing_to(root, f"copying {name!r}"):
+            root.mkdir(parents=True, exist_ok=True)
+            spool: BinaryIO = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 - closed by the block below
+        with spool, writing_to(root, f"copying {name!r}"):
             if isinstance(content, bytes):
                 spool.write(content)
             else:
@@ -114,8 +117,11 @@ class FileStore:
         check_name(name, "file name")
         target = root.joinpath(*parts, name)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            self._place(fd, status, place, overwrite, is_ephemeral)
+            with writing_to(target.parent, f"copying {shown!r}", target):
+                root.mkdir(parents=True, exist_ok=True)
+                self._place(fd, status, place, overwrite, is_ephemeral)
+        except DiskFullError:
+            raise
         except FileExistsError as error:
             raise FileExistsError(errno.EEXIST, "the file exists; pass overwrite=True", str(target)) from error
         except OSError as error:

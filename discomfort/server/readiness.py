@@ -15,7 +15,7 @@ import psutil
 from discomfort import _json
 from discomfort._system import process_tree
 from discomfort._system.concurrency import to_thread
-from discomfort._system.http_sessions import open_session
+from discomfort._system.http_sessions import open_session, reason_of
 from discomfort.exceptions import ServerStartError, ServerStartTimeout
 from discomfort.server.start_failures import likely_cause
 from discomfort.server.supervisor import Supervisor
@@ -40,26 +40,43 @@ def start_budget(attempts: int, sleep: float) -> float:
 
 
 async def responds(session: aiohttp.ClientSession, url: str, *, timeout: float = 1.0) -> bool:
-    """Whether a ComfyUI answers at ``url`` within ``timeout`` seconds: ``GET /prompt`` returns 200 and ``exec_info``.
+    """Whether a ComfyUI answers at ``url`` within ``timeout`` seconds; see :func:`problem_at`."""
+    problem = await problem_at(session, url, timeout=timeout)
+    if problem:
+        _log.debug("no answer at %s: %s", url, problem)
+    return not problem
+
+
+async def problem_at(session: aiohttp.ClientSession, url: str, *, timeout: float = 1.0) -> str:
+    """Why no ComfyUI answers at ``url`` within ``timeout`` seconds; empty if ``GET /prompt`` returns ``exec_info``.
 
     It is the cheapest route that only such a server has. Another status or body, no connection and no answer in time
-    are all ``False``.
+    are all problems.
     """
     try:
         async with (
             asyncio.timeout(timeout),
             session.get(f"{url.rstrip('/')}/prompt", allow_redirects=False) as response,
         ):
+            if location := response.headers.get("Location"):
+                # Its query may contain a secret.
+                return f"it redirects to {location.partition('?')[0][:300]}; use the final address as URL"
             if response.status != 200:
-                return False
+                return f"it answers {response.status} {response.reason}"
             body = _json.loads(await response.content.read(_MAX_BODY))
-            return isinstance(body, dict) and isinstance(body.get("exec_info"), dict)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        _log.debug("no answer at %s: %r", url, error)
-        return False
+            is_ours = isinstance(body, dict) and isinstance(body.get("exec_info"), dict)
+            return "" if is_ours else "what answers is not ComfyUI"
+    except TimeoutError:
+        return f"no answer within {timeout:g} s"
+    except (aiohttp.ClientError, OSError) as error:
+        return reason_of(error)
+    except ValueError:
+        return "what answers is not ComfyUI"
 
 
-async def wait_until_ready(supervisor: Supervisor, url: str, *, budget: float, interval: float = 0.025) -> None:
+async def wait_until_ready(
+    supervisor: Supervisor, url: str, *, budget: float, whole: float | None = None, interval: float = 0.025
+) -> None:
     """Wait until the process of ``supervisor`` itself answers HTTP at ``url``.
 
     The port is tried every ``interval`` seconds, and HTTP as soon as it accepts, so readiness is noticed within 50 ms.
@@ -68,7 +85,8 @@ async def wait_until_ready(supervisor: Supervisor, url: str, *, budget: float, i
 
     Raises:
         ServerStartError: the process ended; at once, with exit code, log tail and, if known, cause and remedy.
-        ServerStartTimeout: it lives, but did not answer within ``budget`` seconds.
+        ServerStartTimeout: it lives, but did not answer within ``budget`` seconds; the error names ``whole`` instead if
+            the budget is only the rest of it.
     """
     ended = asyncio.ensure_future(supervisor.wait())
     ready = asyncio.ensure_future(_poll(supervisor, url, interval))
@@ -79,7 +97,7 @@ async def wait_until_ready(supervisor: Supervisor, url: str, *, budget: float, i
         if ready.done():
             ready.result()
             return
-        raise _timeout_error(supervisor, url, budget)
+        raise _timeout_error(supervisor, url, whole or budget)
     finally:
         for task in (ended, ready):
             task.cancel()
@@ -165,5 +183,5 @@ def _timeout_error(supervisor: Supervisor, url: str, budget: float) -> ServerSta
         f"the server runs (pid {supervisor.pid}), but did not answer at {url} within {budget:g} s",
         command=supervisor.command.argv,
         log_tail=supervisor.log_tail(),
-        remedy="If it needs more time, raise MAX_COMFY_START_ATTEMPTS or COMFY_START_ATTEMPTS_SLEEP",
+        remedy="If it needs more time, set START_TIMEOUT to more seconds",
     )

@@ -26,6 +26,11 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "Try again, or set INITIAL_PORT to another port",
     ),
     (
+        re.compile(r"No module named '?(?P<what>discomfort|comfyui_emulator)\b"),
+        "the Python that runs it lacks {what!r}",
+        "In API_COMMAND_LINE, name the Python that has it, or 'python3' for the one of this program",
+    ),
+    (
         re.compile(r"No module named '?(?P<what>[\w.]+)'?"),
         "the Python that runs it lacks the module {what!r}",
         "Install it there ({program} -m pip install -r requirements.txt), or set COMFYUI_PYTHON to another Python",
@@ -36,12 +41,12 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
             r"CUDA driver version is insufficient|no CUDA-capable device|NVIDIA driver on your system is too old"
         ),
         "PyTorch finds no usable GPU",
-        "Append --cpu to API_COMMAND_LINE to run without one",
+        "Set SERVER_ARGUMENTS to --cpu to run without one",
     ),
     (
         re.compile(r"error: (?P<what>(?:unrecognized arguments|argument|ambiguous option|expected)[^\n]*)"),
         "it does not take its command line ({what})",
-        "Check API_COMMAND_LINE",
+        "Check API_COMMAND_LINE and SERVER_ARGUMENTS",
     ),
     (
         re.compile(r"can't open file '?(?P<what>[^'\n]+?)'?: \[Errno"),
@@ -51,7 +56,12 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"No such file or directory: '(?P<what>[^'\n]+)'"),
         "{what!r} does not exist",
-        "Create it, or correct the path on API_COMMAND_LINE",
+        "Create it, or correct the path in API_COMMAND_LINE or SERVER_ARGUMENTS",
+    ),
+    (
+        re.compile(r"No space left on device: '(?P<what>[^'\n]+)'"),
+        "the disk with {what!r} is full",
+        "Free some space on it",
     ),
     (re.compile(r"No space left on device"), "the disk is full", "Free some space"),
     (
@@ -80,7 +90,7 @@ def likely_cause(
     if signal == "SIGKILL":
         return Cause("somebody killed it, which is what the system does when memory runs out")
     if code == 2:
-        return Cause("it does not take its command line", "Check API_COMMAND_LINE")
+        return Cause("it does not take its command line", "Check API_COMMAND_LINE and SERVER_ARGUMENTS")
     if code == 127:
         return Cause("its program could not be run", "Check the first word of API_COMMAND_LINE")
     return Cause("")

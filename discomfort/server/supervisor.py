@@ -70,7 +70,7 @@ class Supervisor:
         self._unusable = OneShot()
         self._stopped = OneShot()
         self._stop_error: Exception | None = None
-        self._worker_gone = self._worker_watched = False
+        self._worker_gone = self._worker_watched = self._killed_by_us = False
         # Guards the pid: while it is held, the process is not reaped, so neither its pid nor its group id is reused.
         self._lock = threading.Lock()
         self._reaped = False
@@ -200,6 +200,7 @@ class Supervisor:
         """
         if os.getpid() != self._owner or (self._stopped.happened and self._stop_error is None):
             return
+        self._killed_by_us = True
         # Before the kill: children in sessions of their own can be found by their parent only while that lives.
         relatives = self._relatives()
         self._signal_group(signals.kill)
@@ -244,7 +245,8 @@ class Supervisor:
         self._pump.close(timeout=2.0)
         # In this order: a callback must find the exit status that it asks for.
         self._exit = status
-        _log.info("server process %d ended: %s", self.pid, status)
+        # The end that we bring about at once, as at the program's own, is no news.
+        _log.log(logging.DEBUG if self._killed_by_us else logging.INFO, "server process %d ended: %s", self.pid, status)
         self._ended.fire()
         self._unusable.fire()
 

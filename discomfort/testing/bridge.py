@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine, Mapping
-from typing import Any, BinaryIO, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, retrieve
-from discomfort.client.outputs import Output, collect_outputs
+from discomfort.client.outputs import Output
 from discomfort.client.rest import RestClient
 from discomfort.connector import ComfyConnector
+from discomfort.connector.file_upload import Upload
+from discomfort.connector.health import HealthReport
 from discomfort.connector.payloads import Payload
+from discomfort.connector.run_handle import Run
+from discomfort.connector.run_result import RunResult
+from discomfort.connector.run_status import RunStatus
+from discomfort.connector.server_queue import ServerQueue
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError
+from discomfort.history import History
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync import ConnectorFace, SyncConnector
 from discomfort.workflow.edit import Editor
+
+if TYPE_CHECKING:
+    from discomfort.connector.file_upload import UploadContent
 
 T = TypeVar("T")
 
@@ -52,7 +64,7 @@ class AsyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> JsonObject:
+    ) -> History:
         """See :meth:`ComfyConnector.run_workflow`."""
         told = None if on_progress is None else _here(on_progress)
         return await self._there(
@@ -60,6 +72,73 @@ class AsyncConnector(ConnectorFace):
                 payload, use_workflow_json, on_progress=told, timeout=timeout, extra_data=extra_data
             )
         )
+
+    async def run(
+        self,
+        payload: Payload,
+        values: Mapping[str, Any] | None = None,
+        files: Mapping[str, UploadContent] | None = None,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> RunResult:
+        """See :meth:`ComfyConnector.run`."""
+        told = None if on_progress is None else _here(on_progress)
+        result = await self._there(
+            self.connector.run(payload, values, files, on_progress=told, timeout=timeout, extra_data=extra_data)
+        )
+        return replace(result, outputs=self.outputs(result.history))
+
+    async def submit(
+        self,
+        payload: Payload,
+        use_workflow_json: bool = True,
+        *,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> AsyncRun:
+        """See :meth:`ComfyConnector.submit`."""
+        submission = self.connector.submit(payload, use_workflow_json, timeout=timeout, extra_data=extra_data)
+        return AsyncRun(await self._there(submission), self)
+
+    async def find(self, prompt_id: str) -> AsyncRun:
+        """See :meth:`ComfyConnector.find`."""
+        return AsyncRun(await self._there(self.connector.find(prompt_id)), self)
+
+    async def upload(
+        self,
+        source: UploadContent,
+        *,
+        name: str | None = None,
+        folder_type: str = "input",
+        subfolder: str = "",
+        overwrite: bool = False,
+        ephemeral: bool = False,
+    ) -> Upload:
+        """See :meth:`ComfyConnector.upload`."""
+        return await self._there(
+            self.connector.upload(
+                source,
+                name=name,
+                folder_type=folder_type,
+                subfolder=subfolder,
+                overwrite=overwrite,
+                ephemeral=ephemeral,
+            )
+        )
+
+    async def queue(self) -> ServerQueue:
+        """See :meth:`ComfyConnector.queue`."""
+        return await self._there(self.connector.queue())
+
+    async def interrupt(self, prompt_id: str | None = None) -> None:
+        """See :meth:`ComfyConnector.interrupt`."""
+        await self._there(self.connector.interrupt(prompt_id))
+
+    async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
+        """See :meth:`ComfyConnector.free`."""
+        await self._there(self.connector.free(unload_models=unload_models, free_memory=free_memory))
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """See :meth:`ComfyConnector.get_prompt_from_workflow`."""
@@ -73,7 +152,7 @@ class AsyncConnector(ConnectorFace):
         """See :meth:`ComfyConnector.edit`."""
         return await self._there(self.connector.edit(payload))
 
-    async def health(self) -> dict[str, str]:
+    async def health(self) -> HealthReport:
         """See :meth:`ComfyConnector.health`."""
         return await self._there(self.connector.health())
 
@@ -83,10 +162,15 @@ class AsyncConnector(ConnectorFace):
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """See :meth:`ComfyConnector.outputs`; the outputs are read in the caller's loop."""
-        found = self.connector.outputs(history)
-        rest = next((output._rest for output in found if output._rest is not None), None)
-        # Only what an output asks of it: see Output.read and Output.save.
-        return collect_outputs(dict(history), None if rest is None else cast(RestClient, _Rest(rest, self)))
+        return self._with_own_rest(self.connector.outputs(history))
+
+    def _with_own_rest(self, outputs: list[Output]) -> list[Output]:
+        """The same outputs, whose requests are sent in the connector's loop."""
+        for output in outputs:
+            if output._rest is not None:
+                # Only what an output asks of it: see Output.read and Output.save.
+                output._rest = cast(RestClient, _Rest(output._rest, self))
+        return outputs
 
     async def _there(self, work: Coroutine[Any, Any, T]) -> T:
         job = self.sync._thread.submit(work)
@@ -104,11 +188,74 @@ class AsyncConnector(ConnectorFace):
             raise
 
 
+class AsyncRun:
+    """A :class:`Run` for any event loop."""
+
+    def __init__(self, run: Run, connector: AsyncConnector) -> None:
+        self._run, self._connector = run, connector
+
+    def __repr__(self) -> str:
+        return f"<AsyncRun {self.prompt_id} {self.status}>"
+
+    @property
+    def prompt_id(self) -> str:
+        """See :attr:`Run.prompt_id`."""
+        return self._run.prompt_id
+
+    @property
+    def status(self) -> RunStatus:
+        """See :attr:`Run.status`."""
+        return self._run.status
+
+    @property
+    def done(self) -> bool:
+        """See :attr:`Run.done`."""
+        return self._run.done
+
+    @property
+    def seconds(self) -> float:
+        """See :attr:`Run.seconds`."""
+        return self._run.seconds
+
+    def __await__(self) -> Generator[Any, None, History]:
+        """The history, as ``await run`` gives it."""
+        return self._connector._there(_awaited(self._run)).__await__()
+
+    async def events(self) -> AsyncGenerator[ProgressEvent, None]:
+        """See :meth:`Run.events`: what happens from the first step of the loop on."""
+        reader = await self._connector._there(_reader(self._run))
+        while (event := await self._connector._there(_following(reader))) is not None:
+            yield event
+
+    async def cancel(self) -> bool:
+        """See :meth:`Run.cancel`."""
+        return await self._connector._there(self._run.cancel())
+
+    def outputs(self) -> list[Output]:
+        """See :meth:`Run.outputs`; the outputs are read in the caller's loop."""
+        return self._connector._with_own_rest(self._run.outputs())
+
+
+async def _awaited(run: Run) -> History:
+    return await run
+
+
+async def _reader(run: Run) -> AsyncIterator[ProgressEvent]:
+    return run.events()
+
+
+async def _following(reader: AsyncIterator[ProgressEvent]) -> ProgressEvent | None:
+    return await anext(reader, None)
+
+
 class _Rest:
     """The requests of an output, sent in the connector's loop."""
 
     def __init__(self, rest: RestClient, connector: AsyncConnector) -> None:
         self._rest, self._connector = rest, connector
+
+    def apart(self) -> AbstractAsyncContextManager[RestClient]:
+        return self._rest.apart()
 
     async def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:  # noqa: A002
         return await self._connector._there(self._rest.view(filename, subfolder, type))

@@ -109,6 +109,21 @@ def test_existing_files_are_skipped(cli: Cli, name: str) -> None:
     assert saved() == ["0.png", "1.png", "2.png", "3.png"]
 
 
+def test_nothing_left_to_do_starts_nothing(cli: Cli, name: str) -> None:
+    """Where the names are known without the workflow, a finished batch needs no server."""
+    options = ["--set", "Save.seed=0..1", "--skip-existing", "--name"]
+    for pattern in ("{Save.seed}", "{Save.seed}-{Save.text}"):
+        assert cli("run", name, *options, pattern) == 0
+    assert len(cli.opened) == 2
+
+    assert cli("run", name, *options, "{Save.seed}") == 0
+    assert (len(cli.opened), cli.out) == (2, "")
+    assert "2 runs: 2 there already" in cli.err
+    assert cli("run", name, *options, "{Save.seed}-{Save.text}", "-q") == 0
+    assert len(cli.opened) == 3
+    assert len(seeds(cli)) == 4
+
+
 def test_json_lines(cli: Cli, name: str) -> None:
     """A batch writes one document on each line, as each run ends; skipped ones too."""
     Path("output").mkdir()

@@ -140,6 +140,30 @@ def test_secrets_of_the_configuration_are_not_shown(monkeypatch: pytest.MonkeyPa
     assert "python3 main.py --api-token ***" in detail
 
 
+def test_variables_for_the_server_are_not_shown() -> None:
+    """Their names are, and a secret among the server's arguments is not."""
+    settings = load_settings(environment={"HF_HOME": "hunter2"}, server_arguments="--api-key hunter2 --cpu")
+
+    detail = checks.configuration(settings).detail
+
+    assert "hunter2" not in detail
+    assert "HF_HOME" in detail
+    assert "--cpu" in detail
+
+
+def test_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a warning that names the nearest setting, beside what is configured."""
+    monkeypatch.setenv("DISCOMFORT_INITAL_PORT", "9000")
+    monkeypatch.setenv("DISCOMFORT_BROWSER", "lazy")
+
+    check = checks.configuration(load_settings())
+
+    assert check.status == "warn"
+    assert "DISCOMFORT_INITAL_PORT is not a setting; the nearest known key is DISCOMFORT_INITIAL_PORT" in check.detail
+    assert "BROWSER=lazy" in check.detail
+    assert check.remedy
+
+
 def test_a_start_that_fails(cli: Cli, browser: list[Check]) -> None:
     """The server's own words are shown."""
 
@@ -188,7 +212,13 @@ def test_configured_values_have_their_source(monkeypatch: pytest.MonkeyPatch) ->
 def make_engine(base: Path, **more: object) -> SimpleNamespace:
     """An engine of ComfyUI in a folder."""
     names = {name: base / name for name in ("input", "output", "temp", "user")}
-    facts = {"kind": "comfyui", "reason": "found", "python": sys.executable, "front_end_root": None}
+    facts = {
+        "kind": "comfyui",
+        "reason": "found",
+        "python": sys.executable,
+        "front_end_root": None,
+        "is_fallback": False,
+    }
     return SimpleNamespace(**(facts | more), folders=SimpleNamespace(base=base, **names))
 
 
@@ -199,7 +229,7 @@ def test_the_engine_of_a_comfyui(tmp_path: Path) -> None:
     script.write_text("#!/bin/sh\necho 3.12.1 True\n")
     script.chmod(0o755)
 
-    found = {check.name: check for check in checks.engine(make_engine(tmp_path, python=str(script)), wanted="auto")}
+    found = {check.name: check for check in checks.engine(make_engine(tmp_path, python=str(script)))}
 
     assert found["engine"].detail == "comfyui 0.3.64: found"
     assert found["engine python"].detail.startswith("Python 3.12.1")
@@ -222,10 +252,10 @@ def test_a_python_that_can_not_run_comfyui(tmp_path: Path, answer: str, told: st
 
 def test_the_emulator_by_default_is_a_warning(tmp_path: Path) -> None:
     """Where ComfyUI was looked for and not found, the doctor says so."""
-    engine = make_engine(tmp_path, kind="emulator")
+    for is_fallback, status in ((True, "warn"), (False, "ok")):
+        engine = make_engine(tmp_path, kind="emulator", is_fallback=is_fallback)
 
-    assert [check.status for check in checks.engine(engine, wanted="auto")] == ["warn", "ok"]
-    assert [check.status for check in checks.engine(engine, wanted="emulator")] == ["ok", "ok"]
+        assert [check.status for check in checks.engine(engine)] == [status, "ok"]
 
 
 @pytest.mark.parametrize(

@@ -148,3 +148,36 @@ def test_a_server_that_is_not_there(environment: dict[str, str], tmp_path: Path)
     assert (process.returncode, out) == (1, "")
     assert err.startswith("error: ")
     assert "127.0.0.1:9" in err
+
+
+def finish(environment: dict[str, str], cwd: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run the command to its end; exit code, stdout and stderr."""
+    with start(environment, cwd, *arguments) as process:
+        out, err = rest(process)
+    return process.returncode, out, err
+
+
+def test_a_batch_is_resumed(environment: dict[str, str], tmp_path: Path) -> None:
+    """Each run has its own value and name; the same command later does only what is missing."""
+    name = write(tmp_path / "wf.json", PICTURE)
+    options = ["--name", "{EmptyImage.color}", "--skip-existing", "-o", "results", "--set"]
+
+    first = finish(environment, tmp_path, "run", name, *options, "EmptyImage.color=0..1")
+    second = finish(environment, tmp_path, "run", name, *options, "EmptyImage.color=0..2")
+
+    assert first[:2] == (0, "results/0.png\nresults/1.png\n")
+    assert second[:2] == (0, "results/2.png\n")
+    assert "3 runs: 1 done, 2 there already" in second[2]
+    assert [(tmp_path / f"results/{number}.png").read_bytes()[:4] for number in range(3)] == [b"\x89PNG"] * 3
+
+
+def test_a_value_out_of_range_is_said_before_the_first_run(environment: dict[str, str], tmp_path: Path) -> None:
+    """The server's own definitions say what is allowed; nothing runs."""
+    name = write(tmp_path / "wf.json", PICTURE)
+
+    code, out, err = finish(environment, tmp_path, "run", name, "--set", "EmptyImage.color=0..20000000..10000000")
+
+    assert (code, out) == (2, "")
+    assert "takes a number from 0 to 16777215, given 20000000" in err
+    assert "run 1 of 3" not in err
+    assert not (tmp_path / "output").exists()

@@ -25,8 +25,8 @@ def test_each_node_is_a_line(cli: Cli, tmp_path: Path) -> None:
     assert cli("explain", write(tmp_path / "a.json", gone())) == 1
 
     kept, muted, missing = cli.out.splitlines()
-    assert kept == "1 'Text': kept; is in the prompt"
-    assert muted == "2 'Quiet' (Text): muted; is muted in the workflow, so it does not run"
+    assert kept == "1 'Text': kept; it is in the prompt"
+    assert muted == "2 'Quiet' (Text): muted; switched off in the workflow, so it does not run"
     assert missing.startswith("3 'Gone': missing; the server does not have this node type; it is in the pack")
     assert missing.endswith("'gone-pack': comfy node install gone-pack")
     assert "converted by the browser; 3 nodes: 1 kept, 1 muted, 1 missing" in cli.err
@@ -38,7 +38,7 @@ def test_nothing_missing_is_success(cli: Cli, tmp_path: Path) -> None:
     """Exit code 0, and no advice."""
     assert cli("explain", "-q", write(tmp_path / "a.json", workflow("Text"))) == 0
 
-    assert (cli.out, cli.err) == ("1 'Text': kept; is in the prompt\n", "")
+    assert (cli.out, cli.err) == ("1 'Text': kept; it is in the prompt\n", "")
 
 
 def test_json_is_one_document(cli: Cli, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -16,11 +17,11 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "upgrade", "keep-alive", "cont
 class AuthProxy:
     """Forwards HTTP and WebSocket to ``target`` for requests that carry ``headers``; others get 401.
 
-    ``refused`` counts the latter, ``seen`` lists the paths of the former.
+    ``refused`` counts the latter, ``seen`` lists the paths of the former. With ``tls`` it speaks HTTPS.
     """
 
-    def __init__(self, target: str, headers: Mapping[str, str]) -> None:
-        self.target, self.headers = target, dict(headers)
+    def __init__(self, target: str, headers: Mapping[str, str], tls: ssl.SSLContext | None = None) -> None:
+        self.target, self.headers, self._tls = target, dict(headers), tls
         self.refused = 0
         self.seen: list[str] = []
         self.url = ""
@@ -35,9 +36,9 @@ class AuthProxy:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(auto_decompress=False)
         await self._stack.setup()
-        site = web.TCPSite(self._stack, "127.0.0.1", 0)
+        site = web.TCPSite(self._stack, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._stack.addresses[0][1]}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._stack.addresses[0][1]}"
         return self
 
     async def __aexit__(

@@ -172,3 +172,28 @@ async def test_power_cut(emulator: EngineUnderTest, trace: Trace, tmp_path: Path
     assert not child.uploaded.exists()
     assert await parts.release() == []
     assert await trace.settle() == []
+
+
+LEAVING = Path(__file__).with_name("leaving_program.py")
+
+
+@pytest.mark.parametrize("how", ["return", "exit"])
+@pytest.mark.parametrize("kind", ["asyncio", "sync"])
+async def test_normal_end_is_no_death(kind: str, how: str, emulator: EngineUnderTest, trace: Trace) -> None:
+    """A program that ends without kill_api(): its end is one line in the log, and nobody is said to have died."""
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in emulator.settings.items()}
+    words = [json.dumps({**settings, "browser": "lazy"}), json.dumps(show_prompt(1)), kind, how]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(LEAVING), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(90):
+        _, err = await process.communicate()
+    text = err.decode()
+
+    assert process.returncode == 0, text
+    _, _, after = text.partition("INFO program: leaving\n")
+    lines = after.splitlines()
+    assert len(lines) <= 1, text
+    assert all(line.startswith("INFO discomfort.") for line in lines), text
+    assert "died" not in after
+    assert await trace.settle() == []

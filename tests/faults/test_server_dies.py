@@ -120,12 +120,9 @@ async def test_uploads_survive_a_restart(emulator: EngineUnderTest, trace: Trace
     assert not uploaded.exists()
 
 
-async def test_server_that_ignores_sigterm(
-    emulator: EngineUnderTest, trace: Trace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_server_that_ignores_sigterm(emulator: EngineUnderTest, trace: Trace) -> None:
     """A server that cannot be asked to stop is killed; stopped (SIGSTOP) processes ignore everything else too."""
-    monkeypatch.setattr("discomfort.connector.resources.STOP_GRACE", 0.5)
-    connector = await ComfyConnector.create(**lazily(emulator))
+    connector = await ComfyConnector.create(**lazily(emulator), stop_grace=0.5)
     trace.record()
     psutil.Process(server_pid(connector)).suspend()
     await connector.kill_api()

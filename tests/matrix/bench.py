@@ -39,20 +39,16 @@ MOST_PROBLEMS, LONGEST = 10, 240.0
 
 NEWS = 2.0
 """Seconds for the news of a killed server, where it was struck at all."""
-SETTLED = 15.0
-"""Seconds in which nothing of a call is left at work."""
+SETTLED = 60.0
+"""Seconds in which nothing of a call is left at work: a page of a real ComfyUI may still load, on a busy machine."""
 
 
 def small(engine: EngineUnderTest, **more: Any) -> EngineUnderTest:
-    """The engine with a small frontend where it is the emulator; a real ComfyUI keeps its own.
-
-    It counts as a ComfyUI then: of an emulator the connector knows that its frontend is the installed one.
-    """
+    """The engine with a small frontend where it is the emulator; a real ComfyUI keeps its own."""
     settings = {**engine.settings, **THROUGH_THE_BROWSER, "prompt_cache": "off", "max_restarts": 1000, **more}
     if not engine.real:
         command = f"{settings['api_command_line']} --front-end-root {shlex.quote(str(SMALL_FRONTEND))}"
-        del settings["emulator_directory"]
-        settings |= {"engine": "comfyui", "comfyui_path": None, "api_command_line": command}
+        settings["api_command_line"] = command
     return replace(engine, settings=settings)
 
 

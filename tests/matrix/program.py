@@ -22,9 +22,20 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from contract.graphs import Recorder, gate_prompt, picture_prompt, picture_workflow, record_of, show_prompt, texts_of
+from contract.graphs import (
+    Prompt,
+    Recorder,
+    gate_prompt,
+    node,
+    picture_prompt,
+    picture_workflow,
+    record_of,
+    show_prompt,
+    texts_of,
+)
 
 from discomfort import ComfyConnector, SyncConnector
+from discomfort.exceptions import DiskFullError, SelfTestError
 
 Settings = dict[str, Any]
 
@@ -213,12 +224,17 @@ async def fill_the_disk(settings: Settings, folder: str) -> None:
         large, small = Path(folder, "large.bin"), Path(folder, "small.bin")
         large.write_bytes(bytes(64 << 20))
         small.write_bytes(b"small")
-        faults = []
+        faults, told = [], []
         for ephemeral in (False, True):
             try:
                 connector.upload_data(large, is_ephemeral=ephemeral)
-            except OSError as error:
+            except DiskFullError as error:
                 faults.append(errno.errorcode[error.errno or 0])
+                told.append(error.folder)
+        try:
+            await connector.upload(large.read_bytes(), name="large.bin")
+        except DiskFullError as error:
+            told.append(error.folder)
         place = Path(connector._parts.files.put(small, "input", None, True, False))  # type: ignore[union-attr]
         left = sorted(entry.name for entry in place.parent.iterdir() if entry.is_file())
         ballast = place.parent / "ballast"
@@ -233,7 +249,49 @@ async def fill_the_disk(settings: Settings, folder: str) -> None:
         )
         ballast.unlink()
         after = record_of(await connector.run_workflow(picture_prompt(1, prefix="space", size=256), False))
-        tell(faults=faults, left=left, end=type(end).__name__, after=after["status"]["completed"])
+        tell(faults=faults, told=told, left=left, end=type(end).__name__, after=after["status"]["completed"])
+
+
+async def save_to_a_full_disk(settings: Settings, folder: str) -> None:
+    """Outputs are saved to a small disk that is full, and again when there is space."""
+    async with await ComfyConnector.create(**settings) as connector:
+        history = await connector.run_workflow(picture_prompt(size=64), False)
+        (output,) = connector.outputs(history)
+        ballast = fill(Path(folder))
+        try:
+            await output.save(folder, "picture.png")
+        except DiskFullError as error:
+            told = [error.folder, error.filename, str(error)]
+        left = [entry.name for entry in Path(folder).iterdir()]
+        ballast.unlink()
+        tell(told=told, left=left, after=(await output.save(folder, "picture.png")).name)
+
+
+async def start_with_a_full_temporary_folder(settings: Settings, folder: str) -> None:
+    """The temporary folder is a small disk that a node of the self-test finds full."""
+    small = {**settings, "test_payload_file": str(Path(folder, "self_test.json"))}
+    Path(folder, "self_test.json").write_text(json.dumps(preview_prompt(64)))
+    try:
+        await ComfyConnector.create(**small)
+    except SelfTestError as error:
+        tell(told=str(error), cause=type(error.__cause__).__name__)
+
+
+def preview_prompt(count: int) -> Prompt:
+    """So many pictures that are previewed: too much for a small disk."""
+    return {
+        "1": node("EmptyImage", width=512, height=512, batch_size=count, color=0x123456),
+        "2": node("PreviewImage", images=["1", 0]),
+    }
+
+
+def fill(folder: Path) -> Path:
+    """Leave nothing free on the disk of a folder. Returns the file that takes the space."""
+    ballast = folder / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
+    return ballast
 
 
 async def use_up_descriptors(settings: Settings) -> None:
@@ -348,6 +406,8 @@ SCENARIOS: dict[str, Callable[..., Awaitable[None]]] = {
         fork_with_everything,
         leave_with_a_child,
         fill_the_disk,
+        save_to_a_full_disk,
+        start_with_a_full_temporary_folder,
         use_up_descriptors,
         start_without_descriptors,
         find_folders_read_only,

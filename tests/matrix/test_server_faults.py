@@ -241,12 +241,10 @@ async def test_server_ignores_sigterm(
     any_engine: EngineUnderTest,
     trace: Trace,
     faulty: Callable[..., Faulty],
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     busy: bool,
 ) -> None:
     """It gets its grace and then SIGKILL; what it was doing ends as interrupted, and nothing is left."""
-    monkeypatch.setattr("discomfort.connector.resources.STOP_GRACE", 0.5)
     settings = any_engine.settings
     if any_engine.real:
         words = shlex.split(settings["api_command_line"])
@@ -258,7 +256,7 @@ async def test_server_ignores_sigterm(
         settings = {**settings, "api_command_line": shlex.join([words[0], str(wrapper), *words[2:]])}
     else:
         settings = faulty("--ignore-sigterm").settings
-    connector = await ComfyConnector.create(**settings)
+    connector = await ComfyConnector.create(**settings, stop_grace=0.5)
     pid = server_pid(connector)
     run = None
     if busy:

@@ -219,7 +219,42 @@ async def test_us_disk_full(emulator: EngineUnderTest, trace: Trace, tmp_path: P
     settings = {**emulator.settings, "api_command_line": command, "emulator_directory": disk}
     child = await children.begin("fill_the_disk", settings, other, prefix=children.small_disk(disk, "8m"))
     told, _ = await children.end(child)
+    named = told.pop("told")
     assert told == {"faults": ["ENOSPC"] * 3, "left": ["small.bin"], "end": "ExecutionError", "after": True}
+    assert named == [str(disk / "input")] * 3
+    assert await trace.settle() == []
+
+
+@pytest.mark.skipif(not CONDITIONS, reason="this machine allows no namespaces")
+async def test_us_disk_full_of_outputs(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """Saving to a full disk raises DiskFullError with folder and file and leaves nothing; with space it works."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    child = await children.begin(
+        "save_to_a_full_disk", emulator.settings, disk, prefix=children.small_disk(disk, "256k")
+    )
+    told, _ = await children.end(child)
+    folder, filename, text = told.pop("told")
+    assert told == {"left": ["ballast"], "after": "picture.png"}
+    assert (folder, filename) == (str(disk), str(disk / "picture.png"))
+    assert f"the disk of {disk} is full" in text
+    assert "Free some space there" in text
+    assert await trace.settle() == []
+
+
+@pytest.mark.skipif(not CONDITIONS, reason="this machine allows no namespaces")
+async def test_us_disk_full_of_temporary_files(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:
+    """A self-test that finds the temporary folder full is an error that names it and what to do."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    settings = {key: value for key, value in emulator.settings.items() if key != "emulator_directory"}
+    settings["api_command_line"] = settings["api_command_line"].replace(f"--base-directory {emulator.home} ", "")
+    prefix = (*children.small_disk(disk, "256k"), "env", f"TMPDIR={disk}")
+    child = await children.begin("start_with_a_full_temporary_folder", settings, disk, prefix=prefix)
+    told, _ = await children.end(child)
+    assert told["cause"] == "ExecutionError"
+    assert f"The disk of {disk}/discomfort-" in told["told"]
+    assert "TMPDIR" in told["told"]
     assert await trace.settle() == []
 
 

@@ -28,7 +28,7 @@ from yarl import URL
 
 from discomfort._json import JsonObject, loads
 from discomfort._system.concurrency import EndableScopes, finish, to_thread
-from discomfort._system.http_sessions import open_session
+from discomfort._system.http_sessions import DIRECT, Route, open_session
 from discomfort.conversion.gateway.forwarding import MAX_BYTES, parse_capture_upload, request_headers, response_headers
 from discomfort.exceptions import ServerConnectionError, StateError
 
@@ -120,7 +120,7 @@ class Gateway:
     ``url`` is ComfyUI's address, or a function that returns the current one: a server's port may change while it
     starts. ``headers`` are sent with every request to it. ``front_end_root`` is the folder with the frontend's
     ``index.html`` (``None``: everything comes from the server). Every request to the server first waits for
-    ``server_ready`` (``None``: the server is running).
+    ``server_ready`` (``None``: the server is running), and takes the ``route``.
     """
 
     def __init__(
@@ -130,8 +130,9 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
         front_end_root: Path | None = None,
         server_ready: asyncio.Event | None = None,
+        route: Route = DIRECT,
     ) -> None:
-        self._url = url
+        self._url, self._route = url, route
         self._headers = dict(headers or {})
         self._root = front_end_root.resolve() if front_end_root else None
         self._version = front_end_version(self._root) if self._root else None
@@ -191,6 +192,7 @@ class Gateway:
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1. Raises ``OSError`` if that is impossible."""
         self._session = open_session(
+            route=self._route,
             # Bodies are forwarded as they are, together with their Content-Encoding header.
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),

@@ -76,7 +76,7 @@ def test_text_of_an_explanation() -> None:
     """One line for the path, one for each node, with the reason."""
     fate = NodeFate("1", "uuid", "My part", "subgraph", 3)
     assert str(Explanation("cache", (fate,), {})) == (
-        "converted by: cache\n1 'My part' (uuid): subgraph of 3; is a subgraph: its inner nodes take its place"
+        "converted by: cache\n1 'My part' (uuid): subgraph of 3; its inner nodes take its place"
     )
 
 
@@ -115,7 +115,7 @@ def test_an_explanation_is_plain_data() -> None:
     assert plain["nodes"] == [
         {
             "node_id": "1", "class_type": "A", "title": None, "outcome": "kept", "inner": 0, "pack": None,
-            "reason": "is in the prompt",
+            "reason": "it is in the prompt",
         }
     ]  # fmt: skip
     assert (plain["path"], plain["install"], plain["prompt"]) == ("native", None, output)

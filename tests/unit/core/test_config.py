@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -120,6 +121,25 @@ def test_missing_file() -> None:
         ('{"BROWSER": "never"}', "BROWSER='never'"),
         ('{"PROMPT_CACHE": "onn"}', "'on', 'off' or a folder"),
         ('{"PROMPT_CACHE": false}', "'on', 'off' or a folder"),
+        ('{"START_TIMEOUT": 0}', "START_TIMEOUT=0"),
+        ('{"START_TIMEOUT": true}', "must be a number"),
+        ('{"STOP_GRACE": -1}', "STOP_GRACE=-1"),
+        ('{"STOP_GRACE": Infinity}', "STOP_GRACE=inf"),
+        ('{"SERVER_ARGUMENTS": 5}', "SERVER_ARGUMENTS=5"),
+        ('{"SERVER_ARGUMENTS": ["--cpu", 5]}', "SERVER_ARGUMENTS=5"),
+        ('{"SERVER_ARGUMENTS": "--name \\"a"}', "No closing quotation"),
+        ('{"SERVER_ARGUMENTS": ["a\\u0000b"]}', "NUL"),
+        ('{"ENVIRONMENT": "A=1"}', "is not JSON"),
+        ('{"ENVIRONMENT": "[]"}', "must be an object"),
+        ('{"ENVIRONMENT": ["A"]}', "must be an object"),
+        ('{"ENVIRONMENT": {"": "1"}}', "'' is not the name of a variable"),
+        ('{"ENVIRONMENT": {"A=B": "1"}}', "'A=B' is not the name of a variable"),
+        ('{"ENVIRONMENT": {"A": 5}}', "the value of 'A' must be a text"),
+        ('{"ENVIRONMENT": {"A": "x\\u0000"}}', "the value of 'A' contains a NUL"),
+        (
+            '{"ENVIRONMENT": {"DISCOMFORT_SERVER_OWNER": "1"}}',
+            "'DISCOMFORT_SERVER_OWNER' is set by the connector itself",
+        ),
     ],
 )
 def test_wrong_configuration(tmp_path: Path, content: str, message: str) -> None:
@@ -150,7 +170,10 @@ def test_unknown_environment_variable_is_only_reported(
 
     load_settings()
 
-    assert "INITIAL_PORT" in caplog.text
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "variable DISCOMFORT_INITIAL_PROT is not a setting" in record.getMessage()
+    assert record.getMessage().endswith("the nearest known key is DISCOMFORT_INITIAL_PORT")
 
 
 def test_unknown_argument() -> None:
@@ -180,6 +203,72 @@ def test_prompt_cache(tmp_path: Path, value: str, meant: str | Path) -> None:
     expected = tmp_path / meant if meant == "cache" else meant
 
     assert load_settings(prompt_cache=value).prompt_cache == expected
+
+
+@pytest.mark.parametrize("given", ["--cpu --name 'a b'", ["--cpu", "--name", "a b"], ("--cpu", "--name", "a b")])
+def test_server_arguments(given: str | list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text is split as a shell would, words stay as they are; equal words are equal settings."""
+    settings = load_settings(server_arguments=given)
+    monkeypatch.setenv("DISCOMFORT_SERVER_ARGUMENTS", "--cpu --name 'a b'")
+
+    assert settings.server_arguments == ("--cpu", "--name", "a b")
+    assert settings == load_settings()
+    assert hash(settings) == hash(load_settings())
+    assert load_settings(server_arguments="").server_arguments == ()
+
+
+def test_environment_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes from arguments, variable or file; equal variables are equal settings; the caller's object is copied."""
+    given = {"CUDA_VISIBLE_DEVICES": "1", "HF_TOKEN": "hunter2"}
+    settings = load_settings(environment=given)
+    path = write(tmp_path / "c.json", {"ENVIRONMENT": given})
+    from_file = load_settings(path)
+    monkeypatch.setenv("DISCOMFORT_ENVIRONMENT", json.dumps(given))
+    copied = dict(given)
+    given.clear()
+
+    assert settings.server_environment == copied
+    assert settings == from_file == load_settings()
+    assert hash(settings) == hash(load_settings())
+    assert settings != load_settings(environment={**copied, "HF_TOKEN": "hunter3"})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"environment": {"HF_TOKEN": "hunter2", "COUNT": 5}},
+        {"environment": ["hunter2"]},
+        {"environment": "hunter2"},
+        {"environment": {"HF_TOKEN": "hunter2"}, "initial_port": 0},
+        {"enviroment": {"NAME": "hunter2"}},
+    ],
+)
+def test_values_for_the_environment_are_secrets(given: dict[str, object]) -> None:
+    """No error about them, or what caused it, shows a value."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(**given)  # type: ignore[arg-type]
+    error = caught.value
+
+    assert error.__cause__ is None
+    assert "hunter2" not in "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+
+
+def test_settings_show_no_variables() -> None:
+    """Their names are shown, without values."""
+    settings = load_settings(environment={"HF_TOKEN": "hunter2"})
+
+    assert settings.shown("environment") == {"HF_TOKEN": "***"}
+    assert "HF_TOKEN" in repr(settings)
+    assert "hunter2" not in repr(settings) + str(settings)
+
+
+def test_what_is_shown_of_settings(tmp_path: Path) -> None:
+    """Paths are texts; an argument that looks like a secret is not shown."""
+    settings = load_settings(comfyui_path=tmp_path, server_arguments="--api-key hunter2 --cpu")
+
+    assert settings.shown("comfyui_path") == str(tmp_path)
+    assert settings.shown("server_arguments") == ["--api-key", "***", "--cpu"]
+    assert settings.shown("initial_port") == 8188
 
 
 def test_keyword_arguments_are_the_settings() -> None:

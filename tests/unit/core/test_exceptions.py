@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import concurrent.futures
 import copy
+import errno
 import importlib
 import json
 import multiprocessing
+import os
 import pickle
 import pkgutil
 import subprocess
@@ -49,6 +51,7 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.BrokenLinksError: lambda: exceptions.BrokenLinksError([PROBLEM]),
     exceptions.InputSelectorError: lambda: exceptions.InputSelectorError("a.b", "names nothing", ["c.d"]),
     exceptions.UploadError: lambda: exceptions.UploadError("outside"),
+    exceptions.DiskFullError: lambda: exceptions.DiskFullError("/disk", "saving", filename="/disk/a", number=122),
     exceptions.ConversionError: lambda: exceptions.ConversionError("failed", attempts=["one", "two"]),
     exceptions.ConversionTimeout: lambda: exceptions.ConversionTimeout("slow", attempts=["one"]),
     exceptions.MissingFrontendError: lambda: exceptions.MissingFrontendError("no frontend: 404"),
@@ -132,6 +135,17 @@ def test_error_travels(made: Callable[[], DiscomfortError]) -> None:
         assert str(found.__cause__) == "the reason"
         assert found.__notes__ == ["noted"]
         assert isinstance(found, type(error).__bases__)
+
+
+def test_full_disk_is_an_error_of_the_system() -> None:
+    """Who handles OSError by number and file name handles it too, also after a journey."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        error = exceptions.DiskFullError("/disk", "saving", filename="/disk/a.png", number=number)
+        for found in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert isinstance(found, OSError)
+            assert (found.errno, found.strerror, found.filename) == (number, os.strerror(number), "/disk/a.png")
+            assert (found.folder, found.remedy) == ("/disk", "Free some space there")
+            assert str(found).startswith(f"{os.strerror(number)}: the disk of /disk is full (saving to /disk/a.png)")
 
 
 def fail(name: str) -> None:

@@ -26,6 +26,7 @@ LAYERS = {
             "resources",
             "",
             "config",
+            "history",
         ],
         0,
     ),

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from waiting import until
 
 from discomfort.connector.event_log import EventLog
-from discomfort.connector.recovery import Policy, Recovery, RestartBudget, for_prompt, suspects
+from discomfort.connector.recovery import LONGEST_PAUSE, Policy, Recovery, RestartBudget, for_prompt, suspects
 from discomfort.exceptions import (
     FatalPromptError,
     RestartLimitError,
@@ -38,6 +39,7 @@ class Bench:
         self.clock, self.pauses, self.starts = Clock(), list[float](), 0
         self.outcomes = list(outcomes)
         self.tasks: list[asyncio.Task[None]] = []
+        self.window_moved = asyncio.Event()
         self.chronicle = EventLog()
         self.recovery = Recovery(
             policy, RestartBudget(limit, clock=self.clock), start=self.start, spawn=self.spawn,
@@ -52,8 +54,18 @@ class Bench:
             raise outcome
 
     async def sleep(self, seconds: float) -> None:
-        """Remember the pause instead of waiting."""
+        """Remember the pause instead of waiting; one until the window has moved on lasts until the test says so."""
         self.pauses.append(seconds)
+        if seconds > LONGEST_PAUSE:
+            self.window_moved.clear()
+            await self.window_moved.wait()
+
+    async def move_the_window(self) -> None:
+        """Ten minutes pass."""
+        self.clock.now += 601
+        self.window_moved.set()
+        while tasks := [task for task in self.tasks if not task.done()]:
+            await asyncio.wait(tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task, as the connector makes them."""
@@ -264,9 +276,67 @@ async def test_no_restart_at_all() -> None:
     bench = Bench("restart_and_resubmit", limit=0)
     bench.die()
 
-    with pytest.raises(RestartLimitError):
+    with pytest.raises(RestartLimitError) as caught:
         await bench.recovery.settled()
     assert bench.starts == 0
+    assert bench.recovery.budget.free_in is None
+    assert "the next one" not in str(caught.value)
+    await bench.move_the_window()
+    with pytest.raises(RestartLimitError):
+        await bench.recovery.settled()
+
+
+async def test_restart_beyond_the_limit_happens_by_itself() -> None:
+    """Calls raise until the window has moved on; then the server is started without any call."""
+    bench = Bench("restart", limit=1)
+    bench.die("first")
+    await bench.recovery.settled()
+    bench.clock.now += 200
+    bench.die("second")
+    for _ in range(2):
+        with pytest.raises(RestartLimitError, match="the next one is possible in 400 s"):
+            await bench.recovery.settled()
+    assert bench.starts == 1
+    assert 400 < bench.pauses[-1] < 410
+
+    await bench.move_the_window()
+
+    assert bench.starts == 2
+    await bench.recovery.settled()
+
+
+async def test_restart_beyond_the_limit_that_fails_is_tried_again() -> None:
+    """A server that cannot start is tried as often in each window, and is not given up for good."""
+    bench = Bench("restart", None, ServerStartError("no"), None, limit=1)
+    bench.die("first")
+    await bench.recovery.settled()
+    bench.die("second")
+    await until(lambda: len(bench.pauses) == 1)
+    bench.clock.now += 601
+    bench.window_moved.set()
+    await until(lambda: len(bench.pauses) == 2)
+    assert bench.starts == 2
+
+    await bench.move_the_window()
+
+    assert bench.starts == 3
+
+
+async def test_restart_beyond_the_limit_is_not_needed_any_more() -> None:
+    """``create`` started the server meanwhile: what was put off does not happen."""
+    bench = Bench("restart", limit=1)
+    bench.die("first")
+    await bench.recovery.settled()
+    bench.die("second")
+    with pytest.raises(RestartLimitError):
+        await bench.recovery.settled()
+
+    await until(lambda: bench.pauses)
+    bench.recovery.note_ready()
+    await bench.recovery.settled()
+    await bench.move_the_window()
+
+    assert bench.starts == 1
 
 
 async def test_shut_down_meanwhile() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from waiting import until
 from discomfort import ComfyConnector
 from discomfort.config import load_settings
 from discomfort.connector.resources import Resources
-from discomfort.exceptions import ServerConnectionError, ServerStartError, StateError
+from discomfort.exceptions import ServerConnectionError, ServerStartError, ServerStartTimeout, StateError
 
 STARTER = """
 import pathlib, runpy, sys
@@ -77,6 +78,28 @@ async def test_start_that_fails_again_and_again(make: Make, tmp_path: Path, mess
 
     assert caught.value.exit_code == 1
     assert (tmp_path / "count").read_text() == tries
+
+
+async def test_start_timeout_holds_for_all_tries(tmp_path: Path) -> None:
+    """The time of a try that lost its port is not given to the next one; the error names the setting's seconds."""
+    clock = tmp_path / "count"
+    words = [sys.executable, str(tmp_path / "starter.py"), str(clock), "1", "address already in use", "--fault"]
+    (tmp_path / "starter.py").write_text(STARTER)
+    settings = load_settings(
+        engine="emulator",
+        api_command_line=shlex.join([*words, "never_listen=1"]),
+        initial_port=first_port(19700),
+        start_timeout=2.5,
+    )
+    with private_environment(tmp_path / "private"):
+        parts = Resources(settings)
+        await asyncio.to_thread(parts.prepare)
+        try:
+            with pytest.raises(ServerStartTimeout, match=r"within 2\.5 s"):
+                await parts.start_server(lambda: None)
+            assert parts._budget_left(time.monotonic() - 1.0) < 1.5
+        finally:
+            assert await parts.release() == []
 
 
 async def test_journal_that_can_not_be_written(

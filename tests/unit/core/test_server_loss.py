@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -70,6 +71,12 @@ def kill(connector: ComfyConnector) -> None:
     psutil.Process(supervisor_of(connector).pid).kill()
 
 
+def is_another(connector: ComfyConnector, pid: int) -> bool:
+    """Whether the connector is ready with another server than that process."""
+    supervisor = connector._parts.supervisor
+    return connector.state == "ready" and supervisor is not None and supervisor.pid != pid
+
+
 async def test_runs_survive_under_their_ids(create: Create, tmp_path: Path) -> None:
     """The running and the queued prompt are submitted again to a new server, each under its id, each with one end."""
     connector = await create(on_server_death="restart_and_resubmit")
@@ -109,6 +116,56 @@ async def test_restart_happens_at_once_and_runs_raise(create: Create, tmp_path: 
 
     assert connector.state == "ready"
     assert await connector._validate_resources()
+
+
+@pytest.mark.parametrize("policy", ["restart", "restart_and_resubmit"])
+async def test_idle_server_comes_back_without_a_call(create: Create, policy: str) -> None:
+    """A service whose health check fails gets no calls: the server is started although nothing was running."""
+    connector = await create(on_server_death=policy)
+    for _ in range(2):
+        old = supervisor_of(connector).pid
+        kill(connector)
+        await until(lambda old=old: is_another(connector, old))
+
+    assert await connector._validate_resources()
+
+
+async def test_idle_server_stays_down_by_default(create: Create) -> None:
+    """``raise``: nothing is started until a call comes, which then waits for the server."""
+    connector = await create()
+    kill(connector)
+    await until(lambda: connector.state == "error")
+    assert not connector._recovery.under_way
+
+    assert texts_of(await connector.run_workflow(show_prompt(5), False)) == ["5"]
+
+
+async def test_server_beyond_its_limit_comes_back_without_a_call(create: Create) -> None:
+    """Calls raise until the window has moved on; then the server is started, though no call comes."""
+    connector = await create(on_server_death="restart", max_restarts=1)
+    moved, shift = asyncio.Event(), [0.0]
+
+    async def sleep(seconds: float) -> None:
+        if seconds > recovery.LONGEST_PAUSE:
+            await moved.wait()
+
+    connector._recovery._sleep = sleep
+    connector._recovery.budget._clock = lambda: time.monotonic() + shift[0]
+    first = supervisor_of(connector).pid
+    kill(connector)
+    await until(lambda: is_another(connector, first))
+    second = supervisor_of(connector).pid
+    kill(connector)
+    await until(lambda: connector.state == "error" and not connector._recovery.under_way)
+    with pytest.raises(RestartLimitError, match="the next one is possible in"):
+        await connector.run_workflow(show_prompt(1), False)
+    assert (await connector.diagnostics())["state"]["next_restart_in"] > 0
+
+    shift[0] = recovery.WINDOW + 1
+    moved.set()
+    await until(lambda: is_another(connector, second))
+
+    assert texts_of(await connector.run_workflow(show_prompt(2), False)) == ["2"]
 
 
 async def test_poison_does_not_loop(create: Create) -> None:
@@ -349,6 +406,26 @@ async def test_stuck_attached_server(create: Create, tmp_path: Path) -> None:
         await connector.run_workflow(show_prompt(7), False)
         assert await connector._validate_resources()
     assert owner.state == "ready"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_death_is_read_once(
+    create: Create, caplog: pytest.LogCaptureFixture, tmp_path: Path, waits: bool
+) -> None:
+    """Who waits for the server gets its death as an error; only one that nobody waits for is an error in the log."""
+    connector = await create()
+    with caplog.at_level(logging.ERROR, "discomfort"):
+        if waits:
+            run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False))
+            await until(lambda: bool(connector._client().runs))
+            kill(connector)
+            with pytest.raises(ServerDiedError):
+                await run
+        else:
+            kill(connector)
+            await until(lambda: connector.state == "error")
+
+    assert ("died: killed by SIGKILL" in caplog.text) is not waits
 
 
 async def test_call_before_the_news_of_a_death(create: Create) -> None:

@@ -176,3 +176,26 @@ async def test_blocks_of_calls() -> None:
     assert "in call" not in lines_of(caught.value)
     with pytest.raises(StateError):
         await call(None, StateError("ended"))
+
+
+async def test_a_cancelled_call_shows_the_programs_line() -> None:
+    """Ctrl-C prints the cancellation above the KeyboardInterrupt: fifty lines, most of them ours."""
+
+    async def deep() -> None:
+        await asyncio.Event().wait()
+
+    @without_frames
+    async def call() -> None:
+        await deep()
+
+    async def program() -> None:
+        await call()
+
+    task = asyncio.create_task(program())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+
+    assert "in program" in lines_of(caught.value)
+    assert "in deep" not in lines_of(caught.value)

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from discomfort.discovery.command_line import (
+    emulator_index,
     has_option,
     is_bare_python,
     known_options,
     option_value,
     script_index,
     split,
+    with_own_python,
     without_option,
 )
 from discomfort.exceptions import ConfigurationError
@@ -116,3 +118,45 @@ def test_known_options(tmp_path: Path) -> None:
     )
 
     assert known_options(tmp_path) == {"--port", "--database-url"}
+
+
+@pytest.mark.parametrize(
+    ("words", "index"),
+    [
+        ("python3 -m discomfort serve --port 1", 0),
+        ("/venv/bin/python3.12 -X dev -u -m discomfort serve", 0),
+        ("python -um comfyui_emulator", 0),
+        ("python -mcomfyui_emulator --cpu", 0),
+        ("discomfort serve", 0),
+        ("/venv/bin/discomfort serve --cpu", 0),
+        ("discomfort.exe serve", 0),
+        ("uv run discomfort serve", 2),
+        ("docker run image python -m comfyui_emulator", 3),
+        ("python3 main.py --cpu", None),
+        ("python3 -m discomfort run a.json", None),
+        ("python3 -m discomfort.emulator", None),
+        ("python3 serve.py -m comfyui_emulator", None),
+        ("python3 -c pass -m comfyui_emulator", None),
+        ("python3 -m", None),
+        ("python3", None),
+        ("discomfort doctor", None),
+        ("./serve", None),
+    ],
+)
+def test_emulator_index(words: str, index: int | None) -> None:
+    """Our emulator is recognised however it is called, and nothing else is taken for it."""
+    assert emulator_index(words.split()) == index
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("python3 -m discomfort serve", "/this/python -m discomfort serve"),
+        ("discomfort serve --cpu", "/this/python -m discomfort serve --cpu"),
+        ("/venv/bin/python -m discomfort serve", "/venv/bin/python -m discomfort serve"),
+        ("/venv/bin/discomfort serve", "/venv/bin/discomfort serve"),
+    ],
+)
+def test_with_own_python(words: str, found: str) -> None:
+    """A name that would be looked up means this Python; a path means what it says."""
+    assert with_own_python(words.split(), "/this/python") == found.split()

@@ -482,13 +482,17 @@ class TestEmulator:
         assert private_folders(tmp_path) == []
 
     def test_own_directory(self, resolve: Resolve, tmp_path: Path) -> None:
-        """A configured one is made where needed, and stays."""
+        """A configured one is made where needed, and stays; temporary files go to a private one that does not."""
         engine = resolve(emulator_directory=Path("a/b"))
+        (private,) = engine.private
+        assert engine.env is not None
+        assert Path(engine.env["TMPDIR"]) == private / "tmp"
+        assert Path(engine.env["TMPDIR"]).is_dir()
         engine.discard()
 
         assert engine.cwd == tmp_path / "cwd" / "a" / "b"
-        assert engine.private == ()
         assert engine.cwd.is_dir()
+        assert not private.exists()
 
     def test_it_finds_the_package(self, resolve: Resolve, tmp_path: Path) -> None:
         """A clone that nobody installed is on the child's path, before what was there."""
@@ -517,6 +521,126 @@ class TestEmulator:
         monkeypatch.setattr(sys, "executable", "")
         with pytest.raises(ServerStartError, match="interpreter"):
             resolve(kind="emulator")
+
+
+class TestEmulatorByCommandLine:
+    """A command line that starts the emulator is the emulator, and finds this Python."""
+
+    @pytest.mark.parametrize("kind", ["auto", "emulator"])
+    @pytest.mark.parametrize(
+        "line", ["python3 -m discomfort serve --cpu", "discomfort serve --cpu", "python -m comfyui_emulator --cpu"]
+    )
+    def test_it_is_told(self, resolve: Resolve, tmp_path: Path, kind: str, line: str) -> None:
+        """No program of that name is on the path, as in an environment that is not activated."""
+        make_comfyui(tmp_path / "home" / "ComfyUI")
+        engine = resolve(kind=kind, command_line=line, environ={"PATH": "/none"})
+        module = "comfyui_emulator" if "comfyui_emulator" in line else "discomfort"
+
+        assert (engine.kind, engine.is_fallback) == ("emulator", False)
+        assert engine.argv[:3] == (sys.executable, "-m", module)
+        assert engine.argv[-3:] == ("--cpu", "--base-directory", str(engine.private[0]))
+        assert engine.folders.input == engine.private[0] / "input"
+        assert engine.cwd == tmp_path / "cwd"
+        engine.discard()
+        assert private_folders(tmp_path) == []
+
+    def test_reason(self, resolve: Resolve) -> None:
+        """It says which setting decided, and where that came from."""
+        engine = resolve(command_line="discomfort serve", sources={"api_command_line": "comfy.json"})
+
+        assert engine.reason == "API_COMMAND_LINE from comfy.json starts it"
+
+    def test_folders(self, resolve: Resolve, tmp_path: Path) -> None:
+        """Those of its command line, relative to where it would be typed."""
+        line = "python3 -m discomfort serve --base-directory emu --output-directory out --front-end-root web"
+        engine = resolve(command_line=line, server_arguments=("--temp-directory", "/t"))
+
+        assert engine.folders.base not in engine.private
+        assert engine.folders.base == tmp_path / "cwd" / "emu"
+        assert engine.folders.output == tmp_path / "cwd" / "out"
+        assert engine.folders.temp == Path("/t/temp")
+        assert engine.front_end_root == tmp_path / "cwd" / "web"
+        assert resolve(command_line=line, working_directory=tmp_path).folders.output == tmp_path / "out"
+
+    def test_another_program_that_starts_it(self, resolve: Resolve, tmp_path: Path) -> None:
+        """It is the emulator too; nothing is known of its folders."""
+        make_program(tmp_path / "cwd" / "wrap.sh")
+        engine = resolve(command_line="./wrap.sh discomfort serve")
+
+        assert (engine.kind, engine.private) == ("emulator", ())
+        assert engine.argv[1:] == ("discomfort", "serve")
+
+    @pytest.mark.parametrize("line", ["discomfort serve", "uv run discomfort serve"])
+    def test_contradiction(self, resolve: Resolve, tmp_path: Path, line: str) -> None:
+        """Whoever demands ComfyUI does not get the emulator."""
+        with pytest.raises(ConfigurationError, match="starts the emulator, while ENGINE is comfyui") as caught:
+            resolve(kind="comfyui", command_line=line)
+
+        assert caught.value.key == "API_COMMAND_LINE"
+        assert private_folders(tmp_path) == []
+
+    def test_a_program_that_is_missing(self, resolve: Resolve, tmp_path: Path) -> None:
+        """A path that leads nowhere is named."""
+        with pytest.raises(ConfigurationError, match="'/no/python' is not a program"):
+            resolve(command_line="/no/python -m discomfort serve")
+        assert private_folders(tmp_path) == []
+
+
+class TestAdditions:
+    """Arguments and variables that are added to whatever starts the server."""
+
+    @pytest.mark.parametrize("line", [None, "python3 -u main.py"])
+    def test_arguments_of_comfyui(self, resolve: Resolve, tmp_path: Path, line: str | None) -> None:
+        """They come after those of the command line, and count as if they were there."""
+        comfyui = make_comfyui(tmp_path / "home" / "ComfyUI")
+        engine = resolve(command_line=line, server_arguments=("--cpu", "--output-directory", "out dir", "--port", "9"))
+        main = engine.argv.index("main.py")
+
+        assert engine.argv[main + 1 : main + 4] == ("--cpu", "--output-directory", "out dir")
+        assert engine.folders.output == comfyui / "out dir"
+        assert engine.command(8190).argv[-2:] == ("--port", "8190")
+        assert engine.command(8190).argv.count("--port") == 1
+
+    def test_arguments_of_a_wrapper(self, resolve: Resolve, tmp_path: Path) -> None:
+        """They are its last ones, before the port."""
+        make_program(tmp_path / "cwd" / "serve.sh")
+        engine = resolve(command_line="./serve.sh a", server_arguments=("--b", "c"))
+
+        assert engine.command(1).argv[1:] == ("a", "--b", "c", "--port", "1")
+
+    @pytest.mark.parametrize("changes", [{}, {"kind": "emulator"}, {"command_line": "discomfort serve"}], ids=str)
+    def test_arguments_of_the_emulator(self, resolve: Resolve, tmp_path: Path, changes: dict[str, Any]) -> None:
+        """The same, in each way to it; a base folder among them is the one."""
+        engine = resolve(**changes, server_arguments=("--multi-user", "--base-directory", "base"))
+
+        assert engine.argv[-3:] == ("--multi-user", "--base-directory", str(tmp_path / "cwd" / "base"))
+        assert engine.folders.base == tmp_path / "cwd" / "base"
+
+    @pytest.mark.parametrize("form", ["comfyui", "wrapper", "emulator"])
+    def test_environment(self, resolve: Resolve, tmp_path: Path, form: str) -> None:
+        """Variables are added to those of this process and go before them; no repr shows them."""
+        make_program(tmp_path / "cwd" / "serve.sh")
+        changes: dict[str, Any] = {
+            "comfyui": {"comfyui_path": make_comfyui(tmp_path / "mine")},
+            "wrapper": {"command_line": "./serve.sh"},
+            "emulator": {"kind": "emulator"},
+        }[form]
+        added = {"OURS": "new", "HF_TOKEN": "hunter2", "PYTHONPATH": "/mine"}
+        engine = resolve(**changes, environ={"OURS": "old", "KEPT": "1", "PYTHONPATH": "/x"}, environment=added)
+
+        assert engine.env is not None
+        assert (engine.env["OURS"], engine.env["KEPT"], engine.env["HF_TOKEN"]) == ("new", "1", "hunter2")
+        assert engine.env["PYTHONPATH"].split(os.pathsep)[-1] == "/mine"
+        assert "hunter2" not in repr(engine) + repr(engine.command(1))
+
+    def test_environment_does_not_choose_the_engine(self, resolve: Resolve, tmp_path: Path) -> None:
+        """It is the server's, not ours."""
+        comfyui = make_comfyui(tmp_path / "home" / "ComfyUI")
+        engine = resolve(environment={"COMFYUI_PATH": "/none", "TMPDIR": "/scratch"})
+
+        assert engine.cwd == comfyui
+        assert engine.env is not None
+        assert engine.env["TMPDIR"] == "/scratch"
 
 
 class TestPython:

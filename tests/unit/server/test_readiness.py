@@ -130,12 +130,21 @@ async def test_a_port_that_never_answers(start: Start) -> None:
     """A server that accepts and says nothing runs into the budget, and is left to the caller."""
     port = free_port()
     server = start("--port", port, "--mute", "--say", "booting")
+    await until(lambda: "booting" in server.log_tail())
     with pytest.raises(ServerStartTimeout, match=r"within 0\.3 s") as caught:
         await wait_until_ready(server, url_of(port), budget=0.3)
 
     assert isinstance(caught.value, TimeoutError)
     assert "booting" in caught.value.log_tail
+    assert "START_TIMEOUT" in caught.value.remedy
     assert server.running
+
+
+async def test_the_rest_of_a_budget(start: Start) -> None:
+    """The error names the whole budget, which somebody set, and not what was left of it."""
+    port = free_port()
+    with pytest.raises(ServerStartTimeout, match=r"within 7 s"):
+        await wait_until_ready(start("--port", port, "--mute"), url_of(port), budget=0.1, whole=7.0)
 
 
 async def test_a_stranger_on_the_port_is_not_ours(

@@ -154,10 +154,25 @@ async def test_module_loop(comfy_connector):
     assert len(events) > 8
     editor = await comfy_connector.edit(picture())
     editor.set("EmptyImage.color", 7)
-    assert (await comfy_connector.health())["HTTP"] == ""
+    assert (await comfy_connector.health()).ok
+
+{mark}
+async def test_runs(comfy_connector, tmp_path):
+    run = await comfy_connector.submit(picture(9), use_workflow_json=False)
+    kinds = [type(event).__name__ async for event in run.events()]
+    assert kinds[-1] == "Done"
+    assert run.prompt_id in await run
+    assert (run.done, run.status.success, await run.cancel()) == (True, True, False)
+    (output,) = run.outputs()
+    assert (await output.image()).size == (8, 8)
+    assert await (await comfy_connector.find(run.prompt_id)) == await run
+    result = await comfy_connector.run(picture(), {{"EmptyImage.width": 16}})
+    assert (await result.images[0].image()).size == (16, 8)
+    assert (await comfy_connector.upload(b"x", name="x.bin")).value == "x.bin"
+    assert len(await comfy_connector.queue()) == 0
 """,
         "-o", f"asyncio_mode={mode}",
-        passed=2,
+        passed=3,
     )  # fmt: skip
 
 
