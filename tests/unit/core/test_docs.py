@@ -168,7 +168,12 @@ def test_architecture_shows_the_tree() -> None:
     """Every package and folder is in the tree of ARCHITECTURE.md, and everything that it shows is there."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     (tree,) = re.findall(r"^```\ndiscomfort/\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    shown = set(re.findall(r"(?:^| ) ([\w.]+/|\w+\.py)(?=\s)", tree, re.MULTILINE)) - {"tests/", "docs/", "benchmarks/"}
+    shown = set(re.findall(r"(?:^| ) ([\w.]+/|\w+\.py)(?=\s)", tree, re.MULTILINE)) - {
+        "tests/",
+        "docs/",
+        "examples/",
+        "benchmarks/",
+    }
     shown -= {f"{package}/" for package in _PACKAGES}
     files = [path for package in _PACKAGES for path in (ROOT / package).rglob("*") if "__" not in path.name]
     there = {str(path.relative_to(ROOT)) for path in files}
