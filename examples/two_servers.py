@@ -9,7 +9,8 @@ from discomfort import ComfyConnector
 async def work(gpu: str, seeds: Iterator[int]) -> None:
     async with await ComfyConnector.launch(environment={"CUDA_VISIBLE_DEVICES": gpu}) as connector:
         for seed in seeds:
-            result = await connector.run("workflow.json", {"KSampler.seed": seed})
+            values = {"KSampler.seed": seed, "SaveImage.filename_prefix": f"seed-{seed}"}
+            result = await connector.run("workflow.json", values)
             print(connector.server_address, *await result.save("results"))
 
 

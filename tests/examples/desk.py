@@ -73,12 +73,12 @@ def server_of(program: int) -> int:
 def workflow(*, from_photo: bool = False, meeting: Path | None = None) -> dict[str, Any]:
     """As the UI saves it: a text, a sampler and a saver, by their usual titles, and perhaps a photo."""
     nodes = [
-        _node(1, "StandInText", "Positive", ["a fox"], [], [("STRING", [1])]),
+        _node(1, "StandInText", "Positive", ["a fox"], [], [("STANDIN_TEXT", [1])]),
         _node(2, "StandInSampler", "KSampler", [0, "fixed", 2, str(meeting or "")],
-              [("positive", "STRING", 1), ("image", "IMAGE", 3 if from_photo else None)], [("IMAGE", [2])]),
+              [("positive", "STANDIN_TEXT", 1), ("image", "IMAGE", 3 if from_photo else None)], [("IMAGE", [2])]),
         _node(3, "SaveImage", "Out", ["made"], [("images", "IMAGE", 2)], []),
     ]  # fmt: skip
-    links = [[1, 1, 0, 2, 0, "STRING"], [2, 2, 0, 3, 0, "IMAGE"]]
+    links = [[1, 1, 0, 2, 0, "STANDIN_TEXT"], [2, 2, 0, 3, 0, "IMAGE"]]
     if from_photo:
         outputs: list[tuple[str, list[int]]] = [("IMAGE", [3]), ("MASK", [])]
         nodes.append(_node(4, "LoadImage", None, ["missing.png", "image"], [], outputs))

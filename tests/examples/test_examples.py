@@ -79,7 +79,7 @@ def test_two_servers(desk: Desk) -> None:
     saved = [line.split() for line in lines if line.startswith("http://127.0.0.1:")]
     assert len(saved) == 8, lines
     assert len({server for server, _ in saved}) == 2
-    assert len({path for _, path in saved}) == len(desk.pictures()) == 8
+    assert len({path for _, path in saved}) == len({path.read_bytes() for path in desk.pictures()}) == 8
 
 
 def test_runpod_handler(desk: Desk) -> None:

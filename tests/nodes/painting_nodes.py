@@ -42,7 +42,7 @@ except ImportError:
 class StandInText:
     """A text, as CLIPTextEncode takes it."""
 
-    RETURN_TYPES = ("STRING",)
+    RETURN_TYPES = ("STANDIN_TEXT",)
     FUNCTION = "run"
     CATEGORY = "stand-ins"
 
@@ -68,7 +68,7 @@ class StandInSampler:
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
         return {
             "required": {
-                "positive": ("STRING", {"forceInput": True}),
+                "positive": ("STANDIN_TEXT",),
                 "seed": ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFF}),
                 "steps": ("INT", {"default": 2, "min": 1, "max": 100000}),
                 "meeting": ("STRING", {"default": ""}),
