@@ -13,7 +13,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, Unpack
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, Unpack
 
 from pydantic import (
     BaseModel,
@@ -96,7 +96,7 @@ class Settings(BaseModel):
     """
 
     # The input of a wrong setting may be a secret, and pydantic's own text shows it.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     api_command_line: str | None = None
     api_working_directory: Path | None = None

@@ -38,6 +38,8 @@ remedy, if there is one.
 A missing source file raises the builtin ``FileNotFoundError``, an existing target ``FileExistsError``.
 """
 
+# Longer than 400 lines: the error tree is read as one, and each class is a few lines.
+
 from __future__ import annotations
 
 import os
@@ -74,6 +76,12 @@ class ConfigurationError(DiscomfortError, ValueError):
     the value are left out of the text.
     """
 
+    problem: str
+    key: str | None
+    value: object
+    source: str | None
+    remedy: str
+
     def __init__(
         self, problem: str, *, key: str | None = None, value: object = None, source: str | None = None, remedy: str = ""
     ) -> None:
@@ -108,7 +116,7 @@ class UnsafePromptError(PayloadError):
     """
 
     def __init__(self, problems: Sequence[GraphProblem]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[GraphProblem, ...] = tuple(problems)
         super().__init__("the prompt was not sent, ComfyUI would not survive it: " + joined(problems))
 
 
@@ -134,8 +142,8 @@ class MissingNodesError(PayloadError):
     """The server lacks node types; ``missing`` lists all of them as :class:`MissingNode`."""
 
     def __init__(self, missing: Sequence[MissingNode], *, remedy: str = "") -> None:
-        self.missing = tuple(missing)
-        self.remedy = remedy or packs_remedy([each.pack for each in missing])
+        self.missing: tuple[MissingNode, ...] = tuple(missing)
+        self.remedy: str = remedy or packs_remedy([each.pack for each in missing])
         count = f"{len(missing)} node type(s) are not installed on the server"
         super().__init__(f"{count}: {joined(missing)}. {self.remedy}")
 
@@ -144,7 +152,7 @@ class BrokenLinksError(PayloadError):
     """Inputs of a workflow are linked to links or nodes that it does not have; ``problems`` lists all of them."""
 
     def __init__(self, problems: Sequence[GraphProblem]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[GraphProblem, ...] = tuple(problems)
         super().__init__("the workflow has links that lead nowhere: " + joined(problems))
 
 
@@ -153,6 +161,11 @@ class InputSelectorError(PayloadError):
 
     ``selector`` is the given selector, ``candidates`` are valid ones (or values) that may be meant, the nearest first.
     """
+
+    selector: str
+    problem: str
+    candidates: tuple[str, ...]
+    remedy: str
 
     def __init__(self, selector: str, problem: str, candidates: Sequence[str] = (), *, remedy: str = "") -> None:
         self.selector, self.problem, self.candidates, self.remedy = selector, problem, tuple(candidates), remedy
@@ -171,6 +184,9 @@ class DiskFullError(DiscomfortError, OSError):
     ``errno`` is the system's number.
     """
 
+    folder: str
+    remedy: str
+
     # On the class, so that they come before those of OSError, which pickling would lose.
     errno: int | None = ENOSPC
     strerror: str | None = None
@@ -188,12 +204,15 @@ class DiskFullError(DiscomfortError, OSError):
         self.folder, self.remedy, self.errno, self.strerror = os.fspath(folder), remedy, number, os.strerror(number)
         self.filename = None if filename is None else os.fspath(filename)
         where = f" to {self.filename}" if self.filename else ""
-        self.problem = f"{self.strerror}: the disk of {self.folder} is full ({what}{where})"
+        self.problem: str = f"{self.strerror}: the disk of {self.folder} is full ({what}{where})"
         super().__init__(f"{self.problem}. {remedy}")
 
 
 class ConversionError(DiscomfortError, RuntimeError):
     """The frontend could not convert the workflow. ``attempts`` says how each attempt ended."""
+
+    problem: str
+    attempts: tuple[str, ...]
 
     def __init__(self, problem: str, *, attempts: Sequence[str] = ()) -> None:
         self.problem, self.attempts = problem, tuple(attempts)
@@ -211,6 +230,9 @@ class MissingFrontendError(ConversionError):
 class BrowserError(DiscomfortError, RuntimeError):
     """There is no usable Chromium. ``remedy`` names a command to run."""
 
+    problem: str
+    remedy: str
+
     def __init__(self, problem: str, *, remedy: str = "") -> None:
         self.problem, self.remedy = problem, remedy
         super().__init__(problem + (f". {remedy}" if remedy else ""))
@@ -226,6 +248,12 @@ class ServerError(DiscomfortError, RuntimeError):
 
 class ServerStartError(ServerError):
     """The server did not start: it exited, or its command could not be run."""
+
+    problem: str
+    command: tuple[str, ...]
+    exit_code: int | None
+    log_tail: tuple[str, ...]
+    remedy: str
 
     def __init__(
         self,
@@ -252,6 +280,12 @@ class ServerDiedError(ServerError):
     signal that ended it, if any, ``log_tail`` the last lines of its log, ``remedy`` what helps, if the signal says it.
     """
 
+    problem: str
+    exit_code: int | None
+    signal: str | None
+    log_tail: tuple[str, ...]
+    prompt_id: str | None
+
     def __init__(
         self,
         problem: str,
@@ -264,7 +298,9 @@ class ServerDiedError(ServerError):
         self.problem, self.exit_code, self.signal = problem, exit_code, signal
         self.log_tail, self.prompt_id = tuple(log_tail), prompt_id
         self.remedy = OUT_OF_MEMORY if signal == "SIGKILL" else ""
-        super().__init__(log_lines(self.log_tail) + problem + (f". {self.remedy}" if self.remedy else ""))
+        # A problem of several lines ends with those of a log.
+        gap = "\n" if "\n" in problem else ". "
+        super().__init__(log_lines(self.log_tail) + problem + (gap + self.remedy if self.remedy else ""))
 
 
 class _ServerGivenUp(ServerDiedError):
@@ -274,8 +310,11 @@ class _ServerGivenUp(ServerDiedError):
     and ``log_tail`` are those of the last one.
     """
 
+    problem: str
+    log_tail: tuple[str, ...]
+
     def __init__(self, problem: str, deaths: Sequence[DiscomfortError], *, prompt_id: str | None = None) -> None:
-        self.deaths = tuple(deaths)
+        self.deaths: tuple[DiscomfortError, ...] = tuple(deaths)
         last = self.deaths[-1] if self.deaths else None
         code, signal = getattr(last, "exit_code", None), getattr(last, "signal", None)
         super().__init__(problem + story(self.deaths), exit_code=code, signal=signal, prompt_id=prompt_id)
@@ -296,6 +335,9 @@ class RestartLimitError(_ServerGivenUp):
 class ServerConnectionError(ServerError, ConnectionError):
     """The server cannot be reached, or the connection broke; ``url`` is its address."""
 
+    problem: str
+    url: str
+
     def __init__(self, problem: str, *, url: str) -> None:
         self.problem, self.url = problem, url
         super().__init__(f"{url}: {problem}")
@@ -303,6 +345,12 @@ class ServerConnectionError(ServerError, ConnectionError):
 
 class ServerResponseError(ServerError):
     """The server's answer was not expected: ``status`` and ``body`` (shortened)."""
+
+    problem: str
+    method: str
+    url: str
+    status: int
+    body: str
 
     def __init__(self, problem: str, *, method: str, url: str, status: int, body: str = "") -> None:
         self.problem, self.method, self.url, self.status, self.body = problem, method, url, status, body[:2000]
@@ -315,6 +363,9 @@ class SelfTestError(DiscomfortError, RuntimeError):
 
 class RunError(DiscomfortError, RuntimeError):
     """A prompt failed. ``prompt_id`` is its id, ``history`` its record, if there is one."""
+
+    problem: str
+    prompt_id: str | None
 
     def __init__(self, problem: str, *, prompt_id: str | None = None, history: Mapping[str, Any] | None = None) -> None:
         self.problem, self.prompt_id = problem, prompt_id
@@ -373,10 +424,10 @@ class ValidationError(RunError, ValueError):
         error: Mapping[str, Any] | None = None,
         node_errors: Mapping[str, Any] | None = None,
     ) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[InputProblem, ...] = tuple(problems)
         self.error: Mapping[str, Any] = error or {}
         self.node_errors: Mapping[str, Any] = node_errors or {}
-        self.remedy = " ".join(dict.fromkeys(each.remedy for each in self.problems if each.remedy))
+        self.remedy: str = " ".join(dict.fromkeys(each.remedy for each in self.problems if each.remedy))
         lines = joined(problems)
         text = f"{problem}: {lines}" if lines else problem
         super().__init__(f"{text}. {self.remedy}" if self.remedy else text, prompt_id=prompt_id)
@@ -400,13 +451,19 @@ class ExecutionError(RunError):
     ``problem`` is the text without the server's traceback.
     """
 
+    node_id: str
+    class_type: str
+    title: str | None
+    exception_type: str
+    exception_message: str
+
     def __init__(
         self, failure: NodeFailure, *, prompt_id: str | None = None, history: Mapping[str, Any] | None = None
     ) -> None:
         self.failure = failure
         self.node_id, self.class_type, self.title = failure.node_id, failure.class_type, failure.title
         self.exception_type, self.exception_message = failure.exception_type, failure.exception_message
-        self.traceback = failure.traceback
+        self.traceback: tuple[str, ...] = failure.traceback
         name = failure.title or failure.class_type
         kind = f" ({failure.class_type})" if failure.class_type != name else ""
         problem = f"node {failure.node_id} {name!r}{kind} raised {failure.exception_type}: "
@@ -423,6 +480,9 @@ class OutOfMemoryError(ExecutionError):
 
 class ExecutionInterrupted(RunError):
     """Somebody other than the caller interrupted the run. ``node_id`` is the node that ran, if the server named it."""
+
+    node_id: str | None
+    class_type: str | None
 
     def __init__(
         self,

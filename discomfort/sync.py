@@ -31,6 +31,8 @@ from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult, sync_output,
 from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from discomfort.connector.file_upload import UploadContent
 
 _log = logging.getLogger("discomfort.connector")
@@ -153,10 +155,21 @@ class SyncConnector(ConnectorFace):
 
     @classmethod
     def attach(
-        cls, url: str, *, headers: Mapping[str, str] | None = None, **settings: Unpack[SettingArguments]
+        cls,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: SSLContext | bool | None = None,
+        proxy: str | None = None,
+        config_path: str | os.PathLike[str] | None = None,
+        **settings: Unpack[SettingArguments],
     ) -> Self:
         """Connect to a server that somebody else runs, as :meth:`ComfyConnector.attach`."""
-        return cls(lambda: ComfyConnector.attach(url, headers=headers, **settings))
+        return cls(
+            lambda: ComfyConnector.attach(
+                url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings
+            )
+        )
 
     def __repr__(self) -> str:
         return f"<SyncConnector {self.state} {self.engine or '-'} {self.server_address}>"

@@ -44,9 +44,11 @@ class FileLock:
     It belongs to the process that took it, not to its forked children.
     """
 
+    path: Path
+
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
-        self.inode = os.fstat(descriptor).st_ino
+        self.inode: int = os.fstat(descriptor).st_ino
         keep_from_children(self)
 
     @classmethod

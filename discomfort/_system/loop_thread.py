@@ -74,7 +74,7 @@ class LoopThread:
     """
 
     def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._closed = False

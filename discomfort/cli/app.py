@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from discomfort.cli import help_texts
 from discomfort.cli.connect import ServerTarget, read_target
 from discomfort.cli.exit_codes import FAILED, USAGE
 from discomfort.cli.inputs import (
@@ -56,79 +57,6 @@ _INTERRUPTED_BY_TYPER = 130
 """typer's exit code for Ctrl-C outside of a run; ours is 1."""
 
 
-# Lines of at most 75 characters: with their indent they fit a terminal of 80 columns.
-_EXIT_CODES = [
-    "Exit codes:",
-    "0  success",
-    "1  a run or a check failed, or Ctrl-C (once: clean stop; twice: at once)",
-    "2  the command line, the configuration or an input file is wrong",
-]
-_ENVIRONMENT = [
-    "Environment:",
-    "COMFYUI_PATH       the ComfyUI folder, unless it is configured",
-    "DISCOMFORT_CONFIG  the configuration file, unless --config is given",
-    "DISCOMFORT_<KEY>   one setting, such as DISCOMFORT_INITIAL_PORT=8288;",
-    "                   overrides the file",
-    "NO_COLOR           no colours, no moving bars",
-]
-_TOP_EPILOG = [
-    "Examples:",
-    "discomfort doctor                          check this machine",
-    "discomfort run workflow.json               save its outputs to ./output",
-    "discomfort run workflow.json --set KSampler.seed=42 -o results",
-    "discomfort convert workflow.json > prompt.json",
-]
-_RUN_EPILOG = [
-    "Examples:",
-    "discomfort run workflow.json",
-    "discomfort run a.json b.json -o results",
-    "discomfort run workflow.json --set KSampler.seed=42",
-    "discomfort run workflow.json --set KSampler.seed=0..19 \\",
-    "    --name '{workflow}-{KSampler.seed}' --skip-existing   resumable",
-    "discomfort run workflow.json --csv prompts.csv --repeat 3",
-    "discomfort run workflow.json --set 'Positive prompt.text=a red fox'",
-    "discomfort run workflow.json --input a.png --set LoadImage.image=a.png",
-    "discomfort run picture.png                 the workflow inside a picture",
-    "cat workflow.json | discomfort run - --json | jq -r '.outputs[].path'",
-    "discomfort run workflow.json --attach https://gpu:8188 --header @token.txt",
-]
-_CONVERT_EPILOG = [
-    "Examples:",
-    "discomfort convert workflow.json > prompt.json",
-    "discomfort convert workflow.json -o prompt.json",
-    "discomfort convert *.json -o prompts       prompts/<name>.prompt.json",
-]
-_EXPLAIN_EPILOG = [
-    "Examples:",
-    "discomfort explain workflow.json",
-    "discomfort explain workflow.json --attach http://gpu:8188",
-    "discomfort explain workflow.json --json | jq -r '.install // empty'",
-]
-_DOCTOR_EPILOG = [
-    "Examples:",
-    "discomfort doctor",
-    "discomfort doctor --start                  also start the server, test it",
-    "discomfort doctor --json | jq '.checks[] | select(.status != \"ok\")'",
-    "discomfort doctor --start --json > report.json     for a bug report",
-    "discomfort doctor --clean                  remove what dead runs left",
-]
-_SNAPSHOT_EPILOG = [
-    "Examples:",
-    "discomfort snapshot http://gpu:8188 -o object_info.json.gz",
-    "discomfort snapshot https://gpu --header @token.txt -o definitions.json",
-    "discomfort snapshot http://gpu:8188 | jq 'keys | length'",
-    "discomfort serve --object-info object_info.json.gz     serve them",
-]
-_CONFORMANCE_EPILOG = [
-    "Examples:",
-    "discomfort conformance --against http://127.0.0.1:8188",
-    "discomfort conformance --against http://127.0.0.1:8188 --exclusive",
-    "discomfort conformance --against https://gpu --only 'files.*' --only routes",
-    "discomfort conformance --list              list the checks",
-    "discomfort conformance --against http://127.0.0.1:8188 --json > report.json",
-]
-
-
 def invoke(arguments: Sequence[str]) -> int:
     """Parse the command line and run its command; ends with SystemExit, as typer does, which carries the exit code."""
     make_streams_safe()
@@ -146,7 +74,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="discomfort",
         help="Run ComfyUI workflows from the command line: start ComfyUI, convert, run, save every output, clean up.",
-        epilog=_lay_out(_TOP_EPILOG),
+        epilog=help_texts.epilog(help_texts.TOP),
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -155,14 +83,14 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_top)
     for name, command, short, examples in (
-        ("run", _run, "Run workflows and save their outputs.", _RUN_EPILOG),
-        ("convert", _convert, "Convert workflows to API prompts.", _CONVERT_EPILOG),
-        ("explain", _explain, "Show what a conversion does with each node.", _EXPLAIN_EPILOG),
-        ("doctor", _doctor, "Check everything that a run needs.", _DOCTOR_EPILOG),
-        ("conformance", _conformance, "Report where a server differs from ComfyUI.", _CONFORMANCE_EPILOG),
-        ("snapshot", _snapshot, "Save a server's node definitions.", _SNAPSHOT_EPILOG),
+        ("run", _run, "Run workflows and save their outputs.", help_texts.RUN),
+        ("convert", _convert, "Convert workflows to API prompts.", help_texts.CONVERT),
+        ("explain", _explain, "Show what a conversion does with each node.", help_texts.EXPLAIN),
+        ("doctor", _doctor, "Check everything that a run needs.", help_texts.DOCTOR),
+        ("conformance", _conformance, "Report where a server differs from ComfyUI.", help_texts.CONFORMANCE),
+        ("snapshot", _snapshot, "Save a server's node definitions.", help_texts.SNAPSHOT),
     ):
-        app.command(name, short_help=short, epilog=_lay_out(examples))(command)
+        app.command(name, short_help=short, epilog=help_texts.epilog(examples))(command)
     app.command(
         "serve",
         short_help="Serve the emulator: ComfyUI's API without torch.",
@@ -170,12 +98,6 @@ def build_app() -> typer.Typer:
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     )(_serve)
     return app
-
-
-def _lay_out(examples: Sequence[str]) -> str:
-    """Examples, environment and exit codes as help text; the mark keeps typer from joining the lines of a block."""
-    blocks = [examples, _ENVIRONMENT, _EXIT_CODES]
-    return "\n\n".join("\b\n" + "\n  ".join(lines) for lines in blocks)
 
 
 def _version(wanted: bool) -> None:
@@ -194,6 +116,7 @@ def _top(
     pass
 
 
+# Longer than other functions: the parameters are the options of the command, and the docstring is its help.
 def _run(
     workflows: WorkflowArgument,
     assignments: SetOption = None,

@@ -48,6 +48,10 @@ class Batch:
     After a job that fails, the next one is still done. ``results`` has an entry for each, in order.
     """
 
+    sources: list[Source]
+    target: ServerTarget
+    terminal: Terminal
+
     stopping_means: ClassVar[str] = "shutting down"
 
     def __init__(self, sources: Sequence[Source], target: ServerTarget, terminal: Terminal) -> None:

@@ -22,7 +22,7 @@ from discomfort.cli import checks
 from discomfort.cli.checks import Check
 from discomfort.cli.connect import Holder, ServerTarget, connected
 from discomfort.cli.exit_codes import FAILED, OK
-from discomfort.cli.progress_bars import make_display
+from discomfort.cli.progress_bars import Display, make_display
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import LogHandler, Terminal, clean, describe
 from discomfort.exceptions import BrowserError, ConfigurationError, DiscomfortError
@@ -72,7 +72,7 @@ class Doctor:
 
     def __init__(self, target: ServerTarget, terminal: Terminal, *, is_shown: bool) -> None:
         self._target, self._terminal, self._is_shown = target, terminal, is_shown
-        self.display = make_display(terminal)
+        self.display: Display = make_display(terminal)
         self.found: list[Check] = []
         self.diagnostics: JsonObject | None = None
 

@@ -17,7 +17,8 @@ from typing import IO, Any, Literal
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from discomfort.exceptions import DiscomfortError, ExecutionError
+from discomfort._error_text import log_lines
+from discomfort.exceptions import DiscomfortError, ExecutionError, SelfTestError, ServerDiedError
 
 _log = logging.getLogger("discomfort.cli")
 
@@ -37,11 +38,11 @@ class Terminal:
         self.quiet = quiet
         self.verbose = verbose
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-        self.fancy = sys.stderr.isatty() and not plain
-        self.out_is_terminal = sys.stdout.isatty()
+        self.fancy: bool = sys.stderr.isatty() and not plain
+        self.out_is_terminal: bool = sys.stdout.isatty()
         colour: Literal["auto"] | None = None if plain else "auto"
-        self.err = _Console(file=sys.stderr, color_system=colour, highlight=False, markup=False, emoji=False)
-        self.out = _Console(file=sys.stdout, color_system=colour, highlight=False, markup=False, emoji=False)
+        self.err: _Console = _Console(file=sys.stderr, color_system=colour, highlight=False, markup=False, emoji=False)
+        self.out: _Console = _Console(file=sys.stdout, color_system=colour, highlight=False, markup=False, emoji=False)
 
     # --- stderr ------------------------------------------------------------------------------------------------------
 
@@ -124,6 +125,8 @@ class _Console(Console):
 class LogHandler(logging.Handler):
     """Log records as lines of the terminal; ``engine_announced`` is set once the engine's line was logged."""
 
+    engine_announced: bool
+
     def __init__(self, terminal: Terminal) -> None:
         super().__init__()
         self._terminal = terminal
@@ -162,6 +165,8 @@ def describe(error: BaseException) -> str:
     """The error as one message: its text, else its type; for a file, its name and the problem."""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, DiscomfortError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, SelfTestError) and isinstance(death := error.__cause__, ServerDiedError):
+        return f"{log_lines(death.log_tail)}{error}" + (f". {death.remedy}" if death.remedy else "")
     return str(error) or type(error).__name__
 
 

@@ -42,9 +42,9 @@ class ComfyClient:
         route: Route = DIRECT,
     ) -> None:
         self.route = route
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
         self.name = name
-        self.limits = limits or Limits()
+        self.limits: Limits = limits or Limits()
         self._headers = dict(headers or {})
         self._runs: dict[str, PromptRun] = {}
         self._parts: Connection | None = None

@@ -34,14 +34,14 @@ class Connection:
         take_off: Callable[[PromptRun], Awaitable[bool]],
         route: Route = DIRECT,
     ) -> None:
-        self.session = open_session(
+        self.session: aiohttp.ClientSession = open_session(
             connections=_CONNECTIONS, idle=_IDLE_CONNECTION, route=route, cookie_jar=aiohttp.DummyCookieJar()
         )
         self.runs = runs
-        self.rest = RestClient(self.session, url, headers, route)
+        self.rest: RestClient = RestClient(self.session, url, headers, route)
         # With a client of their own: closing ends all other requests, while withdrawals must still be sent.
-        self.withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
-        self.mux = Multiplexer(
+        self.withdrawals: Withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
+        self.mux: Multiplexer = Multiplexer(
             self.session,
             url,
             headers=headers,
@@ -49,11 +49,11 @@ class Connection:
             on_drop=self._dropped,
             ping_interval=limits.ping,
         )
-        self.reconciler = Reconciler(
+        self.reconciler: Reconciler = Reconciler(
             self.rest, runs, limits, events_lost=self._are_events_lost, news=lambda: self.mux.news_at
         )
-        self.definitions = Definitions(self.rest)
-        self.execution = Execution(
+        self.definitions: Definitions = Definitions(self.rest)
+        self.execution: Execution = Execution(
             self.rest,
             self.mux,
             self.reconciler,

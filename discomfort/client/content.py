@@ -47,7 +47,7 @@ class Content:
             self._stream = source
         else:
             raise TypeError(f"an upload is a path, bytes or a binary file object, not {type(source).__name__}")
-        self.name = _checked(name if name is not None else self._path.name if self._path is not None else None)
+        self.name: str = _checked(name if name is not None else self._path.name if self._path is not None else None)
         self.size: int | None = None
         self.failure: BaseException | None = None
         self._left: int | None = None

@@ -73,6 +73,10 @@ class Multiplexer:
     whenever a connection has ended.
     """
 
+    client_id: str
+    last_heard: float
+    news_at: float
+
     def __init__(
         self,
         session: aiohttp.ClientSession,

@@ -190,6 +190,13 @@ class RunState:
     server says that the record is there. ``blocked``: nodes whose outputs were blocked, which is no error.
     """
 
+    ended: bool
+    finished: bool
+    prompt: JsonObject
+    prompt_id: str
+    reporting: bool
+    started: bool
+
     __slots__ = (
         "_display",
         "_seen",

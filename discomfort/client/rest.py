@@ -75,6 +75,8 @@ class RestClient:
     ``headers`` are sent with every request and appear in no message or log.
     """
 
+    url: str
+
     def __init__(
         self,
         session: aiohttp.ClientSession,

@@ -104,6 +104,15 @@ class PromptRun:
     taken off the server if the run ends early; one that is only followed is left there.
     """
 
+    accepted: bool
+    missed: int
+    news_at: float
+    ours: bool
+    prompt: JsonObject
+    prompt_id: str
+    sent: bool
+    strikes: int
+
     __slots__ = (
         "_baseline",
         "_kicked",
@@ -138,10 +147,10 @@ class PromptRun:
         on_ended: Callable[[], None],
     ) -> None:
         self.prompt_id, self.prompt = prompt_id, prompt
-        self.client_id = ""
-        self.reporter = Reporter(on_progress, prompt_id) if on_progress is not None else None
-        self.wants_progress = self.reporter is not None
-        self.state = RunState(prompt_id, prompt, reporting=self.wants_progress)
+        self.client_id: str = ""
+        self.reporter: Reporter | None = Reporter(on_progress, prompt_id) if on_progress is not None else None
+        self.wants_progress: bool = self.reporter is not None
+        self.state: RunState = RunState(prompt_id, prompt, reporting=self.wants_progress)
         self.future: asyncio.Future[JsonObject | None] = asyncio.get_running_loop().create_future()
         self.failure: BaseException | None = None
         self.sent = self.accepted = False
@@ -149,7 +158,7 @@ class PromptRun:
         self.blind_since: float | None = None
         self.news_at = asyncio.get_running_loop().time()
         self.missed = self.strikes = 0
-        self.missed_at = 0.0
+        self.missed_at: float = 0.0
         self.position: int | None = None
         self._on_ended = on_ended
         self._task = asyncio.current_task()

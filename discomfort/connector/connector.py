@@ -1,5 +1,7 @@
 """``ComfyConnector``: one ComfyUI server, started, driven and released."""
 
+# Longer than 400 lines: this is the public class, and most lines are docstrings of its methods.
+
 from __future__ import annotations
 
 import asyncio
@@ -194,6 +196,7 @@ class ComfyConnector:
         return connector
 
     @classmethod
+    @without_frames
     async def launch(
         cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
     ) -> ComfyConnector:
@@ -277,6 +280,7 @@ class ComfyConnector:
 
     # --- workflows -------------------------------------------------------------------------------------------------
 
+    @without_frames
     async def run_workflow(
         self,
         payload: Payload,
@@ -313,6 +317,7 @@ class ComfyConnector:
         submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_copy(extra_data or {}))
         return await self._submissions.start(submission, observed=False).settle()
 
+    @without_frames
     async def submit(
         self,
         payload: Payload,
@@ -333,6 +338,7 @@ class ComfyConnector:
         await run.wait_announced()
         return Run(run, self.outputs)
 
+    @without_frames
     async def find(self, prompt_id: str) -> Run:
         """The run of a prompt that the server has: queued, running, or ended and still in its history.
 
@@ -345,6 +351,7 @@ class ComfyConnector:
         """
         return Run(await self._submissions.find(prompt_id), self.outputs)
 
+    @without_frames
     async def run(
         self,
         payload: Payload,

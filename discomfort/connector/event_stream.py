@@ -20,10 +20,13 @@ class EventStream:
     For the event loop's thread only.
     """
 
+    status: RunStatus
+    prompt_id: str
+
     def __init__(self) -> None:
         self.status = RunStatus()
         self.prompt_id = ""
-        self.announced = asyncio.Event()
+        self.announced: asyncio.Event = asyncio.Event()
         """Set once the server has the prompt, and at the end of the run."""
         self._accepted = False
         self._present: dict[type[ProgressEvent], ProgressEvent] = {}

@@ -67,6 +67,8 @@ def for_prompt(death: ServerDiedError, prompt_id: str | None) -> ServerDiedError
 class RestartBudget:
     """Counts the restarts within a sliding window; ``clock`` is in seconds."""
 
+    limit: int
+
     def __init__(self, limit: int, *, window: float = WINDOW, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit, self._window, self._clock = limit, window, clock
         # Bounded by the limit, since more are never taken within one window; a limit of 0 still needs a valid deque.
@@ -125,6 +127,10 @@ class RestartBudget:
 
 class Recovery:
     """Restarts a dead server as the policy says; ``start`` starts it, ``spawn`` runs that in the background."""
+
+    budget: RestartBudget
+    count: int
+    lost_at: float
 
     def __init__(
         self,

@@ -4,6 +4,8 @@ The only module that builds them: discovery, server, client, conversion, files. 
 attached set talks to a server that somebody else runs, and never stops what it did not start.
 """
 
+# Longer than 400 lines: what takes a part and what gives it back, step by step and at once, must be read side by side.
+
 from __future__ import annotations
 
 import asyncio
@@ -33,7 +35,8 @@ from discomfort.conversion.browser.session import private_directory
 from discomfort.conversion.cache import PromptCache, default_directory
 from discomfort.discovery.engines import Engine, EngineRequest, resolve_engine
 from discomfort.exceptions import ServerDiedError, ServerStartError, StateError
-from discomfort.files.journal import Journal, JournalEntry
+from discomfort.files.journal import Journal
+from discomfort.files.journal_entries import JournalEntry
 from discomfort.files.store import FileStore
 from discomfort.server.ports import PortLease, lease_port
 from discomfort.server.readiness import accepts, start_budget, wait_until_ready
@@ -51,6 +54,9 @@ _TAKING_SECONDS = 10.0
 class Resources:
     """The parts of one connector; an attribute is ``None`` while its part is not held."""
 
+    settings: Settings
+    route: Route
+
     def __init__(
         self,
         settings: Settings,
@@ -61,7 +67,7 @@ class Resources:
     ):
         self.settings, self.route = settings, route
         self.attach_url = attach_url
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
         self.engine: Engine | None = None
         self.watchdog: Watchdog | None = None
         self.journal: Journal | None = None
@@ -71,7 +77,7 @@ class Resources:
         self.supervisor: Supervisor | None = None
         self.converter: Converter | None = None
         self.client: ComfyClient | None = None
-        self.server_ready = asyncio.Event()
+        self.server_ready: asyncio.Event = asyncio.Event()
         self._owner = os.getpid()
         self._closed = False
         # Reentrant: release_now() in a signal handler may interrupt the very thread that is acquiring parts.

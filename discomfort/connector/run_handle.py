@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 from discomfort._json import copied
+from discomfort._tracebacks import without_frames
 from discomfort.client.outputs import Output
 from discomfort.connector.run_status import RunStatus
 from discomfort.connector.run_task import RunTask
@@ -94,6 +95,7 @@ class Run:
             raise StateError(f"run {self.prompt_id} has not ended; await it before outputs()")
         return self._collect(self._task.result())
 
+    @without_frames
     async def _history(self) -> History:
         history: History = copied(await self._task.wait())
         return history

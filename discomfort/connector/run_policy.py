@@ -132,7 +132,7 @@ class RunPolicy:
         self._parts, self._lifecycle, self._recovery, self._loss = parts, lifecycle, recovery, loss
         self._prompts, self._cancellation, self._calls, self._events = prompts, cancellation, calls, events
         self._ready, self._watch = ready, watch
-        self.uploads = UploadPlaces()
+        self.uploads: UploadPlaces = UploadPlaces()
 
     @property
     def _resubmits(self) -> bool:

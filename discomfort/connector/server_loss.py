@@ -37,6 +37,8 @@ _BROKEN = (ServerConnectionError, BrowserError)
 class ServerLoss:
     """Notices the loss of a server, once for each server, and fails everything that waits for it."""
 
+    stuck: str
+
     def __init__(
         self,
         parts: Resources,

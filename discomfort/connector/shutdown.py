@@ -72,8 +72,10 @@ class Shutdown:
             if self._loop.is_running() and _running_loop() is not self._loop:
                 # Else its socket would report the server's end, which is no news.
                 parted.wait(_PARTING)
-        if self._loop.is_closed():
-            abandon_sessions(self._loop)
+        # Another thread may open a session meanwhile; then aiohttp may log one of ours, which harms nobody.
+        with contextlib.suppress(RuntimeError):
+            if self._loop.is_closed():
+                abandon_sessions(self._loop)
         self._parts.kill_now()
         self._forget()
 

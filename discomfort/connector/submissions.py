@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from discomfort._json import JsonObject
@@ -67,8 +68,9 @@ class Submissions:
     def start(self, submission: Submission, *, observed: bool) -> RunTask:
         """Begin a run. ``observed``: its events are kept for readers, which costs one request more.
 
-        Raises StateError after the connector's end.
+        Raises StateError after the connector's end, TypeError for a timeout that is no number.
         """
+        _check_timeout(submission.timeout)
         self._lifecycle.refuse_if_ending()
         stream = EventStream()
         request = RunRequest({}, on_progress=stream.publish if observed else submission.on_progress)
@@ -147,6 +149,11 @@ class Submissions:
             raise interrupted()
         async with self._calls.open(interrupted) as call:
             yield call
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and (not isinstance(timeout, Real) or isinstance(timeout, bool)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
 
 
 def interrupted() -> ExecutionInterrupted:

@@ -24,7 +24,7 @@ from discomfort._system.atomic_files import write_atomically
 if TYPE_CHECKING:
     from discomfort._json import JsonObject
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 FORMAT: Final = b"discomfort-prompt-2\n"
 """First line of an entry; entries of other formats are ignored.

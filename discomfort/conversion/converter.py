@@ -1,5 +1,7 @@
 """Converts workflows to prompts: from the cache if it can be trusted, else with the real frontend on a loaded page."""
 
+# Longer than 400 lines: the three ways to a prompt share one order and one state.
+
 from __future__ import annotations
 
 import asyncio
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from discomfort.conversion.environment import Environment
     from discomfort.conversion.native.experiments import Convert
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 MAX_REFRESHES: Final = 3
 """Conversions of one workflow that may be discarded because the server changed meanwhile."""

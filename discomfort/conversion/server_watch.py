@@ -21,7 +21,7 @@ from discomfort.conversion.environment import Environment
 if TYPE_CHECKING:
     from discomfort.conversion.gateway.server import Gateway
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 SETTINGS_AGE: Final = 1.0
 """Seconds for which the server's settings count as current; a request takes 1 to 2 ms."""

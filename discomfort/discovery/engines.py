@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import logging
 import os
-import re
 import shutil
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from discomfort._system.server_command import ServerCommand
-from discomfort.discovery import command_line, interpreters, locations
+from discomfort.discovery import command_line, interpreters, locations, server_environment
 from discomfort.exceptions import ConfigurationError, ServerStartError
 
 _log = logging.getLogger("discomfort.discovery")
@@ -25,8 +21,6 @@ _log = logging.getLogger("discomfort.discovery")
 _COMFYUI_PATH = "COMFYUI_PATH"
 _COMMAND = "API_COMMAND_LINE"
 _DIRECTORY = "API_WORKING_DIRECTORY"
-_TEMPORARY = "tmp"
-"""The folder for temporary files within the private one, beside ComfyUI's own ``temp``."""
 _REMEDY = locations.REMEDY
 
 
@@ -249,7 +243,7 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         python = program
         known = command_line.known_options(plan.root)
         front_end = _front_end(words, known, plan.cwd, python)
-        private = _private_folder(_TEMPORARY)
+        private = _private_folder(server_environment.TEMPORARY)
         _isolate(words, known, private)
     return Engine(
         # The program may be one that starts our emulator, such as ``uv run discomfort serve``.
@@ -261,7 +255,7 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         python=python,
         reason=plan.reason,
         private=() if private is None else (private,),
-        env=_server_environment(request, private),
+        env=server_environment.of_comfyui(request.environ, request.environment, private),
     )
 
 
@@ -340,8 +334,8 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
                 f"cannot be created: {error}", key=key, value=str(base), source=request.source(key)
             ) from error
         # An emulator that shares its folder with another one makes its own temporary folder; killed, it leaves that.
-        private = _private_folder(_TEMPORARY)
-        environ = {**_with_temporary(request.environ, private), **request.environment}
+        private = _private_folder(server_environment.TEMPORARY)
+        environ = {**server_environment.with_temporary(request.environ, private), **request.environment}
     cwd, words = cwd or base, command_line.without_option(words, "--base-directory")
     return Engine(
         kind="emulator",
@@ -352,7 +346,7 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
         python=sys.executable,
         reason=reason,
         private=(private,),
-        env=_with_package(environ),
+        env=server_environment.with_package(environ),
     )
 
 
@@ -370,35 +364,6 @@ def _emulator_command(request: EngineRequest) -> tuple[list[str], Path | None]:
             return [_program(request, words[0], cwd), *words[1:], *request.server_arguments], cwd
     words = [sys.executable, "-m", "discomfort", "serve", "--host", "127.0.0.1"]
     return [*words, *request.server_arguments], None
-
-
-def _with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """``environ`` with the path of this package, which may be a clone that is not installed."""
-    folder = Path(__file__).absolute().parents[2]
-    if folder in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}:
-        return dict(environ)
-    entries = [str(folder), *filter(None, [environ.get("PYTHONPATH")])]
-    return {**environ, "PYTHONPATH": os.pathsep.join(entries)}
-
-
-def _server_environment(request: EngineRequest, private: Path | None) -> Mapping[str, str] | None:
-    """The variables of a ComfyUI; ``None`` means ours, unchanged. What was configured comes last."""
-    if private is not None:
-        return {**_with_temporary(request.environ, private), **request.environment}
-    return {**request.environ, **request.environment} if request.environment else None
-
-
-def _with_temporary(environ: Mapping[str, str], private: Path) -> Mapping[str, str]:
-    """``environ`` with a temporary folder for this server only, which is removed with it.
-
-    SIGTERM and SIGKILL end ComfyUI before libraries delete their temporary files; torch 2.9, for example, creates a
-    folder at every import. torch's cache of compiled kernels stays where it is, for the next server.
-    """
-    changed = {**environ, "TMPDIR": str(private / _TEMPORARY)}
-    with contextlib.suppress(OSError, KeyError):  # a user without a name, for whom torch has no such cache
-        cache = "torchinductor_" + re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
-        changed.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), cache)))
-    return changed
 
 
 def _private_folder(*folders: str) -> Path:

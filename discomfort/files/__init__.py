@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from discomfort.files.journal import Journal, JournalEntry
+from discomfort.files.journal import Journal
+from discomfort.files.journal_entries import JournalEntry
 from discomfort.files.store import FileStore
 
 __all__ = ["FileStore", "Journal", "JournalEntry"]

@@ -10,18 +10,15 @@ describes.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import logging
 import os
 import re
-import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import platformdirs
 
@@ -31,19 +28,12 @@ from discomfort._system.disk_space import writing_to
 from discomfort._system.locks import FileLock, is_at, keep_from_children, try_lock
 from discomfort._system.ownership import start_of
 from discomfort._system.user import is_ours
-from discomfort.exceptions import StateError, UploadError
-from discomfort.files.places import is_folder, open_place, stat_in
+from discomfort.exceptions import StateError
+from discomfort.files.journal_entries import JournalEntry, entry_record, read_entries, remove_entry
 
-logger = logging.getLogger("discomfort.files")
+logger: logging.Logger = logging.getLogger("discomfort.files")
 
 Hook = Callable[["JournalEntry"], None]
-Outcome = Literal["removed", "missing", "kept"]
-
-PARTIAL = re.compile(r"\.discomfort-[0-9a-f]{32}\.part")
-"""Names of files that are still being copied, random enough to be identified as ours by name alone."""
-
-PRIVATE = re.compile(r"discomfort-(?:[a-z0-9_]{8}|[0-9a-f]{12})")
-"""Names of folders of one server or browser: equally random, and other users cannot enter them (mode 0700)."""
 
 _NAME = re.compile(r"(\d{1,10})-([0-9a-f.]{1,64})(?:-\d{1,10})?\.jsonl")
 _numbers = itertools.count(1)
@@ -51,26 +41,8 @@ _COMPACT = ".compact"
 """Suffix of a journal's name while it is rewritten without its dropped entries."""
 _COMPACT_FROM = 512
 """Lines from which a journal is rewritten when more than half of them are obsolete: about 150 kB."""
-_LONGEST_LINE = 1 << 20
-"""Bytes per line; longer ones are damaged, since paths on Linux have 4,096 bytes at most."""
 _RECOVERY_WAIT = 30.0
 """Seconds to wait for another process's recovery, which does our work in that time."""
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """A file or folder to delete. ``root`` is a real path, ``path`` is inside it.
-
-    ``inode``, ``size`` (bytes) and ``mtime_ns`` tell our file from one that replaced it; folders have the inode only,
-    files that are still being copied only their name. A ``private`` folder is deleted with all its contents.
-    """
-
-    kind: Literal["file", "folder", "partial", "private"]
-    root: Path
-    path: Path
-    inode: int = 0
-    size: int = 0
-    mtime_ns: int = 0
 
 
 class Journal:
@@ -86,7 +58,7 @@ class Journal:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.directory = directory or platformdirs.user_state_path("discomfort", appauthor=False) / "journal"
+        self.directory: Path = directory or platformdirs.user_state_path("discomfort", appauthor=False) / "journal"
         self.on_add: Hook | None = None
         self.on_remove: Hook | None = None
         self._owner = os.getpid()
@@ -130,7 +102,7 @@ class Journal:
     def add(self, entry: JournalEntry) -> None:
         """Add an entry; when this returns, it survives a power cut. Raises ``OSError``."""
         with self._lock, writing_to(self.directory, "the journal of ephemeral files"):
-            self._write(_record(entry), is_durable=True)
+            self._write(entry_record(entry), is_durable=True)
             # Removed first, so that a path that is added again moves to the end: recovery deletes the youngest first,
             # files before the folders that they are in.
             self._entries.pop(entry.path, None)
@@ -172,7 +144,7 @@ class Journal:
                 if not try_lock(fd, shared=True):
                     logger.debug("the journal %s is held by a live process", path)
                 elif _is_trusted(os.fstat(fd)):
-                    found.append((path, tuple(_read(path, fd))))
+                    found.append((path, tuple(read_entries(path, fd))))
             except OSError as error:
                 logger.debug("nobody can tell whether the journal %s is held: %s", path, error)
             finally:
@@ -254,7 +226,7 @@ class Journal:
             # Locked before it gets the name, so that no recovery takes it for the journal of a dead process.
             _lock(fd, new)
             for entry in self._entries.values():
-                _write_line(fd, _record(entry))
+                _write_line(fd, entry_record(entry))
             # The content, then the name: after a power cut, the name must not point to an empty file.
             os.fsync(fd)
             new.replace(self._path)
@@ -307,77 +279,9 @@ class Journal:
                 path.unlink()
 
 
-def _record(entry: JournalEntry) -> dict[str, Any]:
-    return {
-        "op": "add",
-        "kind": entry.kind,
-        "root": str(entry.root),
-        "path": str(entry.path),
-        "inode": entry.inode,
-        "size": entry.size,
-        "mtime_ns": entry.mtime_ns,
-    }
-
-
 def _write_line(fd: int, record: dict[str, Any]) -> None:
     # The line break comes first, so that a line that a full disk cut short does not damage the next one.
     write_all(fd, b"\n" + _json.dumps(record))
-
-
-def remove_entry(entry: JournalEntry) -> Outcome:
-    """Delete what an entry describes, if that is still what is there.
-
-    ``"kept"``: a file that was changed or replaced since, or a folder that is not empty. Raises ``OSError``.
-    """
-    # The entry may come from a damaged or forged journal: a path outside its root, or a root of "/", is never touched.
-    root, path = entry.root, entry.path
-    if not root.is_absolute() or len(root.parts) < 2 or ".." in path.parts or not path.is_relative_to(root):
-        return "kept"
-    parts = path.relative_to(root).parts
-    if not parts:
-        return "kept"
-    try:
-        with open_place(root, parts[:-1]) as place:
-            # A symlink on the way: this is not the folder that the entry was made for.
-            if place.path != path.parent:
-                return "kept"
-            status = stat_in(path.name, place.fd)
-            if status is None:
-                return "missing"
-            return _unlink(entry, status, place.fd) if _is_same(entry, status) else "kept"
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing"
-    except UploadError:
-        return "kept"
-
-
-def _unlink(entry: JournalEntry, status: os.stat_result, folder: int) -> Outcome:
-    if not is_folder(status):
-        os.unlink(entry.path.name, dir_fd=folder)
-        return "removed"
-    if entry.kind == "private":
-        shutil.rmtree(entry.path.name, dir_fd=folder)
-        return "removed"
-    try:
-        os.rmdir(entry.path.name, dir_fd=folder)
-    except OSError as error:
-        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-            return "kept"
-        raise
-    return "removed"
-
-
-def _is_same(entry: JournalEntry, status: os.stat_result) -> bool:
-    if entry.kind == "folder":
-        return is_folder(status) and status.st_ino == entry.inode
-    if entry.kind == "private":
-        is_own = is_folder(status) and is_ours(status) and stat.S_IMODE(status.st_mode) == 0o700
-        return is_own and PRIVATE.fullmatch(entry.path.name) is not None
-    if not stat.S_ISREG(status.st_mode):
-        return False
-    if entry.kind == "partial":
-        return PARTIAL.fullmatch(entry.path.name) is not None
-    return (status.st_ino, status.st_size, status.st_mtime_ns) == (entry.inode, entry.size, entry.mtime_ns)
 
 
 def _is_trusted(status: os.stat_result) -> bool:
@@ -393,7 +297,7 @@ def _recover_locked(path: Path, fd: int) -> list[Path]:
     removed: list[Path] = []
     has_failed = False
     # The youngest first: a folder is listed before the files in it, and can be removed only after them.
-    for entry in reversed(list(_read(path, fd))):
+    for entry in reversed(list(read_entries(path, fd))):
         try:
             outcome = remove_entry(entry)
         except OSError as error:
@@ -418,37 +322,6 @@ def _lock(fd: int, path: Path) -> None:
     except OSError as error:
         # Some network file systems have no locks: process id and start in the name still show that we are alive.
         logger.warning("cannot lock the journal %s: %s", path, error)
-
-
-def _read(path: Path, fd: int) -> Iterator[JournalEntry]:
-    entries: dict[Path, JournalEntry] = {}
-    bad = 0
-    with os.fdopen(os.dup(fd), "rb") as lines:
-        for line in iter(lambda: lines.readline(_LONGEST_LINE), b""):
-            if not line.strip():
-                continue
-            try:
-                _apply(_json.loads(line), entries)
-            except (ValueError, TypeError, KeyError, RecursionError):
-                bad += 1
-    if bad:
-        logger.warning("the journal %s has %d damaged lines; they are ignored", path, bad)
-    yield from entries.values()
-
-
-def _apply(record: Any, entries: dict[Path, JournalEntry]) -> None:
-    path = Path(record["path"])
-    if record["op"] == "drop":
-        entries.pop(path, None)
-        return
-    root, kind = Path(record["root"]), record["kind"]
-    numbers = [record["inode"], record["size"], record["mtime_ns"]]
-    if record["op"] != "add" or kind not in {"file", "folder", "partial", "private"} or "\0" in f"{root}{path}":
-        raise ValueError("not a line of ours")
-    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-        raise ValueError("not a line of ours")
-    entries.pop(path, None)
-    entries[path] = JournalEntry(kind, root, path, *numbers)
 
 
 def _start_of(pid: int) -> str:

@@ -19,10 +19,11 @@ from discomfort._system.descriptors import create, open_existing
 from discomfort._system.disk_space import writing_to
 from discomfort._system.file_copy import copy_contents, keep_times
 from discomfort.exceptions import DiskFullError, StateError, UploadError
-from discomfort.files.journal import Journal, JournalEntry, remove_entry
+from discomfort.files.journal import Journal
+from discomfort.files.journal_entries import JournalEntry, remove_entry
 from discomfort.files.places import Place, check_name, open_place, stat_in, subfolder_parts
 
-logger = logging.getLogger("discomfort.files")
+logger: logging.Logger = logging.getLogger("discomfort.files")
 
 _BLOCK = 1 << 20
 _TRIES = 3  # another process may remove an empty folder between our opening it and our writing to it

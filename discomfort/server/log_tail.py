@@ -24,6 +24,8 @@ class LogTail:
     Lines are kept raw and cleaned when read, so that a flood of output costs little.
     """
 
+    worker_died: bool
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque(maxlen=_MAX_LINES)

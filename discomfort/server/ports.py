@@ -31,8 +31,8 @@ class PortLease:
 
     def __init__(self, port: int, lock: FileLock | None) -> None:
         self.port = port
-        self.path = lock.path if lock is not None else None
-        self.inode = lock.inode if lock is not None else 0
+        self.path: Path | None = lock.path if lock is not None else None
+        self.inode: int = lock.inode if lock is not None else 0
         self._lock = lock
         self._owner = os.getpid()
 

@@ -58,8 +58,8 @@ class Supervisor:
 
     def __init__(self, command: ServerCommand, process: subprocess.Popen[bytes], token: str, watchdog: Watchdog | None):
         self.command = command
-        self.pid = process.pid
-        self.start_time = 0.0
+        self.pid: int = process.pid
+        self.start_time: float = 0.0
         self._process = process
         self._token = token
         self._watchdog = watchdog

@@ -34,6 +34,8 @@ Process = tuple[int, int]  # pid and start: a pid alone may be reused
 class Registry:
     """What to end and remove. ``closed`` is set once the parent has shut down properly."""
 
+    closed: bool
+
     def __init__(self) -> None:
         self.processes: dict[int, dict[str, Any]] = {}
         self.paths: dict[str, dict[str, Any]] = {}

@@ -36,7 +36,7 @@ class EmulatorServer(ComfyServer):
     def __init__(self, base: Path, setup: Setup | None = None) -> None:
         self._setup, self._base = setup or Setup(), base
         self._config = _config_of(self._setup, base)
-        self.faults = _faults_of(self._setup.faults, self._crash)
+        self.faults: Any = _faults_of(self._setup.faults, self._crash)
         self._crashed = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._port = 0

@@ -99,6 +99,9 @@ class ServerFolders:
 class ComfyServer:
     """A server for tests: ``url``, ``kind`` (``comfyui`` or ``emulator``) and its ``folders``."""
 
+    url: str
+    folders: ServerFolders
+
     kind: Literal["comfyui", "emulator"] = "comfyui"
 
     def __init__(self, url: str, folders: ServerFolders) -> None:

@@ -21,7 +21,7 @@ class PromptGraph:
     def __init__(self, prompt: JsonObject, definitions: Mapping[str, Any] | None) -> None:
         self._prompt = prompt
         self._definitions = definitions or {}
-        self.targets = [Target(key, title_of(node), node["class_type"]) for key, node in prompt.items()]
+        self.targets: list[Target] = [Target(key, title_of(node), node["class_type"]) for key, node in prompt.items()]
 
     def names(self, node_id: str) -> Sequence[str]:
         """Return the inputs that the node has, then those that it may have."""

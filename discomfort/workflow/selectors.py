@@ -36,7 +36,7 @@ class Index:
     """
 
     def __init__(self, targets: Iterable[Target], inputs: Callable[[str], Sequence[str]], hint: str = "") -> None:
-        self.targets = list(targets)
+        self.targets: list[Target] = list(targets)
         self._hint = hint
         self._inputs = inputs
         self._ids = {target.id: [target] for target in self.targets}

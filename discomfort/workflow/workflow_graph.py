@@ -32,7 +32,9 @@ class WorkflowGraph:
         self._maps: dict[str, WidgetMap] = {}
         self._by_graph: dict[int, dict[str, JsonObject]] = {}
         self._links: dict[int, dict[str, tuple[str, int]]] = {}
-        self.targets = [Target(found.id, self._title(found), self._kind(found)) for found in self._nodes.values()]
+        self.targets: list[Target] = [
+            Target(found.id, self._title(found), self._kind(found)) for found in self._nodes.values()
+        ]
 
     def names(self, node_id: str) -> Sequence[str]:
         """Return every declared or saved input of the node, sockets included."""

@@ -8,12 +8,13 @@ from importlib.metadata import version
 
 import pytest
 
-from discomfort.cli import app, main, terminal
+from discomfort.cli import app, help_texts, main, terminal
+from discomfort.exceptions import SelfTestError, ServerDiedError
 
 HEAVY = ("typer", "rich", "pydantic", "playwright", "numpy", "PIL", "aiohttp")
 
 
-@pytest.mark.parametrize("command", ["run", "convert", "doctor"])
+@pytest.mark.parametrize("command", ["run", "convert", "explain", "doctor"])
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_is_enough_for_a_stranger(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, option: str
@@ -29,7 +30,7 @@ def test_help_is_enough_for_a_stranger(
     assert "0  success" in lines
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["convert"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["convert"], ["explain"], ["doctor"]])
 def test_help_fits_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -39,7 +40,7 @@ def test_help_fits_a_terminal(
 
     out = capsys.readouterr().out
     assert max(len(line) for line in out.splitlines()) <= 80
-    assert f"\n    {app._EXIT_CODES[2]}\n" in out
+    assert f"\n    {help_texts.EXIT_CODES[2]}\n" in out
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,3 +164,15 @@ def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_clean(text: str, expected: str) -> None:
     """Control codes are replaced, everything else stays."""
     assert terminal.clean(text) == expected
+
+
+def test_a_failed_self_test_shows_the_end_of_the_server() -> None:
+    """Its cause is not printed beside it, so the log and the remedy are in the one message."""
+    error = SelfTestError("the self-test failed: the server died")
+    error.__cause__ = ServerDiedError("the server died", signal="SIGKILL", log_tail=["fire"])
+
+    log, failed = terminal.describe(error).split("fire\n")
+
+    assert log == "last log lines:\n  "
+    assert failed.startswith("the self-test failed: the server died. Usually the system's out-of-memory killer")
+    assert terminal.describe(SelfTestError("no picture")) == "no picture"

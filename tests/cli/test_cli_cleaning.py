@@ -20,7 +20,8 @@ from discomfort.cli import cleaning
 from discomfort.cli.terminal import Terminal
 from discomfort.config import load_settings
 from discomfort.connector.resources import Resources, journal_directory
-from discomfort.files.journal import Journal, JournalEntry
+from discomfort.files.journal import Journal
+from discomfort.files.journal_entries import JournalEntry
 from discomfort.server.ports import lease_port
 
 SLEEPER = "import time; time.sleep(600)"
@@ -28,7 +29,8 @@ LEAVER = """
 import sys
 from pathlib import Path
 from discomfort.connector.resources import journal_directory
-from discomfort.files.journal import JournalEntry, Journal
+from discomfort.files.journal import Journal
+from discomfort.files.journal_entries import JournalEntry
 path = Path(sys.argv[1])
 facts = path.stat()
 if path.is_dir():

@@ -98,6 +98,16 @@ async def test_submit_raises_what_prevents_the_submission(connector: ComfyConnec
     assert not await run.cancel()
 
 
+async def test_a_timeout_is_a_number(connector: ComfyConnector) -> None:
+    """Anything else is refused before anything is done."""
+    for timeout in ("5", True):
+        for call in (connector.run_workflow, connector.submit):
+            with pytest.raises(TypeError, match="timeout must be a number of seconds or None, not"):
+                await call(show_prompt(1), False, timeout=timeout)  # type: ignore[operator]
+        with pytest.raises(TypeError, match="timeout must be a number"):
+            await connector.run(show_prompt(1), timeout=timeout)  # type: ignore[arg-type]
+
+
 async def test_timeout_covers_the_submitted_run(connector: ComfyConnector, gate: Path) -> None:
     """It takes the prompt off the server."""
     run = await connector.submit(gate_prompt(gate), False, timeout=0.5)

@@ -20,7 +20,7 @@ from discomfort.exceptions import BrowserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 SYSTEM_NAMES: Final = (
     "chromium",

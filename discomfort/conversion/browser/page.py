@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from discomfort.conversion.browser.process import Browser
     from discomfort.conversion.environment import Environment
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 LOAD_TIMEOUT: Final = 60.0
 """Seconds for a page to become ready once its server answers; 3 to 4 s on two idle cores."""
@@ -63,6 +63,10 @@ class PageFailure(Exception):
     ``verdict`` is true if the frontend itself refused the workflow, which it would do again on a fresh page.
     """
 
+    problem: str
+    slow: bool
+    verdict: bool
+
     def __init__(self, problem: str, *, slow: bool = False, verdict: bool = False) -> None:
         self.problem, self.slow, self.verdict = problem, slow, verdict
         super().__init__(problem)
@@ -90,6 +94,10 @@ class PageResult:
 
 class FrontEndPage:
     """A page in a context of its own, for one conversion at a time; its owner closes it."""
+
+    uses: int
+    heap: int
+    growth: int
 
     def __init__(self, name: str, context: BrowserContext, page: Page, session: CDPSession) -> None:
         self.name = name

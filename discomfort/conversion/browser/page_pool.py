@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from discomfort.conversion.browser.page import FrontEndPage
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 _CLOSED = "the converter is closed"
 

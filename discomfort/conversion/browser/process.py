@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser as PlaywrightBrowser
     from playwright.async_api import BrowserContext, Playwright
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 LAUNCH_TIMEOUT: Final = 60.0
 """Seconds for Chromium to start; it takes 0.3 s with a warm cache, and much longer from a cold disk."""
@@ -85,6 +85,8 @@ class Browser:
     pid and start time (psutil's ``create_time``) of the driver and of Chromium, ``on_process_end`` with the pid once it
     has ended. ``environment`` is added to that of the driver, which passes it on to Chromium.
     """
+
+    closed: bool
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """The browser and its pages as one unit: start, restart, close, and convert with a bounded number of retries."""
 
+# Longer than 400 lines: pages, retries and restarts of one browser share its state, which has one owner.
+
 from __future__ import annotations
 
 import asyncio
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from discomfort.conversion.environment import Environment
     from discomfort.conversion.gateway.server import Gateway
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 BrowserState = Literal["idle", "running", "died"]
 
@@ -64,6 +66,8 @@ class BrowserSession:
     ``stale`` returns whether a page was made for something that the server no longer offers.
     """
 
+    closed: bool
+
     def __init__(
         self,
         gateway: Gateway,
@@ -84,8 +88,8 @@ class BrowserSession:
         self._on_process, self._on_process_end = on_process, on_process_end
         self._variables = dict(environment_variables or {})
         # Only a name until the launch: a browser that is never started leaves no folder.
-        self.directory = directory or private_directory()
-        self.pool = PagePool(self._open_page, size=max(1, pages), worn=worn, stale=stale)
+        self.directory: Path = directory or private_directory()
+        self.pool: PagePool = PagePool(self._open_page, size=max(1, pages), worn=worn, stale=stale)
         self.browser: Browser | None = None
         self._generation = 0
         self._isolated = 0

@@ -7,6 +7,8 @@ history, the event socket). Which requests a boot makes, and which of them it ne
 and 1.58.1.
 """
 
+# Longer than 400 lines: what may pass the gateway is decided in one place.
+
 from __future__ import annotations
 
 import asyncio
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 HOST_NAME: Final = "frontend.localhost"
 """The name under which the page sees the gateway.
@@ -123,6 +125,8 @@ class Gateway:
     ``server_ready`` (``None``: the server is running), and takes the ``route``.
     """
 
+    port: int
+
     def __init__(
         self,
         url: str | Callable[[], str],
@@ -145,7 +149,7 @@ class Gateway:
         self._held: dict[str, tuple[frozenset[str], float, asyncio.Event]] = {}
         self._key = secrets.token_urlsafe(32)
         self.port = 0
-        self.server_lost = asyncio.Event()
+        self.server_lost: asyncio.Event = asyncio.Event()
         """Set while the last forwarded request got no answer."""
 
     def __repr__(self) -> str:

@@ -22,6 +22,11 @@ class MismatchError(Exception):
     ``suspects`` are the values that may be to blame, if known.
     """
 
+    values: Sequence[Value]
+    node: str
+    name: str | None
+    suspects: set[int]
+
     def __init__(
         self, values: Sequence[Value], node: str, name: str | None = None, suspects: Collection[int] = ()
     ) -> None:

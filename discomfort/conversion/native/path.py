@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from discomfort.conversion.cache import PromptCache
     from discomfort.conversion.environment import Environment
 
-logger = logging.getLogger("discomfort.conversion")
+logger: logging.Logger = logging.getLogger("discomfort.conversion")
 
 NativeMode = Literal["off", "trial", "on"]
 

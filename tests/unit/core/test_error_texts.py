@@ -10,6 +10,7 @@ from discomfort._error_text import install_command, log_lines, nearest, packs_re
 from discomfort.client.outcomes import refusal
 from discomfort.exceptions import (
     ExecutionError,
+    FatalPromptError,
     MissingNode,
     MissingNodesError,
     NodeFailure,
@@ -53,6 +54,16 @@ def test_sigkill_names_its_usual_cause() -> None:
     assert "SIGKILL. Usually the system's out-of-memory killer" in str(killed)
     assert "more memory" in killed.remedy
     assert (crashed.remedy, "memory" in str(crashed)) == ("", False)
+
+
+def test_the_remedy_of_several_deaths_is_a_line_of_its_own() -> None:
+    """The story before it ends with a line of the server's log."""
+    death = ServerDiedError("died: killed by SIGKILL", signal="SIGKILL", log_tail=["last words"])
+
+    lines = str(FatalPromptError("it died 2 times:", [death, death])).splitlines()
+
+    assert lines[:3] == ["it died 2 times:", "1. died: killed by SIGKILL", "     last words"]
+    assert lines[-2:] == ["     last words", death.remedy]
 
 
 @pytest.mark.parametrize("before", [[], ["starting"], ["an option", "  an indented line"]])

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from ports import first_port
 
 import discomfort
 from discomfort._tracebacks import FramelessBlock, HiddenFrames, without_frames
@@ -85,7 +86,7 @@ def test_a_failed_start_is_printed_once(tmp_path: Path, program: str, frames: in
     assert text.count(CAUSE) == 1
     assert text.count("a warning that comes last") == 1
     assert text.index("a warning that comes last") < text.index(CAUSE)
-    assert text.rstrip().splitlines()[-1].endswith("Append --cpu to API_COMMAND_LINE to run without one")
+    assert text.rstrip().splitlines()[-1].endswith("Set SERVER_ARGUMENTS to --cpu to run without one")
     assert text.count("Traceback (most recent call last)") == 1
     assert "ExceptionGroup" not in text
     assert len(frames_of_ours(text)) <= frames
@@ -199,3 +200,36 @@ async def test_a_cancelled_call_shows_the_programs_line() -> None:
 
     assert "in program" in lines_of(caught.value)
     assert "in deep" not in lines_of(caught.value)
+
+
+RUNS = """
+import asyncio, traceback
+from discomfort import ComfyConnector
+
+PROMPT = {"1": {"class_type": "LoadImage", "inputs": {"image": "photo.png"}},
+          "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}}
+
+async def main():
+    async with await ComfyConnector.launch(engine="emulator", browser="lazy", initial_port=PORT) as connector:
+        async def submit():
+            await (await connector.submit(PROMPT))
+        calls = (lambda: connector.run_workflow(PROMPT, False), submit, lambda: connector.run(PROMPT),
+                 lambda: connector.find("nowhere"), lambda: connector.explain(PROMPT))
+        for call in calls:
+            try:
+                await call()
+            except Exception as error:
+                traceback.print_exception(error)
+    raise SystemExit(1)
+
+asyncio.run(main())
+"""
+
+
+def test_failed_runs_have_no_frames_of_ours(tmp_path: Path) -> None:
+    """However a run is started or found, its error is printed once, with the program's own line."""
+    text = uncaught(tmp_path, RUNS.replace("PORT", str(first_port(19700))))
+
+    assert frames_of_ours(text) == []
+    assert text.count("Upload 'photo.png' first") == 3
+    assert text.count("Traceback (most recent call last)") == 5

@@ -16,7 +16,7 @@ import pytest
 from discomfort.exceptions import StateError
 from discomfort.files import FileStore, Journal, JournalEntry
 from discomfort.files import store as store_module
-from discomfort.files.journal import Outcome
+from discomfort.files.journal_entries import Outcome
 
 
 def _tree(folder: Path) -> list[str]:

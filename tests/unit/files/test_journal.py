@@ -23,7 +23,7 @@ from discomfort._system import process_table
 from discomfort._system.locks import FileLock, try_lock
 from discomfort.files import FileStore, Journal, JournalEntry
 from discomfort.files import journal as journal_module
-from discomfort.files.journal import remove_entry
+from discomfort.files.journal_entries import read_entries, remove_entry
 
 DEAD = "4194304999-dead.1.jsonl"  # beyond the largest process id of Linux
 
@@ -543,6 +543,6 @@ def test_many_threads_at_once(journal: Journal, folder: Path) -> None:
     assert {entry.path.name for entry in journal.entries} == expected
     fd = os.open(journal.path, os.O_RDONLY)
     try:
-        assert {entry.path.name for entry in journal_module._read(journal.path, fd)} == expected
+        assert {entry.path.name for entry in read_entries(journal.path, fd)} == expected
     finally:
         os.close(fd)

@@ -17,6 +17,7 @@ from discomfort.exceptions import StateError
 from discomfort.files import FileStore, Journal, JournalEntry
 from discomfort.files import journal as journal_module
 from discomfort.files import store as store_module
+from discomfort.files.journal_entries import read_entries
 
 DEAD = "4194304999-dead.1.jsonl"  # beyond the largest process id of Linux
 
@@ -131,7 +132,7 @@ def test_two_journals_of_one_process(journal: Journal, folder: Path) -> None:
     assert list(journal.directory.glob("*.jsonl")) == [other.path]
     assert is_locked(other.path)
     with other.path.open("rb") as file:
-        assert list(journal_module._read(other.path, file.fileno())) == [kept]
+        assert list(read_entries(other.path, file.fileno())) == [kept]
     other.drop(kept.path)
     other.close()
     assert not other.path.exists()

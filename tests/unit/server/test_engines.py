@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 import discomfort
-from discomfort.discovery import engines, interpreters, locations
+from discomfort.discovery import interpreters, locations
 from discomfort.discovery.engines import Engine, EngineRequest, resolve_engine
 from discomfort.exceptions import ConfigurationError, ServerStartError
 
@@ -510,7 +511,7 @@ class TestEmulator:
     def test_an_installed_package_needs_no_help(self, resolve: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
         """In site-packages it is found anyway, and those must not come before the standard library."""
         folder = str(Path(discomfort.__file__).parents[1])
-        monkeypatch.setattr(engines.sysconfig, "get_path", lambda _: folder)
+        monkeypatch.setattr(sysconfig, "get_path", lambda _: folder)
         engine = resolve()
 
         assert engine.env is not None

@@ -1,0 +1,83 @@
+"""Texts below the options in the help of the commands: examples, environment, exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# Lines of at most 75 characters: with their indent they fit a terminal of 80 columns.
+EXIT_CODES = [
+    "Exit codes:",
+    "0  success",
+    "1  a run or a check failed, or Ctrl-C (once: clean stop; twice: at once)",
+    "2  the command line, the configuration or an input file is wrong",
+]
+_ENVIRONMENT = [
+    "Environment:",
+    "COMFYUI_PATH       the ComfyUI folder, unless it is configured",
+    "DISCOMFORT_CONFIG  the configuration file, unless --config is given",
+    "DISCOMFORT_<KEY>   one setting, such as DISCOMFORT_INITIAL_PORT=8288;",
+    "                   overrides the file",
+    "NO_COLOR           no colours, no moving bars",
+]
+TOP = [
+    "Examples:",
+    "discomfort doctor                          check this machine",
+    "discomfort run workflow.json               save its outputs to ./output",
+    "discomfort run workflow.json --set KSampler.seed=42 -o results",
+    "discomfort convert workflow.json > prompt.json",
+]
+RUN = [
+    "Examples:",
+    "discomfort run workflow.json",
+    "discomfort run a.json b.json -o results",
+    "discomfort run workflow.json --set KSampler.seed=42",
+    "discomfort run workflow.json --set KSampler.seed=0..19 \\",
+    "    --name '{workflow}-{KSampler.seed}' --skip-existing   resumable",
+    "discomfort run workflow.json --csv prompts.csv --repeat 3",
+    "discomfort run workflow.json --set 'Positive prompt.text=a red fox'",
+    "discomfort run workflow.json --input a.png --set LoadImage.image=a.png",
+    "discomfort run picture.png                 the workflow inside a picture",
+    "cat workflow.json | discomfort run - --json | jq -r '.outputs[].path'",
+    "discomfort run workflow.json --attach https://gpu:8188 --header @token.txt",
+]
+CONVERT = [
+    "Examples:",
+    "discomfort convert workflow.json > prompt.json",
+    "discomfort convert workflow.json -o prompt.json",
+    "discomfort convert *.json -o prompts       prompts/<name>.prompt.json",
+]
+EXPLAIN = [
+    "Examples:",
+    "discomfort explain workflow.json",
+    "discomfort explain workflow.json --attach http://gpu:8188",
+    "discomfort explain workflow.json --json | jq -r '.install // empty'",
+]
+DOCTOR = [
+    "Examples:",
+    "discomfort doctor",
+    "discomfort doctor --start                  also start the server, test it",
+    "discomfort doctor --json | jq '.checks[] | select(.status != \"ok\")'",
+    "discomfort doctor --start --json > report.json     for a bug report",
+    "discomfort doctor --clean                  remove what dead runs left",
+]
+SNAPSHOT = [
+    "Examples:",
+    "discomfort snapshot http://gpu:8188 -o object_info.json.gz",
+    "discomfort snapshot https://gpu --header @token.txt -o definitions.json",
+    "discomfort snapshot http://gpu:8188 | jq 'keys | length'",
+    "discomfort serve --object-info object_info.json.gz     serve them",
+]
+CONFORMANCE = [
+    "Examples:",
+    "discomfort conformance --against http://127.0.0.1:8188",
+    "discomfort conformance --against http://127.0.0.1:8188 --exclusive",
+    "discomfort conformance --against https://gpu --only 'files.*' --only routes",
+    "discomfort conformance --list              list the checks",
+    "discomfort conformance --against http://127.0.0.1:8188 --json > report.json",
+]
+
+
+def epilog(examples: Sequence[str]) -> str:
+    """Examples, environment and exit codes as help text; the mark keeps typer from joining the lines of a block."""
+    blocks = [examples, _ENVIRONMENT, EXIT_CODES]
+    return "\n\n".join("\b\n" + "\n  ".join(lines) for lines in blocks)
