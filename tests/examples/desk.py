@@ -61,7 +61,12 @@ class Desk:
         for program in self.started:
             if program.poll() is None:
                 program.send_signal(signal.SIGINT)
-            program.communicate(timeout=60)
+        for program in self.started:
+            try:
+                program.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                raise
 
 
 def server_of(program: int) -> int:
