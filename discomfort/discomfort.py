@@ -11,9 +11,9 @@ from discomfort.connector import ComfyConnector
 
 
 class Discomfort:
-    """Orchestration on top of one connector, its ``Worker``.
+    """Orchestration on top of one connector, its ``Worker``, which is the one of :meth:`ComfyConnector.create`.
 
-    Example::
+    Programs that only need the connector use that directly, as the guides do. Example::
 
         discomfort = await Discomfort.create()
         try:

@@ -27,13 +27,16 @@ ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MORE_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 WORKFLOW = ROOT / "examples" / "hello.json"
-_COMMENT = re.compile(r"<!-- (not run|file): (.+) -->")
+_COMMENT = re.compile(r"<!-- (not run|file|example): (.+) -->")
 _FENCE = re.compile(r"```(\w*)$")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: ``note`` is the comment above it, as ``("file", "conftest.py")`` or ``("not run", reason)``."""
+    """A fenced block: ``note`` is the comment above it.
+
+    ``("file", "conftest.py")``, ``("not run", reason)``, or ``("example", path)`` for a file of the repository.
+    """
 
     page: Path
     line: int
@@ -72,8 +75,7 @@ def _blocks(*languages: str) -> list[Block]:
 
 PYTHON = _blocks("python")
 _RUNNABLE = [b for b in PYTHON if not b.note[0] and b.page.name != "README.md"]
-README_EXAMPLE = next(b for b in PYTHON if b.page == ROOT / "README.md")
-SCRIPTS = [README_EXAMPLE, *(b for b in _RUNNABLE if b.is_script)]
+SCRIPTS = [b for b in _RUNNABLE if b.is_script]
 FRAGMENTS = [b for b in _RUNNABLE if not b.is_script]
 
 
@@ -87,8 +89,9 @@ def _check(text: str, names: dict[str, Any] | None = None) -> Checker:
 
 
 @pytest.mark.parametrize("page", {b.page: None for b in PYTHON}, ids=lambda page: str(page.relative_to(ROOT)))
-def test_snippets_name_what_exists(page: Path) -> None:
+def test_snippets_name_what_exists(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every snippet compiles, and its imports, attributes and keywords are those of the real classes."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "examples" / "stubs"))
     names: dict[str, Any] = {}
     for block in (b for b in PYTHON if b.page == page):
         compile(block.text, block.where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -165,7 +168,12 @@ def test_architecture_shows_the_tree() -> None:
     """Every package and folder is in the tree of ARCHITECTURE.md, and everything that it shows is there."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     (tree,) = re.findall(r"^```\ndiscomfort/\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    shown = set(re.findall(r"(?:^| ) ([\w.]+/|\w+\.py)(?=\s)", tree, re.MULTILINE)) - {"tests/", "docs/", "benchmarks/"}
+    shown = set(re.findall(r"(?:^| ) ([\w.]+/|\w+\.py)(?=\s)", tree, re.MULTILINE)) - {
+        "tests/",
+        "docs/",
+        "examples/",
+        "benchmarks/",
+    }
     shown -= {f"{package}/" for package in _PACKAGES}
     files = [path for package in _PACKAGES for path in (ROOT / package).rglob("*") if "__" not in path.name]
     there = {str(path.relative_to(ROOT)) for path in files}
@@ -365,6 +373,34 @@ def test_the_workflow_for_ci_runs_the_tests() -> None:
     install = f'pip install "discomfort[emulator] @ git+{repository}" pytest'
     assert commands == [install, "python -m pytest"]
     assert "DISCOMFORT_ENGINE: emulator" in block.text
+
+
+EXAMPLES = [block for block in PYTHON if block.note[0] == "example"]
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: block.where)
+def test_quoted_examples_are_the_files(block: Block) -> None:
+    """An example in a page is the file that the tests of the examples run."""
+    assert (ROOT / block.note[1]).read_text(encoding="utf-8") == block.text
+
+
+def test_every_example_has_a_page() -> None:
+    """Each script is quoted, and the notebook and its workflow are named, in some page."""
+    quoted = {block.note[1] for block in EXAMPLES}
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*.py")} == quoted
+    named = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [path.name for path in (ROOT / "examples").iterdir() if f"examples/{path.name}" not in named] == []
+
+
+def test_no_index_is_promised() -> None:
+    """The package is not on an index: every command that installs it names a folder or the repository."""
+    commands = [
+        match[0]
+        for page in [*PAGES, *MORE_PAGES]
+        for match in re.finditer(r"pip install[^`\n]*discomfort[^`\n]*", page.read_text(encoding="utf-8"))
+    ]
+    assert commands
+    assert [command for command in commands if "git+https://" not in command and "/discomfort" not in command] == []
 
 
 def test_nothing_is_left_out_without_a_reason() -> None:
