@@ -136,10 +136,17 @@ class SyncConnector(ConnectorFace):
         Further calls return the same object, as in a notebook whose cell is run again.
         """
         with _claims:
-            living = cls._living
-            if living is not None and living._is_alive:
-                living._thread.call(ComfyConnector.create(config_path, **settings))
-                return living
+            while (living := cls._living) is not None:
+                try:
+                    if living._is_alive:
+                        living._thread.call(ComfyConnector.create(config_path, **settings))
+                        return living
+                except StateError:
+                    if living._is_alive:
+                        raise
+                # Another thread may still shut it down; after release_now() its thread still runs.
+                living.kill_api()
+                cls._living = None
             cls._living = made = cls(lambda: ComfyConnector.create(config_path, **settings))
             return made
 

@@ -16,7 +16,7 @@ from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_status import RunStatus
 from discomfort.history import History
-from discomfort.progress import ProgressEvent
+from discomfort.progress import Done, ProgressEvent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,8 +49,8 @@ class SyncOutput(OutputFields):
     def _repr_html_(self) -> str:
         return as_html([self])
 
-    def _read_blocking(self) -> bytes:
-        return self.read()
+    def _read_blocking(self) -> bytes | None:
+        return self.output._read_blocking()
 
 
 def sync_output(output: Output, thread: LoopThread) -> SyncOutput:
@@ -101,6 +101,12 @@ class SyncRun:
     def __repr__(self) -> str:
         return f"<SyncRun {self.prompt_id} {self.status}>"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SyncRun) and other._run == self._run
+
+    def __hash__(self) -> int:
+        return hash(self._run)
+
     @property
     def prompt_id(self) -> str:
         """See :attr:`Run.prompt_id`."""
@@ -127,7 +133,8 @@ class SyncRun:
         async def wait() -> History:
             return await self._run
 
-        return self._thread.call(wait())
+        # A run that has ended needs no loop: its connector may have ended too.
+        return self._run.result() if self.done else self._thread.call(wait())
 
     def events(self) -> Iterator[ProgressEvent]:
         """See :meth:`Run.events`: what happens from this call on. Waits for the next event in each step."""
@@ -135,19 +142,30 @@ class SyncRun:
         async def begin() -> AsyncIterator[ProgressEvent]:
             return self._run.events()
 
-        return self._steps(self._thread.call(begin()))
+        if self.done:
+            return iter([Done(self.prompt_id, bool(self.status.success))])
+        return SyncEvents(self._thread.call(begin()), self._thread)
 
     def cancel(self) -> bool:
         """See :meth:`Run.cancel`."""
-        return self._thread.call(self._run.cancel())
+        return not self.done and self._thread.call(self._run.cancel())
 
     def outputs(self) -> list[SyncOutput]:
         """See :meth:`Run.outputs`."""
         return [sync_output(output, self._thread) for output in self._run.outputs()]
 
-    def _steps(self, reader: AsyncIterator[ProgressEvent]) -> Iterator[ProgressEvent]:
-        async def following() -> ProgressEvent | None:
-            return await anext(reader, None)
 
-        while (event := self._thread.call(following())) is not None:
-            yield event
+class SyncEvents(Iterator[ProgressEvent]):
+    """The events of a :class:`SyncRun`. After Ctrl-C in a step, the next step goes on."""
+
+    def __init__(self, reader: AsyncIterator[ProgressEvent], thread: LoopThread) -> None:
+        self._reader, self._thread = reader, thread
+
+    def __next__(self) -> ProgressEvent:
+        event = self._thread.call(self._following())
+        if event is None:
+            raise StopIteration
+        return event
+
+    async def _following(self) -> ProgressEvent | None:
+        return await anext(self._reader, None)

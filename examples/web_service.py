@@ -49,8 +49,7 @@ async def events(prompt_id: str) -> EventSourceResponse:
 @app.get("/health")
 async def health() -> Response:
     report = await app.state.connector.health()
-    # A browser that died is no reason to get no more requests: the next conversion starts a new one.
-    return Response(json.dumps(report), 503 if report.problems.keys() - {"browser"} else 200)
+    return Response(json.dumps(report), 200 if report.ok else 503)
 
 
 @app.exception_handler(DiscomfortError)

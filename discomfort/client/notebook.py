@@ -18,6 +18,9 @@ _DEADLINE = 10.0
 _LARGEST = 20 << 20
 """Bytes above which a file is named instead of shown: a notebook keeps everything that it shows."""
 
+_LONGEST = 20_000
+"""Characters of a value that are shown."""
+
 _TAGS = {
     "image": '<img src="{source}" alt="{name}" style="max-width: 24em; max-height: 24em">',
     "video": '<video src="{source}" controls loop style="max-width: 32em"></video>',
@@ -44,8 +47,8 @@ class Shown(Protocol):
     def value(self) -> Any:
         """The value, where there is no file."""
 
-    def _read_blocking(self) -> bytes:
-        """The content."""
+    def _read_blocking(self) -> bytes | None:
+        """The content; ``None`` if it is too large to show."""
 
 
 def as_html(outputs: Iterable[Shown]) -> str:
@@ -53,12 +56,15 @@ def as_html(outputs: Iterable[Shown]) -> str:
     return "\n".join(_figure(output) for output in outputs) or "<p>no outputs</p>"
 
 
-def view_blocking(rest: RestClient, filename: str, subfolder: str, folder: str) -> bytes:
-    """A file of the server, read in a thread with a loop of its own: whoever shows an object cannot await."""
+def view_blocking(rest: RestClient, filename: str, subfolder: str, folder: str) -> bytes | None:
+    """A file of the server, read in a thread with a loop of its own: whoever shows an object cannot await.
 
-    async def view() -> bytes:
+    Returns ``None`` for a file that is too large to show.
+    """
+
+    async def view() -> bytes | None:
         async with asyncio.timeout(_DEADLINE), rest.apart() as client:
-            return await client.view(filename, subfolder, folder)
+            return await client.view_up_to(_LARGEST, filename, subfolder, folder)
 
     thread = LoopThread("discomfort-view")
     try:
@@ -74,7 +80,7 @@ def _figure(output: Shown) -> str:
 
 def _content(output: Shown) -> str:
     if output.filename is None:
-        return f"<pre>{html.escape(str(output.value))}</pre>"
+        return f"<pre>{html.escape(str(output.value)[:_LONGEST])}</pre>"
     # A moving picture is no video for a browser.
     tag = _TAGS.get((output.media_type or "").partition("/")[0])
     if tag is None:
@@ -82,8 +88,8 @@ def _content(output: Shown) -> str:
     try:
         data = output._read_blocking()
     except (DiscomfortError, OSError) as error:
-        return f"<p>{html.escape(str(error))}</p>"
-    if len(data) > _LARGEST:
-        return f"<p>{len(data) / 1e6:.0f} MB, too large to show</p>"
+        return f"<p>{html.escape(str(error) or 'the server does not answer')}</p>"
+    if data is None:
+        return f"<p>more than {_LARGEST >> 20} MiB, too large to show</p>"
     source = f"data:{output.media_type};base64,{base64.b64encode(data).decode()}"
     return tag.format(source=source, name=html.escape(output.filename, quote=True))

@@ -187,7 +187,7 @@ class Output(OutputFields):
         """Shows the content in a notebook. The notebook's event loop stands still while it is read, 10 s at most."""
         return as_html([self])
 
-    def _read_blocking(self) -> bytes:
+    def _read_blocking(self) -> bytes | None:
         if self.filename is None:
             return self._inline()
         return view_blocking(self._client(), self.filename, self.subfolder, self.folder)

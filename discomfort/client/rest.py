@@ -216,6 +216,16 @@ class RestClient:
         async with self._guard(), contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
+    async def view_up_to(self, most: int, filename: str, subfolder: str, type: str) -> bytes | None:  # noqa: A002
+        """The bytes of a file, ``None`` if it has more than ``most``. Raises as :meth:`view`."""
+        data = bytearray()
+        async with self._guard(), contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:
+            async for chunk in chunks:
+                data += chunk
+                if len(data) > most:
+                    return None
+        return bytes(data)
+
     async def view_to(
         self,
         target: BinaryIO,

@@ -42,6 +42,8 @@ _DIED = re.compile(r"Exception in thread [^\r\n]{0,200}\(prompt_worker\)")
 VITAL = frozenset({"client", "server process"})
 """The parts whose failure needs a restart; browser and socket are replaced automatically."""
 
+_REPLACED = frozenset({"browser", "WebSocket"})
+
 REFUSED = "refuses connections"
 
 
@@ -50,8 +52,8 @@ class HealthReport(dict[str, str]):
 
     @property
     def ok(self) -> bool:
-        """Whether every part works."""
-        return not any(self.values())
+        """Whether requests can be served. A browser or WebSocket that is replaced at its next use does not count."""
+        return not self.problems.keys() - _REPLACED
 
     @property
     def problems(self) -> dict[str, str]:

@@ -98,6 +98,13 @@ class Run:
         return self._collect(self._task.result())
 
     @without_frames
+    def result(self) -> History:
+        """The history of a run that has ended. Raises the run's error, and StateError before its end."""
+        if not self._task.done:
+            raise StateError(f"run {self.prompt_id} has not ended; await it before result()")
+        history: History = copied(self._task.result())
+        return history
+
     async def _history(self) -> History:
         history: History = copied(await self._task.wait())
         return history

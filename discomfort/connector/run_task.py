@@ -43,6 +43,7 @@ class RunTask:
         self._waiters = self._finders = 0
         self._was_found = self._was_cancelled = False
         self._task: asyncio.Task[History] | None = None
+        self._end = asyncio.Event()
 
     def begin(self, work: Coroutine[Any, Any, History]) -> None:
         """Do ``work``, which is the run."""
@@ -61,8 +62,8 @@ class RunTask:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended."""
-        return self._work.done()
+        """Whether it has ended, and its events have."""
+        return self._end.is_set()
 
     @property
     def seconds(self) -> float:
@@ -74,7 +75,7 @@ class RunTask:
         self._waiters += 1
         try:
             if not self.done:
-                await self._owned(asyncio.wait([self._work]))
+                await self._owned(self._end.wait())
         finally:
             self._waiters -= 1
         return self.result()
@@ -109,7 +110,7 @@ class RunTask:
         self._waiters += 1
         try:
             if not self.done:
-                await asyncio.wait([self._work])
+                await self._end.wait()
         finally:
             self._waiters -= 1
         return self.result()
@@ -129,7 +130,7 @@ class RunTask:
             self._before_cancel()
             self._was_cancelled = True
             self._work.cancel()
-        await asyncio.wait([self._work])
+        await self._end.wait()
         return self._work.cancelled()
 
     def result(self) -> History:
@@ -166,3 +167,4 @@ class RunTask:
         if error is not None and not is_heard and not self._is_ending():
             _log.warning("run %s failed, and nothing waits for it: %s", self.prompt_id, error)
         self.stream.close(self.prompt_id, success=not task.cancelled() and error is None)
+        self._end.set()

@@ -197,6 +197,12 @@ class AsyncRun:
     def __repr__(self) -> str:
         return f"<AsyncRun {self.prompt_id} {self.status}>"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncRun) and other._run == self._run
+
+    def __hash__(self) -> int:
+        return hash(self._run)
+
     @property
     def prompt_id(self) -> str:
         """See :attr:`Run.prompt_id`."""

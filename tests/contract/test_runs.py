@@ -7,6 +7,7 @@ import io
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,10 +26,12 @@ from discomfort.exceptions import (
     ExecutionError,
     ExecutionInterrupted,
     InputSelectorError,
+    OutOfMemoryError,
     PayloadError,
     PromptLostError,
     RunTimeout,
     StateError,
+    UploadError,
     ValidationError,
 )
 from discomfort.progress import Done, NodeOutput, NodeStarted, ProgressEvent, Queued, Started
@@ -156,6 +159,72 @@ async def waited(run: Run) -> Any:
     return await run
 
 
+async def test_two_cancel_one_run(connector: ComfyConnector, gate: Path) -> None:
+    """Both wait until the prompt is off the server."""
+    run = await connector.submit(gate_prompt(gate), False)
+    await until(lambda: run.status.phase == "running")
+    assert await asyncio.gather(run.cancel(), run.cancel()) == [True, True]
+    assert named_tasks("discomfort-withdraw") == 0
+    assert (await run_error(run)).prompt_id == run.prompt_id
+
+
+def named_tasks(name: str) -> int:
+    """How many tasks of that name are under way."""
+    return sum(task.get_name() == name for task in asyncio.all_tasks())
+
+
+async def run_error(run: Run) -> ExecutionInterrupted:
+    """The error that the run ends with."""
+    with pytest.raises(ExecutionInterrupted) as caught:
+        await run
+    return caught.value
+
+
+async def test_done_is_the_end_of_a_run_out_of_memory(connector: ComfyConnector) -> None:
+    """Who cancels after Done comes too late, and the error stays what it is."""
+    prompt = {"1": node("ContractFail", kind="MemoryError", message="full")}
+    run = await connector.submit(prompt, False)
+    kinds = [type(event) async for event in run.events()]
+    assert (kinds[-1], run.done, run.status.phase) == (Done, True, "ended")
+    assert not await run.cancel()
+    with pytest.raises(OutOfMemoryError):
+        run.outputs()
+
+
+async def test_two_tasks_share_a_reader(connector: ComfyConnector, gate: Path) -> None:
+    """Each event goes to one of them, and the end to both."""
+    run = await connector.submit(gate_prompt(gate), False)
+    reader = run.events()
+
+    async def rest() -> list[ProgressEvent]:
+        return [event async for event in reader]
+
+    tasks = [asyncio.create_task(rest()) for _ in range(2)]
+    await asyncio.sleep(0)
+    gate.touch()
+    async with asyncio.timeout(60):
+        first, second = await asyncio.gather(*tasks)
+    assert [type(event) for event in first + second].count(Done) == 1
+
+
+async def test_a_run_belongs_to_its_loop(connector: ComfyConnector, gate: Path) -> None:
+    """Elsewhere a StateError, and after its end the result."""
+    run = await connector.submit(gate_prompt(gate), False)
+
+    async def use() -> None:
+        for call in (lambda: waited(run), run.cancel):
+            with pytest.raises(StateError, match="another event loop"):
+                await call()
+        with pytest.raises(StateError, match="another event loop"):
+            run.events()
+
+    await asyncio.to_thread(lambda: asyncio.run(use()))
+    gate.touch()
+    history = await run
+    assert await asyncio.to_thread(lambda: asyncio.run(waited(run))) == history
+    assert run.result() == history
+
+
 async def test_cancelled_waiter_does_not_cancel_the_run(connector: ComfyConnector, gate: Path) -> None:
     """Others may wait for it."""
     run = await connector.submit(gate_prompt(gate), False)
@@ -179,6 +248,8 @@ async def test_failure_that_nobody_waits_for_is_logged(
     run = await connector.submit({"1": node("ContractFail", kind="ValueError", message="heard")}, False)
     with pytest.raises(ExecutionError):
         await run
+    read = await connector.submit({"1": node("ContractFail", kind="ValueError", message="read")}, False)
+    assert (await events_of(read))[-1] == Done(read.prompt_id, success=False)
     assert not [record for record in caplog.records if "nothing waits" in record.message]
 
 
@@ -344,6 +415,26 @@ async def test_run_of_a_killed_process_is_found_by_the_next(connector: ComfyConn
     assert await (await connector.find(prompt_id)) == history
 
 
+async def test_several_look_for_one_prompt(connector: ComfyConnector, raw: aiohttp.ClientSession, gate: Path) -> None:
+    """Each gets the answer; one that is cancelled does not end the search, or the run, of the others."""
+    unknown = str(uuid.uuid4())
+    lost = await asyncio.gather(*(connector.find(unknown) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in lost] == [PromptLostError] * 3
+    prompt_id = await queue_raw(raw, gate_prompt(gate))
+    first, second = (asyncio.create_task(connector.find(prompt_id)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    run = await second
+    assert first.cancelled()
+    gate.touch()
+    assert prompt_id in await run
+    alone = asyncio.create_task(connector.find(unknown))
+    await asyncio.sleep(0)
+    alone.cancel()
+    await asyncio.wait([alone])
+    await until(lambda: connector._submissions.under_way == ())
+
+
 # --- the end from elsewhere ----------------------------------------------------------------------------------------
 
 
@@ -410,6 +501,49 @@ async def test_run_checks_before_it_uploads(connector: ComfyConnector, tmp_path:
     assert not list(Path(connector._parts.engine.folders.input).glob("*-photo.png"))  # type: ignore[union-attr]
 
 
+class SlowFile(io.BytesIO):
+    """A file object whose content comes when ``may_read`` is set."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.is_read, self.may_read = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.is_read.set()
+        self.may_read.wait(60)
+        return super().read(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        self.is_read.set()
+        self.may_read.wait(60)
+        return super().readinto(buffer)
+
+
+async def test_upload_of_a_cancelled_run_is_taken_back(connector: ComfyConnector) -> None:
+    """Its copy is completed in a thread, and deleted then."""
+    folder = Path(connector._parts.engine.folders.input)  # type: ignore[union-attr]
+    before = set(folder.iterdir())
+    slow = SlowFile(b"x")
+    task = asyncio.create_task(connector.run({"1": node("LoadImage", image="x")}, files={"LoadImage.image": slow}))
+    await until(slow.is_read.is_set)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    slow.may_read.set()
+    await until(lambda: named_tasks("discomfort-late-upload") == 0)
+    assert set(folder.iterdir()) == before
+
+
+async def test_files_that_cannot_be_uploaded(connector: ComfyConnector, tmp_path: Path) -> None:
+    """A typed error with the remedy; a long name is shortened."""
+    prompt = {"1": node("LoadImage", image="x.png"), "2": node("PreviewImage", images=["1", 0])}
+    with pytest.raises(UploadError, match="convert the picture first"):
+        await connector.run(prompt, files={"LoadImage.image": Image.new("CMYK", (4, 4))})
+    long = tmp_path / f"{'n' * 240}.png"
+    Image.new("RGB", (4, 4)).save(long)
+    assert (await connector.run(prompt, files={"LoadImage.image": long})).images
+
+
 async def test_run_takes_a_workflow_or_a_prompt(connector: ComfyConnector) -> None:
     """Without being told which."""
     result = await connector.run(show_prompt(2), {"ContractShow.value": 3})
@@ -427,6 +561,8 @@ async def test_queue_interrupt_and_free(connector: ComfyConnector, raw: aiohttp.
     queue = await connector.queue()
     assert (queue.running, queue.pending) == ((first.prompt_id,), tuple(others))
     assert len(queue) == 4
+    with pytest.raises(PayloadError, match="prompt_id"):
+        await connector.interrupt("")
     await connector.interrupt(others[0])
     await connector.interrupt()
     with pytest.raises(ExecutionInterrupted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,24 @@ def test_sync_runs_and_outputs(engine: EngineUnderTest, gate: Path, tmp_path: Pa
         assert sync.health().ok
         sync.interrupt()
         sync.free()
+
+
+def test_sync_runs_after_the_end(engine: EngineUnderTest) -> None:
+    """A run that ended keeps its result; a new connector can be made at once, also beside the end of the old one."""
+    settings = settings_of(engine)
+    with SyncConnector.create(**settings) as sync:
+        run = sync.submit(show_prompt(5), False)
+        history = run.wait()
+        assert sync.find(run.prompt_id) != run
+    assert run.wait() == history
+    assert [type(event).__name__ for event in run.events()] == ["Done"]
+    assert not run.cancel()
+    ending = SyncConnector.create(**settings)
+    thread = threading.Thread(target=ending.kill_api)
+    thread.start()
+    with SyncConnector.create(**settings) as again:
+        again.release_now()
+        with SyncConnector.create(**settings) as last:
+            assert texts_of(last.run_workflow(show_prompt(6), False)) == ["6"]
+    thread.join()
+    assert [one.name for one in threading.enumerate() if one.name == "discomfort-sync"] == []

@@ -34,11 +34,13 @@ async def test_status_follows_the_events() -> None:
         NodeStarted("p", "3", "KSampler", "KSampler", 1, 2),
         step(4),
         step(9, "other"),
-        Done("p", success=True),
-        step(5),
+        Done("p", success=False),
     ):
         stream.publish(event)
         told.append(str(stream.status))
+    stream.close("p", success=True)
+    stream.publish(step(5))
+    told.append(str(stream.status))
     assert told == [
         "queued, 2 before it",
         "running",
@@ -46,7 +48,7 @@ async def test_status_follows_the_events() -> None:
         "running KSampler (1 of 2)",
         "running KSampler (1 of 2, step 4 of 20)",
         "running KSampler (1 of 2, step 4 of 20)",
-        "succeeded",
+        "running KSampler (1 of 2, step 4 of 20)",
         "succeeded",
     ]
 
