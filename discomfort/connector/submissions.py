@@ -152,7 +152,7 @@ class Submissions:
 
 
 def check_prompt_id(prompt_id: object) -> None:
-    """Raise PayloadError for what is no prompt id."""
+    """Raise PayloadError for anything but a prompt id."""
     # Lone surrogates cannot be sent.
     if not isinstance(prompt_id, str) or not prompt_id or not prompt_id.isprintable():
         raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
