@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
-
-SHARED_SERVERS = {"contract", "matrix"}
-"""Folders whose tests share a server."""
 
 LONGEST = "test_mirrored_sweep.py"
 
@@ -45,21 +42,20 @@ def _turn(item: pytest.Item) -> int:
     if item.path.name == LONGEST:
         return 0
     folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    return {"matrix": 1, "contract": 2}.get(folder, 3)
+    return {"matrix": 1, "faults": 2}.get(folder, 3)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Have each process run the tests of a file in a row, for the sake of its fixtures.
 
-    Those of a folder with a shared server too: the server is released after the last of them. (The mark of pytest-xdist
-    3.8 for such groups has no effect with pytest 9.2, whose node ids cannot be renamed.)
+    The tests of the longest file are shared out one by one: it would take longer than all others together.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class Rooms(LoadScopeScheduling):
+    class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            path = PurePosixPath(nodeid.partition("::")[0])
-            return path.parts[1] if path.parts[1] in SHARED_SERVERS and path.name != LONGEST else str(path)
+            path = nodeid.partition("::")[0]
+            return nodeid if path.endswith(LONGEST) else path
 
-    return Rooms(config, log)
+    return Files(config, log)

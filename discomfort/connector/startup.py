@@ -19,7 +19,14 @@ from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.self_test import SELF_TEST_TIMEOUT, self_test_payload
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle, State
-from discomfort.exceptions import DiscomfortError, SelfTestError, ServerConnectionError, StateError
+from discomfort.exceptions import (
+    DiscomfortError,
+    ExecutionError,
+    SelfTestError,
+    ServerConnectionError,
+    ServerDiedError,
+    StateError,
+)
 from discomfort.workflow.detect import unwrap
 
 _log = logging.getLogger("discomfort.connector")
@@ -207,7 +214,7 @@ class Startup:
         if parts.owned and not await self._self_test():
             problem = self.self_test_error or "the self-test gave no output"
             # The log, or a node's traceback, is in the cause, which is printed above this error.
-            told = getattr(problem, "problem", problem)
+            told = problem.problem if isinstance(problem, ExecutionError | ServerDiedError) else problem
             disk = await in_thread(self._full_disk) if "No space left" in str(problem) else ""
             raise SelfTestError(f"the self-test failed: {told}{disk}") from self.self_test_error
         # The self-test converts on the first page. An attached server gets no test prompt, so its page is awaited here.

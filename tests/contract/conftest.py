@@ -34,11 +34,10 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return prepare(request.param, tmp_path_factory.mktemp(request.param), initial_port=_PORTS[request.param])
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def connector(engine: EngineUnderTest) -> AsyncIterator[ComfyConnector]:
-    """The session's connector of that engine. It is not the process's single instance: tests may make their own."""
-    async with _SERVERS.connector(engine.settings) as made:
-        yield made
+@pytest_asyncio.fixture(loop_scope="session")
+async def connector(engine: EngineUnderTest) -> ComfyConnector:
+    """The folder's connector of that engine. It is not the process's single instance: tests may make their own."""
+    return await _SERVERS.get(engine.settings)
 
 
 @pytest.hookimpl(trylast=True)

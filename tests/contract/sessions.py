@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +18,22 @@ class SharedServers:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open: list[tuple[asyncio.AbstractEventLoop, ComfyConnector]] = []
+        self._open: dict[int, tuple[asyncio.AbstractEventLoop, ComfyConnector]] = {}
 
-    @asynccontextmanager
-    async def connector(self, settings: dict[str, Any]) -> AsyncIterator[ComfyConnector]:
-        """A connector, shut down at the end of the block, or before by :meth:`release_after`."""
-        made = await ComfyConnector.launch(**settings)
-        self._open.append((asyncio.get_running_loop(), made))
-        try:
-            yield made
-        finally:
-            await made.kill_api()
+    async def get(self, settings: dict[str, Any]) -> ComfyConnector:
+        """The connector with these settings, started at its first use; :meth:`release_after` shuts it down."""
+        port = settings["initial_port"]
+        if port not in self._open:
+            made = await ComfyConnector.launch(**settings)
+            self._open[port] = (asyncio.get_running_loop(), made)
+        return self._open[port][1]
 
     def release_after(self, nextitem: pytest.Item | None) -> None:
-        """Shut down with the last test of the folder: other suites should not run beside the server."""
+        """Shut down if the next test is of another folder: other suites should not run beside the server."""
         if nextitem is not None and nextitem.path.is_relative_to(self._folder):
             return
         while self._open:
-            loop, connector = self._open.pop()
+            _, (loop, connector) = self._open.popitem()
             if not loop.is_closed():
                 loop.run_until_complete(connector.kill_api())
 

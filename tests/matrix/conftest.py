@@ -10,7 +10,6 @@ import asyncio
 import shlex
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,25 +109,23 @@ def shared_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     return prepared(request.param, tmp_path_factory.mktemp(f"matrix-{request.param}"), PORT + 300)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def _shared(
-    shared_engine: EngineUnderTest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[ComfyConnector]:
-    async with AsyncExitStack() as stack:
-        with private_environment(tmp_path_factory.mktemp("matrix-state")):
-            made = await stack.enter_async_context(_SERVERS.connector(shared_engine.settings))
-        yield made
+@pytest.fixture(scope="session")
+def shared_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Journals and caches of the folder's connector."""
+    return tmp_path_factory.mktemp("matrix-state")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def shared(_shared: ComfyConnector, gate: Path) -> AsyncIterator[ComfyConnector]:
-    """The session's connector; afterwards nothing of the test is queued, pending, or at work in the background."""
-    yield _shared
+async def shared(shared_engine: EngineUnderTest, shared_state: Path, gate: Path) -> AsyncIterator[ComfyConnector]:
+    """The folder's connector; afterwards nothing of the test is queued, pending, or at work in the background."""
+    with private_environment(shared_state):
+        connector = await _SERVERS.get(shared_engine.settings)
+    yield connector
     gate.touch()
-    client = _shared._parts.client
+    client = connector._parts.client
     await until(lambda: client is None or not (client.pending or _busy()), 30)
-    if _shared.state == "ready":
-        await until(lambda: idle(_shared), 30)
+    if connector.state == "ready":
+        await until(lambda: idle(connector), 30)
 
 
 def _busy() -> list[str]:
