@@ -104,7 +104,7 @@ def one_run(tests: list[str], log: Path) -> Outcome:
     temporary.mkdir()
     before = unused_shared_memory()
     began = time.monotonic()
-    environment = {**os.environ, MARK: mark, "TMPDIR": str(temporary)}
+    environment = {**os.environ, MARK: mark, "TMPDIR": str(temporary), "SWEEP": "all"}
     with log.open("ab") as output:
         subprocess.run(
             [sys.executable, "-m", "pytest", "-q", f"--basetemp={folder / 'b'}", *tests],
