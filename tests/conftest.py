@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,28 +33,5 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes longest first, so that no process is left with it at the end while the others have nothing."""
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    if item.path.name == LONGEST:
-        return 0
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    return {"matrix": 1, "faults": 2}.get(folder, 3)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Have each process run the tests of a file in a row, for the sake of its fixtures.
-
-    The tests of the longest file are shared out one by one: it would take longer than all others together.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Files(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            path = nodeid.partition("::")[0]
-            return nodeid if path.endswith(LONGEST) else path
-
-    return Files(config, log)
+    """Put the longest file first: one of several processes then has it, and the others take everything else."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
