@@ -9,7 +9,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from ssl import SSLContext
@@ -565,8 +565,11 @@ class ComfyConnector:
     async def _upload_for_run(self, source: UploadContent, name: str) -> Upload:
         return await self.upload(source, name=name, ephemeral=self._parts.owned)
 
-    def _discard_late(self, upload: Awaitable[Upload]) -> None:
-        """Discard an upload that goes on after its run was cancelled."""
+    def _discard_late(self, upload: asyncio.Task[Upload]) -> None:
+        """Break off an upload whose run was cancelled, or discard it where its copy is completed all the same."""
+        if not self._parts.owned:
+            upload.cancel()
+            return
 
         async def discard() -> None:
             try:

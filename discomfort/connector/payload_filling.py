@@ -27,7 +27,7 @@ class PayloadFilling:
         *,
         edit: Callable[[Payload], Awaitable[Editor]],
         upload: Callable[[UploadContent, str], Coroutine[Any, Any, Upload]],
-        on_late: Callable[[Awaitable[Upload]], None],
+        on_late: Callable[[asyncio.Task[Upload]], None],
     ) -> None:
         self._values, self._files, self._edit = dict(values or {}), dict(files or {}), edit
         self._upload, self._on_late = upload, on_late
@@ -53,7 +53,7 @@ class PayloadFilling:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # The copy is completed in its thread whatever happens here, so it must be taken back after that.
+            # A copy is completed in its thread whatever happens here, so it must be taken back after that.
             self._on_late(task)
             raise
 

@@ -534,6 +534,21 @@ async def test_upload_of_a_cancelled_run_is_taken_back(connector: ComfyConnector
     assert set(folder.iterdir()) == before
 
 
+async def test_upload_of_a_cancelled_run_is_broken_off_over_http(connector: ComfyConnector) -> None:
+    """Nothing is transferred for a run that nobody wants."""
+    slow = SlowFile(b"x")
+    async with attached(connector) as other:
+        prompt = {"1": node("LoadImage", image="x")}
+        task = asyncio.create_task(other.run(prompt, files={"LoadImage.image": slow}))
+        await until(slow.is_read.is_set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Before the file gives its content, so that the transfer cannot have ended by itself.
+        await until(lambda: named_tasks("discomfort-upload-for-run") == 0)
+        slow.may_read.set()
+
+
 async def test_files_that_cannot_be_uploaded(connector: ComfyConnector, tmp_path: Path) -> None:
     """A typed error with the remedy; a long name is shortened."""
     prompt = {"1": node("LoadImage", image="x.png"), "2": node("PreviewImage", images=["1", 0])}
