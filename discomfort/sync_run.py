@@ -92,17 +92,17 @@ def sync_result(result: RunResult, thread: LoopThread) -> SyncRunResult:
     return SyncRunResult(result.prompt_id, outputs, result.seconds, result.history)
 
 
-class SyncRun:
-    """A :class:`Run` whose methods block. All may be called from any thread."""
+class RunFace:
+    """What a wrapper of a :class:`Run` shows of it without an event loop. Wrappers of one run are equal."""
 
-    def __init__(self, run: Run, thread: LoopThread) -> None:
-        self._run, self._thread = run, thread
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
     def __repr__(self) -> str:
-        return f"<SyncRun {self.prompt_id} {self.status}>"
+        return f"<{type(self).__name__} {self.prompt_id} {self.status}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SyncRun) and other._run == self._run
+        return isinstance(other, type(self)) and other._run == self._run
 
     def __hash__(self) -> int:
         return hash(self._run)
@@ -126,6 +126,14 @@ class SyncRun:
     def seconds(self) -> float:
         """See :attr:`Run.seconds`."""
         return self._run.seconds
+
+
+class SyncRun(RunFace):
+    """A :class:`Run` whose methods block. All may be called from any thread."""
+
+    def __init__(self, run: Run, thread: LoopThread) -> None:
+        super().__init__(run)
+        self._thread = thread
 
     def wait(self) -> History:
         """Wait for the end and return the history, as ``await run`` does. Ctrl-C ends the wait, not the run."""

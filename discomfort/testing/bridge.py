@@ -23,13 +23,13 @@ from discomfort.connector.health import HealthReport
 from discomfort.connector.payloads import Payload
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
-from discomfort.connector.run_status import RunStatus
 from discomfort.connector.server_queue import ServerQueue
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import StateError
 from discomfort.history import History
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync import ConnectorFace, SyncConnector
+from discomfort.sync_run import RunFace
 from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
@@ -188,40 +188,12 @@ class AsyncConnector(ConnectorFace):
             raise
 
 
-class AsyncRun:
+class AsyncRun(RunFace):
     """A :class:`Run` for any event loop."""
 
     def __init__(self, run: Run, connector: AsyncConnector) -> None:
-        self._run, self._connector = run, connector
-
-    def __repr__(self) -> str:
-        return f"<AsyncRun {self.prompt_id} {self.status}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AsyncRun) and other._run == self._run
-
-    def __hash__(self) -> int:
-        return hash(self._run)
-
-    @property
-    def prompt_id(self) -> str:
-        """See :attr:`Run.prompt_id`."""
-        return self._run.prompt_id
-
-    @property
-    def status(self) -> RunStatus:
-        """See :attr:`Run.status`."""
-        return self._run.status
-
-    @property
-    def done(self) -> bool:
-        """See :attr:`Run.done`."""
-        return self._run.done
-
-    @property
-    def seconds(self) -> float:
-        """See :attr:`Run.seconds`."""
-        return self._run.seconds
+        super().__init__(run)
+        self._connector = connector
 
     def __await__(self) -> Generator[Any, None, History]:
         """The history, as ``await run`` gives it."""
