@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from discomfort._system import process_end, shared_memory
-from discomfort._system.concurrency import EndableScopes, finish, in_thread, to_thread
+from discomfort._system.concurrency import EndableScopes, finish, in_thread, retrieve, to_thread
 from discomfort._system.process_tree import OwnProcess, kill_trees
 from discomfort._system.user import is_root
 from discomfort.conversion.browser.chromium import find_chromium, manual_commands
@@ -305,14 +305,21 @@ class Browser:
             self._unwatch(descriptor)
         browser, self._browser = self._browser, None
         playwright, self._playwright = self._playwright, None
+        stopping: asyncio.Future[None] | None = None
         try:
             if browser is not None:
                 await _bounded(browser.close(), "closing Chromium")
             if playwright is not None:
-                await _bounded(playwright.stop(), "stopping the driver")
+                stopping = asyncio.ensure_future(playwright.stop())
+                stopping.add_done_callback(retrieve)
+                await _bounded(asyncio.shield(stopping), "stopping the driver")
         finally:
             # Finished even if cancelled, so that no process is left. In a thread, because it polls and deletes files.
             await in_thread(self.kill)
+            if stopping is not None and not stopping.done():
+                # Now the driver has ended, but asyncio hears of it a moment later, from a thread. A program that closes
+                # its event loop before that gets warnings about a process that is still running.
+                await _bounded(stopping, "hearing of the driver's end")
 
     def kill(self) -> None:
         """Kill the processes now and remove their files. For exit handlers: synchronous, never raises.

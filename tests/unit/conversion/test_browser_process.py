@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,30 @@ async def test_kill_where_the_watchdog_is_gone(
     assert all(child.poll() is not None for child in children)
     assert not directory.exists()
     assert caplog.text.count("the watchdog died") == 2
+
+
+async def test_driver_that_had_to_be_killed(
+    tmp_path: Path, start_child: Callable[[Path], Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A close ends when Playwright has heard of its driver's end, so that the event loop can be closed after it."""
+    monkeypatch.setattr(process, "CLOSE_TIMEOUT", 0.05)
+    killed, heard = threading.Event(), asyncio.Event()
+
+    class Stopping:
+        async def stop(self) -> None:
+            await asyncio.to_thread(killed.wait)
+            heard.set()
+
+    browser = Browser(tmp_path / "browser", host="x", port=1, on_process_end=lambda _: killed.set())
+    browser._record(start_child(tmp_path / "browser").pid)
+    browser._playwright = Stopping()  # type: ignore[assignment]
+    kill = browser.kill
+
+    def killed_then_patient() -> None:
+        kill()
+        monkeypatch.setattr(process, "CLOSE_TIMEOUT", 60.0)
+
+    monkeypatch.setattr(browser, "kill", killed_then_patient)
+    await browser.aclose()
+
+    assert heard.is_set()
