@@ -45,6 +45,8 @@ VITAL = frozenset({"client", "server process"})
 _REPLACED = frozenset({"browser", "WebSocket"})
 
 REFUSED = "refuses connections"
+UNCONNECTED = "cannot be connected to"
+"""No connection for another reason than a refusal: the certificate, the proxy, the name. The reason follows."""
 
 
 class HealthReport(dict[str, str]):
@@ -92,7 +94,7 @@ class Health:
         A server that is only slow to answer is kept: it may be loading a model, and other callers wait for its runs.
         """
         found = await self.examine()
-        if any(found.get(name) for name in VITAL) or found.get("HTTP") == REFUSED:
+        if any(found.get(name) for name in VITAL) or found.get("HTTP", "").startswith((REFUSED, UNCONNECTED)):
             _log.warning("not usable: %s", ", ".join(f"{n} {p}" for n, p in found.items() if p))
             return False
         if found.get("browser") and self._parts.settings.browser == "eager":
@@ -149,7 +151,10 @@ async def http_problem(client: ComfyClient, timeout: float) -> str:
     try:
         await client.rest.remaining(deadline=timeout)
     except ServerConnectionError as error:
-        return REFUSED if never_sent(error) else error.problem
+        if not never_sent(error):
+            return error.problem
+        refused = isinstance(getattr(error.__cause__, "os_error", None), ConnectionRefusedError)
+        return REFUSED if refused else f"{UNCONNECTED}: {error.problem}"
     except ServerResponseError as error:
         return f"answers {error.status}"
     return ""

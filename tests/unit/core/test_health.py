@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -163,14 +164,20 @@ async def test_examine_tells_silence_from_refusal() -> None:
     refused.__cause__ = _connector_error()
     assert (await examine(parts(FakeRest(log=refused)), http_timeout=1))["HTTP"] == health.REFUSED
 
+    distrusted = ServerConnectionError("its certificate is not trusted", url="u")
+    distrusted.__cause__ = _connector_error(ssl.SSLCertVerificationError("self-signed"))
+    found = (await examine(parts(FakeRest(log=distrusted)), http_timeout=1))["HTTP"]
+    assert found == f"{health.UNCONNECTED}: its certificate is not trusted"
+
     wrong = ServerResponseError("odd", method="GET", url="u", status=502)
     assert (await examine(parts(FakeRest(log=wrong)), http_timeout=1))["HTTP"] == "answers 502"
 
 
-def _connector_error() -> Exception:
+def _connector_error(reason: OSError | None = None) -> Exception:
     import aiohttp
 
-    return aiohttp.ClientConnectorError(SimpleNamespace(host="h", port=1, ssl=None), OSError("refused"))  # type: ignore[arg-type]
+    key: Any = SimpleNamespace(host="h", port=1, ssl=None)
+    return aiohttp.ClientConnectorError(key, reason or ConnectionRefusedError("refused"))
 
 
 def test_process_problems() -> None:
