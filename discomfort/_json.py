@@ -11,6 +11,8 @@ import orjson
 
 JsonObject = dict[str, Any]
 
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
 
 def loads(data: bytes | str) -> Any:
     """Parse JSON; ``NaN`` and ``Infinity`` become floats (ComfyUI sends them, although RFC 8259 has no such numbers).
@@ -42,10 +44,11 @@ def copied(value: Any) -> Any:
     Values of a caller are never shared with ours; this is the copy at that border. Ten times as fast as
     :func:`copy.deepcopy`. Raises ``RecursionError`` for a value that contains itself.
     """
+    # Most values are atoms. A look at their class costs a third of a call.
     if isinstance(value, dict):
-        return {key: copied(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [copied(each) for each in value]
+        return {key: each if each.__class__ in _ATOMS else copied(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [each if each.__class__ in _ATOMS else copied(each) for each in value]
     return value
 
 

@@ -166,10 +166,12 @@ class ComfyClient:
         prompt_id: str | None = None,
         asked: float | None = None,
         on_run: Callable[[PromptRun], None] | None = None,
+        copy: bool = True,
     ) -> Coroutine[Any, Any, JsonObject]:
         """Run a prompt. When awaited, returns ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
 
         ``prompt`` and ``extra_data`` are copied by the call itself, before it is awaited: later changes have no effect.
+        ``copy=False`` is for a caller that does not change them any more.
         ``timeout`` is in seconds and covers everything from the check of the prompt to its record. The server keeps
         ``extra_data`` with the prompt (``extra_pnginfo`` is saved in images). ``prompt_id`` must be new to the server;
         by default a random one is used. ``asked`` is the time that RunTimeout names if ``timeout`` is only the rest of
@@ -184,7 +186,8 @@ class ComfyClient:
         ServerConnectionError, ServerResponseError, StateError, and the errors made by :meth:`fail_pending`.
         """
         try:
-            prompt, extra_data = copied(prompt), copied(extra_data)
+            if copy:
+                prompt, extra_data = copied(prompt), copied(extra_data)
         except RecursionError as error:
             raise PayloadError("the prompt or extra_data contains itself, or is nested too deeply") from error
         return self._run(prompt, on_progress, timeout, extra_data, prompt_id, asked or timeout, on_run)

@@ -7,9 +7,10 @@ shutdown of the connector, and the loss of the server while the call needs that 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self
 
 from discomfort._system.concurrency import EndableScope, EndableScopes
 from discomfort._tracebacks import FramelessBlock
@@ -17,16 +18,30 @@ from discomfort.connector.recovery import for_prompt
 from discomfort.exceptions import ServerDiedError
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(AbstractAsyncContextManager["Call"]):
     """One call; ``make_error`` makes the error that it raises when the connector is shut down.
 
-    While ``in_client`` is set, the client ends the run itself, since it must also take the prompt off the server.
+    ``calls`` has it while it is under way. While ``in_client`` is set, the client ends the run itself, since it must
+    also take the prompt off the server.
     """
 
-    make_error: Callable[[], BaseException]
-    scope: EndableScope = field(default_factory=EndableScope)
-    in_client: bool = False
+    in_client: bool
+
+    def __init__(self, make_error: Callable[[], BaseException], calls: set[Call]) -> None:
+        self.make_error, self._calls = make_error, calls
+        self.scope: EndableScope = EndableScope()
+        self.in_client = False
+
+    async def __aenter__(self) -> Self:
+        self._calls.add(self)
+        await self.scope.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._calls.discard(self)
+        await self.scope.__aexit__(kind, error, trace)
 
 
 class Calls:
@@ -38,17 +53,7 @@ class Calls:
 
     def open(self, make_error: Callable[[], BaseException]) -> AbstractAsyncContextManager[Call]:
         """Wraps one call: a shutdown makes it raise ``make_error()`` wherever it waits. Its errors have no frames."""
-        return FramelessBlock(self._open(make_error))
-
-    @asynccontextmanager
-    async def _open(self, make_error: Callable[[], BaseException]) -> AsyncIterator[Call]:
-        call = Call(make_error)
-        self._calls.add(call)
-        try:
-            async with call.scope:
-                yield call
-        finally:
-            self._calls.discard(call)
+        return FramelessBlock(Call(make_error, self._calls))
 
     @property
     def need_server(self) -> bool:

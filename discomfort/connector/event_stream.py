@@ -13,6 +13,8 @@ from discomfort.client.event_backlog import EventBacklog
 from discomfort.connector.run_status import RunStatus, status_after
 from discomfort.progress import Done, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
 
+_NEW = RunStatus()
+
 
 class EventStream:
     """Keeps the present state of a run and passes its events to those who read them.
@@ -24,7 +26,7 @@ class EventStream:
     prompt_id: str
 
     def __init__(self) -> None:
-        self.status = RunStatus()
+        self.status = _NEW
         self.prompt_id = ""
         self.announced: asyncio.Event = asyncio.Event()
         """Set once the server has the prompt, and at the end of the run."""

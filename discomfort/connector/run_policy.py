@@ -222,6 +222,7 @@ class RunPolicy:
                 prompt_id=request.prompt_id,
                 asked=request.timeout,
                 on_run=request.set_run,
+                copy=False,
             )
 
     def _note_end(self, prompt_id: str | None, ended: str, began: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from discomfort._system.concurrency import retrieve
 from discomfort.connector.event_stream import EventStream
-from discomfort.connector.run_status import RunStatus
+from discomfort.connector.run_status import RunPhase, RunStatus
 from discomfort.exceptions import ExecutionInterrupted, StateError
 from discomfort.history import History
 
@@ -20,15 +20,15 @@ _log = logging.getLogger("discomfort.connector")
 class RunTask:
     """A run under way, or its end.
 
-    ``describe`` gives id and status as long as ``stream`` has heard nothing; ``before_cancel`` is called when somebody
-    cancels the run by name.
+    ``describe`` gives id, phase and position as long as ``stream`` has heard nothing; ``before_cancel`` is called when
+    somebody cancels the run by name.
     """
 
     def __init__(
         self,
         stream: EventStream,
         *,
-        describe: Callable[[], tuple[str, RunStatus]],
+        describe: Callable[[], tuple[str, RunPhase, int | None]],
         before_cancel: Callable[[], None],
         on_end: Callable[[RunTask], None],
         is_ending: Callable[[], bool],
@@ -58,7 +58,7 @@ class RunTask:
     @property
     def status(self) -> RunStatus:
         """Where the run stands."""
-        return self.stream.status if self.stream.prompt_id else self._describe()[1]
+        return self.stream.status if self.stream.prompt_id else RunStatus(*self._describe()[1:])
 
     @property
     def done(self) -> bool:

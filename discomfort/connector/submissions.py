@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -18,7 +18,7 @@ from discomfort.connector.payloads import Payload
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.resources import Resources
 from discomfort.connector.run_policy import RunPolicy, RunRequest
-from discomfort.connector.run_status import RunPhase, RunStatus
+from discomfort.connector.run_status import RunPhase
 from discomfort.connector.run_task import RunTask
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ExecutionInterrupted, PayloadError, RunTimeout, StateError
@@ -94,7 +94,7 @@ class Submissions:
     def _make(self, stream: EventStream, request: RunRequest, *, is_followed: bool = False) -> RunTask:
         run = RunTask(
             stream,
-            describe=lambda: _described(request),
+            describe=lambda: _id_and_phase(request),
             before_cancel=lambda: _own(request.run),
             on_end=self._runs.discard,
             is_ending=lambda: self._lifecycle.ending,
@@ -142,13 +142,11 @@ class Submissions:
                     survives=False,
                 )
 
-    @asynccontextmanager
-    async def _open_call(self) -> AsyncIterator[Call]:
+    def _open_call(self) -> AbstractAsyncContextManager[Call]:
         # The shutdown may have begun between the call and the first step of the run's task.
         if self._lifecycle.ending:
             raise interrupted()
-        async with self._calls.open(interrupted) as call:
-            yield call
+        return self._calls.open(interrupted)
 
 
 def check_prompt_id(prompt_id: object) -> None:
@@ -168,12 +166,12 @@ def interrupted() -> ExecutionInterrupted:
     return ExecutionInterrupted("the connector was shut down before the run had its result")
 
 
-def _described(request: RunRequest) -> tuple[str, RunStatus]:
-    """Id and status of a run whose events nobody keeps."""
+def _id_and_phase(request: RunRequest) -> tuple[str, RunPhase, int | None]:
+    """Id, phase and position of a run whose events nobody keeps."""
     run = request.run
     if run is None:
-        return request.prompt_id or "", RunStatus()
-    return run.prompt_id, RunStatus(_PHASES.get(run.stage, "submitting"), run.position)
+        return request.prompt_id or "", "submitting", None
+    return run.prompt_id, _PHASES.get(run.stage, "submitting"), run.position
 
 
 def _own(run: PromptRun | None) -> None:
