@@ -7,6 +7,17 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 
+import psutil
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether this very process has ended; its zombie may remain where nobody reaps."""
+    # It may end between the two questions.
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
 
 async def until(condition: Callable[[], object | Awaitable[object]], seconds: float = 60.0) -> None:
     """Wait until ``condition`` holds, letting the event loop run; TimeoutError after ``seconds``."""

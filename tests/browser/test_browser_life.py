@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from browser.stub_server import StubServer, front_end_root, read_json
 from saved import PROMPTS, WORKFLOWS
-from waiting import until
+from waiting import has_ended, until
 
 from discomfort.conversion import Converter
 from discomfort.exceptions import BrowserError, ConversionError, MissingFrontendError, StateError
@@ -72,7 +73,10 @@ def converter(server: StubServer, watch: Watch | None = None, **options: object)
 
 def leftovers(made: Converter) -> list[str]:
     """Descendants of this process that belong to a browser."""
-    names = [p.name() for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    names = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            names.append("" if has_ended(process) else process.name())
     return [name for name in names if "chrom" in name or "node" in name] + [
         str(path) for path in (made.private_directory,) if path.exists()
     ]

@@ -18,24 +18,28 @@ class SharedServers:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open: dict[int, tuple[asyncio.AbstractEventLoop, ComfyConnector]] = {}
+        self._open: dict[int, ComfyConnector] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def get(self, settings: dict[str, Any]) -> ComfyConnector:
-        """The connector with these settings, started at its first use; :meth:`release_after` shuts it down."""
+        """The connector with these settings, started at its first use."""
         port = settings["initial_port"]
         if port not in self._open:
-            made = await ComfyConnector.launch(**settings)
-            self._open[port] = (asyncio.get_running_loop(), made)
-        return self._open[port][1]
+            self._open[port] = await ComfyConnector.launch(**settings)
+            self._loop = asyncio.get_running_loop()
+        return self._open[port]
+
+    async def aclose(self) -> None:
+        """Shut down. For the end of the session, while its loop is still there."""
+        while self._open:
+            _, connector = self._open.popitem()
+            await connector.kill_api()
 
     def release_after(self, nextitem: pytest.Item | None) -> None:
         """Shut down if the next test is of another folder: other suites should not run beside the server."""
-        if nextitem is not None and nextitem.path.is_relative_to(self._folder):
+        if self._loop is None or nextitem is None or nextitem.path.is_relative_to(self._folder):
             return
-        while self._open:
-            _, (loop, connector) = self._open.popitem()
-            if not loop.is_closed():
-                loop.run_until_complete(connector.kill_api())
+        self._loop.run_until_complete(self.aclose())
 
     def share_loop(self, items: list[pytest.Item], uses_server: Callable[[pytest.Item], bool]) -> None:
         """Coroutines of the folder that use the server run in the loop that its connector lives in."""

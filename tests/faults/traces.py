@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import psutil
 import pytest
+from waiting import has_ended
 
 from discomfort import ComfyConnector
 
@@ -44,7 +45,7 @@ class Trace:
                 self._seen.update(process.children(recursive=True))
             except psutil.Error:
                 continue
-        return {process for process in self._seen if _lives(process)}
+        return {process for process in self._seen if not has_ended(process)}
 
     def _is_marked(self, process: psutil.Process) -> bool:
         try:
@@ -110,13 +111,6 @@ def _threads() -> list[threading.Thread]:
     for thread in ours:
         thread.join(1)
     return [thread for thread in ours if thread.is_alive()]
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _name(process: psutil.Process) -> str:

@@ -23,7 +23,7 @@ from matrix.conftest import THROUGH_THE_BROWSER
 from matrix.steps import Call, Outcome, Place, Strike, is_own, own_tasks, places
 from matrix.strikes import KILL_SERVER, KILL_WATCHDOG, Blow, brief, judge
 from matrix.test_browser_faults import chromiums
-from waiting import until
+from waiting import has_ended, until
 
 from discomfort import ComfyConnector
 from discomfort.server.supervisor import Supervisor
@@ -369,8 +369,8 @@ async def without_browser(connector: ComfyConnector) -> None:
     for process in victims:
         with contextlib.suppress(psutil.NoSuchProcess):  # one of Chromium's own, which ends with another
             process.kill()
-    for main in victims:
-        await until(lambda main=main: not main.is_running() or main.status() == "zombie", SETTLED)
+    for process in victims:
+        await until(lambda process=process: has_ended(process), SETTLED)
     converter = connector._parts.converter
     assert converter is not None
     await until(lambda: not converter.healthy, SETTLED)

@@ -151,6 +151,13 @@ async def stranger(shared: ComfyConnector) -> AsyncIterator[aiohttp.ClientSessio
         yield session
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+async def _end_of_session() -> AsyncIterator[None]:
+    """Shuts the servers down with the last test of all, before the session's loop is closed."""
+    yield
+    await _SERVERS.aclose()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Release the session's server with the last test of this folder."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import psutil
+from waiting import has_ended
 
 from discomfort._system.process_tree import OwnProcess, kill_trees
 
@@ -28,7 +29,7 @@ def test_whole_tree_is_killed() -> None:
         kill_trees([mine])
 
         assert parent.wait(10) != 0
-        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+        assert has_ended(child)
     assert mine.find() is None
     kill_trees([mine])
 

@@ -86,14 +86,6 @@ time.sleep(600)
 """
 
 
-def is_gone(process: psutil.Process) -> bool:
-    """Whether this very process has ended (its zombie may remain where nobody reaps)."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def grandchild_of(supervisor: Supervisor) -> psutil.Process:
     """The process that the child said to have started, once it is set up."""
     until_blocking(

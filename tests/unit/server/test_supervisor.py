@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from unit.server.children import grandchild_of, is_gone
-from waiting import until, until_blocking
+from unit.server.children import grandchild_of
+from waiting import has_ended, until, until_blocking
 
 from discomfort._system import process_tree
 from discomfort._system.server_command import ServerCommand
@@ -57,7 +57,7 @@ async def test_a_started_server_runs_until_stopped(start: Start) -> None:
 
     assert status == ExitStatus(None, "SIGTERM") == server.exit
     assert not server.running
-    assert is_gone(same)
+    assert has_ended(same)
     assert "SIGTERM" in repr(server)
 
 
@@ -108,7 +108,7 @@ async def test_grandchildren_end_with_the_server(start: Start, kind: str) -> Non
 
     await server.stop(grace=5)
 
-    assert is_gone(grandchild)
+    assert has_ended(grandchild)
 
 
 @pytest.mark.parametrize("kind", ["group", "session", "orphan"])
@@ -119,11 +119,11 @@ async def test_grandchildren_of_a_dead_server_are_ended_by_stop(start: Start, ki
     (tmp_path / "now").touch()
 
     assert await server.wait() == ExitStatus(None, "SIGKILL")
-    assert not is_gone(grandchild)
+    assert not has_ended(grandchild)
 
     await server.stop()
 
-    assert is_gone(grandchild)
+    assert has_ended(grandchild)
 
 
 def test_strangers_are_left_alone(start: Start) -> None:
@@ -245,7 +245,7 @@ def test_kill_now(start: Start) -> None:
     server.kill_now()
 
     assert server.exit == ExitStatus(None, "SIGKILL")
-    until_blocking(lambda: is_gone(grandchild))
+    until_blocking(lambda: has_ended(grandchild))
 
 
 async def test_kill_now_during_stop(start: Start) -> None:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from unit.server.children import is_gone
-from waiting import until_blocking
+from waiting import has_ended, until_blocking
 
 import discomfort
 from discomfort._system.server_command import ServerCommand
@@ -89,7 +88,7 @@ def test_nothing_is_left_when_we_are_killed(
         if way != "exit":
             victim.send_signal(way if isinstance(way, signal.Signals) else signal.SIGKILL)
         victim.wait(20)
-        until_blocking(lambda: all(is_gone(process) for process in processes))
+        until_blocking(lambda: all(has_ended(process) for process in processes))
         seconds = time.monotonic() - begun
     finally:
         if fork:
@@ -153,7 +152,7 @@ def test_close_touches_nothing(sleeper: subprocess.Popen[bytes], tmp_path: Path)
     dog.watch_path(tmp_path / "a", root=tmp_path)
     dog.forget_process(sleeper.pid)
 
-    assert is_gone(process)
+    assert has_ended(process)
     assert not dog.running
     assert "closed" in repr(dog)
     assert sleeper.poll() is None
@@ -243,7 +242,7 @@ def test_a_stopped_watchdog_does_not_hold_us_up(
     assert dog.pid != stuck.pid
     dog.close()
 
-    assert is_gone(stuck)
+    assert has_ended(stuck)
     assert sleeper.poll() is None
 
 
@@ -400,6 +399,13 @@ def test_a_replacement_that_does_not_work_is_an_error(watchdog: Watchdog, monkey
             watchdog.watch_process(os.getpid(), psutil.Process().create_time(), group=False)
 
 
+def _has_ended_or_stopped(process: psutil.Process) -> bool:
+    try:
+        return has_ended(process) or process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_closing_a_dead_or_deaf_watchdog(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """One that was killed is no trouble, one that does not listen is killed."""
     monkeypatch.setattr(module, "_CLOSE_SECONDS", 0.1)
@@ -407,10 +413,10 @@ def test_closing_a_dead_or_deaf_watchdog(monkeypatch: pytest.MonkeyPatch, caplog
         dog = Watchdog.start()
         process = psutil.Process(dog.pid)
         os.kill(dog.pid, number)
-        until_blocking(lambda process=process: is_gone(process) or process.status() == psutil.STATUS_STOPPED)
+        until_blocking(lambda process=process: _has_ended_or_stopped(process))
         dog.close()
 
-        assert is_gone(process)
+        assert has_ended(process)
     assert "did not end after the close message" in caplog.text
 
 
@@ -440,4 +446,4 @@ def test_the_watchdog_is_no_child_of_ours() -> None:
     finally:
         dog.close()
     assert not dog.running
-    assert is_gone(process)
+    assert has_ended(process)

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
-from unit.server.children import grandchild_of, is_gone
-from waiting import until_blocking
+from unit.server.children import grandchild_of
+from waiting import has_ended, until_blocking
 
 from discomfort._system import process_table, removal, signals
 from discomfort.server import watchdog_main
@@ -160,7 +160,7 @@ def test_all_of_a_server_is_ended(start: Callable[..., Supervisor], switches: tu
 
     assert server.exit is not None
     assert server.exit.signal == ("SIGKILL" if "--ignore-term" in switches else "SIGTERM")
-    assert all(is_gone(process) for process in relatives)
+    assert all(has_ended(process) for process in relatives)
 
 
 def test_a_signal_goes_to_the_same_process_only(start: Callable[..., Supervisor]) -> None:
