@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -178,18 +178,20 @@ class EndableScopes:
         """Whether a block is running."""
         return bool(self._scopes)
 
-    @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
+    def enter(self) -> AbstractAsyncContextManager[None]:
         """A block that :meth:`end` can end. After :meth:`close`, entering it raises."""
+        return _OneOfScopes(self)
+
+    async def admit(self, scope: EndableScope) -> None:
+        """Enter ``scope`` as one that :meth:`end` can end. Raises the error of :meth:`close` after that."""
         if self._closed is not None:
             raise self._closed()
-        scope = EndableScope()
+        await scope.__aenter__()
         self._scopes.add(scope)
-        try:
-            async with scope:
-                yield
-        finally:
-            self._scopes.discard(scope)
+
+    def dismiss(self, scope: EndableScope) -> None:
+        """Leave ``scope`` alone from now on."""
+        self._scopes.discard(scope)
 
     def end(self, error: Callable[[], BaseException]) -> None:
         """Make each block that is running raise ``error()`` at once."""
@@ -201,6 +203,23 @@ class EndableScopes:
         if self._closed is None:
             self._closed = error
             self.end(error)
+
+
+class _OneOfScopes(AbstractAsyncContextManager[None]):
+    # A class, since each request enters one: a generator for it costs several times as much.
+    __slots__ = ("_scope", "_scopes")
+
+    def __init__(self, scopes: EndableScopes) -> None:
+        self._scopes, self._scope = scopes, EndableScope()
+
+    async def __aenter__(self) -> None:
+        await self._scopes.admit(self._scope)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scopes.dismiss(self._scope)
+        await self._scope.__aexit__(kind, error, trace)
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from types import TracebackType
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
@@ -300,21 +301,8 @@ class RestClient:
         except _TRANSPORT as error:
             raise self._broken(error, deadline) from error
 
-    @contextlib.asynccontextmanager
-    async def _guard(self) -> AsyncIterator[None]:
-        """Makes its block raise ServerConnectionError as soon as the client or its session is closed."""
-        if self._session.closed:
-            raise self._is_closed()
-        task = asyncio.current_task()
-        before = task.cancelling() if task is not None else 0
-        try:
-            async with self._scopes.enter():
-                yield
-        except asyncio.CancelledError as error:
-            # Closing the session cancels whatever waits for a free connection; the caller did not cancel anything.
-            if self._session.closed and task is not None and task.cancelling() <= before:
-                raise self._is_closed() from error
-            raise
+    def _guard(self) -> _Guard:
+        return _Guard(self._scopes, self._session, self._is_closed)
 
     def _is_closed(self) -> ServerConnectionError:
         return ServerConnectionError("the client is closed", url=self.url)
@@ -350,6 +338,38 @@ class RestClient:
         body = data[:4000].decode(errors="replace")
         problem = problem or _MEANINGS.get(status) or "unexpected status"
         return ServerResponseError(problem, method=method, url=self.url + path, status=status, body=body)
+
+
+class _Guard(contextlib.AbstractAsyncContextManager[None]):
+    """Makes its block raise ``is_closed()`` as soon as the client or its session is closed."""
+
+    __slots__ = ("_before", "_block", "_is_closed", "_session", "_task")
+
+    def __init__(
+        self,
+        scopes: EndableScopes,
+        session: aiohttp.ClientSession,
+        is_closed: Callable[[], ServerConnectionError],
+    ) -> None:
+        self._block, self._session, self._is_closed = scopes.enter(), session, is_closed
+        self._task: asyncio.Task[Any] | None = None
+        self._before = 0
+
+    async def __aenter__(self) -> None:
+        if self._session.closed:
+            raise self._is_closed()
+        self._task = asyncio.current_task()
+        self._before = self._task.cancelling() if self._task is not None else 0
+        await self._block.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._block.__aexit__(kind, error, trace)
+        # Closing the session cancels whatever waits for a free connection; the caller did not cancel anything.
+        cancelled = isinstance(error, asyncio.CancelledError)
+        if cancelled and self._session.closed and self._task is not None and self._task.cancelling() <= self._before:
+            raise self._is_closed() from error
 
 
 _MEANINGS = {
