@@ -315,7 +315,7 @@ class ComfyConnector:
             ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
         submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_copy(extra_data or {}))
-        return await self._submissions.start(submission, observed=False).settle()
+        return await self._submissions.make(submission, observed=False).perform()
 
     @without_frames
     async def submit(
@@ -334,7 +334,8 @@ class ComfyConnector:
         Cancellation takes the prompt off the server. Raises as :meth:`run_workflow`.
         """
         submission = Submission(taken(payload), use_workflow_json, None, timeout, own_copy(extra_data or {}))
-        run = self._submissions.start(submission, observed=True)
+        run = self._submissions.make(submission, observed=True)
+        run.begin()
         await run.wait_announced()
         return Run(run, self.outputs)
 
@@ -381,9 +382,9 @@ class ComfyConnector:
         submission = Submission(
             taken(payload), None, on_progress, timeout, own_copy(extra_data or {}), fill=filling.fill
         )
-        run = self._submissions.start(submission, observed=False)
+        run = self._submissions.make(submission, observed=False)
         try:
-            history = await run.settle()
+            history = await run.perform()
         finally:
             if filling.uploads:
                 await finish(in_own_thread(lambda: self._discard_after_run(filling.uploads)))

@@ -1,4 +1,4 @@
-"""The work of one run, in a task of its own, and who waits for it."""
+"""The work of one run, in its owner's task or in one of its own, and who waits for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from discomfort._system.concurrency import retrieve
+from discomfort._system.concurrency import EndableScope, retrieve
 from discomfort.connector.event_stream import EventStream
 from discomfort.connector.run_status import RunPhase, RunStatus
 from discomfort.exceptions import ExecutionInterrupted, StateError
@@ -20,13 +20,14 @@ _log = logging.getLogger("discomfort.connector")
 class RunTask:
     """A run under way, or its end.
 
-    ``describe`` gives id, phase and position as long as ``stream`` has heard nothing; ``before_cancel`` is called when
-    somebody cancels the run by name.
+    ``work`` is the run; :meth:`begin` or :meth:`perform` does it. ``describe`` gives id, phase and position as long as
+    ``stream`` has heard nothing; ``before_cancel`` is called when somebody cancels the run by name.
     """
 
     def __init__(
         self,
         stream: EventStream,
+        work: Callable[[], Coroutine[Any, Any, History]],
         *,
         describe: Callable[[], tuple[str, RunPhase, int | None]],
         before_cancel: Callable[[], None],
@@ -35,6 +36,7 @@ class RunTask:
         is_followed: bool = False,
     ) -> None:
         self.stream, self.is_followed = stream, is_followed
+        self._make_work = work
         self._describe, self._before_cancel = describe, before_cancel
         self._on_end, self._is_ending = on_end, is_ending
         self._loop = asyncio.get_running_loop()
@@ -43,12 +45,34 @@ class RunTask:
         self._waiters = self._finders = 0
         self._was_found = self._was_cancelled = False
         self._task: asyncio.Task[History] | None = None
+        self._scope = EndableScope()
+        self._interruption: ExecutionInterrupted | None = None
+        self._history: History | None = None
+        self._error: BaseException | None = None
         self._end = asyncio.Event()
 
-    def begin(self, work: Coroutine[Any, Any, History]) -> None:
-        """Do ``work``, which is the run."""
-        self._task = asyncio.get_running_loop().create_task(work, name="discomfort-run")
-        self._task.add_done_callback(self._ended)
+    def begin(self) -> None:
+        """Do the work in a task of its own, for any number of owners."""
+        self._task = asyncio.get_running_loop().create_task(self._make_work(), name="discomfort-run")
+        self._task.add_done_callback(self._task_ended)
+
+    async def perform(self) -> History:
+        """Do the work in this task, for its only owner: if that is cancelled, so is the run.
+
+        A task of its own would cost each run three turns of the event loop. Raises the run's error.
+        """
+        self._waiters += 1
+        failure: BaseException | None = None
+        try:
+            async with self._scope:
+                self._history = await self._make_work()
+        except BaseException as error:
+            failure = error
+            self._was_cancelled = self._was_cancelled or isinstance(error, asyncio.CancelledError)
+            raise
+        finally:
+            self._finish(failure)
+        return self.result()
 
     @property
     def prompt_id(self) -> str:
@@ -129,17 +153,29 @@ class RunTask:
         if not self._was_cancelled:
             self._before_cancel()
             self._was_cancelled = True
-            self._work.cancel()
+            if self._task is not None:
+                self._task.cancel()
+            else:
+                self._interruption = self._interrupted()
+                self._scope.end(self._interruption)
         await self._end.wait()
-        return self._work.cancelled()
+        return isinstance(self._error, asyncio.CancelledError) or (
+            self._error is not None and self._error is self._interruption
+        )
 
     def result(self) -> History:
         """The history of a run that has ended. Raises the run's error, and ExecutionInterrupted if it was cancelled."""
-        if self._work.cancelled():
-            how = "was cancelled" if self._was_cancelled else "was ended together with the program's other tasks"
-            raise ExecutionInterrupted(f"run {self.prompt_id} {how}", prompt_id=self.prompt_id)
-        history: History = self._work.result()
-        return history
+        if isinstance(self._error, asyncio.CancelledError):
+            raise self._interrupted()
+        if self._error is not None:
+            raise self._error
+        if self._history is None:
+            raise StateError("the run has not ended")
+        return self._history
+
+    def _interrupted(self) -> ExecutionInterrupted:
+        how = "was cancelled" if self._was_cancelled else "was ended together with the program's other tasks"
+        return ExecutionInterrupted(f"run {self.prompt_id} {how}", prompt_id=self.prompt_id)
 
     async def _owned(self, wait: Awaitable[object]) -> None:
         try:
@@ -158,13 +194,19 @@ class RunTask:
             raise StateError("the run was not begun")
         return self._task
 
-    def _ended(self, task: asyncio.Task[History]) -> None:
-        self._seconds = self.seconds
+    def _task_ended(self, task: asyncio.Task[History]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self._history = task.result()
+        self._finish(error)
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._error, self._seconds = error, self.seconds
         self._on_end(self)
         is_heard = self._waiters or self.stream.is_read or not self.stream.accepted
-        error = None if task.cancelled() else task.exception()
+        is_failure = error is not None and not isinstance(error, asyncio.CancelledError)
         # A shutdown ends what is under way; who calls it knows.
-        if error is not None and not is_heard and not self._is_ending():
+        if is_failure and not is_heard and not self._is_ending():
             _log.warning("run %s failed, and nothing waits for it: %s", self.prompt_id, error)
-        self.stream.close(self.prompt_id, success=not task.cancelled() and error is None)
+        self.stream.close(self.prompt_id, success=error is None)
         self._end.set()

@@ -1,10 +1,10 @@
-"""Starts runs, each in a task of its own, and finds those that the server has from somebody else."""
+"""Makes runs, and finds those that the server has from somebody else."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from numbers import Real
@@ -65,8 +65,8 @@ class Submissions:
         """The runs that have not ended."""
         return tuple(self._runs)
 
-    def start(self, submission: Submission, *, observed: bool) -> RunTask:
-        """Begin a run. ``observed``: its events are kept for readers, which costs one request more.
+    def make(self, submission: Submission, *, observed: bool) -> RunTask:
+        """A run that has not begun. ``observed``: its events are kept for readers, which costs one request more.
 
         Raises StateError after the connector's end, TypeError for a timeout that is no number.
         """
@@ -74,9 +74,7 @@ class Submissions:
         self._lifecycle.refuse_if_ending()
         stream = EventStream()
         request = RunRequest({}, on_progress=stream.publish if observed else submission.on_progress)
-        run = self._make(stream, request)
-        run.begin(self._perform(submission, request))
-        return run
+        return self._make(stream, request, lambda: self._perform(submission, request))
 
     async def find(self, prompt_id: str) -> RunTask:
         """The run of a prompt that the server has, or had. Raises PromptLostError if it does not know the prompt."""
@@ -86,14 +84,22 @@ class Submissions:
             self._lifecycle.refuse_if_ending()
             stream = EventStream()
             request = RunRequest({}, on_progress=stream.publish, prompt_id=prompt_id)
-            run = self._make(stream, request, is_followed=True)
-            run.begin(self._follow(request))
+            run = self._make(stream, request, lambda: self._follow(request), is_followed=True)
+            run.begin()
         await run.wait_found()
         return run
 
-    def _make(self, stream: EventStream, request: RunRequest, *, is_followed: bool = False) -> RunTask:
+    def _make(
+        self,
+        stream: EventStream,
+        request: RunRequest,
+        work: Callable[[], Coroutine[Any, Any, JsonObject]],
+        *,
+        is_followed: bool = False,
+    ) -> RunTask:
         run = RunTask(
             stream,
+            work,
             describe=lambda: _id_and_phase(request),
             before_cancel=lambda: _own(request.run),
             on_end=self._runs.discard,

@@ -356,6 +356,41 @@ async def test_own_run_is_found_as_itself(connector: ComfyConnector, gate: Path)
     await run
 
 
+async def test_own_run_of_run_workflow_is_cancelled_by_whoever_found_it(connector: ComfyConnector, gate: Path) -> None:
+    """Its owner gets the typed error, since its own task was not cancelled; the prompt is off the server."""
+    owner = asyncio.ensure_future(connector.run_workflow(gate_prompt(gate), False))
+    await until(lambda: connector._submissions.under_way and all_known(connector))
+    found = await connector.find(connector._submissions.under_way[0].prompt_id)
+    await until(lambda: found.status.phase == "running")
+
+    assert await found.cancel()
+
+    with pytest.raises(ExecutionInterrupted, match="was cancelled"):
+        await owner
+    assert owner.cancelling() == 0
+    with pytest.raises(ExecutionInterrupted, match="was cancelled"):
+        await found
+    assert not await found.cancel()
+    await until(lambda: is_idle(connector))
+
+
+async def test_found_run_of_run_workflow_ends_with_its_owner(connector: ComfyConnector, gate: Path) -> None:
+    """Whoever found it, and waits, gets the typed error."""
+    owner = asyncio.ensure_future(connector.run_workflow(gate_prompt(gate), False))
+    await until(lambda: connector._submissions.under_way and all_known(connector))
+    found = await connector.find(connector._submissions.under_way[0].prompt_id)
+    waiting = asyncio.ensure_future(waited(found))
+    await asyncio.sleep(0)
+    owner.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await owner
+    with pytest.raises(ExecutionInterrupted, match="was cancelled"):
+        await waiting
+    assert found.done
+    await until(lambda: is_idle(connector))
+
+
 def all_known(connector: ComfyConnector) -> bool:
     """Whether every run has its id."""
     return all(run.prompt_id for run in connector._submissions.under_way)
