@@ -12,8 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
-from browser.stub_server import StubServer, front_end_root, read_json
-from saved import PROMPTS, WORKFLOWS
+from browser.stub_server import StubServer, front_end_root
+from contract.engines import SMALL_FRONTEND
+from contract.graphs import picture_prompt, picture_workflow
 from waiting import has_ended, until
 
 from discomfort.conversion import Converter
@@ -22,8 +23,8 @@ from discomfort.testing.emulated import EmulatorServer
 
 pytestmark = pytest.mark.browser
 
-DEFAULT = read_json(WORKFLOWS / "default.json")
-PROMPT = read_json(PROMPTS / "default.json")
+WORKFLOW = picture_workflow()
+PROMPT = picture_prompt(prefix="contract")
 
 
 @pytest.fixture
@@ -59,16 +60,10 @@ def _runs(pid: int, start_time: float) -> bool:
 
 
 def converter(server: StubServer, watch: Watch | None = None, **options: object) -> Converter:
-    """A converter on the installed frontend."""
+    """A converter on the small frontend: what becomes of a browser does not depend on the page."""
     seen = watch or Watch()
-    return Converter(
-        server.url,
-        front_end_root=front_end_root(),
-        install=False,
-        on_process=seen.begin,
-        on_process_end=seen.ended.append,
-        **options,  # type: ignore[arg-type]
-    )
+    settings: dict[str, Any] = {"front_end_root": SMALL_FRONTEND, "install": False, **options}
+    return Converter(server.url, on_process=seen.begin, on_process_end=seen.ended.append, **settings)
 
 
 def leftovers(made: Converter) -> list[str]:
@@ -89,7 +84,7 @@ async def test_whole_life(server: StubServer) -> None:
     assert not made.healthy
     assert not made.private_directory.exists()
 
-    assert await made.convert(DEFAULT) == PROMPT
+    assert await made.convert(WORKFLOW) == PROMPT
 
     assert made.healthy
     profile = [path.name for path in made.private_directory.rglob("*")]
@@ -101,7 +96,7 @@ async def test_whole_life(server: StubServer) -> None:
     assert sorted(watch.ended) == sorted(watch.started)
     assert leftovers(made) == []
     with pytest.raises(StateError):
-        await made.convert(DEFAULT)
+        await made.convert(WORKFLOW)
 
 
 async def test_starts_share_one_browser(server: StubServer) -> None:
@@ -119,7 +114,7 @@ async def test_starts_share_one_browser(server: StubServer) -> None:
 async def test_page_loads_before_the_server_is_ready(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked of a server that is not ready; then a page is there without loading anew."""
     ready = asyncio.Event()
-    made = converter(server, server_ready=ready)
+    made = converter(server, server_ready=ready, front_end_root=front_end_root())
     find, found = made._gateway._static_file, list[str]()
 
     def looked_for(path: str) -> Path | None:
@@ -148,8 +143,8 @@ async def test_killed_browser_is_replaced(server: StubServer) -> None:
     try:
         await made.wait_page()
         os.kill(made._engine.browser.processes[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
-        assert await made.convert(DEFAULT) == PROMPT
-        running = asyncio.create_task(made.convert(DEFAULT))
+        assert await made.convert(WORKFLOW) == PROMPT
+        running = asyncio.create_task(made.convert(WORKFLOW))
         await until(lambda: bool(made._engine.pool._leased))
         os.kill(made._engine.browser.processes[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
         assert await running == PROMPT
@@ -167,7 +162,7 @@ async def test_killed_driver_is_replaced(server: StubServer) -> None:
     try:
         await made.wait_page()
         os.kill(made._engine.browser.processes[1].pid, signal.SIGKILL)  # type: ignore[union-attr]
-        assert await made.convert(DEFAULT) == PROMPT
+        assert await made.convert(WORKFLOW) == PROMPT
         assert len(watch.alive()) == 2
     finally:
         await made.aclose()
@@ -198,7 +193,7 @@ async def test_restart(server: StubServer) -> None:
         first = set(watch.started)
         await made.restart_browser()
         assert first.isdisjoint(watch.alive())
-        assert await made.convert(DEFAULT) == PROMPT
+        assert await made.convert(WORKFLOW) == PROMPT
     finally:
         await made.aclose()
 
@@ -241,12 +236,12 @@ async def test_server_that_is_gone(server: StubServer) -> None:
     await server.aclose()
     try:
         with pytest.raises(ConversionError, match=server.url):
-            await made.convert(DEFAULT)
+            await made.convert(WORKFLOW)
         await server.start(port)
-        assert await made.convert(DEFAULT) == PROMPT
+        assert await made.convert(WORKFLOW) == PROMPT
         await server.aclose()
         with pytest.raises(ConversionError, match="stopped responding"):
-            await made.attempt_isolated(DEFAULT)
+            await made.attempt_isolated(WORKFLOW)
     finally:
         await made.aclose()
 
@@ -257,10 +252,10 @@ async def test_server_without_a_frontend(server: StubServer) -> None:
     try:
         for call in (made.convert, made.attempt_isolated):
             with pytest.raises(MissingFrontendError, match=r"no frontend .* GET / with an error status") as caught:
-                await call(DEFAULT)
+                await call(WORKFLOW)
             assert caught.value.attempts == ()
-        server.static = front_end_root()
-        assert await made.convert(DEFAULT) == PROMPT
+        server.static = SMALL_FRONTEND
+        assert await made.convert(WORKFLOW) == PROMPT
     finally:
         await made.aclose()
 
@@ -272,7 +267,7 @@ async def test_emulator_without_a_frontend(tmp_path: Path, monkeypatch: pytest.M
         made = Converter(emulator.url, install=False)
         try:
             with pytest.raises(MissingFrontendError, match="503 Service Unavailable: No frontend This") as caught:
-                await made.convert(DEFAULT)
+                await made.convert(WORKFLOW)
             assert "pip install comfyui-frontend-package" in str(caught.value)
         finally:
             await made.aclose()
@@ -285,7 +280,7 @@ async def test_close_ends_conversions_at_once(server: StubServer) -> None:
     """Each of those that wait for the first page raises StateError: none is cancelled, which a TaskGroup would drop."""
     made = converter(server, server_ready=asyncio.Event())
     await made.start()
-    calls = [made.convert(DEFAULT), made.explain(DEFAULT), made.attempt_isolated(DEFAULT), made.wait_page()]
+    calls = [made.convert(WORKFLOW), made.explain(WORKFLOW), made.attempt_isolated(WORKFLOW), made.wait_page()]
     tasks = [asyncio.create_task(call) for call in calls]
     await asyncio.sleep(0)
     await made.aclose()
@@ -296,7 +291,7 @@ async def test_close_ends_conversions_at_once(server: StubServer) -> None:
 async def test_close_during_a_restart(server: StubServer) -> None:
     """Nothing is launched after the end, wherever the restart stands; whoever asked for it is told."""
     made = converter(server)
-    assert await made.convert(DEFAULT) == PROMPT
+    assert await made.convert(WORKFLOW) == PROMPT
     restart = asyncio.create_task(made.restart_browser())
     await until(made._engine._lifecycle.locked)
     await made.aclose()
@@ -327,7 +322,7 @@ async def test_killed_under_a_conversion(server: StubServer, victim: str) -> Non
     """The conversion that was waiting on it goes on in a new browser, without waiting for any time limit."""
     watch = Watch()
     made = converter(server, watch)
-    assert await made.convert(DEFAULT) == PROMPT
+    assert await made.convert(WORKFLOW) == PROMPT
     names = {pid: psutil.Process(pid).name() for pid in watch.started}
     (pid,) = [pid for pid, name in names.items() if ("chrom" in name) == (victim == "chromium")]
     page = made._engine.pool._idle[0]
@@ -338,7 +333,7 @@ async def test_killed_under_a_conversion(server: StubServer, victim: str) -> Non
         await asyncio.Event().wait()
 
     page.convert = never  # type: ignore[method-assign]
-    conversion = asyncio.create_task(made.convert(DEFAULT))
+    conversion = asyncio.create_task(made.convert(WORKFLOW))
     await gate.wait()
     os.kill(pid, signal.SIGKILL)
 
@@ -351,7 +346,7 @@ async def test_forked_child_touches_nothing(server: StubServer) -> None:
     """A fork has a copy of the converter, not its browser and folder."""
     watch = Watch()
     made = converter(server, watch)
-    assert await made.convert(DEFAULT) == PROMPT
+    assert await made.convert(WORKFLOW) == PROMPT
     child = os.fork()
     if child == 0:
         try:
@@ -362,5 +357,5 @@ async def test_forked_child_touches_nothing(server: StubServer) -> None:
 
     assert len(watch.alive()) == 2
     assert made.private_directory.exists()
-    assert await made.convert(DEFAULT) == PROMPT
+    assert await made.convert(WORKFLOW) == PROMPT
     await made.aclose()

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from discomfort.discovery.locations import search
 REPOSITORY = Path(__file__).resolve().parents[2]
 NODES = REPOSITORY / "tests" / "nodes"
 PACKS = REPOSITORY / "tests" / "packs"
+SMALL_FRONTEND = REPOSITORY / "tests" / "small_frontend"
+"""As much of a frontend as conversions of simple workflows need; a page of it loads in a tenth of the time."""
 
 
 def _real_comfyui() -> Path | None:
@@ -66,6 +68,14 @@ def private_environment(state: Path) -> Iterator[None]:
         # A cache that torch shares between all its processes, in the temporary folder where nothing else is said.
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(state / "torch"))
         yield
+
+
+def with_small_frontend(engine: EngineUnderTest) -> EngineUnderTest:
+    """The engine with the small frontend where it is the emulator; a real ComfyUI keeps its own."""
+    if engine.real:
+        return engine
+    command = f"{engine.settings['api_command_line']} --front-end-root {shlex.quote(str(SMALL_FRONTEND))}"
+    return replace(engine, settings={**engine.settings, "api_command_line": command})
 
 
 def prepare(kind: str, home: Path, *, initial_port: int) -> EngineUnderTest:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment
+from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment, with_small_frontend
 from faults.traces import Trace, nothing_left
 from ports import first_port
 
@@ -33,7 +33,7 @@ def emulator(tmp_path: Path) -> EngineUnderTest:
 def _prepared(kind: str, tmp_path: Path) -> EngineUnderTest:
     home = tmp_path / "home"
     home.mkdir()
-    return prepare(kind, home, initial_port=_PORTS[kind])
+    return with_small_frontend(prepare(kind, home, initial_port=_PORTS[kind]))
 
 
 @pytest.fixture(params=ENGINES)

@@ -6,13 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import shlex
 import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
@@ -30,7 +28,6 @@ from discomfort.server.supervisor import Supervisor
 
 log = logging.getLogger("matrix.sweep")
 
-SMALL_FRONTEND = Path(__file__).with_name("small_frontend")
 TRIES = 25
 """Fresh calls in which a place must be reached that an undisturbed call was seen at."""
 
@@ -43,12 +40,9 @@ SETTLED = 60.0
 """Seconds in which nothing of a call is left at work: a page of a real ComfyUI may still load, on a busy machine."""
 
 
-def small(engine: EngineUnderTest, **more: Any) -> EngineUnderTest:
-    """The engine with a small frontend where it is the emulator; a real ComfyUI keeps its own."""
+def for_sweep(engine: EngineUnderTest, **more: Any) -> EngineUnderTest:
+    """The engine for a sweep: each conversion takes the way through the browser, and restarts are not counted."""
     settings = {**engine.settings, **THROUGH_THE_BROWSER, "prompt_cache": "off", "max_restarts": 1000, **more}
-    if not engine.real:
-        command = f"{settings['api_command_line']} --front-end-root {shlex.quote(str(SMALL_FRONTEND))}"
-        settings["api_command_line"] = command
     return replace(engine, settings=settings)
 
 

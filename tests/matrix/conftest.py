@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment
+from contract.engines import ENGINES, EngineUnderTest, prepare, private_environment, with_small_frontend
 from contract.sessions import SharedServers
 from faults.conftest import private_state, temporary  # noqa: F401 - fixtures
 from faults.traces import Trace, nothing_left
@@ -45,7 +45,8 @@ def prepared(kind: str, home: Path, port: int) -> EngineUnderTest:
         paths.write_text(f"matrix:\n  base_path: {HERE}\n  custom_nodes: {PACK.name}\n")
         more = ["--extra-model-paths-config", str(paths)]
     command = f"{engine.settings['api_command_line']} {shlex.join(more)}"
-    return replace(engine, settings={**engine.settings, "api_command_line": command, "browser": "lazy"})
+    settings = {**engine.settings, "api_command_line": command, "browser": "lazy"}
+    return with_small_frontend(replace(engine, settings=settings))
 
 
 class LaterTrace(Trace):

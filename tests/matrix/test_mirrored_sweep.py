@@ -26,7 +26,7 @@ import pytest
 from contract.engines import EngineUnderTest
 from faults.traces import Trace
 from matrix import bench as scenes
-from matrix.bench import CreateBench, SharedBench, one_per_module, small, sweep, thin
+from matrix.bench import CreateBench, SharedBench, for_sweep, one_per_module, sweep, thin
 from matrix.conftest import THROUGH_THE_BROWSER
 from matrix.steps import Outcome, Place, ThreadStrike
 from matrix.strikes import (
@@ -75,6 +75,7 @@ def affordable(engine: EngineUnderTest, found: Sequence[Place], blow: Blow) -> S
 
 CREATE_BLOWS = (KILL_API, KILL_SERVER, KILL_WATCHDOG, LOSE_SOCKET)
 COSTLY_BLOWS = (KILL_BROWSER, KILL_SERVER, KILL_API)
+SERVER_BLOWS = (KILL_SERVER, KILL_API)
 
 
 def share(found: Sequence[Place], blow: Blow, among: Sequence[Blow]) -> Sequence[Place]:
@@ -88,7 +89,7 @@ def share(found: Sequence[Place], blow: Blow, among: Sequence[Blow]) -> Sequence
 @pytest.mark.parametrize("blow", CREATE_BLOWS, ids=lambda blow: blow.name)
 async def test_ended_everywhere_in_create(any_engine: EngineUnderTest, trace: Trace, blow: Blow) -> None:
     """A start without browser: whatever ends, nothing is left of a start that fails, and one that succeeds works."""
-    bench = CreateBench(small(any_engine, browser="lazy"), trace)
+    bench = CreateBench(for_sweep(any_engine, browser="lazy"), trace)
     found = await bench.find()
     assert len(found) > 15, found
     chosen = one_per_module(found) if any_engine.real else share(found, blow, CREATE_BLOWS)
@@ -104,13 +105,13 @@ async def test_ended_everywhere_in_create_with_browser(any_engine: EngineUnderTe
     What happens to a browser that is killed or restarted at each of these lines is seen from no browser, below; here
     one place of each module shows that the start, too, goes on or gives everything back.
     """
-    plain = CreateBench(small(any_engine, browser="lazy"), trace)
+    plain = CreateBench(for_sweep(any_engine, browser="lazy"), trace)
     without = {place[-1] for place in await plain.find()}
-    bench = CreateBench(small(any_engine), trace)
+    bench = CreateBench(for_sweep(any_engine), trace)
     found = thin([place for place in await bench.find() if place[-1] not in without], innermost=1)
     assert len(found) > 15, found
     few = any_engine.real or not VISITS_ALL or blow in (KILL_BROWSER, RESTART_BROWSER)
-    problems = await sweep(bench, "create", blow, one_per_module(found) if few else found)
+    problems = await sweep(bench, "create", blow, share(one_per_module(found) if few else found, blow, SERVER_BLOWS))
     assert not problems, "\n".join(problems)
 
 
@@ -122,7 +123,7 @@ async def on_own(
     engine: EngineUnderTest, trace: Trace, call: RunCall, scene: Scene, **settings: Any
 ) -> AsyncIterator[SharedBench]:
     """A bench on a connector with a server of its own."""
-    chosen = small(engine, **settings).settings
+    chosen = for_sweep(engine, **settings).settings
     bench = SharedBench(lambda: ComfyConnector.create(**chosen), call, scene, trace)
     try:
         yield bench
@@ -169,7 +170,8 @@ async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, tra
         assert len(found) > 10, found
         for blow in (KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API):
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
-            problems += await sweep(bench, name, blow, chosen if VISITS_ALL else one_per_module(chosen))
+            chosen = chosen if VISITS_ALL else share(one_per_module(chosen), blow, SERVER_BLOWS)
+            problems += await sweep(bench, name, blow, chosen)
     assert not problems, "\n".join(problems)
 
 
@@ -207,7 +209,7 @@ async def test_ended_everywhere_in_upload_data(
         places = list(found)
         assert len(places) > 8, places
         # An upload needs no server, and a server costs a start.
-        few = blow is KILL_SERVER or (any_engine.real and blow is KILL_API)
+        few = blow is KILL_SERVER or (blow is KILL_API and (any_engine.real or not VISITS_ALL))
         for place in places[:: max(1, len(places) // 6)] if few else places:
             outcome = await strike(place)
             problem = judge("upload_data", blow, place, outcome)
