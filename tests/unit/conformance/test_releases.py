@@ -55,7 +55,7 @@ def test_a_change_that_is_not_in_the_table() -> None:
     ],
 )
 def test_versions_are_read(text: Any, numbers: Any) -> None:
-    """Suffixes do not count; what is no version is none."""
+    """Suffixes do not count; any other text gives no version."""
     assert parse(text) == numbers
 
 
