@@ -13,17 +13,21 @@ from contract.graphs import node
 from discomfort import ComfyConnector
 from discomfort.exceptions import ValidationError
 
-DEFINITIONS = Path(__file__).with_name("schema_pack.json")
-"""What ComfyUI 0.3.64 makes of the pack."""
+DEFINITIONS = {(0, 3): "schema_pack.json", (0, 33): "schema_pack-0.33.json"}
+"""What ComfyUI makes of the pack: the recording that counts from each release on."""
 
 
 async def test_definitions_are_comfyuis(raw: aiohttp.ClientSession) -> None:
-    """Every kind of input, output and flag is described as ComfyUI 0.3.64 does."""
+    """Every kind of input, output and flag is described as the ComfyUI of this version does."""
+    async with raw.get("/system_stats") as answer:
+        version = (await answer.json())["system"]["comfyui_version"]
     async with raw.get("/object_info") as answer:
         infos = await answer.json()
-    ours = {name: info for name, info in infos.items() if name.startswith("Schema")}
+    release = tuple(int(part) for part in version.split(".")[:2])
+    recorded = DEFINITIONS[max(since for since in DEFINITIONS if since <= release)]
 
-    assert ours == json.loads(DEFINITIONS.read_text())
+    ours = {name: info for name, info in infos.items() if name.startswith("Schema")}
+    assert ours == json.loads(Path(__file__).with_name(recorded).read_text())
 
 
 async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> None:

@@ -79,7 +79,7 @@ class SchemaInputs(io.ComfyNode):
             outputs=[
                 io.Image.Output(),
                 io.Mask.Output("a_mask", "A Mask", tooltip="Out.", is_output_list=True),
-                io.MatchType.Output("matched", template=same),
+                io.MatchType.Output(id="matched", template=same),
                 io.Combo.Output(options=["a", "b"], display_name="one"),
                 Own.Output(display_name="mine"),
             ],
