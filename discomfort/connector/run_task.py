@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from discomfort._system.concurrency import retrieve
@@ -20,8 +21,8 @@ _log = logging.getLogger("discomfort.connector")
 class RunTask:
     """A run under way, or its end.
 
-    ``describe`` gives id and status as long as ``stream`` has heard nothing; ``before_cancel`` is called when somebody
-    cancels the run by name.
+    ``describe`` gives id and status as long as ``stream`` has heard nothing, and the times of the status always;
+    ``before_cancel`` is called when somebody cancels the run by name.
     """
 
     def __init__(
@@ -58,7 +59,10 @@ class RunTask:
     @property
     def status(self) -> RunStatus:
         """Where the run stands."""
-        return self.stream.status if self.stream.prompt_id else self._describe()[1]
+        described = self._describe()[1]
+        if not self.stream.prompt_id:
+            return described
+        return replace(self.stream.status, created=described.created, started=described.started, ended=described.ended)
 
     @property
     def done(self) -> bool:

@@ -169,11 +169,19 @@ def interrupted() -> ExecutionInterrupted:
 
 
 def _described(request: RunRequest) -> tuple[str, RunStatus]:
-    """Id and status of a run whose events nobody keeps."""
+    """Id and status of a run as its client knows them."""
     run = request.run
     if run is None:
         return request.prompt_id or "", RunStatus()
-    return run.prompt_id, RunStatus(_PHASES.get(run.stage, "submitting"), run.position)
+    times = run.times
+    status = RunStatus(
+        _PHASES.get(run.stage, "submitting"),
+        run.position,
+        created=times.created,
+        started=times.started,
+        ended=times.ended,
+    )
+    return run.prompt_id, status
 
 
 def _own(run: PromptRun | None) -> None:
