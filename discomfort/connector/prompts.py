@@ -22,7 +22,6 @@ from discomfort.exceptions import (
     ServerDiedError,
     StateError,
 )
-from discomfort.workflow.extra_data import check_extra_data
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -57,13 +56,13 @@ class Prompts:
         survives: bool = True,
     ) -> tuple[JsonObject, Mapping[str, Any] | None]:
         """The prompt of ``payload``, and the extra data to send with it, which includes the workflow if it was one."""
-        extra = check_extra_data(extra_data)
         kind, loaded = await load_payload(payload)
         if expect_workflow is not None and (kind == "workflow") is not expect_workflow:
             _log.info("use_workflow_json=%s, but the payload is a %s; it is run as one", expect_workflow, kind)
         if kind == "prompt":
-            return loaded, extra
+            return loaded, extra_data
         prompt = await self._convert(loaded, survives=survives)
+        extra = dict(extra_data or {})
         extra["extra_pnginfo"] = {"workflow": loaded, **(extra.get("extra_pnginfo") or {})}
         return prompt, extra
 

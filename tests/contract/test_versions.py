@@ -161,22 +161,24 @@ async def test_cancel_a_queued_one(connector: ComfyConnector, gate: Path) -> Non
     assert record_of(await running)["status"]["completed"] is True
 
 
-async def test_cancel_races(connector: ComfyConnector) -> None:
-    """At any moment of a short run, with others around it: it ends or is gone, and the others end."""
-    ends = []
-    for turns in range(40):
-        before = await connector.submit(show_prompt(1000 + turns), False)
-        target = await connector.submit(show_prompt(2000 + turns), False)
+async def test_cancel_at_the_moment_of_the_start(connector: ComfyConnector, tmp_path: Path) -> None:
+    """The run before ends and the one after begins, whichever of the three runs when the cancellation arrives."""
+    never = tmp_path / "never"
+    for turns in range(20):
+        opened = tmp_path / f"open {turns}"
+        before = await connector.submit(gate_prompt(opened), False)
+        target = await connector.submit(gate_prompt(never), False)
         after = await connector.submit(show_prompt(3000 + turns), False)
-        for _ in range(turns // 2):
+        opened.touch()
+        # Each request takes a moment, so the cancellation comes a little later each time.
+        for _ in range(turns):
             await client_of(connector).rest.remaining()
-        ends.append(await target.cancel())
-        assert texts_of(await before) == [str(1000 + turns)]
+        assert await target.cancel()
+        assert record_of(await before)["status"]["completed"] is True
         assert texts_of(await after) == [str(3000 + turns)]
-        if not ends[-1]:
-            assert texts_of(await target) == [str(2000 + turns)]
+        with pytest.raises(ExecutionInterrupted):
+            await target
     assert len(await connector.queue()) == 0
-    assert True in ends
 
 
 # --- times ---------------------------------------------------------------------------------------------------------
