@@ -5,7 +5,7 @@
     DiscomfortError
     ├── ConfigurationError          ValueError        wrong setting or configuration file, missing engine
     ├── PayloadError                ValueError        the payload is neither a workflow nor a prompt
-    │   ├── UnsafePromptError                         the server would accept the prompt and crash
+    │   ├── UnsafePromptError                         the server would crash, or fail without a reason
     │   ├── MissingNodesError                         the server lacks node types
     │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
     │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
@@ -110,14 +110,14 @@ class GraphProblem:
 
 
 class UnsafePromptError(PayloadError):
-    """The server would accept the prompt and then crash or misbehave; it was not sent.
+    """The server would accept the prompt and then crash or misbehave, or fail without a reason; it was not sent.
 
     ``problems`` lists every :class:`GraphProblem` found.
     """
 
     def __init__(self, problems: Sequence[GraphProblem]) -> None:
         self.problems: tuple[GraphProblem, ...] = tuple(problems)
-        super().__init__("the prompt was not sent, ComfyUI would not survive it: " + joined(problems))
+        super().__init__("the prompt was not sent, ComfyUI cannot run it: " + joined(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +412,7 @@ class ValidationError(RunError, ValueError):
     """The server refused the prompt, or dropped some of its outputs.
 
     ``problems`` lists every :class:`InputProblem`; ``error`` and ``node_errors`` are the server's own objects.
-    ``remedy`` joins those of the problems.
+    ``remedy`` joins those of the problems, unless it is given.
     """
 
     def __init__(
@@ -423,11 +423,13 @@ class ValidationError(RunError, ValueError):
         prompt_id: str | None = None,
         error: Mapping[str, Any] | None = None,
         node_errors: Mapping[str, Any] | None = None,
+        remedy: str = "",
     ) -> None:
         self.problems: tuple[InputProblem, ...] = tuple(problems)
         self.error: Mapping[str, Any] = error or {}
         self.node_errors: Mapping[str, Any] = node_errors or {}
-        self.remedy: str = " ".join(dict.fromkeys(each.remedy for each in self.problems if each.remedy))
+        told = dict.fromkeys(each.remedy for each in self.problems if each.remedy)
+        self.remedy: str = remedy or " ".join(told)
         lines = joined(problems)
         text = f"{problem}: {lines}" if lines else problem
         super().__init__(f"{text}. {self.remedy}" if self.remedy else text, prompt_id=prompt_id)

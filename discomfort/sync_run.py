@@ -127,6 +127,21 @@ class RunFace:
         """See :attr:`Run.seconds`."""
         return self._run.seconds
 
+    @property
+    def created(self) -> float | None:
+        """See :attr:`Run.created`."""
+        return self._run.created
+
+    @property
+    def started(self) -> float | None:
+        """See :attr:`Run.started`."""
+        return self._run.started
+
+    @property
+    def ended(self) -> float | None:
+        """See :attr:`Run.ended`."""
+        return self._run.ended
+
 
 class SyncRun(RunFace):
     """A :class:`Run` whose methods block. All may be called from any thread."""

@@ -47,6 +47,7 @@ PAGES = {
     ),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states:State,Transition"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
+    "versions.md": ("Versions of ComfyUI", ["discomfort.server_features:ServerFeatures"]),
     "conformance.md": ("Conformance", ["comfyui_conformance"]),
     "testing.md": (
         "Testing",
@@ -118,6 +119,8 @@ def page(title: str, modules: list[str]) -> str:
         parts.append(f"## `{name}`\n\n{text(module)}\n")
         if name == "discomfort.config":
             parts.append(settings_table())
+        if name == "discomfort.server_features":
+            parts.append(facts_table())
         for label, thing in members(module):
             if not chosen or label in chosen.split(","):
                 parts.append(describe(label, thing))
@@ -133,6 +136,15 @@ def settings_table() -> str:
         default = field.get_default(call_default_factory=True)
         shown = f"`{json.dumps(default)}`" if default not in (None, (), {}) else "not set"
         lines.append(f"| `{name.upper()}` | {shown} | `{json.dumps(EXAMPLES[name])}` |")
+    return "\n".join(lines) + "\n"
+
+
+def facts_table() -> str:
+    """Each fact that depends on the version of ComfyUI, with its release."""
+    from discomfort.server_features import FACTS
+
+    lines = ["| fact | since | what | seen by |", "|---|---|---|---|"]
+    lines += [f"| `{each.name}` | {'.'.join(map(str, each.since))} | {each.what} | {each.seen} |" for each in FACTS]
     return "\n".join(lines) + "\n"
 
 

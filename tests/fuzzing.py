@@ -22,13 +22,16 @@ from discomfort import _json
 from discomfort.client import outcomes as errors
 from discomfort.client import protocol
 from discomfort.client.outputs import collect_outputs
+from discomfort.client.run_times import RunTimes
 from discomfort.client.runs import PromptRun
 from discomfort.config import load_settings
 from discomfort.conversion import explanation, workflow_text
 from discomfort.conversion.environment import Environment
 from discomfort.exceptions import DiscomfortError
 from discomfort.files.journal import Journal
+from discomfort.server_features import server_features
 from discomfort.workflow import Editor, check_prompt, iterate, missing_nodes, parse_payload, payload_from_png, unwrap
+from discomfort.workflow.extra_data import check_extra_data
 
 Json = Any
 KNOWN = {
@@ -43,6 +46,13 @@ PROMPT: Json = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 4, "mode": "a"}, "_meta": {"title": "Empty"}},
     "2": {"class_type": "PackSerialized", "inputs": {"text": "t", "count": 2, "image": ["1", 0]}},
     "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "kind": "x"}, "is_changed": ["1"]},
+}
+INTRODUCTION: Json = {
+    "stats": {"system": {"comfyui_version": "0.33.0", "deploy_environment": "x"}},
+    "features": {"extension": {"manager": {"supports_v4": True}}, "node_replacements": True, "assets": False},
+    "replacements": {
+        "OldSave": [{"new_node_id": "SaveImage", "input_mapping": [{"new_id": "images", "old_id": "pictures"}]}]
+    },
 }
 _STATUS = {
     "status_str": "error",
@@ -305,6 +315,7 @@ def _judge_history(history: Json) -> None:
             failure = errors.verdict(prompt_id, record)
             repr(failure)
             str(failure)
+            RunTimes().note_record(record)
     for output in collect_outputs(history, None):
         repr(output)
         output._default_name()
@@ -323,6 +334,28 @@ def _judge_queue(queue: Json) -> None:
     if isinstance(queue, dict):
         protocol.queue_positions(queue)
         protocol.running_prompts(queue)
+        protocol.accepted_times(queue)
+
+
+def _judge_introduction(answers: Json) -> None:
+    """What is done with ``/system_stats``, ``/features`` and ``/node_replacements``."""
+    if not isinstance(answers, dict):
+        return
+    stats, features, replacements = (answers.get(name) for name in ("stats", "features", "replacements"))
+    found = server_features(
+        stats if isinstance(stats, dict) else None, features if isinstance(features, dict) else None
+    )
+    found.to_dict()
+    prompt = {**PROMPT, "4": {"class_type": "OldSave", "inputs": {"pictures": ["2", 0]}}}
+    _json.dumps(
+        check_prompt(
+            prompt, KNOWN, features=found, replacements=replacements if isinstance(replacements, dict) else None
+        )
+    )
+
+
+def _judge_extra_data(extra: Json) -> None:
+    _json.dumps(check_extra_data(extra))
 
 
 def _hear(frames: list[bytes]) -> None:
@@ -396,6 +429,8 @@ TARGETS = [
     Target("history", damaged([HISTORY]), _judge_history),
     Target("refusal", damaged([REFUSAL]), _judge_refusal),
     Target("queue", damaged([QUEUE]), _judge_queue),
+    Target("version and features", damaged([INTRODUCTION]), _judge_introduction),
+    Target("extra data", damaged([{"extra_pnginfo": {"workflow": {"id": "w"}}, "a": 1}]), _judge_extra_data),
     Target("socket frames", st.lists(_FRAMES, max_size=8), _hear),
     Target("configuration file", torn(damaged([CONFIGURATION])), _configure),
     Target("configuration", damaged([CONFIGURATION]), _configure_by_arguments),

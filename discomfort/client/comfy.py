@@ -23,6 +23,7 @@ from discomfort.exceptions import (
     StateError,
 )
 from discomfort.progress import Done, ProgressCallback
+from discomfort.server_features import ServerFeatures
 
 
 class ComfyClient:
@@ -100,6 +101,7 @@ class ComfyClient:
             async with contextlib.AsyncExitStack() as stack:
                 parts = Connection(self.url, self._headers, self._runs, self.limits, self._take_off, self.route)
                 stack.push_async_callback(parts.aclose)
+                parts.facts.start()
                 await parts.mux.open(self.limits.connect)
                 stack.pop_all()
                 self._parts = parts
@@ -138,6 +140,10 @@ class ComfyClient:
         """
         for run in list(self._runs.values()):
             run.fail(error(run.prompt_id))
+
+    async def features(self) -> ServerFeatures:
+        """What the server says of itself: its version, and the facts that depend on it. Raises StateError."""
+        return await self._open_parts().facts.get()
 
     async def definitions(self) -> JsonObject:
         """A copy of ``/object_info``, which is fetched once and kept; concurrent callers share one request.

@@ -14,6 +14,7 @@ from discomfort.client.multiplexer import Multiplexer
 from discomfort.client.reconciler import AFTER_END, Reconciler
 from discomfort.client.rest import RestClient
 from discomfort.client.runs import Limits, PromptRun
+from discomfort.client.server_facts import ServerFacts
 from discomfort.client.withdraw import Withdrawals
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
 
@@ -39,8 +40,11 @@ class Connection:
         )
         self.runs = runs
         self.rest: RestClient = RestClient(self.session, url, headers, route)
+        self.facts: ServerFacts = ServerFacts(self.rest)
         # With a client of their own: closing ends all other requests, while withdrawals must still be sent.
-        self.withdrawals: Withdrawals = Withdrawals(RestClient(self.session, url, headers), limits.withdraw_late)
+        self.withdrawals: Withdrawals = Withdrawals(
+            RestClient(self.session, url, headers), limits.withdraw_late, features=lambda: self.facts.known
+        )
         self.mux: Multiplexer = Multiplexer(
             self.session,
             url,
@@ -52,7 +56,7 @@ class Connection:
         self.reconciler: Reconciler = Reconciler(
             self.rest, runs, limits, events_lost=self._are_events_lost, news=lambda: self.mux.news_at
         )
-        self.definitions: Definitions = Definitions(self.rest)
+        self.definitions: Definitions = Definitions(self.rest, self.facts)
         self.execution: Execution = Execution(
             self.rest,
             self.mux,
@@ -81,6 +85,7 @@ class Connection:
     def close(self) -> None:
         """End everything that waits here with a typed error; only withdrawals continue. Idempotent."""
         self.definitions.close()
+        self.facts.close()
         self.reconciler.close()
         self.mux.close()
         self.rest.close()
@@ -92,10 +97,12 @@ class Connection:
             stack.push_async_callback(self.session.close)
             stack.push_async_callback(self.withdrawals.settle, 0.0)
             stack.push_async_callback(self.mux.aclose)
+            stack.push_async_callback(self.facts.aclose)
             stack.push_async_callback(self.definitions.aclose)
             stack.push_async_callback(self.reconciler.aclose)
 
     def _dropped(self) -> None:
+        self.facts.forget()
         self.mark_events_lost()
         self.reconciler.kick()
 

@@ -10,12 +10,13 @@ from discomfort._json import JsonObject, dumps
 from discomfort.client import outcomes
 from discomfort.client.definitions import Definitions
 from discomfort.client.multiplexer import Multiplexer
-from discomfort.client.protocol import executable_nodes, queue_positions, running_prompts
+from discomfort.client.protocol import accepted_times, executable_nodes, queue_positions, running_prompts
 from discomfort.client.reconciler import Reconciler, lost
 from discomfort.client.rest import RestClient, is_unanswered, never_sent
 from discomfort.client.runs import Limits, Patience, PromptRun
 from discomfort.exceptions import PayloadError, ServerConnectionError, ServerError, ServerResponseError
 from discomfort.progress import Queued
+from discomfort.workflow.extra_data import check_extra_data
 
 _log = logging.getLogger("discomfort.client")
 
@@ -69,6 +70,7 @@ class Execution:
         # The queue first: a prompt that ends between the two requests is then found in the history.
         queue = await self._rest.queue(deadline=self._limits.request)
         position = queue_positions(queue).get(run.prompt_id)
+        run.times.created = accepted_times(queue).get(run.prompt_id)
         if position is None:
             record = (await self._rest.history(run.prompt_id, deadline=self._limits.request)).get(run.prompt_id)
             if not isinstance(record, dict):
@@ -181,7 +183,9 @@ class Execution:
         position: int | None = None
         try:
             if not run.state.started:
-                position = queue_positions(await self._rest.queue(deadline=2.0)).get(run.prompt_id)
+                queue = await self._rest.queue(deadline=2.0)
+                position = queue_positions(queue).get(run.prompt_id)
+                run.times.created = accepted_times(queue).get(run.prompt_id)
         except ServerError as error:
             _log.debug("the queue position of prompt %s is unknown: %s", run.prompt_id, error)
         run.position = position or 0
@@ -212,6 +216,7 @@ class Execution:
 
 
 def _judged(run: PromptRun, record: JsonObject) -> JsonObject:
+    run.times.note_record(record)
     failure = outcomes.verdict(run.prompt_id, record)
     if failure is not None:
         raise failure
@@ -226,10 +231,9 @@ def _may_have_arrived(error: ServerConnectionError | ServerResponseError) -> boo
 
 
 def _body(run: PromptRun, extra_data: Mapping[str, Any] | None) -> bytes:
-    # ``"extra_data": null`` would end ComfyUI's execution thread; a client_id in it that is not text, its process.
-    extra = {key: value for key, value in (extra_data or {}).items() if key != "client_id"}
     body: JsonObject = {"prompt": run.prompt, "client_id": run.client_id, "prompt_id": run.prompt_id}
-    if extra:
+    # ``"extra_data": null`` would end ComfyUI's execution thread, or be answered with 500 (NODE_REPLACEMENTS).
+    if extra := check_extra_data(extra_data):
         body["extra_data"] = extra
     try:
         return dumps(body)

@@ -1,6 +1,7 @@
 """Turns a server's answers into errors. Pure functions.
 
-Sources: the bodies of ``POST /prompt`` and the status messages of a history record, ComfyUI 0.3.64.
+Sources: the bodies of ``POST /prompt`` and the status messages of a history record, ComfyUI 0.3.64 to 0.38. Errors are
+read by their shape: types that came later are kept as they are.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from discomfort.workflow.model_folders import model_remedy, upload_remedy
 from discomfort.workflow.nodes import missing_in_prompt
 
 _UNKNOWN_CLASS = re.compile(r"node (?P<name>.+?) (?:does not exist|not found)")
+
+_UUID_REMEDY = (
+    "Leave prompt_id out, or give str(uuid.uuid4()): since 0.25.0 ComfyUI takes only UUIDs in lower case with hyphens"
+)
 
 _MEMORY_TYPE = re.compile(r"(^|\.)(MemoryError|_?ArrayMemoryError|OutOfMemoryError|OutOfMemoryException)$")
 _MEMORY_TEXT = re.compile(
@@ -68,6 +73,7 @@ def refusal(
         prompt_id=prompt_id,
         error=error,
         node_errors=node_errors,
+        remedy=_UUID_REMEDY if error.get("type") == "invalid_prompt_id" else "",
     )
 
 
@@ -81,10 +87,13 @@ def partial_refusal(
 
 
 def _unknown_class(error: Mapping[str, Any]) -> str | None:
-    """The unknown node class that an error object is about: an ``invalid_prompt`` text, or a type of its own."""
+    """The unknown node class that an error is about: MISSING_NODE_TYPE, before that a text of type ``invalid_prompt``.
+
+    ``None`` for a node that has no class at all, which newer servers give the same type.
+    """
     extra = error.get("extra_info")
-    if error.get("type") == "missing_node_type" and isinstance(extra, Mapping):
-        return _plain(extra.get("class_type")) or "?"
+    if error.get("type") == "missing_node_type":
+        return _plain(extra.get("class_type")) or None if isinstance(extra, Mapping) else None
     found = _UNKNOWN_CLASS.search(_plain(error.get("message"))) if error.get("type") == "invalid_prompt" else None
     return found["name"].strip("'\"") if found else None
 

@@ -75,6 +75,7 @@ _MEDIA_TYPES: dict[str, str] = {
     ".spz": "model/x-spz",
     ".ksplat": "model/x-ksplat",
     ".txt": "text/plain",
+    ".md": "text/markdown",
     ".json": "application/json",
     ".latent": "application/octet-stream",
     ".safetensors": "application/octet-stream",

@@ -1,7 +1,7 @@
 """ComfyUI's messages about runs: WebSocket frames in, progress events and verdicts out.
 
 Pure: no I/O, no clock, no asyncio. Nothing here raises, whatever a server sends; an invalid frame is dropped with a
-line at DEBUG. The facts are those of ComfyUI 0.3.64:
+line at DEBUG. The facts are those of ComfyUI 0.3.64 and newer; types and keys that came later are ignored:
 
 - Text frames are ``{"type": …, "data": {…}}``; those about one prompt carry its ``prompt_id``.
 - ``executing`` with ``node: null`` is sent after the record of the prompt is in the history; ``execution_success``,
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discomfort._json import JsonObject, loads
+from discomfort.client.run_times import RunTimes, accepted_at
 from discomfort.progress import Cached, NodeOutput, NodeStarted, Preview, ProgressEvent, Started, Step
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.nodes import title_of
@@ -173,6 +174,13 @@ def running_prompts(queue: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(prompt_id for _, prompt_id in _queue_items(queue.get("queue_running")))
 
 
+def accepted_times(queue: Mapping[str, Any]) -> dict[str, float]:
+    """Prompt id to the time at which the server accepted the prompt, as far as ``GET /queue`` says so (JOB_TIMES)."""
+    lists = [queue.get("queue_running"), queue.get("queue_pending")]
+    items = [item for items in lists if isinstance(items, list) for item in items]
+    return {str(item[1]): told for item in items if (told := accepted_at(item)) is not None}
+
+
 def _queue_items(items: object) -> list[tuple[float, str]]:
     if not isinstance(items, list):
         return []
@@ -187,7 +195,8 @@ class RunState:
     """The state of one prompt, as reported by the socket.
 
     ``started``: execution began. ``ended``: it is over, but the record may not be readable yet. ``finished``: the
-    server says that the record is there. ``blocked``: nodes whose outputs were blocked, which is no error.
+    server says that the record is there. ``blocked``: nodes whose outputs were blocked, which is no error. ``times``:
+    when all of that was.
     """
 
     ended: bool
@@ -212,6 +221,7 @@ class RunState:
         "prompt_id",
         "reporting",
         "started",
+        "times",
     )
 
     def __init__(self, prompt_id: str, prompt: JsonObject, *, reporting: bool) -> None:
@@ -225,6 +235,7 @@ class RunState:
         self._steps: dict[str, tuple[float, float]] = {}
         self._total: int | None = None
         self._start_told = False
+        self.times: RunTimes = RunTimes()
 
     def start(self) -> Sequence[ProgressEvent]:
         """Note that execution began. Returns the event for that; none if it was returned before."""
@@ -247,10 +258,13 @@ class RunState:
                 return _NOTHING
         elif kind == "execution_start":
             self.started = True
+            self.times.note_message(kind, data)
         elif kind in {"execution_success", "execution_interrupted"}:
             self.ended = True
+            self.times.note_message(kind, data)
         elif kind == "execution_error":
             self._error(data)
+            self.times.note_message(kind, data)
         handler = _HANDLERS.get(kind) if self.reporting else None
         return handler(self, data) if handler is not None else _NOTHING
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from discomfort.client.protocol import queue_positions, running_prompts
+from discomfort.client.protocol import accepted_times, queue_positions, running_prompts
 from discomfort.client.rest import UNANSWERED, RestClient, never_sent
 from discomfort.client.runs import LONGEST_PAUSE, Limits, Patience, PromptRun
 from discomfort.exceptions import PromptLostError, ServerConnectionError, ServerResponseError
@@ -138,16 +138,19 @@ class Reconciler:
             return
         positions: dict[str, int] | None = None
         running: frozenset[str] = frozenset()
+        accepted: dict[str, float] = {}
         queue_error: ServerResponseError | None = None
         try:
             queue = await self._rest.queue(deadline=self._limits.request)
             positions, running = queue_positions(queue), running_prompts(queue)
+            accepted = accepted_times(queue)
             self._patience.answered()
         except ServerResponseError as error:
             # The history may still answer, and a record there ends its run. Only absence needs the queue to be known.
             queue_error = error
         for run in candidates:
             run.news_at = now
+            run.times.created = accepted.get(run.prompt_id, run.times.created)
             position = (positions or {}).get(run.prompt_id)
             if run.prompt_id in running and self._events_lost(run):
                 # No message will say that it started.

@@ -3,7 +3,8 @@
 Errors of aiohttp and the operating system become :class:`ServerConnectionError`, answers that the protocol does not
 provide for become :class:`ServerResponseError`. Nothing else is raised, except for errors of local files.
 All methods are safe to cancel; cancelling closes the connection of that request. Closing the client, or the session,
-ends each request under way with ServerConnectionError. Routes and answers are those of ComfyUI 0.3.64.
+ends each request under way with ServerConnectionError. Routes and answers are those of ComfyUI 0.3.64 and newer;
+what came later says so by a fact of ``server_features``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ _CHUNK: Final = 1 << 20
 
 UNANSWERED: Final = frozenset({408, 425, 429, 499, 502, 503, 504, *range(520, 528), 530, 598, 599})
 """Statuses with which a proxy reports that the server does not answer; those from 520 on are used by CDNs."""
+
+_NOT_OFFERED: Final = frozenset({403, 404, 405, 501})
+"""Statuses with which ComfyUI, or a proxy that passes only some routes, answers a request that it does not know."""
 
 _TRANSPORT = (aiohttp.ClientError, OSError, TimeoutError)
 
@@ -118,7 +122,7 @@ class RestClient:
         """
         status, data = await self._call("POST", "/prompt", body, deadline)
         if status not in {200, 400}:
-            raise self._unexpected("POST", "/prompt", status, data)
+            raise self._unexpected("POST", "/prompt", status, data, _UNREADABLE if status == 500 else None)
         answer = self._parse("POST", "/prompt", status, data)
         return status, answer
 
@@ -133,6 +137,19 @@ class RestClient:
     async def delete(self, prompt_ids: Iterable[str], *, deadline: float = DEADLINE) -> None:
         """Take prompts off the queue; ids that are running or unknown are ignored by the server."""
         await self._post("/queue", {"delete": list(prompt_ids)}, deadline)
+
+    async def cancel(self, prompt_id: str, *, deadline: float = DEADLINE) -> bool | None:
+        """Take that prompt off the queue, or interrupt it, whichever it is at that moment; no other prompt is touched.
+
+        Returns whether it was queued or running; ``None`` if the server does not offer this (JOB_CANCEL).
+        """
+        path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+        status, data = await self._call("POST", path, b"{}", deadline)
+        if status in _NOT_OFFERED:
+            return None
+        if status != 200:
+            raise self._unexpected("POST", path, status, data)
+        return bool(self._parse("POST", path, status, data).get("cancelled"))
 
     async def interrupt(self, prompt_id: str, *, deadline: float = DEADLINE) -> None:
         """Interrupt that prompt if it is running. Raises ValueError for ``""``, which would interrupt any prompt."""
@@ -151,6 +168,14 @@ class RestClient:
     async def system_stats(self, *, deadline: float = DEADLINE) -> JsonObject:
         """Versions, memory and devices of the server."""
         return await self._get("/system_stats", deadline)
+
+    async def features(self, *, deadline: float = DEADLINE) -> JsonObject:
+        """The features that the server announces to clients, by name."""
+        return await self._get("/features", deadline)
+
+    async def node_replacements(self, *, deadline: float = DEADLINE) -> JsonObject:
+        """For classes that are not installed, what may take their place; not every server has such a list."""
+        return await self._get("/node_replacements", deadline)
 
     async def logs(self, *, deadline: float = DEADLINE) -> JsonObject:
         """The server's last 300 writes to its log, ``{"entries": [{"t", "m"}…]}``; not every server offers them."""
@@ -372,6 +397,10 @@ class _Guard(contextlib.AbstractAsyncContextManager[None]):
             raise self._is_closed() from error
 
 
+_UNREADABLE = (
+    "the server failed while it read the prompt; ComfyUI answers like this to a graph that it cannot read, and its log "
+    "has the traceback"
+)
 _MEANINGS = {
     301: "redirected; use the final address as URL",
     302: "redirected; use the final address as URL",

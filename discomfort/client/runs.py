@@ -10,6 +10,7 @@ from typing import Literal
 from discomfort._json import JsonObject
 from discomfort.client.protocol import Message, PreviewFrame, RunState
 from discomfort.client.reporter import Reporter
+from discomfort.client.run_times import RunTimes
 from discomfort.progress import ProgressCallback, Queued
 
 Stage = Literal["new", "sent", "queued", "running", "ended"]
@@ -177,6 +178,11 @@ class PromptRun:
         if self.state.started:
             return "running"
         return "queued" if self.accepted else "sent" if self.sent else "new"
+
+    @property
+    def times(self) -> RunTimes:
+        """When the server accepted, started and ended the prompt, as far as it has reported that."""
+        return self.state.times
 
     def mark_events_lost(self) -> None:
         """Note that events of this run may be missed from now on."""

@@ -33,7 +33,7 @@ from discomfort.connector.event_log import EventLog
 from discomfort.connector.file_upload import Upload, UploadTarget, upload, upload_to_folder
 from discomfort.connector.health import Health, HealthReport, StuckWatch
 from discomfort.connector.payload_filling import PayloadFilling
-from discomfort.connector.payloads import Payload, load_payload, own_copy, taken
+from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
@@ -314,7 +314,7 @@ class ComfyConnector:
                 resubmitted.
             ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
-        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_copy(extra_data or {}))
+        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_extra_data(extra_data))
         return await self._submissions.make(submission, observed=False).perform()
 
     @without_frames
@@ -333,7 +333,7 @@ class ComfyConnector:
 
         Cancellation takes the prompt off the server. Raises as :meth:`run_workflow`.
         """
-        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_copy(extra_data or {}))
+        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data))
         run = self._submissions.make(submission, observed=True)
         run.begin()
         await run.wait_announced()
@@ -380,7 +380,7 @@ class ComfyConnector:
             own_copy(values or {}), files, edit=self.edit, upload=self._upload_for_run, on_late=self._discard_late
         )
         submission = Submission(
-            taken(payload), None, on_progress, timeout, own_copy(extra_data or {}), fill=filling.fill
+            taken(payload), None, on_progress, timeout, own_extra_data(extra_data), fill=filling.fill
         )
         run = self._submissions.make(submission, observed=False)
         try:

@@ -35,11 +35,12 @@ _PACKAGES = ("aiohttp", "comfyui-frontend-package", "orjson", "playwright", "psu
 
 
 async def server_facts(parts: Resources) -> JsonObject:
-    """The server's ``/system_stats``, requested with a deadline of 2 s."""
+    """The server's ``/system_stats``, requested with a deadline of 2 s, and what its version means for a client."""
     if parts.client is None:
         return {"problem": "not connected"}
     try:
         stats = await parts.client.rest.system_stats(deadline=_STATS_DEADLINE)
+        features = await parts.client.features()
     except DiscomfortError as error:
         return {"problem": str(error)[:500]}
     system = stats.get("system")
@@ -47,7 +48,7 @@ async def server_facts(parts: Resources) -> JsonObject:
     arguments = facts.get("argv")
     if isinstance(arguments, list):
         facts["argv"] = redact_words([str(word) for word in arguments])
-    return {"system": facts, "devices": stats.get("devices")}
+    return {"system": facts, "devices": stats.get("devices"), "features": features.to_dict()}
 
 
 def collect(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable
 
 import psutil
@@ -23,6 +22,7 @@ from discomfort.connector.resources import Resources
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ServerConnectionError, ServerError, ServerResponseError
+from discomfort.server.log_tail import says_worker_died
 from discomfort.server.readiness import problem_at
 from discomfort.server.supervisor import Supervisor
 
@@ -37,7 +37,6 @@ at once; between two prompts it may unload models and collect garbage, which tak
 
 _ROUND_SHARE = 20
 _REQUEST = 10.0
-_DIED = re.compile(r"Exception in thread [^\r\n]{0,200}\(prompt_worker\)")
 
 VITAL = frozenset({"client", "server process"})
 """The parts whose failure needs a restart; browser and socket are replaced automatically."""
@@ -250,6 +249,6 @@ class StuckWatch:
             return ""
         entries = logs.get("entries")
         texts = [entry.get("m") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-        if _DIED.search("".join(text for text in texts if isinstance(text, str))):
+        if says_worker_died("".join(text for text in texts if isinstance(text, str))):
             return "the server's execution thread died, as its log says: it answers HTTP but runs nothing any more"
         return ""

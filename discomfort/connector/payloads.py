@@ -11,6 +11,7 @@ from discomfort._json import JsonObject, copied
 from discomfort._system.concurrency import to_thread
 from discomfort.exceptions import PayloadError
 from discomfort.workflow.detect import Kind, parse_payload, payload_from_file, unwrap
+from discomfort.workflow.extra_data import check_extra_data
 
 Payload = Mapping[str, Any] | str | os.PathLike[str]
 """A workflow or prompt: the object, JSON text, or the path of a JSON file or of a PNG that ComfyUI saved."""
@@ -31,6 +32,11 @@ def own_copy(given: Mapping[str, Any]) -> JsonObject:
     except RecursionError:
         raise PayloadError("the payload contains itself, or is nested too deeply for JSON") from None
     return copy
+
+
+def own_extra_data(given: Mapping[str, Any] | None) -> JsonObject:
+    """A copy of a caller's extra data, as far as it is sent. Raises PayloadError for another shape."""
+    return own_copy(check_extra_data(given))
 
 
 async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:

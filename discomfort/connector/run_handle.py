@@ -63,6 +63,21 @@ class Run:
         """Seconds since the run was submitted or found; after its end, until then."""
         return self._task.seconds
 
+    @property
+    def created(self) -> float | None:
+        """When the server accepted the prompt: a Unix time, as :attr:`RunStatus.created`."""
+        return self.status.created
+
+    @property
+    def started(self) -> float | None:
+        """When the server began to execute it: a Unix time, as :attr:`RunStatus.started`."""
+        return self.status.started
+
+    @property
+    def ended(self) -> float | None:
+        """When its execution ended: a Unix time, as :attr:`RunStatus.ended`."""
+        return self.status.ended
+
     def __await__(self) -> Generator[Any, None, History]:
         """The history, ``{prompt_id: record}``. Raises the run's error, as ``run_workflow`` does.
 

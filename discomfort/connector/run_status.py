@@ -18,6 +18,10 @@ class RunStatus:
     ``ended``. ``position``, while queued, counts the prompts before it. While running, ``node_id``, ``title`` and
     ``class_type`` are those of the present node, which is the ``index``-th of ``total``; ``step`` of ``steps`` is its
     progress, if it reports any. ``success`` is ``None`` before the end.
+
+    ``created``, ``started`` and ``ended`` are when the server accepted the prompt, began and ended to execute it: Unix
+    times in seconds, by the server's clock. ``None`` if that has not happened, or the server does not report it:
+    ComfyUI reports ``created`` since 0.3.69, and no ``ended`` for a prompt that was taken off its queue.
     """
 
     phase: RunPhase = "submitting"
@@ -30,6 +34,9 @@ class RunStatus:
     step: float | None = None
     steps: float | None = None
     success: bool | None = None
+    created: float | None = None
+    started: float | None = None
+    ended: float | None = None
 
     def __str__(self) -> str:
         if self.phase == "queued" and self.position:

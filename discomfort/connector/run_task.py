@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from discomfort._system.concurrency import EndableScope, retrieve
 from discomfort.connector.event_stream import EventStream
-from discomfort.connector.run_status import RunPhase, RunStatus
+from discomfort.connector.run_status import RunStatus
 from discomfort.exceptions import ExecutionInterrupted, StateError
 from discomfort.history import History
 
@@ -20,8 +21,9 @@ _log = logging.getLogger("discomfort.connector")
 class RunTask:
     """A run under way, or its end.
 
-    ``work`` is the run; :meth:`begin` or :meth:`perform` does it. ``describe`` gives id, phase and position as long as
-    ``stream`` has heard nothing; ``before_cancel`` is called when somebody cancels the run by name.
+    ``work`` is the run; :meth:`begin` or :meth:`perform` does it. ``find_id`` gives the prompt's id, empty before it
+    has one. ``describe`` gives the status as long as ``stream`` has heard nothing, and the times of the status always.
+    ``before_cancel`` is called when somebody cancels the run by name.
     """
 
     def __init__(
@@ -29,7 +31,8 @@ class RunTask:
         stream: EventStream,
         work: Callable[[], Coroutine[Any, Any, History]],
         *,
-        describe: Callable[[], tuple[str, RunPhase, int | None]],
+        find_id: Callable[[], str],
+        describe: Callable[[], RunStatus],
         before_cancel: Callable[[], None],
         on_end: Callable[[RunTask], None],
         is_ending: Callable[[], bool],
@@ -37,7 +40,7 @@ class RunTask:
     ) -> None:
         self.stream, self.is_followed = stream, is_followed
         self._make_work = work
-        self._describe, self._before_cancel = describe, before_cancel
+        self._find_id, self._describe, self._before_cancel = find_id, describe, before_cancel
         self._on_end, self._is_ending = on_end, is_ending
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
@@ -77,12 +80,15 @@ class RunTask:
     @property
     def prompt_id(self) -> str:
         """The id on the server; empty before it has one."""
-        return self._describe()[0] or self.stream.prompt_id
+        return self._find_id() or self.stream.prompt_id
 
     @property
     def status(self) -> RunStatus:
         """Where the run stands."""
-        return self.stream.status if self.stream.prompt_id else RunStatus(*self._describe()[1:])
+        described = self._describe()
+        if not self.stream.prompt_id:
+            return described
+        return replace(self.stream.status, created=described.created, started=described.started, ended=described.ended)
 
     @property
     def done(self) -> bool:

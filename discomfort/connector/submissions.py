@@ -18,7 +18,7 @@ from discomfort.connector.payloads import Payload
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.resources import Resources
 from discomfort.connector.run_policy import RunPolicy, RunRequest
-from discomfort.connector.run_status import RunPhase
+from discomfort.connector.run_status import RunPhase, RunStatus
 from discomfort.connector.run_task import RunTask
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ExecutionInterrupted, PayloadError, RunTimeout, StateError
@@ -100,7 +100,8 @@ class Submissions:
         run = RunTask(
             stream,
             work,
-            describe=lambda: _id_and_phase(request),
+            find_id=lambda: _id_of(request),
+            describe=lambda: _described(request),
             before_cancel=lambda: _own(request.run),
             on_end=self._runs.discard,
             is_ending=lambda: self._lifecycle.ending,
@@ -172,12 +173,23 @@ def interrupted() -> ExecutionInterrupted:
     return ExecutionInterrupted("the connector was shut down before the run had its result")
 
 
-def _id_and_phase(request: RunRequest) -> tuple[str, RunPhase, int | None]:
-    """Id, phase and position of a run whose events nobody keeps."""
+def _id_of(request: RunRequest) -> str:
+    return request.run.prompt_id if request.run is not None else request.prompt_id or ""
+
+
+def _described(request: RunRequest) -> RunStatus:
+    """The status of a run as its client knows it."""
     run = request.run
     if run is None:
-        return request.prompt_id or "", "submitting", None
-    return run.prompt_id, _PHASES.get(run.stage, "submitting"), run.position
+        return RunStatus()
+    times = run.times
+    return RunStatus(
+        _PHASES.get(run.stage, "submitting"),
+        run.position,
+        created=times.created,
+        started=times.started,
+        ended=times.ended,
+    )
 
 
 def _own(run: PromptRun | None) -> None:

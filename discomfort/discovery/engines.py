@@ -276,8 +276,8 @@ def _isolate(words: list[str], known: frozenset[str], private: Path) -> None:
     """Append to ``words`` the options that isolate this server from others in its folder.
 
     ComfyUI wipes its temp folder at every start, even one that fails because the port is taken, and keeps its database
-    beside its code whatever the other folders are (both measured on 0.3.64). Options that this ComfyUI does not know
-    are left out.
+    beside its code whatever the other folders are (both measured on 0.3.64 and 0.33.0). After 0.40 a server whose
+    database another one uses does not start. Options that this ComfyUI does not know are left out.
     """
     own_temp = not command_line.has_option(words, "--temp-directory", known)
     own_database = "--database-url" in known and not command_line.has_option(words, "--database-url", known)

@@ -14,8 +14,8 @@ _MAX_LINE_BYTES = 4 * _MAX_LINE_CHARS + 1000
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 # Python's threading.excepthook writes this when ComfyUI's execution thread ends by an exception. The server then still
-# answers HTTP but executes nothing any more (measured on ComfyUI 0.3.64).
-_WORKER_DIED = re.compile(rb"Exception in thread [^\r\n]*\(prompt_worker\)")
+# answers HTTP but executes nothing any more (measured on ComfyUI 0.3.64 and 0.33.0).
+_WORKER_DIED = re.compile(r"Exception in thread [^\r\n]*\(prompt_worker\)")
 
 
 class LogTail:
@@ -56,8 +56,18 @@ class LogTail:
         return tuple(reversed(lines))
 
     def _note_death(self, line: bytes) -> None:
-        if not self.worker_died and b"(prompt_worker)" in line and _WORKER_DIED.search(line):
+        if not self.worker_died and b"prompt_worker" in line and says_worker_died(line.decode("utf-8", "replace")):
             self.worker_died = True
+
+
+def says_worker_died(text: str) -> bool:
+    """Whether a server's log says that its execution thread ended by an exception."""
+    return bool(_WORKER_DIED.search(without_escapes(text)))
+
+
+def without_escapes(text: str) -> str:
+    """``text`` without colours and other escape codes, which ComfyUI writes since 0.23, also into pipes."""
+    return _ANSI.sub("", text)
 
 
 def _last_state(line: bytes) -> bytes:
@@ -69,5 +79,5 @@ def _last_state(line: bytes) -> bytes:
 
 
 def _clean(line: bytes) -> str:
-    text = _ANSI.sub("", line.decode("utf-8", "replace"))
+    text = without_escapes(line.decode("utf-8", "replace"))
     return _CONTROL.sub("", text).rstrip()[:_MAX_LINE_CHARS]

@@ -21,7 +21,11 @@ PORT_TAKEN = "another program took its port meanwhile"
 # before what ends it.
 _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
-        re.compile(r"address already in use|error while attempting to bind on address|Errno (?:98|48)\b|10048"),
+        # A traceback before 0.21, one line since.
+        re.compile(
+            r"address already in use|error while attempting to bind on address|Errno (?:98|48)\b|10048|"
+            r"Port \d+ is already in use"
+        ),
         PORT_TAKEN,
         "Try again, or set INITIAL_PORT to another port",
     ),
@@ -42,6 +46,12 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
         ),
         "PyTorch finds no usable GPU",
         "Set SERVER_ARGUMENTS to --cpu to run without one",
+    ),
+    (
+        # After 0.40, when its database became indispensable; before, it ran on without one.
+        re.compile(r"ASSETS_STARTUP_FAILED: (?P<what>[\w-]+)"),
+        "it cannot use its database ({what})",
+        "Name another file with --database-url in SERVER_ARGUMENTS, or add --disable-assets",
     ),
     (
         re.compile(r"error: (?P<what>(?:unrecognized arguments|argument|ambiguous option|expected)[^\n]*)"),

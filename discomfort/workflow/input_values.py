@@ -26,6 +26,9 @@ def choices(spec: Any) -> list[Any] | None:
     options = spec[0] if isinstance(spec[0], list) else settings.get("options")
     if not options or not isinstance(options, list) or settings.get("multiselect") or settings.get("remote"):
         return None
+    # Since 0.21.0 the settings of the widget for multiple selection are an object, which may be empty.
+    if settings.get("multi_select") is not None:
+        return None
     return None if any(str(key).endswith(("_upload", "_folder")) for key in settings) else options
 
 

@@ -1,9 +1,15 @@
 """Refuses prompts that ComfyUI would accept but not survive, before anything is sent.
 
-ComfyUI 0.3.64 validates only the declared inputs of nodes that lead to an output, but follows more during execution.
-A link to a missing node anywhere else ends its execution thread permanently, while HTTP still answers 200. So do a
-node without an ``inputs`` object, a link wrapped in ``{"__value__": …}``, and a cycle through undeclared inputs.
-Combos of the newer dialect (``["COMBO", {"options": […]}]``) are not checked against their list at all.
+ComfyUI validates only the declared inputs of nodes that lead to an output, but follows more during execution. A link to
+a missing node anywhere else ends its execution thread permanently, while HTTP still answers 200. So do a node without
+``inputs``, a link wrapped in ``{"__value__": …}``, and a cycle through undeclared inputs (tried on 0.3.64 and 0.33.0).
+
+Nodes that are no objects, or whose ``inputs`` are none, end it only before NODE_REPLACEMENTS. Newer servers answer 500
+for them, which names neither the node nor what is wrong, so they are refused here in the same way.
+
+What a server checks by itself is left to it, since it knows more: inputs that a node validates in its own way, dynamic
+inputs, types. So values of combos are compared here only before COMBO_CHECK, when the server would run the node with
+whatever it is given; and a class that is not installed passes if the server has a replacement for it.
 """
 
 from __future__ import annotations
@@ -20,31 +26,44 @@ from discomfort.exceptions import (
     UnsafePromptError,
     ValidationError,
 )
+from discomfort.server_features import COMBO_CHECK, ServerFeatures
 from discomfort.workflow.input_values import choices
 from discomfort.workflow.json_values import describe, json_problem
 from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import missing_in_prompt, title_of
+from discomfort.workflow.replacements import prepare_replaced, replaced_classes
 
 MAX_CHAIN = 900
 """Longest chain of links. ComfyUI validates recursively: 900 nodes in a chain pass, 1,500 fail (measured on 0.3.64)."""
 
+_UNKNOWN = ServerFeatures()
+
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
-def check_prompt(prompt: JsonObject, definitions: Mapping[str, Any] | None = None) -> JsonObject:
+def check_prompt(
+    prompt: JsonObject,
+    definitions: Mapping[str, Any] | None = None,
+    *,
+    features: ServerFeatures = _UNKNOWN,
+    replacements: Mapping[str, Any] | None = None,
+) -> JsonObject:
     """Return the prompt if it is safe to send, else raise an error that lists its problems.
 
     ``definitions`` is the server's ``/object_info``; without it, checks that depend on node classes are skipped.
+    ``features`` say what the server checks by itself, ``replacements`` is its ``/node_replacements``.
     The result is the caller's own object, or a shallow copy without ``is_changed`` keys (a server trusts them, and
-    pictures carry them in their metadata); the caller's object is never changed. Time is linear in the size.
+    pictures carry them in their metadata), and with a title for each node that the server replaces (it answers 500
+    without one); the caller's object is never changed. Time is linear in the size.
 
     Lists of files go stale as files are added: fetch the definitions again before trusting a :class:`ValidationError`.
 
     Raises:
-        UnsafePromptError: the server would not survive it: malformed nodes, links to missing nodes, cycles, chains of
-            more than 900 links. All problems are listed.
+        UnsafePromptError: the server would not survive it, or fail without a reason: malformed nodes, links to missing
+            nodes, cycles, chains of more than 900 links. All problems are listed.
         MissingNodesError: node classes that are missing from ``definitions``, all of them.
-        ValidationError: constants that are not in their combo's list.
+        ValidationError: constants that are not in the list of a combo that the server would not check (before 0.8.0),
+            or a replaced node without an input that its replacement needs.
         PayloadError: values that are not JSON, or a prompt without an output node.
     """
     if not isinstance(prompt, dict) or not prompt:
@@ -55,17 +74,23 @@ def check_prompt(prompt: JsonObject, definitions: Mapping[str, Any] | None = Non
     # First, because every later check reads class_type and inputs.
     if check.malformed:
         raise UnsafePromptError(check.problems)
+    replaced: dict[str, str] = {}
     if definitions is not None and (missing := missing_in_prompt(prompt, definitions)):
-        raise MissingNodesError(missing)
+        replaced = replaced_classes([each.class_type for each in missing], definitions, replacements)
+        if missing := [each for each in missing if each.class_type not in replaced]:
+            raise MissingNodesError(missing)
     check.links(definitions)
     if check.problems:
         raise UnsafePromptError(check.problems)
     if check.upstream:
         _check_chains(prompt, check.upstream)
     if definitions is not None:
-        _check_outputs(prompt, definitions)
-        _check_combos(prompt, definitions)
-    return _without_change_tokens(prompt, check.change_tokens) if check.change_tokens else prompt
+        _check_outputs(prompt, definitions, replaced)
+        if not features.has(COMBO_CHECK):
+            _check_combos(prompt, definitions)
+    if check.change_tokens:
+        prompt = _without_change_tokens(prompt, check.change_tokens)
+    return prepare_replaced(prompt, replaced, replacements or {}) if replaced else prompt
 
 
 class _Check:
@@ -216,9 +241,10 @@ def _graph_problem(prompt: JsonObject, node_id: str, problem: str) -> GraphProbl
     return GraphProblem(node_id, node["class_type"], title_of(node), None, problem)
 
 
-def _check_outputs(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
+def _check_outputs(prompt: JsonObject, definitions: Mapping[str, Any], replaced: Mapping[str, str]) -> None:
     for node in prompt.values():
-        definition = definitions[node["class_type"]]
+        kind = node["class_type"]
+        definition = definitions[replaced.get(kind, kind)]
         if isinstance(definition, Mapping) and definition.get("output_node"):
             return
     raise PayloadError(
@@ -233,7 +259,7 @@ def _check_combos(prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
             if type(value) not in _SCALARS:
                 continue
             spec = input_spec(definitions, node, name)
-            # The server itself checks the other dialect, a bare list.
+            # Every server itself checks the other dialect, a bare list.
             if not isinstance(spec, list | tuple) or not spec or spec[0] != "COMBO":
                 continue
             options = choices(spec)

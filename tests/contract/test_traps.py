@@ -133,8 +133,8 @@ async def test_partly_valid_prompt_is_an_error(connector: ComfyConnector, raw: a
         assert await response.json() == {"queue_running": [], "queue_pending": []}
 
 
-async def test_newer_combo_is_checked_before(connector: ComfyConnector) -> None:
-    """The server does not compare newer combos with their list; the client does."""
+async def test_newer_combo_is_checked(connector: ComfyConnector) -> None:
+    """By the server since 0.8, by the client before: the same problem, with the values that are allowed."""
     prompt = {
         **picture_prompt(),
         "3": node("ImageBlend", "Mix", image1=["1", 0], image2=["1", 0], blend_factor=0.5, blend_mode="zzz"),
@@ -144,6 +144,7 @@ async def test_newer_combo_is_checked_before(connector: ComfyConnector) -> None:
         await connector.run_workflow(prompt, False)
     (problem,) = caught.value.problems
     assert (problem.title, problem.input_name, problem.received) == ("Mix", "blend_mode", "zzz")
+    assert problem.type == "value_not_in_list"
     assert problem.allowed is not None
     assert "multiply" in problem.allowed
 

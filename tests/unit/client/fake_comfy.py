@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, web
 from aiohttp.test_utils import TestServer
 
 from discomfort.client.runs import Limits
+from discomfort.server_features import JOB_CANCEL, server_features
 
 Json = dict[str, Any]
 
@@ -139,6 +140,10 @@ class FakeComfy:
     def __init__(self) -> None:
         self.script: Script = succeed
         self.definitions: Any = DEFINITIONS
+        self.version: str | None = None
+        """What ``/system_stats`` tells; without one, that and all that came after 0.3.64 is 404."""
+        self.features: Any = None
+        self.replacements: Any = None
         self.pending: dict[str, Job] = {}
         self.running: dict[str, Job] = {}
         self.history: dict[str, Any] = {}
@@ -166,6 +171,10 @@ class FakeComfy:
                 web.post("/interrupt", self._interrupt),
                 web.get("/history/{id}", self._history),
                 web.get("/object_info", self._object_info),
+                web.get("/system_stats", self._system_stats),
+                web.get("/features", self._features),
+                web.get("/node_replacements", self._node_replacements),
+                web.post("/api/jobs/{id}/cancel", self._cancel),
                 web.get("/view", self._view),
                 web.post("/upload/image", self._upload),
             ]
@@ -307,6 +316,28 @@ class FakeComfy:
 
     async def _object_info(self, _: web.Request) -> web.Response:
         return web.json_response(self.definitions)
+
+    async def _system_stats(self, _: web.Request) -> web.Response:
+        if self.version is None:
+            return web.Response(status=404)
+        return web.json_response({"system": {"comfyui_version": self.version}})
+
+    async def _features(self, _: web.Request) -> web.Response:
+        return web.Response(status=404) if self.features is None else web.json_response(self.features)
+
+    async def _node_replacements(self, _: web.Request) -> web.Response:
+        return web.Response(status=404) if self.replacements is None else web.json_response(self.replacements)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        features = server_features({"system": {"comfyui_version": self.version}}, None)
+        if not features.has(JOB_CANCEL):
+            return web.Response(status=405)
+        prompt_id = request.match_info["id"]
+        found = prompt_id in self.pending or prompt_id in self.running
+        self.forget(prompt_id)
+        if prompt_id in self.running:
+            self.running[prompt_id].interrupted.set()
+        return web.json_response({"cancelled": found})
 
     async def _view(self, request: web.Request) -> web.StreamResponse:
         query = request.query

@@ -23,9 +23,9 @@ from waiting import until
 
 from discomfort.client import withdraw
 from discomfort.client.comfy import ComfyClient
-from discomfort.client.definitions import Definitions
 from discomfort.client.rest import RestClient
 from discomfort.client.runs import Limits, PromptRun
+from discomfort.client.shared_request import SharedRequest
 from discomfort.exceptions import (
     ExecutionInterrupted,
     RunTimeout,
@@ -81,15 +81,14 @@ async def test_everybody_who_waits_for_definitions(server: FakeComfy, client: Co
 async def test_definitions_whose_request_somebody_else_cancels() -> None:
     """Its waiters are not cancelled with it, and each has an error of its own."""
 
-    class Rest:
-        async def object_info(self) -> None:
-            await asyncio.Event().wait()
+    async def ask() -> None:
+        await asyncio.Event().wait()
 
-    definitions = Definitions(Rest())  # type: ignore[arg-type]
+    definitions = SharedRequest(ask, "the node definitions")
     waiting = [asyncio.create_task(definitions.get()) for _ in range(2)]
-    await until(lambda: definitions._fetching is not None)
-    assert definitions._fetching is not None
-    definitions._fetching.cancel()
+    await until(lambda: definitions._asking is not None)
+    assert definitions._asking is not None
+    definitions._asking.cancel()
     errors = [await outcome(task) for task in waiting]
 
     assert [type(error) for error in errors] == [StateError, StateError]

@@ -133,6 +133,97 @@ def test_newer_servers_have_a_type_for_unknown_classes() -> None:
     assert error.missing[0].node_ids == ("2",)
 
 
+@pytest.mark.parametrize("extra", [{"class_type": None, "node_id": "1"}, {}, None, "x"])
+def test_a_node_without_any_class_is_not_a_missing_pack(extra: Any) -> None:
+    """It has the same type; there is nothing to install."""
+    message = "Node 'ID #1' has no class_type. The workflow may be corrupted or a custom node is missing."
+    body = {"error": {"type": "missing_node_type", "message": message, "extra_info": extra}}
+
+    error = refusal(PROMPT, "p", body, None)
+
+    assert isinstance(error, ValidationError)
+    assert "has no class_type" in str(error)
+
+
+def test_a_prompt_id_that_the_server_refuses() -> None:
+    """The error says what it takes."""
+    body = {
+        "error": {
+            "type": "invalid_prompt_id",
+            "message": "prompt_id must be a valid UUID",
+            "details": "prompt_id must be a UUID string in canonical lowercase hyphenated form",
+            "extra_info": {},
+        },
+        "node_errors": {},
+    }
+
+    error = refusal(PROMPT, "mine/1", body, None)
+
+    assert isinstance(error, ValidationError)
+    assert error.prompt_id == "mine/1"
+    assert error.error["type"] == "invalid_prompt_id"
+    assert "str(uuid.uuid4())" in error.remedy
+    assert error.remedy in str(error)
+
+
+def test_each_node_of_a_cycle_is_named() -> None:
+    """Newer servers tell the way round."""
+    path = "1 (Image) -> 2 (Nope) -> 1 (Image)"
+    errors = {
+        node_id: {
+            "class_type": kind,
+            "dependent_outputs": ["9"],
+            "errors": [
+                {
+                    "type": "dependency_cycle",
+                    "message": "Dependency cycle detected",
+                    "details": path,
+                    "extra_info": {"node_id": node_id, "cycle_nodes": ["1", "2"]},
+                }
+            ],
+        }
+        for node_id, kind in (("1", "Image"), ("2", "Nope"))
+    }
+
+    error = partial_refusal(PROMPT, "p", errors, None)
+
+    assert [(each.node_id, each.type, each.details) for each in error.problems] == [
+        ("1", "dependency_cycle", path),
+        ("2", "dependency_cycle", path),
+    ]
+    assert path in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "details", "extra"),
+    [
+        ("invalid_dynamic_input", "Invalid dynamic input", "mode.n", {"input_name": "mode.n"}),
+        (
+            "custom_validation_failed",
+            "Custom validation failed for node",
+            "the loop has no start",
+            {"input_name": "loop boundary", "loop_error_type": "loop_end_without_start", "node_ids": ["1"]},
+        ),
+        ("custom_validation_failed", "Custom validation failed for node", "neither of both", {}),
+        ("required_input_missing", "Required input is missing", "v1", {"input_name": "grow.v1"}),
+        ("something_of_next_year", "Not good", "since", {"input_name": "width", "new": {"a": [1]}}),
+    ],
+)
+def test_errors_of_any_type_survive_whole(kind: str, message: str, details: str, extra: dict[str, Any]) -> None:
+    """Known or not: node, input, type, texts, and the server's own object."""
+    node = {"class_type": "Image", "dependent_outputs": ["9"]}
+    errors = {"1": {**node, "errors": [{"type": kind, "message": message, "details": details, "extra_info": extra}]}}
+
+    error = refusal(PROMPT, "p", {"error": {"type": "prompt_outputs_failed_validation"}, "node_errors": errors}, None)
+
+    assert isinstance(error, ValidationError)
+    (problem,) = error.problems
+    assert (problem.type, problem.message, problem.details) == (kind, message, details)
+    assert problem.input_name == extra.get("input_name")
+    assert message in str(error)
+    assert error.node_errors == errors
+
+
 def test_whole_prompt_errors_keep_their_details() -> None:
     """A cyclic graph is refused without any node error."""
     body = {"error": {"type": "prompt_no_outputs", "message": "Prompt has no outputs", "details": "d"}}

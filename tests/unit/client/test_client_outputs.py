@@ -75,6 +75,23 @@ def test_files_have_their_kind(key: str, name: str, kind: str) -> None:
     assert (output.kind, output.key, output.folder, output.subfolder) == (kind, key, "temp", "s")
 
 
+def test_keys_that_newer_servers_add_to_items_change_nothing() -> None:
+    """Ids of assets and facts about the medium stay in the value, as the server sent them."""
+    item = {"filename": "a.glb", "subfolder": "s", "type": "output", "id": "x-1", "media": {"width": 8, "fps": None}}
+    output = one("3d", item)
+
+    assert (output.kind, output.filename, output.media_type, output.value) == ("3d", "a.glb", "model/gltf-binary", item)
+
+
+@pytest.mark.parametrize("cached", [[], ["3"], ["4"], ["3", "4", "10"]])
+def test_outputs_are_those_of_the_record_whatever_was_cached(cached: list[str]) -> None:
+    """Which nodes of a cached run are listed depends on the version and on the memory that the server has."""
+    record = history(n3={"text": ["again"]})
+    record["p"]["status"] = {"messages": [["execution_cached", {"nodes": cached}], ["execution_success", {}]]}
+
+    assert [(output.node_id, output.value) for output in collect_outputs(record, None)] == [("3", "again")]
+
+
 def test_animated_flags_make_videos() -> None:
     """They are no outputs themselves; a flag of false changes nothing."""
     item = {"filename": "a.webp", "subfolder": "", "type": "output"}

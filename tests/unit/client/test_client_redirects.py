@@ -106,7 +106,7 @@ async def test_the_socket_at_the_beginning(server: FakeComfy, elsewhere: Elsewhe
         await client.open()
 
     assert elsewhere.url in str(caught.value)
-    assert server.paths() == ["/ws"]
+    assert server.paths().count("/ws") == 1
     assert not elsewhere.got
     assert not list(own_tasks())
     server.fault = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import uuid
 from typing import Any
 
 import pytest
@@ -38,12 +39,15 @@ async def test_a_run_returns_its_record(server: FakeComfy, client: ComfyClient) 
 
 
 async def test_the_happy_path_costs_two_requests(server: FakeComfy, client: ComfyClient) -> None:
-    """Definitions are fetched once; then POST and history, and extra_data is never null."""
+    """Features and definitions are fetched once; then POST and history, and extra_data is never null."""
     await client.run(tiny_prompt(1))
     await client.run(tiny_prompt(2))
 
-    paths = [path.partition("/history/")[0] or "/history" for path in server.paths() if path != "/ws"]
-    assert paths == ["/object_info", "/prompt", "/history", "/prompt", "/history"]
+    paths = [path.partition("/history/")[0] or "/history" for path in server.paths()]
+    at_connect = ["/features", "/system_stats", "/ws"]
+    assert sorted(path for path in paths if path in at_connect) == at_connect
+    rest = [path for path in paths if path not in at_connect]
+    assert rest == ["/object_info", "/prompt", "/history", "/prompt", "/history"]
     assert all("extra_data" not in body for body in server.bodies("/prompt"))
 
 
@@ -322,6 +326,47 @@ async def test_a_class_that_only_the_server_misses(server: FakeComfy, client: Co
     await client.definitions()
 
     assert server.paths().count("/object_info") == 2
+
+
+async def test_a_graph_that_the_server_cannot_read(server: FakeComfy, client: ComfyClient) -> None:
+    """Newer servers answer some of them with a bare 500: the error says what that means, and it is not sent again."""
+
+    async def fail(_: Job) -> web.Response:
+        return web.Response(status=500, text="500 Internal Server Error\n\nServer got itself in trouble")
+
+    server.post = fail
+    with pytest.raises(
+        ServerResponseError, match="a graph that it cannot read, and its log has the traceback"
+    ) as caught:
+        await client.run(tiny_prompt())
+
+    assert caught.value.status == 500
+    assert len(server.bodies("/prompt")) == 1
+
+
+async def test_a_prompt_id_that_the_server_does_not_take(server: FakeComfy, client: ComfyClient) -> None:
+    """The client sends it as it is; the server's refusal says what it takes, and the definitions are not to blame."""
+
+    async def refuse(_: Job) -> web.Response:
+        error = {"type": "invalid_prompt_id", "message": "prompt_id must be a valid UUID", "details": "d"}
+        return web.json_response({"error": error, "node_errors": {}}, status=400)
+
+    server.post = refuse
+    with pytest.raises(ValidationError, match="uuid4") as caught:
+        await client.run(tiny_prompt(), prompt_id="mine/1")
+    await client.definitions()
+
+    assert caught.value.prompt_id == "mine/1"
+    assert server.paths().count("/object_info") == 1
+    assert not server.bodies("/queue"), "there is nothing to take off"
+
+
+async def test_ids_of_our_own_are_canonical(server: FakeComfy, client: ComfyClient) -> None:
+    """The only form that newer servers take."""
+    (prompt_id,) = await client.run(tiny_prompt())
+
+    assert str(uuid.UUID(prompt_id)) == prompt_id
+    assert server.bodies("/prompt")[0]["prompt_id"] == prompt_id
 
 
 async def test_definitions_are_shared_and_survive_a_cancelled_caller(server: FakeComfy, client: ComfyClient) -> None:

@@ -22,6 +22,7 @@ from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
 from discomfort.connector.states import Lifecycle, State
 from discomfort.exceptions import ServerConnectionError, ServerDiedError
+from discomfort.server_features import ServerFeatures, server_features
 
 SECTIONS = {
     "made", "versions", "state", "settings", "engine", "server", "processes", "browser", "connections", "runs",
@@ -147,9 +148,15 @@ async def test_server_facts() -> None:
             raise answer
         return answer
 
-    parts: Any = SimpleNamespace(client=SimpleNamespace(rest=SimpleNamespace(system_stats=system_stats)))
-    assert (await server_facts(parts))["system"] == {"comfyui_version": "0.3.64", "argv": ["main.py", "--token", "***"]}
-    assert await server_facts(parts) == {"system": {}, "devices": None}
+    async def features() -> ServerFeatures:
+        return server_features({"system": {"comfyui_version": "0.33.0"}}, {})
+
+    rest = SimpleNamespace(system_stats=system_stats)
+    parts: Any = SimpleNamespace(client=SimpleNamespace(rest=rest, features=features))
+    found = await server_facts(parts)
+    assert found["system"] == {"comfyui_version": "0.3.64", "argv": ["main.py", "--token", "***"]}
+    assert found["features"]["facts"]["job_cancel"] is True
+    assert await server_facts(parts) == {"system": {}, "devices": None, "features": found["features"]}
     assert "silent" in (await server_facts(parts))["problem"]
     parts.client = None
     assert await server_facts(parts) == {"problem": "not connected"}

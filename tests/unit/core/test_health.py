@@ -92,9 +92,16 @@ async def test_time_is_given() -> None:
     assert await watch(FakeRest(*[([], ["a"])] * 5), stuck_after=60.0) == []
 
 
-async def test_log_of_somebody_elses_server() -> None:
+COLOURED = [
+    "\x1b[31m[ERROR]\x1b[0m got prompt\n",
+    "\x1b[1mException in thread Thread-1 (\x1b[35mprompt_worker\x1b[0m):\n",
+]
+
+
+@pytest.mark.parametrize("log", [DEATH, COLOURED])
+async def test_log_of_somebody_elses_server(log: list[str]) -> None:
     """The line about the execution thread, in however many writes, is found where the process is not ours."""
-    rest = FakeRest(*[(["a"], ["b"])] * 3, log=DEATH)
+    rest = FakeRest(*[(["a"], ["b"])] * 3, log=log)
 
     (problem,) = await watch(rest, reads_log=True)
 

@@ -27,6 +27,7 @@ LAYERS = {
             "",
             "config",
             "history",
+            "server_features",
         ],
         0,
     ),

@@ -67,6 +67,8 @@ def test_wide_characters_do_not_shorten_a_line() -> None:
         ([b"Exception in thread Thread-1 (prompt_worker):\n"], True),
         ([b"Exception in thread Thre", b"ad-12 (prompt_wor", b"ker):"], True),
         ([b"\x1b[31mException in thread Thread-1 (prompt_worker):\x1b[0m\r\n"], True),
+        ([b"\x1b[1;31m[ERROR]\x1b[0m Exception in \x1b[1mthread\x1b[0m Thread-1 (prompt_worker):\n"], True),
+        ([b"\x1b[1mException in thread Thread-1 (\x1b[35mprompt_worker\x1b[0m):\n"], True),
         ([b"Exception in thread Thread-1 (loader):\n"], False),
         ([b"starting prompt_worker\n(prompt_worker) Exception in thread\n"], False),
     ],

@@ -15,6 +15,13 @@ from discomfort.server.start_failures import Cause, likely_cause
             "took its port",
             "INITIAL_PORT",
         ),
+        (
+            "[ERROR] Port 8188 is already in use on address 127.0.0.1. Please close the other application or use …",
+            "took its port",
+            "INITIAL_PORT",
+        ),
+        ("[ERROR] ASSETS_STARTUP_FAILED: in_use", "cannot use its database (in_use)", "--database-url"),
+        ("main.py: error: unrecognized arguments: --normalvram", "--normalvram)", "SERVER_ARGUMENTS"),
         ("ModuleNotFoundError: No module named 'torch'", "lacks the module 'torch'", "py3 -m pip install"),
         ("/usr/bin/python3: No module named discomfort", "lacks 'discomfort'", "API_COMMAND_LINE"),
         ("ModuleNotFoundError: No module named 'comfyui_emulator'", "lacks 'comfyui_emulator'", "API_COMMAND_LINE"),

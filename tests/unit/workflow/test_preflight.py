@@ -18,7 +18,9 @@ from discomfort.exceptions import (
     UnsafePromptError,
     ValidationError,
 )
+from discomfort.server_features import server_features
 from discomfort.workflow import check_prompt
+from discomfort.workflow.extra_data import check_extra_data
 from discomfort.workflow.nodes import title_of
 
 Prompt = dict[str, Any]
@@ -200,7 +202,7 @@ def test_a_prompt_needs_an_output_node(definitions: dict[str, Any]) -> None:
 
 
 def test_values_outside_their_list_are_refused(definitions: dict[str, Any]) -> None:
-    """The newer dialect of combos is checked here because no server does it."""
+    """The newer dialect of combos is checked here, because older servers do not."""
     prompt = _prompt()
     prompt["2"]["inputs"]["mode"] = "zzz"
 
@@ -210,6 +212,191 @@ def test_values_outside_their_list_are_refused(definitions: dict[str, Any]) -> N
     (problem,) = caught.value.problems
     assert (problem.node_id, problem.input_name, problem.received) == ("2", "mode", "zzz")
     assert problem.allowed == ("fast", "slow")
+
+
+@pytest.mark.parametrize(("version", "checked"), [("0.3.64", True), ("0.7.9", True), ("0.8.0", False), ("?", False)])
+def test_newer_servers_check_their_lists_themselves(version: str, checked: bool, definitions: dict[str, Any]) -> None:
+    """They know which nodes take what is not listed."""
+    prompt = _prompt()
+    prompt["2"]["inputs"]["mode"] = "zzz"
+    features = server_features({"system": {"comfyui_version": version}}, None)
+
+    if checked:
+        with pytest.raises(ValidationError):
+            check_prompt(prompt, definitions, features=features)
+    else:
+        assert check_prompt(prompt, definitions, features=features) is prompt
+
+
+@pytest.mark.parametrize("version", ["0.3.64", "0.33.0"])
+@pytest.mark.parametrize(
+    "value",
+    [{"__value__": ["99", 0]}, {"__type__": "CURVE", "__value__": ["99", 0]}, {"__value__": {"__value__": ["99", 0]}}],
+)
+def test_wrapped_links_are_refused_for_every_type(version: str, value: Any, definitions: dict[str, Any]) -> None:
+    """Also in an input that takes everything, where a newer server still dies of them."""
+    definitions = {**definitions, "Any": {"input": {"required": {"value": ["*", {}]}}, "output_node": True}}
+    features = server_features({"system": {"comfyui_version": version}}, None)
+
+    with pytest.raises(UnsafePromptError, match="'99'"):
+        check_prompt({"1": {"class_type": "Any", "inputs": {"value": value}}}, definitions, features=features)
+
+
+DYNAMIC = {
+    "Dynamic": {
+        "input": {
+            "required": {
+                "images": ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"v": ["IMAGE", {}]}}, "min": 1}}],
+                "mode": [
+                    "COMFY_DYNAMICCOMBO_V3",
+                    {"options": [{"key": "one", "inputs": {"required": {"n": ["COMBO", {"options": ["a"]}]}}}]},
+                ],
+                "same": ["COMFY_MATCHTYPE_V3", {"template": {"template_id": "t", "allowed_types": "IMAGE,MASK"}}],
+                "number": ["INT,FLOAT", {"min": 0}],
+                "tags": ["COMBO", {"options": ["a", "b"], "multi_select": {}}],
+                "color": ["COLOR", {}],
+                "box": ["BOUNDING_BOX", {}],
+                "curve": ["CURVE", {}],
+                "later": ["SOMETHING_NEW_V9", {"options": ["x"]}],
+            }
+        },
+        "output_node": True,
+    }
+}
+
+
+@pytest.mark.parametrize("version", ["0.3.64", "0.7.0", "0.33.0"])
+def test_dynamic_inputs_and_unknown_types_are_left_to_the_server(version: str) -> None:
+    """Keys with dots, groups without their key, values that are objects: the server knows them, and nobody else."""
+    inputs: Prompt = {
+        "images.image0": ["1", 0],
+        "images.image7": ["1", 0],
+        "mode": "not offered",
+        "mode.n": "zzz",
+        "mode.sub.f": 1.5,
+        "same": ["1", 0],
+        "number": -1,
+        "tags": {"__value__": ["a", "b"]},
+        "tags.more": "z",
+        "color": "#336699",
+        "box": {"x": 0, "y": 0, "width": 8, "height": 8},
+        "curve": {"__type__": "CURVE", "__value__": {"points": [[0, 0], [1, 1]], "interpolation": "linear"}},
+        "later": "y",
+        "not declared": 5,
+    }
+    prompt = {"1": {"class_type": "Empty", "inputs": {}}, "2": {"class_type": "Dynamic", "inputs": inputs}}
+    features = server_features({"system": {"comfyui_version": version}}, None)
+
+    assert check_prompt(prompt, {**DYNAMIC, "Empty": {}}, features=features) is prompt
+
+
+@pytest.mark.parametrize("name", ["images.image0", "mode.sub.f"])
+def test_links_of_dynamic_inputs_must_lead_somewhere(name: str) -> None:
+    """A server dies of them as of any others."""
+    prompt = {"2": {"class_type": "Dynamic", "inputs": {name: ["99", 0]}}}
+
+    with pytest.raises(UnsafePromptError, match="'99'"):
+        check_prompt(prompt, DYNAMIC)
+
+
+REPLACEMENTS: Prompt = {
+    "OldSave": [
+        {
+            "new_node_id": "Save",
+            "old_node_id": "OldSave",
+            "input_mapping": [
+                {"new_id": "images", "old_id": "pictures"},
+                {"new_id": "filename_prefix", "set_value": "p"},
+            ],
+        },
+        {"new_node_id": "Other"},
+    ],
+    "OldEmpty": [{"new_node_id": "Empty", "input_mapping": None}],
+    "Elsewhere": [{"new_node_id": "NotInstalled"}],
+    "Strange": 3,
+    "Stranger": [{"new_node_id": 5}],
+}
+
+
+def _replaced(**more: Any) -> Prompt:
+    return {
+        "1": {"class_type": "OldEmpty", "inputs": {}, "_meta": {"title": "Mine"}},
+        "2": {"class_type": "OldSave", "inputs": {"pictures": ["1", 0]}, **more},
+    }
+
+
+@pytest.mark.parametrize("more", [{}, {"_meta": None}, {"_meta": "x"}])
+def test_replaced_classes_pass_with_a_title(more: Prompt, definitions: dict[str, Any]) -> None:
+    """The server fails on such a node without one; what its replacement is decides whether it is an output."""
+    prompt = _replaced(**more)
+    before = copy.deepcopy(prompt)
+
+    checked = check_prompt(prompt, definitions, replacements=REPLACEMENTS)
+
+    assert prompt == before
+    assert checked["2"] == {"class_type": "OldSave", "inputs": {"pictures": ["1", 0]}, "_meta": {"title": "OldSave"}}
+    assert checked["1"] is prompt["1"]
+
+
+def test_replaced_node_without_an_input_that_is_handed_on(definitions: dict[str, Any]) -> None:
+    """The server would answer 500."""
+    prompt = _replaced()
+    del prompt["2"]["inputs"]["pictures"]
+
+    with pytest.raises(ValidationError, match="replaces this node by Save") as caught:
+        check_prompt(prompt, definitions, replacements=REPLACEMENTS)
+
+    (problem,) = caught.value.problems
+    assert (problem.node_id, problem.class_type, problem.input_name) == ("2", "OldSave", "pictures")
+
+
+@pytest.mark.parametrize("kind", ["Elsewhere", "Strange", "Stranger", "Unknown"])
+def test_classes_without_a_usable_replacement_are_missing(kind: str, definitions: dict[str, Any]) -> None:
+    """Those alone are named."""
+    prompt = _replaced() | {"3": {"class_type": kind, "inputs": {}}}
+
+    with pytest.raises(MissingNodesError) as caught:
+        check_prompt(prompt, definitions, replacements=REPLACEMENTS)
+
+    assert [each.class_type for each in caught.value.missing] == [kind]
+    with pytest.raises(MissingNodesError, match="OldSave"):
+        check_prompt(prompt, definitions)
+
+
+@pytest.mark.parametrize(
+    ("extra", "sent"),
+    [
+        (None, {}),
+        ({}, {}),
+        ({"client_id": ["x"], "a": 1}, {"a": 1}),
+        ({"extra_pnginfo": None, "a": 1}, {"a": 1}),
+        ({"extra_pnginfo": {"workflow": None, "b": 2}}, {"extra_pnginfo": {"b": 2}}),
+        ({"extra_pnginfo": {"workflow": {"id": "x"}}}, {"extra_pnginfo": {"workflow": {"id": "x"}}}),
+        ({"preview_method": "none"}, {"preview_method": "none"}),
+    ],
+)
+def test_extra_data_that_is_sent(extra: Any, sent: Any) -> None:
+    """What would end the server, or its list of jobs, is left out; the caller's object is kept."""
+    before = copy.deepcopy(extra)
+
+    assert check_extra_data(extra) == sent
+    assert extra == before
+
+
+@pytest.mark.parametrize(
+    ("extra", "place"),
+    [
+        ([], "extra_data must"),
+        ("x", "extra_data must"),
+        (5, "extra_data must"),
+        ({"extra_pnginfo": []}, r"extra_data\['extra_pnginfo'\] must"),
+        ({"extra_pnginfo": {"workflow": "text"}}, r"\['workflow'\] must"),
+    ],
+)
+def test_extra_data_that_is_refused(extra: Any, place: str) -> None:
+    """The list of jobs would fail for everybody; the error names the place."""
+    with pytest.raises(PayloadError, match=place):
+        check_extra_data(extra)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""One request whose answer is kept, for any number of callers that need it at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from discomfort.exceptions import DiscomfortError, StateError
+
+T = TypeVar("T")
+
+
+class SharedRequest(Generic[T]):
+    """The answer of ``ask``; ``what`` names it in errors.
+
+    ``known`` is the last answer, ``None`` before it and after :meth:`forget`.
+    """
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, T]], what: str) -> None:
+        self._ask, self._what = ask, what
+        self._asking: asyncio.Task[T] | None = None
+        self._requests: set[asyncio.Task[T]] = set()
+        self._closed = False
+        self.known: T | None = None
+
+    async def get(self) -> T:
+        """The answer, not copied. Concurrent callers share one request, which no cancelled caller ends.
+
+        Raises the request's errors, StateError after :meth:`close`.
+        """
+        if self._closed:
+            raise StateError("the client is closed")
+        if self.known is not None:
+            return self.known
+        asking = self.start()
+        # asyncio.wait(), not await: when close() cancels the task, its waiters must get an error, not a cancellation.
+        await asyncio.wait([asking])
+        error = None if asking.cancelled() else asking.exception()
+        if asking.cancelled() or (error is not None and self._closed):
+            raise StateError(f"the client was closed while {self._what} were read")
+        if error is not None:
+            # A copy: one exception object would collect the tracebacks of all callers that share the request.
+            raise copy.copy(error) if isinstance(error, DiscomfortError) else error
+        return asking.result()
+
+    def start(self) -> asyncio.Task[T]:
+        """Begin to ask, unless that is under way."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="discomfort-request")
+            self._requests.add(self._asking)
+            self._asking.add_done_callback(self._answered)
+        return self._asking
+
+    def forget(self) -> None:
+        """Ask again at the next call; callers that already wait get the older answer."""
+        self.known = self._asking = None
+
+    def close(self) -> None:
+        """Cancel the requests under way; callers that wait for them raise StateError."""
+        self._closed = True
+        for task in self._requests:
+            task.cancel()
+
+    async def aclose(self) -> None:
+        """:meth:`close`, and wait for the end of the requests."""
+        self.close()
+        if self._requests:
+            await asyncio.wait(set(self._requests))
+
+    def _answered(self, task: asyncio.Task[T]) -> None:
+        self._requests.discard(task)
+        failed = task.cancelled() or task.exception() is not None
+        if self._asking is task:
+            self._asking = None
+            if not failed:
+                self.known = task.result()
