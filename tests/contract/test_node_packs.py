@@ -11,19 +11,24 @@ import pytest
 from contract.graphs import node
 
 from discomfort import ComfyConnector
-from discomfort.exceptions import ValidationError
+from discomfort.exceptions import ExecutionError, ValidationError
 
 DEFINITIONS = {(0, 3): "schema_pack.json", (0, 33): "schema_pack-0.33.json"}
 """What ComfyUI makes of the pack: the recording that counts from each release on."""
 
 
+async def release_of(raw: aiohttp.ClientSession) -> tuple[int, ...]:
+    """The first two numbers of the server's version, of which the second counts up."""
+    async with raw.get("/system_stats") as answer:
+        version: str = (await answer.json())["system"]["comfyui_version"]
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
 async def test_definitions_are_comfyuis(raw: aiohttp.ClientSession) -> None:
     """Every kind of input, output and flag is described as the ComfyUI of this version does."""
-    async with raw.get("/system_stats") as answer:
-        version = (await answer.json())["system"]["comfyui_version"]
     async with raw.get("/object_info") as answer:
         infos = await answer.json()
-    release = tuple(int(part) for part in version.split(".")[:2])
+    release = await release_of(raw)
     recorded = DEFINITIONS[max(since for since in DEFINITIONS if since <= release)]
 
     ours = {name: info for name, info in infos.items() if name.startswith("Schema")}
@@ -43,8 +48,6 @@ async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> No
         "8": node("SchemaShow", value=["7", 0]),
         "9": node("SchemaBlocked", value=2),
         "10": node("SchemaShow", value=["9", 1]),
-        "11": node("SchemaBlocked", value=0),
-        "12": node("SchemaShow", value=["11", 1]),
         "13": node("SchemaList", value=3),
         "14": node("SchemaShow", value=["13", 0]),
         "15": node("SchemaChecked", value=2),
@@ -59,8 +62,21 @@ async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> No
     assert outputs["6"]["text"] == ["None 3", "None 3", "None 13"]
     assert outputs["8"]["text"] == ["later 2"]
     assert "10" not in outputs
-    assert outputs["12"]["text"] == ["None"]
     assert outputs["14"]["text"] == ["3", "3", "13"]
+
+
+async def test_fewer_outputs_than_declared_fail_since_0_30(
+    connector: ComfyConnector, raw: aiohttp.ClientSession
+) -> None:
+    """A node that returns less than it declares gives nothing to what is linked there; since ComfyUI 0.30 it fails."""
+    prompt = {"11": node("SchemaBlocked", value=0), "12": node("SchemaShow", value=["11", 1])}
+    if await release_of(raw) >= (0, 30):
+        with pytest.raises(ExecutionError, match="IndexError") as caught:
+            await connector.run_workflow(prompt, False)
+        assert caught.value.node_id == "11"
+        return
+    (record,) = (await connector.run_workflow(prompt, False)).values()
+    assert record["outputs"]["12"]["text"] == ["None"]
 
 
 async def test_validators_and_fingerprints(connector: ComfyConnector) -> None:
