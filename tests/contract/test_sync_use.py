@@ -14,6 +14,7 @@ from ports import first_port
 from discomfort import ComfyConnector, SyncConnector
 from discomfort.exceptions import ExecutionError, RunTimeout, StateError
 from discomfort.progress import Done, ProgressEvent
+from discomfort.testing.bridge import AsyncConnector, AsyncRun
 
 PORT = first_port(18588)
 
@@ -52,6 +53,18 @@ def test_script_edits_uploads_and_sees_errors(sync: SyncConnector, tmp_path: Pat
         sync.run_workflow({"1": node("ContractGate", path=str(tmp_path / "never"), seconds=60.0, deaf=False)}, False,
                           timeout=0.3)  # fmt: skip
     assert (sync.state, sync.engine) == ("ready", sync.connector.engine)
+
+
+def test_times_of_a_run(sync: SyncConnector) -> None:
+    """The same as those of the connector's run, and of the fixtures' run, which shows what this one does."""
+    run = sync.submit(show_prompt(64), False)
+    run.wait()
+    assert run.started is not None
+    assert run.ended is not None
+    assert (run.created or run.started) <= run.started <= run.ended
+    assert (run.created, run.started, run.ended) == (run.status.created, run.status.started, run.status.ended)
+    other = AsyncRun(run._run, AsyncConnector(sync))
+    assert (other.created, other.started, other.ended) == (run.created, run.started, run.ended)
 
 
 async def test_beside_a_running_loop(sync: SyncConnector) -> None:
