@@ -5,10 +5,11 @@ Each is identified by pid and start time, never by the pid alone.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -21,6 +22,9 @@ TOKEN_VARIABLE = "DISCOMFORT_SERVER_TOKEN"  # noqa: S105 - the name of a mark, n
 It finds processes that parent and group do not show: a child with its own session whose parent is gone.
 """
 
+
+_STOP_SECONDS = 0.2
+"""Seconds to wait for processes to stop; one that waits for a disk does so only afterwards, and starts no child."""
 
 REAP_SECONDS = 2.0
 """Seconds to wait for killed processes to disappear; SIGKILL is immediate unless the kernel holds them."""
@@ -113,10 +117,32 @@ def kill_trees(roots: Iterable[OwnProcess]) -> None:
     Never raises: processes that cannot be killed are logged.
     """
     living = [process for root in roots if (process := root.find()) is not None]
-    victims = {*living, *(child for process in living for child in _children(process.pid))}
+    victims: set[psutil.Process] = set()
+    # Stopped before they are killed: one that runs could start a child after the listing, whose parent is then gone, so
+    # that nobody finds it. Stopped ones start none, so this ends.
+    while found := {*living, *(child for process in living for child in _children(process.pid))} - victims:
+        _stop(found)
+        victims |= found
     kill(victims)
     for process in await_gone(victims, REAP_SECONDS):
         _log.warning("our process %d is still running after SIGKILL", process.pid)
+
+
+def _stop(processes: Collection[psutil.Process]) -> None:
+    """Send SIGSTOP, and wait until it has taken effect; a system call that has begun, such as fork(), still ends."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.suspend()
+    deadline = time.monotonic() + _STOP_SECONDS
+    while any(map(_runs, processes)) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_ZOMBIE}
+    except psutil.Error:
+        return False
 
 
 def marked_environment(base: Mapping[str, str] | None, token: str) -> dict[str, str]:

@@ -1,15 +1,31 @@
-"""Removes one file or folder below a root without following symlinks. Standard library only."""
+"""Removes files and folders without following symlinks. Standard library only."""
 
 # ruff: noqa: PTH208 - pathlib has no listing of an open folder
 from __future__ import annotations
 
 import os
 import stat
+import time
 
 from discomfort._system.descriptors import open_existing, open_folder
 
+_GONE = 1.0
+"""Seconds in which a folder must be gone that processes may still write to, which were killed a moment ago."""
+
 _DEEPEST = 200
 """Maximum depth of nested folders; anything deeper is not removed."""
+
+
+def remove_tree(folder: str | os.PathLike[str]) -> None:
+    """Remove a folder with everything in it, again if something is written to it meanwhile. Never raises; blocking."""
+    import shutil  # imported here to keep the watchdog's start fast
+
+    deadline = time.monotonic() + _GONE
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder) or time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
 
 
 def remove_below(

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from discomfort._system.concurrency import in_own_thread
 from discomfort._system.http_sessions import DIRECT, Route
 from discomfort._system.ownership import OWNER_VARIABLE, owner_mark
 from discomfort._system.process_tree import TOKEN_VARIABLE
+from discomfort._system.removal import remove_tree
 from discomfort._system.system_support import obstacle
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
@@ -435,7 +435,7 @@ class Resources:
             self.engine.discard()
         if self.browser_directory is not None:
             folders.append(self.browser_directory)
-            shutil.rmtree(self.browser_directory, ignore_errors=True)
+            remove_tree(self.browser_directory)
         for path in folders:
             self._forget_private(path.parent.resolve() / path.name)
         self.engine = self.browser_directory = None

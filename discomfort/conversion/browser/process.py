@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,7 @@ import psutil
 from discomfort._system import process_end, shared_memory
 from discomfort._system.concurrency import EndableScopes, finish, in_thread, retrieve, to_thread
 from discomfort._system.process_tree import OwnProcess, kill_trees
+from discomfort._system.removal import remove_tree
 from discomfort._system.user import is_root
 from discomfort.conversion.browser.chromium import find_chromium, manual_commands
 from discomfort.conversion.browser.driver_environment import driver_environment
@@ -332,7 +332,7 @@ class Browser:
         processes, self._processes = self._processes, []
         # Before the folder: a Chromium that still runs would write its profile again.
         kill_trees(processes)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        remove_tree(self._directory)
         for process in processes:
             if self._on_process_end is not None:
                 try:

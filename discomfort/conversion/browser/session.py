@@ -9,13 +9,13 @@ import itertools
 import logging
 import math
 import os
-import shutil
 import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from discomfort._system.concurrency import EndableScopes, finish, in_thread, to_thread
+from discomfort._system.removal import remove_tree
 from discomfort.conversion.browser.page import ANSWER_TIMEOUT, FrontEndPage, PageFailure, PageResult
 from discomfort.conversion.browser.page_limits import LARGE, MAX_OVERHEAD_GROWTH, tidy_due, worn
 from discomfort.conversion.browser.page_pool import PagePool
@@ -239,7 +239,7 @@ class BrowserSession:
         browser, self.browser = self.browser, None
         if browser is not None:
             browser.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove_tree(self.directory)
 
     def refuse_if_closed(self) -> None:
         """Raise ``StateError`` after a close."""
