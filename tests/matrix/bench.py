@@ -31,6 +31,10 @@ log = logging.getLogger("matrix.sweep")
 TRIES = 25
 """Fresh calls in which a place must be reached that an undisturbed call was seen at."""
 
+BY_CHANCE = ("http_sessions.py",)
+"""Files of places that a call need not come to: it opens a connection only if none is idle, which are closed after 15 s
+by the clock. Such a place is struck at where it is reached; a log line says where it was not."""
+
 MOST_PROBLEMS, LONGEST = 10, 240.0
 """A sweep that found as many problems, or took as many seconds over some, says so and ends: hangs would take hours."""
 
@@ -111,6 +115,8 @@ async def _visit(bench: Bench, name: str, blow: Blow, place: Place) -> tuple[str
         if outcome.reached:
             return None, outcome.struck
         log.info("%s: call %d did not come to %s", name, attempt, " > ".join(place))
+        if place[-1].startswith(BY_CHANCE):
+            return None, False
     return f"{name}: {TRIES} calls did not come to {' > '.join(place)}", False
 
 
