@@ -139,7 +139,8 @@ async def test_page_loads_before_the_server_is_ready(server: StubServer, monkeyp
 async def test_killed_browser_is_replaced(server: StubServer) -> None:
     """Chromium dies while idle, then during a conversion: both times the conversion is right."""
     watch = Watch()
-    made = converter(server, watch)
+    # On the small frontend the second conversion could end before Chromium does.
+    made = converter(server, watch, front_end_root=front_end_root())
     try:
         await made.wait_page()
         os.kill(made._engine.browser.processes[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
@@ -148,8 +149,6 @@ async def test_killed_browser_is_replaced(server: StubServer) -> None:
         await until(lambda: bool(made._engine.pool._leased))
         os.kill(made._engine.browser.processes[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
         assert await running == PROMPT
-        # It may have ended just before Chromium did; then the next one finds it dead.
-        assert await made.convert(WORKFLOW) == PROMPT
         assert len(watch.alive()) == 2
     finally:
         await made.aclose()
