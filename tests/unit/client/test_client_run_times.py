@@ -134,9 +134,11 @@ def test_queue_items_with_five_and_six_fields() -> None:
 
 
 @given(ANYTHING, ANYTHING)
-def test_any_answer_is_survived(value: Any, other: Any) -> None:
-    """Whatever its shape."""
-    accepted_at(value)
-    accepted_times({"queue_running": value, "queue_pending": [value, other]})
-    RunTimes().note_record({"prompt": value, "status": {"messages": [value, ["execution_start", other]]}})
+def test_any_answer_gives_times_or_none(value: Any, other: Any) -> None:
+    """Whatever its shape, nothing is raised, and what comes out is a positive number or nothing."""
+    times = RunTimes()
+    times.note_record({"prompt": value, "status": {"messages": [value, ["execution_start", other]]}})
+    told = [accepted_at(value), times.created, times.started, times.ended]
+    told += accepted_times({"queue_running": value, "queue_pending": [value, other]}).values()
+    assert all(time is None or (isinstance(time, float) and time > 0) for time in told)
     RunState("p", {}, reporting=True).feed(Message("execution_start", {"timestamp": value}, "p"))
