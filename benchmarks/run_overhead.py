@@ -140,10 +140,12 @@ class Colors:
 async def single(sides: Sides, colors: Colors, runs: int) -> None:
     """One prompt at a time, in turns; the first ten turns do not count."""
     times: dict[str, list[float]] = {name: [] for name in sides.single}
+    names = list(sides.single)
     for turn in range(runs + 10):
-        for name, run in list(sides.single.items())[:: 1 if turn % 2 else -1]:
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
             began = time.perf_counter()
-            await run(colors.prompt())
+            await sides.single[name](colors.prompt())
             if turn >= 10:
                 times[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
@@ -152,11 +154,13 @@ async def single(sides: Sides, colors: Colors, runs: int) -> None:
 
 
 async def many(sides: Sides, colors: Colors, count: int, rounds: int) -> None:
-    """Many prompts together, in turns."""
+    """Many prompts together, in turns; another side begins each turn, since ComfyUI slows down as its history grows."""
     rates: dict[str, list[float]] = {name: [] for name in sides.many}
-    for _ in range(rounds):
-        for name, run in sides.many.items():
-            rates[name].append(count / await run([colors.prompt() for _ in range(count)]))
+    names = list(sides.many)
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            rates[name].append(count / await sides.many[name]([colors.prompt() for _ in range(count)]))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, median in medians.items():
         print(f"{count} at once, {rounds} rounds each: {name} {median:.0f}/s, ratio {median / medians['bare']:.3f}")
