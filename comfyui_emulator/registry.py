@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from comfyui_emulator.dynamic_inputs import InputShape, expanded, is_dynamic
+
 JsonObject = dict[str, Any]
 
 log = logging.getLogger("comfyui_emulator")
@@ -74,8 +76,11 @@ class NodeType:
         """Whether errors leave out hidden inputs: the newer schema keeps them apart from the others."""
         self.not_idempotent = bool(getattr(cls, "NOT_IDEMPOTENT", False))
         self.output_types: tuple[Any, ...] = tuple(self._attribute("RETURN_TYPES", "output", ()))
-        newer = getattr(cls, "SCHEMA_V3", False) or (saved is not None and "api_node" in saved)
-        self.return_types: Sequence[Any] = list(self.output_types) if newer else self.output_types
+        self.newer = bool(getattr(cls, "SCHEMA_V3", False)) or (saved is not None and "api_node" in saved)
+        """Whether the class is of the newer schema, which has dynamic inputs and keeps hidden ones apart."""
+        self.accepts_all = bool(getattr(cls, "ACCEPT_ALL_INPUTS", False))
+        """Whether the node gets constants of the prompt that its class does not declare."""
+        self.return_types: Sequence[Any] = list(self.output_types) if self.newer else self.output_types
         """The output types as validation indexes them; a list for the newer schema, which errors show."""
         is_list = self._attribute("OUTPUT_IS_LIST", "output_is_list", None)
         self.output_is_list: tuple[bool, ...] = (
@@ -87,6 +92,7 @@ class NodeType:
         self.change_hook = self._hook("IS_CHANGED")
         self.validate_hook = self._hook("VALIDATE_INPUTS")
         self._structure: JsonObject | None = None
+        self._dynamic: bool | None = None
         own: JsonObject | None = getattr(cls, "CONSTANT_INPUTS", None)
         self._lists_change = cls is not None and own is None
         self._constant_inputs: JsonObject | None = saved["input"] if saved else own
@@ -122,6 +128,15 @@ class NodeType:
         if self._structure is None:
             self._structure = self.input_types()
         return self._structure
+
+    def shape(self, given: Mapping[str, Any], declared: JsonObject | None = None) -> InputShape:
+        """The inputs of a node of this class that has the inputs ``given`` (:func:`~.dynamic_inputs.expanded`)."""
+        declared = self.structure if declared is None else declared
+        if self._dynamic is None:
+            self._dynamic = self.newer and is_dynamic(self.structure)
+        if self._dynamic:
+            return expanded(declared, given)
+        return InputShape(_visible(declared) if self.newer else declared)
 
     def input_entry(self, name: str, declared: JsonObject | None = None) -> tuple[str, Any, JsonObject] | None:
         """``(section, type, options)`` of an input; ``None`` if the class does not declare it."""
@@ -171,6 +186,11 @@ class NodeType:
         if self.cls is None:
             raise NeedsComfyUIError(self.name)
         return self.cls()
+
+
+def _visible(declared: JsonObject) -> JsonObject:
+    """The inputs that a prompt may give to a node of the newer schema."""
+    return {section: entries for section, entries in declared.items() if section != "hidden"}
 
 
 def _with_lists_of(current: JsonObject, saved: JsonObject) -> JsonObject:

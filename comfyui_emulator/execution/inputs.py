@@ -36,19 +36,20 @@ def gather(
 ) -> tuple[Inputs, set[str]]:
     """The inputs of a node as lists, and the names of links that have no value yet; those are ``[None]``.
 
-    An undeclared constant is dropped, but an undeclared link is passed on, as in ComfyUI. A link to an output that its
-    node did not return has no value.
+    An undeclared constant is dropped, except by a node that takes all, but an undeclared link is passed on, as in
+    ComfyUI. A link to an output that its node did not return has no value. Dynamic inputs are not nested yet.
     """
     inputs: Inputs = {}
     missing: set[str] = set()
+    declared = kind.shape(given).declared
     for name, value in given.items():
-        entry = kind.input_entry(name)
+        entry = kind.input_entry(name, declared)
         if is_link(value) and not (entry is not None and entry[2].get("rawLink")):
             found = value_of(value[0], int(value[1]))
             if found is None:
                 missing.add(name)
             inputs[name] = [None] if found is None else found
-        elif entry is not None:
+        elif entry is not None or kind.accepts_all:
             inputs[name] = [value]
     for name, wanted in (kind.structure.get("hidden") or {}).items():
         # A node of the newer schema gets its hidden inputs as lists of one.

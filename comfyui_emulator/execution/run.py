@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from comfyui_emulator.dynamic_inputs import InputShape
 from comfyui_emulator.execution.cache import Keys
-from comfyui_emulator.execution.calls import Expansion, Inputs, Returns, call_each, find_blocker, slices
+from comfyui_emulator.execution.calls import Expansion, Inputs, Returns, find_blocker, slices
 from comfyui_emulator.execution.details import blocked_details, failure_details
 from comfyui_emulator.execution.engine import Engine, RunOutcome, RunRequest
 from comfyui_emulator.execution.graph import RunGraph, Schedule, result_links
@@ -122,17 +123,21 @@ class Run:
                 context = replace(self._engine.context, node_id=node_id)
                 try:
                     with using(context):
-                        node["is_changed"] = await self._hook_results(kind, kind.change_hook, inputs)
+                        node["is_changed"] = await self._hook_results(node_id, kind.change_hook, inputs)
                 except Exception as error:  # noqa: BLE001 - counts as always changed, as in ComfyUI
                     log.warning("the change check of node %s failed: %s", node_id, error)
                     node["is_changed"] = float("nan")
             self._tokens[node_id] = node["is_changed"]
 
-    async def _hook_results(self, kind: NodeType, hook: Any, inputs: Inputs) -> list[Any]:
+    def _shape(self, node_id: str) -> InputShape:
+        return self._kind(node_id).shape(node_inputs(self._graph.node(node_id)))
+
+    async def _hook_results(self, node_id: str, hook: Any, inputs: Inputs, *, keyed: bool = False) -> list[Any]:
         """The results of a class's hook, one per call: awaited in the event loop, or called in the nodes' thread."""
+        shape, is_list = self._shape(node_id), self._kind(node_id).input_is_list
+        calls = [shape.nested(arguments, keyed=keyed) for arguments in slices(inputs, input_is_list=is_list)]
         if inspect.iscoroutinefunction(hook):
-            return await call_each(hook, inputs, input_is_list=kind.input_is_list)
-        calls = list(slices(inputs, input_is_list=kind.input_is_list))
+            return await asyncio.gather(*(hook(**arguments) for arguments in calls))
         return await self._engine.thread.run(lambda: [hook(**arguments) for arguments in calls])
 
     async def _loop(self) -> None:
@@ -211,7 +216,7 @@ class Run:
     async def _ask_lazy(self, node_id: str, instance: Any, inputs: Inputs, missing: set[str]) -> bool:
         """Ask the node which lazy inputs it needs; ``True`` if it has to wait for one."""
         with using(self._node_context(node_id)):
-            answers = await self._hook_results(self._kind(node_id), instance.check_lazy_status, inputs)
+            answers = await self._hook_results(node_id, instance.check_lazy_status, inputs, keyed=True)
         wanted = {name for answer in answers for name in answer or () if name in missing}
         waits = False
         for name in sorted(wanted):
@@ -232,6 +237,7 @@ class Run:
         if kind.is_async:
             return await self._start_async(node_id, kind, function, inputs)
         loop = asyncio.get_running_loop()
+        shape = self._shape(node_id)
 
         def work() -> Returns:
             returns = Returns()
@@ -245,7 +251,7 @@ class Run:
                     continue
                 # An interrupt that a node ignored takes effect here, before the next call, as in ComfyUI.
                 check_interrupted()
-                returns.add(function(**arguments), kind)
+                returns.add(function(**shape.nested(arguments)), kind)
             return returns
 
         result: Returns = await self._in_thread(node_id, work)
@@ -253,7 +259,7 @@ class Run:
 
     async def _start_async(self, node_id: str, kind: NodeType, function: Any, inputs: Inputs) -> Returns | None:
         """Start a coroutine node; other nodes may run while it waits."""
-        returns = Returns()
+        returns, shape = Returns(), self._shape(node_id)
 
         async def work() -> None:
             with using(self._node_context(node_id)) as here:
@@ -265,7 +271,7 @@ class Run:
                         returns.add(ExecutionBlocker(None), kind)
                         continue
                     check_interrupted()
-                    returns.add(await function(**arguments), kind)
+                    returns.add(await function(**shape.nested(arguments)), kind)
 
         task = asyncio.create_task(work())
         # A coroutine that never waits is done after one turn of the loop, and needs no hold.

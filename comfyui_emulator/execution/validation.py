@@ -19,6 +19,8 @@ from comfyui_emulator.registry import JsonObject, NodeType, Registry
 
 log = logging.getLogger("comfyui_emulator")
 
+_UNCHECKED = ("*", "COMFY_MATCHTYPE_V3")
+
 _MAX_LISTED = 20
 """Longer lists of options are not quoted in an error (ComfyUI 0.3.64)."""
 
@@ -164,7 +166,8 @@ class _Validator:
         node = self.prompt[node_id]
         inputs = node["inputs"]
         kind = self.registry[node["class_type"]]
-        declared = kind.input_types()
+        shape = kind.shape(inputs, kind.input_types())
+        declared = shape.declared
         hook_names, takes_any = _hook_parameters(kind)
         errors: list[JsonObject] = []
         received_types: dict[str, Any] = {}
@@ -176,7 +179,8 @@ class _Validator:
                 if name not in inputs:
                     if section == "required":
                         message = "Required input is missing"
-                        errors.append(error_object("required_input_missing", message, name, input_name=name))
+                        told = name.rpartition(".")[2] if shape.paths else name
+                        errors.append(error_object("required_input_missing", message, told, input_name=name))
                     continue
                 config = [entry[1], entry[2]]
                 value = inputs[name]
@@ -249,15 +253,20 @@ def types_match(received: Any, wanted: Any) -> bool:
     """Whether an output of type ``received`` may go into an input of type ``wanted``.
 
     Comma lists match if they share a type. Types are compared by ``!=``, as in ComfyUI, so that a pack's own
-    string class (or :class:`~comfyui_emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
+    string class (or :class:`~comfyui_emulator.registry.Wildcard`) can match everything. A plain ``*`` does so since
+    ComfyUI 0.8, also in a comma list; the frontend alone checks match types (0.4).
     """
     if not received != wanted:  # noqa: SIM202 - such classes define == differently
+        return True
+    if any(isinstance(kind, str) and kind in _UNCHECKED for kind in (received, wanted)):
+        return True
+    if isinstance(received, list) and wanted == "COMBO":
         return True
     if not isinstance(received, str) or not isinstance(wanted, str):
         return False
     given = {part.strip() for part in received.split(",")}
     taken = {part.strip() for part in wanted.split(",")}
-    return bool(given & taken)
+    return "*" in given | taken or bool(given & taken)
 
 
 _CONVERTERS: dict[str, Any] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
@@ -325,7 +334,7 @@ async def run_hook(
         # The newer schema passes hidden values beside the arguments.
         arguments |= {name: value for name, value in given.items() if name.startswith(kind.hidden_prefix)}
         shown = [name for name in shown if not name.startswith(kind.hidden_prefix)]
-    results = await call_each(kind.validate_hook, arguments, input_is_list=kind.input_is_list)
+    results = await call_each(kind.validate_hook, arguments, kind.shape(inputs), input_is_list=kind.input_is_list)
     errors = []
     for name in shown:
         for result in results:
