@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from comfyui_emulator.faults import ENVIRONMENT_VARIABLE, Faults, parse_faults
-from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, EmulatorConfig
+from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, CacheRam, EmulatorConfig
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -171,9 +171,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--verbose", nargs="?", const="DEBUG", default="INFO", metavar="LEVEL")
     cache = result.add_mutually_exclusive_group()
+    cache.add_argument("--cache-ram", nargs="*", type=float, default=[], metavar="GB")
     cache.add_argument("--cache-classic", action="store_true")
     cache.add_argument("--cache-lru", type=int, default=0, metavar="N")
     cache.add_argument("--cache-none", action="store_true")
+    cache.add_argument("--high-ram", action="store_true", help="the same as --cache-classic")
     ignored = result.add_argument_group("accepted for compatibility, without effect")
     for flag in ("--cpu", "--disable-auto-launch", "--dont-print-server", "--disable-all-custom-nodes", "--log-stdout"):
         ignored.add_argument(flag, action="store_true")
@@ -202,9 +204,19 @@ def load_extra_nodes(names: Sequence[str]) -> Mapping[str, type]:
     return nodes
 
 
+def cache_from(options: argparse.Namespace) -> tuple[CacheKind, CacheRam | None]:
+    """The cache policy, and the limits of ``--cache-ram``, of which the second is all of the memory if it is absent."""
+    if options.cache_classic or options.high_ram:
+        return "classic", None
+    if options.cache_lru > 0:
+        return "lru", None
+    limits = [*options.cache_ram, float("inf")][:2]
+    return ("none" if options.cache_none else "ram"), ((limits[0], limits[1]) if options.cache_ram else None)
+
+
 def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorConfig:
     """Settings from parsed flags."""
-    kind: CacheKind = "lru" if options.cache_lru > 0 else "none" if options.cache_none else "classic"
+    kind, ram = cache_from(options)
     return EmulatorConfig(
         base_directory=options.base_directory,
         input_directory=options.input_directory,
@@ -219,6 +231,7 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         disable_metadata=options.disable_metadata,
         cache=kind,
         cache_lru=options.cache_lru,
+        cache_ram=ram,
         max_upload_size=options.max_upload_size,
         enable_cors=options.enable_cors_header,
         compress_response_body=options.enable_compress_response_body,
@@ -235,6 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(argv)
+    if len(options.cache_ram) > 2:
+        parser().error("--cache-ram accepts at most two values: active GB and inactive GB")
     logging.basicConfig(level=options.verbose.upper(), format="%(message)s", stream=sys.stderr)
     for path in (options.front_end_root, options.object_info, options.comfyui, *options.custom_node_directory):
         if path is not None and not path.exists():

@@ -17,13 +17,14 @@ from aiohttp import web
 from comfyui_emulator import runtime
 from comfyui_emulator.execution.engine import Engine
 from comfyui_emulator.execution.queue import PromptQueue, work
-from comfyui_emulator.execution.stores import Results
+from comfyui_emulator.execution.stores import make_store
 from comfyui_emulator.execution.worker import NodeThread
 from comfyui_emulator.folders import default_base_directory, resolve_folders
 from comfyui_emulator.http.hub import Hub
 from comfyui_emulator.http.logbook import LogBook
 from comfyui_emulator.packs import Pack, load_packs
 from comfyui_emulator.registry import JsonObject, Registry
+from comfyui_emulator.replacements import ReplacementTable
 from comfyui_emulator.temporary import TempFolder
 from comfyui_emulator.users import Users
 
@@ -52,11 +53,13 @@ class Emulator:
         self.users = Users(self.folders.user, multiple=config.multi_user)
         self.thread = NodeThread()
         self.pack_routes = web.RouteTableDef()
+        self.replacements = ReplacementTable()
         self.context = runtime.NodeContext(
             self.folders,
             metadata=not config.disable_metadata,
             send=self._send,
             routes=self.pack_routes,
+            replacements=self.replacements,
             comfyui=config.comfyui.absolute() if config.comfyui else None,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -122,7 +125,7 @@ class Emulator:
     async def _work(self) -> None:
         with runtime.using(self.context):
             registry = await self.thread.run(lambda: self.registry)
-            results = Results(self.config.cache, self.config.cache_lru)
+            results = make_store(self.config.cache, self.config.cache_lru, self.config.cache_ram)
             self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
             self._ready.set()
             await work(self.queue, self.engine)
