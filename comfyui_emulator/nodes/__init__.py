@@ -13,6 +13,7 @@ _MODULES = (
     "conditioning.combining",
     "conditioning.hooks",
     "conditioning.references",
+    "conditioning.structures",
     "conditioning.video_models",
     "documents",
     "formulas",

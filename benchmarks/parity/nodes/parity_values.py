@@ -80,6 +80,18 @@ class ParityVoxels(_Node):
         return (SimpleNamespace(data=native(ball[None])),)
 
 
+class ParityFilled(_Node):
+    """Two grids, of which some cells are filled; one cell is none."""
+
+    RETURN_TYPES = ("VOXEL",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"size": ("INT", {"default": 9})}
+
+    def make(self, size: int) -> tuple[Any]:
+        """Make them."""
+        cells = np.zeros((2, size, size, size)) if size == 1 else (random(2, size, size, size) > 2)
+        return (SimpleNamespace(data=native(cells)),)
+
+
 class ParityDrawings(_Node):
     """Two vector drawings."""
 
