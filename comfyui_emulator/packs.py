@@ -148,6 +148,9 @@ def _listed(module: ModuleType) -> list[type]:
             extension = await extension
         if not hasattr(extension, "get_node_list"):
             raise ImportError("its comfy_entrypoint did not return a ComfyExtension")
+        if hasattr(extension, "on_load"):
+            # Since ComfyUI 0.14.
+            await extension.on_load()
         return await extension.get_node_list()
 
     # In a thread of its own, because this one may already run an event loop.

@@ -82,8 +82,8 @@ class NodeContext:
     """The context of a running node; also that of hooks that run outside a node (``node_id`` is then empty).
 
     ``report``, ``text`` and ``send`` may be called from any thread. ``call`` counts the calls of the node in this run,
-    ``graphs`` the sub-graphs that this call began. ``routes`` is the table to which packs add routes while they are
-    loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured.
+    ``graphs`` the sub-graphs that this call began. ``routes`` and ``replacements`` are the tables to which packs add
+    while they are loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured.
     """
 
     folders: Folders
@@ -96,6 +96,7 @@ class NodeContext:
     graphs: int = 0
     send: Send | None = None
     routes: Any = None
+    replacements: Any = None
     comfyui: Path | None = None
 
 

@@ -277,7 +277,7 @@ def cli_page() -> str:
     """The page of the command line, from its parsers: one section per command, its options and examples."""
     import typer.main
 
-    from comfyui_emulator.command import parser
+    from comfyui_emulator.flags import parser
     from discomfort.cli.app import build_app
 
     # Help as it is read elsewhere than on a terminal, wherever this runs.

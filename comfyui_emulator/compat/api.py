@@ -9,6 +9,7 @@ from comfyui_emulator import runtime
 from comfyui_emulator.compat import api_input as _values
 from comfyui_emulator.compat import io_api as io
 from comfyui_emulator.compat import ui
+from comfyui_emulator.compat.node_replace import ReplacementApi, ReplacementApiSync
 
 comfy_io = io
 
@@ -71,6 +72,7 @@ class ComfyAPI:
 
     def __init__(self) -> None:
         self.execution = _AsyncExecution()
+        self.node_replacement = ReplacementApi()
 
 
 class ComfyAPISync:
@@ -81,6 +83,7 @@ class ComfyAPISync:
 
     def __init__(self) -> None:
         self.execution = _SyncExecution()
+        self.node_replacement = ReplacementApiSync()
 
 
 class Input:

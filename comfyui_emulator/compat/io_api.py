@@ -30,6 +30,7 @@ from comfyui_emulator.compat.kinds import (
     String,
     Webcam,
 )
+from comfyui_emulator.compat.node_replace import NodeReplace
 from comfyui_emulator.compat.schema import ComfyNode, Hidden, HiddenHolder, NodeOutput, Schema
 from comfyui_emulator.compat.schema import UIOutput as _UIOutput
 
@@ -55,6 +56,7 @@ __all__ = [  # noqa: PLE0604 - names that are defined above
     "MultiCombo",
     "MultiType",
     "NodeOutput",
+    "NodeReplace",
     "NumberDisplay",
     "Output",
     "RemoteOptions",
