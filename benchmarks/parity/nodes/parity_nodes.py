@@ -6,6 +6,7 @@ They deal in numbers, so that messages which quote a node's inputs read the same
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -364,6 +365,17 @@ class ParityHidden(_Node):
 
     def go(self, value: int, me: Any, prompt: Any, extra: Any, key: Any) -> dict[str, Any]:
         return {"ui": {"text": [str(me), sorted(prompt), extra, str(key), value]}}
+
+
+class ParityUi(_Node):
+    """Shows what it is told, whatever that is."""
+
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    REQUIRED: ClassVar = {"ui": ("STRING", {"default": "{}"})}
+
+    def go(self, ui: str) -> dict[str, Any]:
+        return {"ui": json.loads(ui)}
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
