@@ -83,7 +83,8 @@ class ModelFolders:
         found = []
         for index, place in enumerate(self.places(kind)):
             for name in _walk(place, hidden=False):
-                if name.lower().endswith(ENDINGS):
+                # A broken symbolic link has no size.
+                if name.lower().endswith(ENDINGS) and (place / name).exists():
                     stat = (place / name).stat()
                     about = {"modified": stat.st_mtime, "created": stat.st_ctime, "size": stat.st_size}
                     found.append({"name": name, "pathIndex": index, **about})
@@ -103,9 +104,8 @@ def _walk(place: Path, *, hidden: bool) -> Iterator[str]:
     for folder, folders, files in os.walk(place, followlinks=True):
         folders[:] = sorted(name for name in folders if name != ".git" and (hidden or not name.startswith(".")))
         for name in sorted(files):
-            path = Path(folder, name)
-            if (hidden or not name.startswith(".")) and path.exists():
-                yield path.relative_to(place).as_posix()
+            if hidden or not name.startswith("."):
+                yield Path(folder, name).relative_to(place).as_posix()
 
 
 def metadata(path: Path) -> JsonObject | None:

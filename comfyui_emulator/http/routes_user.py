@@ -223,8 +223,9 @@ async def write_userdata(request: web.Request) -> web.Response:
     if _must_be_new(request) and path.exists():
         return web.Response(status=409, text="File already exists")
     content = await request.read()
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        await asyncio.to_thread(_write, path, content)
+        await asyncio.to_thread(write_atomically, path, content)
     except OSError as error:
         log.warning("%s could not be saved: %s", path, error)
         return web.Response(status=400, reason=BAD_NAME)
