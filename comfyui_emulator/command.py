@@ -22,7 +22,7 @@ from comfyui_emulator.database_lock import DatabaseLock, DatabaseLockError
 from comfyui_emulator.faults import ENVIRONMENT_VARIABLE, Faults, parse_faults
 from comfyui_emulator.feature_flags import parse_flags, registry
 from comfyui_emulator.flags import MISSED, console_level, parse
-from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, EmulatorConfig
+from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, CacheRam, EmulatorConfig
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -203,8 +203,19 @@ def load_extra_nodes(names: Sequence[str]) -> Mapping[str, type]:
     return nodes
 
 
+def cache_from(options: argparse.Namespace) -> tuple[CacheKind, CacheRam | None]:
+    """The cache policy, and the limits of ``--cache-ram``, of which the second is all of the memory if it is absent."""
+    if options.cache_classic or options.high_ram:
+        return "classic", None
+    if options.cache_lru > 0:
+        return "lru", None
+    limits = [*options.cache_ram, float("inf")][:2]
+    return ("none" if options.cache_none else "ram"), ((limits[0], limits[1]) if options.cache_ram else None)
+
+
 def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorConfig:
     """Settings from parsed flags."""
+    kind, ram = cache_from(options)
     return EmulatorConfig(
         base_directory=options.base_directory,
         input_directory=options.input_directory,
@@ -217,8 +228,9 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         custom_nodes=tuple(options.custom_node_directory),
         faults=parse_faults([*os.environ.get(ENVIRONMENT_VARIABLE, "").split(), *options.fault]),
         disable_metadata=options.disable_metadata,
-        cache=_cache(options),
+        cache=kind,
         cache_lru=options.cache_lru,
+        cache_ram=ram,
         max_upload_size=options.max_upload_size,
         enable_cors=options.enable_cors_header,
         compress_response_body=options.enable_compress_response_body,
@@ -229,12 +241,6 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         block_external=options.disable_api_nodes,
         argv=("discomfort serve", *argv),
     )
-
-
-def _cache(options: argparse.Namespace) -> CacheKind:
-    if options.cache_lru > 0:
-        return "lru"
-    return "none" if options.cache_none else "classic"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

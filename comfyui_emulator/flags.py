@@ -157,7 +157,7 @@ def _add_own(result: argparse.ArgumentParser) -> None:
 
 def _add_caches(result: argparse.ArgumentParser) -> None:
     cache = result.add_mutually_exclusive_group()
-    cache.add_argument("--cache-ram", nargs="*", type=float, metavar="GB", help="the default; at most two values")
+    cache.add_argument("--cache-ram", nargs="*", type=float, default=[], metavar="GB")
     cache.add_argument("--cache-classic", action="store_true")
     cache.add_argument("--cache-lru", type=int, default=0, metavar="N")
     cache.add_argument("--cache-none", action="store_true")
@@ -168,8 +168,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags. Ends the program with code 2 if they are wrong, as argparse does."""
     known = parser()
     options = known.parse_args(argv)
-    if len(options.cache_ram or ()) > 2:
-        known.error("--cache-ram takes at most two values: active GB and inactive GB")
+    if len(options.cache_ram) > 2:
+        known.error("--cache-ram accepts at most two values: active GB and inactive GB")
     for path in (options.object_info, options.comfyui, *options.custom_node_directory):
         if path is not None and not path.exists():
             known.error(f"{path} does not exist")

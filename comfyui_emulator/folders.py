@@ -33,6 +33,7 @@ def resolve_folders(config: EmulatorConfig, temp: Path) -> Folders:
         temp=temp,
         user=Path(config.user_directory or base / "user").absolute(),
         base=base,
+        models=None if config.models_directory is None else Path(config.models_directory).absolute(),
     )
     for path in (folders.input, folders.output, folders.user):
         path.mkdir(parents=True, exist_ok=True)

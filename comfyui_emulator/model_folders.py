@@ -15,6 +15,7 @@ from typing import Any
 
 from comfyui_emulator.folders import contained, media_kind
 from comfyui_emulator.registry import JsonObject
+from comfyui_emulator.runtime import Folders
 
 ENDINGS = (".bin", ".ckpt", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".sft")
 """How the names of model files end."""
@@ -52,8 +53,9 @@ _LISTED_HEADER, _SEARCHED_HEADER = 1024 * 1024, 8 * 1024 * 1024
 class ModelFolders:
     """The folders of one server. All methods but :meth:`places` and :meth:`endings` read the disk."""
 
-    def __init__(self, base: Path, output: Path, models: Path | None = None) -> None:
-        self._base, self._output, self._models = base, output, models or base / "models"
+    def __init__(self, folders: Folders) -> None:
+        self._base, self._output = folders.base or folders.output.parent, folders.output
+        self._models = folders.models or self._base / "models"
 
     def places(self, kind: str) -> list[Path]:
         """The folders for a kind of model: in the models folder, and where nodes save such models."""

@@ -17,7 +17,7 @@ from aiohttp import web
 from comfyui_emulator import runtime
 from comfyui_emulator.execution.engine import Engine
 from comfyui_emulator.execution.queue import PromptQueue, work
-from comfyui_emulator.execution.stores import Results
+from comfyui_emulator.execution.stores import make_store
 from comfyui_emulator.execution.worker import NodeThread
 from comfyui_emulator.folders import default_base_directory, resolve_folders
 from comfyui_emulator.http.hub import Hub
@@ -48,11 +48,11 @@ class Emulator:
         self.faults = config.faults
         self.hub = Hub(self.features, self.faults)
         self.log_book = LogBook(self.hub)
-        self.models = ModelFolders(base, self.folders.output, config.models_directory)
-        self.replacements = ReplacementTable()
+        self.models = ModelFolders(self.folders)
         self.users = Users(self.folders.user, multiple=config.multi_user)
         self.thread = NodeThread()
         self.pack_routes = web.RouteTableDef()
+        self.replacements = ReplacementTable()
         self.context = runtime.NodeContext(
             self.folders,
             metadata=not config.disable_metadata,
@@ -124,7 +124,7 @@ class Emulator:
     async def _work(self) -> None:
         with runtime.using(self.context):
             registry = await self.thread.run(lambda: self.registry)
-            results = Results(self.config.cache, self.config.cache_lru)
+            results = make_store(self.config.cache, self.config.cache_lru, self.config.cache_ram)
             self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
             self._ready.set()
             await work(self.queue, self.engine)

@@ -23,7 +23,7 @@ from comfyui_emulator.registry import JsonObject
 log = logging.getLogger("comfyui_emulator")
 
 SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
-"""Keys of ``extra_data`` that are left out of the history."""
+"""Keys of ``extra_data`` that only nodes see, and neither the queue nor the history shows."""
 
 
 @dataclass(order=True, slots=True)
@@ -173,10 +173,8 @@ class PromptQueue:
 
 def make_record(item: QueueItem, outcome: RunOutcome) -> JsonObject:
     """The history record of a finished run."""
-    listed = item.listed()
-    listed[3] = {key: value for key, value in item.request.extra_data.items() if key not in SENSITIVE}
     return {
-        "prompt": listed,
+        "prompt": item.listed(),
         "outputs": outcome.outputs,
         "status": {
             "status_str": "success" if outcome.success else "error",

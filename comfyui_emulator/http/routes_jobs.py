@@ -6,12 +6,12 @@ They exist only under ``/api``. ComfyUI has had the list since 0.6.0, the cancel
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping
 
 from aiohttp import web
 
 from comfyui_emulator.execution.jobs import ORDERS, STATUSES, JobQuery
+from comfyui_emulator.http.routes_prompt import is_canonical_uuid
 from comfyui_emulator.server import Emulator, of
 
 log = logging.getLogger("comfyui_emulator")
@@ -101,18 +101,11 @@ async def cancel_jobs(request: web.Request) -> web.Response:
     ids = data.get("job_ids") if isinstance(data, dict) else None
     if not isinstance(ids, list):
         return _refused("job_ids must be a list")
-    wrong = [name if isinstance(name, str) else repr(name) for name in ids if not _is_canonical(name)]
+    wrong = [name if isinstance(name, str) else repr(name) for name in ids if not is_canonical_uuid(name)]
     if wrong:
         return _refused("job_ids contains invalid id(s)", invalid_ids=wrong)
     emulator = of(request)
     return web.json_response({"cancelled": any([_cancel(emulator, name) for name in ids])})
-
-
-def _is_canonical(name: object) -> bool:
-    try:
-        return isinstance(name, str) and str(uuid.UUID(name)) == name
-    except ValueError:
-        return False
 
 
 def _cancel(emulator: Emulator, prompt_id: str) -> bool:

@@ -18,7 +18,7 @@ _CELL = 8
 
 _OPERATIONS: dict[str, Any] = {
     "module": "comfy_extras.nodes_latent",
-    "category": "latent/advanced/operations",
+    "category": "model/latent/advanced/operations",
     "title": None,
     "v3": True,
     "EXPERIMENTAL": True,
@@ -67,9 +67,9 @@ def tonemap(multiplier: float) -> Operation:
 @node(
     "LatentOperationSharpen",
     {
-        "sharpen_radius": integer(9, 1, 31, step=1),
-        "sigma": number(1.0, 0.1, 10.0, step=0.1),
-        "alpha": number(0.1, 0.0, 5.0, step=0.01),
+        "sharpen_radius": integer(9, 1, 31, step=1, advanced=True),
+        "sigma": number(1.0, 0.1, 10.0, step=0.1, advanced=True),
+        "alpha": number(0.1, 0.0, 5.0, step=0.01, advanced=True),
     },
     "LATENT_OPERATION",
     **_OPERATIONS,
@@ -120,7 +120,7 @@ def _part(group: Group, start: int, end: int) -> Latent:
     "LATENT",
     lists=(True,),
     module="comfy_extras.nodes_rebatch",
-    category="latent/batch",
+    category="model/latent/batch",
     title="Rebatch Latents",
     v3=True,
     INPUT_IS_LIST=True,

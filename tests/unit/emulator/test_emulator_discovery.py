@@ -7,12 +7,15 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from comfyui_emulator import runtime
+from comfyui_emulator.compat import folder_paths
 from comfyui_emulator.http import routes_assets
 from comfyui_emulator.model_folders import MODEL_KINDS
 
@@ -239,6 +242,15 @@ async def test_models_elsewhere(launch: N, tmp_path: Path, write: Write) -> None
     write("models/loras/other.pt")
     async with launch(models_directory=tmp_path / "elsewhere") as client:
         assert await client.get("/models/loras") == ["mine.pt"]
+
+
+def test_packs_find_models_in_the_same_folder(tmp_path: Path, write: Write) -> None:
+    """``folder_paths`` follows the models folder."""
+    write("elsewhere/loras/mine.pt")
+    folders = runtime.Folders(*(tmp_path / name for name in ("input", "output", "temp", "user")), tmp_path)
+    with runtime.using(runtime.NodeContext(replace(folders, models=tmp_path / "elsewhere"))):
+        assert folder_paths.get_filename_list("loras") == ["mine.pt"]
+        assert folder_paths.models_dir == str(tmp_path / "elsewhere")
 
 
 async def test_pictures_of_models(emulator: N, write: Write) -> None:
