@@ -60,6 +60,8 @@ class Folders:
     user: Path
     base: Path | None = None
     """The folder that contains the others, unless they are configured separately."""
+    models: Path | None = None
+    """The folder of models, if it is not that in ``base``."""
 
     def by_type(self, name: str) -> Path | None:
         """The folder that a file reference calls ``input``, ``output`` or ``temp``."""

@@ -22,6 +22,7 @@ from comfyui_emulator.execution.worker import NodeThread
 from comfyui_emulator.folders import default_base_directory, resolve_folders
 from comfyui_emulator.http.hub import Hub
 from comfyui_emulator.http.logbook import LogBook
+from comfyui_emulator.model_folders import ModelFolders
 from comfyui_emulator.packs import Pack, load_packs
 from comfyui_emulator.registry import JsonObject, Registry
 from comfyui_emulator.replacements import ReplacementTable
@@ -43,13 +44,11 @@ class Emulator:
         self.base = base
         self._temp = TempFolder(Path(config.temp_directory or base).absolute())
         self.folders = resolve_folders(config, self._temp.path)
-        self.features: JsonObject = {
-            "supports_preview_metadata": True,
-            "max_upload_size": _whole(config.max_upload_size * 1024 * 1024),
-        }
+        self.features = server_features(config)
         self.faults = config.faults
         self.hub = Hub(self.features, self.faults)
         self.log_book = LogBook(self.hub)
+        self.models = ModelFolders(self.folders)
         self.users = Users(self.folders.user, multiple=config.multi_user)
         self.thread = NodeThread()
         self.pack_routes = web.RouteTableDef()
@@ -176,6 +175,19 @@ def read_object_info(path: Path) -> dict[str, JsonObject]:
     if not isinstance(content, dict) or not all(isinstance(v, dict) and "input" in v for v in content.values()):
         raise ValueError(f"{path} is not a saved /object_info: an object of node definitions was expected")
     return content
+
+
+def server_features(config: EmulatorConfig) -> JsonObject:
+    """The feature flags, as ``/features`` and sockets tell them (ComfyUI 0.33.0)."""
+    core: JsonObject = {
+        "supports_preview_metadata": True,
+        "supports_model_type_tags": True,
+        "max_upload_size": _whole(config.max_upload_size * 1024 * 1024),
+        "extension": {"manager": {"supports_v4": True}},
+        "node_replacements": True,
+        "assets": False,
+    }
+    return {**config.feature_flags, **core}
 
 
 def _whole(number: float) -> float | int:

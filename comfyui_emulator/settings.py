@@ -35,8 +35,11 @@ class EmulatorConfig:
     gigabytes: below the first, ``ram`` drops the running prompt's results too, and above the second it keeps those of
     earlier ones. ``max_upload_size`` is in MiB and applies to every request body.
     ``multi_user`` keeps separate settings and files for each user that the ``comfy-user`` header names.
+    ``models_directory`` takes the place of ``models`` in the base folder.
     ``comfyui`` is the folder of an installed ComfyUI, from whose files two nodes read their tables of numbers (see
-    :mod:`comfyui_emulator.literals`); nothing there is imported or run.
+    :mod:`comfyui_emulator.literals`), and whose blueprints are offered to pages; nothing there is imported or run.
+    ``feature_flags`` are added to ``/features``, except where the server has a flag of that name itself.
+    ``block_external`` sends the content security policy with which a page requests nothing from other hosts.
     ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
     ``/system_stats``. ``faults`` are errors to simulate (see :mod:`comfyui_emulator.faults`).
     """
@@ -59,6 +62,9 @@ class EmulatorConfig:
     compress_response_body: bool = False
     multi_user: bool = False
     comfyui: Path | None = None
+    models_directory: Path | None = None
+    feature_flags: Mapping[str, object] = field(default_factory=dict)
+    block_external: bool = False
     argv: Sequence[str] = ()
     faults: Faults = field(default_factory=Faults)
 

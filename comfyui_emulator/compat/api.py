@@ -81,6 +81,7 @@ class ComfyAPISync:
 
     def __init__(self) -> None:
         self.execution = _SyncExecution()
+        self.node_replacement = ReplacementApiSync()
 
 
 class Input:

@@ -6,6 +6,7 @@ They deal in numbers, so that messages which quote a node's inputs read the same
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -443,6 +444,17 @@ class ParityMemory(_Node):
 
         error = comfy.model_management.OOM_EXCEPTION if kind == "device" else RuntimeError
         raise error("CUDA out of memory")
+
+
+class ParityUi(_Node):
+    """Shows what it is told, whatever that is."""
+
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    REQUIRED: ClassVar = {"ui": ("STRING", {"default": "{}"})}
+
+    def go(self, ui: str) -> dict[str, Any]:
+        return {"ui": json.loads(ui)}
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
