@@ -78,7 +78,7 @@ class JobTalk:
         self.drain()
         gate = self._folder / "gate"
         self.submit("running", {"1": node("ParityWait", value=1, path=str(gate), deaf=False), "2": show("1")})
-        self.until(lambda: (self._folder / "gate.entered").exists())
+        self.until((self._folder / "gate.entered").exists)
         for number in range(4):
             self.submit(f"pending {number}", {"1": node("ParityShow", value=920 + number)})
         self.look("?status=in_progress", "?status=pending", "", "?status=pending,completed&limit=3")
@@ -91,7 +91,9 @@ class JobTalk:
         self.drain()
         self.cancel("", *(f"pending {number}" for number in range(4)), "running")
         self.details("running", "pending 0", "pending 2")
-        self.look("", "?status=cancelled", "?status=failed,cancelled", "?sort_order=asc", "?limit=4", "?limit=4&offset=4")
+        self.look(
+            "", "?status=cancelled", "?status=failed,cancelled", "?sort_order=asc", "?limit=4", "?limit=4&offset=4"
+        )
         self.look("?offset=1000", "?sort_by=created_at&sort_order=asc&offset=3")
 
     @staticmethod

@@ -90,7 +90,9 @@ def plain() -> Iterator[Ask]:
     yield from (Ask("plain", path, look="keys") for path in ("/system_stats", "/object_info/EmptyImage"))
     yield from (Ask("plain", path) for path in ("/object_info/Unknown", "/object_info/ImageBlend", "/history/none"))
     yield from (Ask("plain", path, look="nothing") for path in ("/", "/api/", "/ws", "/api/ws", "/index.html"))
-    yield from (Ask("plain", path) for path in ("/global_subgraphs/none", "/api/node_replacements", "/node_replacements"))
+    yield from (
+        Ask("plain", path) for path in ("/global_subgraphs/none", "/api/node_replacements", "/node_replacements")
+    )
     yield from (Ask("plain", path) for path in ("/templates/nope.json", "/api/workflow_templates/none/x.json"))
     subgraph = NODES / "parity_schema" / "subgraphs" / "Twice.json"
     for name in ("", f"/{sha256(f'custom_node{subgraph}'.encode()).hexdigest()}"):
@@ -224,8 +226,11 @@ def lists() -> Iterator[Ask]:
     """Lists of models and files, history pages, logs."""
     yield from (Ask("lists", path) for path in ("/models", "/embeddings", "/models/loras", "/models/unet", "/models/x"))
     yield from (Ask("lists", f"/experiment/models/{path}") for path in ("loras", "x"))
-    for path in ("loras/0/x.safetensors", "x/0/y", "loras/9/y", "loras/x/y", "loras/-1/y", "loras/0/", "loras/0/../../y",
-                 "loras/0/..%2F..%2Fy"):  # fmt: skip
+    for path in (
+        "loras/0/x.safetensors",
+        "x/0/y",
+        *(f"loras/{end}" for end in ("9/y", "x/y", "-1/y", "0/", "0/../../y")),
+    ):
         yield Ask("lists", f"/experiment/models/preview/{path}")
     yield Ask("lists", "/experiment/models", look="keys")
     for query in ("", "?filename=", "?filename=x.safetensors", "?filename=x.txt", "?filename=../x.safetensors"):

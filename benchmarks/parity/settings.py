@@ -216,7 +216,15 @@ def addresses(talk: Talk) -> None:
 def offline(talk: Talk) -> None:
     """The policy that keeps pages from other hosts, where answers have it; and feature flags."""
     for method in ("GET", "POST", "OPTIONS", "HEAD"):
-        for path in ("/", "/prompt", "/nothing", "/nothing.png", "/internal/logs", "/history?max_items=x", "/api/assets"):
+        for path in (
+            "/",
+            "/prompt",
+            "/nothing",
+            "/nothing.png",
+            "/internal/logs",
+            "/history?max_items=x",
+            "/api/assets",
+        ):
             talk.ask(path, method, look="nothing")
     talk.ask("/prompt", look="nothing", Origin="http://evil.example")
     talk.ask("/prompt", look="nothing", Sec_Fetch_Site="cross-site")

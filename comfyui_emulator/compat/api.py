@@ -9,7 +9,7 @@ from comfyui_emulator import runtime
 from comfyui_emulator.compat import api_input as _values
 from comfyui_emulator.compat import io_api as io
 from comfyui_emulator.compat import ui
-from comfyui_emulator.compat.replace import Registration
+from comfyui_emulator.compat.replace import Registration, SyncRegistration
 
 IO, UI = io, ui
 
@@ -81,7 +81,7 @@ class ComfyAPISync:
 
     def __init__(self) -> None:
         self.execution = _SyncExecution()
-        self.node_replacement = ReplacementApiSync()
+        self.node_replacement = SyncRegistration()
 
 
 class Input:

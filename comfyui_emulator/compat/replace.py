@@ -34,11 +34,23 @@ class NodeReplace:
         return self.entry.listed()
 
 
+def _register(node_replace: NodeReplace) -> None:
+    table = runtime.context().replacements
+    if table is not None:
+        table.add(node_replace.entry)
+
+
 class Registration:
-    """``ComfyAPI().node_replacement``."""
+    """``ComfyAPI().node_replacement``; works while a pack is loaded."""
 
     async def register(self, node_replace: NodeReplace) -> None:
-        """Register a replacement; while a pack is loaded."""
-        table = runtime.context().replacements
-        if table is not None:
-            table.add(node_replace.entry)
+        """Register a replacement."""
+        _register(node_replace)
+
+
+class SyncRegistration:
+    """``ComfyAPISync().node_replacement``; works while a pack is loaded."""
+
+    def register(self, node_replace: NodeReplace) -> None:
+        """Register a replacement."""
+        _register(node_replace)
