@@ -12,7 +12,7 @@ from comfyui_emulator.faults import Faults
 CacheKind = Literal["ram", "classic", "lru", "none"]
 CacheRam = tuple[float, float]
 
-COMFYUI_VERSION = "0.3.64"
+COMFYUI_VERSION = "0.33.0"
 """The ComfyUI release whose behaviour the emulator follows, as ``/system_stats`` reports it."""
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger("comfyui_emulator")
 _UNCHECKED = ("*", "COMFY_MATCHTYPE_V3")
 
 _MAX_LISTED = 20
-"""Longer lists of options are not quoted in an error (ComfyUI 0.3.64)."""
+"""Longer lists of options are not quoted in an error (ComfyUI 0.3.64 to 0.33.0)."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from comfyui_emulator.http.hub import Hub
 from comfyui_emulator.registry import JsonObject
 
 CAPACITY = 300
-"""Number of lines kept (ComfyUI 0.3.64)."""
+"""Number of lines kept (ComfyUI 0.3.64 to 0.33.0)."""
 
 _LOGGER = logging.getLogger("comfyui_emulator")
 

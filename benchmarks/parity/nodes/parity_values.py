@@ -274,7 +274,7 @@ class ParityDescribe(_Node):
                     found[2] = float(found[2])
                 return self.structure(found[0] if len(found) == 1 else found, numbers)
         if callable(value):
-            return self.structure(value(2.5), numbers)
+            return self.structure(value(native(np.array([2.5]))), numbers)
         if hasattr(value, "vertices"):
             return self.structure([value.vertices, value.faces], numbers)
         return type(value).__name__

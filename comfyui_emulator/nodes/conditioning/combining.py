@@ -215,7 +215,7 @@ def zero_out(conditioning: Conditioning) -> Conditioning:
     """Set all vectors to zero."""
     result: Conditioning = []
     for vectors, changed in parts(conditioning):
-        for key in ("pooled_output", "conditioning_lyrics"):
+        for key in ("pooled_output", "conditioning_lyrics", "conditioning_scale"):
             if changed.get(key) is not None:
                 changed[key] = np.zeros_like(changed[key])
         result.append([np.zeros_like(vectors), changed])

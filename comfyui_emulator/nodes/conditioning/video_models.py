@@ -44,10 +44,12 @@ def crop_guides(positive: Conditioning, negative: Conditioning, latent: Latent) 
     if mask is None:
         mask = np.ones((samples.shape[0], 1, samples.shape[2], 1, 1), dtype=np.float32)
     guides = next((options["keyframe_idxs"] for _, options in parts(positive) if "keyframe_idxs" in options), None)
-    count = 0 if guides is None else len(np.unique(guides[:, 0]))
+    # One place for each cell of each guide.
+    count = 0 if guides is None else guides.shape[2] // (samples.shape[-2] * samples.shape[-1])
     if count:
         samples, mask = samples[:, :, :-count], mask[:, :, :-count]
-        positive, negative = both(positive, negative, lambda each: with_values(each, {"keyframe_idxs": None}))
+        gone = {"keyframe_idxs": None, "guide_attention_entries": None}
+        positive, negative = both(positive, negative, lambda each: with_values(each, gone))
     return positive, negative, {"samples": samples.copy(), "noise_mask": mask.copy()}
 
 

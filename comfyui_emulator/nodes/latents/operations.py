@@ -10,7 +10,7 @@ import numpy as np
 from comfyui_emulator.nodes.base import integer, link, node, number
 from comfyui_emulator.nodes.images.filters import gaussian
 from comfyui_emulator.nodes.latents.resizing import Array, Latent
-from comfyui_emulator.nodes.wording import check_axis, check_mirror
+from comfyui_emulator.nodes.wording import check_mirror
 
 Operation = Callable[..., Array]
 
@@ -53,8 +53,7 @@ def tonemap(multiplier: float) -> Operation:
 
     def operation(latent: Array, **_: Any) -> Array:
         length = _length(latent) + np.float32(1e-10)
-        axes = (1, 2, 3)
-        check_axis(length, 3)
+        axes = tuple(range(1, length.ndim))
         top = length.std(axis=axes, keepdims=True, ddof=1) * np.float32(5) + length.mean(axis=axes, keepdims=True)
         top = (top * np.float32(multiplier)).astype(np.float32)
         scaled = length * (np.float32(1) / top)

@@ -142,12 +142,15 @@ for _sampler in _FIXED:
     **_SAMPLER,
 )
 def er_sde(solver_type: str, max_stage: int, eta: float, s_noise: float) -> Sampler:
-    """Extended reverse-time SDE. As an ODE it has no noise."""
-    if solver_type == "ODE" or (solver_type == "Reverse-time SDE" and eta == 0):
-        eta = s_noise = 0
-    # ER-SDE has its own noise scaling, so ComfyUI sets none.
-    scaler = None if solver_type == "ER-SDE" else lambda noise: noise ** (eta + 1)
-    return Sampler("er_sde", {"s_noise": s_noise, "noise_scaler": scaler, "max_stage": max_stage})
+    """Extended reverse-time SDE. As an ODE, or without ``eta``, it has no noise."""
+    scalers: dict[str, Any] = {
+        "ER-SDE": lambda noise: noise * (np.exp(noise**0.3) + 10.0) ** eta,
+        "Reverse-time SDE": lambda noise: noise ** (eta + 1),
+        "ODE": lambda noise: noise,
+    }
+    if solver_type == "ODE" or eta == 0:
+        solver_type, s_noise = "ODE", 0.0
+    return Sampler("er_sde", {"s_noise": s_noise, "noise_scaler": scalers[solver_type], "max_stage": max_stage})
 
 
 _ADVANCED: dict[str, Any] = _SAMPLER | {"module": "comfy_extras.nodes_advanced_samplers"}

@@ -39,7 +39,7 @@ async def test_says_what_it_is(launch: N) -> None:
     async with launch(argv=("a", "b")) as client:
         stats = await client.get("/system_stats")
 
-    assert stats["system"]["comfyui_version"] == "0.3.64"
+    assert stats["system"]["comfyui_version"] == "0.33.0"
     assert stats["system"]["discomfort"]["emulator"] is True
     assert stats["system"]["argv"] == ["a", "b"]
     assert stats["system"]["os"] == sys.platform
