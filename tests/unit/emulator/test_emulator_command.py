@@ -170,9 +170,10 @@ def test_lines_at_the_start(tmp_path: Path) -> None:
         text=True,
     )
     assert silent.stderr is not None
-    first = silent.stderr.readline()
-    silent.send_signal(signal.SIGTERM)
-    _, rest = silent.communicate(timeout=20)
+    with silent:
+        first = silent.stderr.readline()
+        silent.send_signal(signal.SIGTERM)
+        rest = silent.stderr.read()
 
     assert url.startswith("http://127.0.0.1:")
     assert end == "\033[32m[INFO]\033[0m \nStopped server\n"

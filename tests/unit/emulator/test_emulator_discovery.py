@@ -168,7 +168,7 @@ async def test_translations_and_examples_of_packs(launch: N, tmp_path: Path, wri
         for path in (
             "/api{}/b/One.jpg",
             "/api{}/a/One.json",
-            "/api{}/b/..%2Flocales%2Ffr%2Fmain.json",
+            "/api{}/b/..%2Flocales%2Ffr",
             "{}/b/One.json",
         ):
             async with client.http.get(path.format("/workflow_templates")) as answer:
