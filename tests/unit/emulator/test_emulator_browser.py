@@ -27,6 +27,11 @@ KNOWN_FAILURES = {
     "/api/userdata/comfy.templates.json",
 }
 
+KNOWN_ERRORS = (
+    "404 (Not Found)",
+    "ComfyApp graph accessed before initialization",  # 1.49.6, of itself
+)
+
 # A frontend that has been opened before loads its default workflow at the end of its start, which would replace any
 # workflow loaded earlier.
 READY = "() => window.graph && window.app?.graph?.nodes?.length >= 7"
@@ -94,7 +99,9 @@ async def run_the_example(page: Any, url: str) -> Visit:
     await page.goto(url)
     await page.wait_for_function(READY, timeout=60_000)
     await page.evaluate("async (workflow) => { await app.loadGraphData(workflow); }", json.loads(EXAMPLE.read_text()))
-    await page.get_by_test_id("queue-button").get_by_role("button", name="Run", exact=True).click()
+    # A group with a button, or (since 1.48 at the latest) the button itself.
+    group = page.get_by_test_id("queue-button").get_by_role("button", name="Run", exact=True)
+    await group.or_(page.locator("button[data-testid=queue-button]")).click()
     await page.wait_for_function("() => app.graph.nodes.some((node) => node.imgs?.[0]?.naturalWidth === 512)")
     return visit
 
@@ -122,7 +129,7 @@ async def test_frontend_boots_and_runs_the_example(served: N, page: Any) -> None
         await page.screenshot(path=path)
 
     assert visit.failed <= KNOWN_FAILURES
-    assert all("404 (Not Found)" in text for text in visit.console), visit.console
+    assert [text for text in visit.console if not any(known in text for known in KNOWN_ERRORS)] == []
     assert dialogs == 0
     # One page error belongs to every healthy boot of this frontend.
     assert len(visit.page_errors) <= 1, visit.page_errors
@@ -140,8 +147,10 @@ async def test_comfyui_has_the_same_complaints(launch: N, page: Any, monkeypatch
 
     async with launch(front_end_root=front_ends()[-1].values[0]) as client:
         ours = await run_the_example(page, str(client.http.make_url("/")).rstrip("/"))
-    await page.unroute_all()
-    other = await page.context.browser.new_page(viewport=page.viewport_size)
+        # Its complaints about a server that ends do not count.
+        await page.unroute_all()
+        other = await page.context.browser.new_page(viewport=page.viewport_size)
+        await page.close()
     with servers.comfyui(Path(os.environ["COMFYUI_PATH"]).resolve()) as real:
         theirs = await run_the_example(other, real.url)
 
