@@ -1,4 +1,4 @@
-"""Nodes for pictures from a camera or a folder, vector drawings, and plots of losses."""
+"""Nodes for pictures from a camera, vector drawings, and plots of losses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import contained, next_save_path
-from comfyui_emulator.nodes.base import HIDDEN_METADATA, Image, Mask, choice, link, node, side, switch, text
+from comfyui_emulator.nodes.base import HIDDEN_METADATA, Image, Mask, link, node, side, switch, text
 from comfyui_emulator.nodes.images.files import existing_file, file_digest, load_image, metadata_parts
-from comfyui_emulator.nodes.images.resample import from_bytes
 
 JsonObject = dict[str, Any]
 
@@ -34,70 +31,6 @@ JsonObject = dict[str, Any]
 def webcam(image: str, **_: Any) -> tuple[Image, Mask]:
     """The picture that the frontend took and uploaded."""
     return load_image(image)
-
-
-def _folders() -> JsonObject:
-    root = runtime.context().folders.input
-    names = sorted(
-        os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")  # noqa: PTH118 - the result is a name
-        for folder, names, _ in os.walk(root)
-        for name in names
-    )
-    resize = choice(["None", "Stretch", "Crop", "Pad"], default="None")
-    return {"required": {"folder": [names, {}]}, "optional": {"resize_method": resize}}
-
-
-_SIZES_DIFFER = (
-    "Your input image size does not match the first image in the dataset. Either select a valid resize method or use "
-    "the same size for all images."
-)
-"""ComfyUI's text, which clients may match."""
-
-
-@node(
-    "LoadImageSetFromFolderNode",
-    None,
-    "IMAGE",
-    module="comfy_extras.nodes_train",
-    category="loaders",
-    title="Load Image Dataset from Folder",
-    EXPERIMENTAL=True,
-    INPUT_TYPES=_folders,
-)
-def load_folder(folder: str, resize_method: str | None = None) -> Image:
-    """All pictures of a folder, at the size of the first. Raises ``ValueError`` if sizes differ or there are none."""
-    from PIL import Image as Pillow
-
-    if resize_method is None:
-        # Declared as optional but required: a bug in ComfyUI 0.3.64 that clients see.
-        raise TypeError(
-            "LoadImageSetFromFolderNode.load_images() missing 1 required positional argument: 'resize_method'"
-        )
-
-    from comfyui_emulator.nodes.images.files import input_path
-
-    root = input_path(folder)
-    # As in ComfyUI, the order is that of the folder, not sorted.
-    names = [
-        entry.name for entry in os.scandir(root) if entry.name.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
-    ]
-    if not names:
-        raise ValueError("No valid images found in input")
-    frames, size = [], None
-    for name in names:
-        with Pillow.open(root / name) as opened:
-            upright = opened.point(lambda level: level * (1 / 255)) if opened.mode == "I" else opened
-            picture = upright.convert("RGB")
-        size = size or picture.size
-        if picture.size != size:
-            if resize_method == "None":
-                raise ValueError(_SIZES_DIFFER)
-            if resize_method == "Crop":
-                picture = picture.crop((0, 0, *size))
-            else:
-                picture = picture.resize(size, Pillow.Resampling.LANCZOS)
-        frames.append(from_bytes(np.asarray(picture)))
-    return np.stack(frames)
 
 
 @dataclass(frozen=True, slots=True)
