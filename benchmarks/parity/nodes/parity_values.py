@@ -180,6 +180,17 @@ class ParityShaped(_Node):
         return array, array, {"samples": array}, {"waveform": array, "sample_rate": 8000}, array
 
 
+class ParityJson(_Node):
+    """Any value, told as JSON."""
+
+    RETURN_TYPES = ("*",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"text": ("STRING", {"default": "{}"})}
+
+    def make(self, text: str) -> tuple[Any]:
+        """Make it."""
+        return (json.loads(text),)
+
+
 class ParityList(_Node):
     """Two values as a list."""
 
@@ -225,6 +236,8 @@ class ParityDescribe(_Node):
             return {key: self.structure(value[key], numbers) for key in sorted(value)}
         if isinstance(value, list | tuple):
             return [self.structure(item, numbers) for item in value]
+        if hasattr(value, "to_lut"):
+            return self.structure([value.points, value.to_lut(65), value.interp(0.3)], numbers)
         return self.of_object(value, numbers)
 
     def of_object(self, value: Any, numbers: list[Any]) -> Any:

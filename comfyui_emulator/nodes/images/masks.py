@@ -19,6 +19,7 @@ from comfyui_emulator.nodes.base import (
     side,
     switch,
 )
+from comfyui_emulator.nodes.images.filters import dilate
 from comfyui_emulator.nodes.wording import check_sides, plane_sides, regrouped, stacked
 
 _MASK, _IMAGE = link("MASK"), link("IMAGE")
@@ -173,3 +174,30 @@ def image_color_to_mask(image: Image, color: int) -> Mask:
     packed = (levels[:, :, :, 0] << 16) + (levels[:, :, :, 1] << 8) + levels[:, :, :, 2]
     found: Mask = (packed == color).astype(np.float32)
     return found
+
+
+_QUADS = ((31, 0), (95, 63), (191, 127))
+"""Up to which of 255 levels a value becomes which; above them it becomes 255."""
+
+
+@node(
+    "VOIDQuadmaskPreprocess",
+    {"mask": _MASK, "dilate_width": integer(0, 0, 50, step=1)},
+    "MASK",
+    names="quadmask",
+    module="comfy_extras.nodes_void",
+    category="image/mask",
+    title="VOID Quadmask Preprocessor",
+    v3=True,
+    touches={"mask": "clone"},
+)
+def quadmask(mask: Mask, dilate_width: int = 0) -> Mask:
+    """Round a mask to four levels and invert it; dark parts can be widened (since ComfyUI 0.21)."""
+    levels = mask * np.float32(255.0) if mask.max() <= 1.0 else mask
+    if dilate_width > 0:
+        dark = (levels < 128).astype(np.float32)
+        levels = np.where(dilate(dark[..., None], dilate_width * 2 + 1)[..., 0] > 0.5, np.float32(0), levels)
+    rounded = np.full_like(levels, 255)
+    for highest, level in reversed(_QUADS):
+        rounded = np.where(levels <= highest, np.float32(level), rounded)
+    return (np.float32(255.0) - rounded) / np.float32(255.0)
