@@ -44,6 +44,11 @@ def read_drawing(data: bytes) -> str:
     return re.sub(r">\s+<", "><", text)
 
 
+def read_text(data: bytes) -> str:
+    """The text."""
+    return data.decode()
+
+
 READERS = {
     ".mp4": read_film,
     ".webm": read_film,
@@ -53,4 +58,8 @@ READERS = {
     ".opus": read_sound,
     ".glb": read_mesh,
     ".svg": read_drawing,
+    ".txt": read_text,
+    ".csv": read_text,
+    ".md": read_text,
+    ".json": read_text,
 }
