@@ -1,4 +1,4 @@
-"""Cases of what a 3D viewer and a camera record, of folders of pictures, of training, and of the rest."""
+"""Cases of what a 3D viewer and a camera record, of training, and of the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from benchmarks.parity.building import Case, case, load, made, ramp
 from benchmarks.parity.cases.latents import ONE
 from benchmarks.parity.cases.media import film
 from benchmarks.parity.cases.values import described
-from benchmarks.parity.samples import pictures
 
 SEEN = {"image": "p_smooth.png", "mask": "p_alpha.png [input]", "normal": "p_noisy.png", "lineart": "p_grey.png"}
 CAMERA = {"position": {"x": 1, "y": 2.5, "z": 0}, "zoom": 1}
@@ -19,7 +18,6 @@ CAMERA = {"position": {"x": 1, "y": 2.5, "z": 0}, "zoom": 1}
 def cases() -> Iterator[Case]:
     """All of them."""
     yield from viewed()
-    yield from folders()
     yield from samplers()
     yield from tables()
     yield from latents()
@@ -34,13 +32,6 @@ def viewed() -> Iterator[Case]:
         label = recording or "no recording"
         yield described("Load3D", label, range(7), **frame)
         yield described("Load3DAnimation", label, range(6), **frame)
-
-
-def folders() -> Iterator[Case]:
-    """All pictures of a folder."""
-    for folder, method in itertools.product(("p_equal", "p_mixed", "p_nothing"), ("None", "Stretch", "Crop", "Pad")):
-        yield case("LoadImageSetFromFolderNode", f"{folder} {method}", folder=folder, resize_method=method)
-    yield case("LoadImageSetFromFolderNode", "no method", folder="p_equal")
 
 
 def samplers() -> Iterator[Case]:
@@ -110,13 +101,7 @@ def others() -> Iterator[Case]:
 
 def samples() -> dict[str, bytes]:
     """The files and folders."""
-    found = pictures()
     return {
         "3d/p_model.glb": b"no model, only its name is used",
         "p_view.mp4": film("libx264", "mp4", sound=False),
-        "p_equal/a.png": found["p_smooth.png"],
-        "p_equal/b.jpg": found["p.jpg"],
-        "p_mixed/a.png": found["p_smooth.png"],
-        "p_mixed/b.png": found["p_noisy.png"],
-        "p_nothing/a.txt": b"",
     }

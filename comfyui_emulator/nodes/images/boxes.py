@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from comfyui_emulator.nodes.base import MAX_SIDE, Entry, Image, integer, link, node
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, MAX_SIDE, Entry, Image, integer, link, node
 from comfyui_emulator.nodes.images.regions import draw_regions
 from comfyui_emulator.nodes.images.resample import from_bytes, to_bytes
 from comfyui_emulator.nodes.wording import must_have, stacked
@@ -193,7 +193,7 @@ def _element(region: JsonObject) -> JsonObject:
         "bboxes": link("BOUNDING_BOX,ARRAY,STRING"),
         "last_incoming": ["BOUNDING_BOXES", {"default": [], "socketless": True}],
     },
-    hidden={"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]},
+    hidden=HIDDEN_METADATA_V3,
     module="comfy_extras.nodes_bounding_boxes",
     category="utilities",
     title="Create Bounding Boxes",

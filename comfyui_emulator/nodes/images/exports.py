@@ -11,7 +11,7 @@ import numpy as np
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
-from comfyui_emulator.nodes.base import Image, branching, choice, link, node, text
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Image, branching, choice, link, node, text
 from comfyui_emulator.nodes.images.blending import to_light
 
 JsonObject = dict[str, Any]
@@ -41,7 +41,7 @@ def _fixed(options: list[str], default: str) -> Any:
     },
     "IMAGE",
     names="images",
-    hidden={"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]},
+    hidden=HIDDEN_METADATA_V3,
     module="comfy_extras.nodes_images",
     category="image",
     title="Save Image (Advanced)",

@@ -10,7 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from comfyui_emulator.nodes.base import MAX_SIDE, Entry, Image, Mask, choice, integer, link, node, number, switch, text
+from comfyui_emulator.nodes.base import (
+    HIDDEN_METADATA_V3,
+    MAX_SIDE,
+    Entry,
+    Image,
+    Mask,
+    choice,
+    integer,
+    link,
+    node,
+    number,
+    switch,
+    text,
+)
 from comfyui_emulator.nodes.images.blending import MODES
 from comfyui_emulator.nodes.images.boxes import boxes_of
 from comfyui_emulator.nodes.images.compositor import (
@@ -212,7 +225,7 @@ def _mask_of(mask: Any, index: int) -> Mask | None:
     "ImageCompositor",
     {"layers": link("LAYERS"), "compositor": ["COMPOSITOR", {"default": {}, "socketless": True}]},
     "IMAGE MASK",
-    hidden={"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]},
+    hidden=HIDDEN_METADATA_V3,
     title="Create Layered Image",
     OUTPUT_NODE=True,
     HAS_INTERMEDIATE_OUTPUT=True,

@@ -9,10 +9,11 @@ import numpy as np
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
-from comfyui_emulator.nodes.base import Image, Mask, integer, link, node, text
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Image, Mask, integer, link, node, text
 from comfyui_emulator.nodes.images.colours import color_input
 from comfyui_emulator.nodes.images.files import file_digest, input_path, metadata_parts, pictures, temporary_suffix
 from comfyui_emulator.nodes.images.resample import from_bytes
+from comfyui_emulator.nodes.wording import plane_sides, regrouped
 
 JsonObject = dict[str, Any]
 
@@ -46,11 +47,29 @@ def preview(images: Image, prompt: Any = None, extra_pnginfo: Any = None) -> Jso
 
 
 @node(
+    "MaskPreview",
+    {"mask": link("MASK")},
+    "MASK",
+    names="mask",
+    hidden=HIDDEN_METADATA_V3,
+    module="comfy_extras.nodes_mask",
+    category="image/mask",
+    title="Preview Mask",
+    v3=True,
+    OUTPUT_NODE=True,
+)
+def preview_mask(mask: Mask, **_: Any) -> JsonObject:
+    """Show a mask as a grey image, and pass it on."""
+    grey = np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
+    return {"ui": preview(grey), "result": (mask,)}
+
+
+@node(
     "ImageCompare",
     {"compare_view": ["IMAGECOMPARE", {"socketless": True}]},
     "",
     optional={"image_a": link("IMAGE"), "image_b": link("IMAGE")},
-    hidden={"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]},
+    hidden=HIDDEN_METADATA_V3,
     module="comfy_extras.nodes_image_compare",
     category="image",
     title="Compare Images",
