@@ -18,6 +18,13 @@ def read_film(data: bytes) -> Any:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
+def read_light(data: bytes) -> Any:
+    """The values of a picture made of floats, in ten-thousandths; channels as its file orders them."""
+    with av.open(io.BytesIO(data), format="exr_pipe") as container:
+        frame = next(container.decode(video=0))
+    return np.rint(frame.to_ndarray() * 10000).astype(int)
+
+
 def read_sound(data: bytes) -> Any:
     """All samples, in thousandths of full loudness."""
     with av.open(io.BytesIO(data)) as container:
@@ -61,21 +68,22 @@ def read_spz(data: bytes) -> Any:
     return np.frombuffer(gzip.decompress(data), np.uint8).astype(int)
 
 
-def read_text(data: bytes) -> str:
-    """The text."""
-    return data.decode()
-
-
 def read_drawing(data: bytes) -> str:
     """The drawing without its metadata and without space between elements."""
     text = re.sub(r"<metadata>.*?</metadata>", "<metadata/>", data.decode(), flags=re.DOTALL)
     return re.sub(r">\s+<", "><", text)
 
 
+def read_text(data: bytes) -> str:
+    """The text."""
+    return data.decode()
+
+
 READERS = {
     ".mp4": read_film,
     ".mkv": read_film,
     ".webm": read_film,
+    ".exr": read_light,
     ".flac": read_sound,
     ".mp3": read_sound,
     ".opus": read_sound,
@@ -83,6 +91,9 @@ READERS = {
     ".ply": read_ply,
     ".ksplat": read_ksplat,
     ".spz": read_spz,
-    **dict.fromkeys((".txt", ".csv", ".md", ".json"), read_text),
     ".svg": read_drawing,
+    ".txt": read_text,
+    ".csv": read_text,
+    ".md": read_text,
+    ".json": read_text,
 }

@@ -54,9 +54,9 @@ def text(**extra: Any) -> Entry:
     return ["STRING", extra]
 
 
-def switch(default: bool | None = None) -> Entry:
+def switch(default: bool | None = None, **extra: Any) -> Entry:
     """A boolean."""
-    return ["BOOLEAN", {} if default is None else {"default": default}]
+    return ["BOOLEAN", _options(default, None, None) | extra]
 
 
 def choice(options: Sequence[str], **extra: Any) -> Entry:
@@ -144,6 +144,8 @@ def _sections(inputs: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, 
 
 
 HIDDEN_METADATA = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+HIDDEN_METADATA_V3 = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
+"""The same for the newer dialect."""
 
 
 def declare(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from string import ascii_lowercase
 from typing import Any
 
-from comfyui_emulator.nodes.base import choice, integer, node, number, switch, text
+from comfyui_emulator.nodes.base import choice, growing, integer, link, node, number, switch, text
 from comfyui_emulator.registry import ANY
 
 _LIMIT = 2**63 - 1
@@ -34,22 +35,37 @@ def primitive(value: Any) -> Any:
 @node(
     "PreviewAny",
     {"source": [ANY, {}]},
-    "",
+    "STRING",
     module="comfy_extras.nodes_preview_any",
-    category="utils",
-    title="Preview Any",
+    category="utilities",
+    title="Preview as Text",
     OUTPUT_NODE=True,
 )
 def preview_any(source: Any = None) -> dict[str, Any]:
-    """Show any value as text: strings unchanged, numbers as Python writes them, others as JSON or else as ``str``."""
+    """Show any value as text, and return that: strings unchanged, numbers as Python does, others as JSON or str."""
     if source is None or isinstance(source, str | int | float):
         shown = str(source)
     else:
         try:
-            shown = json.dumps(source)
+            shown = json.dumps(source, indent=4, ensure_ascii=False)
         except (TypeError, ValueError):
             shown = str(source)
-    return {"ui": {"text": (shown,)}}
+    return {"ui": {"text": (shown,)}, "result": (shown,)}
+
+
+@node(
+    "StringFormat",
+    {
+        "values": growing("value", link(ANY), names=ascii_lowercase, least=0),
+        "f_string": text(default="{a}", multiline=True),
+    },
+    "STRING",
+    title="Format Text",
+    **(_STRING | {"category": "text"}),
+)
+def format_text(values: dict[str, Any], f_string: str) -> str:
+    """Python's ``str.format`` with the values ``a`` to ``z``."""
+    return f_string.format(**values)
 
 
 @node(

@@ -246,6 +246,17 @@ class ParityShaped(_Node):
         return array, array, {"samples": array}, {"waveform": array, "sample_rate": 8000}, array
 
 
+class ParityJson(_Node):
+    """Any value, told as JSON."""
+
+    RETURN_TYPES = ("*",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"text": ("STRING", {"default": "{}"})}
+
+    def make(self, text: str) -> tuple[Any]:
+        """Make it."""
+        return (json.loads(text),)
+
+
 class ParityList(_Node):
     """Two values as a list."""
 
@@ -281,6 +292,8 @@ class ParityDescribe(_Node):
         """Names, kinds and shapes; floating numbers and arrays go to ``numbers``."""
         if value is None or isinstance(value, bool | int | str):
             return value
+        if getattr(value, "is_nested", False):
+            return self.structure(["joint", *value.unbind()], numbers)
         if hasattr(value, "shape") and hasattr(value, "dtype"):
             numbers.append(np.asarray(value))
             return f"array{list(value.shape)}"
@@ -291,7 +304,17 @@ class ParityDescribe(_Node):
             return {key: self.structure(value[key], numbers) for key in sorted(value)}
         if isinstance(value, list | tuple):
             return [self.structure(item, numbers) for item in value]
+        if hasattr(value, "to_lut"):
+            return self.structure([value.points, value.to_lut(65), value.interp(0.3)], numbers)
         return self.of_object(value, numbers)
+
+    def of_sampler(self, value: Any) -> list[Any]:
+        """Name and options of ComfyUI's sampler; one without a function is named by its class."""
+        if not hasattr(value, "sampler_function"):
+            return [f"sample_{type(value).__name__}", {}]
+        # Two methods are wrapped in functions of other names.
+        name = value.sampler_function.__name__.removeprefix("sample_").removesuffix("_function")
+        return [f"sample_{name}", value.extra_options]
 
     def of_object(self, value: Any, numbers: list[Any]) -> Any:
         """The same of an object: what it is asked for by those who use it."""
@@ -299,10 +322,8 @@ class ParityDescribe(_Node):
             empty = native(np.zeros((2, 3, 7, 5)))
             given = [{"samples": empty}, {"samples": empty, "batch_index": [3, 1]}, {"samples": empty[:, :, :1, :2]}]
             return self.structure([value.generate_noise(latent) for latent in given], numbers)
-        if hasattr(value, "sampler_function"):
-            # Two methods are wrapped in functions of other names.
-            name = value.sampler_function.__name__.removeprefix("sample_").removesuffix("_function")
-            return self.structure([f"sample_{name}", value.extra_options], numbers)
+        if hasattr(value, "max_denoise"):
+            return self.structure(self.of_sampler(value), numbers)
         if hasattr(value, "get_components"):
             about = [value.get_bit_depth(), value.get_color_space(), value.get_frame_count(), value.get_duration()]
             value = value.get_components()

@@ -17,6 +17,7 @@ from comfyui_emulator import runtime
 from comfyui_emulator.folders import annotated_path, image_files, next_save_path, remember_counter
 from comfyui_emulator.nodes.base import (
     HIDDEN_METADATA,
+    HIDDEN_METADATA_V3,
     Entry,
     Image,
     Mask,
@@ -31,7 +32,7 @@ from comfyui_emulator.nodes.base import (
     text,
 )
 from comfyui_emulator.nodes.images.resample import from_bytes, to_bytes
-from comfyui_emulator.nodes.wording import in_torch_words, plane_sides, regrouped
+from comfyui_emulator.nodes.wording import in_torch_words
 
 _IMAGES = link("IMAGE")
 JsonObject = dict[str, Any]
@@ -159,7 +160,7 @@ _CHANNELS = ["alpha", "red", "green", "blue"]
     "LoadImageMask",
     None,
     "MASK",
-    category="mask",
+    category="image",
     title="Load Image (as Mask)",
     INPUT_TYPES=lambda: {"required": {"image": _listing(), "channel": choice(_CHANNELS)}},
     IS_CHANGED=_digest_mask,
@@ -220,7 +221,8 @@ class _Saver:
             counter += 1
         if "%batch_num%" not in stem:
             remember_counter(target, stem, counter)
-        return {"ui": {"images": saved}}
+        # Since ComfyUI 0.26, savers and previewers pass their input on.
+        return {"ui": {"images": saved}, "result": (images,)}
 
     save_images = save
     """ComfyUI's name for the method. Packs that subclass this class call it."""
@@ -241,28 +243,15 @@ class _Previewer(_Saver):
         self.suffix = temporary_suffix()
 
 
-class _MaskPreviewer(_Previewer):
-    compress_level = 4
-
-    def save_mask(
-        self, mask: Mask, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
-    ) -> JsonObject:
-        """Show a mask as a grey image."""
-        grey = np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
-        return self.save(grey, filename_prefix, prompt, extra_pnginfo)
-
-
 def _class(name: str, base: type, function: str, inputs: dict[str, Entry], **declaration: Any) -> None:
-    attributes = declare(inputs, "", OUTPUT_NODE=True, **declaration)
+    attributes = declare(inputs, "IMAGE", names="images", OUTPUT_NODE=True, **declaration)
     add(name, type(name, (base,), attributes | {"FUNCTION": function, "__doc__": base.__doc__}))
 
 
 _PREFIX = {"filename_prefix": text(default="ComfyUI")}
 _SAVED: dict[str, Any] = {"hidden": HIDDEN_METADATA, "module": "nodes", "category": "image"}
-_MASK_SAVED = _SAVED | {"module": "comfy_extras.nodes_mask", "category": "mask"}
 _class("SaveImage", _Saver, "save", {"images": ["IMAGE", {}], **_PREFIX}, title="Save Image", **_SAVED)
 _class("PreviewImage", _Previewer, "save", {"images": _IMAGES}, title="Preview Image", **_SAVED)
-_class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MASK_SAVED)
 
 
 @node(
@@ -270,7 +259,8 @@ _class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MA
     {"images": _IMAGES},
     "",
     module="custom_nodes.websocket_image_save",
-    category="api/image",
+    category="image",
+    title="Save Image (Websocket)",
     OUTPUT_NODE=True,
     IS_CHANGED=lambda images: time.time(),
 )
@@ -283,11 +273,14 @@ def save_image_websocket(images: Image) -> JsonObject:
 
 
 _ANIMATED: dict[str, Any] = {
-    "hidden": HIDDEN_METADATA,
+    "names": "images",
+    "hidden": HIDDEN_METADATA_V3,
     "module": "comfy_extras.nodes_images",
-    "category": "image/animation",
+    "category": "image",
+    "v3": True,
     "OUTPUT_NODE": True,
 }
+_FILE = {"filename_prefix": text(default="ComfyUI", multiline=False)}
 _FPS = number(6.0, 0.01, 1000.0, step=0.01)
 _EXIF_MODEL, _EXIF_MAKE = 0x0110, 0x010F
 
@@ -299,6 +292,11 @@ def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
     target, stem, counter, subfolder = next_save_path(prefix, folders.output, width, height)
     name = f"{stem}_{counter:05}_.{ending}"
     return target / name, {"filename": name, "subfolder": subfolder, "type": "output"}
+
+
+def _shown(images: Image, reference: JsonObject) -> JsonObject:
+    animated = {"animated": (True,)} if len(images) > 1 else {}
+    return {"ui": {"images": [reference]} | animated, "result": (images,)}
 
 
 def animated_exif(picture: Any, parts: Sequence[tuple[str, str]]) -> Any:
@@ -328,13 +326,14 @@ def animated_info(parts: Sequence[tuple[str, str]]) -> Any:
     "SaveAnimatedWEBP",
     {
         "images": _IMAGES,
-        **_PREFIX,
+        **_FILE,
         "fps": _FPS,
         "lossless": switch(True),
         "quality": integer(80, 0, 100),
         "method": choice(["default", "fastest", "slowest"]),
     },
-    "",
+    "IMAGE",
+    title="Save Animated WEBP",
     **_ANIMATED,
 )
 def save_animated_webp(
@@ -361,13 +360,14 @@ def save_animated_webp(
         quality=quality,
         method={"default": 4, "fastest": 0, "slowest": 6}[method],
     )
-    return {"ui": {"images": [reference], "animated": (len(frames) != 1,)}}
+    return _shown(images, reference)
 
 
 @node(
     "SaveAnimatedPNG",
-    {"images": _IMAGES, **_PREFIX, "fps": _FPS, "compress_level": integer(4, 0, 9)},
-    "",
+    {"images": _IMAGES, **_FILE, "fps": _FPS, "compress_level": integer(4, 0, 9, advanced=True)},
+    "IMAGE",
+    title="Save Animated PNG",
     **_ANIMATED,
 )
 def save_animated_png(
@@ -389,4 +389,4 @@ def save_animated_png(
         duration=int(1000.0 / fps),
         append_images=frames[1:],
     )
-    return {"ui": {"images": [reference], "animated": (True,)}}
+    return _shown(images, reference)

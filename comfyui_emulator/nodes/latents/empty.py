@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from comfyui_emulator.nodes.base import integer, node, number, side
+from comfyui_emulator.nodes.base import MAX_SIDE, Entry, integer, node, number, side
 from comfyui_emulator.nodes.wording import check_sides
 
 Latent = dict[str, Any]
@@ -171,3 +171,144 @@ def empty_ace_latent(seconds: float, batch_size: int) -> tuple[Latent]:
 def empty_3d(resolution: int, batch_size: int) -> tuple[Latent]:
     """64 channels of zeros for a 3D shape."""
     return (_zeros(batch_size, 64, resolution, type="hunyuan3dv2"),)
+
+
+def _video_sides(
+    width: int, height: int, length: int, most: int = MAX_SIDE, frames: int = MAX_SIDE
+) -> dict[str, Entry]:
+    return {
+        "width": integer(width, 16, most, step=16),
+        "height": integer(height, 16, most, step=16),
+        "length": integer(length, 1, frames, step=4),
+    }
+
+
+@node(
+    "EmptyHunyuanVideo15Latent",
+    {**_video_sides(848, 480, 25), "batch_size": _BATCH},
+    "LATENT",
+    module="comfy_extras.nodes_hunyuan",
+    category="model/latent/hunyuan video",
+    title="Empty HunyuanVideo 1.5 Latent",
+    v3=True,
+)
+def empty_hunyuan_15(width: int, height: int, length: int, batch_size: int = 1) -> tuple[Latent]:
+    """Zeros for a video in cells of 16 pixels."""
+    steps = (length - 1) // 4 + 1
+    return (_zeros(batch_size, 32, steps, height // 16, width // 16, downscale_ratio_spacial=16),)
+
+
+@node(
+    "EmptyARVideoLatent",
+    {**_video_sides(832, 480, 81, 8192, 1024), "batch_size": integer(1, 1, 64)},
+    "LATENT",
+    module="comfy_extras.nodes_ar_video",
+    category="model/latent/autoregressive",
+    title=None,
+    v3=True,
+)
+def empty_ar_video(width: int, height: int, length: int, batch_size: int) -> tuple[Latent]:
+    """Zeros for a video that is made block by block."""
+    return (_zeros(batch_size, 16, (length - 1) // 4 + 1, height // _CELL, width // _CELL),)
+
+
+@node(
+    "EmptyFlux2LatentImage",
+    _WIDE,
+    "LATENT",
+    module="comfy_extras.nodes_flux",
+    category="model/latent/flux",
+    title="Empty Flux 2 Latent",
+    v3=True,
+)
+def empty_flux_2(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
+    """128 channels of zeros in cells of 16 pixels."""
+    return (_zeros(batch_size, 128, height // 16, width // 16),)
+
+
+@node(
+    "EmptyQwenImageLayeredLatentImage",
+    {
+        "width": side(640, 16, step=16),
+        "height": side(640, 16, step=16),
+        "layers": side(3),
+        "batch_size": _BATCH,
+    },
+    "LATENT",
+    module="comfy_extras.nodes_qwen",
+    category="model/latent/qwen",
+    title="Empty Qwen Image Layered Latent",
+    v3=True,
+)
+def empty_qwen_layers(width: int, height: int, layers: int, batch_size: int = 1) -> tuple[Latent]:
+    """Zeros for a picture and its layers, which are its frames."""
+    return (_zeros(batch_size, 16, layers + 1, height // _CELL, width // _CELL),)
+
+
+@node(
+    "EmptyHiDreamO1LatentImage",
+    {
+        "width": integer(2048, 64, 4096, step=32),
+        "height": integer(2048, 64, 4096, step=32),
+        "batch_size": integer(1, 1, 64),
+    },
+    "LATENT",
+    module="comfy_extras.nodes_hidream_o1",
+    category="model/latent/hidream",
+    title="Empty HiDream-O1 Latent Image",
+    v3=True,
+)
+def empty_hidream(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
+    """Zeros for a model of pixels."""
+    return (_zeros(batch_size, 3, height, width),)
+
+
+@node(
+    "EmptyTrellis2LatentStructure",
+    {"batch_size": _BATCH},
+    "LATENT",
+    module="comfy_extras.nodes_trellis2",
+    category="model/latent/trellis",
+    title=None,
+    v3=True,
+)
+def empty_trellis(batch_size: int) -> tuple[Latent]:
+    """Zeros for a shape of 16 cells a side."""
+    return (_zeros(batch_size, 32, 16, 16, 16, type="trellis2"),)
+
+
+@node(
+    "EmptyAceStep1.5LatentAudio",
+    {"seconds": number(120.0, 1.0, 1000.0, step=0.01), "batch_size": _BATCH},
+    "LATENT",
+    module="comfy_extras.nodes_ace",
+    category="model/latent/ace",
+    title="Empty Ace Step 1.5 Latent Audio",
+    v3=True,
+)
+def empty_ace_15(seconds: float, batch_size: int) -> tuple[Latent]:
+    """Zeros, 25 cells for a second."""
+    length = round(seconds * 48000 / 1920)
+    return (_zeros(batch_size, 64, length, type="audio", downscale_ratio_temporal=1764),)
+
+
+_MUSIC_RATE = 25
+"""MiniMax's frames for a second."""
+
+_MOST_MUSIC = 9000
+
+
+@node(
+    "EmptyMiniMaxMusic3LatentAudio",
+    {"seconds": number(120.0, 0.04, _MOST_MUSIC / _MUSIC_RATE, step=0.04), "batch_size": _BATCH},
+    "LATENT",
+    module="comfy_extras.nodes_minimax_music",
+    category="model/latent/minimax music",
+    title="Empty MiniMax Music3 Latent Audio",
+    v3=True,
+)
+def empty_minimax_music(seconds: float, batch_size: int) -> tuple[Latent]:
+    """Zeros in cells of 512 samples, for whole frames of 960 samples at another rate."""
+    frames = min(_MOST_MUSIC, max(1, round(seconds * _MUSIC_RATE)))
+    length = max(1, int(frames * _SAMPLE_RATE / 24000 * 960 / 512))
+    return (_zeros(batch_size, 128, length, type="audio", downscale_ratio_temporal=512),)

@@ -179,3 +179,91 @@ def lcm_upscale(scale_ratio: float, scale_steps: int, upscale_method: str) -> Sa
 def euler_cfg_pp(version: str) -> Sampler:
     """Euler sampling with CFG++, in one of two versions."""
     return Sampler("euler_pp" if version == "alternative" else "euler_cfg_pp")
+
+
+_NEW: dict[str, Any] = {"category": "model/sampling/samplers", "v3": True}
+
+
+def _extra(default: float, low: float, high: float) -> Entry:
+    return number(default, low, high, step=0.01, round=False, advanced=True)
+
+
+@node(
+    "SamplerSEEDS2",
+    {
+        "solver_type": choice(["phi_1", "phi_2"]),
+        "eta": _extra(1.0, 0.0, 100.0),
+        "s_noise": _extra(1.0, 0.0, 100.0),
+        "r": _extra(0.5, 0.01, 1.0),
+    },
+    "SAMPLER",
+    module=_MODULE,
+    title=None,
+    **_NEW,
+)
+def seeds_2(solver_type: str, eta: float, s_noise: float, r: float) -> Sampler:
+    """SEEDS of second order, or Heun's method, by its options (since 0.4)."""
+    return Sampler("seeds_2", {"eta": eta, "s_noise": s_noise, "r": r, "solver_type": solver_type})
+
+
+@node(
+    "SamplerLCM",
+    {
+        "s_noise": number(1.0, 0.0, 64.0, step=0.01),
+        "s_noise_end": number(1.0, 0.0, 64.0, step=0.01),
+        "noise_clip_std": number(0.0, 0.0, 10.0, step=0.01),
+    },
+    "SAMPLER",
+    module="comfy_extras.nodes_advanced_samplers",
+    title=None,
+    **_NEW,
+)
+def lcm(s_noise: float, s_noise_end: float, noise_clip_std: float) -> Sampler:
+    """LCM with a factor for the noise, from the first step to the last."""
+    given = {"s_noise": s_noise, "s_noise_end": s_noise_end, "noise_clip_std": noise_clip_std}
+    return Sampler("lcm", {name: float(value) for name, value in given.items()})
+
+
+@node(
+    "SamplerARVideo",
+    {"num_frame_per_block": integer(1, 1, 64)},
+    "SAMPLER",
+    module="comfy_extras.nodes_ar_video",
+    title="Sampler AR Video",
+    **_NEW,
+)
+def ar_video(num_frame_per_block: int) -> Sampler:
+    """Sampling of a video block by block."""
+    return Sampler("ar_video", {"num_frame_per_block": num_frame_per_block})
+
+
+@node("VOIDSampler", {}, "SAMPLER", module="comfy_extras.nodes_void", title=None, **_NEW)
+def void() -> Sampler:
+    """DDIM as the VOID models were trained with."""
+    return Sampler("VOID_DDIM")
+
+
+@dataclass(frozen=True, slots=True)
+class MadeNoise:
+    """A NOISE value that was drawn before: a latent is the noise."""
+
+    samples: npt.NDArray[np.float32]
+    seed: int = 0
+
+    def generate_noise(self, latent: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+        """The noise, whatever the latent is."""
+        return self.samples.copy()
+
+
+@node(
+    "VOIDWarpedNoiseSource",
+    {"warped_noise": ["LATENT"]},
+    "NOISE",
+    module="comfy_extras.nodes_void",
+    category="model/latent/void",
+    title=None,
+    v3=True,
+)
+def warped_noise(warped_noise: Mapping[str, Any]) -> MadeNoise:
+    """A latent as noise."""
+    return MadeNoise(warped_noise["samples"])

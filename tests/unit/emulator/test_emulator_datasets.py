@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from comfyui_emulator import runtime
-from comfyui_emulator.nodes.datasets import captions, clips, pictures, storage
+from comfyui_emulator.nodes.datasets import clips, pictures, storage, texts
 from comfyui_emulator.nodes.media.films import Video
 
 N = Any
@@ -36,10 +36,10 @@ def test_a_folder_is_a_list(folders: runtime.Folders) -> None:
     (inner / "b.txt").write_text(" a cat \n")
     Pillow.new("L", (5, 5), 7).save(inner.parent / "a.jpg")
 
-    images, texts = storage.load_pictures_and_texts("set")
+    images, words = storage.load_pictures_and_texts("set")
 
     assert storage.subfolders() == ["set", "set/3_cats"]
-    assert sorted(zip([image.shape[1] for image in images], texts, strict=True)) == [(5, ""), *[(6, "a cat")] * 3]
+    assert sorted(zip([image.shape[1] for image in images], words, strict=True)) == [(5, ""), *[(6, "a cat")] * 3]
     assert [image.shape for image in storage.load_pictures("set")[0]] == [(1, 5, 5, 3)]
     with pytest.raises(ValueError, match="No video files found in"):
         storage.load_films("set")
@@ -67,10 +67,10 @@ def test_lists_are_shuffled_alike(folders: runtime.Folders) -> None:
 
     (alone,) = pictures.shuffle(images, [3])
     both = pictures.shuffle_pairs(images, words, [3])
-    moving, texts = clips.shuffle_film_pairs(films, words, [3])
+    moving, told = clips.shuffle_film_pairs(films, words, [3])
 
     assert [float(image[0, 0, 0, 0]) for image in alone] == [float(image[0, 0, 0, 0]) for image in both[0]]
-    assert both[1] == texts == [words[films.index(film)] for film in moving]
+    assert both[1] == told == [words[films.index(film)] for film in moving]
     assert clips.shuffle_films(films, [3])[0] == moving
     assert len(pictures.shuffle([np.concatenate(images)], [0])[0]) == 5
     with pytest.raises(ValueError, match=r"got Tensor shape torch.Size\(\[8, 8\]\)"):
@@ -79,15 +79,15 @@ def test_lists_are_shuffled_alike(folders: runtime.Folders) -> None:
 
 def test_one_text_is_a_list_in_a_plain_value() -> None:
     """The nodes for single texts return a list that is no list of the executor's, as in ComfyUI."""
-    assert captions.BUILT_IN["TruncateText"][0]().run(texts="abcdef", max_length=3) == (["abc"],)
-    assert captions.merge_texts(["a", "b"]) == ([["a", "b"]],)
-    assert captions.BUILT_IN["TruncateText"][0].OUTPUT_IS_LIST == (False,)  # type: ignore[attr-defined]
+    assert texts.BUILT_IN["TruncateText"][0]().run(texts="abcdef", max_length=3) == (["abc"],)
+    assert texts.merge_texts(["a", "b"]) == ([["a", "b"]],)
+    assert texts.BUILT_IN["TruncateText"][0].OUTPUT_IS_LIST == (False,)  # type: ignore[attr-defined]
 
 
 def test_texts_are_saved(folders: runtime.Folders) -> None:
     """JSON gets indents if it is valid, everything else is written as it is; the counter ends the name."""
-    answer = captions.save_text('{"a": "é"}', "x", "json")
-    broken = captions.save_text("{", "x", "json")
+    answer = texts.save_text('{"a": "é"}', "x", "json")
+    broken = texts.save_text("{", "x", "json")
 
     assert answer["ui"]["files"] == [{"filename": "x_00001.json", "subfolder": "", "type": "output"}]
     assert (folders.output / "x_00001.json").read_text(encoding="utf-8") == '{\n  "a": "é"\n}'
@@ -100,12 +100,12 @@ def test_latents_are_grouped_by_size() -> None:
     latents = [{"samples": np.zeros((1, 4, side, 8), np.float32)} for side in (8, 4, 8)]
     conditions = [[[f"c{k}", {}]] for k in range(3)]
 
-    groups, together = captions.bucket(latents, conditions)
+    groups, together = texts.bucket(latents, conditions)
 
     assert [group["samples"].shape[0] for group in groups] == [2, 1]
     assert [len(group) for group in together] == [2, 1]
     with pytest.raises(ValueError, match="does not match number of conditions"):
-        captions.bucket(latents, conditions[:1])
+        texts.bucket(latents, conditions[:1])
 
 
 async def test_a_list_runs_through_single_and_list_nodes(launch: N, make: N) -> None:
