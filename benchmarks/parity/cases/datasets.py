@@ -96,7 +96,7 @@ def clips() -> Iterator[Case]:
 
 
 def captions() -> Iterator[Case]:
-    """Texts, changed and saved."""
+    """Texts, changed."""
     for label, texts in (("word", "  Äb\tC  "), ("a list", TEXTS)):
         for node in ("TextToLowercase", "TextToUppercase", "StripWhitespace", "MergeTextLists"):
             yield case(node, label, ("text",), texts=texts)
@@ -104,11 +104,6 @@ def captions() -> Iterator[Case]:
         yield case("AddTextPrefix", label, ("text",), texts=texts, prefix="> ")
         yield case("AddTextSuffix", label, ("text",), texts=texts, suffix=" <")
         yield case("ReplaceText", label, ("text",), texts=texts, find="b", replace="ß")
-    for kind, word in itertools.product(("txt", "csv", "md", "json"), ('{"é": [1, 2.50]}', "é\n{", "", "  7 ")):
-        source = made("PrimitiveStringMultiline", value=word)
-        prefix = {"filename_prefix": "parity/%width%_text", "format": kind}
-        yield case("SaveText", f"{kind} {word!r}", ("text",), text=source, **prefix)
-    yield case("SaveText", "unknown", (), text=made("PrimitiveString", value="x"), filename_prefix="x", format="exe")
 
 
 def grouped() -> Iterator[Case]:

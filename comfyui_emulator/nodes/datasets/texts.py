@@ -1,19 +1,16 @@
-"""Nodes that change texts of a dataset, save texts, and group latents by size.
+"""Nodes that change texts of a dataset, and group latents by size.
 
 As in ComfyUI, a node for single texts returns a list of one text as a plain value.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from comfyui_emulator import runtime
-from comfyui_emulator.folders import next_save_path
-from comfyui_emulator.nodes.base import Entry, choice, integer, link, node, text
+from comfyui_emulator.nodes.base import Entry, integer, link, node, text
 from comfyui_emulator.nodes.wording import stacked
 
 _DATASET: dict[str, Any] = {"module": "comfy_extras.nodes_dataset", "v3": True, "EXPERIMENTAL": True}
@@ -106,34 +103,3 @@ def bucket(latents: Sequence[Any], conditioning: Sequence[Any]) -> tuple[list[An
         [{"samples": stacked([np.asarray(sample) for sample in samples])} for samples, _ in groups.values()],
         [conditions for _, conditions in groups.values()],
     )
-
-
-@node(
-    "SaveText",
-    {
-        "text": text(forceInput=True, multiline=False),
-        "filename_prefix": text(default="ComfyUI", multiline=False),
-        "format": choice(["txt", "csv", "md", "json"], default="txt"),
-    },
-    "STRING",
-    names="text",
-    hidden={"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]},
-    title="Save Text",
-    module="comfy_extras.nodes_text",
-    category="text",
-    v3=True,
-    OUTPUT_NODE=True,
-)
-def save_text(text: str, filename_prefix: str, format: str, **_: Any) -> dict[str, Any]:  # noqa: A002 - its name
-    """Save a text, JSON with indents if it is valid."""
-    target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, 1, 1)
-    name = f"{stem}_{counter:05}.{format}"
-    content = text
-    if format == "json":
-        try:
-            content = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        except json.JSONDecodeError:
-            content = text
-    (target / name).write_text(content, encoding="utf-8")
-    saved = {"filename": name, "subfolder": subfolder, "type": "output"}
-    return {"ui": {"text": (text,), "files": [saved]}, "result": (text,)}

@@ -84,17 +84,6 @@ def test_one_text_is_a_list_in_a_plain_value() -> None:
     assert texts.BUILT_IN["TruncateText"][0].OUTPUT_IS_LIST == (False,)  # type: ignore[attr-defined]
 
 
-def test_texts_are_saved(folders: runtime.Folders) -> None:
-    """JSON gets indents if it is valid, everything else is written as it is; the counter ends the name."""
-    answer = texts.save_text('{"a": "é"}', "x", "json")
-    broken = texts.save_text("{", "x", "json")
-
-    assert answer["ui"]["files"] == [{"filename": "x_00001.json", "subfolder": "", "type": "output"}]
-    assert (folders.output / "x_00001.json").read_text(encoding="utf-8") == '{\n  "a": "é"\n}'
-    assert (folders.output / broken["ui"]["files"][0]["filename"]).read_text() == "{"
-    assert answer["result"] == ('{"a": "é"}',)
-
-
 def test_latents_are_grouped_by_size() -> None:
     """Those of equal sides are one batch, with their conditionings; a missing one is an error."""
     latents = [{"samples": np.zeros((1, 4, side, 8), np.float32)} for side in (8, 4, 8)]
