@@ -169,6 +169,12 @@ def _shares(frames: Image) -> npt.NDArray[np.float32]:
 
 def _table(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32]) -> Array:
     """For each channel and level the level that as many pixels of the reference reach."""
+    if len(ours) != len(theirs):
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            f"tensor and input value tensor must match, but we got boundaries tensor {list(theirs.shape)} and input "
+            f"value tensor {list(ours.shape)}"
+        )
     found = [np.searchsorted(line, mine) for line, mine in zip(theirs, ours, strict=True)]
     return np.minimum(np.stack(found), _BINS - 1).astype(np.float32) / np.float32(_BINS - 1)
 
@@ -209,10 +215,10 @@ def _by_histogram(target: Image, reference: Image, mode: str, index: int, streng
     v3=True,
 )
 def transfer_colors(
-    image_target: Image, image_ref: Image, method: str, source_stats: dict[str, Any], strength: float = 1.0
+    image_target: Image, image_ref: Image | None, method: str, source_stats: dict[str, Any], strength: float = 1.0
 ) -> Image:
     """Give the target the colours of the reference: each frame by itself, all together, or as one frame needs."""
-    if strength == 0:
+    if strength == 0 or image_ref is None:
         return image_target
     count = image_target.shape[0]
     mode, index = source_stats["source_stats"], source_stats.get("target_index", 0)

@@ -70,7 +70,7 @@ def crop_to_mask(
     levels = [int(digits[k : k + 2], 16) for k in (0, 2, 4)] if len(digits) == 6 else [0, 0, 0]
     behind = np.array(levels, dtype=np.float32) / np.float32(255.0)
     images = images[..., :3]
-    if masks.shape[0] == 1:
+    if masks.shape[0] == 1 and images.shape[0] > 1:
         masks = np.repeat(masks, images.shape[0], axis=0)
     elif masks.shape[0] != images.shape[0]:
         raise ValueError(f"Mask batch {masks.shape[0]} does not match image batch {images.shape[0]}")

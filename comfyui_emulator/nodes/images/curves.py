@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import Image, link, node
+from comfyui_emulator.nodes.wording import must_have
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -124,6 +125,7 @@ def edit_curve(curve: Any, histogram: Sequence[int] | None = None) -> JsonObject
 def histogram_of(image: Image) -> tuple[list[int], ...]:
     """How many pixels of the first image have each of 256 levels: all channels' mean, brightness, and each channel."""
     first = image[0]
+    must_have(first, "cpu")
     colours = [_counted(first[:, :, channel]) for channel in range(3)]
     red, green, blue = (first[:, :, channel] for channel in range(3))
     brightness = 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -31,7 +31,8 @@ from comfyui_emulator.nodes.base import (
     switch,
     text,
 )
-from comfyui_emulator.nodes.images.resample import from_bytes, to_bytes
+from comfyui_emulator.nodes.images.decoding import decoded
+from comfyui_emulator.nodes.images.resample import to_bytes
 from comfyui_emulator.nodes.wording import in_torch_words
 
 _IMAGES = link("IMAGE")
@@ -74,33 +75,6 @@ def _listing() -> Entry:
     return [image_files(runtime.context().folders.input), {"image_upload": True}]
 
 
-def _open(name: str) -> Any:
-    from PIL import Image as Pillow
-    from PIL import ImageFile
-
-    # As in ComfyUI, the readable part of a truncated file is loaded.
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    return Pillow.open(input_path(name))
-
-
-def _upright(picture: Any) -> Any:
-    from PIL import ImageOps
-
-    picture = ImageOps.exif_transpose(picture)
-    return picture.point(lambda level: level * (1 / 255)) if picture.mode == "I" else picture
-
-
-def _frame(picture: Any) -> tuple[Image, Mask]:
-    image = from_bytes(np.asarray(picture.convert("RGB")))[None]
-    if "A" in picture.getbands():
-        alpha = picture.getchannel("A")
-    elif picture.mode == "P" and "transparency" in picture.info:
-        alpha = picture.convert("RGBA").getchannel("A")
-    else:
-        return image, np.zeros((1, 64, 64), dtype=np.float32)
-    return image, (np.float32(1.0) - from_bytes(np.asarray(alpha)))[None]
-
-
 _LOADER: dict[str, Any] = {"module": "nodes", "VALIDATE_INPUTS": _check}
 
 
@@ -139,18 +113,10 @@ _LOADER: dict[str, Any] = {"module": "nodes", "VALIDATE_INPUTS": _check}
 )
 def load_image(image: str) -> tuple[Image, Mask]:
     """Load all frames of a file. The mask is 1 where they are transparent; without alpha it is 64 x 64 zeros."""
-    from PIL import ImageSequence
-
-    frames: list[tuple[Image, Mask]] = []
-    with _open(image) as opened:
-        several = opened.format != "MPO"
-        for picture in ImageSequence.Iterator(opened):
-            frame = _frame(_upright(picture))
-            if not frames or frame[0].shape == frames[0][0].shape:
-                frames.append(frame)
-    if not several:
-        frames = frames[:1]
-    return np.concatenate([frame[0] for frame in frames]), np.concatenate([frame[1] for frame in frames])
+    images, alpha = decoded(input_path(image))
+    if alpha is None:
+        return images, np.zeros((len(images), 64, 64), dtype=np.float32)
+    return images, np.float32(1.0) - alpha
 
 
 _CHANNELS = ["alpha", "red", "green", "blue"]
@@ -167,11 +133,9 @@ _CHANNELS = ["alpha", "red", "green", "blue"]
     **_LOADER,
 )
 def load_image_mask(image: str, channel: str) -> Mask:
-    """Load one channel of a file. Alpha is inverted."""
-    with _open(image) as opened:
-        picture = _upright(opened).convert("RGBA")
-    levels = from_bytes(np.asarray(picture.getchannel(channel[0].upper())))[None]
-    return np.float32(1.0) - levels if channel == "alpha" else levels
+    """Load one channel of all frames of a file. Alpha is :func:`load_image`'s mask."""
+    images, mask = load_image(image)
+    return mask if channel == "alpha" else images[..., ["red", "green", "blue"].index(channel)]
 
 
 def pictures(images: Image) -> list[Any]:

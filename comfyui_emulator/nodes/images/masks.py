@@ -206,7 +206,7 @@ _QUADS = ((31, 0), (95, 63), (191, 127))
 def quadmask(mask: Mask, dilate_width: int = 0) -> Mask:
     """Round a mask to four levels and invert it; dark parts can be widened (since ComfyUI 0.21)."""
     levels = mask * np.float32(255.0) if mask.max() <= 1.0 else mask
-    if dilate_width > 0:
+    if dilate_width > 0 and levels.ndim >= 3:
         dark = (levels < 128).astype(np.float32)
         levels = np.where(dilate(dark[..., None], dilate_width * 2 + 1)[..., 0] > 0.5, np.float32(0), levels)
     rounded = np.full_like(levels, 255)

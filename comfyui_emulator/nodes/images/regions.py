@@ -61,15 +61,25 @@ def _wrapped(draw: Any, text: str, font: Any, width: float) -> list[str]:
     return lines
 
 
+def _picture(background: Any) -> Any:
+    """The first image for Pillow; ``None`` if there is none, or none of its kinds."""
+    from PIL import Image as Pillow
+
+    if not isinstance(background, np.ndarray):
+        return None
+    try:
+        return Pillow.fromarray((background[0] * 255).clip(0, 255).astype(np.uint8))
+    except (TypeError, ValueError, IndexError):
+        return None
+
+
 def _ground(width: int, height: int, background: Image | None) -> Any:
     """The dimmed background, or a dark grey, at most 1024 pixels long."""
     from PIL import Image as Pillow
     from PIL import ImageEnhance
 
-    picture = None
-    if isinstance(background, np.ndarray):
-        levels = (background[0] * 255).clip(0, 255).astype(np.uint8)
-        picture = Pillow.fromarray(levels)
+    picture = _picture(background)
+    if picture is not None:
         width, height = picture.size
     factor = min(1.0, _LONGEST / (max(width, height) or 1))
     size = max(1, round(width * factor)), max(1, round(height * factor))

@@ -63,8 +63,9 @@ def _video(images: Image, name: str) -> Image:
 def restore(images: Image, original_resized_images: Image, color_correction_method: str) -> Image:
     """Cut the result to the original, give it its colours and its alpha, and make the sides even."""
     must_have(original_resized_images, "shape")
+    video = _video(images, "SeedVR2PostProcessing")
     original = _video(original_resized_images, "SeedVR2PostProcessing")
-    video = _regrouped(_video(images, "SeedVR2PostProcessing"), original.shape[:2])
+    video = _regrouped(video, original.shape[:2])
     batch, time, height, width = (min(pair) for pair in zip(video.shape[:4], original.shape[:4], strict=True))
     video = video[:batch, :time, :height, :width]
     alpha = original[..., 3:] if original.shape[-1] == 4 else None

@@ -53,6 +53,10 @@ class FrameReader:
 
     def __call__(self, frame: Any) -> Image:
         """The picture ``[height, width, 3]``, turned as the file says."""
+        return np.ascontiguousarray(self.whole(frame)[..., :3])
+
+    def whole(self, frame: Any) -> Image:
+        """The same with a fourth channel, if the file has alpha or a palette."""
         if not self._format:
             name = frame.format.name
             self._alpha = name == "pal8" or any(part.is_alpha for part in frame.format.components)
@@ -62,7 +66,6 @@ class FrameReader:
             image = self._padded(frame) if frame.width % 32 else frame.to_ndarray(format=self._format)
         else:
             image = from_bytes(frame.to_ndarray(format=self._format))
-        image = image[..., :3] if self._alpha else image
         turned = np.rot90(image, round(frame.rotation // 90)) if frame.rotation else image
         return np.ascontiguousarray(turned, dtype=np.float32)
 
