@@ -26,12 +26,12 @@ def square(**more: Any) -> Mesh:
     return Mesh(points, np.array([[[0, 1, 2], [0, 2, 3]]]), uvs=uvs, **more)
 
 
-def ring(count: int, around: bool = True) -> Surface:
-    """A strip around a hole with so many corners, or a part of one."""
+def ring(count: int) -> Surface:
+    """A strip around a hole with so many corners."""
     angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
     inner = np.stack([np.cos(angles), np.sin(angles), np.zeros(count)], axis=-1)
     points = np.concatenate([inner, inner * 2]).astype(np.float32)
-    here = np.arange(count if around else count - 1)
+    here = np.arange(count)
     after = (here + 1) % count
     faces = [np.stack([here, here + count, after], 1), np.stack([after, here + count, after + count], 1)]
     return Surface(points, np.concatenate(faces), points.copy())
@@ -81,8 +81,9 @@ def test_holes_are_closed(count: int, vertices: int, faces: int) -> None:
 
 
 def test_only_a_closed_border_is_a_hole() -> None:
-    """A chain is left open unless that is asked for."""
-    given = ring(6, around=False)
+    """Where borders touch each other they are left open, unless that is asked for."""
+    points = RANDOM.standard_normal((5, 3)).astype(np.float32)
+    given = Surface(points, np.array([[0, 1, 2], [0, 3, 4]]), None)
 
     assert repairs.fill(given, 99.0, 64, chains=False).faces is given.faces
     assert len(repairs.fill(given, 99.0, 64, chains=True).faces) > len(given.faces)
@@ -129,7 +130,7 @@ def test_places_outside_are_fitted_in() -> None:
     outside = np.array([[-1, 0], [1, 1]], np.float32)
 
     assert textures.fitted(outside).tolist() == [[0, 0], [1, 0.5]]
-    assert textures.fitted(np.array([[0.2, 0.7]], np.float32)).tolist() == pytest.approx([[0.2, 0.7]])
+    assert np.allclose(textures.fitted(np.array([[0.2, 0.7]], np.float32)), [[0.2, 0.7]])
 
 
 def test_an_atlas_has_a_colour_for_each_chart() -> None:
@@ -225,7 +226,7 @@ def test_splats_are_drawn_from_all_sides() -> None:
     images, masks = splat_rendering.render_splat(ball(), 64, 64, 2, "#000000", 0.0, front, **look)
     straight, deep = front | {"cameraType": "orthographic"}, look | {"render_style": "depth"}
     flat, _ = splat_rendering.render_splat(ball(), 64, 64, 1, "#000000", 0.0, straight, **look)
-    depth, _ = splat_rendering.render_splat(ball(), 64, 64, 1, "#000000", 0.0, front, **deep)
+    depth, _ = splat_rendering.render_splat(ball(3000), 64, 64, 1, "#000000", 0.0, front, **deep)
     none, mask = splat_rendering.render_splat(ball(), 64, 64, 1, "#00ff00", 1.0, None, **look)
 
     assert images.shape == (2, 64, 64, 3)
@@ -234,7 +235,7 @@ def test_splats_are_drawn_from_all_sides() -> None:
         assert image[32, 24, 2] > 0.5 > image[32, 24, 0]
     assert images[1, 32, 40, 2] > 0.5
     assert masks[0, 32, 32] > 0.9
-    assert depth[0, 32, 32, 0] > depth[0, 32, 44, 0]
+    assert depth[0, 32, 32, 0] > depth[0, 32, 54, 0]
     assert none[0, 5, 5].tolist() == [0, 1, 0]
     assert mask.max() == 0
 
@@ -266,6 +267,6 @@ def test_keyframes_are_spread_over_a_sound() -> None:
     silent = dance.segment(pictures, 30, 0, {"waveform": np.zeros((1, 1, 10), np.float32), "sample_rate": 10000})
 
     assert [np.nonzero(mask[:, 0, 0])[0].tolist() for mask in masks] == [[0, 29], [0, 29]]
-    assert frames[1][29, 0, 0, 0] == pytest.approx(0.4)
+    assert frames[1][29, 0, 0, 0] == pytest.approx(0.3)
     assert [part["waveform"].shape[-1] for part in sounds] == [10000, 10000]
     assert silent[1].max() == 0
