@@ -110,6 +110,7 @@ def paths() -> Iterator[Case]:
         "SaveAudio": {"audio": sound},
         "SaveAudioMP3": {"audio": sound, "quality": "V0"},
         "SaveGLB": {"mesh": mesh},
+        "SaveText": {"text": "x", "format": "md"},
         "SaveSVGNode": {"svg": made("ParityDrawings")},
         "SaveVideo": {"video": film, "format": "auto", "codec": "auto"},
         "SaveWEBM": {"images": image, "codec": "vp9", "fps": 12.0, "crf": 32.0},

@@ -1,6 +1,6 @@
 """Declarations of built-in nodes: a function with its inputs and outputs.
 
-The declarations match ComfyUI 0.3.64. ``v3`` selects the newer of the two dialects in which ``/object_info`` describes
+The declarations match ComfyUI 0.33.0. ``v3`` selects the newer of the two dialects in which ``/object_info`` describes
 nodes.
 """
 
@@ -158,7 +158,7 @@ def declare(
     optional: Mapping[str, Entry] | None = None,
     hidden: Mapping[str, Any] | None = None,
     names: str = "",
-    lists: Sequence[bool] = (),
+    lists: Sequence[bool | None] = (),
     matchtypes: Sequence[str | None] = (),
     v3: bool = False,
     **flags: Any,

@@ -177,3 +177,14 @@ def references() -> Iterator[Case]:
     beyond = {"images.image_1": load("p_smooth.png"), "images.image_11": load("p_noisy.png")}
     yield described("HiDreamO1ReferenceImages", "beyond", (0, 1), **PAIR, **beyond)
     yield case("HiDreamO1ReferenceImages", "none", (), **PAIR)
+    for family, shape in (("flux", 16), ("flux", 128), ("sd3", 16), ("sdxl", 4), ("qwenimage", 16), ("zz", 4)):
+        for name, sides in {"picture": "6,5", "video": "3,6,5"}.items():
+            given = made("ParityShaped", 2, shape=f"1,{shape},{sides}")
+            options = {"latent": given, "latent_format": family, "degrade_sigma": 0.3}
+            yield described("PiDConditioning", f"{family} {shape} {name}", positive=cond(), **options)
+    for size in (9, 40):
+        voxel = {"voxel": made("ParityFilled", size=size)}
+        yield described("Trellis2ShapeStage", size, (0, 1, 2), **PAIR, **voxel)
+        shape_latent = made("Trellis2ShapeStage", 2, **PAIR, **voxel)
+        yield described("Trellis2TextureStage", size, (0, 1, 2), **PAIR, shape_latent=shape_latent)
+    yield described("Trellis2ShapeStage", "empty", **PAIR, voxel=made("ParityFilled", size=1))

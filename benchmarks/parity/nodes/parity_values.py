@@ -146,6 +146,18 @@ def mesh_class() -> Any:
     return Types.MESH
 
 
+class ParityFilled(_Node):
+    """Two grids, of which some cells are filled; one cell is none."""
+
+    RETURN_TYPES = ("VOXEL",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"size": ("INT", {"default": 9})}
+
+    def make(self, size: int) -> tuple[Any]:
+        """Make them."""
+        cells = np.zeros((2, size, size, size)) if size == 1 else (random(2, size, size, size) > 2)
+        return (SimpleNamespace(data=native(cells)),)
+
+
 class ParityDrawings(_Node):
     """Two vector drawings."""
 
@@ -334,7 +346,7 @@ class ParityDescribe(_Node):
                 keyframes = getattr(value.hooks[0], "hook_keyframe", None)
             return [len(value.hooks), self.structure(keyframes, numbers)]
         if callable(value):
-            return self.structure(value(2.5), numbers)
+            return self.structure(value(native(np.array([2.5]))), numbers)
         return self.of_solid(value, numbers)
 
     def of_solid(self, value: Any, numbers: list[Any]) -> Any:

@@ -20,7 +20,7 @@ JsonObject = dict[str, Any]
 Line = npt.NDArray[np.float64]
 
 
-class Curve:
+class StraightCurve:
     """A curve through control points, level before the first and after the last. This one has straight parts."""
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
@@ -50,7 +50,7 @@ class Curve:
         return np.interp(xs, self._xs, self._ys)
 
 
-class MonotoneCurve(Curve):
+class MonotoneCurve(StraightCurve):
     """A curve of cubic parts that never runs beyond its points (Fritsch and Carlson, 1980)."""
 
     def _slopes(self) -> list[float]:
@@ -79,13 +79,13 @@ class MonotoneCurve(Curve):
         return np.where(xs >= places[-1], heights[-1], result)
 
 
-def curve_of(value: Any) -> Curve:
+def curve_of(value: Any) -> StraightCurve:
     """A curve from what the editor holds, or from bare points."""
-    if isinstance(value, Curve):
+    if isinstance(value, StraightCurve):
         return value
     points, kind = (value["points"], value.get("interpolation")) if isinstance(value, dict) else (value, None)
     if kind == "linear":
-        return Curve(points)
+        return StraightCurve(points)
     if kind not in (None, "monotone_cubic"):
         log.warning("there is no interpolation %r of curves: monotone_cubic is taken", kind)
     return MonotoneCurve(points)

@@ -21,12 +21,12 @@ _BATCH = integer(1, 1, 4096)
     {"width": side(512, 16, step=8), "height": side(512, 16, step=8), "batch_size": _BATCH},
     "LATENT",
     module="nodes",
-    category="latent",
+    category="model/latent",
     title="Empty Latent Image",
 )
 def empty_latent(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
-    """Four channels of zeros."""
-    return (_zeros(batch_size, 4, height // _CELL, width // _CELL),)
+    """Four channels of zeros, and the factor by which they are smaller (since 0.11)."""
+    return (_zeros(batch_size, 4, height // _CELL, width // _CELL, downscale_ratio_spacial=_CELL),)
 
 
 def _zeros(*shape: int, **more: Any) -> Latent:
@@ -38,11 +38,17 @@ _WIDE = {"width": side(1024, 16, step=16), "height": side(1024, 16, step=16), "b
 
 
 @node(
-    "EmptySD3LatentImage", _WIDE, "LATENT", module="comfy_extras.nodes_sd3", category="latent/sd3", title=None, v3=True
+    "EmptySD3LatentImage",
+    _WIDE,
+    "LATENT",
+    module="comfy_extras.nodes_sd3",
+    category="model/latent/stable diffusion",
+    title=None,
+    v3=True,
 )
 def empty_sd3(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     """Sixteen channels of zeros."""
-    return (_zeros(batch_size, 16, height // _CELL, width // _CELL),)
+    return (_zeros(batch_size, 16, height // _CELL, width // _CELL, downscale_ratio_spacial=_CELL),)
 
 
 @node(
@@ -50,7 +56,7 @@ def empty_sd3(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     _WIDE,
     "LATENT",
     module="comfy_extras.nodes_chroma_radiance",
-    category="latent/chroma_radiance",
+    category="model/latent/chroma radiance",
     title=None,
     v3=True,
 )
@@ -64,27 +70,34 @@ def empty_chroma(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     {"width": side(2048, 64, step=32), "height": side(2048, 64, step=32), "batch_size": _BATCH},
     "LATENT",
     module="comfy_extras.nodes_hunyuan",
-    category="latent",
+    category="model/latent/hunyuan image",
+    title=None,
+    v3=True,
 )
 def empty_hunyuan_image(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     """64 channels of zeros in cells of 32 pixels."""
     return (_zeros(batch_size, 64, height // 32, width // 32),)
 
 
-# name, module, category, newer dialect, (width, height, step, minimum), (frames, minimum, step), channels, cell
-_VIDEOS: list[tuple[str, str, str, bool, tuple[int, int, int, int], tuple[int, int, int], int, int]] = [
-    ("EmptyHunyuanLatentVideo", "hunyuan", "latent/video", False, (848, 480, 16, 16), (25, 1, 4), 16, 8),
-    ("EmptyMochiLatentVideo", "mochi", "latent/video", True, (848, 480, 16, 16), (25, 7, 6), 12, 8),
-    ("EmptyLTXVLatentVideo", "lt", "latent/video/ltxv", True, (768, 512, 32, 64), (97, 1, 8), 128, 32),
-    ("EmptyCosmosLatentVideo", "cosmos", "latent/video", True, (1280, 704, 16, 16), (121, 1, 8), 16, 8),
+# name, title, module, category, (width, height, step, minimum), (frames, minimum, step), channels, cell
+_VIDEOS: list[tuple[str, str | None, str, str, tuple[int, int, int, int], tuple[int, int, int], int, int]] = [
+    (
+        *("EmptyHunyuanLatentVideo", "Empty HunyuanVideo 1.0 Latent", "hunyuan", "hunyuan video"),
+        *((848, 480, 16, 16), (25, 1, 4), 16, 8),
+    ),
+    ("EmptyMochiLatentVideo", None, "mochi", "mochi", (848, 480, 16, 16), (25, 7, 6), 12, 8),
+    ("EmptyLTXVLatentVideo", None, "lt", "ltxv", (768, 512, 32, 64), (97, 1, 8), 128, 32),
+    ("EmptyCosmosLatentVideo", None, "cosmos", "cosmos", (1280, 704, 16, 16), (121, 1, 8), 16, 8),
 ]
+_TELL_SCALE = ("EmptyHunyuanLatentVideo", "EmptyLTXVLatentVideo")
+"""The nodes that tell by which factor their latents are smaller than pictures (since 0.11)."""
 
 
 def _add_video(
     name: str,
+    title: str | None,
     module: str,
     category: str,
-    v3: bool,
     frame: tuple[int, int, int, int],
     length: tuple[int, int, int],
     channels: int,
@@ -97,12 +110,13 @@ def _add_video(
         "length": side(length[0], length[1], step=steps),
         "batch_size": _BATCH,
     }
-    title = None if v3 else ""
+    place = {"module": f"comfy_extras.nodes_{module}", "category": f"model/latent/{category}"}
+    told = {"downscale_ratio_spacial": cell} if name in _TELL_SCALE else {}
 
-    @node(name, inputs, "LATENT", module=f"comfy_extras.nodes_{module}", category=category, title=title, v3=v3)
+    @node(name, inputs, "LATENT", title=title, v3=True, **place)
     def empty(width: int, height: int, length: int, batch_size: int = 1) -> tuple[Latent]:
         """Zeros for a video. The first frame has its own cell, then ``steps`` frames share one."""
-        return (_zeros(batch_size, channels, (length - 1) // steps + 1, height // cell, width // cell),)
+        return (_zeros(batch_size, channels, (length - 1) // steps + 1, height // cell, width // cell, **told),)
 
 
 for _video in _VIDEOS:
@@ -114,13 +128,13 @@ for _video in _VIDEOS:
     {
         "width": side(1024, 256, step=8),
         "height": side(1024, 256, step=8),
-        "compression": integer(42, 4, 128, step=1),
+        "compression": integer(42, 4, 128, step=1, advanced=True),
         "batch_size": _BATCH,
     },
     "LATENT LATENT",
     names="stage_c stage_b",
     module="comfy_extras.nodes_stable_cascade",
-    category="latent/stable_cascade",
+    category="model/latent/stable cascade",
     title=None,
     v3=True,
 )
@@ -138,13 +152,14 @@ _SAMPLE_RATE = 44100
     {"seconds": number(47.6, 1.0, 1000.0, step=0.1), "batch_size": _BATCH},
     "LATENT",
     module="comfy_extras.nodes_audio",
-    category="latent/audio",
+    category="model/latent",
     title="Empty Latent Audio",
+    v3=True,
 )
 def empty_audio_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     """Zeros for Stable Audio: an even number of cells of 2048 samples."""
     length = round((seconds * _SAMPLE_RATE / 2048) / 2) * 2
-    return (_zeros(batch_size, 64, length, type="audio"),)
+    return (_zeros(batch_size, 64, length, type="audio", downscale_ratio_temporal=2048),)
 
 
 @node(
@@ -152,8 +167,8 @@ def empty_audio_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     {"seconds": number(120.0, 1.0, 1000.0, step=0.1), "batch_size": _BATCH},
     "LATENT",
     module="comfy_extras.nodes_ace",
-    category="latent/audio",
-    title=None,
+    category="model/latent/ace",
+    title="Empty Ace Step 1.0 Latent Audio",
     v3=True,
 )
 def empty_ace_latent(seconds: float, batch_size: int) -> tuple[Latent]:
@@ -166,7 +181,9 @@ def empty_ace_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     {"resolution": integer(3072, 1, 8192), "batch_size": _BATCH},
     "LATENT",
     module="comfy_extras.nodes_hunyuan3d",
-    category="latent/3d",
+    category="model/latent/hunyuan 3d",
+    title=None,
+    v3=True,
 )
 def empty_3d(resolution: int, batch_size: int) -> tuple[Latent]:
     """64 channels of zeros for a 3D shape."""

@@ -23,20 +23,23 @@ _SD1_SCALE = 0.18215
 @node(
     "SaveLatent",
     {"samples": _LATENT, "filename_prefix": text(default="latents/ComfyUI")},
-    "",
+    "LATENT",
+    names="samples",
     hidden=HIDDEN_METADATA,
     module="nodes",
-    category="_for_testing",
+    category="model/latent",
+    title="Save Latent",
     OUTPUT_NODE=True,
 )
 def save_latent(samples: Latent, filename_prefix: str, prompt: Any = None, extra_pnginfo: Any = None) -> Latent:
-    """Save a latent as a ``.latent`` file: safetensors with the prompt as metadata."""
+    """Save a latent as a ``.latent`` file, safetensors with the prompt as metadata; return it (since 0.26)."""
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output)
     name = f"{stem}_{counter:05}_.latent"
     tensors = {"latent_format_version_0": np.zeros(0, np.float32), "latent_tensor": samples["samples"]}
     metadata = dict(metadata_parts(prompt, extra_pnginfo)) or None
     write_tensors(target / name, tensors, metadata)
-    return {"ui": {"latents": [{"filename": name, "subfolder": subfolder, "type": "output"}]}}
+    saved = [{"filename": name, "subfolder": subfolder, "type": "output"}]
+    return {"ui": {"latents": saved}, "result": (samples,)}
 
 
 def _latent_files() -> dict[str, Any]:
@@ -62,7 +65,8 @@ def _latent_path(latent: str) -> Any:
     None,
     "LATENT",
     module="nodes",
-    category="_for_testing",
+    category="model/latent",
+    title="Load Latent",
     INPUT_TYPES=_latent_files,
     VALIDATE_INPUTS=_check_latent,
     IS_CHANGED=lambda latent: hashlib.sha256(_latent_path(latent).read_bytes()).hexdigest(),
