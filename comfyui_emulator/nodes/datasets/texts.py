@@ -26,7 +26,7 @@ def _declare(
         return ([change(texts, **options)],)
 
     run.__doc__ = change.__doc__
-    flags = {"DEPRECATED": True} if old else {}
+    flags: dict[str, Any] = {"DEPRECATED": True} if old else {}
     declared = _TEXTS | (inputs or {})
     node(name, declared, "STRING", title=title, **flags, **_TEXT)(run)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,7 @@ def _directions(normals: Points, count: int, random: np.random.Generator) -> Poi
     return unit_rows(sum(axis[:, None, :] * amount[..., None] for axis, amount in parts))
 
 
-def bake_occlusion(one: Item, uvs: Points, fine: Item, size: int, **options: float) -> Image:
+def bake_occlusion(one: Item, uvs: Points, fine: Item, size: int, options: Mapping[str, float]) -> Image:
     """How much of the sky above each pixel the fine mesh leaves free."""
     image = np.ones((size, size, 3), np.float32)
     covered, places, up, _ = _surface(one, uvs, size)
@@ -166,4 +166,8 @@ def occlusion(low_poly: Mesh, high_poly: Mesh, resolution: int, **options: float
         "BakeAmbientOcclusion: low_poly has no UVs. Connect the UV-unwrapped low-poly (the same one used for the "
         "other bakes); this node never unwraps.",
     )
-    return _each(low_poly, high_poly, resolution, 1.0, lambda *given: bake_occlusion(*given, **options))
+
+    def bake(one: Item, uvs: Points, fine: Item, size: int) -> Image:
+        return bake_occlusion(one, uvs, fine, size, options)
+
+    return _each(low_poly, high_poly, resolution, 1.0, bake)

@@ -53,7 +53,8 @@ class View(NamedTuple):
         # What reaches behind the camera has no outline.
         found[(depth <= 1e-6).any(axis=1)] = (0, self.height, 0, self.width)
         limit = np.array([self.height, self.height, self.width, self.width])
-        return np.nan_to_num(found, posinf=1e6, neginf=-1e6).clip(0, limit).astype(np.int64)
+        whole: npt.NDArray[np.int64] = np.nan_to_num(found, posinf=1e6, neginf=-1e6).clip(0, limit).astype(np.int64)
+        return whole
 
 
 def looking_view(eye: Points, target: Points, tangent: float, size: tuple[int, int]) -> View:
@@ -112,7 +113,8 @@ def placed(values: Points, transform: Mapping[str, Any], *, normals: bool = Fals
     turn = matrices(np.array([transform["quaternion"][part] for part in "wxyz"], np.float32)).T
     if normals:
         return unit_rows((values / scale) @ turn)
-    return (values * scale) @ turn + position
+    moved: Points = (values * scale) @ turn + position
+    return moved
 
 
 def sampled(picture: Image, places: Points) -> Points:
@@ -125,7 +127,8 @@ def sampled(picture: Image, places: Points) -> Points:
     x, y = (columns - left)[:, None], (rows - top)[:, None]
     upper = picture[top, left] * (1 - x) + picture[top, right] * x
     lower = picture[bottom, left] * (1 - x) + picture[bottom, right] * x
-    return (upper * (1 - y) + lower * y).astype(np.float32)
+    found: Points = (upper * (1 - y) + lower * y).astype(np.float32)
+    return found
 
 
 def _mixed(hits: Hits, faces: Faces, values: Points) -> Points:
@@ -244,4 +247,5 @@ def _nearness(depth: Points) -> Points:
     if not depth.size:
         return depth
     span = max(float(depth.max()) - float(depth.min()), 1e-6)
-    return ((depth.max() - depth) / np.float32(span)).clip(0, 1)
+    shares: Points = ((depth.max() - depth) / np.float32(span)).clip(0, 1)
+    return shares

@@ -124,7 +124,9 @@ class _Holes:
 
     def means(self, values: Points) -> Points:
         """The mean of each group's vertices."""
-        return _sums(self.owner, values[self.vertex], self.count) / self.vertices.clip(1)[:, None].astype(np.float32)
+        total = _sums(self.owner, values[self.vertex], self.count)
+        mean: Points = (total / self.vertices.clip(1)[:, None]).astype(np.float32)
+        return mean
 
 
 def _connected(count: int, start: Numbers, end: Numbers) -> Numbers:
@@ -214,7 +216,7 @@ def _face_normals(points: Points, faces: Faces) -> Points:
 
 
 def _summed(faces: Faces, normals: Points, count: int, kind: type = np.float64) -> npt.NDArray[Any]:
-    total = np.zeros((count, 3), kind)
+    total: npt.NDArray[Any] = np.zeros((count, 3), kind)
     for corner in range(3):
         np.add.at(total, faces[:, corner], normals)
     return total

@@ -136,7 +136,8 @@ def closest(points: Points, corners: Points) -> Points:
         away = np.square(found - points).sum(axis=-1)
         closer = away < distance
         best, distance = np.where(closer[:, None], found, best), np.where(closer, away, distance)
-    return best.astype(np.float32)
+    place: Points = best.astype(np.float32)
+    return place
 
 
 def weights_of(points: Points, corners: Points) -> Points:

@@ -22,6 +22,7 @@ from comfyui_emulator.nodes.solids.splats import Splat, parts
 
 JsonObject = dict[str, Any]
 Numbers = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
 _FLIP = np.array([1, -1, -1], np.float32)
 """From the viewer's world (y up, z to the viewer) to that of splats (y down, z away), and back."""
 
@@ -35,7 +36,7 @@ def to_linear(colors: Points) -> Points:
     return np.where(colors <= 0.04045, colors / 12.92, ((colors.clip(0) + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def _to_screen(light: Points) -> Points:
+def _to_screen(light: Array) -> Points:
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light.clip(0) ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
@@ -213,7 +214,7 @@ class _Layers:
                 if hidden >= 2:
                     return
 
-    def _slab(self, groups: list[tuple[Numbers, int]]) -> Points:
+    def _slab(self, groups: list[tuple[Numbers, int]]) -> Array:
         size = len(self.through)
         total, thickness, weight = np.zeros(size), np.zeros(size), np.zeros(size)
         colors, normals, depth = np.zeros((size, 3)), np.zeros((size, 3)), np.zeros(size)
@@ -238,7 +239,7 @@ class _Layers:
                     add(colors[:, axis], places, strong * self._cloud.colors[who, axis])
                     add(normals[:, axis], places, alpha * self._projection.normals[who, axis])
         cover = 1 - np.exp(-thickness)
-        front = self.through * cover
+        front: Array = self.through * cover
         mean = front / np.maximum(total, 1e-8)
         self.colors += (front / np.maximum(weight, 1e-8))[:, None] * colors
         self.normals += mean[:, None] * normals
@@ -247,7 +248,7 @@ class _Layers:
         return front
 
 
-def _blurred(image: Points) -> Points:
+def _blurred(image: Array) -> Array:
     """A Gaussian blur of ``[height, width, channel]`` that takes the outside for nothing."""
     radius = max(1, round(3 * _NORMALS_BLUR))
     kernel = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / _NORMALS_BLUR))
@@ -271,7 +272,7 @@ class Style(NamedTuple):
 def draw(given: Cloud, camera: Lens, style: Style, background: Points) -> tuple[Image, Mask]:
     """Draw splats; ``background`` is a colour or a picture."""
     shape = (camera.height, camera.width)
-    seen = (given.places - camera.eye) @ camera.axes.T
+    seen: Points = ((given.places - camera.eye) @ camera.axes.T).astype(np.float32)
     before = seen[:, 2] > np.float32(1e-2)
     if not before.any():
         plain = np.broadcast_to(background, (*shape, 3)) if style.kind == "color" else np.zeros((*shape, 3))
@@ -294,7 +295,7 @@ def _developed(layers: _Layers, shape: tuple[int, int], style: Style, background
     cover = (1 - layers.through).reshape(shape)
     solid = cover > 0.5
     if style.kind == "depth":
-        image = np.zeros((*shape, 3))
+        image: Array = np.zeros((*shape, 3))
         if solid.any():
             depth = layers.depth.reshape(shape) / np.maximum(cover, 1e-6)
             far, near = depth[solid].max(), depth[solid].min()
@@ -316,13 +317,13 @@ _KEY = np.array([-0.4, -0.7, -0.6])
 """The direction of the light on clay: from above on the left, to the viewer."""
 
 
-def _shade(normals: Points, style: Style) -> Points:
+def _shade(normals: Array, style: Style) -> Array:
     if style.kind == "clay":
         lit = (0.5 * (normals @ (_KEY / np.linalg.norm(_KEY))) + 0.5).clip(0, 1)
-        shade: Points = 0.35 + 0.65 * lit * lit
+        shade: Array = 0.35 + 0.65 * lit * lit
         return shade
     if style.headlight > 0:
-        darker: Points = 1 - 0.6 * style.headlight + 0.6 * style.headlight * (-normals[..., 2]).clip(0, 1)
+        darker: Array = 1 - 0.6 * style.headlight + 0.6 * style.headlight * (-normals[..., 2]).clip(0, 1)
         return darker
     return np.ones(normals.shape[:2])
 

@@ -55,7 +55,8 @@ def to_images(mesh: Mesh) -> tuple[Image, ...]:
 def unit_rows(vectors: Points) -> Points:
     """Vectors of length 1, as torch normalizes them."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, np.float32(1e-6))).astype(np.float32)
+    found: Points = (vectors / np.maximum(lengths, np.float32(1e-6))).astype(np.float32)
+    return found
 
 
 def vertex_normals(points: Points, faces: Faces) -> Points:
