@@ -64,7 +64,7 @@ def viewed() -> Iterator[Case]:
         yield described("Load3DAdvanced", f"{name} {state}", range(5), **inputs, **VIEW)
     yield case("Preview3D", "name", (), model_file="3d/none.glb")
     yield case("Preview3D", "file", (), model_file=file("p_model.glb"))
-    yield case("Preview3D", "background", (), model_file="x.glb", camera_info=camera(), bg_image=load("p_smooth.png"))
+    yield case("Preview3D", "background", (), model_file="x.glb", camera_info=recorded(), bg_image=load("p_smooth.png"))
 
 
 def shown() -> Iterator[Case]:
@@ -78,7 +78,7 @@ def shown() -> Iterator[Case]:
         for label, more in {
             "nothing": {"viewport_state": {}},
             "state": {"viewport_state": {"camera_info": CAMERA, "model_3d_info": [1]}},
-            "camera": {"viewport_state": {"camera_info": CAMERA}, "camera_info": camera()},
+            "camera": {"viewport_state": {"camera_info": CAMERA}, "camera_info": recorded()},
         }.items():
             yield described(node, f"{kind} {label}", range(5), model_3d=source, **more, **VIEW, **prefix)
 
@@ -194,6 +194,11 @@ def camera() -> Source:
     return made("CreateCameraInfo", **ORBIT, **LENS, **TARGET)
 
 
+def recorded() -> Source:
+    """The viewer's camera, without a rotation."""
+    return made("Load3DAdvanced", 2, **state({"camera_info": CAMERA}))
+
+
 def cameras() -> Iterator[Case]:
     """On orbits, at places, and turned."""
     aside = {"target_x": 0.5, "target_y": -1.0, "target_z": 2.0}
@@ -233,7 +238,6 @@ def drawn_splats() -> Iterator[Case]:
     look = {"width": 96, "height": 64, "splat_scale": 1.0, "background": "#306090"}
     plain = {"frames": 1, "sharpen": 2.0, "headlight_shading": 0.0, "opacity_threshold": 0.0}
     flat = made("CreateCameraInfo", **ORBIT, **(LENS | {"camera_type": "orthographic", "roll": 20.0}), **TARGET)
-    aimed = {"camera_info": made("Load3DAdvanced", 2, **state({"camera_info": CAMERA}))}
     more: dict[str, dict[str, Any]] = {
         "plain": {},
         "soft": {"sharpen": 1.0, "splat_scale": 3.0},
@@ -242,7 +246,7 @@ def drawn_splats() -> Iterator[Case]:
         "around": {"frames": -3},
         "camera": {"camera_info": camera()},
         "flat": {"camera_info": flat},
-        "aimed": aimed,
+        "aimed": {"camera_info": recorded()},
         "plate": {"bg_image": load("p_anim.png"), "frames": 2},
         "headlight": {"headlight_shading": 1.0},
     }
