@@ -36,11 +36,18 @@ def read_sound(data: bytes) -> Any:
 
 def read_mesh(data: bytes) -> Any:
     """The letters of the description, without the prompt, and the numbers after it."""
+    if data[:4] != b"glTF":
+        return read_bytes(data)
     start = 12 + 8 + int.from_bytes(data[12:16], "little") + 8
     described = json.loads(data[20 : start - 8], parse_float=lambda text: round(float(text), 3))
     described["asset"].pop("extras", None)
-    letters = np.frombuffer(json.dumps(described, sort_keys=True).encode(), np.uint8).astype(int)
+    letters = read_bytes(json.dumps(described, sort_keys=True).encode())
     return np.concatenate([letters, thousandths(np.frombuffer(data[start:], dtype="<f4"))])
+
+
+def read_bytes(data: bytes) -> Any:
+    """The bytes as they are."""
+    return np.frombuffer(data, np.uint8).astype(int)
 
 
 def thousandths(numbers: Any) -> Any:
@@ -89,6 +96,7 @@ READERS = {
     ".opus": read_sound,
     ".glb": read_mesh,
     ".ply": read_ply,
+    ".splat": read_bytes,
     ".ksplat": read_ksplat,
     ".spz": read_spz,
     ".svg": read_drawing,

@@ -158,7 +158,7 @@ def declare(
     optional: Mapping[str, Entry] | None = None,
     hidden: Mapping[str, Any] | None = None,
     names: str = "",
-    lists: Sequence[bool] = (),
+    lists: Sequence[bool | None] = (),
     matchtypes: Sequence[str | None] = (),
     v3: bool = False,
     **flags: Any,

@@ -28,6 +28,7 @@ def cases() -> Iterator[Case]:
     """All of them."""
     yield from sounds()
     yield from joined()
+    yield from segments()
     yield from saved_sounds()
     yield from films()
 
@@ -71,6 +72,16 @@ def joined() -> Iterator[Case]:
         yield described("JoinAudioChannels", number, audio_left=one, audio_right=two)
     for (number, (one, two)), method in itertools.product(enumerate(pairs), ("add", "mean", "subtract", "multiply")):
         yield described("AudioMerge", f"{number} {method}", audio1=one, audio2=two, merge_method=method)
+
+
+def segments() -> Iterator[Case]:
+    """Pictures in films as long as a sound."""
+    for seconds, length, number in itertools.product((0.1, 1.0, 2.5), (10, 30), (0, 1, 3)):
+        pieces = {"images": FRAMES, "segment_length": length, "audio": tone(8000, 2, seconds)}
+        label = f"{seconds} {length} {number}"
+        yield described("WanDancerPadKeyframes", label, (0, 1, 2), segment_index=number, **pieces)
+        if number:
+            yield described("WanDancerPadKeyframesList", label, (0, 1, 2), num_segments=number, **pieces)
 
 
 def saved_sounds() -> Iterator[Case]:

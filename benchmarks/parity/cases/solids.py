@@ -43,8 +43,13 @@ def cases() -> Iterator[Case]:
     yield from shown()
     yield from saved_meshes()
     yield from changed_meshes()
+    yield from mended_meshes()
+    yield from textures()
+    yield from baked()
+    yield from renderings()
     yield from cameras()
     yield from splats()
+    yield from drawn_splats()
 
 
 def viewed() -> Iterator[Case]:
@@ -59,7 +64,7 @@ def viewed() -> Iterator[Case]:
         yield described("Load3DAdvanced", f"{name} {state}", range(5), **inputs, **VIEW)
     yield case("Preview3D", "name", (), model_file="3d/none.glb")
     yield case("Preview3D", "file", (), model_file=file("p_model.glb"))
-    yield case("Preview3D", "background", (), model_file="x.glb", camera_info=camera(), bg_image=load("p_smooth.png"))
+    yield case("Preview3D", "background", (), model_file="x.glb", camera_info=recorded(), bg_image=load("p_smooth.png"))
 
 
 def shown() -> Iterator[Case]:
@@ -73,7 +78,7 @@ def shown() -> Iterator[Case]:
         for label, more in {
             "nothing": {"viewport_state": {}},
             "state": {"viewport_state": {"camera_info": CAMERA, "model_3d_info": [1]}},
-            "camera": {"viewport_state": {"camera_info": CAMERA}, "camera_info": camera()},
+            "camera": {"viewport_state": {"camera_info": CAMERA}, "camera_info": recorded()},
         }.items():
             yield described(node, f"{kind} {label}", range(5), model_3d=source, **more, **VIEW, **prefix)
 
@@ -108,14 +113,90 @@ def changed_meshes() -> Iterator[Case]:
         yield described("GetMeshInfo", f"{side}", (0, 1), mesh=mesh(parts, side, several=several))
 
 
+def mended_meshes() -> Iterator[Case]:
+    """Welded, closed, and smooth."""
+    cubes = made("VoxelToMeshBasic", voxel=made("ParityVoxels", seed=2, size=9), threshold=0.6)
+    given = {"cubes": cubes, "sheet": mesh(PARTS), "several": mesh(PARTS, several=True)}
+    for (label, source), (share, distance) in itertools.product(given.items(), ((1e-5, 0.0), (0.1, 0.0), (0.0, 0.3))):
+        welding = {"epsilon_rel": share, "epsilon_abs": distance}
+        yield described("WeldVertices", f"{label} {share} {distance}", mesh=source, **welding)
+    for (label, source), (longest, most), chains in itertools.product(
+        given.items(), ((0.0, 16), (99.0, 16), (99.0, 1024)), (False, True)
+    ):
+        options = {"max_perimeter": longest, "weld_epsilon_rel": 1e-5, "max_vertices": most, "fill_chains": chains}
+        yield described("FillHoles", f"{label} {longest} {most} {chains}", mesh=source, **options)
+    for (label, source), angle in itertools.product(given.items(), (180.0, 30.0, 10.0, 0.0)):
+        yield described("MeshSmoothNormals", f"{label} {angle}", mesh=source, crease_angle=angle)
+
+
+def textures() -> Iterator[Case]:
+    """Taken off, put on, and their places."""
+    for parts in (PARTS, "texture", "uvs"):
+        yield described("MeshTextureToImage", parts, range(5), mesh=mesh(parts))
+    base = load("p_smooth.png")
+    maps = {"metallic": load("p_noisy.png"), "roughness": base, "occlusion": base, "normal_map": load("p_noisy.png")}
+    for names in ((), ("metallic",), ("roughness", "occlusion"), ("normal_map",), tuple(maps)):
+        more = {name: maps[name] for name in names}
+        for parts, several in ((PARTS, False), ("uvs", True)):
+            label = f"{names} {several}"
+            yield described("ApplyTextureToMesh", label, mesh=mesh(parts, several=several), base_color=base, **more)
+    yield described("ApplyTextureToMesh", "nowhere", mesh=mesh(), base_color=base)
+    for parts, several in ((PARTS, False), ("uvs", True), ("", False)):
+        yield case("RenderUVAtlas", f"{parts} {several}", mesh=mesh(parts, several=several), resolution=64)
+
+
+def baked() -> Iterator[Case]:
+    """A sheet onto a coarser one, and onto one without places."""
+    size = {"resolution": 64}
+    for (fine, side), cage, back in itertools.product((("", 9), (PARTS, 5)), (0.05, 0.001), (True, False)):
+        options = size | {"cage_distance": cage, "ignore_backfaces": back, "high_poly": mesh(fine, side)}
+        yield case("BakeNormalMapFromMesh", f"{side} {cage} {back}", low_poly=mesh("uvs normals"), **options)
+        yield case("BakeNormalMapFromMesh", f"{side} {cage} {back} two", low_poly=mesh("uvs", several=True), **options)
+    # Rays are random, so that only a flat mesh gives the same on both.
+    flat = made("ParityMesh", parts="uvs", side=2, several=False)
+    rays = size | {"samples": 4, "max_distance": 0.5, "strength": 1.0, "bias": 0.01}
+    yield case("BakeAmbientOcclusion", "flat", low_poly=flat, high_poly=flat, **rays)
+    for node, options in (
+        ("BakeAmbientOcclusion", rays),
+        ("BakeNormalMapFromMesh", size | {"cage_distance": 0.05, "ignore_backfaces": True}),
+    ):
+        yield case(node, "nowhere", low_poly=mesh(), high_poly=mesh(), **options)
+
+
+def renderings() -> Iterator[Case]:
+    """Meshes as cameras see them."""
+    turned = [{"scale": dict.fromkeys("xyz", 1.5), "position": {"x": 0.2, "y": 0, "z": 0}, "quaternion": TURN}]
+    for mode in ("auto", "texture", "vertex colors", "solid", "normal", "depth"):
+        for parts in ("", "vertex_colors", PARTS):
+            options = {"mode": mode, "width": 96, "height": 64, "background": "#204060"}
+            yield case("RenderMesh", f"{mode} {parts}", ("image", "mask"), mesh=mesh(parts), **options)
+        seen = {"model_3d_info": made("Load3DAdvanced", 1, **state({"model_3d_info": turned})), "camera_info": camera()}
+        yield case("RenderMesh", f"{mode} from there", ("image", "mask"), mesh=mesh(PARTS), **options, **seen)
+
+
+TURN = {"x": 0.0, "y": 0.5, "z": 0.0, "w": 0.75**0.5}
+
+
+def state(viewport: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a viewer without a model."""
+    return {"model_file": "none", "viewport_state": viewport, **VIEW}
+
+
 LENS = {"roll": 0.0, "fov": 35.0, "zoom": 1.0, "camera_type": "perspective"}
 TARGET = {"target_x": 0.0, "target_y": 0.0, "target_z": 0.0}
 
 
+ORBIT = {"mode": "orbit", "mode.yaw": 20.0, "mode.pitch": 10.0, "mode.distance": 3.0}
+
+
 def camera() -> Source:
     """A camera on an orbit."""
-    orbit = {"mode": "orbit", "mode.yaw": 20.0, "mode.pitch": 10.0, "mode.distance": 3.0}
-    return made("CreateCameraInfo", **orbit, **LENS, **TARGET)
+    return made("CreateCameraInfo", **ORBIT, **LENS, **TARGET)
+
+
+def recorded() -> Source:
+    """The viewer's camera, without a rotation."""
+    return made("Load3DAdvanced", 2, **state({"camera_info": CAMERA}))
 
 
 def cameras() -> Iterator[Case]:
@@ -150,6 +231,55 @@ def splats() -> Iterator[Case]:
         yield described("GetSplatCount", name, (0, 1), splat=splat(name))
     for second in ("p.splat", "p.ply"):
         yield described("MergeSplat", second, **{"splats.splat0": splat(), "splats.splat1": splat(second)})
+
+
+def drawn_splats() -> Iterator[Case]:
+    """As pictures and as meshes."""
+    look = {"width": 96, "height": 64, "splat_scale": 1.0, "background": "#306090"}
+    plain = {"frames": 1, "sharpen": 2.0, "headlight_shading": 0.0, "opacity_threshold": 0.0}
+    flat = made("CreateCameraInfo", **ORBIT, **(LENS | {"camera_type": "orthographic", "roll": 20.0}), **TARGET)
+    more: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "soft": {"sharpen": 1.0, "splat_scale": 3.0},
+        "few": {"opacity_threshold": 0.5},
+        "none": {"opacity_threshold": 1.0},
+        "around": {"frames": -3},
+        "camera": {"camera_info": camera()},
+        "flat": {"camera_info": flat},
+        "aimed": {"camera_info": recorded()},
+        "plate": {"bg_image": load("p_anim.png"), "frames": 2},
+        "headlight": {"headlight_shading": 1.0},
+    }
+    for style, (label, changed) in itertools.product(("color", "clay", "depth", "normal"), more.items()):
+        options = plain | look | changed
+        name = f"{style} {label}"
+        yield case("RenderSplat", name, ("image", "mask"), splat=splat("p_ball.ply"), render_style=style, **options)
+    grid = {"resolution": 64, "kernel": 5, "smooth": 0, "level": 0.4, "min_component": 0, "min_opacity": 0.02}
+    for label, changed in {
+        "plain": {},
+        "smooth": {"smooth": 3},
+        "soft": {"color_sharpen": 1.0},
+        "clean": {"min_component": 50},
+        "empty": {"min_opacity": 1.0},
+        "coarse": {"kernel": 2, "level": 1.0},
+    }.items():
+        options = grid | {"color_sharpen": 2.0} | changed
+        yield described("SplatToMesh", label, splat=splat("p_ball.ply"), **options)
+
+
+def ball(count: int = 1500) -> bytes:
+    """Splats on a ball."""
+    random = np.random.default_rng(11)
+    places = random.standard_normal((count, 3))
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    table = np.concatenate(
+        [places, places * 2, random.standard_normal((count, 1)) + 2, random.uniform(-4, -2, (count, 3))], axis=1
+    )
+    numbers = np.concatenate([table, random.standard_normal((count, 4))], axis=1).astype("<f4")
+    names = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2"]
+    names += ["rot_0", "rot_1", "rot_2", "rot_3"]
+    head = f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n"
+    return (head + "".join(f"property float {name}\n" for name in names) + "end_header\n").encode() + numbers.tobytes()
 
 
 def ply(count: int = 7) -> bytes:
@@ -197,6 +327,7 @@ def samples() -> dict[str, bytes]:
     return {
         "3d/p_model.glb": b"no model, only its name is used",
         "3d/p.ply": ply(),
+        "3d/p_ball.ply": ball(),
         "3d/p_points.ply": points(),
         "3d/p.splat": records(),
         "3d/p_cut.splat": records()[:-3],

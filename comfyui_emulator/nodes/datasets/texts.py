@@ -14,6 +14,7 @@ from comfyui_emulator.nodes.base import Entry, integer, link, node, text
 from comfyui_emulator.nodes.wording import stacked
 
 _DATASET: dict[str, Any] = {"module": "comfy_extras.nodes_dataset", "v3": True, "EXPERIMENTAL": True}
+_TEXT: dict[str, Any] = _DATASET | {"names": "texts", "lists": [None], "category": "text"}
 _TEXTS: dict[str, Entry] = {"texts": text(multiline=False)}
 _WORD = text(default="", multiline=False)
 
@@ -25,9 +26,9 @@ def _declare(
         return ([change(texts, **options)],)
 
     run.__doc__ = change.__doc__
-    flags = {"DEPRECATED": True} if old else {}
+    flags: dict[str, Any] = {"DEPRECATED": True} if old else {}
     declared = _TEXTS | (inputs or {})
-    node(name, declared, "STRING", names="texts", title=title, category="text", **flags, **_DATASET)(run)
+    node(name, declared, "STRING", title=title, **flags, **_TEXT)(run)
 
 
 def truncate(texts: str, max_length: int) -> str:
@@ -63,12 +64,10 @@ _declare("StripWhitespace", "Strip Whitespace (DEPRECATED)", lambda texts: texts
     "MergeTextLists",
     _TEXTS,
     "STRING",
-    names="texts",
     title="Merge Text Lists (DEPRECATED)",
-    category="text",
     INPUT_IS_LIST=True,
     DEPRECATED=True,
-    **_DATASET,
+    **_TEXT,
 )
 def merge_texts(texts: Sequence[str]) -> tuple[list[Sequence[str]]]:
     """The list, in a list, as a plain value."""

@@ -126,7 +126,7 @@ class _AudioPreviewer(_AudioSaver):
 
 
 def _saver(name: str, title: str, inputs: dict[str, Entry], ending: str = "flac", base: type = _AudioSaver) -> None:
-    flags = {"title": title, "OUTPUT_NODE": True, "DEPRECATED": base is _AudioSaver}
+    flags: dict[str, Any] = {"title": title, "OUTPUT_NODE": True, "DEPRECATED": base is _AudioSaver}
     attributes = declare({"audio": _AUDIO, **inputs}, "AUDIO", names="audio", hidden=_HIDDEN, **flags, **_SOUND)
     attributes |= {"FUNCTION": "save", "ending": ending, "name": name, "__doc__": base.__doc__}
     add(name, type(name, (base,), attributes))

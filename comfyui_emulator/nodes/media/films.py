@@ -34,6 +34,11 @@ class Video:
     start: float = 0.0
     duration: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """The file's path."""
+        return "<bytes>" if isinstance(self.path, bytes) else str(self.path)
+
     def open(self) -> Any:
         """The file, to be read."""
         return pyav().open(io.BytesIO(self.path) if isinstance(self.path, bytes) else str(self.path))
@@ -47,7 +52,7 @@ class Video:
         if self.path is None:
             return self._pictures().shape[2], self._pictures().shape[1]
         with self.open() as container:
-            stream = first_pictures(container, self.path)
+            stream = first_pictures(container, self.name)
             return stream.width, stream.height
 
     def get_bit_depth(self) -> int:
@@ -69,7 +74,7 @@ class Video:
         if self.path is None:
             return self.frame_rate
         with self.open() as container:
-            return Fraction(first_pictures(container, self.path).average_rate or 1)
+            return Fraction(first_pictures(container, self.name).average_rate or 1)
 
     def get_duration(self) -> float:
         """Seconds, of the part that is selected."""
@@ -83,11 +88,11 @@ class Video:
         with self.open() as container:
             if container.duration is not None:
                 return float(container.duration / pyav().time_base)
-            stream = first_pictures(container, self.path)
+            stream = first_pictures(container, self.name)
             count = stream.frames or sum(1 for _ in _units(container, stream))
             if stream.average_rate and count:
                 return float(count / stream.average_rate)
-        raise ValueError(f"Could not determine duration for file '{self.path}'")
+        raise ValueError(f"Could not determine duration for file '{self.name}'")
 
     def window(self) -> tuple[float, float]:
         """Start and duration of the selected part; the start is never negative."""
@@ -102,7 +107,7 @@ class Video:
         if self.path is None:
             return int(self._pictures().shape[0])
         with self.open() as container:
-            stream = first_pictures(container, self.path)
+            stream = first_pictures(container, self.name)
             if stream.frames > 0 and not self.start and not self.duration:
                 return int(stream.frames)
             if stream.duration is not None and stream.time_base is not None and stream.average_rate:
@@ -120,7 +125,7 @@ class Video:
         units = _units(container, stream)
         if not any(unit.pts >= first for unit in units):
             raise ValueError(
-                f"Could not determine frame count for file '{self.path}'\nNo frames exist for start_time {self.start}"
+                f"Could not determine frame count for file '{self.name}'\nNo frames exist for start_time {self.start}"
             )
         count = 1
         for unit in units:
@@ -172,14 +177,14 @@ class Video:
             return
         with self.open() as source:
             part = self.window() if self.start or self.duration else None
-            recoding.rewrite(recoding.Source(source, self.path, part), path, wanted)
+            recoding.rewrite(recoding.Source(source, self.name, part), path, wanted)
 
     def select(self, indices: list[int]) -> Video:
         """Only these images, decoded; without sound."""
         source = self.encoded()
         found: dict[int, Image] = {}
         with source.open() as container:
-            for index, frame in enumerate(container.decode(first_pictures(container, source.path))):
+            for index, frame in enumerate(container.decode(first_pictures(container, source.name))):
                 if index in indices:
                     found[index] = from_bytes(frame.to_ndarray(format="rgb24"))
                 if index >= max(indices):
@@ -204,7 +209,7 @@ def _units(container: Any, stream: Any) -> Iterator[Any]:
 def _decoded(video: Video) -> Video:
     start, duration = video.window()
     with video.open() as container:
-        stream = first_pictures(container, video.path)
+        stream = first_pictures(container, video.name)
         first, end = int(start / stream.time_base), int((start + duration) / stream.time_base)
         if first:
             container.seek(first, stream=stream)

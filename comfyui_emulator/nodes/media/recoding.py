@@ -356,11 +356,15 @@ class _Transcoding:
 
 
 def _turned(frame: Any, time_base: Fraction, turns: int) -> Any:
-    steps = {1: [("transpose", "cclock")], 2: [("hflip", None), ("vflip", None)], 3: [("transpose", "clock")]}[turns]
+    ways: dict[int, list[tuple[str, str | None]]] = {
+        1: [("transpose", "cclock")],
+        2: [("hflip", None), ("vflip", None)],
+        3: [("transpose", "clock")],
+    }
     graph = pyav().filter.Graph()
     first = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name, time_base=time_base)
     last = first
-    for name, options in steps:
+    for name, options in ways[turns]:
         step = graph.add(name, options)
         last.link_to(step)
         last = step

@@ -49,7 +49,8 @@ class FrameReader:
     """
 
     def __init__(self) -> None:
-        self._format, self._alpha, self._padding = "", False, None
+        self._format, self._alpha = "", False
+        self._padding: tuple[Any, Any, Any] | None = None
 
     def __call__(self, frame: Any) -> Image:
         """The picture ``[height, width, 3]``, turned as the file says."""

@@ -154,9 +154,9 @@ def save_video(
 
     Prompts for ComfyUI before 0.33 give the codec beside the format; now it belongs to the format.
     """
-    chosen = format if isinstance(format, dict) else {"format": format}
-    codec = chosen.get("codec") or codec or {"codec": "auto"}
-    encoding = codec.get("encoding") or {}
+    chosen: JsonObject = format if isinstance(format, dict) else {"format": format}
+    chosen_codec: JsonObject = chosen.get("codec") or codec or {"codec": "auto"}
+    encoding = chosen_codec.get("encoding") or {}
     space = encoding.get("color_space")
     width, height = video.get_dimensions()
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, width, height)
@@ -165,7 +165,7 @@ def save_video(
     video.save_to(
         target / name,
         container,
-        codec["codec"],
+        chosen_codec["codec"],
         _tags(prompt, extra_pnginfo),
         crf=encoding.get("crf"),
         color_space=None if space == "auto" else space,

@@ -71,7 +71,7 @@ def aimed(position: Sequence[float] | Array, target: Sequence[float] | Array, ro
 )
 def create_camera(
     mode: Mapping[str, Any], roll: float, fov: float, zoom: float, camera_type: str, **aim: float
-) -> JsonObject:
+) -> tuple[JsonObject]:
     """A camera in the viewer's world (y up): on an orbit, at a place, or with its own rotation."""
     lens = {"fov": float(fov), "cameraType": camera_type, "zoom": float(zoom)}
     target = [aim[f"target_{axis}"] for axis in _AXES]
@@ -80,10 +80,10 @@ def create_camera(
         flat = distance * math.cos(pitch)
         offset = (flat * math.sin(yaw), distance * math.sin(pitch), flat * math.cos(yaw))
         position = [start + step for start, step in zip(target, offset, strict=True)]
-        return aimed(position, target, roll, **lens)
+        return (aimed(position, target, roll, **lens),)
     position = [mode[f"position_{axis}"] for axis in _AXES]
     if mode["mode"] == "look_at":
-        return aimed(position, target, roll, **lens)
+        return (aimed(position, target, roll, **lens),)
     turn = unit(np.array([mode[f"quat_{axis}"] for axis in "wxyz"], np.float32), 1e-8)
     ahead = np.asarray(position, np.float32) - matrices(turn)[:, 2]
-    return camera(position, ahead, turn, **lens)
+    return (camera(position, ahead, turn, **lens),)

@@ -27,7 +27,8 @@ _LINEAR, _CLAMPED = 9729, 33071
 
 _VERTEX_NAMES = {"uvs": "TEXCOORD_0", "vertex_colors": "COLOR_0", "normals": "NORMAL", "tangents": "TANGENT"}
 _TEXTURES = ("texture", "metallic_roughness", "normal_map", "emissive")
-Pictures = Mapping[str, bytes]
+Pictures = Mapping[str, JsonObject]
+"""Descriptions of the views of PNG files."""
 
 
 class _Buffer:
@@ -38,16 +39,20 @@ class _Buffer:
         self.views: list[JsonObject] = []
         self.accessors: list[JsonObject] = []
 
-    def add(self, content: bytes, target: int | None = None) -> int:
-        """Append bytes; returns the number of their view."""
+    def store(self, content: bytes) -> JsonObject:
+        """Append bytes; returns the description of a view of them."""
         view = {"buffer": 0, "byteOffset": len(self.content), "byteLength": len(content)}
-        self.views.append(view | ({} if target is None else {"target": target}))
         self.content += content + b"\0" * (-len(content) % 4)
+        return view
+
+    def view(self, described: JsonObject) -> int:
+        """Add a view; returns its number."""
+        self.views.append(described)
         return len(self.views) - 1
 
     def add_numbers(self, numbers: npt.NDArray[Any], kind: str, target: int, **limits: Any) -> int:
         """Append an array; returns the number of its accessor."""
-        view = self.add(np.ascontiguousarray(numbers).tobytes(), target)
+        view = self.view(self.store(np.ascontiguousarray(numbers).tobytes()) | {"target": target})
         stored = _UNSIGNED if target == _INDEX_BUFFER else _FLOATS
         count = numbers.size if target == _INDEX_BUFFER else len(numbers)
         about = {"bufferView": view, "byteOffset": 0, "componentType": stored, "count": count, "type": kind}
@@ -94,7 +99,7 @@ class _Material:
         self.images: list[JsonObject] = []
 
     def _texture(self, name: str) -> JsonObject:
-        view = self._buffer.add(self._pictures[name])
+        view = self._buffer.view(self._pictures[name])
         self.images.append({"bufferView": view, "mimeType": "image/png"})
         return {"index": len(self.images) - 1, "texCoord": 0}
 
@@ -153,17 +158,18 @@ class _Material:
         return found | ({"extensionsUsed": self.extensions} if self.extensions else {})
 
 
-def _pictures(mesh: Mesh, index: int) -> Pictures:
+def _pictures(store: _Buffer, mesh: Mesh, index: int) -> Pictures:
+    """Store all textures of a mesh. As in ComfyUI, that includes those that its material does not use."""
     from PIL import Image as Pillow
 
-    found: dict[str, bytes] = {}
+    found: dict[str, JsonObject] = {}
     for name in _TEXTURES:
         stack = getattr(mesh, name)
         if stack is None:
             continue
         buffer = io.BytesIO()
         Pillow.fromarray(to_bytes(np.clip(stack[index], 0, 1))).save(buffer, format="PNG")
-        found[name] = buffer.getvalue()
+        found[name] = store.store(buffer.getvalue())
     return found
 
 
@@ -175,7 +181,7 @@ def glb(mesh: Mesh, index: int = 0, extras: JsonObject | None = None) -> bytes |
     _check(one)
     buffer = _Buffer()
     attributes = _attributes(buffer, one)
-    pictures = _pictures(mesh, index)
+    pictures = _pictures(buffer, mesh, index)
     material = _Material(buffer, pictures, attributes)
     look = material.unlit() if mesh.unlit and "texture" not in pictures else material.lit(mesh)
     primitive = {"attributes": attributes, "indices": 1, "mode": _TRIANGLES, "material": 0}

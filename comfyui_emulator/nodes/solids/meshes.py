@@ -138,3 +138,11 @@ class File3D:
         elif self.source.resolve() != target.resolve():
             shutil.copy2(self.source, target)
         return str(target)
+
+
+_WHOLE = ("texture", "metallic_roughness", "unlit", "normal_map", "occlusion_in_mr", "material", "emissive")
+
+
+def pictures_of(mesh: Mesh) -> dict[str, Any]:
+    """The textures of a mesh, and its other looks."""
+    return {name: getattr(mesh, name) for name in _WHOLE}

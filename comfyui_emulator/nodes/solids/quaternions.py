@@ -16,7 +16,8 @@ _TINY = np.float32(1e-12)
 def unit(vectors: Array, least: float = 1e-12) -> Array:
     """The vectors of the last axis, of length 1."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(length, np.asarray(least, dtype=vectors.dtype))
+    found: Array = vectors / np.maximum(length, np.asarray(least, dtype=vectors.dtype))
+    return found
 
 
 def matrices(quaternions: Array) -> Array:

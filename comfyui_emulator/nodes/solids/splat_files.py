@@ -149,7 +149,7 @@ def read_ply(data: bytes) -> Parts:
         turns = columns("rot_0", "rot_1", "rot_2", "rot_3")
     opacities = np.ones((count, 1), np.float32)
     if "opacity" in names:
-        opacities = 1 / (1 + np.exp(-columns("opacity")))
+        opacities = np.float32(1) / (np.float32(1) + np.exp(-columns("opacity")))
     return _read(columns("x", "y", "z"), scales, turns, opacities, _ply_colors(names, columns, count))
 
 
@@ -236,7 +236,8 @@ class _Section:
         lengths = np.frombuffer(self._data, "<u4", count=self._partial, offset=base)
         full = np.repeat(np.arange(self._full), self._bucket_size)
         partial = np.repeat(self._full + np.arange(self._partial), lengths)
-        return buckets[np.concatenate([full, partial])[: self.count]]
+        found: Points = buckets[np.concatenate([full, partial])[: self.count]]
+        return found
 
 
 def read_spz(data: bytes) -> Parts:
@@ -340,4 +341,5 @@ def from_file(model_3d: File3D) -> Splat:
     """The splats of a file, by its name or else by its content. Raises ``ValueError`` for what is not read."""
     data = model_3d.get_bytes()
     reader = _READERS.get(model_3d.format.lower()) or _READERS[detected(data)]
-    return Splat(**{name: values[None] for name, values in reader(data).items()})
+    fields: dict[str, Any] = {name: values[None] for name, values in reader(data).items()}
+    return Splat(**fields)

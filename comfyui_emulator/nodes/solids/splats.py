@@ -128,7 +128,8 @@ def merge_splats(splats: Mapping[str, Splat]) -> Splat:
     items = [_joined([parts(splat, index) for splat in given], most) for index in range(size)]
     lengths = [len(item["positions"]) for item in items]
     counts = np.array(lengths) if len(set(lengths)) > 1 else None
-    return Splat(*(filled([item[name] for item in items]) for name in FIELDS), counts=counts)
+    fields: dict[str, Any] = {name: filled([item[name] for item in items]) for name in FIELDS}
+    return Splat(**fields, counts=counts)
 
 
 def _joined(given: Sequence[dict[str, Points]], most: int) -> dict[str, Points]:

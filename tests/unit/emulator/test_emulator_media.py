@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from comfyui_emulator import runtime
-from comfyui_emulator.nodes.base import Image
+from comfyui_emulator.nodes.base import BUILT_IN, Image
 from comfyui_emulator.nodes.media import audio, codecs, equalizer, video
 from comfyui_emulator.nodes.media.films import Video
 
@@ -121,10 +121,11 @@ def test_video_is_saved_copied_and_taken_apart(folders: runtime.Folders, sound: 
     """An MP4 of images has their frame rate and sound, and is copied, tags and all, when it is saved again."""
     import av
 
-    video.save_video(video.create_video(frames(), 12.0, sound), "a/x", "auto", "auto", {"1": {}}, {"workflow": {}})
+    made = video.create_video(frames(), 12.0, sound)
+    video.save_video(made, "a/x", "auto", {"codec": "auto"}, {"1": {}}, {"workflow": {}})
     first = folders.output / "a" / "x_00001_.mp4"
     loaded = Video(first)
-    answer = video.save_video(loaded, "x", "mp4", "h264")
+    answer = video.save_video(loaded, "x", "mp4", {"codec": "h264"})
     images, heard, fps, depth, space = video.components(loaded)
 
     assert loaded.get_dimensions() == (32, 16)
@@ -147,8 +148,8 @@ def test_savers_return_their_input(folders: runtime.Folders) -> None:
     sound, film = tone(), video.create_video(frames(), 10.0)
     answers = [
         audio.save_audio(sound, "x", {"format": "flac"}),
-        audio.BUILT_IN["SaveAudioMP3"][0]().save(sound, "x", "V0"),
-        audio.BUILT_IN["PreviewAudio"][0]().save(sound),
+        BUILT_IN["SaveAudioMP3"][0]().save(sound, "x", "V0"),
+        BUILT_IN["PreviewAudio"][0]().save(sound),
         video.save_video(film, "x", "mp4"),
         video.save_webm(frames(), "x", "vp9", 10.0, 40.0),
     ]
@@ -157,7 +158,7 @@ def test_savers_return_their_input(folders: runtime.Folders) -> None:
     assert answers[0]["ui"]["audio"][0]["filename"] == "x_00001.flac"
     assert answers[1]["ui"]["audio"][0]["filename"] == "x_00002.mp3"
     with pytest.raises(ValueError, match="SaveAudioMP3: input audio is None"):
-        audio.BUILT_IN["SaveAudioMP3"][0]().save(None)
+        BUILT_IN["SaveAudioMP3"][0]().save(None)
 
 
 @pytest.mark.parametrize(

@@ -204,9 +204,9 @@ def test_a_camera_looks_at_its_target() -> None:
     lens = {"roll": 0.0, "fov": 35.0, "zoom": 1.0, "camera_type": "perspective"}
     aim = {"target_x": 1.0, "target_y": 0.0, "target_z": 0.0}
 
-    orbit = cameras.create_camera({"mode": "orbit", "yaw": 90.0, "pitch": 0.0, "distance": 2.0}, **lens, **aim)
+    (orbit,) = cameras.create_camera({"mode": "orbit", "yaw": 90.0, "pitch": 0.0, "distance": 2.0}, **lens, **aim)
     above = {"mode": "look_at", "position_x": 1.0, "position_y": 5.0, "position_z": 0.0}
-    down = cameras.create_camera(above, **(lens | {"roll": 90.0}), **aim)
+    (down,) = cameras.create_camera(above, **(lens | {"roll": 90.0}), **aim)
 
     assert orbit["position"] == pytest.approx({"x": 3.0, "y": 0.0, "z": 0.0}, abs=1e-6)
     turn = np.array([orbit["quaternion"][part] for part in "wxyz"])
