@@ -98,6 +98,7 @@ def merge(image_list: list[Image], final_width: list[int], final_height: list[in
 def _weight(rows: int, columns: int) -> Image:
     def arch(count: int) -> Image:
         line = np.sin(np.float32(np.pi) * np.linspace(0, 1, count, dtype=np.float32))
-        return np.maximum(line, np.float32(1e-5))
+        weights: Image = np.maximum(line, np.float32(1e-5))
+        return weights
 
     return (arch(rows)[:, None] * arch(columns)[None])[None, ..., None]
