@@ -47,7 +47,8 @@ class StraightCurve:
         return self.interp_array(np.linspace(0.0, 1.0, size))
 
     def _between(self, xs: Line) -> Line:
-        return np.interp(xs, self._xs, self._ys)
+        heights: Line = np.interp(xs, self._xs, self._ys)
+        return heights
 
 
 class MonotoneCurve(StraightCurve):
@@ -73,10 +74,11 @@ class MonotoneCurve(StraightCurve):
         width = places[right] - places[left]
         share = np.where(width == 0, 0.0, (xs - places[left]) / np.where(width == 0, 1.0, width))
         square, cube = share**2, share**3
-        result = (2 * cube - 3 * square + 1) * heights[left] + (cube - 2 * square + share) * width * slopes[left]
+        result: Line = (2 * cube - 3 * square + 1) * heights[left] + (cube - 2 * square + share) * width * slopes[left]
         result += (3 * square - 2 * cube) * heights[right] + (cube - square) * width * slopes[right]
         result = np.where(xs <= places[0], heights[0], result)
-        return np.where(xs >= places[-1], heights[-1], result)
+        result = np.where(xs >= places[-1], heights[-1], result)
+        return result
 
 
 def curve_of(value: Any) -> StraightCurve:
