@@ -21,6 +21,7 @@ Numbers = npt.NDArray[np.float32]
 
 _MOVE: dict[str, Any] = {"module": "comfy_extras.nodes_wanmove", "category": "model/conditioning/wan/move", "v3": True}
 _TRACKS = link("TRACKS")
+_MISSING = object()
 _SHARE = {"low": 0.0, "high": 1.0, "step": 0.01}
 
 
@@ -56,8 +57,12 @@ def _read(given: str | list[str]) -> list[list[dict[str, float]]]:
     title=None,
     **_MOVE,
 )
-def from_coordinates(track_coords: str | list[str], track_mask: Mask | None = None) -> tuple[Tracks, int]:
+def from_coordinates(track_coords: Any = _MISSING, track_mask: Mask | None = None) -> tuple[Tracks, int]:
     """Tracks from a text: for each track a list of ``{"x": …, "y": …}``."""
+    if track_coords is _MISSING:
+        # Its declaration says that it is optional, its function needs it.
+        wanted = "WanMoveTracksFromCoords.execute() missing 1 required positional argument: 'track_coords'"
+        raise TypeError(wanted)
     tracks = _read(track_coords)
     length = len(tracks[0])
     path = [[[track[frame]["x"], track[frame]["y"]] for track in tracks] for frame in range(length)]
@@ -211,14 +216,14 @@ def _discs(places: list[Any], size: tuple[int, int], radius: int, alpha: int) ->
 
 
 def _tails(tails: list[Any], size: tuple[int, int], width: int, opacity: float) -> Any:
-    """A layer with lines that are thinner and fainter the further back they are. Each step mixes with those before."""
+    """A layer with lines that are thinner and fainter the further back they are. A step covers those before."""
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
     layer = Pillow.new("RGBA", size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer, "RGBA")
     for tail, color in tails:
-        pieces = [(one, two, float(np.hypot(*(two - one)))) for one, two in itertools.pairwise(tail[::-1])]
+        pieces = [(one, two, float(((two - one) ** 2).sum() ** 0.5)) for one, two in itertools.pairwise(tail[::-1])]
         whole = sum(length for *_, length in pieces)
         passed = 0.0
         for one, two, length in pieces if whole else ():
