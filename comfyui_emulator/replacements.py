@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from comfyui_emulator.registry import JsonObject
+from comfyui_emulator.registry import JsonObject, is_link, node_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +98,34 @@ class ReplacementTable:
     def listed(self) -> JsonObject:
         """The content of ``/node_replacements``."""
         return {old: [entry.listed() for entry in entries] for old, entries in self._entries.items()}
+
+    def apply(self, prompt: Mapping[str, Any], registry: Mapping[str, object]) -> dict[str, Any]:
+        """The prompt with every replaceable node replaced, and the links to it following its outputs.
+
+        Raises ``TypeError`` or ``AttributeError`` if it is not an object of nodes with objects of inputs (before 0.14,
+        ComfyUI accepted some of these). ComfyUI also fails on a replaced node without ``_meta``, or without an input
+        that is mapped; here it has none.
+        """
+        replaced = dict(prompt.items())
+        moved: dict[str, NodeReplacement] = {}
+        for node_id, node in prompt.items():
+            if "class_type" not in node or "inputs" not in node:
+                continue
+            given = dict(node["inputs"].items())
+            entry = self._needed(node["class_type"], registry)
+            if entry is None:
+                continue
+            inputs = {i["new_id"]: i["set_value"] for i in entry.inputs or () if "set_value" in i}
+            inputs |= {i["new_id"]: given[i["old_id"]] for i in entry.inputs or () if i.get("old_id") in given}
+            replaced[node_id] = {**node, "class_type": entry.new, "inputs": inputs}
+            moved[node_id] = entry
+        for node in replaced.values() if moved else ():
+            for value in node_inputs(node).values():
+                if is_link(value) and value[0] in moved:
+                    slots = {o["old_idx"]: o["new_idx"] for o in moved[value[0]].outputs or ()}
+                    value[1] = slots.get(value[1], value[1])
+        return replaced
+
+    def _needed(self, class_type: str, registry: Mapping[str, object]) -> NodeReplacement | None:
+        entry = None if class_type in registry else self.first(class_type)
+        return entry if entry is not None and entry.new in registry else None

@@ -149,9 +149,8 @@ class ObjectCache:
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], Any] = {}
 
-    def begin(self, prompt: Mapping[str, JsonObject], *, anew: bool = False) -> None:
-        """Drop the objects of nodes that the new prompt does not contain; with ``anew``, all of them."""
-        prompt = {} if anew else prompt
+    def begin(self, prompt: Mapping[str, JsonObject]) -> None:
+        """Drop the objects of nodes that the new prompt does not contain."""
         self._objects = {
             key: value
             for key, value in self._objects.items()

@@ -1,4 +1,4 @@
-"""Built-in nodes: implementations of core nodes of ComfyUI 0.3.64, and definitions of its loaders."""
+"""Built-in nodes: implementations of core nodes of ComfyUI 0.33.0, and definitions of its loaders."""
 
 from __future__ import annotations
 

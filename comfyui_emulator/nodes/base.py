@@ -1,6 +1,6 @@
 """Declarations of built-in nodes: a function with its inputs and outputs.
 
-The declarations match ComfyUI 0.3.64. ``v3`` selects the newer of the two dialects in which ``/object_info`` describes
+The declarations match ComfyUI 0.33.0. ``v3`` selects the newer of the two dialects in which ``/object_info`` describes
 nodes.
 """
 

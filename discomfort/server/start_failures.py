@@ -21,7 +21,10 @@ PORT_TAKEN = "another program took its port meanwhile"
 # before what ends it.
 _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
-        re.compile(r"address already in use|error while attempting to bind on address|Errno (?:98|48)\b|10048"),
+        re.compile(
+            r"address already in use|is already in use on address|error while attempting to bind on address|"
+            r"Errno (?:98|48)\b|10048"
+        ),
         PORT_TAKEN,
         "Try again, or set INITIAL_PORT to another port",
     ),

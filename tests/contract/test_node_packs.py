@@ -13,17 +13,52 @@ from contract.graphs import node
 from discomfort import ComfyConnector
 from discomfort.exceptions import ValidationError
 
-DEFINITIONS = Path(__file__).with_name("schema_pack.json")
-"""What ComfyUI 0.3.64 makes of the pack."""
+DEFINITIONS = {version: Path(__file__).with_name(f"schema_pack-{version}.json") for version in ("0.3.64", "0.33.0")}
+"""What each ComfyUI makes of the pack."""
+
+
+async def schema_infos(raw: aiohttp.ClientSession) -> dict[str, Any]:
+    """The definitions of the pack's nodes."""
+    async with raw.get("/object_info") as answer:
+        infos = await answer.json()
+    return {name: info for name, info in infos.items() if name.startswith("Schema")}
 
 
 async def test_definitions_are_comfyuis(raw: aiohttp.ClientSession) -> None:
-    """Every kind of input, output and flag is described as ComfyUI 0.3.64 does."""
-    async with raw.get("/object_info") as answer:
-        infos = await answer.json()
-    ours = {name: info for name, info in infos.items() if name.startswith("Schema")}
+    """Every kind of input, output and flag is described as ComfyUI does: 0.3.64, or 0.33.0 if it has more of them."""
+    ours = await schema_infos(raw)
 
-    assert ours == json.loads(DEFINITIONS.read_text())
+    version = "0.33.0" if "SchemaDynamic" in ours else "0.3.64"
+    assert ours == json.loads(DEFINITIONS[version].read_text())
+
+
+async def test_dynamic_inputs(raw: aiohttp.ClientSession, connector: ComfyConnector) -> None:
+    """Inputs with dots reach their node in dicts (ComfyUI 0.8 and newer); the last of the errors is the server's."""
+    if "SchemaDynamic" not in await schema_infos(raw):
+        pytest.skip("this ComfyUI has no dynamic inputs: they came with 0.8")
+    given = {"grow.v0": "1", "named.b": "x", "mode": "two", "mode.sub": "p"}
+    (record,) = (await connector.run_workflow({"1": node("SchemaDynamic", **given)}, False)).values()
+
+    assert record["outputs"]["1"]["text"] == [
+        "{'grow': {'v0': 1}, 'mode': {'mode': 'two', 'sub': {'f': None, 'sub': 'p'}}, 'named': {'b': 'x'}}"
+    ]
+    body = {"prompt": {"1": node("SchemaDynamic", **{"mode": "one", "mode.n": 10})}}
+    async with raw.post("/prompt", json=body) as answer:
+        errors = (await answer.json())["node_errors"]["1"]["errors"]
+    assert sorted((error["type"], error["details"], error["extra_info"]["input_name"]) for error in errors) == [
+        ("required_input_missing", "v0", "grow.v0"),
+        ("value_bigger_than_max", "mode.n", "mode.n"),
+    ]
+
+
+async def test_nodes_that_take_everything(raw: aiohttp.ClientSession, connector: ComfyConnector) -> None:
+    """A node may get inputs that it does not declare (ComfyUI 0.11 and newer)."""
+    if "SchemaOpen" not in await schema_infos(raw):
+        pytest.skip("this ComfyUI has no nodes that take every input: they came after 0.3.64")
+    prompt = {"1": node("SchemaOpen", a="1", b="two", c={"d": 1})}
+    (record,) = (await connector.run_workflow(prompt, False)).values()
+
+    assert record["outputs"]["1"]["text"] == ["{'a': 1, 'b': 'two', 'c': {'d': 1}}"]
 
 
 async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> None:

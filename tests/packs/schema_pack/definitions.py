@@ -79,7 +79,7 @@ class SchemaInputs(io.ComfyNode):
             outputs=[
                 io.Image.Output(),
                 io.Mask.Output("a_mask", "A Mask", tooltip="Out.", is_output_list=True),
-                io.MatchType.Output("matched", template=same),
+                io.MatchType.Output(id="matched", template=same),
                 io.Combo.Output(options=["a", "b"], display_name="one"),
                 Own.Output(display_name="mine"),
             ],
@@ -137,3 +137,8 @@ class SchemaLinked(io.ComfyNode):
 
 
 DEFINITIONS: list[type[io.ComfyNode]] = [SchemaInputs, SchemaFlags, SchemaLinked]
+
+if hasattr(io, "DynamicCombo"):
+    from .newer import NEWER
+
+    DEFINITIONS += NEWER

@@ -11,7 +11,7 @@ from PIL import Image
 from comfyui_emulator.execution.calls import Returns
 from comfyui_emulator.execution.validation import types_match
 from comfyui_emulator.http.hub import preview_payloads
-from comfyui_emulator.registry import ANY, NodeType
+from comfyui_emulator.registry import NodeType
 
 N = Any
 
@@ -65,11 +65,23 @@ async def test_children_of_a_failed_expansion_stay_cached(emulator: N, nodes: N,
 
 
 def test_types_match_as_their_classes_say() -> None:
-    """Comma lists match if they share a type, the wildcard matches all, a plain star only itself."""
-    assert types_match("INT", ANY)
-    assert types_match(ANY, "INT")
+    """Comma lists match if they share a type, a star and a match type match all, a list of choices a combo."""
+
+    class Anything(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __ne__(self, other: object) -> bool:
+            return False
+
+    assert types_match("INT", Anything("other"))
     assert types_match("INT,FLOAT", "FLOAT,STRING")
-    assert not types_match("INT", "*")
+    assert types_match("INT", "*")
+    assert types_match(["a"], "*")
+    assert types_match("IMAGE,*", "INT")
+    assert types_match("COMFY_MATCHTYPE_V3", "INT")
+    assert types_match(["a"], "COMBO")
+    assert not types_match("COMBO", ["a"])
     assert not types_match(["a"], "INT")
 
 
