@@ -21,7 +21,6 @@ Numbers = npt.NDArray[np.float32]
 
 _MOVE: dict[str, Any] = {"module": "comfy_extras.nodes_wanmove", "category": "model/conditioning/wan/move", "v3": True}
 _TRACKS = link("TRACKS")
-_MISSING = object()
 _SHARE = {"low": 0.0, "high": 1.0, "step": 0.01}
 
 
@@ -29,8 +28,7 @@ def _seen(mask: Mask | None, frames: int, count: int) -> npt.NDArray[np.bool_]:
     """Which frames show the tracks: those in which the mask is not empty, or all."""
     if mask is None:
         return np.ones((frames, count), dtype=bool)
-    shown: npt.NDArray[np.bool_] = (mask > 0).any(axis=(1, 2))[:, None]
-    return shown
+    return np.asarray((mask > 0).any(axis=(1, 2)))[:, None]
 
 
 def _read(given: str | list[str]) -> list[list[dict[str, float]]]:
@@ -57,12 +55,8 @@ def _read(given: str | list[str]) -> list[list[dict[str, float]]]:
     title=None,
     **_MOVE,
 )
-def from_coordinates(track_coords: Any = _MISSING, track_mask: Mask | None = None) -> tuple[Tracks, int]:
+def from_coordinates(track_coords: str | list[str], track_mask: Mask | None = None) -> tuple[Tracks, int]:
     """Tracks from a text: for each track a list of ``{"x": …, "y": …}``."""
-    if track_coords is _MISSING:
-        # Its declaration says that it is optional, its function needs it.
-        wanted = "WanMoveTracksFromCoords.execute() missing 1 required positional argument: 'track_coords'"
-        raise TypeError(wanted)
     tracks = _read(track_coords)
     length = len(tracks[0])
     path = [[[track[frame]["x"], track[frame]["y"]] for track in tracks] for frame in range(length)]
