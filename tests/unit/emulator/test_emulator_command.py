@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,26 @@ def test_bad_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFi
 
     assert raised.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "kind", "limits"),
+    [
+        ([], "ram", None),
+        (["--cache-ram"], "ram", None),
+        (["--cache-ram", "2"], "ram", (2.0, float("inf"))),
+        (["--cache-ram", "1", "3.5"], "ram", (1.0, 3.5)),
+        (["--cache-classic"], "classic", None),
+        (["--high-ram"], "classic", None),
+        (["--cache-none"], "none", None),
+        (["--cache-lru", "0"], "ram", None),
+    ],
+)
+def test_caches(argv: list[str], kind: str, limits: Any) -> None:
+    """The default is memory pressure; its second limit is the whole memory where it is not given."""
+    config = config_from(parser().parse_args(argv), argv)
+
+    assert (config.cache, config.cache_ram) == (kind, limits)
 
 
 def test_flags_become_settings(tmp_path: Path) -> None:
