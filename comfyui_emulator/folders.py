@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("comfyui_emulator")
 
+
 def default_base_directory() -> Path:
     """The default base folder: this application's folder in the user's data folder."""
     from platformdirs import user_data_path

@@ -142,7 +142,10 @@ def _pictures(path: Path) -> Iterator[Path | io.BytesIO]:
     stem = path.with_suffix("")
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for found in beside:
-        if media_kind(found.name) == "image" and found.with_suffix("") in (stem, stem.with_name(f"{stem.name}.preview")):
+        if media_kind(found.name) == "image" and found.with_suffix("") in (
+            stem,
+            stem.with_name(f"{stem.name}.preview"),
+        ):
             yield found
     model = stem.with_name(f"{stem.name}.safetensors")
     if model in beside:

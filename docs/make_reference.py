@@ -314,7 +314,9 @@ def argument_table(parser: argparse.ArgumentParser) -> list[str]:
             else:
                 rest.append((group.title, f"`{names}`"))
     titles = dict.fromkeys(title for title, _ in rest)
-    lists = [f"{str(title).capitalize()}: {', '.join(name for own, name in rest if own == title)}.\n" for title in titles]
+    lists = [
+        f"{str(title).capitalize()}: {', '.join(name for own, name in rest if own == title)}.\n" for title in titles
+    ]
     return [*rows_as_markdown(rows), *lists]
 
 

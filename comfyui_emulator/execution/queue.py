@@ -15,7 +15,15 @@ from typing import Any
 from comfyui_emulator.console import GREEN
 from comfyui_emulator.execution.engine import Engine, RunOutcome, RunRequest
 from comfyui_emulator.execution.history import History
-from comfyui_emulator.execution.jobs import FINISHED, UNREADABLE, JobQuery, UnreadableJobError, detailed_job, finished_job, queued_job
+from comfyui_emulator.execution.jobs import (
+    FINISHED,
+    UNREADABLE,
+    JobQuery,
+    UnreadableJobError,
+    detailed_job,
+    finished_job,
+    queued_job,
+)
 from comfyui_emulator.execution.run import Run
 from comfyui_emulator.faults import Faults
 from comfyui_emulator.registry import JsonObject

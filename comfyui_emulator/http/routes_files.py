@@ -19,6 +19,7 @@ from comfyui_emulator.server import Emulator, of
 
 routes = web.RouteTableDef()
 
+
 def _locate(emulator: Emulator, name: str, kind: str, subfolder: str) -> Path:
     """The file that a reference names. Raises the HTTP error with which ComfyUI would answer."""
     if not name:

@@ -51,9 +51,7 @@ async def files(request: web.Request) -> web.Response:
         return web.json_response({"error": "Invalid directory type"}, status=400)
 
     def listing() -> list[str]:
-        entries: list[Any] = [
-            entry for entry in os.scandir(root) if entry.is_file() and not entry.name.startswith(".")
-        ]
+        entries: list[Any] = [entry for entry in os.scandir(root) if entry.is_file() and not entry.name.startswith(".")]
         entries.sort(key=lambda entry: -entry.stat().st_mtime)
         # Plain names before ComfyUI 0.20.
         return [f"{entry.name} [{kind}]" for entry in entries]

@@ -144,6 +144,8 @@ def _sections(inputs: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, 
 
 
 HIDDEN_METADATA = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+HIDDEN_METADATA_V3 = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
+"""The same for the newer dialect."""
 
 
 def declare(
@@ -156,7 +158,7 @@ def declare(
     optional: Mapping[str, Entry] | None = None,
     hidden: Mapping[str, Any] | None = None,
     names: str = "",
-    lists: Sequence[bool] = (),
+    lists: Sequence[bool | None] = (),
     matchtypes: Sequence[str | None] = (),
     v3: bool = False,
     **flags: Any,

@@ -37,6 +37,7 @@ def registry() -> Registry:
 def test_definitions_equal_comfyuis(tmp_path: Path) -> None:
     """Every built-in node has the interface of its namesake in ComfyUI 0.33.0, or else in 0.3.64, where it is older."""
     (tmp_path / "example.png").touch()
+    (tmp_path / "3d").mkdir()
     newer, older = saved.definitions("0.33.0"), saved.definitions("0.3.64")
     folders = runtime.Folders(tmp_path, tmp_path, tmp_path, tmp_path)
     fields = (
