@@ -110,7 +110,8 @@ def normalize_start(latent: Latent, start_frame_count: int, reference_frame_coun
     frames = samples.shape[2]
     if frames <= 1:
         return (latent,)
-    check_axis(samples, 4)
+    for axis in (3, 4):
+        check_axis(samples, axis)
     changed = samples.copy()
     start = changed[:, :, :start_frame_count]
     wanted = samples[:, :, start_frame_count : start_frame_count + min(reference_frame_count, frames - 1)]
