@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from comfyui_emulator import runtime
 from comfyui_emulator.replacements import NodeReplacement
 
-
 T = TypeVar("T")
 
 
