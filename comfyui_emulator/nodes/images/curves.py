@@ -77,8 +77,7 @@ class MonotoneCurve(StraightCurve):
         result: Line = (2 * cube - 3 * square + 1) * heights[left] + (cube - 2 * square + share) * width * slopes[left]
         result += (3 * square - 2 * cube) * heights[right] + (cube - square) * width * slopes[right]
         result = np.where(xs <= places[0], heights[0], result)
-        result = np.where(xs >= places[-1], heights[-1], result)
-        return result
+        return np.where(xs >= places[-1], heights[-1], result)
 
 
 def curve_of(value: Any) -> StraightCurve:
