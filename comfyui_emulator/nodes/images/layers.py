@@ -328,7 +328,7 @@ def _fingerprint(frame: Frame) -> str:
 
 
 def _told(frame: Frame) -> JsonObject:
-    """What the editor is told of a frame."""
+    """The frame as the editor gets it."""
     opacity, blend = frame.opacity, frame.blend
     return {
         "x": frame.x,
