@@ -15,7 +15,7 @@ from comfyui_emulator.nodes.images.colours import color_input
 from comfyui_emulator.nodes.images.filters import dilate, erode
 from comfyui_emulator.nodes.images.previews import preview
 from comfyui_emulator.nodes.images.resample import repeat_to, resize, scale_mask, to_bytes
-from comfyui_emulator.nodes.wording import check_plane, joined
+from comfyui_emulator.nodes.wording import check_order, check_plane, joined
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -104,6 +104,7 @@ def _cleaned(mask: Mask, grow: int) -> Mask:
 
 
 def _cut_out(image: Image, mask: Mask, longest: int, padding: float, aspect: float, behind: Image) -> Image:
+    check_order(image.ndim, 3)
     picture = np.clip(image, 0, 1)[None]
     rows, columns = mask.shape
     if max(rows, columns) > longest:
@@ -240,7 +241,7 @@ _MARGIN = 1.2
 
 
 def _centred(image: Image, mask: Mask, erosion: int, side: int) -> Image:
-    whole = np.concatenate([np.clip(image[..., :3], 0, 1), np.clip(mask, 0, 1)[..., None]], axis=-1)[None]
+    whole = joined([np.clip(image[..., :3], 0, 1), np.clip(mask, 0, 1)[..., None]], -1)[None]
     rows, columns = whole.shape[1:3]
     factor = side / min(rows, columns)
     whole = resize(whole, max(1, round(columns * factor)), max(1, round(rows * factor)), "lanczos")

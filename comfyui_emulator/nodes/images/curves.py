@@ -74,10 +74,10 @@ class MonotoneCurve(StraightCurve):
         width = places[right] - places[left]
         share = np.where(width == 0, 0.0, (xs - places[left]) / np.where(width == 0, 1.0, width))
         square, cube = share**2, share**3
-        result: Line = (2 * cube - 3 * square + 1) * heights[left] + (cube - 2 * square + share) * width * slopes[left]
+        result = (2 * cube - 3 * square + 1) * heights[left] + (cube - 2 * square + share) * width * slopes[left]
         result += (3 * square - 2 * cube) * heights[right] + (cube - square) * width * slopes[right]
-        result = np.where(xs <= places[0], heights[0], result)
-        return np.where(xs >= places[-1], heights[-1], result)
+        within: Line = np.where(xs >= places[-1], heights[-1], np.where(xs <= places[0], heights[0], result))
+        return within
 
 
 def curve_of(value: Any) -> StraightCurve:

@@ -328,7 +328,7 @@ def _fingerprint(frame: Frame) -> str:
 
 
 def _told(frame: Frame) -> JsonObject:
-    """A frame as the editor gets it."""
+    """The frame as the editor gets it."""
     opacity, blend = frame.opacity, frame.blend
     return {
         "x": frame.x,

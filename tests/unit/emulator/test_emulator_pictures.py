@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zlib
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comfyui_emulator.nodes.images import boxes, colours, crops, curves, exports, sizes
+from comfyui_emulator.nodes.images import boxes, colours, crops, curves, decoding, exports, sizes
 
 N = Any
 
@@ -271,3 +272,46 @@ def test_png_is_sound() -> None:
         assert zlib.crc32(body) == int.from_bytes(data[place + 8 + length : place + 12 + length])
         place += 12 + length
     assert kinds == [b"IHDR", b"IDAT", b"IEND"]
+
+
+def grey(path: Any, size: int) -> None:
+    """A grey picture of two levels."""
+    levels = np.full((size, size), 255, np.uint8)
+    levels[0] = 3
+    Image.fromarray(levels).save(path)
+
+
+def test_grey_pictures_lose_a_level_in_ffmpeg(tmp_path: N) -> None:
+    """The highest grey is 256 x 255 / 65535, as in ComfyUI since 0.21; a mask of full size comes with a palette."""
+    grey(tmp_path / "grey.png", 32)
+    Image.new("P", (3, 2), 1).save(tmp_path / "palette.png")
+
+    images, alpha = decoding.decoded(tmp_path / "grey.png")
+    _, opaque = decoding.decoded(tmp_path / "palette.png")
+
+    assert alpha is None
+    assert images[0, :2, 0, 0] == pytest.approx([256 * 3 / 65535, 256 * 255 / 65535], abs=1e-6)
+    assert opaque is not None
+    assert opaque.tolist() == [[[1.0] * 3] * 2]
+
+
+def test_small_grey_pictures_fail_in_ffmpeg(tmp_path: N) -> None:
+    """A picture that FFmpeg has to convert, under 16 pixels, cannot be loaded, as in ComfyUI since 0.21."""
+    grey(tmp_path / "grey.png", 15)
+
+    with pytest.raises(av.error.ArgumentError):
+        decoding.decoded(tmp_path / "grey.png")
+
+
+def test_without_pyav_levels_stay(tmp_path: N, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What FFmpeg would change keeps its levels where PyAV is not installed, and what it would not read is read."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    grey(tmp_path / "grey.png", 15)
+    Image.fromarray(np.full((2, 2), 1000, np.uint16)).save(tmp_path / "deep.png")
+
+    images, alpha = decoding.decoded(tmp_path / "grey.png")
+    deep, _ = decoding.decoded(tmp_path / "deep.png")
+
+    assert (images[0, 0, 0, 0], images[0, 1, 0, 0]) == (np.float32(3 / 255), 1)
+    assert alpha is None
+    assert deep[0, 0, 0] == pytest.approx([1000 / 65535] * 3)
