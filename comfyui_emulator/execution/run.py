@@ -343,8 +343,8 @@ class Run:
                 # No node waits for an output node; even a cached one is scheduled, to send ``executed``, as in ComfyUI.
                 self._schedule.add(child)
         for result in returns.results:
-            for _, source, _ in result_links(result.result if isinstance(result, Expansion) else ()):
-                self._schedule.need(node_id, source)
+            for _, source, slot in result_links(result.result if isinstance(result, Expansion) else ()):
+                self._schedule.need(node_id, source, slot)
 
     def _blocked(self, node_id: str, blocker: ExecutionBlocker) -> None:
         if blocker.message is None:

@@ -110,7 +110,7 @@ def in_torch_words(function: F) -> F:
 def joined(arrays: Sequence[Array], axis: int = 0) -> Array:
     """``numpy.concatenate`` with the errors of torch's ``cat``, which ignores empty vectors."""
     if not arrays:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for number, array in enumerate(arrays):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(array).__name__}")

@@ -11,7 +11,7 @@ import pytest
 from contract.graphs import node
 
 from discomfort import ComfyConnector
-from discomfort.exceptions import ValidationError
+from discomfort.exceptions import ExecutionError, ValidationError
 
 DEFINITIONS = {version: Path(__file__).with_name(f"schema_pack-{version}.json") for version in ("0.3.64", "0.33.0")}
 """What each ComfyUI makes of the pack."""
@@ -74,8 +74,6 @@ async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> No
         "8": node("SchemaShow", value=["7", 0]),
         "9": node("SchemaBlocked", value=2),
         "10": node("SchemaShow", value=["9", 1]),
-        "11": node("SchemaBlocked", value=0),
-        "12": node("SchemaShow", value=["11", 1]),
         "13": node("SchemaList", value=3),
         "14": node("SchemaShow", value=["13", 0]),
         "15": node("SchemaChecked", value=2),
@@ -90,8 +88,18 @@ async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> No
     assert outputs["6"]["text"] == ["None 3", "None 3", "None 13"]
     assert outputs["8"]["text"] == ["later 2"]
     assert "10" not in outputs
-    assert outputs["12"]["text"] == ["None"]
     assert outputs["14"]["text"] == ["3", "3", "13"]
+
+
+async def test_outputs_that_are_not_returned(connector: ComfyConnector) -> None:
+    """A link to such an output gets nothing (0.3.64), or is an error of the node that it comes from (0.33.0)."""
+    prompt = {"11": node("SchemaBlocked", value=0), "12": node("SchemaShow", value=["11", 1])}
+    try:
+        (record,) = (await connector.run_workflow(prompt, False)).values()
+    except ExecutionError as error:
+        assert (error.node_id, error.exception_type) == ("11", "IndexError")
+    else:
+        assert record["outputs"]["12"]["text"] == ["None"]
 
 
 async def test_validators_and_fingerprints(connector: ComfyConnector) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]
 """``[height, width, channel]``; pictures here have four channels, the first three as amounts of light."""
 
 Blend = Callable[[Array, Array], Array]
@@ -49,7 +50,8 @@ def _burn(below: Array, amount: Array) -> Array:
 
 def _hard_light(below: Array, layer: Array) -> Array:
     bright = np.minimum(1 - (1 - below) * (1 - (layer - 0.5) * 2), 1)
-    return np.where(layer > 0.5, bright, np.minimum(below * (layer * 2), 1))
+    mixed: Array = np.where(layer > 0.5, bright, np.minimum(below * (layer * 2), 1))
+    return mixed
 
 
 def _vivid_light(below: Array, layer: Array) -> Array:

@@ -48,7 +48,8 @@ def overlay(images: Image, text: str, font_size: float, color: str, position: st
     drawing = _Drawing(width, height, text, font_size, outline=outline)
     layer = from_bytes(np.asarray(drawing.drawn(position, align, ink if len(ink) == 4 else (*ink, 255))))
     alpha = layer[..., 3:]
-    return images * (np.float32(1.0) - alpha) + layer[..., :3] * alpha
+    result: Image = images * (np.float32(1.0) - alpha) + layer[..., :3] * alpha
+    return result
 
 
 class _Drawing:
@@ -77,7 +78,8 @@ class _Drawing:
         one = self._draw.textbbox((0, 0), "Ay", font=font, stroke_width=stroke)
         two = self._draw.multiline_textbbox((0, 0), "Ay\nAy", font=font, spacing=0, stroke_width=stroke)
         spacing = round(size * _LINE_HEIGHT - ((two[3] - two[1]) - (one[3] - one[1])))
-        self._block, self._options = block, {"font": font, "spacing": spacing, "stroke_width": stroke}
+        self._block = block
+        self._options: dict[str, Any] = {"font": font, "spacing": spacing, "stroke_width": stroke}
         self._box = self._draw.multiline_textbbox((0, 0), block, **self._options)
         return bool(self._box[3] - self._box[1] <= max(1, self._size[1] - 2 * self._margin))
 

@@ -176,7 +176,8 @@ def _table(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32]) -> Ar
             f"value tensor {list(ours.shape)}"
         )
     found = [np.searchsorted(line, mine) for line, mine in zip(theirs, ours, strict=True)]
-    return np.minimum(np.stack(found), _BINS - 1).astype(np.float32) / np.float32(_BINS - 1)
+    levels: Array = np.minimum(np.stack(found), _BINS - 1).astype(np.float32) / np.float32(_BINS - 1)
+    return levels
 
 
 def _by_histogram(target: Image, reference: Image, mode: str, index: int, strength: float) -> Change:

@@ -15,7 +15,7 @@ from comfyui_emulator.nodes.images.colours import color_input
 from comfyui_emulator.nodes.images.filters import dilate, erode
 from comfyui_emulator.nodes.images.previews import preview
 from comfyui_emulator.nodes.images.resample import repeat_to, resize, scale_mask, to_bytes
-from comfyui_emulator.nodes.wording import joined
+from comfyui_emulator.nodes.wording import check_order, check_plane, joined
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -38,7 +38,7 @@ def crop_to_box(image: Image, crop_region: Box) -> dict[str, Any]:
     x = min(crop_region.get("x", 0), image.shape[2] - 1)
     y = min(crop_region.get("y", 0), image.shape[1] - 1)
     width, height = crop_region.get("width", 512), crop_region.get("height", 512)
-    part = image[:, y : y + height, x : x + width]
+    part = image[:, y : y + height, x : x + width, :]
     return {"ui": preview(part), "result": (part,)}
 
 
@@ -104,6 +104,7 @@ def _cleaned(mask: Mask, grow: int) -> Mask:
 
 
 def _cut_out(image: Image, mask: Mask, longest: int, padding: float, aspect: float, behind: Image) -> Image:
+    check_order(image.ndim, 3)
     picture = np.clip(image, 0, 1)[None]
     rows, columns = mask.shape
     if max(rows, columns) > longest:
@@ -122,7 +123,8 @@ def _cut_out(image: Image, mask: Mask, longest: int, padding: float, aspect: flo
         log.warning("the mask of the image is empty: it is not cropped")
         box = (0, 0, columns, rows)
     picture, covered = windowed(picture, box), windowed(mask[None, ..., None], box)
-    return np.clip(picture * covered + behind * (_ONE - covered), 0, 1)
+    whole: Image = np.clip(picture * covered + behind * (_ONE - covered), 0, 1)
+    return whole
 
 
 def _around(places: Any, padding: float, aspect: float) -> tuple[int, int, int, int]:
@@ -229,6 +231,7 @@ def centre_subject(image: Image, mask: Mask, erode_radius: int, size: int) -> Im
     if mask.shape[0] != image.shape[0]:
         mask = repeat_to(mask, image.shape[0])
     if mask.shape[1:] != image.shape[1:3]:
+        check_plane(mask.shape[1:], image.shape[1:3])
         mask = scale_mask(mask, image.shape[2], image.shape[1])[..., 0]
     return joined([_centred(item, alpha, erode_radius, side) for item, alpha in zip(image, mask, strict=True)])
 
@@ -238,7 +241,7 @@ _MARGIN = 1.2
 
 
 def _centred(image: Image, mask: Mask, erosion: int, side: int) -> Image:
-    whole = np.concatenate([np.clip(image[..., :3], 0, 1), np.clip(mask, 0, 1)[..., None]], axis=-1)[None]
+    whole = joined([np.clip(image[..., :3], 0, 1), np.clip(mask, 0, 1)[..., None]], -1)[None]
     rows, columns = whole.shape[1:3]
     factor = side / min(rows, columns)
     whole = resize(whole, max(1, round(columns * factor)), max(1, round(rows * factor)), "lanczos")

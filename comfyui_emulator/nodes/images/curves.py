@@ -47,7 +47,8 @@ class StraightCurve:
         return self.interp_array(np.linspace(0.0, 1.0, size))
 
     def _between(self, xs: Line) -> Line:
-        return np.interp(xs, self._xs, self._ys)
+        heights: Line = np.interp(xs, self._xs, self._ys)
+        return heights
 
 
 class MonotoneCurve(StraightCurve):
@@ -75,8 +76,8 @@ class MonotoneCurve(StraightCurve):
         square, cube = share**2, share**3
         result = (2 * cube - 3 * square + 1) * heights[left] + (cube - 2 * square + share) * width * slopes[left]
         result += (3 * square - 2 * cube) * heights[right] + (cube - square) * width * slopes[right]
-        result = np.where(xs <= places[0], heights[0], result)
-        return np.where(xs >= places[-1], heights[-1], result)
+        within: Line = np.where(xs >= places[-1], heights[-1], np.where(xs <= places[0], heights[0], result))
+        return within
 
 
 def curve_of(value: Any) -> StraightCurve:

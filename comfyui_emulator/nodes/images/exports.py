@@ -63,7 +63,9 @@ def save_advanced(
     if runtime.context().metadata:
         told = ({} if prompt is None else {"prompt": prompt}) | (extra_pnginfo or {})
     saved = []
-    for index, image in enumerate(images):
+    for index, picture in enumerate(images):
+        # Some nodes make grey images without an axis of channels.
+        image = picture[..., None] if picture.ndim == 2 else picture
         if image.shape[-1] not in (1, 3, 4):
             raise ValueError(
                 f"No {ending}/{depth} encoder for {image.shape[-1]}-channel images: supported channel counts are 1 "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from comfyui_emulator import runtime
-from comfyui_emulator.folders import annotated_path, image_files, next_save_path, remember_counter
+from comfyui_emulator.folders import annotated_path, image_files, next_save_path, remember_counter, split_annotation
 from comfyui_emulator.nodes.base import (
     HIDDEN_METADATA,
     HIDDEN_METADATA_V3,
@@ -43,7 +43,8 @@ def input_path(name: str) -> Path:
     """The file that a loader's value names. Raises ``ValueError`` if it is outside its folder."""
     path = annotated_path(runtime.context().folders, name)
     if path is None:
-        raise ValueError(f"{name!r} is outside the folder that it names")
+        # The words of ComfyUI, which since 0.28 keeps to the folder as well.
+        raise ValueError(f"Invalid file path: {split_annotation(name)[0]!r}")
     return path
 
 

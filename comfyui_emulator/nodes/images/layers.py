@@ -277,7 +277,8 @@ def _items(document: Any) -> list[JsonObject]:
 
 def _frames(document: Any) -> Iterator[Frame]:
     for item in _items(document):
-        image, name, rotation = item["image"], item.get("name"), item.get("rotation")
+        image, name = item["image"], item.get("name")
+        rotation: Any = item.get("rotation")
         width, height = _whole(item.get("w")), _whole(item.get("h"))
         turned = isinstance(rotation, int | float) and not isinstance(rotation, bool)
         for index, frame in enumerate(image):
@@ -327,7 +328,7 @@ def _fingerprint(frame: Frame) -> str:
 
 
 def _told(frame: Frame) -> JsonObject:
-    """What the editor is told of a frame."""
+    """The frame as the editor gets it."""
     opacity, blend = frame.opacity, frame.blend
     return {
         "x": frame.x,

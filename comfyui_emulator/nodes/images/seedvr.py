@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import Image, choice, link, node
 from comfyui_emulator.nodes.images.colours import from_lab, to_lab
-from comfyui_emulator.nodes.wording import must_have
+from comfyui_emulator.nodes.wording import check_alike, must_have
 
 _SEEDVR: dict[str, Any] = {"module": "comfy_extras.nodes_seedvr", "v3": True, "names": "images"}
 _CELL = 16
@@ -72,6 +72,8 @@ def restore(images: Image, original_resized_images: Image, color_correction_meth
     original = original[:batch, :time, ..., : 3 if alpha is not None else None]
     if color_correction_method != "none":
         correct = _CORRECTIONS[color_correction_method]
+        if 0 in (batch, time):
+            raise ValueError("SeedVR2PostProcessing: color correction requires at least one frame.")
         flat = zip(video.reshape(-1, *video.shape[2:]), original.reshape(-1, *original.shape[2:]), strict=True)
         frames = [correct(frame * 2 - 1, _resized(known, width, height) * 2 - 1) for frame, known in flat]
         video = np.clip((np.stack(frames).reshape(batch, time, height, width, -1) + 1) / 2, 0, 1)
@@ -142,7 +144,17 @@ def _split(image: Image) -> tuple[Image, Image]:
 
 def _by_wavelets(image: Image, original: Image) -> Image:
     """The image's details on the original's coarse colours."""
-    return np.clip(_split(image)[0] + _split(original)[1], -1.0, 1.0)
+    _check_channels(image, original)
+    whole: Image = np.clip(_split(image)[0] + _split(original)[1], -1.0, 1.0)
+    return whole
+
+
+def _check_channels(image: Image, original: Image) -> None:
+    """Raise torch's error unless the original fits into the image, where one channel does for several."""
+    ours, theirs = ([1, picture.shape[-1], *picture.shape[:2]] for picture in (image, original))
+    check_alike(ours, theirs)
+    if ours[1] < theirs[1]:
+        raise RuntimeError(f"output with shape {ours} doesn't match the broadcast shape {theirs}")
 
 
 def _by_means(image: Image, original: Image) -> Image:
@@ -153,9 +165,11 @@ def _by_means(image: Image, original: Image) -> Image:
         return picture.mean(axis=(0, 1)), deviation
 
     (mean, deviation), (wanted, spread) = moments(image), moments(original)
-    return np.clip((image - mean) / deviation * spread + wanted, -1.0, 1.0)
+    whole: Image = np.clip((image - mean) / deviation * spread + wanted, -1.0, 1.0)
+    return whole
 
 
+_CHANNELS = 3
 _OWN = np.float32(0.8)
 """The share of an image's own brightness."""
 
@@ -163,6 +177,8 @@ _OWN = np.float32(0.8)
 def _in_lab(image: Image, original: Image) -> Image:
     """The image's details with the original's colours: the same values of each, in the image's order."""
     image = _by_wavelets(image, original)
+    if original.shape[-1] != _CHANNELS:
+        raise RuntimeError(f"shape '[-1, {_CHANNELS}]' is invalid for input of size {original.size}")
     ours, theirs = (to_lab(np.clip((picture + 1) / 2, 0, 1)) for picture in (image, original))
     matched = np.stack([_matched(mine, wanted) for mine, wanted in zip(ours, theirs, strict=True)])
     matched[0] = ours[0] * _OWN + matched[0] * (1 - _OWN)

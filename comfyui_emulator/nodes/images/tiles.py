@@ -77,6 +77,9 @@ def merge(image_list: list[Image], final_width: list[int], final_height: list[in
     """Put tiles of one size together. Where they overlap, the middle of a tile weighs more than its edge."""
     must_have(image_list[0], "shape")
     batch, rows, columns, channels = image_list[0].shape
+    if 0 in (rows, columns):
+        # ComfyUI never ends, and takes ever more memory.
+        raise ValueError(f"ImageMergeTileList: the first tile is empty ({columns} x {rows} pixels)")
     height, width = final_height[0], final_width[0]
     total = np.zeros((batch, height, width, channels), dtype=np.float32)
     weights = np.zeros((batch, height, width, 1), dtype=np.float32)
@@ -95,6 +98,7 @@ def merge(image_list: list[Image], final_width: list[int], final_height: list[in
 def _weight(rows: int, columns: int) -> Image:
     def arch(count: int) -> Image:
         line = np.sin(np.float32(np.pi) * np.linspace(0, 1, count, dtype=np.float32))
-        return np.maximum(line, np.float32(1e-5))
+        weights: Image = np.maximum(line, np.float32(1e-5))
+        return weights
 
     return (arch(rows)[:, None] * arch(columns)[None])[None, ..., None]

@@ -108,13 +108,13 @@ def test_scale_keeps_aspect_for_a_missing_side(width: int, height: int, size: tu
     assert result.shape == (1, size[1], size[0], 3)
 
 
-def test_feather_is_off_by_one_at_the_far_side() -> None:
-    """Right feathering starts at column 0, then goes on from the last column."""
+def test_feather_begins_at_the_edge() -> None:
+    """The last column is the darkest; before ComfyUI 0.22 it was column 0."""
     mask = np.ones((1, 2, 6), dtype=np.float32)
 
     result = to_bytes(masks.feather_mask(mask, 0, 0, 4, 0))
 
-    assert result[0, 0].tolist() == [63, 255, 255, 255, 191, 127]
+    assert result[0, 0].tolist() == [255, 255, 255, 191, 127, 63]
 
 
 def test_grow_mask_shapes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zlib
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comfyui_emulator.nodes.images import boxes, colours, crops, curves, exports, sizes
+from comfyui_emulator.nodes.images import boxes, colours, crops, curves, decoding, exports, sizes
 
 N = Any
 
@@ -77,11 +78,8 @@ async def test_a_saved_composition_is_replayed_for_the_same_layers_only(launch: 
         shown = [await picture(emulator, record["outputs"]["5"]["images"][0]) for record in (first, same, moved)]
 
     assert [image.size for image in shown] == [(8, 6), (3, 2), (8, 6)]
-    assert [shown[1].getpixel(spot) for spot in ((0, 0), (1, 0), (2, 1))] == [
-        (0, 0, 0, 0),
-        (0, 255, 0, 255),
-        (0, 0, 0, 0),
-    ]
+    empty, green = (0, 0, 0, 0), (0, 254, 0, 255)
+    assert [shown[1].getpixel(spot) for spot in ((0, 0), (1, 0), (2, 1))] == [empty, green, empty]
     stale = [record["outputs"]["5"].get("compositor_state_stale") for record in (first, same, moved)]
     assert stale == [None, None, [True]]
 
@@ -177,7 +175,7 @@ def test_a_curve_never_leaves_its_points() -> None:
 
     assert (table[:21] == 0.1).all()
     assert (table[90:] == 0.2).all()
-    assert table.max() == 0.9
+    assert table.max() == pytest.approx(0.9)
     assert (np.diff(table[20:41]) >= 0).all()
     assert (np.diff(table[50:91]) <= 0).all()
 
@@ -228,7 +226,7 @@ def test_the_editor_keeps_its_boxes_until_others_arrive(state: Any, arrives: Any
 
 def test_elements_of_a_prompt() -> None:
     """Places are thousandths from the top; at most five colours, in capitals; only texts have a text."""
-    known = {"type": "text", "text": "Hi", "desc": "d", "palette": ["#abcdef", "", 3, *["#000000"] * 9]}
+    known = {"type": "text", "text": "Hi", "desc": "d", "palette": ["#abcdef", "", *["#000000"] * 9]}
     state = [
         {"x": 10, "y": 20, "width": 30, "height": 40, "metadata": known},
         {"x": -10, "y": 90, "width": 5, "height": 900},
@@ -251,7 +249,7 @@ def test_an_inverted_mask_is_seen_as_one() -> None:
     results = [crops.crop_to_mask(picture, one, 64, 64, 1.0, 0, "#0000ff") for one in (mask, 1 - mask)]
 
     assert np.array_equal(*results)
-    assert results[0].min() == 1
+    assert results[0][0, 32, 32].tolist() == [1, 1, 1]
 
 
 def test_boxes_outside_fall_back_to_a_square() -> None:
@@ -274,3 +272,46 @@ def test_png_is_sound() -> None:
         assert zlib.crc32(body) == int.from_bytes(data[place + 8 + length : place + 12 + length])
         place += 12 + length
     assert kinds == [b"IHDR", b"IDAT", b"IEND"]
+
+
+def grey(path: Any, size: int) -> None:
+    """A grey picture of two levels."""
+    levels = np.full((size, size), 255, np.uint8)
+    levels[0] = 3
+    Image.fromarray(levels).save(path)
+
+
+def test_grey_pictures_lose_a_level_in_ffmpeg(tmp_path: N) -> None:
+    """The highest grey is 256 x 255 / 65535, as in ComfyUI since 0.21; a mask of full size comes with a palette."""
+    grey(tmp_path / "grey.png", 32)
+    Image.new("P", (3, 2), 1).save(tmp_path / "palette.png")
+
+    images, alpha = decoding.decoded(tmp_path / "grey.png")
+    _, opaque = decoding.decoded(tmp_path / "palette.png")
+
+    assert alpha is None
+    assert images[0, :2, 0, 0] == pytest.approx([256 * 3 / 65535, 256 * 255 / 65535], abs=1e-6)
+    assert opaque is not None
+    assert opaque.tolist() == [[[1.0] * 3] * 2]
+
+
+def test_small_grey_pictures_fail_in_ffmpeg(tmp_path: N) -> None:
+    """A picture that FFmpeg has to convert, under 16 pixels, cannot be loaded, as in ComfyUI since 0.21."""
+    grey(tmp_path / "grey.png", 15)
+
+    with pytest.raises(av.error.ArgumentError):
+        decoding.decoded(tmp_path / "grey.png")
+
+
+def test_without_pyav_levels_stay(tmp_path: N, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What FFmpeg would change keeps its levels where PyAV is not installed, and what it would not read is read."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    grey(tmp_path / "grey.png", 15)
+    Image.fromarray(np.full((2, 2), 1000, np.uint16)).save(tmp_path / "deep.png")
+
+    images, alpha = decoding.decoded(tmp_path / "grey.png")
+    deep, _ = decoding.decoded(tmp_path / "deep.png")
+
+    assert (images[0, 0, 0, 0], images[0, 1, 0, 0]) == (np.float32(3 / 255), 1)
+    assert alpha is None
+    assert deep[0, 0, 0] == pytest.approx([1000 / 65535] * 3)

@@ -65,7 +65,7 @@ def assign() -> None:
                 "the 'dim' argument."
             ),
         ),
-        (lambda: wording.joined([]), RuntimeError, "torch.cat(): expected a non-empty list of Tensors"),
+        (lambda: wording.joined([]), ValueError, "torch.cat(): expected a non-empty list of Tensors"),
         (
             lambda: wording.joined([zeros(1, 3), zeros(1, 4)]),
             RuntimeError,
