@@ -249,8 +249,10 @@ def drawn_splats() -> Iterator[Case]:
         "plate": {"bg_image": load("p_anim.png"), "frames": 2},
         "headlight": {"headlight_shading": 1.0},
     }
-    for style, (label, changed) in itertools.product(("color", "clay", "depth", "normal"), more.items()):
-        options = plain | look | changed
+    few = {label: more[label] for label in ("plain", "flat", "headlight")}
+    styles = {"color": more, "clay": few, "depth": few, "normal": few}
+    for style, label in ((style, label) for style, labels in styles.items() for label in labels):
+        options = plain | look | more[label]
         name = f"{style} {label}"
         yield case("RenderSplat", name, ("image", "mask"), splat=splat("p_ball.ply"), render_style=style, **options)
     grid = {"resolution": 64, "kernel": 5, "smooth": 0, "level": 0.4, "min_component": 0, "min_opacity": 0.02}
@@ -271,7 +273,7 @@ def drawn_splats() -> Iterator[Case]:
         yield counted._replace(node="SplatToMesh")
 
 
-def ball(count: int = 1500) -> bytes:
+def ball(count: int = 600) -> bytes:
     """Splats on a ball."""
     random = np.random.default_rng(11)
     places = random.standard_normal((count, 3))
