@@ -594,3 +594,63 @@ async def test_inputs_of_a_failed_node_are_cached_again(launch: N, make: N, node
             await client.run(graph)
 
     assert nodes["Count"].calls == 1
+
+
+async def test_a_node_cannot_expand_to_itself(launch: N, make: N) -> None:
+    """ComfyUI looks for the origin of such a node for ever; other ids may be taken over."""
+
+    class TakesOver:
+        RETURN_TYPES = ("INT",)
+        FUNCTION = "go"
+
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {"name": ("STRING", {})}}
+
+        def go(self, name: str) -> Any:
+            graph = {name: {"class_type": "PrimitiveInt", "inputs": {"value": 7}}}
+            return {"result": ([name, 0],), "expand": graph}
+
+    records = []
+    async with launch(extra_nodes={"TakesOver": TakesOver}) as client:
+        for name in ("1", "3"):
+            graph = {
+                "1": make("TakesOver", name=name),
+                "2": make("PreviewAny", source=["1", 0]),
+                "3": make("PrimitiveInt", value=5),
+            }
+            records.append((await client.run(graph))[1])
+
+    error = records[0]["status"]["messages"][-1][1]
+    assert (error["node_id"], error["exception_type"]) == ("1", "ValueError")
+    assert texts(records[1], "2") == ["7"]
+
+
+async def test_what_the_server_adds_to_extra_data(launch: N, make: N) -> None:
+    """The time, and the source that a header names; keys of accounts reach only the nodes."""
+
+    class Keys:
+        RETURN_TYPES = ()
+        FUNCTION = "go"
+        OUTPUT_NODE = True
+
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {}, "hidden": {"key": "API_KEY_COMFY_ORG", "source": "COMFY_USAGE_SOURCE"}}
+
+        def go(self, key: Any, source: Any) -> Any:
+            return {"ui": {"text": [f"{key} {source}"]}}
+
+    async with launch(extra_nodes={"Keys": Keys}) as client:
+        body = {"prompt": {"1": make("Keys")}, "extra_data": {"api_key_comfy_org": "secret", "create_time": 5}}
+        async with await client.socket() as socket:
+            async with client.http.post("/prompt", json=body, headers={"Comfy-Usage-Source": "tests"}) as answer:
+                prompt_id = (await answer.json())["prompt_id"]
+            while not (history := await client.get(f"/history/{prompt_id}")):
+                await socket.receive(timeout=20)
+
+    record = history[prompt_id]
+    extra = record["prompt"][3]
+    assert record["outputs"]["1"] == {"text": ["secret tests"]}
+    assert set(extra) == {"create_time", "comfy_usage_source"}
+    assert extra["create_time"] > 5
