@@ -338,6 +338,7 @@ class Run:
                     raise KeyError(node.get("class_type"))
                 self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
                 new_ids[child] = None
+        self._keys.renew(new_ids)
         await self._read_tokens(new_ids)
         classes = {child: self._graph.class_type(child) for child in new_ids}
         keys = {child: self._keys.of(child) for child in new_ids}

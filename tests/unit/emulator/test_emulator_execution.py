@@ -654,3 +654,34 @@ async def test_what_the_server_adds_to_extra_data(launch: N, make: N) -> None:
     assert record["outputs"]["1"] == {"text": ["secret tests"]}
     assert set(extra) == {"create_time", "comfy_usage_source"}
     assert extra["create_time"] > 5
+
+
+@pytest.mark.parametrize(("cache", "cached"), [("classic", ["1", "2", "5"]), ("ram", ["1", "2", "4", "5"])])
+async def test_a_node_that_takes_over_an_id_leaves_the_other_uncached(
+    launch: N, make: N, cache: str, cached: list[str]
+) -> None:
+    """The classic cache keeps its result below the node that expanded; the others know it by the old node's inputs."""
+
+    class TakesOver:
+        RETURN_TYPES = ("INT",)
+        FUNCTION = "go"
+
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {}}
+
+        def go(self) -> Any:
+            graph = {"4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}}}
+            return {"result": (["4", 0],), "expand": graph}
+
+    graph = {
+        "1": make("TakesOver"),
+        "2": make("PreviewAny", source=["1", 0]),
+        "4": make("PrimitiveInt", value=5),
+        "5": make("PreviewAny", source=["4", 0]),
+    }
+    async with launch(cache=cache, extra_nodes={"TakesOver": TakesOver}) as client:
+        await client.run(graph)
+        events, _ = await client.run(graph)
+
+    assert events[1][1]["nodes"] == cached
