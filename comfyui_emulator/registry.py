@@ -139,7 +139,8 @@ class NodeType:
             "input_order": {section: list(entries) for section, entries in declared.items()},
             "is_input_list": self.input_is_list,
             "output": list(self.output_types),
-            "output_is_list": list(self.output_is_list),
+            # Some classes of ComfyUI say null where they mean no.
+            "output_is_list": list(getattr(cls, "OUTPUT_IS_LIST", None) or self.output_is_list),
             "output_name": list(getattr(cls, "RETURN_NAMES", None) or self.output_types),
             "name": self.name,
             "display_name": self.title,

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -106,7 +107,7 @@ class Server:
         found: list[Any] = []
         for node_id in sorted(record["outputs"], key=lambda key: (len(key), key)):
             for kind, values in sorted(record["outputs"][node_id].items()):
-                found += [self.read(value) if is_file(value) else f"{kind}: {value}" for value in values]
+                found += [self.read(value) if is_file(value) else shown(kind, value) for value in values]
         return found
 
     def read(self, reference: dict[str, str]) -> Any:
@@ -115,6 +116,11 @@ class Server:
         if status != 200:
             return f"{reference}: {status}"
         return READERS.get(Path(reference["filename"]).suffix, read_picture)(content)
+
+
+def shown(kind: str, value: object) -> str:
+    """Other values as text, without the random part of names."""
+    return re.sub(r"[0-9a-f]{32}", "…", f"{kind}: {value}")
 
 
 def is_file(value: object) -> bool:

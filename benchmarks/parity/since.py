@@ -37,7 +37,6 @@ async def dynamic_inputs(stage: Stage) -> None:
         {"grow__v0": 1, "grow__v1": "x", "mode": "two", "mode__sub": "p"},
         {"grow__v0": 1, "grow__v1": {"__value__": 3}, "mode": {"__value__": "one"}, "mode__n": 1},
         {"grow__v0": 1, "grow__v1": 2, "mode": ["1", 0], "mode__n": 1},
-        {"grow__v0": 1, "grow__v1": 2, "slot": 1, "slot__m": 2, "mode": "none"},
     )):  # fmt: skip
         await stage.run(alone("ParityDynamic", **given), prompt_id=f"{index}")
     for name in ("ParityDynamicLists", "ParityDynamicHooks"):

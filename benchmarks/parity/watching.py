@@ -200,8 +200,8 @@ class Stage:
             return {self.plain(name): self.plain(item, name) for name, item in sorted(value.items())}
         if key == "traceback":
             return frames(value)
-        if key == "timestamp":
-            return "timestamp" if isinstance(value, int) else value
+        if key in ("timestamp", "create_time"):
+            return key if isinstance(value, int) else value
         if key == "number":
             return "number"
         if isinstance(value, list | tuple):

@@ -20,7 +20,6 @@ from comfyui_emulator.compat.fields import (
     Output,
     WidgetInput,
     declared,
-    given,
 )
 from comfyui_emulator.compat.kinds import AnyType
 
@@ -132,43 +131,6 @@ class DynamicCombo(ComfyTypeI):
 
     io_type, Type, Input = dynamic_inputs.DYNAMIC_COMBO, dict[str, Any], DynamicComboInput
     Option = ComboOption
-
-
-class DynamicSlotInput(DynamicInput):
-    """A link that brings inputs of its own once it is there."""
-
-    def __init__(
-        self,
-        slot: Input,
-        inputs: list[Input],
-        display_name: str | None = None,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        extra_dict: JsonObject | None = None,
-    ) -> None:
-        if isinstance(slot, DynamicInput):
-            raise TypeError(f"the input {slot.id} is dynamic itself and cannot be a slot")
-        self.slot, self.inputs = copy.copy(slot), inputs
-        self.slot.display_name = slot.display_name or display_name
-        self.slot.tooltip = slot.tooltip or tooltip
-        self.slot.lazy = lazy if slot.lazy is None else slot.lazy
-        super().__init__(
-            slot.id, self.slot.display_name, True, self.slot.tooltip, self.slot.lazy, slot.extra_dict or extra_dict
-        )
-        if isinstance(self.slot, WidgetInput):
-            self.slot.force_input = True
-
-    def as_dict(self) -> JsonObject:
-        """The options of the definition."""
-        force = True if isinstance(self.slot, WidgetInput) else None
-        own = given(slotType=str(self.slot.get_io_type()), inputs=declared(self.inputs), forceInput=force)
-        return super().as_dict() | own
-
-
-class DynamicSlot(ComfyTypeI):
-    """A link that brings inputs of its own once it is there."""
-
-    io_type, Type, Input = dynamic_inputs.DYNAMIC_SLOT, dict[str, Any], DynamicSlotInput
 
 
 class MatchTemplate:

@@ -237,10 +237,6 @@ class DynamicInput(Input):
     """An input that stands for several inputs."""
 
 
-class DynamicOutput(Output):
-    """An output that stands for several outputs."""
-
-
 def declared(inputs: Sequence[Input]) -> JsonObject:
     """Inputs in the form of ``/object_info``."""
     found: JsonObject = {"required": {}}

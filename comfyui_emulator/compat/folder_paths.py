@@ -93,7 +93,7 @@ def get_annotated_filepath(name: str, default_dir: str | None = None) -> str:
     root = Path(folder or default_dir or get_input_directory())
     path = contained(root, plain)
     if path is None:
-        raise ValueError(f"{name!r} is outside {root}")
+        raise ValueError(f"Invalid file path: {plain!r}")
     return str(root / plain)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from comfyui_emulator.compat import kinds
-from comfyui_emulator.compat.dynamic_kinds import Autogrow, DynamicCombo, DynamicSlot, MatchType
+from comfyui_emulator.compat.dynamic_kinds import Autogrow, DynamicCombo, MatchType
 from comfyui_emulator.compat.fields import (
     ComfyTypeI,
     ComfyTypeIO,
     ControlAfterGenerate,
     Custom,
-    DynamicInput,
-    DynamicOutput,
     FolderType,
     Input,
     NumberDisplay,
@@ -62,9 +60,6 @@ __all__ = [  # noqa: PLE0604 - names that are defined above
     "Curve",
     "Custom",
     "DynamicCombo",
-    "DynamicInput",
-    "DynamicOutput",
-    "DynamicSlot",
     "Float",
     "FolderType",
     "Hidden",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from comfyui_emulator import runtime
@@ -21,11 +20,9 @@ class ProgressBar:
     0.5 % of the total have passed.
     """
 
-    def __init__(
-        self, total: float, node_id: str | None = None, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, total: float, node_id: str | None = None) -> None:
         self.total, self.current, self.node_id = total, 0.0, node_id
-        self._clock = clock
+        self.clock = time.perf_counter
         self._sent: tuple[float, float] | None = None
 
     def update_absolute(self, value: float, total: float | None = None, preview: Any = None) -> None:

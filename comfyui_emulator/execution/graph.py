@@ -129,37 +129,35 @@ class Schedule:
             self._pending[current] = None
             self._waits_for.setdefault(current, {})
             self._blocks.setdefault(current, {})
-            for source in self._sources(current):
+            for source, slot in self._sources(current):
                 if source not in self._graph:
                     raise NodeNotFoundError(f"Node {source} not found")
-                self._arrivals.expect(current, source)
+                self._arrivals.expect(current, source, slot)
                 if self._is_cached(source):
                     continue
                 stack.append(source)
                 self._link(source, current)
 
-    def _sources(self, node_id: str) -> Iterable[str]:
+    def _sources(self, node_id: str) -> Iterable[tuple[str, int]]:
         node = self._graph.node(node_id)
         kind = self._registry[node["class_type"]]
         for name, value in node_inputs(node).items():
             if is_link(value):
                 # Undeclared links count too: ComfyUI follows them at execution, although validation ignores them.
                 entry = kind.input_entry(name)
-                if entry is None or not (entry[2].get("lazy") or entry[2].get("rawLink")):
-                    yield value[0]
+                if entry is None or not entry[2].get("lazy"):
+                    yield value[0], int(value[1])
 
     def _link(self, source: str, target: str) -> None:
         self._blocks.setdefault(source, {})[target] = None
         self._waits_for.setdefault(target, {})[source] = None
 
-    def need(self, node_id: str, source: str) -> bool:
-        """Make ``node_id`` wait for ``source`` too; ``False`` if that is already cached."""
-        waits = not self._is_cached(source)
-        if waits:
+    def need(self, node_id: str, source: str, slot: int) -> None:
+        """Make ``node_id`` wait for a result of ``source`` too. Raises :class:`NodeNotFoundError` or ``IndexError``."""
+        if not self._is_cached(source):
             self.add(source)
             self._link(source, node_id)
-        self._arrivals.expect(node_id, source)
-        return waits
+        self._arrivals.expect(node_id, source, slot)
 
     def need_input(self, node_id: str, name: str) -> None:
         """Make ``node_id`` wait for the source of an input. Raises :class:`NodeInputError` if that is no link."""
@@ -169,7 +167,8 @@ class Schedule:
             raise NodeInputError(f"{what} there is no input to that node at all")
         if not is_link(inputs[name]):
             raise NodeInputError(f"{what} that value is a constant")
-        self.need(node_id, inputs[name][0])
+        source, slot = inputs[name]
+        self.need(node_id, source, int(slot))
 
     def hold(self, node_id: str) -> None:
         """Keep a node from being picked until :meth:`release`; calls are counted."""

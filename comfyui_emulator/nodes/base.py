@@ -144,6 +144,8 @@ def _sections(inputs: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, 
 
 
 HIDDEN_METADATA = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+HIDDEN_METADATA_V3 = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
+"""The same for the newer dialect."""
 
 
 def declare(
@@ -156,7 +158,7 @@ def declare(
     optional: Mapping[str, Entry] | None = None,
     hidden: Mapping[str, Any] | None = None,
     names: str = "",
-    lists: Sequence[bool] = (),
+    lists: Sequence[bool | None] = (),
     matchtypes: Sequence[str | None] = (),
     v3: bool = False,
     **flags: Any,
@@ -211,6 +213,9 @@ def node(
     """
 
     def decorate(function: F) -> F:
+        if declaration.get("v3"):
+            # Python names a function by this where an argument is missing, and most of ComfyUI's are called so.
+            function.__qualname__ = f"{name}.execute"
         worded = in_torch_words(function)
 
         def run(_self: object, **arguments: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import annotated_path, next_save_path
 from comfyui_emulator.nodes.base import HIDDEN_METADATA, link, node, text
-from comfyui_emulator.nodes.images.files import metadata_parts
+from comfyui_emulator.nodes.images.files import input_path, metadata_parts
 from comfyui_emulator.nodes.latents.resizing import Latent
 from comfyui_emulator.nodes.latents.tensorfile import read_tensors, write_tensors
 
@@ -53,13 +53,6 @@ def _check_latent(latent: str) -> bool | str:
     return True if path is not None and path.exists() else f"Invalid latent file: {latent}"
 
 
-def _latent_path(latent: str) -> Any:
-    path = annotated_path(runtime.context().folders, latent)
-    if path is None:
-        raise ValueError(f"{latent!r} is outside the folder that it names")
-    return path
-
-
 @node(
     "LoadLatent",
     None,
@@ -69,10 +62,10 @@ def _latent_path(latent: str) -> Any:
     title="Load Latent",
     INPUT_TYPES=_latent_files,
     VALIDATE_INPUTS=_check_latent,
-    IS_CHANGED=lambda latent: hashlib.sha256(_latent_path(latent).read_bytes()).hexdigest(),
+    IS_CHANGED=lambda latent: hashlib.sha256(input_path(latent).read_bytes()).hexdigest(),
 )
 def load_latent(latent: str) -> tuple[Latent]:
     """Load a saved latent."""
-    tensors = read_tensors(_latent_path(latent))
+    tensors = read_tensors(input_path(latent))
     factor = 1.0 if "latent_format_version_0" in tensors else 1.0 / _SD1_SCALE
     return ({"samples": tensors["latent_tensor"].astype(np.float32) * np.float32(factor)},)

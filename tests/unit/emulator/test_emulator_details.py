@@ -35,14 +35,16 @@ def test_what_is_no_sequence_is_no_result(value: Any) -> None:
         Returns().add(value, NodeType("Once", _Once))
 
 
-async def test_a_missing_output_is_none(launch: N, make: N) -> None:
-    """A link to an output that is declared but was not returned gives ``None``."""
+async def test_a_missing_output_fails_its_node(launch: N, make: N) -> None:
+    """A node fails that does not return a declared output to which another links (before 0.30: ``None``)."""
     graph = {"1": make("Once", value=1), "2": make("PreviewAny", source=["1", 1])}
 
     async with launch(extra_nodes={"Once": _Once}) as client:
         _, record = await client.run(graph)
 
-    assert record["outputs"]["2"] == {"text": ["None"]}
+    error = record["status"]["messages"][-1][1]
+    told = (error["node_id"], error["exception_type"], error["exception_message"])
+    assert told == ("1", "IndexError", "list index out of range\n")
 
 
 @pytest.mark.parametrize("values", [(1, True), (0.0, False), (2, 2.0)])

@@ -79,7 +79,7 @@ class ParityAsyncLazy(io.ComfyNode):
 
 
 def _dynamic(name: str, **flags: Any) -> io.Schema:
-    """Grown, named, chosen and slotted inputs."""
+    """Grown, named and chosen inputs."""
     sub = io.DynamicCombo.Input(
         "sub",
         [io.DynamicCombo.Option("p", [io.Float.Input("f")]), io.DynamicCombo.Option("q", [])],
@@ -99,7 +99,6 @@ def _dynamic(name: str, **flags: Any) -> io.Schema:
                     io.DynamicCombo.Option("none", []),
                 ],
             ),
-            io.DynamicSlot.Input(io.Int.Input("slot"), [io.Int.Input("m")]),
         ],
         outputs=[io.String.Output()],
         is_output_node=True,
