@@ -26,6 +26,9 @@ from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, CacheRam, Emul
 
 log = logging.getLogger("comfyui_emulator")
 
+STOPPED = "\nStopped server"
+"""The last line after SIGINT, as in ComfyUI."""
+
 SHUTDOWN_SECONDS = 1.0
 """Grace period for open requests once the server is asked to stop."""
 
@@ -68,12 +71,13 @@ async def serve(
         for taken in sockets:
             await web.SockSite(runner, taken, ssl_context=tls).start()
         actual = int(sockets[0].getsockname()[1])
-        banner(config)
-        if announce:
-            show_addresses(hosts, actual, "http" if tls is None else "https")
-        if ready is not None:
-            ready(actual)
+        # Before the address is told: whoever reads it may end the server at once.
         with _signals(stopped):
+            banner(config)
+            if announce:
+                show_addresses(hosts, actual, "http" if tls is None else "https")
+            if ready is not None:
+                ready(actual)
             await stopped.wait()
     finally:
         await runner.cleanup()
@@ -138,7 +142,7 @@ def _signals(stopped: asyncio.Event) -> Iterator[None]:
 
     def stop(number: signal.Signals) -> None:
         if number is signal.SIGINT:
-            log.info("\nStopped server")
+            log.info(STOPPED)
         stopped.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -259,6 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(options, argv, lock)
     except KeyboardInterrupt:
+        log.info(STOPPED)
         return 0
     except PortInUseError as error:
         log.error(error.strerror)  # noqa: TRY400 - one line for a user, not a traceback

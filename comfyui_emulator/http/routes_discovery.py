@@ -85,6 +85,8 @@ async def example_workflow(request: web.Request) -> web.StreamResponse:
     pack, path = request.match_info["pack"], request.match_info["path"]
     found = await asyncio.to_thread(pack_texts.example_file, of(request).config.custom_nodes, pack, path)
     if found is None:
-        # As aiohttp answers for a file in a static folder, by which ComfyUI serves them.
+        # As aiohttp answers for static folders, which ComfyUI uses: with a text only for what would leave one.
+        if ".." in path.split("/") and ".." not in request.rel_url.raw_path.split("/"):
+            raise web.HTTPNotFound
         return web.Response(status=404, content_type="application/octet-stream")
     return web.FileResponse(found)

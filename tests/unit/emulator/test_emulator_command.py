@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -28,7 +30,7 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if found := re.search(r"http://[\d.]+:\d+", line):
+        if found := re.search(r"https?://[\d.]+:\d+", line):
             return process, found[0]
     raise AssertionError(f"the server ended with {process.wait()}")
 
@@ -180,6 +182,27 @@ def test_lines_at_the_start(tmp_path: Path) -> None:
     assert first.startswith("\033[32m[INFO]\033[0m This is the discomfort emulator, not ComfyUI: ")
     assert f"[INFO]\033[0m Setting base directory to: {tmp_path}\n" in rest
     assert "http://" not in rest
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_https(tmp_path: Path) -> None:
+    """With a key and its certificate, the server speaks HTTPS and says so."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60)
+    process, url = start(
+        "--base-directory", str(tmp_path), "--tls-keyfile", str(key), "--tls-certfile", str(certificate)
+    )
+    try:
+        trusted = ssl.create_default_context(cafile=certificate)
+        trusted.check_hostname = False
+        with urllib.request.urlopen(f"{url}/prompt", timeout=20, context=trusted) as answer:
+            status = answer.status
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+    assert (url[:8], status) == ("https://", 200)
 
 
 def test_quick_test_ends_at_once(tmp_path: Path) -> None:
