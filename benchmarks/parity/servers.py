@@ -119,7 +119,7 @@ class Server:
 
 
 def shown(kind: str, value: object) -> str:
-    """What is no file as text, without what is random in names."""
+    """A value other than a file as text, without what is random in names."""
     return re.sub(r"[0-9a-f]{32}", "…", f"{kind}: {value}")
 
 
