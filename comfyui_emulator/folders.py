@@ -120,7 +120,6 @@ def _outside(root: Path, subfolder: str) -> str:
     return (
         "**** ERROR: Saving image outside the output folder is not allowed."
         f"\n full_output_folder: {folder}\n         output_dir: {root}"
-        f"\n         commonpath: {os.path.commonpath((root, folder))}"
     )
 
 

@@ -59,7 +59,7 @@ def changed(found: Case, info: Info) -> Iterator[tuple[str, Case]]:
     declared = {name: entry for part in info[found.node]["input"].values() for name, entry in part.items()}
     for name, value in found.graph[about]["inputs"].items():
         entry = declared.get(name)
-        if isinstance(value, list) and len(value) == 2:
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
             yield from instead_of_links(found, about, name, info)
         elif isinstance(entry, list):
             yield from at_limits(found, about, name, entry)

@@ -119,7 +119,7 @@ class Server:
 
 
 def shown(kind: str, value: object) -> str:
-    """A value other than a file as text, without what is random in names."""
+    """Other values as text, without the random part of names."""
     return re.sub(r"[0-9a-f]{32}", "…", f"{kind}: {value}")
 
 

@@ -36,7 +36,7 @@ OFFLINE = ("--disable-api-nodes", *(word for flag in FLAGS for word in ("--featu
 _USER_ID = re.compile(r"(?<=_)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCENARIOS = ("cached wholly and partly", "renamed nodes", "change tokens", "lists", "lazy inputs", "expansion")
 SCENARIOS += ("blocked", "an error in the middle", "pictures", "kept and dropped", "coroutines as hooks")
-SCENARIOS += ("needed and forgotten",)
+SCENARIOS += ("needed and forgotten", "records of cached runs", "lazy inputs of cached nodes", "ids taken over")
 
 
 class Talk:
@@ -264,6 +264,8 @@ SETTINGS = (
     Setting(("--cache-lru", "3", "--listen", "127.0.0.1,::1"), (hosts, addresses), SCENARIOS),
     Setting(("--cache-lru", "100", "--listen"), (addresses,), SCENARIOS),
     Setting((*OFFLINE, "--cache-classic"), (offline,)),
+    Setting(("--cache-ram", "0", "0"), (), SCENARIOS),
+    Setting(("--cache-ram", "1000"), (), SCENARIOS),
 )
 
 

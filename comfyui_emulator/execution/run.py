@@ -174,7 +174,7 @@ class Run:
             kind = self._kind(node_id)
             values: list[list[Any]]
             if node_id in self._expanded:
-                values = resolve(kind, self._expanded.pop(node_id), lambda source: self._arrivals.of(source, node_id))
+                values = resolve(kind, self._expanded.pop(node_id), lambda source: self._arrived(source, node_id))
             else:
                 if node_id in self._awaited:
                     returns = self._awaited.pop(node_id)
@@ -215,7 +215,7 @@ class Run:
 
     def _inputs(self, node_id: str, *, constants_only: bool = False) -> tuple[Inputs, set[str]]:
         def value_of(source: str, slot: int) -> list[Any] | None:
-            entry = None if constants_only else self._arrivals.of(source, node_id)
+            entry = None if constants_only else self._arrived(source, node_id)
             # If a node returns fewer outputs than it declares, the rest are None, as in ComfyUI.
             return None if entry is None or slot >= len(entry.values) else entry.values[slot]
 
@@ -223,6 +223,13 @@ class Run:
         if not constants_only:
             hidden = hidden_values(self._graph, node_id, self._request.extra_data | self._request.sensitive)
         return gather(self._kind(node_id), node_inputs(self._graph.node(node_id)), value_of, hidden)
+
+    def _arrived(self, source: str, node_id: str) -> Entry | None:
+        """What a node has received from another; using it puts it back into the cache, as in ComfyUI."""
+        entry = self._arrivals.of(source, node_id)
+        if entry is not None:
+            self._engine.results.put(source, entry)
+        return entry
 
     async def _ask_lazy(self, node_id: str, instance: Any, inputs: Inputs, missing: set[str]) -> bool:
         """Ask the node which lazy inputs it needs; ``True`` if it has to begin again once they are there."""

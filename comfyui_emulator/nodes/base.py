@@ -213,6 +213,9 @@ def node(
     """
 
     def decorate(function: F) -> F:
+        if declaration.get("v3"):
+            # Python names a function by this where an argument is missing, and most of ComfyUI's are called so.
+            function.__qualname__ = f"{name}.execute"
         worded = in_torch_words(function)
 
         def run(_self: object, **arguments: Any) -> Any:

@@ -10,7 +10,7 @@ import ast
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 MOST_POWER = 4_000_000
 MOST_SHIFT = 10_000
@@ -24,7 +24,8 @@ class ExpressionError(Exception):
 
 
 def _named(name: str) -> type[ExpressionError]:
-    return type(name, (ExpressionError,), {"__module__": "simpleeval", "__qualname__": name})
+    made = type(name, (ExpressionError,), {"__module__": "simpleeval", "__qualname__": name})
+    return cast("type[ExpressionError]", made)
 
 
 INVALID, NO_FUNCTION, NO_NAME = _named("InvalidExpression"), _named("FunctionNotDefined"), _named("NameNotDefined")
@@ -189,15 +190,17 @@ class _Evaluation:
         else:
             function = self.functions[part.func.id]
         arguments = [self.value(each) for each in part.args]
-        return function(*arguments, **{each.arg: self.value(each.value) for each in part.keywords})  # type: ignore[misc]
+        options: dict[Any, Any] = {each.arg: self.value(each.value) for each in part.keywords}
+        return function(*arguments, **options)
 
     def of_subscript(self, part: ast.Subscript) -> Any:
         """An item or a slice."""
         return self.value(part.value)[self.value(part.slice)]
 
-    def of_slice(self, part: ast.Slice) -> slice:
+    def of_slice(self, part: ast.Slice) -> Any:
         """The limits of a slice."""
-        return slice(*(None if each is None else self.value(each) for each in (part.lower, part.upper, part.step)))
+        limits = [None if each is None else self.value(each) for each in (part.lower, part.upper, part.step)]
+        return slice(*limits)
 
     def of_attribute(self, part: ast.Attribute) -> Any:
         """A public attribute of a number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from string import ascii_lowercase
 from typing import Any
 
@@ -26,10 +26,25 @@ def _power(base: Any, exponent: Any) -> Any:
     return pow(base, exponent)
 
 
-_FUNCTIONS = {function.__name__: function for function in (min, max, abs, round, int, float)} | {
-    name: getattr(math, name) for name in ("sqrt", "ceil", "floor", "log", "log2", "log10", "sin", "cos", "tan")
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sum": _total,
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "round": round,
+    "pow": _power,
+    "sqrt": math.sqrt,
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "log": math.log,
+    "log2": math.log2,
+    "log10": math.log10,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "int": int,
+    "float": float,
 }
-_FUNCTIONS |= {"sum": _total, "pow": _power}
 
 
 @node(

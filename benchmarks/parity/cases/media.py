@@ -17,6 +17,8 @@ from benchmarks.parity.samples import noisy
 
 FRAMES = load("p_anim.png")
 SHADE = ramp(24, 40)
+# FFmpeg converts deep colours of other widths with random values at the edge.
+WIDE = made("ImageScale", image=FRAMES, upscale_method="bilinear", width=64, height=64, crop="disabled")
 
 
 def tone(rate: int = 8000, channels: int = 2, seconds: float = 0.5, batch: int = 1) -> Source:
@@ -111,9 +113,9 @@ def saved_sounds() -> Iterator[Case]:
 def films() -> Iterator[Case]:
     """Made, taken apart, loaded, saved."""
     made_films = {
-        "silent": made("CreateVideo", images=FRAMES, fps=24.0),
-        "loud": made("CreateVideo", images=FRAMES, fps=12.0, audio=tone(44100)),
-        "deep": made("CreateVideo", images=FRAMES, fps=24.0, bit_depth=10),
+        "silent": made("CreateVideo", images=WIDE, fps=24.0),
+        "loud": made("CreateVideo", images=WIDE, fps=12.0, audio=tone(44100)),
+        "deep": made("CreateVideo", images=WIDE, fps=24.0, bit_depth=10),
     } | {name: made("LoadVideo", file=name) for name in FILMS}
     for name, film in made_films.items():
         yield described("LoadVideo" if name in FILMS else "CreateVideo", name, **inputs_of(name))
@@ -122,8 +124,7 @@ def films() -> Iterator[Case]:
         yield from cut_films(name, film)
     for codec, crf in itertools.product(("vp9", "av1"), (10.0, 50.0)):
         options = {"filename_prefix": "parity/webm", "codec": codec, "fps": 12.5, "crf": crf}
-        large = made("ImageScale", image=FRAMES, upscale_method="bilinear", width=64, height=64, crop="disabled")
-        yield case("SaveWEBM", f"{codec} {crf}", (), images=large, **options)
+        yield case("SaveWEBM", f"{codec} {crf}", (), images=WIDE, **options)
     clear = {"filename_prefix": "parity/webm", "codec": "vp9", "fps": 12.5, "crf": 10.0}
     yield case("SaveWEBM", "transparent", (), images=made("JoinImageWithAlpha", image=FRAMES, alpha=SHADE), **clear)
     for compression in (0, 10, 35, 100):
@@ -165,18 +166,19 @@ def inputs_of(name: str) -> dict[str, Any]:
     if name in FILMS:
         return {"file": name}
     more = {"loud": {"audio": tone(44100)}, "deep": {"bit_depth": 10}}
-    return {"images": FRAMES, "fps": 12.0 if name == "loud" else 24.0} | more.get(name, {})
+    return {"images": WIDE, "fps": 12.0 if name == "loud" else 24.0} | more.get(name, {})
 
 
 def film(codec: str, container: str, *, sound: bool) -> bytes:
-    """A short film."""
+    """A short film. Of an odd width, VP9 is decoded with random values at the edge."""
+    picture = noisy() if codec != "libvpx-vp9" else np.tile(noisy(), (1, 3, 1))[:, :64]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
         stream = output.add_stream(codec, rate=Fraction(10))
-        stream.width, stream.height, stream.pix_fmt = 24, 40, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = picture.shape[1], picture.shape[0], "yuv420p"
         track = output.add_stream("aac", rate=16000, layout="stereo") if sound else None
         for shift in range(4):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.roll(noisy(), shift, axis=0)), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.roll(picture, shift, axis=0)), format="rgb24")
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
         if track is not None:

@@ -91,7 +91,8 @@ def drawn() -> Iterator[Case]:
     yield picture("none", frames, None, options)
     yield picture("frames", frames, moved, options)
     yield picture("one for all", load("p_smooth.png"), moved, options)
-    yield picture("three for six", load("p_anim.gif"), moved, options)
+    three = made("RepeatImageBatch", image=load("p_noisy.png"), amount=3)
+    yield picture("three for six", three, moved, options)
     thin = {"line_resolution": 1, "circle_size": 1, "opacity": 1.0, "line_width": 1}
     yield picture("thin", frames, moved, thin)
     yield picture("invisible", frames, moved, options | {"opacity": 0.0})

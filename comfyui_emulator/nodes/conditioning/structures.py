@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import link, node
-from comfyui_emulator.nodes.conditioning.combining import PAIR, Conditioning, both, with_values
+from comfyui_emulator.nodes.conditioning.combining import PAIR, Conditioning, both
 from comfyui_emulator.nodes.latents.resizing import Array, Latent
 from comfyui_emulator.registry import NeedsComfyUIError
 
@@ -40,8 +40,13 @@ def _counts(places: Places) -> npt.NDArray[np.int64]:
     return counts
 
 
+def _is_pair(entry: Any) -> bool:
+    return isinstance(entry, list | tuple) and len(entry) > 1 and isinstance(entry[1], dict)
+
+
 def _check_plain(positive: Conditioning, class_type: str) -> None:
-    if positive and positive[0][1].get("proj_feat_pack") is not None:
+    first: Any = positive[0] if positive else None
+    if _is_pair(first) and first[1].get("proj_feat_pack") is not None:
         raise NeedsComfyUIError(class_type, "with features that a vision model projected")
 
 
@@ -50,7 +55,7 @@ def _stage(
 ) -> tuple[Conditioning, Conditioning, Latent]:
     """Both conditionings with values, and an empty latent of as many cells as the largest item has."""
     empty = np.zeros((len(counts), _CHANNELS, int(counts.max()), 1), dtype=np.float32)
-    changed = both(*pair, lambda each: with_values(each, values))
+    changed = both(*pair, lambda each: [[one[0], one[1] | values] if _is_pair(one) else one for one in each])
     return *changed, {"samples": empty, "type": "trellis2", "coord_counts": counts} | told
 
 

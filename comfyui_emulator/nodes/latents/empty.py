@@ -110,7 +110,7 @@ def _add_video(
         "length": side(length[0], length[1], step=steps),
         "batch_size": _BATCH,
     }
-    place = {"module": f"comfy_extras.nodes_{module}", "category": f"model/latent/{category}"}
+    place: dict[str, Any] = {"module": f"comfy_extras.nodes_{module}", "category": f"model/latent/{category}"}
     told = {"downscale_ratio_spacial": cell} if name in _TELL_SCALE else {}
 
     @node(name, inputs, "LATENT", title=title, v3=True, **place)

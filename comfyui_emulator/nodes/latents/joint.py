@@ -54,6 +54,9 @@ def is_joint(samples: object) -> bool:
 )
 def concat(video_latent: Latent, audio_latent: Latent) -> tuple[Latent]:
     """Video and sound in one latent. Of a joint latent, the sound is replaced, and the new one fitted to its length."""
+    joint: Latent = {}
+    joint.update(video_latent)
+    joint.update(audio_latent)
     video, audio = video_latent["samples"], audio_latent["samples"]
     masks = [video_latent.get("noise_mask"), audio_latent.get("noise_mask")]
     must_have(video, "is_nested")
@@ -62,7 +65,7 @@ def concat(video_latent: Latent, audio_latent: Latent) -> tuple[Latent]:
         if masks[0] is not None:
             masks[0] = masks[0].unbind()[0]
         audio, masks[1] = _fitted(audio, former, masks[1])
-    joint = {**video_latent, **audio_latent, "samples": Streams((video, audio))}
+    joint["samples"] = Streams((video, audio))
     if any(mask is not None for mask in masks):
         filled = [
             np.ones_like(part) if mask is None else mask for part, mask in zip((video, audio), masks, strict=True)
@@ -124,13 +127,18 @@ def _resampled(array: Array, axis: int, size: int) -> Array:
     **_JOINT,
 )
 def separate(av_latent: Latent) -> tuple[Latent, Latent]:
-    """The video and the sound of a joint latent, each with its mask."""
-    must_have(av_latent["samples"], "unbind")
-    video, audio = ({**av_latent, "samples": part} for part in av_latent["samples"].unbind()[:2])
+    """The video and the sound of a joint latent, each with its mask. Of another latent, the first two of the batch."""
+    video, audio = ({**av_latent, "samples": part} for part in _two(av_latent["samples"]))
     masks = av_latent.get("noise_mask")
     if masks is not None:
-        video["noise_mask"], audio["noise_mask"] = masks.unbind()[:2]
+        video["noise_mask"], audio["noise_mask"] = _two(masks)
     return video, audio
+
+
+def _two(samples: Any) -> tuple[Array, Array]:
+    must_have(samples, "unbind")
+    parts = samples.unbind() if is_joint(samples) else tuple(samples)
+    return parts[0], parts[1]
 
 
 _FRAMES, _FIRST = 17, 5

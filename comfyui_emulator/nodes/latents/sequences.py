@@ -10,7 +10,7 @@ import numpy as np
 
 from comfyui_emulator.nodes.base import MAX_SIDE, branching, choice, growing, integer, link, node
 from comfyui_emulator.nodes.latents.resizing import Array, Latent, fitted
-from comfyui_emulator.nodes.wording import check_axis, joined
+from comfyui_emulator.nodes.wording import check_axis, joined, must_have
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -79,6 +79,7 @@ def batch_latents(latents: dict[str, Latent]) -> tuple[Latent | None]:
     each = list(latents.values())
     if not each:
         return (None,)
+    must_have(each[0], "copy")
     first = each[0]["samples"]
     indices = [index for one in each for index in one.get("batch_index", range(one["samples"].shape[0]))]
     arrays = [fitted(first, one["samples"], repeat=False) for one in each]
@@ -109,7 +110,8 @@ def normalize_start(latent: Latent, start_frame_count: int, reference_frame_coun
     frames = samples.shape[2]
     if frames <= 1:
         return (latent,)
-    check_axis(samples, 4)
+    for axis in (3, 4):
+        check_axis(samples, axis)
     changed = samples.copy()
     start = changed[:, :, :start_frame_count]
     wanted = samples[:, :, start_frame_count : start_frame_count + min(reference_frame_count, frames - 1)]

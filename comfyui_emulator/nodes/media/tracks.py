@@ -28,8 +28,7 @@ def _seen(mask: Mask | None, frames: int, count: int) -> npt.NDArray[np.bool_]:
     """Which frames show the tracks: those in which the mask is not empty, or all."""
     if mask is None:
         return np.ones((frames, count), dtype=bool)
-    shown: npt.NDArray[np.bool_] = (mask > 0).any(axis=(1, 2))[:, None]
-    return shown
+    return np.asarray((mask > 0).any(axis=(1, 2)))[:, None]
 
 
 def _read(given: str | list[str]) -> list[list[dict[str, float]]]:
@@ -211,14 +210,14 @@ def _discs(places: list[Any], size: tuple[int, int], radius: int, alpha: int) ->
 
 
 def _tails(tails: list[Any], size: tuple[int, int], width: int, opacity: float) -> Any:
-    """A layer with lines that are thinner and fainter the further back they are. Each step mixes with those before."""
+    """A layer with lines that are thinner and fainter the further back they are. A step covers those before."""
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
     layer = Pillow.new("RGBA", size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer, "RGBA")
     for tail, color in tails:
-        pieces = [(one, two, float(np.hypot(*(two - one)))) for one, two in itertools.pairwise(tail[::-1])]
+        pieces = [(one, two, float(((two - one) ** 2).sum() ** 0.5)) for one, two in itertools.pairwise(tail[::-1])]
         whole = sum(length for *_, length in pieces)
         passed = 0.0
         for one, two, length in pieces if whole else ():

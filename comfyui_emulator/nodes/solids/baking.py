@@ -35,7 +35,11 @@ def _each(low: Mesh, high: Mesh, size: int, empty: float, bake: Bake) -> Image:
         if not one.faces.size or one.uvs is None:
             made.append(np.full((size, size, 3), empty, np.float32))
             continue
-        made.append(bake(one, fitted(one.uvs), item(high, index if several else 0), size))
+        fine = item(high, index if several else 0)
+        if high.normals is not None:
+            # As in ComfyUI 0.33, one fine mesh for several coarse ones lacks normals for the others.
+            fine = fine._replace(normals=high.normals[index, : len(fine.vertices)])
+        made.append(bake(one, fitted(one.uvs), fine, size))
     return np.stack(made).clip(0, 1)
 
 

@@ -14,18 +14,15 @@ import numpy.typing as npt
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes.base import Image, Mask, choice, integer, link, node, number
 from comfyui_emulator.nodes.images.resample import resize
-from comfyui_emulator.nodes.solids.cameras import aimed
+from comfyui_emulator.nodes.solids.lenses import FLIP, Lens, framing, lens, orbited
 from comfyui_emulator.nodes.solids.meshes import Points
-from comfyui_emulator.nodes.solids.quaternions import matrices, product, unit
+from comfyui_emulator.nodes.solids.quaternions import matrices
 from comfyui_emulator.nodes.solids.splat_files import COLOR
 from comfyui_emulator.nodes.solids.splats import Splat, parts
 
 JsonObject = dict[str, Any]
 Numbers = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
-_FLIP = np.array([1, -1, -1], np.float32)
-"""From the viewer's world (y up, z to the viewer) to that of splats (y down, z away), and back."""
-
 _WINDOWS = (16, 64, 256)
 _CHUNK = 4_000_000
 _NORMALS_BLUR = 1.2
@@ -61,49 +58,6 @@ def cloud(splat: Splat, index: int) -> Cloud:
     one = parts(splat, index)
     colors = (one["sh"][:, 0, :] * np.float32(COLOR) + np.float32(0.5)).clip(0, 1)
     return Cloud(one["positions"], colors, one["opacities"].reshape(-1), one["scales"], one["rotations"])
-
-
-class Lens(NamedTuple):
-    """A camera in the world of splats: its place, its axes as rows, pixels per unit, and the size of the picture."""
-
-    eye: Points
-    axes: Points
-    focus: float
-    flat: float | None
-    """Pixels per unit of a camera without perspective."""
-    width: int
-    height: int
-
-
-def _place(given: JsonObject) -> Points:
-    return np.array([float(given.get(axis, 0.0)) for axis in "xyz"], np.float32)
-
-
-def _axes(camera: JsonObject, eye: Points, target: Points) -> Points:
-    turn = camera.get("quaternion")
-    if turn:
-        defaults = {"w": 1.0, "x": 0.0, "y": 0.0, "z": 0.0}
-        world = matrices(np.array([float(turn.get(key, value)) for key, value in defaults.items()], np.float32))
-        return np.stack([unit(axis * _FLIP, 1e-8) for axis in (world[:, 0], -world[:, 1], -world[:, 2])])
-    ahead = unit(target - eye, 1e-8)
-    yaw = math.atan2(-float(ahead[0]), float(ahead[2]))
-    pitch = math.asin(max(-1.0, min(1.0, float(ahead[1]))))
-    (cy, sy), (cp, sp) = ((math.cos(angle), math.sin(angle)) for angle in (yaw, pitch))
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]], np.float32)
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]], np.float32)
-    turned: Points = about_x @ about_y
-    return turned
-
-
-def lens(camera: JsonObject, width: int, height: int) -> Lens:
-    """A viewer's camera."""
-    eye, target = _place(camera.get("position", {})) * _FLIP, _place(camera.get("target", {})) * _FLIP
-    angle = float(camera.get("fov", 0) or 0) or 35.0
-    zoom = float(camera.get("zoom", 1.0) or 1.0)
-    focus = min(width, height) / 2 / math.tan(math.radians(angle) / 2) * zoom
-    straight = str(camera.get("cameraType", "")).lower().startswith("ortho")
-    flat = focus / max(float(np.linalg.norm(target - eye)), 1e-6) if straight else None
-    return Lens(eye, _axes(camera, eye, target), focus, flat, width, height)
 
 
 class _Projection:
@@ -304,7 +258,7 @@ def _developed(layers: _Layers, shape: tuple[int, int], style: Style, background
     normals = _blurred(layers.normals.reshape(*shape, 3)) / np.maximum(_blurred(cover[..., None]), 1e-6)
     normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
     if style.kind == "normal":
-        image = (normals * _FLIP * 0.5 + 0.5).clip(0, 1) * solid[..., None]
+        image = (normals * FLIP * 0.5 + 0.5).clip(0, 1) * solid[..., None]
         return image.astype(np.float32), cover.astype(np.float32)
     image = layers.colors.reshape(*shape, 3) * _shade(normals, style)[..., None]
     behind = to_linear(background) if style.kind == "color" else background
@@ -326,34 +280,6 @@ def _shade(normals: Array, style: Style) -> Array:
         darker: Array = 1 - 0.6 * style.headlight + 0.6 * style.headlight * (-normals[..., 2]).clip(0, 1)
         return darker
     return np.ones(normals.shape[:2])
-
-
-def _framing(given: Cloud) -> JsonObject:
-    """A camera from the front on the right and above that sees nearly all."""
-    center, extent = np.zeros(3, np.float32), 1.0
-    if len(given.places):
-        center = given.places.mean(axis=0)
-        extent = max(float(np.quantile(np.linalg.norm(given.places - center, axis=-1), 0.99)), 1e-4)
-    distance = extent / (math.tan(math.radians(35.0) / 2) * 0.9)
-    yaw, pitch = math.radians(35.0), math.radians(30.0)
-    flat = math.cos(pitch)
-    ahead = np.array([-flat * math.sin(yaw), math.sin(pitch), flat * math.cos(yaw)], np.float32)
-    eye = (center - np.float32(distance) * ahead) * _FLIP
-    return aimed(eye, center * _FLIP, 0.0, fov=35.0, cameraType="perspective", zoom=1.0)
-
-
-def _orbited(camera: JsonObject, degrees: float) -> JsonObject:
-    """The camera, turned about the vertical axis through its target."""
-    angle = math.radians(degrees)
-    cosine, sine = math.cos(angle), math.sin(angle)
-    turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], np.float32)
-    eye, target = _place(camera.get("position", {})), _place(camera.get("target", {}))
-    moved = target + turn @ (eye - target)
-    own = camera.get("quaternion") or {}
-    now = np.array([float(own.get("w", 1.0)), *(float(own.get(axis, 0.0)) for axis in "xyz")], np.float32)
-    w, x, y, z = product(np.array([math.cos(angle / 2), 0, math.sin(angle / 2), 0], np.float32), now).tolist()
-    position = dict(zip("xyz", moved.tolist(), strict=True))
-    return {**camera, "position": position, "quaternion": {"x": x, "y": y, "z": z, "w": w}}
 
 
 def _color(code: str) -> Points:
@@ -406,10 +332,10 @@ def render_splat(
         given = cloud(splat, index)
         if opacity_threshold > 0:
             given = given.where(given.opacity >= np.float32(opacity_threshold))
-        camera = _framing(given) if camera_info is None else camera_info
+        camera = framing(given.places) if camera_info is None else camera_info
         for frame in range(count):
             turn = math.copysign(360.0 * frame / count, frames)
-            seen = lens(camera if count == 1 else _orbited(camera, turn), width, height)
+            seen = lens(camera if count == 1 else orbited(camera, turn), width, height)
             behind = _color(background) if plates is None else plates[len(made) % len(plates)]
             made.append(draw(given, seen, style, behind))
             if total > 1:

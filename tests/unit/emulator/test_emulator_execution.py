@@ -580,3 +580,17 @@ async def test_definition_without_implementation_fails_clearly(launch: N, make: 
     assert "real ComfyUI" in message
     assert "OnlyKnown" in message
     assert served == {"OnlyKnown": info}
+
+
+async def test_inputs_of_a_failed_node_are_cached_again(launch: N, make: N, nodes: N) -> None:
+    """With memory short, the results that a failing node used are kept, since nothing drops them after it."""
+    graph = {
+        "1": make("Count", value=1),
+        "2": make("Fail", value=["1", 0], kind="ValueError"),
+        "3": make("PreviewAny", source=["2", 0]),
+    }
+    async with launch(cache_ram=(1e9, 1e9)) as client:
+        for _ in range(2):
+            await client.run(graph)
+
+    assert nodes["Count"].calls == 1

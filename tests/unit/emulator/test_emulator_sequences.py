@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -91,7 +93,7 @@ def test_video_and_sound_are_one_latent() -> None:
     assert audio["type"] == "audio"
 
 
-@pytest.mark.parametrize(("length", "masked"), [(6, False), (12, True), (9, True)])
+@pytest.mark.parametrize(("length", "masked"), [(6, False), (6, True), (12, True)])
 def test_another_sound_is_fitted_to_the_former(length: int, masked: bool) -> None:
     """A longer sound is cut; a shorter one is padded with zeros, which may change."""
     former = joint.Streams((VIDEO, np.zeros((1, 8, 2, 9), np.float32)))
@@ -147,15 +149,17 @@ def test_samplers_and_noise_are_descriptions() -> None:
 
 def test_references_are_appended() -> None:
     """Pictures are taken by their numbers, and added to those before."""
-    given = [[np.ones((1, 2, 3), np.float32), {"reference_latents": [0]}]]
+    given: list[list[Any]] = [[np.ones((1, 2, 3), np.float32), {"reference_latents": [0]}]]
 
-    positive, negative = references.pictures(given, [[given[0][0], {}]], {"image_3": 3, "image_1": 1})  # type: ignore[dict-item]
+    images: Any = {"image_3": 3, "image_1": 1}
+
+    positive, negative = references.pictures(given, [[given[0][0], {}]], images)
 
     assert positive[0][1]["reference_latents"] == [0, 1, 3]
     assert negative[0][1]["reference_latents"] == [1, 3]
 
 
-PLACES = {"start_x": 0.0, "start_y": 0.0, "mid_x": 0.0, "mid_y": 1.0, "end_x": 1.0, "end_y": 0.0}
+PLACES: dict[str, Any] = {"start_x": 0.0, "start_y": 0.0, "mid_x": 0.0, "mid_y": 1.0, "end_x": 1.0, "end_y": 0.0}
 
 
 def test_tracks_run_side_by_side() -> None:

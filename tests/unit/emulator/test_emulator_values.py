@@ -109,7 +109,7 @@ def test_conditionings_are_limited() -> None:
 def test_latents_for_conditionings() -> None:
     """Guides at the end are cut off with their mask, an upscaler gets its image from -1 to 1."""
     latent = {"samples": np.zeros((1, 2, 5, 1, 1), np.float32)}
-    guided = cond(2, keyframe_idxs=np.array([[1, 3, 3]]))
+    guided = cond(2, keyframe_idxs=np.zeros((1, 3, 1, 2)))
 
     positive, _, cropped = video_conditioning.crop_guides(guided, cond(), latent)
     assert (positive[0][1]["keyframe_idxs"], cropped["samples"].shape[2]) == (None, 4)
