@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode
-
-import aiohttp
 
 from comfyui_conformance.model import check
 from comfyui_conformance.pictures import chunks, facts, first_pixel, png
@@ -14,18 +13,13 @@ from comfyui_conformance.probe import PREFIX, Answer, Probe, node, picture
 
 _SOURCE = "server.py: view_image"
 _BASIC = ("EmptyImage", "PreviewImage")
+_BYTES = "application/octet-stream"
+_QUOTED = 'a"b.png'
 
 
 async def _put(server: Probe, name: str, content: bytes) -> str:
-    """Upload to the temporary folder and return a query that views it."""
-    form = aiohttp.FormData(quote_fields=False)
-    form.add_field("type", "temp")
-    form.add_field("subfolder", PREFIX)
-    form.add_field("overwrite", "true")
-    form.add_field("image", content, filename=name)
-    answer = await server.post("/upload/image", data=form)
-    stored = answer.json()
-    return urlencode({"filename": stored["name"], "subfolder": stored["subfolder"], "type": stored["type"]})
+    """Upload to our subfolder of the temporary folder and return a query that views it."""
+    return urlencode(await server.put(name, content, PREFIX))
 
 
 async def _view(server: Probe, query: str, **options: Any) -> Answer:
@@ -96,12 +90,58 @@ async def preview_of_no_picture(server: Probe) -> None:
     server.same("status", (await _view(server, f"{query}&preview=webp")).status, 500)
 
 
+_ACTIVE = {"page.html": b"<p>", "style.css": b"x"}
+_ACTIVE_SINCE = {"run.js": b"x", "data.xml": b"<x/>", "image.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}
+
+
+async def _shown(server: Probe, name: str, content: bytes, destination: str = "document") -> dict[str, str | None]:
+    """The headers for a file that a browser asks for to show it there."""
+    query = await _put(server, name, content)
+    headers = (await _view(server, query, headers={"Sec-Fetch-Dest": destination})).headers
+    names = ("Content-Type", "Content-Disposition", "X-Content-Type-Options", "Cache-Control", "Vary")
+    return {name: headers.get(name) for name in names}
+
+
 @check(_SOURCE)
 async def active_content(server: Probe) -> None:
     """Content that a browser would run is sent as plain bytes."""
-    for name in ("page.html", "style.css"):
-        answer = await _view(server, await _put(server, name, b"x"))
-        server.same(f"type of {name}", answer.headers.get("Content-Type"), "application/octet-stream")
+    for name, content in _ACTIVE.items():
+        server.same(f"type of {name}", (await _shown(server, name, content))["Content-Type"], _BYTES)
+
+
+@check(_SOURCE, before="downloads")
+async def shown_in_place(server: Probe) -> None:
+    """Files are sent to be shown in place, an SVG as a picture, and browsers may guess their types."""
+    found = await _shown(server, "image.svg", _ACTIVE_SINCE["image.svg"])
+    expected = {"Content-Type": "image/svg+xml", "Content-Disposition": 'filename="image.svg"'}
+    server.has("headers", found, expected | {"X-Content-Type-Options": None})
+
+
+@check(_SOURCE, since="downloads")
+async def downloads(server: Probe) -> None:
+    """Content that a browser would run is a download, SVG, scripts and XML included; types are not guessed."""
+    for name, content in (_ACTIVE | _ACTIVE_SINCE).items():
+        found = await _shown(server, name, content)
+        expected = {"Content-Type": _BYTES, "Content-Disposition": f'attachment; filename="{name}"'}
+        server.has(f"headers of {name}", found, expected | {"X-Content-Type-Options": "nosniff"})
+    found = await _shown(server, "still.png", png(1, 2, 3))
+    expected = {"Content-Disposition": 'filename="still.png"', "X-Content-Type-Options": "nosniff"}
+    server.has("headers of a picture", found, expected)
+
+
+@check(_SOURCE, since="downloads")
+async def quoted_names(server: Probe) -> None:
+    """A quotation mark in a file's name is escaped in the headers."""
+    found = await server.get(f"/view?{await _put(server, _QUOTED, png(1, 2, 3))}")
+    server.same("name", found.headers.get("Content-Disposition"), 'filename="a\\"b.png"')
+
+
+@check("folder_paths.py: renders_safely_as_image", since="svg-images")
+async def svg_as_image(server: Probe) -> None:
+    """An SVG is sent as a picture if the browser shows it as one; what a browser would run is never stored."""
+    found = await _shown(server, "image.svg", _ACTIVE_SINCE["image.svg"], "image")
+    expected = {"Content-Type": "image/svg+xml", "Content-Disposition": 'filename="image.svg"'}
+    server.has("headers", found, expected | {"Cache-Control": "no-store", "Vary": "Sec-Fetch-Dest"})
 
 
 @check(_SOURCE)
@@ -183,8 +223,35 @@ async def prefix_that_leaves(server: Probe) -> None:
 @check("nodes.py: LoadImage", nodes=["LoadImage", "PreviewImage"])
 async def loaded_from_temp(server: Probe) -> None:
     """A loader reads a file in another folder by its annotated name, with the same pixels."""
-    await _put(server, "loaded.png", png(11, 22, 33))
+    await _put(server, "loaded.png", png(11, 22, 33, size=16))
     prompt = {"1": node("LoadImage", image=f"{PREFIX}/loaded.png [temp]"), "2": node("PreviewImage", images=["1", 0])}
     record = await server.run(prompt)
     answer = await _view(server, urlencode(record["outputs"]["2"]["images"][0]))
     server.same("first pixel", first_pixel(answer.body), (11, 22, 33))
+
+
+async def _audio_name(server: Probe) -> str:
+    """The name of a short sound that a run shows."""
+    prompt = {
+        "1": node("EmptyAudio", duration=0.1, sample_rate=8000, channels=1),
+        "2": node("PreviewAudio", audio=["1", 0]),
+    }
+    record = await server.run(prompt)
+    return str(record["outputs"]["2"]["audio"][0]["filename"])
+
+
+_AUDIO = ("EmptyAudio", "PreviewAudio")
+
+
+@check("comfy_extras/nodes_audio.py", nodes=_AUDIO, before="audio-names")
+async def audio_underscore(server: Probe) -> None:
+    """The name of an audio file ends in its number and an underscore."""
+    name = await _audio_name(server)
+    server.holds("name", re.search(r"_\d{5}_\.flac$", name), "…_00001_.flac", name)
+
+
+@check("comfy_api/latest/_ui.py: AudioSaveHelper", nodes=_AUDIO, since="audio-names")
+async def audio_number(server: Probe) -> None:
+    """The name of an audio file ends in its number."""
+    name = await _audio_name(server)
+    server.holds("name", re.search(r"_\d{5}\.flac$", name), "…_00001.flac", name)

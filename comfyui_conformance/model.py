@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, get_args
 
+from comfyui_conformance.changes import CHANGES, Rules, rules_for
 from discomfort._json import JsonObject
 
-Status = Literal["conforms", "differs", "skipped"]
+Status = Literal["conforms", "differs", "skipped", "not-applicable"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-AREAS = ("routes", "prompts", "validation", "queueing", "interrupting", "history", "files", "uploads", "sockets")
+AREAS = (
+    "routes", "discovery", "prompts", "validation", "inputs", "queueing", "interrupting", "jobs", "history", "files",
+    "uploads", "sockets",
+)  # fmt: skip
 """The modules of the checks, in the order in which they run."""
-
-FOLLOWED = "0.3.64"
-"""The ComfyUI release whose behaviour the checks describe."""
 
 
 CheckFunction = Callable[[Any], Awaitable[None]]
@@ -35,7 +36,8 @@ class Check:
     """One fact of the interface.
 
     ``name`` is ``area.fact``, ``expects`` the expected behaviour, ``source`` its place in ComfyUI: the file and the
-    function or route. An ``exclusive`` check affects other users of the server.
+    function or route. An ``exclusive`` check affects other users of the server. ``since`` and ``before`` are releases
+    of ComfyUI: the fact holds in all that are not older than ``since`` and are older than ``before``, where given.
     """
 
     name: str
@@ -44,11 +46,36 @@ class Check:
     run: CheckFunction = field(repr=False)
     exclusive: bool = False
     nodes: tuple[str, ...] = ()
+    since_change: str = ""
+    before_change: str = ""
 
     @property
     def area(self) -> str:
         """The first half of the name."""
         return self.name.partition(".")[0]
+
+    @property
+    def since(self) -> str:
+        """The first release in which the fact holds, or an empty text for all that are known."""
+        return CHANGES[self.since_change].since if self.since_change else ""
+
+    @property
+    def before(self) -> str:
+        """The first release in which the fact holds no more, or an empty text."""
+        return CHANGES[self.before_change].since if self.before_change else ""
+
+    @property
+    def holds(self) -> str:
+        """The releases in which the fact holds: ``since 0.25.0``, ``before 0.25.0``, or an empty text for all."""
+        return " ".join(f"{word} {release}" for word in ("since", "before") if (release := getattr(self, word)))
+
+    def why_not(self, rules: Rules) -> str:
+        """Why the fact is not expected of a server with these rules, or an empty text if it is."""
+        if self.since_change and not rules.has(self.since_change):
+            return f"holds since ComfyUI {self.since}: {CHANGES[self.since_change].says}"
+        if self.before_change and rules.has(self.before_change):
+            return f"holds before ComfyUI {self.before}; since then {CHANGES[self.before_change].says}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +96,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one check. ``reason`` says why it was skipped."""
+    """The result of one check. ``reason`` says why it was skipped, or does not apply to the server's version."""
 
     check: Check
     status: Status
@@ -84,6 +111,8 @@ class Result:
             "status": self.status,
             "expects": self.check.expects,
             "source": self.check.source,
+            "since": self.check.since,
+            "before": self.check.before,
             "differences": [difference.as_json() for difference in self.differences],
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
@@ -100,8 +129,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs. Skipped checks do not count."""
+        """Whether nothing differs. Checks that were skipped, or do not apply, do not count."""
         return not self.of("differs")
+
+    @property
+    def rules(self) -> Rules:
+        """The ComfyUI release that the server was compared with, and why it is not the server's own, if so."""
+        return rules_for(self.system)
 
     def of(self, status: Status) -> list[Result]:
         """The results with that status."""
@@ -114,7 +148,8 @@ class Report:
         return {
             "ok": self.ok,
             "url": self.url,
-            "follows": FOLLOWED,
+            "follows": self.rules.follows,
+            "doubt": self.rules.doubt,
             "server": server,
             "counts": counts,
             "results": [result.as_json() for result in self.results],
@@ -125,16 +160,18 @@ _CHECKS: dict[str, Check] = {}
 
 
 def check(
-    source: str, *, exclusive: bool = False, nodes: Iterable[str] = ()
+    source: str, *, exclusive: bool = False, nodes: Iterable[str] = (), since: str = "", before: str = ""
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register a function as a check, named by its module and name; its docstring is what the check expects.
 
-    The check is skipped if the server does not have all the classes in ``nodes``.
+    The check is skipped if the server does not have all the classes in ``nodes``. It applies only to servers with the
+    change ``since`` and without the change ``before``, both of :data:`~comfyui_conformance.changes.CHANGES`.
     """
 
     def register(function: CheckFunction) -> CheckFunction:
         area = function.__module__.rpartition(".")[2]
-        add(area, function.__name__, (function.__doc__ or "").strip(), source, function, exclusive, tuple(nodes))
+        expects = (function.__doc__ or "").strip()
+        add(area, function.__name__, expects, source, function, exclusive, tuple(nodes), since=since, before=before)
         return function
 
     return register
@@ -148,10 +185,15 @@ def add(
     run: CheckFunction,
     exclusive: bool = False,
     nodes: tuple[str, ...] = (),
+    *,
+    since: str = "",
+    before: str = "",
 ) -> None:
-    """Register one check; for tables of them."""
+    """Register one check; for tables of them. Raises KeyError for a change that is not in the table."""
+    for change in filter(None, (since, before)):
+        CHANGES[change]
     name = f"{area}.{fact.replace('_', '-')}"
-    _CHECKS[name] = Check(name, expects, source, run, exclusive, nodes)
+    _CHECKS[name] = Check(name, expects, source, run, exclusive, nodes, since, before)
 
 
 def all_checks(patterns: Sequence[str] = ()) -> list[Check]:

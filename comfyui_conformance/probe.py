@@ -8,6 +8,7 @@ import itertools
 import secrets
 import struct
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from comfyui_conformance.changes import rules_for
 from comfyui_conformance.model import Difference, Skip, shown
 from discomfort import _json
 from discomfort._json import JsonObject
@@ -26,6 +28,13 @@ PREFIX = "discomfort-conformance"
 
 OTHERS = 10.0
 """Seconds that a check waits for other users' prompts if it needs an idle server."""
+_CACHE_FLAGS = {
+    "--cache-none": "none",
+    "--cache-lru": "lru",
+    "--cache-ram": "ram",
+    "--cache-classic": "classic",
+    "--high-ram": "classic",
+}
 _POLL = 0.02
 _PATIENCE = 60.0
 _TIDY = 30.0
@@ -105,12 +114,23 @@ class Socket:
 
 
 class Probe:
-    """One check's view of the server. ``classes`` are the node classes that it has."""
+    """One check's view of the server. ``classes`` are the node classes that it has, ``rules`` its expected behaviour.
+
+    ``system`` comes from the server's ``/system_stats``.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, classes: frozenset[str], *, exclusive: bool = False
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        classes: frozenset[str],
+        system: JsonObject | None = None,
+        *,
+        exclusive: bool = False,
     ) -> None:
         self.url, self.classes, self.exclusive = url, classes, exclusive
+        self.system = system or {}
+        self.rules = rules_for(self.system)
         self.differences: list[Difference] = []
         self._session = session
         self._prompts: list[str] = []
@@ -131,10 +151,23 @@ class Probe:
         self.differences.append(Difference(what, expected, shown(found)))
         return False
 
+    def has(self, what: str, found: object, expected: object) -> bool:
+        """Note a difference unless ``found`` has all that ``expected`` has. Objects may have more keys."""
+        return self.same(what, _part(found, expected), expected)
+
     def keys(self, what: str, found: object, expected: set[str]) -> bool:
         """Note a difference unless ``found`` is an object with at least these keys."""
         missing = sorted(expected - set(found)) if isinstance(found, dict) else sorted(expected)
         return self.holds(f"keys of {what}", not missing, f"{', '.join(sorted(expected))}", found)
+
+    @property
+    def cache(self) -> str:
+        """How the server keeps results, by its command line: ``none``, ``lru``, ``ram`` or ``classic``."""
+        said = set(map(str, self.system.get("argv") or []))
+        for flag, kind in _CACHE_FLAGS.items():
+            if flag in said:
+                return kind
+        return "ram" if self.rules.has("ram-pressure") else "classic"
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -161,11 +194,24 @@ class Probe:
         self.same(f"status of GET {path}", answer.status, 200)
         return answer.json()
 
+    async def put(self, name: str, content: bytes = b"x", subfolder: str = "") -> JsonObject:
+        """Upload a file to the temporary folder, and return its name, subfolder and type."""
+        form = aiohttp.FormData(quote_fields=False)
+        for key, value in {"type": "temp", "subfolder": subfolder, "overwrite": "true"}.items():
+            form.add_field(key, value)
+        form.add_field("image", content, filename=name)
+        stored = (await self.post("/upload/image", data=form)).json()
+        return {"filename": stored["name"], "subfolder": stored["subfolder"], "type": stored["type"]}
+
     # --- prompts -----------------------------------------------------------------------------------------------------
 
     def name(self) -> str:
-        """A new unique name for a prompt or a file."""
+        """A new unique name for a file or a text."""
         return f"{PREFIX}-{next(_unique)}"
+
+    def new_id(self) -> str:
+        """A new prompt id that every version accepts: a UUID in its canonical form."""
+        return str(uuid.uuid4())
 
     def own(self, prompt_id: str) -> str:
         """Mark a prompt for removal at the end of the check and return its id."""
@@ -174,7 +220,7 @@ class Probe:
 
     async def submit(self, prompt: object, **fields: Any) -> Answer:
         """Send ``POST /prompt`` with a new id unless ``prompt_id`` is given. The answer is not checked."""
-        body = {"prompt": prompt, "prompt_id": self.name(), **fields}
+        body = {"prompt": prompt, "prompt_id": self.new_id(), **fields}
         self.own(str(body["prompt_id"]))
         return await self.post("/prompt", body)
 
@@ -272,6 +318,15 @@ class Probe:
                 yield socket
             finally:
                 await socket.aclose()
+
+
+def _part(found: object, expected: object) -> object:
+    """``found`` without the keys of its objects that ``expected`` does not have."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return {key: _part(found[key], value) for key, value in expected.items() if key in found}
+    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        return [_part(*pair) for pair in zip(found, expected, strict=True)]
+    return found
 
 
 # --- prompts for all -------------------------------------------------------------------------------------------------

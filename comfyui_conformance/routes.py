@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import urlsplit
 
 from comfyui_conformance.model import Skip, add, check
@@ -23,7 +24,10 @@ _SHAPES: dict[str, type | tuple[type, ...]] = {
     "/users": dict,
     "/i18n": dict,
     "/workflow_templates": dict,
+    "/global_subgraphs": dict,
+    "/node_replacements": dict,
 }
+_SINCE = {"/global_subgraphs": "subgraphs", "/node_replacements": "node-replacements"}
 _JSON = "application/json; charset=utf-8"
 
 
@@ -42,7 +46,8 @@ def _add_shape(path: str, kind: type | tuple[type, ...]) -> None:
             server.same("keys with and without /api", sorted(bodies[0]), sorted(bodies[1]))
 
     name = path.strip("/").replace("/", "-").replace("_", "-")
-    add("routes", name, f"GET {path} returns JSON, also under /api; HEAD works too.", f"server.py: GET {path}", run)
+    expects = f"GET {path} returns JSON, also under /api; HEAD works too."
+    add("routes", name, expects, f"server.py: GET {path}", run, since=_SINCE.get(path, ""))
 
 
 for _path, _kind in _SHAPES.items():
@@ -150,14 +155,43 @@ async def unknown_paths(server: Probe) -> None:
     server.same("its Allow", answer.headers.get("Allow"), "GET,HEAD")
 
 
-@check("server.py: get_root")
-async def index(server: Probe) -> None:
-    """The page is HTML that browsers must not cache."""
+async def _index(server: Probe, caching: str) -> None:
     answer = await server.get("/")
     server.same("status", answer.status, 200)
     server.holds("Content-Type", "text/html" in answer.headers.get("Content-Type", ""), "text/html", answer.body)
     found = {name: answer.headers.get(name) for name in ("Cache-Control", "Pragma", "Expires")}
-    server.same("headers", found, {"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "0"})
+    server.same("headers", found, {"Cache-Control": caching, "Pragma": "no-cache", "Expires": "0"})
+
+
+@check("server.py: get_root", before="no-store")
+async def index(server: Probe) -> None:
+    """The page is HTML that browsers must ask for each time."""
+    await _index(server, "no-cache")
+
+
+@check("server.py: get_root", since="no-store")
+async def index_not_stored(server: Probe) -> None:
+    """The page is HTML that browsers must not store."""
+    await _index(server, "no-store, must-revalidate")
+
+
+async def _script_caching(server: Probe) -> str | None:
+    answer = await server.get("/scripts/app.js")
+    if answer.status != 200:
+        raise Skip("the server has no frontend")
+    return answer.headers.get("Cache-Control")
+
+
+@check("middleware/cache_middleware.py", before="no-store")
+async def scripts(server: Probe) -> None:
+    """Browsers must ask for the frontend's scripts each time."""
+    server.same("Cache-Control", await _script_caching(server), "no-cache")
+
+
+@check("middleware/cache_middleware.py", since="no-store")
+async def scripts_not_stored(server: Probe) -> None:
+    """Browsers must not store the frontend's scripts."""
+    server.same("Cache-Control", await _script_caching(server), "no-store")
 
 
 @check("server.py: middlewares")
@@ -233,6 +267,26 @@ async def origins(server: Probe) -> None:
     server.same("status from itself, null, elsewhere, another port", list(statuses), [200, 200, 403, 403])
 
 
+async def _from_another_site(server: Probe) -> list[int]:
+    """The statuses for a request that a page of the same site, and of another, makes in a browser."""
+    if (await server.get("/prompt")).headers.get("Access-Control-Allow-Origin"):
+        raise Skip("the server allows other origins (--enable-cors-header)")
+    senders = ("same-site", "cross-site")
+    return [(await server.get("/prompt", headers={"Sec-Fetch-Site": sender})).status for sender in senders]
+
+
+@check("server.py: create_origin_only_middleware", before="cross-site")
+async def any_site(server: Probe) -> None:
+    """The header Sec-Fetch-Site is ignored."""
+    server.same("status of same-site, cross-site", await _from_another_site(server), [200, 200])
+
+
+@check("server.py: create_origin_only_middleware", since="cross-site")
+async def cross_site(server: Probe) -> None:
+    """A request that a browser marks as coming from another site is refused with 403."""
+    server.same("status of same-site, cross-site", await _from_another_site(server), [200, 403])
+
+
 @check("server.py: compress_body")
 async def compression(server: Probe) -> None:
     """JSON is sent plain or gzipped as requested; the content is the same."""
@@ -242,11 +296,15 @@ async def compression(server: Probe) -> None:
     server.same("content", packed.json(), plain.json())
 
 
+async def _one_user(server: Probe) -> None:
+    if "users" in await server.read("/users"):
+        raise Skip("the server has several users, whose data needs a login")
+
+
 @check("app/user_manager.py: userdata")
 async def userdata(server: Probe) -> None:
     """A file of user data is stored, refused a second time, listed, read, moved and deleted."""
-    if "users" in await server.read("/users"):
-        raise Skip("the server has several users, whose data needs a login")
+    await _one_user(server)
     one, two = f"/userdata/{PREFIX}%2Fa.txt", f"/userdata/{PREFIX}%2Fb.txt"
     answer = await server.post(f"{one}?overwrite=true", data=b"first")
     server.same("status and body of the first", (answer.status, answer.json()), (200, f"{PREFIX}/a.txt"))
@@ -269,3 +327,68 @@ async def userdata_refusals(server: Probe) -> None:
         server.same(f"status of /userdata{query}", (await server.get(f"/userdata{query}")).status, status)
     for path, status in (("..%2F..%2Fx", 403), (f"{PREFIX}-none", 404)):
         server.same(f"status of /userdata/{path}", (await server.get(f"/userdata/{path}")).status, status)
+
+
+async def _entry(server: Probe) -> dict[str, Any]:
+    """What full_info tells about a new file."""
+    await _one_user(server)
+    path = f"/userdata/{PREFIX}%2Ftimes.txt"
+    await server.post(f"{path}?overwrite=true", data=b"x")
+    try:
+        return dict((await server.read(f"/userdata?dir={PREFIX}&full_info=true"))[0])
+    finally:
+        await server.request("DELETE", path)
+
+
+@check("app/user_manager.py: get_file_info", before="milliseconds")
+async def userdata_seconds(server: Probe) -> None:
+    """Times of user data are seconds since 1970 with a fraction."""
+    found = (await _entry(server)).get("modified")
+    server.holds("modified", isinstance(found, float) and 1e9 < found < 1e11, "seconds", found)
+
+
+@check("app/user_manager.py: get_file_info", since="milliseconds")
+async def userdata_milliseconds(server: Probe) -> None:
+    """Times of user data are whole milliseconds since 1970."""
+    found = await _entry(server)
+    for name in ("modified", "created"):
+        time = found.get(name)
+        server.holds(name, isinstance(time, int) and time > 1e11, "whole milliseconds", time)
+
+
+@check("app/user_manager.py: getuserdata", since="downloads")
+async def userdata_downloads(server: Probe) -> None:
+    """User data is sent as a download, and never with a type that a browser would run."""
+    await _one_user(server)
+    for name, kind in (("a.txt", "text/plain"), ("a.html", "application/octet-stream")):
+        path = f"/userdata/{PREFIX}%2F{name}"
+        await server.post(f"{path}?overwrite=true", data=b"x")
+        answer = await server.get(path)
+        await server.request("DELETE", path)
+        told = (answer.headers.get("Content-Disposition"), answer.headers.get("X-Content-Type-Options"))
+        server.same(f"how {name} is to be shown", told, ("attachment", "nosniff"))
+        server.same(f"type of {name}", answer.headers.get("Content-Type"), kind)
+
+
+async def _moved_out(server: Probe) -> int:
+    """The status of moving user data out of its folder."""
+    await _one_user(server)
+    path = f"/userdata/{PREFIX}%2Fmoved.txt"
+    await server.post(f"{path}?overwrite=true", data=b"x")
+    status = (await server.post(f"{path}/move/..%2F..%2F..%2Fx.txt", data=b"")).status
+    await server.request("DELETE", path)
+    return status
+
+
+@check("app/user_manager.py: move_userdata", before="move-refusals")
+async def userdata_moved_out(server: Probe) -> None:
+    """Moving user data out of its folder fails with 403 or 500."""
+    # ComfyUI answers with 500, because it forgets the refusal.
+    status = await _moved_out(server)
+    server.holds("status", status in (403, 500), "403 or 500", status)
+
+
+@check("app/user_manager.py: move_userdata", since="move-refusals")
+async def userdata_move_refused(server: Probe) -> None:
+    """Moving user data out of its folder is refused with 403."""
+    server.same("status", await _moved_out(server), 403)

@@ -36,6 +36,9 @@ async def run_checks(
     patterns of names or areas. ``exclusive`` means that nobody else uses the server, and permits checks that would
     affect others. ``on_check`` and ``on_result`` are called before and after each check.
 
+    The server's version, in ``/system_stats``, decides which checks apply. If the version is not known, or newer than
+    the checks, the newest behaviour is expected, and ``report.rules`` says so.
+
     A check whose connection breaks, or that takes longer than :data:`DEADLINE`, differs; the others still run. Checks
     that need an idle server wait for other prompts in the queue, and are skipped if these take too long. Safe to
     cancel: prompts of the check in progress are removed from the server.
@@ -53,7 +56,7 @@ async def run_checks(
         for one in checks:
             if on_check is not None:
                 on_check(one)
-            result = await _run(one, Probe(session, address, classes, exclusive=exclusive))
+            result = await _run(one, Probe(session, address, classes, system, exclusive=exclusive))
             results.append(result)
             if on_result is not None:
                 on_result(result)
@@ -89,6 +92,8 @@ async def _run(one: Check, probe: Probe) -> Result:
         status = "differs" if differences else "skipped" if reason else "conforms"
         return Result(one, status, differences, reason, time.monotonic() - begun)  # type: ignore[arg-type]
 
+    if reason := one.why_not(probe.rules):
+        return Result(one, "not-applicable", reason=reason)
     if one.exclusive and not probe.exclusive:
         return result("affects other users of the server; --exclusive runs it")
     missing = [name for name in one.nodes if name not in probe.classes]

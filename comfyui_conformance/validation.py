@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from comfyui_conformance.model import add, check
+from comfyui_conformance.model import Skip, add, check
 from comfyui_conformance.probe import PREFIX, Probe, node, picture
 from discomfort._json import JsonObject
 
@@ -45,6 +45,10 @@ def _case(
     message: str,
     details: str | None,
     nodes: tuple[str, ...] = ("EmptyImage", "PreviewImage"),
+    *,
+    fact: str = "",
+    since: str = "",
+    before: str = "",
     **extra: Any,
 ) -> None:
     """A prompt with one wrong input at node ``where``; ``extra`` are fields of ``extra_info``."""
@@ -67,8 +71,9 @@ def _case(
         server.same("fields of extra_info", found, extra)
 
     _SEEN.append(kind)
-    fact = kind if _SEEN.count(kind) == 1 else f"{kind}_{_SEEN.count(kind)}"
-    add("validation", fact, f"{message}: {details or kind} is reported with its fields.", _SOURCE, run, nodes=nodes)
+    fact = fact or (kind if _SEEN.count(kind) == 1 else f"{kind}_{_SEEN.count(kind)}")
+    expects = f"{message}: {details or kind} is reported with its fields."
+    add("validation", fact, expects, _SOURCE, run, nodes=nodes, since=since, before=before)
 
 
 def _whole(server: Probe, body: JsonObject, where: str) -> None:
@@ -81,6 +86,8 @@ def _whole(server: Probe, body: JsonObject, where: str) -> None:
 
 
 _SEEN: list[str] = []
+_METHODS = "['nearest-exact', 'bilinear', 'area', 'bicubic', 'lanczos']"
+_SCALED = ("EmptyImage", "ImageScale", "PreviewImage")
 _INT = "invalid literal for int() with base 10: 'abc'"
 
 _case(
@@ -111,8 +118,17 @@ _case(
 )  # fmt: skip
 _case(
     "value_not_in_list", lambda: _scaled(upscale_method="foo"), "3", "Value not in list",
-    "upscale_method: 'foo' not in ['nearest-exact', 'bilinear', 'area', 'bicubic', 'lanczos']",
-    ("EmptyImage", "ImageScale", "PreviewImage"), input_name="upscale_method", received_value="foo",
+    f"upscale_method: 'foo' not in {_METHODS}", _SCALED, input_name="upscale_method", received_value="foo",
+)  # fmt: skip
+_case(
+    "value_not_in_list", lambda: _scaled(upscale_method=4), "3", "Value not in list",
+    f"upscale_method: '4' not in {_METHODS}", _SCALED, fact="value_quoted", before="option-values",
+    input_name="upscale_method", received_value=4,
+)  # fmt: skip
+_case(
+    "value_not_in_list", lambda: _scaled(upscale_method=4), "3", "Value not in list",
+    f"upscale_method: 4 not in {_METHODS}", _SCALED, fact="value_as_written", since="option-values",
+    input_name="upscale_method", received_value=4,
 )  # fmt: skip
 _case(
     "custom_validation_failed",
@@ -161,9 +177,8 @@ async def details_of_outputs(server: Probe) -> None:
     server.same("details", answer.json()["error"]["details"], "Required input is missing: images")
 
 
-@check(_SOURCE, nodes=["ImageInvert", "PreviewImage"])
-async def cycle(server: Probe) -> None:
-    """A cycle is refused without naming a node."""
+async def _cycle(server: Probe) -> JsonObject:
+    """The answer to a prompt in which nodes 1 and 3 need each other."""
     prompt = {
         "1": node("ImageInvert", image=["3", 0]),
         "3": node("ImageInvert", image=["1", 0]),
@@ -171,9 +186,68 @@ async def cycle(server: Probe) -> None:
     }
     answer = await server.submit(prompt)
     server.same("status", answer.status, 400)
-    body = answer.json()
-    server.same("type, details, nodes", (body["error"]["type"], body["error"]["details"], body["node_errors"]),
-        ("prompt_outputs_failed_validation", "", {}))  # fmt: skip
+    body: JsonObject = answer.json()
+    told = (body["error"]["type"], body["error"]["details"])
+    server.same("type and details", told, ("prompt_outputs_failed_validation", ""))
+    return body
+
+
+@check(_SOURCE, nodes=["ImageInvert", "PreviewImage"], before="dependency-cycles")
+async def cycle(server: Probe) -> None:
+    """A cycle is refused without naming a node."""
+    server.same("nodes with errors", (await _cycle(server))["node_errors"], {})
+
+
+@check(_SOURCE, nodes=["ImageInvert", "PreviewImage"], since="dependency-cycles")
+async def dependency_cycle(server: Probe) -> None:
+    """Each node of a cycle gets the error dependency_cycle, which names them all."""
+    told = (await _cycle(server))["node_errors"]
+    server.same("nodes with errors", sorted(told), ["1", "3"])
+    for name in ("1", "3"):
+        (error,) = told[name]["errors"]
+        kind = (error["type"], error["message"], error["extra_info"]["node_id"])
+        server.same(f"error of {name}", kind, ("dependency_cycle", "Dependency cycle detected", name))
+        server.same("its nodes", sorted(error["extra_info"]["cycle_nodes"]), ["1", "3"])
+        ways = [" -> ".join(f"{step} (ImageInvert)" for step in way) for way in (("1", "3", "1"), ("3", "1", "3"))]
+        server.holds("its details", error["details"] in ways, " or ".join(ways), error["details"])
+
+
+def _blended(mode: str) -> Prompt:
+    prompt = picture()
+    prompt["3"] = node("ImageBlend", image1=["1", 0], image2=["1", 0], blend_factor=0.5, blend_mode=mode)
+    prompt["2"]["inputs"]["images"] = ["3", 0]
+    return prompt
+
+
+_BLENDED = ("EmptyImage", "ImageBlend", "PreviewImage")
+
+
+@check(_SOURCE, nodes=_BLENDED, before="checked-combos")
+async def unchecked_choice(server: Probe) -> None:
+    """A choice that a node of the newer schema does not offer is accepted, and fails in the node."""
+    record = await server.run(_blended("none"))
+    server.same("its end", record["status"]["status_str"], "error")
+
+
+@check(_SOURCE, nodes=_BLENDED, since="checked-combos")
+async def checked_choice(server: Probe) -> None:
+    """A choice that a node of the newer schema does not offer is refused with value_not_in_list."""
+    answer = await server.submit(_blended("none"))
+    server.same("status", answer.status, 400)
+    (error,) = answer.json()["node_errors"]["3"]["errors"]
+    server.same("error", (error["type"], error["extra_info"]["input_name"]), ("value_not_in_list", "blend_mode"))
+
+
+@check("app/node_replace_manager.py", nodes=["ControlNetLoader", "PreviewAny"], since="node-replacements")
+async def replaced_class(server: Probe) -> None:
+    """A class that is gone is replaced by its successor, under which its errors are reported."""
+    if "T2IAdapterLoader" in server.classes:
+        raise Skip("the server has a T2IAdapterLoader of its own, so nothing replaces it")
+    old = node("T2IAdapterLoader", t2i_adapter_name=f"{PREFIX}-none") | {"_meta": {"title": "Loader"}}
+    answer = await server.submit({"1": old, "2": node("PreviewAny", source=["1", 0])})
+    told = answer.json()["node_errors"]["1"]
+    server.same("class", told["class_type"], "ControlNetLoader")
+    server.same("input", told["errors"][0]["extra_info"]["input_name"], "control_net_name")
 
 
 @check(_SOURCE, nodes=["EmptyImage", "PreviewImage"])

@@ -140,12 +140,10 @@ def picture(path: Path) -> bytes | None:
 
 def _pictures(path: Path) -> Iterator[Path | io.BytesIO]:
     stem = path.with_suffix("")
+    stems = (stem, stem.with_name(f"{stem.name}.preview"))
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for found in beside:
-        if media_kind(found.name) == "image" and found.with_suffix("") in (
-            stem,
-            stem.with_name(f"{stem.name}.preview"),
-        ):
+        if media_kind(found.name) == "image" and found.with_suffix("") in stems:
             yield found
     model = stem.with_name(f"{stem.name}.safetensors")
     if model in beside:

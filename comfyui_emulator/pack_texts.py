@@ -1,4 +1,4 @@
-"""Texts that node packs bring for pages: translations and example workflows. A pack counts even if it cannot be loaded."""
+"""Translations and example workflows that packs bring for pages. A pack counts even if it cannot be loaded."""
 
 from __future__ import annotations
 

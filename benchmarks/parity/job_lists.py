@@ -78,7 +78,7 @@ class JobTalk:
         self.drain()
         gate = self._folder / "gate"
         self.submit("running", {"1": node("ParityWait", value=1, path=str(gate), deaf=False), "2": show("1")})
-        self.until(lambda: (self._folder / "gate.entered").exists())
+        self.until((self._folder / "gate.entered").exists)
         for number in range(4):
             self.submit(f"pending {number}", {"1": node("ParityShow", value=920 + number)})
         self.look("?status=in_progress", "?status=pending", "", "?status=pending,completed&limit=3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import zlib
@@ -205,7 +206,6 @@ def user_data() -> Iterator[Ask]:
         ("/userdata/%252e%252e%252fx", "GET", b""),
         ("/userdata/a.txt/move/..%2F..%2Fx", "POST", b""), ("/userdata/a.txt?overwrite=False", "POST", b"three"),
         ("/userdata/e", "POST", b"a folder"), ("/v2/userdata?path=e%2Fc.txt", "GET", b""),
-        ("/v2/userdata?path=%2565", "GET", b""),
         ("/userdata/a.txt", "DELETE", b""), ("/userdata/a.txt", "DELETE", b""), ("/userdata/..%2Fx", "DELETE", b""),
         ("/v2/userdata?path=nope", "GET", b""), ("/v2/userdata?path=../..", "GET", b""),
         ("/users", "POST", b'{"username": "default"}'), ("/users", "POST", b"{}"),
@@ -218,6 +218,7 @@ def user_data() -> Iterator[Ask]:
         "/userdata?dir=.&full_info=true&recurse=true",
         "/userdata?dir=.&recurse=true&split=true",
         "/v2/userdata",
+        "/v2/userdata?path=%2565",
     ):
         yield Ask("user data", path, "POST" if "i.txt" in path else "GET", b"info", look="keys")
 
@@ -226,8 +227,11 @@ def lists() -> Iterator[Ask]:
     """Lists of models and files, history pages, logs."""
     yield from (Ask("lists", path) for path in ("/models", "/embeddings", "/models/loras", "/models/unet", "/models/x"))
     yield from (Ask("lists", f"/experiment/models/{path}") for path in ("loras", "x"))
-    for path in ("loras/0/x.safetensors", "x/0/y", "loras/9/y", "loras/x/y", "loras/-1/y", "loras/0/", "loras/0/../../y",
-                 "loras/0/..%2F..%2Fy"):  # fmt: skip
+    for path in (
+        "loras/0/x.safetensors",
+        "x/0/y",
+        *(f"loras/{end}" for end in ("9/y", "x/y", "-1/y", "0/", "0/../../y")),
+    ):
         yield Ask("lists", f"/experiment/models/preview/{path}")
     yield Ask("lists", "/experiment/models", look="keys")
     for query in ("", "?filename=", "?filename=x.safetensors", "?filename=x.txt", "?filename=../x.safetensors"):
@@ -310,8 +314,10 @@ def content(body: bytes, headers: dict[str, str], look: str) -> Any:
     if look == "nothing":
         return None
     if body and "json" in headers.get("Content-Type", ""):
-        value = json.loads(body)
-        return shape(value) if look == "keys" else value
+        # An uploaded file of that name may hold anything.
+        with contextlib.suppress(ValueError):
+            value = json.loads(body)
+            return shape(value) if look == "keys" else value
     return body.decode("latin-1")[:2000]
 
 

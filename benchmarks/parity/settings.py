@@ -318,6 +318,8 @@ def compare(path: Path, python: Path | None, chosen: Sequence[int] = ()) -> dict
             for function in setting.talks:
                 row = rows.setdefault(relevant(function, setting.flags), Row())
                 conversation(row, function, ours, theirs)
+            if not setting.scenarios:
+                continue
             with SetOrder(python or servers.own_python(path), ours.output_classes()) as order:
                 found = asyncio.run(sequences.compare((ours.url, theirs.url), setting.scenarios, order))
             cache = setting.flags[next(k for k, flag in enumerate(setting.flags) if flag.startswith("--cache")) :]

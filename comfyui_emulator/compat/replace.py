@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from comfyui_emulator import runtime
 from comfyui_emulator.replacements import NodeReplacement
+
+T = TypeVar("T")
+
+
+def _fixed(entries: Sequence[T] | None) -> tuple[T, ...] | None:
+    return None if entries is None else tuple(entries)
 
 
 class NodeReplace:
@@ -26,8 +32,13 @@ class NodeReplace:
     @property
     def entry(self) -> NodeReplacement:
         """The replacement as the server keeps it."""
-        parts = (self.old_widget_ids, self.input_mapping, self.output_mapping)
-        return NodeReplacement(self.old_node_id, self.new_node_id, *(None if p is None else tuple(p) for p in parts))
+        return NodeReplacement(
+            self.old_node_id,
+            self.new_node_id,
+            _fixed(self.old_widget_ids),
+            _fixed(self.input_mapping),
+            _fixed(self.output_mapping),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The entry in ``/node_replacements``."""

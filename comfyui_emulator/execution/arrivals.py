@@ -30,7 +30,7 @@ class Arrivals:
     def arrived(self, source: str, entry: Entry) -> None:
         """Hand results to every node that expects them.
 
-        Raises ``IndexError`` if ``source`` returned fewer results than that, which is its own error in ComfyUI.
+        Raises ``IndexError`` if ``source`` returned fewer results than that, its own error in ComfyUI 0.30 and newer.
         """
         for node_id, slot in self._receivers.get(source, ()):
             if node_id in self._received:

@@ -24,7 +24,7 @@ _TEXTS = (".txt", ".md", ".json")
 
 
 class UnreadableJobError(AttributeError):
-    """A prompt's ``extra_pnginfo``, or the workflow in it, is no object, on which ComfyUI fails (0.6 to 0.33 at least)."""
+    """A prompt's ``extra_pnginfo``, or the workflow in it, is no object; ComfyUI fails on it (0.6 to 0.33 at least)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ depend on what the store keeps: see :mod:`comfyui_emulator.execution.arrivals`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from comfyui_emulator.registry import JsonObject
@@ -165,13 +164,10 @@ class NoStore(Store):
 
 
 def available_memory() -> float:
-    """Gigabytes of memory that programs could still get, as Linux estimates them; infinity where that is not told."""
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as lines:
-            kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return float("inf")
-    return kibibytes / 1024**2
+    """Gigabytes of memory that programs could still get, as the system estimates them."""
+    import psutil
+
+    return float(psutil.virtual_memory().available) / 1024**3
 
 
 def make_store(

@@ -1,4 +1,4 @@
-"""The server's latest log lines in the form of the console, colours included, for ``/internal/logs`` and for subscribed sockets."""
+"""The server's latest log lines in the form of the console, colours included: for the frontend and its sockets."""
 
 from __future__ import annotations
 

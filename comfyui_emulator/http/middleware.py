@@ -72,17 +72,9 @@ async def origin_check(request: web.Request, handler: Handler) -> web.StreamResp
     return await handler(request)
 
 
-EXTERNAL_BLOCKED = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self'",
-        "connect-src 'self' data:",
-        "frame-src 'self'",
-        "object-src 'self';",
-    )
+EXTERNAL_BLOCKED = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self'; connect-src 'self' data:; frame-src 'self'; object-src 'self';"
 )
 """The content security policy of ComfyUI with ``--disable-api-nodes`` (0.3.72)."""
 

@@ -1,4 +1,4 @@
-"""Routes for assets, which ComfyUI has had since 0.17.0: they answer as those of a server without ``--enable-assets``."""
+"""Routes for assets (ComfyUI 0.17 and newer): they answer as those of a server without ``--enable-assets``."""
 
 from __future__ import annotations
 

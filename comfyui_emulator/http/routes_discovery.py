@@ -85,5 +85,6 @@ async def example_workflow(request: web.Request) -> web.StreamResponse:
     pack, path = request.match_info["pack"], request.match_info["path"]
     found = await asyncio.to_thread(pack_texts.example_file, of(request).config.custom_nodes, pack, path)
     if found is None:
-        raise web.HTTPNotFound
+        # As aiohttp answers for a file in a static folder, by which ComfyUI serves them.
+        return web.Response(status=404, content_type="application/octet-stream")
     return web.FileResponse(found)

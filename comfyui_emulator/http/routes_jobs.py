@@ -104,8 +104,8 @@ async def cancel_jobs(request: web.Request) -> web.Response:
     wrong = [name if isinstance(name, str) else repr(name) for name in ids if not is_canonical_uuid(name)]
     if wrong:
         return _refused("job_ids contains invalid id(s)", invalid_ids=wrong)
-    emulator = of(request)
-    return web.json_response({"cancelled": any([_cancel(emulator, name) for name in ids])})
+    cancelled = [_cancel(of(request), name) for name in ids]
+    return web.json_response({"cancelled": any(cancelled)})
 
 
 def _cancel(emulator: Emulator, prompt_id: str) -> bool:

@@ -77,7 +77,7 @@ async def model_picture(request: web.Request) -> web.Response:
     places = of(request).models.places(kind)
     if not 0 <= number < len(places):
         return web.Response(status=404)
-    path = contained(places[number], os.path.normpath(name))
+    path = contained(places[number], name)
     if path is None:
         return web.Response(status=403)
     body = await asyncio.to_thread(model_folders.picture, path)

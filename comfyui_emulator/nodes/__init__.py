@@ -32,6 +32,7 @@ _MODULES = (
     "images.exports",
     "images.files",
     "images.filters",
+    "images.findings",
     "images.layers",
     "images.masks",
     "images.previews",

@@ -292,10 +292,11 @@ def _conformance(
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Check through its URL whether a server behaves like ComfyUI 0.3.64, and report each difference.
+    """Check through its URL whether a server behaves like ComfyUI of its version, and report each difference.
 
-    It touches only its own prompts and files, whose names begin with discomfort-conformance; two small pictures remain
-    in the input and the output folder. Exit code 0: no difference; 1: some differences; 2: no server.
+    The checks know ComfyUI 0.3.64 to 0.33.0, and --list says since which release each holds. A newer server is checked
+    as 0.33.0. It touches only its own prompts and files, whose names begin with discomfort-conformance; two small
+    pictures remain in the input and the output folder. Exit code 0: no difference; 1: some differences; 2: no server.
     """
 
     def work(terminal: Terminal) -> int:

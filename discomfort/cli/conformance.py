@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from comfyui_conformance import Check, Report, Result, all_checks, run_checks
-from comfyui_conformance.model import AREAS, FOLLOWED, STATUSES
+from comfyui_conformance.model import AREAS, STATUSES
 from discomfort.cli.exit_codes import FAILED, OK, USAGE
 from discomfort.cli.inputs import UsageError
 from discomfort.cli.progress_bars import make_display
@@ -34,12 +34,12 @@ def list_command(only: Sequence[str], terminal: Terminal, *, as_json: bool) -> i
     """Name the checks, one per line, and return the exit code."""
     checks = _chosen(only)
     if as_json:
-        fields = ("name", "expects", "source", "exclusive")
+        fields = ("name", "expects", "source", "exclusive", "since", "before")
         terminal.write_json([{name: getattr(check, name) for name in fields} for check in checks])
     else:
         for check in checks:
-            mark = " (--exclusive)" if check.exclusive else ""
-            terminal.write(f"{check.name}: {check.expects}{mark}\n")
+            marks = ", ".join(filter(None, (check.holds, "--exclusive" if check.exclusive else "")))
+            terminal.write(f"{check.name}: {check.expects}{f' ({marks})' if marks else ''}\n")
     return OK
 
 
@@ -109,13 +109,18 @@ def _summarize(terminal: Terminal, report: Report) -> None:
         skipped.setdefault(result.reason, []).append(result.check.name)
     for reason, names in skipped.items():
         terminal.note(f"skipped {', '.join(names)}: {reason}")
-    version = report.system.get("comfyui_version")
+    rules, version = report.rules, report.system.get("comfyui_version")
+    others = report.of("not-applicable")
+    if others:
+        named = ", ".join(f"{result.check.name} ({result.check.holds})" for result in others)
+        terminal.note(f"not applicable to ComfyUI {rules.follows}: {named}")
+    if rules.doubt:
+        terminal.note(rules.doubt)
     # The emulator reports the ComfyUI version that it follows, and that it is the emulator.
     kind = "the emulator, as ComfyUI" if report.system.get("discomfort") else "ComfyUI"
-    counts = f"{len(report.of('conforms'))} as ComfyUI {FOLLOWED}, {len(report.of('differs'))} different"
-    terminal.note(
-        f"{report.url} ({kind} {version or 'of an unknown version'}): {counts}, {len(report.of('skipped'))} skipped"
-    )
+    counts = f"{len(report.of('conforms'))} as ComfyUI {rules.follows}, {len(report.of('differs'))} different"
+    counts += f", {len(report.of('skipped'))} skipped, {len(others)} not applicable"
+    terminal.note(f"{report.url} ({kind} {version or 'of an unknown version'}): {counts}")
 
 
 def _table(report: Report) -> Table:
@@ -127,7 +132,7 @@ def _table(report: Report) -> Table:
         found = [result for result in report.results if result.check.area == area]
         if found:
             counts = [sum(result.status == status for result in found) for status in STATUSES]
-            styled = zip(counts, ("green", "bold red", "yellow"), strict=True)
+            styled = zip(counts, ("green", "bold red", "yellow", "dim"), strict=True)
             table.add_row(area, *(Text(str(count), style=style if count else "dim") for count, style in styled))
     return table
 

@@ -45,6 +45,7 @@ def cases() -> Iterator[Case]:
     yield from drawn()
     yield from cropped()
     yield from cut_out()
+    yield from found()
 
 
 def told(value: Any) -> Source:
@@ -176,3 +177,27 @@ def cut_out() -> Iterator[Case]:
         yield case(
             "VOIDQuadmaskPreprocess", f"alpha {width}", ("mask",), mask=load("p_alpha.png", 1), dilate_width=width
         )
+
+
+FACES: dict[str, list[float]] = {
+    "plain": [100, 50, 1, 160, 120, 0.5, 130.5, 90.25, 0],
+    "at the edge": [2, 1, 1, 60, 30, 1],
+    "flat": [10, 10, 1, 40, 10, 1],
+    "beyond": [-300, -200, 1, -100, -100, 1],
+    "none": [],
+}
+SMALL = {"canvas_width": 120, "canvas_height": 130}
+
+
+def found() -> Iterator[Case]:
+    """Faces of poses, and tracked objects."""
+    people = [{"face_keypoints_2d": points} for points in FACES.values()]
+    poses = told(
+        [{"canvas_width": 300, "canvas_height": 200, "people": [*people, {}]}, {**SMALL, "people": people[:1]}]
+    )
+    for scale, square in itertools.product((1.0, 1.5, 10.0), (True, False)):
+        yield described("SDPoseFaceBBoxes", f"{scale} {square}", keypoints=poses, scale=scale, force_square=square)
+    for empty, indices in ((False, ""), (False, "0, 2,x,9"), (False, "7"), (True, "")):
+        tracked = made("ParityTracked", empty=empty)
+        given = {"track_data": tracked, "object_indices": indices}
+        yield case("SAM3_TrackToMask", f"{empty} {indices}", ("mask",), **given)

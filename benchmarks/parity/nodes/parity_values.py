@@ -258,6 +258,23 @@ class ParityShaped(_Node):
         return array, array, {"samples": array}, {"waveform": array, "sample_rate": 8000}, array
 
 
+class ParityTracked(_Node):
+    """Three objects in two frames, as SAM3 tracks them; with ``empty`` none."""
+
+    RETURN_TYPES = ("SAM3_TRACK_DATA",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"empty": ("BOOLEAN", {"default": False})}
+
+    def make(self, empty: bool) -> tuple[Any]:
+        """Make them."""
+        packed: Any = np.random.default_rng(5).integers(0, 256, (2, 3, 20, 3), dtype=np.uint8)
+        packed[:, :, 5:, 1] = 0
+        if "comfyui_emulator" not in sys.modules:
+            import torch
+
+            packed = torch.from_numpy(packed)
+        return ({"packed_masks": None if empty else packed, "orig_size": (45, 50), "n_frames": 2},)
+
+
 class ParityJson(_Node):
     """Any value, told as JSON."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,8 +189,9 @@ _RESERVED, _SAFETY, _PER_MEGAPIXEL = 8.5, 4 * 0.55, 0.55
 
 def _affordable(samples: Array) -> int:
     """How many pictures at once fit into the free memory."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    import psutil
+
+    free = psutil.virtual_memory().available
     megapixels = samples.shape[0] * samples.shape[3] * samples.shape[4] * 64 / 1e6
     return 4 * max(0, int((free / _GIB - _RESERVED - _SAFETY) / (_PER_MEGAPIXEL * megapixels)) - 1) + 1
 

@@ -25,7 +25,7 @@ def other_text(request: web.Request, body: Any) -> web.Response:
     for told in body["node_errors"].values():
         for error in told["errors"]:
             error["message"] = error["message"].replace("smaller than min of", "is below")
-    return web.json_response(body, status=400)
+    return web.json_response(body)
 
 
 def no_memory(request: web.Request, body: Any) -> web.Response:
@@ -42,6 +42,36 @@ def plain_type(request: web.Request, body: Any) -> web.Response:
 def same_name(request: web.Request, body: Any) -> web.Response:
     """An upload whose answer has the requested name, not the one it got."""
     return web.json_response(body | {"name": body["name"].replace(" (1)", "").replace(" (2)", "")})
+
+
+def with_version(version: str | None) -> Change:
+    """System information of another version, or of none."""
+
+    def change(request: web.Request, body: Any) -> web.Response:
+        body["system"]["comfyui_version"] = version
+        return web.json_response(body)
+
+    return change
+
+
+def more_keys(request: web.Request, body: Any) -> web.Response:
+    """An answer with a key in each object that no version has yet, as far as objects have fixed keys."""
+    return web.json_response(_more(body))
+
+
+def _more(body: Any) -> Any:
+    if isinstance(body, list):
+        return [_more(item) for item in body]
+    if not isinstance(body, dict):
+        return body
+    changed = {key: _more(value) for key, value in body.items()}
+    return changed | {"unheard_of": 1} if changed.keys() & _FIXED else changed
+
+
+_FIXED = {
+    "prompt_id", "exec_info", "queue_running", "error", "details", "status_str", "prompt", "filename", "name", "system",
+    "ram_total", "vram_total", "supports_preview_metadata", "size", "node_id", "input_order", "path", "client_id",
+}  # fmt: skip
 
 
 def broken(request: web.Request, body: Any) -> web.Response:
@@ -63,15 +93,34 @@ DEVIATIONS: dict[str, tuple[str, str, Change, tuple[str, ...]]] = {
 def deviating_app(base: Path, name: str) -> web.Application:
     """An emulator in ``base`` with that deviation."""
     method, path, change, _ = DEVIATIONS[name]
+    there = (method, path, 400 if change is other_text else 200)
+    return _changed(base, change, lambda request, status: (request.method, request.path, status) == there)
+
+
+def versioned_app(base: Path, version: str | None) -> web.Application:
+    """An emulator in ``base`` that says it is ComfyUI of that version."""
+    return _changed(base, with_version(version), lambda request, _: request.path == "/system_stats")
+
+
+def verbose_app(base: Path) -> web.Application:
+    """An emulator in ``base`` that tells more than ComfyUI."""
+    return _changed(base, more_keys, lambda *_: True)
+
+
+def _changed(base: Path, change: Change, where: Callable[[web.Request, int], bool]) -> web.Application:
+    """An emulator in ``base`` with ``change`` for the JSON of answers ``where`` it is true, given their status."""
 
     @web.middleware
     async def deviate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(request)
-        if (request.method, request.path) != (method, path) or not isinstance(answer, web.Response):
+        if not isinstance(answer, web.Response) or answer.content_type != "application/json":
             return answer
-        if answer.status != (400 if change is other_text else 200):
+        if not where(request, answer.status):
             return answer
-        return change(request, json.loads(answer.text or "null"))
+        made = change(request, json.loads(answer.text or "null"))
+        if made.status == 200:
+            made.set_status(answer.status)
+        return made
 
     app = create_app(EmulatorConfig(base_directory=base))
     app.middlewares.append(deviate)

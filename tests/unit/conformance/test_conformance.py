@@ -17,6 +17,7 @@ from unit.conformance.deviations import DEVIATIONS, deviating_app
 from waiting import until
 
 from comfyui_conformance import all_checks, probe, run_checks, runner
+from comfyui_conformance.changes import OLDEST
 from comfyui_conformance.model import AREAS, Check, Difference, Report, Result, shown
 from comfyui_conformance.pictures import chunks, facts, first_pixel, png
 from comfyui_emulator import EmulatorConfig, create_app, faults_of
@@ -44,16 +45,19 @@ async def _queue(url: str) -> Any:
 
 
 async def test_the_emulator_conforms(emulator: tuple[web.Application, str], tmp_path: Path) -> None:
-    """On a server of our own every check passes, none is skipped, and only the documented files are left."""
+    """On a server of our own every check of its version passes, none is skipped, and only known files are left."""
     _, url = emulator
     seen: list[Any] = []
 
     report = await run_checks(url, exclusive=True, on_check=seen.append, on_result=seen.append)
 
     assert [
-        (r.check.name, [str(d) for d in r.differences], r.reason) for r in report.results if r.status != "conforms"
+        (r.check.name, [str(d) for d in r.differences], r.reason)
+        for r in report.results
+        if r.status != ("not-applicable" if r.check.why_not(report.rules) else "conforms")
     ] == []
     assert report.ok
+    assert report.rules.doubt == ""
     assert len(report.results) == len(all_checks()) == len(seen) / 2
     assert await _queue(url) == {"queue_running": [], "queue_pending": []}
     files = [path for path in (tmp_path / "base" / "input").rglob("*") if path.is_file()]
@@ -202,14 +206,19 @@ def test_every_check_says_what_it_expects() -> None:
     assert [check.name for check in checks if not check.expects.endswith(".") or not check.source] == []
 
 
+_AS_OLDEST = f"it is checked as {OLDEST}"
+
+
 def test_the_report_as_json() -> None:
     """A report is one JSON document, with counts and each result."""
     check = Check("a.b", "Is so.", "server.py", _nothing)
     results = [Result(check, "differs", [Difference("x", "1", "2")]), Result(check, "skipped", reason="r")]
-    report = Report("u", {"comfyui_version": "1"}, results)
+    report = Report("u", {"comfyui_version": "0.1"}, results)
     told = json.loads(json.dumps(report.as_json()))
 
-    assert (told["ok"], told["counts"]) == (False, {"conforms": 0, "differs": 1, "skipped": 1})
+    counts = {"conforms": 0, "differs": 1, "skipped": 1, "not-applicable": 0}
+    assert (told["ok"], told["counts"]) == (False, counts)
+    assert (told["follows"], told["doubt"]) == (OLDEST, f"ComfyUI 0.1 is older than the checks know; {_AS_OLDEST}")
     assert told["results"][0]["differences"] == [{"what": "x", "expected": "1", "found": "2"}]
     assert str(report.results[0].differences[0]) == "x: expected 1, found 2"
 

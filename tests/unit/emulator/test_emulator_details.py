@@ -36,7 +36,7 @@ def test_what_is_no_sequence_is_no_result(value: Any) -> None:
 
 
 async def test_a_missing_output_fails_its_node(launch: N, make: N) -> None:
-    """A node fails that does not return a declared output to which another links (0.3.64 gives ``None``)."""
+    """A node fails that does not return a declared output to which another links (before 0.30: ``None``)."""
     graph = {"1": make("Once", value=1), "2": make("PreviewAny", source=["1", 1])}
 
     async with launch(extra_nodes={"Once": _Once}) as client:

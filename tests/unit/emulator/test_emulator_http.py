@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -435,6 +436,10 @@ async def test_missing_front_end_is_said(launch: N, monkeypatch: pytest.MonkeyPa
             pass
 
 
+IDS = {name: str(uuid.UUID(int=ord(name))) for name in "abcde"}
+NAMES = {prompt_id: name for name, prompt_id in IDS.items()}
+
+
 async def test_queue_order_delete_and_clear(emulator: N, make: N, nodes: N) -> None:
     """Numbers decide, ``front`` overtakes, deleting and clearing do not affect the running prompt."""
     gate = nodes["Gate"]
@@ -444,20 +449,20 @@ async def test_queue_order_delete_and_clear(emulator: N, make: N, nodes: N) -> N
     assert await asyncio.to_thread(gate.entered.wait, 20)
     numbers = {}
     for name, fields in {"a": {}, "b": {"front": True}, "c": {"number": 0.5}, "d": {"number": -1e9}, "e": {}}.items():
-        status, answer = await emulator.submit(graph, prompt_id=name, **fields)
+        status, answer = await emulator.submit(graph, prompt_id=IDS[name], **fields)
         assert status == 200
         numbers[name] = answer["number"]
-    await emulator.post("/queue", json={"delete": ["e", "unknown", first["prompt_id"]]})
+    await emulator.post("/queue", json={"delete": [IDS["e"], "unknown", first["prompt_id"]]})
     queue = await emulator.get("/queue")
-    order = [item[1] for item in sorted(queue["queue_pending"])]
+    order = [NAMES[item[1]] for item in sorted(queue["queue_pending"])]
     assert numbers == {"a": 1, "b": -2, "c": 0.5, "d": -1e9, "e": 3}
     assert order == ["d", "b", "c", "a"]
     assert [item[1] for item in queue["queue_running"]] == [first["prompt_id"]]
     assert (await emulator.get("/prompt"))["exec_info"]["queue_remaining"] == 5
-    await emulator.post("/queue", json={"delete": ["c"]})
+    await emulator.post("/queue", json={"delete": [IDS["c"]]})
     gate.leave.set()
     await emulator.run(graph)
-    assert [key for key in await emulator.get("/history") if len(key) == 1] == ["d", "b", "a"]
+    assert [NAMES[key] for key in await emulator.get("/history") if key in NAMES] == ["d", "b", "a"]
     await emulator.post("/queue", json={"clear": True})
     assert (await emulator.get("/prompt"))["exec_info"]["queue_remaining"] == 0
 
@@ -466,18 +471,18 @@ async def test_history_pages_and_deletion(emulator: N, make: N) -> None:
     """Records are listed as ComfyUI pages them; without secrets."""
     for name in "abcd":
         await emulator.run(
-            {"1": make("PreviewAny", source=name)}, prompt_id=name, extra_data={"api_key_comfy_org": "s"}
+            {"1": make("PreviewAny", source=name)}, prompt_id=IDS[name], extra_data={"api_key_comfy_org": "s"}
         )
 
     async def page(query: str) -> list[str]:
-        return list(await emulator.get(f"/history?{query}"))
+        return [NAMES[key] for key in await emulator.get(f"/history?{query}")]
 
     assert await page("max_items=2") == ["c", "d"]
     assert await page("max_items=2&offset=1") == ["b", "c"]
     assert await page("offset=3") == ["d"]
     assert await page("max_items=0") == []
-    assert "api_key_comfy_org" not in json.dumps(await emulator.get("/history/a"))
-    await emulator.post("/history", json={"delete": ["b", "unknown"]})
+    assert "api_key_comfy_org" not in json.dumps(await emulator.get(f"/history/{IDS['a']}"))
+    await emulator.post("/history", json={"delete": [IDS["b"], "unknown"]})
     assert await page("") == ["a", "c", "d"]
     await emulator.post("/history", json={"clear": True})
     assert await page("") == []

@@ -85,7 +85,7 @@ def test_the_best_output_is_the_preview(outputs: Any, expected: Any) -> None:
 
 
 def test_outputs_are_counted_and_normalized() -> None:
-    """Texts do not count; names of 3D files become objects; what is no picture is no preview."""
+    """Texts do not count; names of 3D files become objects; a file that is not a picture is not a preview."""
     outputs = {
         "1": {"images": [PICTURE], "latents": [{"filename": "a.latent"}]},
         "2": {"result": ["a.glb", None, "x"], "text": ["t"], "animated": [True]},
