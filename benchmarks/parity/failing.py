@@ -33,8 +33,8 @@ FATAL = (("SaveImageWebsocket", "1,0,8,3"),)
 CONSTANTS: tuple[Any, ...] = ("x", None)
 """What stands in place of a link; ComfyUI's validation looks only at constants of the simple types."""
 
-SLOW = (("megapixels", "max"), ("duration", "max"))
-"""Inputs whose largest value is nothing but slow."""
+SLOW = (("megapixels", "max"), ("duration", "max"), ("frames", "min"), ("frames", "max"))
+"""Inputs of which a limit is nothing but slow."""
 
 MOST = 600
 """No number above this is tried: sizes are squared, counts become arrays."""

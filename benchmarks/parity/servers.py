@@ -119,7 +119,7 @@ class Server:
 
 
 def shown(kind: str, value: object) -> str:
-    """Other values as text, without the random part of names."""
+    """A value that is not a file as text, without the random parts of names."""
     return re.sub(r"[0-9a-f]{32}", "…", f"{kind}: {value}")
 
 

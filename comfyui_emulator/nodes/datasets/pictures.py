@@ -76,6 +76,8 @@ def by_shorter_edge(images: Image, shorter_edge: int) -> Image:
 )
 def by_longer_edge(images: Image, longer_edge: int) -> Image:
     """Resize so that the longer side has this length."""
+    if not images.shape[0]:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     return _each(images, lambda picture: _resized(picture, longer_edge, longer=True))
 
 

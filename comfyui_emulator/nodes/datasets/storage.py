@@ -187,6 +187,8 @@ def _save(images: Sequence[Image], folder: str, prefix: str, mode: str) -> list[
     target.mkdir(parents=True, exist_ok=True)
     saved = []
     for index, image in enumerate(images):
+        if not isinstance(image, np.ndarray):
+            raise ValueError(f"Expected torch.Tensor, got {type(image)}")  # noqa: TRY004 - ComfyUI's type
         picture = Pillow.fromarray(to_bytes(_flat(image)))
         name = f"{prefix}_{index:05d}.png"
         if mode != "overwrite":

@@ -44,10 +44,10 @@ def face_boxes(keypoints: Sequence[Mapping[str, Any]], scale: float, force_squar
 
 def _face_box(points: Sequence[float], size: Span, scale: float, *, square: bool) -> Box | None:
     """The box around points, larger upwards than downwards; ``None`` if it has no area."""
-    places = np.array(points, dtype=np.float32).reshape(-1, 3)[:, :2]
+    marks = np.array(points, dtype=np.float32).reshape(-1, 3)[:, :2]
     whole = np.array(size, dtype=np.float32)
     # ComfyUI divides by the size in float32, and multiplies by it again in double precision.
-    places = (places / whole).astype(np.float64) * size
+    places = (marks / whole).astype(np.float64) * size
     (left, top), (right, bottom) = places.min(axis=0), places.max(axis=0)
     if right <= left or bottom <= top:
         return None

@@ -149,7 +149,6 @@ _saver("PreviewAudio", "Preview Audio", {}, base=_AudioPreviewer)
     hidden=_HIDDEN,
     title="Save Audio (Advanced)",
     OUTPUT_NODE=True,
-    touches={"audio": "__getitem__"},
     **_SOUND,
 )
 def save_audio(

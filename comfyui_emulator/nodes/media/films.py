@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -44,8 +44,8 @@ class Video:
         return pyav().open(io.BytesIO(self.path) if isinstance(self.path, bytes) else str(self.path))
 
     def _pictures(self) -> Image:
-        assert self.images is not None  # noqa: S101 - one of the two is given
-        return self.images
+        # A constant in place of images fails where it is used, as in ComfyUI.
+        return cast("Image", self.images)
 
     def get_dimensions(self) -> tuple[int, int]:
         """Width and height in pixels. Raises ``ValueError`` for a file without pictures."""

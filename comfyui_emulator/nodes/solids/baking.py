@@ -99,7 +99,7 @@ def _need_places(mesh: Mesh, message: str) -> None:
     "IMAGE",
     names="normal_map",
     title="Bake Normal Map from Mesh",
-    **_BAKE,
+    **(_BAKE | {"touches": {"low_poly": "uvs", "high_poly": "normals"}}),
 )
 def normal_map(low_poly: Mesh, high_poly: Mesh, resolution: int, cage_distance: float, ignore_backfaces: bool) -> Image:
     """A normal map of the fine mesh for the coarse one. Raises ``ValueError`` if that has no places for it."""

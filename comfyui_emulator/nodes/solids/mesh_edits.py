@@ -86,6 +86,8 @@ def rotate(mesh: Mesh, mode: Mapping[str, Any]) -> Mesh:
 def merge_meshes(meshes: Mapping[str, Mesh]) -> Mesh:
     """The first meshes of several batches as one, with the first texture that there is."""
     given = list(meshes.values())
+    placed = any(mesh.uvs is not None for mesh in given)
+    colored = any(mesh.vertex_colors is not None for mesh in given)
     items = [item(mesh, 0) for mesh in given]
     starts = np.cumsum([0, *(len(one.vertices) for one in items)])
     merged = Mesh(
@@ -93,11 +95,11 @@ def merge_meshes(meshes: Mapping[str, Mesh]) -> Mesh:
         np.concatenate([one.faces + start for one, start in zip(items, starts, strict=False)])[None],
         texture=next((mesh.texture for mesh in given if mesh.texture is not None), None),
     )
-    if any(one.uvs is not None for one in items):
+    if placed:
         parts = [np.zeros((len(one.vertices), 2), np.float32) if one.uvs is None else one.uvs for one in items]
         merged.uvs = np.concatenate(parts)[None]
-    channels = max((one.vertex_colors.shape[-1] for one in items if one.vertex_colors is not None), default=0)
-    if channels:
+    if colored:
+        channels = max(one.vertex_colors.shape[-1] for one in items if one.vertex_colors is not None)
         parts = [_colors(one.vertex_colors, len(one.vertices), channels) for one in items]
         merged.vertex_colors = np.concatenate(parts)[None]
     return merged

@@ -116,9 +116,13 @@ class _Projection:
             along = (inverse[..., 2, :] * gap).sum(axis=-1)
             least: Points = _form(inverse, gap) - np.square(along) / np.maximum(inverse[..., 2, 2], np.float32(1e-12))
             return least
-        ray = np.stack([columns / self.lens.focus, rows / self.lens.focus, np.ones_like(columns)], axis=-1)
-        along = (self.pull[chosen][:, None] * ray).sum(axis=-1)
-        nearest: Points = self.own[chosen, None] - np.square(along) / np.maximum(_form(inverse, ray), np.float32(1e-12))
+        # Differences of large numbers: in the order of ComfyUI's terms, they are rounded as there.
+        x, y = columns / self.lens.focus, rows / self.lens.focus
+        across = inverse[..., 2, 2] + x * (2 * inverse[..., 0, 2] + inverse[..., 0, 0] * x)
+        across = across + y * (2 * inverse[..., 1, 2] + inverse[..., 1, 1] * y) + 2 * inverse[..., 0, 1] * x * y
+        first, second, third = (axis[:, None] for axis in self.pull[chosen].T)
+        along = third + x * first + y * second
+        nearest: Points = self.own[chosen, None] - along * along / np.maximum(across, np.float32(1e-12))
         return nearest
 
 

@@ -16,7 +16,6 @@ _TEXTURE: dict[str, Any] = {
     "module": "comfy_extras.nodes_mesh_postprocess",
     "category": "3d/texturing",
     "v3": True,
-    "touches": {"mesh": "vertices"},
 }
 
 
@@ -35,6 +34,7 @@ def fitted(uvs: Points) -> Points:
     "IMAGE IMAGE IMAGE IMAGE IMAGE",
     names="base_color metallic roughness occlusion normal_map",
     title="Mesh Texture to Image",
+    touches={"mesh": "texture"},
     **_TEXTURE,
 )
 def to_images(mesh: Mesh) -> tuple[Image, ...]:
@@ -131,6 +131,7 @@ _MAPS = {name: link("IMAGE") for name in ("metallic", "roughness", "occlusion", 
     names="mesh",
     optional=_MAPS,
     title="Apply Texture to Mesh",
+    touches={"mesh": "uvs", "base_color": "float"},
     **_TEXTURE,
 )
 def apply_texture(
@@ -195,6 +196,7 @@ def _outline(image: Image, points: Points, faces: Faces) -> None:
     "IMAGE",
     names="image",
     title="Render UV Atlas",
+    touches={"mesh": "uvs"},
     **_TEXTURE,
 )
 def atlas(mesh: Mesh, resolution: int) -> Image:
