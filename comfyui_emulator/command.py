@@ -5,20 +5,29 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import importlib
 import importlib.util
 import logging
 import os
 import signal
 import socket as socket_module
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from comfyui_emulator.console import start_logging
+from comfyui_emulator.database_lock import DatabaseLock, DatabaseLockError
 from comfyui_emulator.faults import ENVIRONMENT_VARIABLE, Faults, parse_faults
-from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, EmulatorConfig
+from comfyui_emulator.feature_flags import parse_flags, registry
+from comfyui_emulator.flags import MISSED, console_level, parse
+from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, CacheRam, EmulatorConfig
 
 log = logging.getLogger("comfyui_emulator")
+
+STOPPED = "\nStopped server"
+"""The last line after SIGINT, as in ComfyUI."""
 
 SHUTDOWN_SECONDS = 1.0
 """Grace period for open requests once the server is asked to stop."""
@@ -30,12 +39,15 @@ async def serve(
     host: str | Sequence[str] = "127.0.0.1",
     port: int = 8188,
     ready: Callable[[int], None] | None = None,
+    tls: ssl.SSLContext | None = None,
+    announce: bool = True,
 ) -> None:
     """Serve until cancelled, or until SIGINT or SIGTERM (in the main thread only).
 
     ``host`` is one address, a sequence, or a comma-separated list; ``port`` 0 lets the system choose. ``ready`` is
-    called with the port once connections are accepted. The port is bound before any folder is touched. Raises
-    ``OSError`` if the port is taken, ``FileNotFoundError`` for a frontend folder without ``index.html``.
+    called with the port once connections are accepted, and ``announce`` logs the address. The port is bound before any
+    folder is touched. Raises :class:`PortInUseError`, ``FileNotFoundError`` for a frontend folder without
+    ``index.html``, or another ``OSError``.
     """
     from aiohttp import web
 
@@ -57,12 +69,15 @@ async def serve(
     stopped = asyncio.Event()
     try:
         for taken in sockets:
-            await web.SockSite(runner, taken).start()
+            await web.SockSite(runner, taken, ssl_context=tls).start()
         actual = int(sockets[0].getsockname()[1])
-        banner(config, hosts, actual)
-        if ready is not None:
-            ready(actual)
+        # Before the address is told: whoever reads it may end the server at once.
         with _signals(stopped):
+            banner(config)
+            if announce:
+                show_addresses(hosts, actual, "http" if tls is None else "https")
+            if ready is not None:
+                ready(actual)
             await stopped.wait()
     finally:
         await runner.cleanup()
@@ -82,8 +97,22 @@ async def _start_faults(faults: Faults) -> bool:
     return True
 
 
+class PortInUseError(OSError):
+    """Another program listens on the port; the text is what ComfyUI logs (0.21 and newer)."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            errno.EADDRINUSE,
+            f"Port {port} is already in use on address {host}. Please close the other application or use a different "
+            "port with --port.",
+        )
+
+
 def bind(hosts: Sequence[str], port: int) -> list[socket_module.socket]:
-    """Open a listening socket per address, all on one port. Raises ``OSError``, and leaves none open, if one fails."""
+    """Open a listening socket per address, all on one port.
+
+    If one fails, none stays open. Raises :class:`PortInUseError`, or another ``OSError``.
+    """
     sockets: list[socket_module.socket] = []
     try:
         for host in hosts:
@@ -97,9 +126,11 @@ def bind(hosts: Sequence[str], port: int) -> list[socket_module.socket]:
             bound.bind((host, port))
             port = int(bound.getsockname()[1])
             bound.listen(128)
-    except BaseException:
+    except BaseException as error:
         for opened in sockets:
             opened.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise PortInUseError(host, port) from error
         raise
     return sockets
 
@@ -108,10 +139,16 @@ def bind(hosts: Sequence[str], port: int) -> list[socket_module.socket]:
 def _signals(stopped: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     installed = []
+
+    def stop(number: signal.Signals) -> None:
+        if number is signal.SIGINT:
+            log.info(STOPPED)
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         # Signal handlers need the main thread; in any other thread, the server is stopped by cancelling it.
         with contextlib.suppress(RuntimeError, ValueError):
-            loop.add_signal_handler(number, stopped.set)
+            loop.add_signal_handler(number, stop, number)
             installed.append(number)
     try:
         yield
@@ -120,66 +157,34 @@ def _signals(stopped: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def banner(config: EmulatorConfig, hosts: Sequence[str], port: int) -> None:
-    """Log that this is the emulator, and its address."""
+_CACHE_LINES = {
+    "ram": "Using RAM pressure cache.",
+    "lru": "Using LRU cache",
+    "none": "Disabling intermediate node cache.",
+}
+
+
+def banner(config: EmulatorConfig) -> None:
+    """Log that this is the emulator, and what its settings say of folders and cache, in ComfyUI's words."""
     log.info("This is the discomfort emulator, not ComfyUI: the protocol of ComfyUI %s, no models.", COMFYUI_VERSION)
     if config.object_info is not None:
         log.info("Node definitions from %s", config.object_info)
+    for name in ("base", "models", "output", "input", "user"):
+        folder: Path | None = getattr(config, f"{name}_directory")
+        if folder is not None:
+            log.info("Setting %s directory to: %s", name, folder.absolute())
+    if config.temp_directory is not None:
+        log.info("Setting temp directory to: %s", config.temp_directory.absolute() / "temp")
+    if config.cache in _CACHE_LINES:
+        log.info(_CACHE_LINES[config.cache])
+
+
+def show_addresses(hosts: Sequence[str], port: int, scheme: str) -> None:
+    """Log that the server is ready, and where."""
+    log.info("Starting server\n")
     for host in hosts:
         shown = f"[{host}]" if ":" in host else host
-        log.info("To see the GUI go to: http://%s:%d", shown, port)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of the flags, which have ComfyUI's names."""
-    result = argparse.ArgumentParser(
-        prog="discomfort serve", description="A light server that speaks ComfyUI's protocol; not ComfyUI."
-    )
-    add = result.add_argument
-    add("--listen", "--host", dest="listen", nargs="?", default="127.0.0.1", const="0.0.0.0,::", metavar="IP")
-    add("--port", type=int, default=8188)
-    for name in ("base", "input", "output", "temp", "user"):
-        add(f"--{name}-directory", type=Path, metavar="DIR")
-    add("--front-end-root", type=Path, metavar="DIR", help="folder with the frontend's index.html")
-    add("--object-info", type=Path, metavar="FILE", help="a saved /object_info (.json or .json.gz)")
-    add(
-        "--extra-nodes",
-        action="append",
-        default=[],
-        metavar="MODULE_OR_FILE",
-        help="node classes to add (NODE_CLASS_MAPPINGS)",
-    )
-    add(
-        "--custom-node-directory",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="DIR",
-        help="folder of node packs to load",
-    )
-    add("--fault", action="append", default=[], metavar="NAME=VALUE", help="a fault to simulate, for tests")
-    add("--disable-metadata", action="store_true", help="save files without prompt and workflow")
-    add("--max-upload-size", type=float, default=100, metavar="MIB")
-    add("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
-    add("--enable-compress-response-body", action="store_true")
-    add("--multi-user", action="store_true", help="separate settings and files for each comfy-user")
-    add(
-        "--comfyui",
-        type=Path,
-        metavar="DIR",
-        help="an installed ComfyUI, to read number tables from (default: COMFYUI_PATH)",
-    )
-    add("--verbose", nargs="?", const="DEBUG", default="INFO", metavar="LEVEL")
-    cache = result.add_mutually_exclusive_group()
-    cache.add_argument("--cache-classic", action="store_true")
-    cache.add_argument("--cache-lru", type=int, default=0, metavar="N")
-    cache.add_argument("--cache-none", action="store_true")
-    ignored = result.add_argument_group("accepted for compatibility, without effect")
-    for flag in ("--cpu", "--disable-auto-launch", "--dont-print-server", "--disable-all-custom-nodes", "--log-stdout"):
-        ignored.add_argument(flag, action="store_true")
-    ignored.add_argument("--database-url")
-    ignored.add_argument("--preview-method")
-    return result
+        log.info("To see the GUI go to: %s://%s:%d", scheme, shown, port)
 
 
 def load_extra_nodes(names: Sequence[str]) -> Mapping[str, type]:
@@ -202,9 +207,19 @@ def load_extra_nodes(names: Sequence[str]) -> Mapping[str, type]:
     return nodes
 
 
+def cache_from(options: argparse.Namespace) -> tuple[CacheKind, CacheRam | None]:
+    """The cache policy, and the limits of ``--cache-ram``, of which the second is all of the memory if it is absent."""
+    if options.cache_classic or options.high_ram:
+        return "classic", None
+    if options.cache_lru > 0:
+        return "lru", None
+    limits = [*options.cache_ram, float("inf")][:2]
+    return ("none" if options.cache_none else "ram"), ((limits[0], limits[1]) if options.cache_ram else None)
+
+
 def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorConfig:
     """Settings from parsed flags."""
-    kind: CacheKind = "lru" if options.cache_lru > 0 else "none" if options.cache_none else "classic"
+    kind, ram = cache_from(options)
     return EmulatorConfig(
         base_directory=options.base_directory,
         input_directory=options.input_directory,
@@ -219,11 +234,15 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         disable_metadata=options.disable_metadata,
         cache=kind,
         cache_lru=options.cache_lru,
+        cache_ram=ram,
         max_upload_size=options.max_upload_size,
         enable_cors=options.enable_cors_header,
         compress_response_body=options.enable_compress_response_body,
         multi_user=options.multi_user,
         comfyui=options.comfyui or (Path(named) if (named := os.environ.get("COMFYUI_PATH")) else None),
+        models_directory=options.models_directory,
+        feature_flags=parse_flags(options.feature_flag),
+        block_external=options.disable_api_nodes,
         argv=("discomfort serve", *argv),
     )
 
@@ -234,16 +253,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     Bad flags raise ``SystemExit(2)``, as argparse does.
     """
     argv = sys.argv[1:] if argv is None else argv
-    options = parser().parse_args(argv)
-    logging.basicConfig(level=options.verbose.upper(), format="%(message)s", stream=sys.stderr)
-    for path in (options.front_end_root, options.object_info, options.comfyui, *options.custom_node_directory):
-        if path is not None and not path.exists():
-            parser().error(f"{path} does not exist")
-    try:
-        asyncio.run(serve(config_from(options, argv), host=options.listen, port=options.port))
-    except KeyboardInterrupt:
+    options = parse(argv)
+    if options.list_feature_flags:
+        print(registry())  # noqa: T201 - what a launcher asked for
         return 0
-    except (OSError, ImportError, AttributeError, ValueError, OverflowError) as error:
-        log.error("the server could not start: %s", error)  # noqa: TRY400 - one line for a user, not a traceback
+    files = [(level, path) for level, path in options.verbose if path is not None]
+    start_logging(console_level(options), files, use_stdout=options.log_stdout)
+    lock = DatabaseLock()
+    try:
+        return _run(options, argv, lock)
+    except KeyboardInterrupt:
+        log.info(STOPPED)
+        return 0
+    except PortInUseError as error:
+        log.error(error.strerror)  # noqa: TRY400 - one line for a user, not a traceback
         return 1
+    except (OSError, ImportError, AttributeError, ValueError, OverflowError) as error:
+        log.error("the server could not start: %s", error)  # noqa: TRY400 - see above
+        return 1
+    finally:
+        lock.release()
+
+
+def _run(options: argparse.Namespace, argv: Sequence[str], lock: DatabaseLock) -> int:
+    missed = [name for name in MISSED if getattr(options, name.replace("-", "_"))]
+    if missed:
+        log.warning("without effect in the emulator: --%s", ", --".join(missed))
+    if not _claim_database(options, lock):
+        return 1
+    config = config_from(options, argv)
+    if options.quick_test_for_ci:
+        from comfyui_emulator.server import load_registry
+
+        load_registry(config)
+        return 0
+    tls = None
+    if options.tls_keyfile and options.tls_certfile:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.tls_certfile, options.tls_keyfile)
+    announce = not options.dont_print_server
+    asyncio.run(serve(config, host=options.listen, port=options.port, tls=tls, announce=announce))
     return 0
+
+
+def _claim_database(options: argparse.Namespace, lock: DatabaseLock) -> bool:
+    """Whether the start may go on. As in ComfyUI, a database that is in use matters only to assets."""
+    try:
+        if options.database_url is not None:
+            lock.take(options.database_url)
+    except DatabaseLockError as error:
+        log.error("Failed to initialize database: %s", error)  # noqa: TRY400 - one line, as in ComfyUI
+        return not options.enable_assets
+    return True

@@ -47,7 +47,9 @@ class Faults:
     Sockets: after ``drop_socket_after`` messages each socket is cut without a close frame, after ``stall_socket_after``
     it stays open and silent.
 
-    History: a record is readable ``history_delay`` after the run's last message; with ``evict_history``, never.
+    History: a record is readable ``history_delay`` after the run's last message; with ``evict_history``, never. With
+    ``unreadable_jobs``, ``/api/jobs`` fails as in ComfyUI (status 500) while one prompt has an ``extra_pnginfo``, or a
+    ``workflow`` in it, that is no object.
     """
 
     start_delay: float = 0.0
@@ -66,6 +68,7 @@ class Faults:
     stall_socket_after: int | None = None
     history_delay: float = 0.0
     evict_history: bool = False
+    unreadable_jobs: bool = False
 
     @property
     def any(self) -> bool:

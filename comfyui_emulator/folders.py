@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("comfyui_emulator")
 
-MODEL_FOLDERS = (
-    "checkpoints", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision", "style_models", "embeddings",
-    "diffusers", "vae_approx", "controlnet", "gligen", "upscale_models", "hypernetworks", "photomaker", "classifiers",
-    "model_patches", "audio_encoders",
-)  # fmt: skip
-"""The names under which ``/models`` lists model files (ComfyUI 0.3.64)."""
-
-
-ALL_FOLDERS = (MODEL_FOLDERS[0], "configs", *MODEL_FOLDERS[1:13], "custom_nodes", *MODEL_FOLDERS[13:])
-"""The model folders and two others, in ComfyUI's order."""
-
-_OTHER_NAMES = {"text_encoders": ("text_encoders", "clip"), "controlnet": ("controlnet", "t2i_adapter")}
-_OTHER_NAMES["diffusion_models"] = ("unet", "diffusion_models")
-_SAVED = {"checkpoints": "checkpoints", "loras": "loras", "vae": "vae", "text_encoders": "clip"}
-_SAVED["diffusion_models"] = "diffusion_models"
-
-
-def model_places(base: Path, output: Path, kind: str) -> list[Path]:
-    """The folders for a kind of model: below ``models``, and where nodes save such models (ComfyUI 0.3.64)."""
-    if kind == "custom_nodes":
-        return [base / "custom_nodes"]
-    places = [base / "models" / name for name in _OTHER_NAMES.get(kind, (kind,))]
-    return [*places, output / _SAVED[kind]] if kind in _SAVED else places
-
 
 def default_base_directory() -> Path:
     """The default base folder: this application's folder in the user's data folder."""
@@ -58,6 +34,7 @@ def resolve_folders(config: EmulatorConfig, temp: Path) -> Folders:
         temp=temp,
         user=Path(config.user_directory or base / "user").absolute(),
         base=base,
+        models=None if config.models_directory is None else Path(config.models_directory).absolute(),
     )
     for path in (folders.input, folders.output, folders.user):
         path.mkdir(parents=True, exist_ok=True)
@@ -143,7 +120,6 @@ def _outside(root: Path, subfolder: str) -> str:
     return (
         "**** ERROR: Saving image outside the output folder is not allowed."
         f"\n full_output_folder: {folder}\n         output_dir: {root}"
-        f"\n         commonpath: {os.path.commonpath((root, folder))}"
     )
 
 

@@ -42,7 +42,8 @@ def literal(root: Path | None, file: str, name: str, class_type: str) -> Any:
     except OSError as error:
         raise NeedsInstallationError(class_type, f"{path} cannot be read ({error.strerror})") from error
     except (SyntaxError, ValueError, RecursionError, MemoryError, LookupError) as error:
-        raise NeedsInstallationError(class_type, f"{path} does not contain it in the form of ComfyUI 0.3.64") from error
+        reason = f"{path} does not contain it in the form of ComfyUI 0.3.64 to 0.33.0"
+        raise NeedsInstallationError(class_type, reason) from error
 
 
 @functools.lru_cache(maxsize=8)

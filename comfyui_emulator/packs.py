@@ -138,6 +138,8 @@ def _newer(cls: type, source: str) -> tuple[str, type, str | None]:
 
 def _listed(module: ModuleType) -> list[type]:
     """The node classes of a pack in the newer schema. Raises ``ImportError`` if it is not a pack."""
+    from comfyui_emulator.compat.api import ComfyExtension
+
     entry = getattr(module, "comfy_entrypoint", None)
     if entry is None:
         raise ImportError("it has neither NODE_CLASS_MAPPINGS nor comfy_entrypoint")
@@ -146,8 +148,10 @@ def _listed(module: ModuleType) -> list[type]:
         extension = entry()
         if inspect.isawaitable(extension):
             extension = await extension
-        if not hasattr(extension, "get_node_list"):
-            raise ImportError("its comfy_entrypoint did not return a ComfyExtension")
+        if not isinstance(extension, ComfyExtension):
+            raise ImportError("its comfy_entrypoint did not return a ComfyExtension")  # noqa: TRY004 - as below
+        # ComfyUI 0.14 and newer.
+        await extension.on_load()
         return await extension.get_node_list()
 
     # In a thread of its own, because this one may already run an event loop.

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from comfyui_emulator.dynamic_inputs import InputShape, expanded, is_dynamic
+
 JsonObject = dict[str, Any]
 
 log = logging.getLogger("comfyui_emulator")
@@ -23,35 +25,8 @@ class NeedsComfyUIError(NotImplementedError):
         )
 
 
-class Wildcard(str):
-    """A type that matches every other in validation, like ComfyUI's ``IO.ANY``."""
-
-    __slots__ = ()
-
-    def __ne__(self, other: object) -> bool:
-        """Return ``False``: it never differs."""
-        return False
-
-    def __eq__(self, other: object) -> bool:
-        """Compare as plain strings."""
-        return str.__eq__(self, other) is True
-
-    __hash__ = str.__hash__
-
-
-ANY = Wildcard("*")
-
-
-def _with_wildcards(saved: JsonObject) -> JsonObject:
-    """A saved definition with :class:`Wildcard` for every ``*``, because JSON loses that class."""
-    sections: JsonObject = {}
-    for section, entries in saved["input"].items():
-        sections[section] = {
-            name: [ANY, *entry[1:]] if isinstance(entry, list) and entry and entry[0] == "*" else entry
-            for name, entry in (entries or {}).items()
-        }
-    output = [ANY if kind == "*" else kind for kind in saved.get("output") or ()]
-    return saved | {"input": sections, "output": output}
+ANY = "*"
+"""The type that matches every other (ComfyUI 0.8 and newer)."""
 
 
 class NodeType:
@@ -67,6 +42,9 @@ class NodeType:
         self.name, self.cls, self.saved = name, cls, saved
         self.title = title
         self.is_output = bool(self._attribute("OUTPUT_NODE", "output_node", False))
+        intermediate = self._attribute("HAS_INTERMEDIATE_OUTPUT", "has_intermediate_output", False)
+        self.has_intermediate_output = bool(intermediate)
+        """Whether a run sends the node's UI part again if the node is cached (ComfyUI 0.19 and newer)."""
         self.input_is_list = bool(getattr(cls, "INPUT_IS_LIST", False))
         self.hidden_prefix: str = getattr(cls, "HIDDEN_PREFIX", "")
         """Prefix of the names of hidden inputs when the node is called, to keep them apart from other inputs."""
@@ -74,8 +52,11 @@ class NodeType:
         """Whether errors leave out hidden inputs: the newer schema keeps them apart from the others."""
         self.not_idempotent = bool(getattr(cls, "NOT_IDEMPOTENT", False))
         self.output_types: tuple[Any, ...] = tuple(self._attribute("RETURN_TYPES", "output", ()))
-        newer = getattr(cls, "SCHEMA_V3", False) or (saved is not None and "api_node" in saved)
-        self.return_types: Sequence[Any] = list(self.output_types) if newer else self.output_types
+        self.newer = bool(getattr(cls, "SCHEMA_V3", False)) or (saved is not None and "api_node" in saved)
+        """Whether the class is of the newer schema, which has dynamic inputs and keeps hidden ones apart."""
+        self.accepts_all = bool(getattr(cls, "ACCEPT_ALL_INPUTS", False))
+        """Whether the node gets constants of the prompt that its class does not declare."""
+        self.return_types: Sequence[Any] = list(self.output_types) if self.newer else self.output_types
         """The output types as validation indexes them; a list for the newer schema, which errors show."""
         is_list = self._attribute("OUTPUT_IS_LIST", "output_is_list", None)
         self.output_is_list: tuple[bool, ...] = (
@@ -87,6 +68,7 @@ class NodeType:
         self.change_hook = self._hook("IS_CHANGED")
         self.validate_hook = self._hook("VALIDATE_INPUTS")
         self._structure: JsonObject | None = None
+        self._dynamic: bool | None = None
         own: JsonObject | None = getattr(cls, "CONSTANT_INPUTS", None)
         self._lists_change = cls is not None and own is None
         self._constant_inputs: JsonObject | None = saved["input"] if saved else own
@@ -123,6 +105,15 @@ class NodeType:
             self._structure = self.input_types()
         return self._structure
 
+    def shape(self, given: Mapping[str, Any], declared: JsonObject | None = None) -> InputShape:
+        """The inputs of a node of this class that has the inputs ``given`` (:func:`~.dynamic_inputs.expanded`)."""
+        declared = self.structure if declared is None else declared
+        if self._dynamic is None:
+            self._dynamic = self.newer and is_dynamic(self.structure)
+        if self._dynamic:
+            return expanded(declared, given)
+        return InputShape(_visible(declared) if self.newer else declared)
+
     def input_entry(self, name: str, declared: JsonObject | None = None) -> tuple[str, Any, JsonObject] | None:
         """``(section, type, options)`` of an input; ``None`` if the class does not declare it."""
         declared = self.structure if declared is None else declared
@@ -146,8 +137,10 @@ class NodeType:
         info: JsonObject = {
             "input": declared,
             "input_order": {section: list(entries) for section, entries in declared.items()},
+            "is_input_list": self.input_is_list,
             "output": list(self.output_types),
-            "output_is_list": list(self.output_is_list),
+            # Some classes of ComfyUI say null where they mean no.
+            "output_is_list": list(getattr(cls, "OUTPUT_IS_LIST", None) or self.output_is_list),
             "output_name": list(getattr(cls, "RETURN_NAMES", None) or self.output_types),
             "name": self.name,
             "display_name": self.title,
@@ -155,22 +148,42 @@ class NodeType:
             "python_module": getattr(cls, "RELATIVE_PYTHON_MODULE", "nodes"),
             "category": getattr(cls, "CATEGORY", "sd"),
             "output_node": self.is_output,
+            "has_intermediate_output": self.has_intermediate_output,
         }
-        if getattr(cls, "SCHEMA_V3", False):
-            info["output_tooltips"] = [None] * len(self.output_types)
-            info |= {"deprecated": False, "experimental": False, "api_node": False}
-        elif hasattr(cls, "OUTPUT_TOOLTIPS"):
-            info["output_tooltips"] = list(getattr(cls, "OUTPUT_TOOLTIPS", ()))
-        for attribute in ("deprecated", "experimental", "api_node"):
-            if getattr(cls, attribute.upper(), False):
-                info[attribute] = True
-        return info
+        return info | (self._newer_info() if self.newer else self._older_info())
+
+    def _newer_info(self) -> JsonObject:
+        """The keys that every class of the newer schema has: tooltips and flags of ComfyUI 0.3.64, the rest since."""
+        cls, flags = self.cls, ("deprecated", "experimental", "dev_only", "api_node")
+        return {
+            "output_tooltips": list(getattr(cls, "OUTPUT_TOOLTIPS", None) or [None] * len(self.output_types)),
+            "output_matchtypes": getattr(cls, "OUTPUT_MATCHTYPES", None),
+            **{name: bool(getattr(cls, name.upper(), False)) for name in flags},
+            "price_badge": None,
+            "search_aliases": getattr(cls, "SEARCH_ALIASES", None) or None,
+            "essentials_category": getattr(cls, "ESSENTIALS_CATEGORY", None),
+        }
+
+    def _older_info(self) -> JsonObject:
+        """The keys that a class of the older kind has only if it says so, except for its aliases."""
+        cls, info = self.cls, JsonObject(search_aliases=getattr(self.cls, "SEARCH_ALIASES", []))
+        for name in ("output_tooltips", "api_node", "essentials_category"):
+            if hasattr(cls, name.upper()):
+                info[name] = getattr(cls, name.upper())
+        return info | {
+            name: True for name in ("deprecated", "experimental", "dev_only") if getattr(cls, name.upper(), False)
+        }
 
     def instantiate(self) -> Any:
         """A new object of the class. Raises :class:`NeedsComfyUIError` if there is no implementation."""
         if self.cls is None:
             raise NeedsComfyUIError(self.name)
         return self.cls()
+
+
+def _visible(declared: JsonObject) -> JsonObject:
+    """The inputs that a prompt may give to a node of the newer schema."""
+    return {section: entries for section, entries in declared.items() if section != "hidden"}
 
 
 def _with_lists_of(current: JsonObject, saved: JsonObject) -> JsonObject:
@@ -206,7 +219,7 @@ class Registry(Mapping[str, NodeType]):
         """Serve these ``/object_info`` entries; existing implementations are kept."""
         for name, info in object_info.items():
             known = self._types.get(name)
-            self._types[name] = NodeType(name, known.cls if known else None, saved=_with_wildcards(info))
+            self._types[name] = NodeType(name, known.cls if known else None, saved=info)
 
     def infos(self) -> dict[str, JsonObject]:
         """``/object_info`` of all classes. A class whose definition raises is left out and logged."""

@@ -32,6 +32,13 @@ class Interrupted(Exception):
     """Raised in a node whose run is interrupted; ends the prompt."""
 
 
+class DeviceMemoryError(RuntimeError):
+    """Raised by a node whose device has no memory left; clients are told torch's name for it."""
+
+
+DeviceMemoryError.__module__, DeviceMemoryError.__qualname__ = "torch", "OutOfMemoryError"
+
+
 class ExecutionBlocker:
     """A result that blocks the nodes downstream.
 
@@ -53,6 +60,8 @@ class Folders:
     user: Path
     base: Path | None = None
     """The folder that contains the others, unless they are configured separately."""
+    models: Path | None = None
+    """The folder of models, if it is not that in ``base``."""
 
     def by_type(self, name: str) -> Path | None:
         """The folder that a file reference calls ``input``, ``output`` or ``temp``."""
@@ -82,8 +91,8 @@ class NodeContext:
     """The context of a running node; also that of hooks that run outside a node (``node_id`` is then empty).
 
     ``report``, ``text`` and ``send`` may be called from any thread. ``call`` counts the calls of the node in this run,
-    ``graphs`` the sub-graphs that this call began. ``routes`` is the table to which packs add routes while they are
-    loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured.
+    ``graphs`` the sub-graphs that this call began. ``routes`` and ``replacements`` are the tables to which packs add
+    theirs while they are loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured.
     """
 
     folders: Folders
@@ -96,6 +105,7 @@ class NodeContext:
     graphs: int = 0
     send: Send | None = None
     routes: Any = None
+    replacements: Any = None
     comfyui: Path | None = None
 
 

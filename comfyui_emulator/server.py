@@ -17,13 +17,15 @@ from aiohttp import web
 from comfyui_emulator import runtime
 from comfyui_emulator.execution.engine import Engine
 from comfyui_emulator.execution.queue import PromptQueue, work
-from comfyui_emulator.execution.stores import Results
+from comfyui_emulator.execution.stores import make_store
 from comfyui_emulator.execution.worker import NodeThread
 from comfyui_emulator.folders import default_base_directory, resolve_folders
 from comfyui_emulator.http.hub import Hub
 from comfyui_emulator.http.logbook import LogBook
+from comfyui_emulator.model_folders import ModelFolders
 from comfyui_emulator.packs import Pack, load_packs
 from comfyui_emulator.registry import JsonObject, Registry
+from comfyui_emulator.replacements import ReplacementTable
 from comfyui_emulator.temporary import TempFolder
 from comfyui_emulator.users import Users
 
@@ -42,21 +44,21 @@ class Emulator:
         self.base = base
         self._temp = TempFolder(Path(config.temp_directory or base).absolute())
         self.folders = resolve_folders(config, self._temp.path)
-        self.features: JsonObject = {
-            "supports_preview_metadata": True,
-            "max_upload_size": _whole(config.max_upload_size * 1024 * 1024),
-        }
+        self.features = server_features(config)
         self.faults = config.faults
         self.hub = Hub(self.features, self.faults)
         self.log_book = LogBook(self.hub)
+        self.models = ModelFolders(self.folders)
         self.users = Users(self.folders.user, multiple=config.multi_user)
         self.thread = NodeThread()
         self.pack_routes = web.RouteTableDef()
+        self.replacements = ReplacementTable()
         self.context = runtime.NodeContext(
             self.folders,
             metadata=not config.disable_metadata,
             send=self._send,
             routes=self.pack_routes,
+            replacements=self.replacements,
             comfyui=config.comfyui.absolute() if config.comfyui else None,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -122,7 +124,7 @@ class Emulator:
     async def _work(self) -> None:
         with runtime.using(self.context):
             registry = await self.thread.run(lambda: self.registry)
-            results = Results(self.config.cache, self.config.cache_lru)
+            results = make_store(self.config.cache, self.config.cache_lru, self.config.cache_ram)
             self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
             self._ready.set()
             await work(self.queue, self.engine)
@@ -173,6 +175,19 @@ def read_object_info(path: Path) -> dict[str, JsonObject]:
     if not isinstance(content, dict) or not all(isinstance(v, dict) and "input" in v for v in content.values()):
         raise ValueError(f"{path} is not a saved /object_info: an object of node definitions was expected")
     return content
+
+
+def server_features(config: EmulatorConfig) -> JsonObject:
+    """The feature flags, as ``/features`` and sockets tell them (ComfyUI 0.33.0)."""
+    core: JsonObject = {
+        "supports_preview_metadata": True,
+        "supports_model_type_tags": True,
+        "max_upload_size": _whole(config.max_upload_size * 1024 * 1024),
+        "extension": {"manager": {"supports_v4": True}},
+        "node_replacements": True,
+        "assets": False,
+    }
+    return {**config.feature_flags, **core}
 
 
 def _whole(number: float) -> float | int:

@@ -9,9 +9,10 @@ from typing import Literal
 
 from comfyui_emulator.faults import Faults
 
-CacheKind = Literal["classic", "lru", "none"]
+CacheKind = Literal["ram", "classic", "lru", "none"]
+CacheRam = tuple[float, float]
 
-COMFYUI_VERSION = "0.3.64"
+COMFYUI_VERSION = "0.33.0"
 """The ComfyUI release whose behaviour the emulator follows, as ``/system_stats`` reports it."""
 
 
@@ -29,11 +30,16 @@ class EmulatorConfig:
     ComfyUI nodes (see :mod:`comfyui_emulator.runtime`). ``custom_nodes`` are folders of node packs, whose code is
     executed (see :mod:`comfyui_emulator.packs`).
 
-    ``cache`` is ComfyUI's policy: ``classic`` keeps the results that the latest prompt uses, ``lru`` the latest
-    ``cache_lru``, ``none`` nothing between prompts. ``max_upload_size`` is in MiB and applies to every request body.
+    ``cache`` is ComfyUI's policy: ``ram`` (the default since 0.23) drops the results of earlier prompts when a node has
+    run, ``classic`` when a prompt begins, ``lru`` keeps the latest ``cache_lru``, ``none`` nothing. ``cache_ram`` are
+    gigabytes: below the first, ``ram`` drops the running prompt's results too, and above the second it keeps those of
+    earlier ones. ``max_upload_size`` is in MiB and applies to every request body.
     ``multi_user`` keeps separate settings and files for each user that the ``comfy-user`` header names.
+    ``models_directory`` takes the place of ``models`` in the base folder.
     ``comfyui`` is the folder of an installed ComfyUI, from whose files two nodes read their tables of numbers (see
-    :mod:`comfyui_emulator.literals`); nothing there is imported or run.
+    :mod:`comfyui_emulator.literals`), and whose blueprints are offered to pages; nothing there is imported or run.
+    ``feature_flags`` are added to ``/features``, except where the server has a flag of that name itself.
+    ``block_external`` sends the content security policy with which a page requests nothing from other hosts.
     ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
     ``/system_stats``. ``faults`` are errors to simulate (see :mod:`comfyui_emulator.faults`).
     """
@@ -48,13 +54,17 @@ class EmulatorConfig:
     extra_nodes: Mapping[str, type] = field(default_factory=dict)
     custom_nodes: Sequence[Path] = ()
     disable_metadata: bool = False
-    cache: CacheKind = "classic"
+    cache: CacheKind = "ram"
     cache_lru: int = 0
+    cache_ram: CacheRam | None = None
     max_upload_size: float = 100.0
     enable_cors: str | None = None
     compress_response_body: bool = False
     multi_user: bool = False
     comfyui: Path | None = None
+    models_directory: Path | None = None
+    feature_flags: Mapping[str, object] = field(default_factory=dict)
+    block_external: bool = False
     argv: Sequence[str] = ()
     faults: Faults = field(default_factory=Faults)
 

@@ -36,7 +36,7 @@ class TempFolder:
         for path in abandoned_folders():
             remove_abandoned(path)
         self._parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _try_lock(self._parent / ".discomfort-temp.lock")
+        self._lock = try_lock(self._parent / ".discomfort-temp.lock")
         if self._lock < 0:
             self.path = Path(tempfile.mkdtemp(prefix=f"discomfort-temp-{os.getpid()}-{_start_of(os.getpid())}-"))
             self._hold = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -57,7 +57,7 @@ class TempFolder:
                 os.close(descriptor)
 
 
-def _try_lock(path: Path) -> int:
+def try_lock(path: Path) -> int:
     """A descriptor that holds the lock of that file; -1 if another process has it. The file is not removed."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:

@@ -19,6 +19,14 @@ class DuplicateUserError(ValueError):
     """A user of that name already exists."""
 
 
+class RefusedUserError(ValueError):
+    """A name that no user may have; the text is ComfyUI's."""
+
+
+SYSTEM_PREFIX = "__"
+"""The beginning of names that belong to the server itself (ComfyUI 0.3.76)."""
+
+
 class Users:
     """The users of one server, kept in ``users.json`` of its user folder.
 
@@ -39,21 +47,24 @@ class Users:
     def home(self, wanted: str | None) -> Path:
         """The folder of the user that a request's header names. Raises :class:`UnknownUserError`."""
         user = wanted if self.multiple and wanted is not None else "default"
-        if user not in self.names:
+        if user not in self.names or user.startswith(SYSTEM_PREFIX):
             raise UnknownUserError(f"Unknown user: {user}")
         return self._folder / user
 
     def add(self, name: str) -> str:
         """Create a user; the result is its id. Blocking.
 
-        Raises :class:`DuplicateUserError`, or ``ValueError`` for a blank name.
+        Raises :class:`DuplicateUserError`, or :class:`RefusedUserError` for a blank name or the server's prefix.
         """
         if name in self.names.values():
-            raise DuplicateUserError(name)
+            raise DuplicateUserError("Duplicate username.")
         name = name.strip()
         if not name:
-            raise ValueError("a user needs a name")
-        user = f"{re.sub('[^a-zA-Z0-9_-]+', '-', name)}_{uuid.uuid4()}"
+            raise RefusedUserError("username not provided")
+        plain = re.sub("[^a-zA-Z0-9_-]+", "-", name)
+        if name.startswith(SYSTEM_PREFIX) or plain.startswith(SYSTEM_PREFIX):
+            raise RefusedUserError("System User prefix not allowed")
+        user = f"{plain}_{uuid.uuid4()}"
         self.names[user] = name
         self._folder.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps(self.names), "utf-8")

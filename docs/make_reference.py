@@ -289,7 +289,7 @@ def cli_page() -> str:
     """The page of the command line, from its parsers: one section per command, its options and examples."""
     import typer.main
 
-    from comfyui_emulator.command import parser
+    from comfyui_emulator.flags import parser
     from discomfort.cli.app import build_app
 
     # Help as it is read elsewhere than on a terminal, wherever this runs.
@@ -316,17 +316,29 @@ def table(command: Any) -> list[str]:
 
 
 def argument_table(parser: argparse.ArgumentParser) -> list[str]:
-    """The options of an argparse parser."""
-    rows = []
+    """The options of an argparse parser; those of a group that has no help of its own are listed after the table."""
+    rows, rest = [], []
     for group in parser._action_groups:
         for action in group._group_actions:
-            value = (
-                action.metavar if isinstance(action.metavar, str) else action.dest.upper() if action.nargs != 0 else ""
-            )
             names = ", ".join(action.option_strings)
-            text = action.help or ("as in ComfyUI" if group.title == "options" else group.title or "")
-            rows.append((f"{names} {f'[{value}]' if action.nargs == '?' else value}".strip(), text))
-    return rows_as_markdown(rows)
+            if group.title == "options":
+                rows.append((f"{names} {_value(action)}".strip(), action.help or "as in ComfyUI"))
+            else:
+                rest.append((group.title, f"`{names}`"))
+    titles = dict.fromkeys(title for title, _ in rest)
+    lists = [
+        f"{str(title).capitalize()}: {', '.join(name for own, name in rest if own == title)}.\n" for title in titles
+    ]
+    return [*rows_as_markdown(rows), *lists]
+
+
+def _value(action: argparse.Action) -> str:
+    """What stands behind an option."""
+    if action.nargs == 0:
+        return ""
+    name = action.metavar or action.dest.upper()
+    text = name if isinstance(name, str) else " ".join(name)
+    return f"[{text}]" if action.nargs in ("?", "*") else text
 
 
 def rows_as_markdown(rows: list[tuple[str, str]]) -> list[str]:

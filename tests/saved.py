@@ -27,8 +27,9 @@ def require() -> None:
         pytest.skip(f"no saved workflows in {FOLDER}: SAVED_DATA names the folder", allow_module_level=True)
 
 
-def definitions() -> dict[str, Any]:
-    """The saved definitions; skips where there are none."""
+def definitions(version: str = "0.3.64") -> dict[str, Any]:
+    """``/object_info`` of a ComfyUI; skips where there are no saved files."""
     require()
-    loaded: dict[str, Any] = json.loads(gzip.decompress(DEFINITIONS.read_bytes()))
+    file = FOLDER / f"object_info-{version}.json.gz"
+    loaded: dict[str, Any] = json.loads(gzip.decompress(file.read_bytes()))
     return loaded

@@ -40,11 +40,11 @@ from benchmarks.parity import (
 )
 from benchmarks.parity.building import Case
 from benchmarks.parity.comparing import Row
-from benchmarks.parity.corners import SCENARIOS
 from benchmarks.parity.ordering import SetOrder
 from benchmarks.parity.random_graphs import Duel
 from benchmarks.parity.samples import samples
 from benchmarks.parity.servers import Server
+from benchmarks.parity.since import SCENARIOS
 
 Rows = Mapping[str, Row]
 OPTIONS = "options"

@@ -177,7 +177,7 @@ def plain(value: Any, key: str = "") -> Any:
         return {name: plain(item, name) for name, item in value.items()}
     if key == "traceback":
         return frames(value)
-    if key in ("timestamp", "number"):
+    if key in ("timestamp", "create_time", "number"):
         return key
     if isinstance(value, list):
         items = [plain(item) for item in value]

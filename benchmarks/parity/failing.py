@@ -33,8 +33,8 @@ FATAL = (("SaveImageWebsocket", "1,0,8,3"),)
 CONSTANTS: tuple[Any, ...] = ("x", None)
 """What stands in place of a link; ComfyUI's validation looks only at constants of the simple types."""
 
-SLOW = (("megapixels", "max"), ("duration", "max"))
-"""Inputs whose largest value is nothing but slow."""
+SLOW = (("megapixels", "max"), ("duration", "max"), ("frames", "min"), ("frames", "max"))
+"""Inputs of which a limit is nothing but slow."""
 
 MOST = 600
 """No number above this is tried: sizes are squared, counts become arrays."""
@@ -58,7 +58,7 @@ def changed(found: Case, info: Info) -> Iterator[tuple[str, Case]]:
     declared = {name: entry for part in info[found.node]["input"].values() for name, entry in part.items()}
     for name, value in found.graph[about]["inputs"].items():
         entry = declared.get(name)
-        if isinstance(value, list):
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
             yield from instead_of_links(found, about, name, info)
         elif isinstance(entry, list):
             yield from at_limits(found, about, name, entry)
@@ -110,6 +110,7 @@ def paths() -> Iterator[Case]:
         "SaveAudio": {"audio": sound},
         "SaveAudioMP3": {"audio": sound, "quality": "V0"},
         "SaveGLB": {"mesh": mesh},
+        "SaveText": {"text": "x", "format": "md"},
         "SaveSVGNode": {"svg": made("ParityDrawings")},
         "SaveVideo": {"video": film, "format": "auto", "codec": "auto"},
         "SaveWEBM": {"images": image, "codec": "vp9", "fps": 12.0, "crf": 32.0},
@@ -179,7 +180,8 @@ def numbers() -> Iterator[Case]:
         yield case("ImageScale", f"{method} of a line", image=long, **size)
         frame = {"target_width": 9, "target_height": 9, "padding_color": "white", "interpolation": method}
         yield case("ResizeAndPadImage", f"{method} of a line", image=long, **frame)
-        yield case("ImageScaleToTotalPixels", f"{method} of a line", image=long, upscale_method=method, megapixels=0.01)
+        pixels = {"megapixels": 0.01, "resolution_steps": 1}
+        yield case("ImageScaleToTotalPixels", f"{method} of a line", image=long, upscale_method=method, **pixels)
     for method in methods[:4]:
         yield case("LatentUpscaleBy", f"{method} 0.01", ("latent",), samples=ONE, upscale_method=method, scale_by=0.01)
     for low, high in ((0.9, 0.1), (0.5, 0.5)):

@@ -72,6 +72,27 @@ NODES: dict[str, tuple[tuple[str, ...], Spec]] = {
     ),
     "StringLength": (("INT",), {"string": ("STRING", _WORDS)}),
     "PreviewAny": ((), {"source": ("*", _WORDS)}),
+    "StringFormat": (
+        ("STRING",),
+        {"values.a": ("*", _WORDS), "f_string": ("STRING", st.sampled_from(["{a}", "{a}-{a!r}", "x", "{b}"]))},
+    ),
+    "ComfySwitchNode": (
+        ("INT",),
+        {"switch": ("BOOLEAN", _FLAG), "on_false": ("INT", _SMALL), "on_true": ("INT", _SMALL)},
+    ),
+    "ComfyNotNode": (("BOOLEAN",), {"value": ("*", _SMALL)}),
+    "ComfyOrNode": (("BOOLEAN",), {"values.value0": ("*", _SMALL), "values.value1": ("*", _WORDS)}),
+    "ComfyMathExpression": (
+        ("FLOAT", "INT", "BOOLEAN"),
+        {
+            "expression": ("STRING", st.sampled_from(["a + b", "a / b", "max(values)", "a > b", "c", "'x'"])),
+            "values.a": ("INT", _SMALL),
+            "values.b": ("FLOAT", st.sampled_from([0, 0.5, -2.0])),
+        },
+    ),
+    "ComfyNumberConvert": (("FLOAT", "INT"), {"value": ("STRING", _WORDS)}),
+    "CreateList": (("INT",), {"inputs.input0": ("INT", _SMALL), "inputs.input1": ("INT", _SMALL)}),
+    "CustomCombo": (("STRING", "INT"), {"choice": ("STRING", _WORDS), "index": ("INT", _SMALL)}),
     "EmptyImage": (
         ("IMAGE",),
         {

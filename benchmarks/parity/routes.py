@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import zlib
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from benchmarks.parity import job_lists
 from benchmarks.parity.comparing import Row
 from benchmarks.parity.samples import pictures
 from benchmarks.parity.sequences import first_difference
-from benchmarks.parity.servers import Server
+from benchmarks.parity.servers import NODES, Server
 
 HEADERS = [
     "Content-Type",
@@ -27,6 +30,9 @@ HEADERS = [
     "Access-Control-Allow-Methods",
     "Access-Control-Allow-Headers",
     "Access-Control-Allow-Credentials",
+    "Content-Security-Policy",
+    "Vary",
+    "X-Content-Type-Options",
 ]
 
 
@@ -55,8 +61,15 @@ def asks(port: int) -> Iterator[Ask]:
     yield from plain()
     yield from views()
     yield from uploads()
+    yield from active_files()
     yield from user_data()
     yield from lists()
+    yield from jobs()
+    yield from assets()
+    for site in ("cross-site", "same-site", "same-origin", "none", "x"):
+        for path in ("/prompt", "/nothing", "/api/jobs", "/internal/logs"):
+            yield Ask("origin", path, headers=(("Sec-Fetch-Site", site), ("Origin", "null")), look="nothing")
+        yield Ask("origin", "/ws", headers=(("Sec-Fetch-Site", site), *UPGRADE), look="nothing")
     for origin in (
         f"http://127.0.0.1:{port}",
         "http://127.0.0.1",
@@ -78,7 +91,20 @@ def plain() -> Iterator[Ask]:
     yield from (Ask("plain", path, look="keys") for path in ("/system_stats", "/object_info/EmptyImage"))
     yield from (Ask("plain", path) for path in ("/object_info/Unknown", "/object_info/ImageBlend", "/history/none"))
     yield from (Ask("plain", path, look="nothing") for path in ("/", "/api/", "/ws", "/api/ws", "/index.html"))
-    for path in ("/nothing", "/nothing.png", "/nothing.js", "/api/nothing", "/assets", "/extensions/x/y.js"):
+    yield from (
+        Ask("plain", path) for path in ("/global_subgraphs/none", "/api/node_replacements", "/node_replacements")
+    )
+    yield from (Ask("plain", path) for path in ("/templates/nope.json", "/api/workflow_templates/none/x.json"))
+    subgraph = NODES / "parity_schema" / "subgraphs" / "Twice.json"
+    for name in ("", f"/{sha256(f'custom_node{subgraph}'.encode()).hexdigest()}"):
+        yield Ask("plain", f"/api/global_subgraphs{name}")
+    for path in ("One.json", "none.json", "../pyproject.toml", "..%2fpyproject.toml"):
+        yield Ask("plain", f"/api/workflow_templates/parity_schema/{path}")
+        yield Ask("plain", f"/workflow_templates/parity_schema/{path}")
+    for path in (
+        "/nothing", "/nothing.png", "/nothing.js", "/api/nothing", "/assets", "/extensions/x/y.js", "/nothing.gif",
+        "/index_nothing.json", "/NOTHING.JS", "/jobs", "/jobs/x", "/global_subgraphs",
+    ):  # fmt: skip
         for method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"):
             yield Ask("no route", path, method, look="nothing")
     for path in ("/prompt", "/queue", "/interrupt", "/free", "/history"):
@@ -107,6 +133,27 @@ def views() -> Iterator[Ask]:
         yield Ask("view", f"/view?filename=p_alpha.png&type=input&preview=jpeg&channel={channel}", look="nothing")
     yield Ask("view", "/view?filename=p_alpha.png&type=input", headers=(("Range", "bytes=0-9"),))
     yield Ask("view", "/view?filename=p_one.latent&type=input&preview=webp", look="nothing")
+    yield Ask("view", "/view?filename=blake3:00")
+    yield Ask("view", "/view?filename=blake3:00&type=input&preview=webp")
+
+
+def active_files() -> Iterator[Ask]:
+    """Files that a browser might run, uploaded and then shown to different elements of a page."""
+    for name in (
+        "a.html", "a.htm", "a.js", "a.mjs", "a.css", "a.svg", "a.xml", "a.xhtml", "a.rss", "a.mht", "a.txt", "a.json",
+        "a.yaml", "a.glb", "a.webp", "a.avif", "a.safetensors", "a.pt", "a", "a.unknown", "a.SVG", "it's.svg", "ä.xml",
+        "a.mp4", "a.flac", "a.pdf", "a.md", "a.wasm", "a.ckpt", "a.gguf",
+    ):  # fmt: skip
+        body, headers = form(("image", name, b"<svg/>"))
+        yield Ask("view", "/upload/image", "POST", body, headers)
+        for destination in ("image", "document", "iframe", ""):
+            told = (("Sec-Fetch-Dest", destination),) if destination else ()
+            yield Ask("view", f"/view?filename={quote(name)}&type=input", headers=told)
+        yield Ask("user data", f"/userdata/{quote(name)}", "POST", b"x")
+        yield Ask("user data", f"/userdata/{quote(name)}")
+    for name in ("user.css", "d%2Fuser.css"):
+        yield Ask("user data", f"/userdata/{name}", "POST", b"x")
+        yield Ask("user data", f"/userdata/{name}")
 
 
 def form(*fields: tuple[str, str, bytes]) -> tuple[bytes, tuple[tuple[str, str], ...]]:
@@ -157,10 +204,13 @@ def user_data() -> Iterator[Ask]:
         ("/userdata/a.txt/move/e%2Fc.txt?overwrite=false", "POST", b""), ("/userdata?dir=e", "GET", b""),
         ("/userdata/..%2Fx", "GET", b""), ("/userdata/..%2Fx", "POST", b"x"),
         ("/userdata/%252e%252e%252fx", "GET", b""),
+        ("/userdata/a.txt/move/..%2F..%2Fx", "POST", b""), ("/userdata/a.txt?overwrite=False", "POST", b"three"),
+        ("/userdata/e", "POST", b"a folder"), ("/v2/userdata?path=e%2Fc.txt", "GET", b""),
         ("/userdata/a.txt", "DELETE", b""), ("/userdata/a.txt", "DELETE", b""), ("/userdata/..%2Fx", "DELETE", b""),
         ("/v2/userdata?path=nope", "GET", b""), ("/v2/userdata?path=../..", "GET", b""),
         ("/users", "POST", b'{"username": "default"}'), ("/users", "POST", b"{}"),
-        ("/users", "POST", b'{"username": " "}'),
+        ("/users", "POST", b'{"username": " "}'), ("/users", "POST", b'{"username": "__x"}'),
+        ("/users", "POST", b'{"username": " __x "}'), ("/users", "POST", b'{"username": 5}'),
     ):  # fmt: skip
         yield Ask("user data", path, method, body)
     for path in (
@@ -168,6 +218,7 @@ def user_data() -> Iterator[Ask]:
         "/userdata?dir=.&full_info=true&recurse=true",
         "/userdata?dir=.&recurse=true&split=true",
         "/v2/userdata",
+        "/v2/userdata?path=%2565",
     ):
         yield Ask("user data", path, "POST" if "i.txt" in path else "GET", b"info", look="keys")
 
@@ -175,7 +226,13 @@ def user_data() -> Iterator[Ask]:
 def lists() -> Iterator[Ask]:
     """Lists of models and files, history pages, logs."""
     yield from (Ask("lists", path) for path in ("/models", "/embeddings", "/models/loras", "/models/unet", "/models/x"))
-    yield from (Ask("lists", f"/experiment/models/{path}") for path in ("loras", "x", "preview/loras/0/x.safetensors"))
+    yield from (Ask("lists", f"/experiment/models/{path}") for path in ("loras", "x"))
+    for path in (
+        "loras/0/x.safetensors",
+        "x/0/y",
+        *(f"loras/{end}" for end in ("9/y", "x/y", "-1/y", "0/", "0/../../y")),
+    ):
+        yield Ask("lists", f"/experiment/models/preview/{path}")
     yield Ask("lists", "/experiment/models", look="keys")
     for query in ("", "?filename=", "?filename=x.safetensors", "?filename=x.txt", "?filename=../x.safetensors"):
         yield Ask("lists", f"/view_metadata/loras{query}")
@@ -190,6 +247,44 @@ def lists() -> Iterator[Ask]:
     yield from (Ask("lists", f"/api/internal/{path}", look="nothing") for path in ("logs", "folder_paths"))
     for body in (b'{"clientId": "x", "enabled": true}', b'{"clientId": "x", "enabled": false}', b"{}", b"x"):
         yield Ask("lists", "/internal/logs/subscribe", "PATCH", body)
+
+
+def jobs() -> Iterator[Ask]:
+    """Jobs that are not there, wrong questions, and cancellations of nothing."""
+    for query in (
+        "", "?status=nope", "?status=completed,nope,%20x", "?status=,", "?status=", "?status=COMPLETED", "?limit=0",
+        "?limit=-1", "?limit=x", "?limit=", "?limit=1.5", "?limit=1", "?offset=-3", "?offset=x", "?offset=5",
+        "?sort_by=x", "?sort_by=Execution_Duration", "?sort_order=x", "?sort_order=ASC", "?workflow_id=none",
+        "?workflow_id=", "?status=nope&limit=x", "?limit=x&offset=x", "?other=1",
+    ):  # fmt: skip
+        yield Ask("jobs", f"/api/jobs{query}")
+    unknown = "00000000-0000-0000-0000-000000000000"
+    for path in (f"/api/jobs/{unknown}", "/api/jobs/x", "/api/jobs/", "/api/api/jobs", "/api/jobs/cancel"):
+        yield Ask("jobs", path)
+        yield Ask("jobs", path, "HEAD")
+        yield Ask("jobs", path, "DELETE")
+    for path in (f"/api/jobs/{unknown}/cancel", "/api/jobs/x/cancel", "/jobs/x/cancel", "/api/jobs//cancel"):
+        yield Ask("jobs", path, "POST")
+        yield Ask("jobs", path, "POST", b"{")
+        yield Ask("jobs", path)
+    for ids in ([], [unknown], [unknown.replace("-", "")], ["x", 5, None, [unknown], unknown], "x", None, {}, 5):
+        yield Ask("jobs", "/api/jobs/cancel", "POST", json.dumps({"job_ids": ids}).encode())
+    for body in (b"", b"{", b"[]", b"null", b"5", b"{}"):
+        yield Ask("jobs", "/api/jobs/cancel", "POST", body)
+
+
+def assets() -> Iterator[Ask]:
+    """Assets, which neither server has switched on."""
+    name = "00000000-0000-0000-0000-000000000000"
+    for path in (
+        "", "/hash/blake3:0", f"/{name}", f"/{name.upper()}", "/x", f"/{name}/content", f"/{name}/tags", "/from-hash",
+        "/tags/refine", "/seed", "/seed/status", "/seed/cancel", "/prune", "/nothing",
+    ):  # fmt: skip
+        for method in ("GET", "POST", "PUT", "DELETE", "HEAD"):
+            yield Ask("assets", f"/api/assets{path}", method)
+    for path in ("/api/tags", "/tags", "/api/api/assets"):
+        yield Ask("assets", path)
+        yield Ask("assets", path, "POST")
 
 
 def answer(server: Server, ask: Ask) -> Any:
@@ -219,8 +314,10 @@ def content(body: bytes, headers: dict[str, str], look: str) -> Any:
     if look == "nothing":
         return None
     if body and "json" in headers.get("Content-Type", ""):
-        value = json.loads(body)
-        return shape(value) if look == "keys" else value
+        # An uploaded file of that name may hold anything.
+        with contextlib.suppress(ValueError):
+            value = json.loads(body)
+            return shape(value) if look == "keys" else value
     return body.decode("latin-1")[:2000]
 
 
@@ -242,4 +339,5 @@ def compare(ours: Server, theirs: Server) -> dict[str, Row]:
             row.add(0)
         else:
             row.differs(f"{mine.method} {mine.path} {mine.body[:300]!r} {mine.headers}\n    {note}")
+    rows["jobs, run and cancelled"] = job_lists.compare(ours, theirs)
     return rows

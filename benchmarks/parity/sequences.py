@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 
 from benchmarks.parity.comparing import Row
-from benchmarks.parity.corners import SCENARIOS
 from benchmarks.parity.ordering import SetOrder
 from benchmarks.parity.scenarios import Scenario
+from benchmarks.parity.since import SCENARIOS
 from benchmarks.parity.watching import stage
 
 SCENARIO_SECONDS = 90.0

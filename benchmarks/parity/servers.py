@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -36,8 +37,19 @@ NODES = Path(__file__).parent / "nodes"
 class Server:
     """One server by its URL."""
 
+    process: subprocess.Popen[bytes] | None = None
+    """Its process, where it was started here."""
+    folder: Path | None = None
+    """Its base directory, where it was started here."""
+    _log: IO[bytes] | None = None
+
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+
+    def log(self) -> str:
+        """What its process has written so far."""
+        # A seek would move the place where the process goes on writing.
+        return os.pread(self._log.fileno(), 1 << 24, 0).decode(errors="replace") if self._log else ""
 
     def send(
         self, path: str, data: bytes | None = None, *, headers: dict[str, str] | None = None, method: str | None = None
@@ -95,7 +107,7 @@ class Server:
         found: list[Any] = []
         for node_id in sorted(record["outputs"], key=lambda key: (len(key), key)):
             for kind, values in sorted(record["outputs"][node_id].items()):
-                found += [self.read(value) if is_file(value) else f"{kind}: {value}" for value in values]
+                found += [self.read(value) if is_file(value) else shown(kind, value) for value in values]
         return found
 
     def read(self, reference: dict[str, str]) -> Any:
@@ -104,6 +116,11 @@ class Server:
         if status != 200:
             return f"{reference}: {status}"
         return READERS.get(Path(reference["filename"]).suffix, read_picture)(content)
+
+
+def shown(kind: str, value: object) -> str:
+    """A value that is not a file as text, without the random parts of names."""
+    return re.sub(r"[0-9a-f]{32}", "…", f"{kind}: {value}")
 
 
 def is_file(value: object) -> bool:
@@ -139,26 +156,32 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def emulator(*options: str, comfyui: Path | None = None) -> Iterator[Server]:
+def emulator(*options: str, comfyui: Path | None = None, packs: Sequence[Path] = (NODES,)) -> Iterator[Server]:
     """The emulator with the comparison's nodes, in folders of its own; it may read tables from ``comfyui``."""
     with tempfile.TemporaryDirectory() as base:
         command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", base]
         command += ["--comfyui", str(comfyui)] if comfyui else []
-        with started([*command, "--custom-node-directory", str(NODES), *options], Path.cwd()) as server:
+        command += [word for pack in packs for word in ("--custom-node-directory", str(pack))]
+        with started([*command, *options], Path.cwd()) as server:
+            server.folder = Path(base)
             yield server
 
 
 @contextlib.contextmanager
-def comfyui(path: Path, python: Path | None = None, *options: str, seed: str = SEED) -> Iterator[Server]:
+def comfyui(
+    path: Path, python: Path | None = None, *options: str, seed: str = SEED, packs: Sequence[Path] = (NODES,)
+) -> Iterator[Server]:
     """A real ComfyUI with the comparison's nodes, in folders of its own; ``path`` is only read."""
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / "custom_nodes").mkdir()
         extra = Path(base) / "extra.yaml"
         # With the pack that comes with ComfyUI, which the folders of its own would hide.
-        extra.write_text(f"parity:\n  custom_nodes: |\n    {NODES}\n    {path / 'custom_nodes'}\n")
+        folders = "".join(f"    {folder}\n" for folder in (*packs, path / "custom_nodes"))
+        extra.write_text(f"parity:\n  custom_nodes: |\n{folders}")
         command = [str(python or own_python(path)), "main.py", "--cpu", "--base-directory", base]
         command += ["--extra-model-paths-config", str(extra), "--database-url", "sqlite:///:memory:"]
         with started([*command, *options], path, seed) as server:
+            server.folder = Path(base)
             yield server
 
 
@@ -183,6 +206,7 @@ def started(command: Sequence[str], folder: Path, seed: str = SEED) -> Iterator[
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        server.process, server._log = process, log
         try:
             if not answers(server, process):
                 log.seek(0)

@@ -31,10 +31,12 @@ MEBIBYTES = 0.05
 """The small limit of a body; of no whole number of bytes."""
 
 USERS = ("--multi-user", "--max-upload-size", str(MEBIBYTES), "--disable-metadata", "--cache-none")
+FLAGS = ("x=1", "show_signin_button", "enable_telemetry=ture", "assets=true", " y = z=1 ", "=none", "n=true")
+OFFLINE = ("--disable-api-nodes", *(word for flag in FLAGS for word in ("--feature-flag", flag)))
 _USER_ID = re.compile(r"(?<=_)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCENARIOS = ("cached wholly and partly", "renamed nodes", "change tokens", "lists", "lazy inputs", "expansion")
 SCENARIOS += ("blocked", "an error in the middle", "pictures", "kept and dropped", "coroutines as hooks")
-SCENARIOS += ("needed and forgotten",)
+SCENARIOS += ("needed and forgotten", "records of cached runs", "lazy inputs of cached nodes", "ids taken over")
 
 
 class Talk:
@@ -211,6 +213,24 @@ def addresses(talk: Talk) -> None:
         talk.note(address, found)
 
 
+def offline(talk: Talk) -> None:
+    """The policy that keeps pages from other hosts, where answers have it; and feature flags."""
+    for method in ("GET", "POST", "OPTIONS", "HEAD"):
+        for path in (
+            "/",
+            "/prompt",
+            "/nothing",
+            "/nothing.png",
+            "/internal/logs",
+            "/history?max_items=x",
+            "/api/assets",
+        ):
+            talk.ask(path, method, look="nothing")
+    talk.ask("/prompt", look="nothing", Origin="http://evil.example")
+    talk.ask("/prompt", look="nothing", Sec_Fetch_Site="cross-site")
+    talk.ask("/features")
+
+
 def scripts(talk: Talk) -> None:
     """Scripts of packs, which ``pyproject.toml`` names."""
     _, body = talk.server.send("/extensions")
@@ -243,6 +263,9 @@ SETTINGS = (
     ),
     Setting(("--cache-lru", "3", "--listen", "127.0.0.1,::1"), (hosts, addresses), SCENARIOS),
     Setting(("--cache-lru", "100", "--listen"), (addresses,), SCENARIOS),
+    Setting((*OFFLINE, "--cache-classic"), (offline,)),
+    Setting(("--cache-ram", "0", "0"), (), SCENARIOS),
+    Setting(("--cache-ram", "1000"), (), SCENARIOS),
 )
 
 
@@ -263,7 +286,7 @@ def relevant(function: Callable[[Talk], None], flags: Sequence[str]) -> str:
     flag = {
         compression: "--enable-compress-response-body", foreign: "--enable-cors-header",
         large_bodies: "--max-upload-size", several_users: "--multi-user", metadata: "--disable-metadata",
-        addresses: "--listen",
+        addresses: "--listen", offline: "--disable-api-nodes",
     }.get(function)  # fmt: skip
     name = function.__name__.replace("_", " ")
     if flag not in flags:
@@ -295,6 +318,8 @@ def compare(path: Path, python: Path | None, chosen: Sequence[int] = ()) -> dict
             for function in setting.talks:
                 row = rows.setdefault(relevant(function, setting.flags), Row())
                 conversation(row, function, ours, theirs)
+            if not setting.scenarios:
+                continue
             with SetOrder(python or servers.own_python(path), ours.output_classes()) as order:
                 found = asyncio.run(sequences.compare((ours.url, theirs.url), setting.scenarios, order))
             cache = setting.flags[next(k for k, flag in enumerate(setting.flags) if flag.startswith("--cache")) :]

@@ -102,7 +102,7 @@ class Stage:
     async def queue(self, graph: Graph, client: str | None = "a", prompt_id: str = "p", **fields: Any) -> str:
         """Queue a prompt under a name; its id."""
         graph = self._order.arranged(graph, fields.get("partial_execution_targets"))
-        body: dict[str, Any] = {"prompt": graph, "prompt_id": f"{prompt_id}-{self.mark}", **fields}
+        body: dict[str, Any] = {"prompt": graph, "prompt_id": self.real(prompt_id), **fields}
         if client is not None:
             body["client_id"] = self._ids.get(client, f"{client}-{self.mark}")
             self._names[body["client_id"]] = client
@@ -111,8 +111,8 @@ class Stage:
         return str(body["prompt_id"])
 
     def real(self, name: str) -> str:
-        """The id that goes by that name in this scenario."""
-        return f"{name}-{self.mark}"
+        """The id of the prompt of that name in this scenario: a UUID, since 0.25 takes no other."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name}-{self.mark}"))
 
     async def finish(self, prompt_id: str) -> None:
         """Wait for the record of a prompt, and note it."""
@@ -200,8 +200,8 @@ class Stage:
             return {self.plain(name): self.plain(item, name) for name, item in sorted(value.items())}
         if key == "traceback":
             return frames(value)
-        if key == "timestamp":
-            return "timestamp" if isinstance(value, int) else value
+        if key in ("timestamp", "create_time"):
+            return key if isinstance(value, int) else value
         if key == "number":
             return "number"
         if isinstance(value, list | tuple):

@@ -9,8 +9,9 @@ from comfyui_emulator import runtime
 from comfyui_emulator.compat import api_input as _values
 from comfyui_emulator.compat import io_api as io
 from comfyui_emulator.compat import ui
+from comfyui_emulator.compat.replace import Registration, SyncRegistration
 
-comfy_io = io
+IO, UI = io, ui
 
 
 class ComfyExtension(ABC):
@@ -66,11 +67,10 @@ class ComfyAPI:
     """The API that coroutine nodes call while they run."""
 
     VERSION, STABLE = "latest", False
-    Execution = _AsyncExecution
-    """The name in ComfyUI 0.3.64; instances also have ``execution``, as in newer versions."""
+    Execution, NodeReplacement = _AsyncExecution, Registration
 
     def __init__(self) -> None:
-        self.execution = _AsyncExecution()
+        self.execution, self.node_replacement = _AsyncExecution(), Registration()
 
 
 class ComfyAPISync:
@@ -81,6 +81,7 @@ class ComfyAPISync:
 
     def __init__(self) -> None:
         self.execution = _SyncExecution()
+        self.node_replacement = SyncRegistration()
 
 
 class Input:
@@ -109,4 +110,4 @@ class Types:
     VideoComponents = staticmethod(_values.VideoComponents)
 
 
-__all__ = ["ComfyAPI", "ComfyAPISync", "ComfyExtension", "Input", "InputImpl", "Types", "comfy_io", "io", "ui"]
+__all__ = ["IO", "UI", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "Input", "InputImpl", "Types", "io", "ui"]

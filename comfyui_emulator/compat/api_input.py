@@ -5,6 +5,8 @@ Arrays are numpy arrays here; ComfyUI has torch tensors.
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from comfyui_emulator.nodes.media.codecs import Video as VideoInput
+from comfyui_emulator.nodes.media.films import Video as VideoInput
 
 ImageInput = MaskInput = np.ndarray
 
@@ -37,6 +39,7 @@ class VideoCodec(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give
 
     AUTO = "auto"
     H264 = "h264"
+    AV1 = "av1"
 
     @classmethod
     def as_input(cls) -> list[str]:
@@ -49,6 +52,8 @@ class VideoContainer(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not 
 
     AUTO = "auto"
     MP4 = "mp4"
+    MKV = "mkv"
+    WEBM = "webm"
 
     @classmethod
     def as_input(cls) -> list[str]:
@@ -58,7 +63,7 @@ class VideoContainer(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not 
     @classmethod
     def get_extension(cls, value: str) -> str:
         """The file name's extension, without the dot."""
-        return {cls.AUTO: "mp4", cls.MP4: "mp4"}[cls(value)]
+        return {cls.AUTO: "mp4"}.get(cls(value), cls(value).value)
 
 
 def VideoComponents(  # noqa: N802 - ComfyUI's name, a class there
@@ -69,14 +74,17 @@ def VideoComponents(  # noqa: N802 - ComfyUI's name, a class there
     return VideoInput(None, images, Fraction(frame_rate), audio)
 
 
-def VideoFromComponents(components: VideoInput) -> VideoInput:  # noqa: N802 - as above
-    """A video made of images and sound."""
-    return components
+def VideoFromComponents(components: VideoInput, bit_depth: int = 8) -> VideoInput:  # noqa: N802 - as above
+    """A video made of images and sound; ``bit_depth`` is for its encoding."""
+    return replace(components, bit_depth=bit_depth)
 
 
-def VideoFromFile(file: str) -> VideoInput:  # noqa: N802 - as above
-    """A video read from a file."""
-    return VideoInput(Path(file))
+def VideoFromFile(  # noqa: N802 - as above
+    file: str | io.BytesIO, *, start_time: float = 0, duration: float = 0
+) -> VideoInput:
+    """A video read from a file, or a part of it in seconds."""
+    content = file.getvalue() if isinstance(file, io.BytesIO) else Path(file)
+    return VideoInput(content, start=start_time, duration=duration)
 
 
 __all__ = [

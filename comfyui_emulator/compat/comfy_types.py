@@ -5,22 +5,21 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any, TypedDict
 
-from comfyui_emulator.compat.fields import TypeName
 from comfyui_emulator.compat.kinds import LINKED
 
 
 class IO:
     """Names of the types of node values."""
 
-    ANY, NUMBER, PRIMITIVE = TypeName("*"), TypeName("FLOAT,INT"), TypeName("STRING,FLOAT,INT,BOOLEAN")
+    ANY, NUMBER, PRIMITIVE = "*", "FLOAT,INT", "STRING,FLOAT,INT,BOOLEAN"
 
 
 for _name in ("STRING", "BOOLEAN", "INT", "FLOAT", "COMBO", "WEBCAM"):
-    setattr(IO, _name, TypeName(_name))
+    setattr(IO, _name, _name)
 for _kind in LINKED.values():
     _name = str(_kind.io_type)  # type: ignore[attr-defined]
     if _name.isidentifier():
-        setattr(IO, _name, TypeName(_name))
+        setattr(IO, _name, _name)
 
 
 InputTypeDict = dict[str, Any]

@@ -1,12 +1,11 @@
 """Inputs and outputs of nodes in ComfyUI's newer schema, and their definitions in ``/object_info``.
 
-Names, arguments and definitions are those of ``comfy_api.latest.io`` in ComfyUI 0.3.64.
+Names, arguments and definitions are those of ``comfy_api.latest.io`` in ComfyUI 0.33.
 """
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any, ClassVar
@@ -36,27 +35,16 @@ class NumberDisplay(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not g
 
     number = "number"
     slider = "slider"
+    gradient_slider = "gradientslider"
 
 
-class TypeName(str):
-    """A type name. ``!=`` decides what may be linked: ``*`` matches every type, a comma list each of its types."""
+class ControlAfterGenerate(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
+    """What happens to a number when a prompt was queued."""
 
-    __slots__ = ()
-
-    def __ne__(self, other: object) -> bool:
-        """Whether the two types cannot be linked to each other."""
-        if "*" in (str(self), other):
-            return False
-        if not isinstance(other, str):
-            return True
-        mine, yours = set(str(self).split(",")), set(other.split(","))
-        return not (mine <= yours or yours <= mine)
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the names are equal as plain strings."""
-        return str.__eq__(self, other) is True
-
-    __hash__ = str.__hash__
+    fixed = "fixed"
+    increment = "increment"
+    decrement = "decrement"
+    randomize = "randomize"
 
 
 def given(**values: Any) -> JsonObject:
@@ -109,18 +97,25 @@ class Input(_Field):
         tooltip: str | None = None,
         lazy: bool | None = None,
         extra_dict: JsonObject | None = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
     ) -> None:
         self.id, self.display_name, self.optional, self.tooltip, self.lazy = id, display_name, optional, tooltip, lazy
         self.extra_dict = extra_dict or {}
+        self.rawLink, self.advanced = raw_link, advanced
 
     def as_dict(self) -> JsonObject:
         """The options of the definition."""
-        own = given(display_name=self.display_name, optional=self.optional, tooltip=self.tooltip, lazy=self.lazy)
-        return own | given(**self.extra_dict)
+        names = ("display_name", "optional", "tooltip", "lazy", "rawLink", "advanced")
+        return given(**{name: getattr(self, name) for name in names}) | given(**self.extra_dict)
 
     def get_io_type(self) -> Any:
         """The type in the definition."""
         return self.io_type
+
+
+_COMMON = ("extra_dict", "raw_link", "advanced")
+"""The last arguments of every input."""
 
 
 class WidgetInput(Input):
@@ -145,13 +140,13 @@ class WidgetInput(Input):
         *positional: Any,
         **options: Any,
     ) -> None:
-        extra = options.pop("extra_dict", None)
-        super().__init__(id, display_name, optional, tooltip, lazy, extra)
         names = self._names()
         if len(positional) > len(names) or options.keys() - names:
             unknown = sorted(options.keys() - names) or "too many values"
             raise TypeError(f"{type(self).__qualname__}({id!r}): unexpected {unknown}; it takes {', '.join(names)}")
         values = dict(zip(names, positional, strict=False)) | options
+        common = (values.pop(name, None) for name in _COMMON)
+        super().__init__(id, display_name, optional, tooltip, lazy, *common)
         for name, default, _ in self._all_options():
             setattr(self, name, values.get(name, default))
         self.widget_type: str | None = values.get("widget_type")
@@ -165,8 +160,8 @@ class WidgetInput(Input):
     @classmethod
     def _names(cls) -> list[str]:
         names = [name for name, *_ in cls._all_options()]
-        # Only the plain widget input takes another widget's type, before the last two arguments.
-        return names if cls._options else [*names[:2], "widget_type", *names[2:]]
+        # Only the plain widget input takes another widget's type, before force_input.
+        return [*(names if cls._options else [*names[:2], "widget_type", *names[2:]]), *_COMMON]
 
     def as_dict(self) -> JsonObject:
         """The options of the definition."""
@@ -188,7 +183,8 @@ class Output(_Field):
         tooltip: str | None = None,
         is_output_list: bool = False,
     ) -> None:
-        self.id, self.display_name, self.tooltip, self.is_output_list = id, display_name, tooltip, is_output_list
+        self.id, self.display_name = id, display_name or id
+        self.tooltip, self.is_output_list = tooltip, is_output_list
 
     def as_dict(self) -> JsonObject:
         """The options of the definition."""
@@ -209,8 +205,6 @@ class ComfyTypeI:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give the subclass its own input and output classes."""
         super().__init_subclass__(**kwargs)
-        if isinstance(cls.io_type, str):
-            cls.io_type = TypeName(cls.io_type)
         for name in ("Input", "Output"):
             base = getattr(cls, name, None)
             if base is not None:
@@ -228,7 +222,7 @@ def comfytype(io_type: str, **_: Any) -> Any:
 
     def decorate(cls: type) -> type:
         base = cls if issubclass(cls, ComfyTypeI) else type(cls.__name__, (cls, ComfyTypeIO), {})
-        base.io_type = TypeName(io_type)  # type: ignore[attr-defined]
+        base.io_type = io_type  # type: ignore[attr-defined]
         return base
 
     return decorate
@@ -239,49 +233,19 @@ def Custom(io_type: str) -> type[ComfyTypeIO]:  # noqa: N802 - ComfyUI's name
     return type("CustomComfyType", (ComfyTypeIO,), {"io_type": io_type})
 
 
-class DynamicInput(Input, ABC):
+class DynamicInput(Input):
     """An input that stands for several inputs."""
 
-    @abstractmethod
-    def get_dynamic(self) -> list[Input]:
-        """The inputs of the definition."""
 
-
-class DynamicOutput(Output, ABC):
-    """An output that stands for several outputs."""
-
-    @abstractmethod
-    def get_dynamic(self) -> list[Output]:
-        """The outputs of the definition."""
-
-
-class AutogrowInput(DynamicInput):
-    """A template input that repeats as often as it is linked; ``min`` copies are required."""
-
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - ComfyUI's name
-        template_input: Input,
-        min: int = 1,  # noqa: A002
-        max: int | None = None,  # noqa: A002
-        **options: Any,
-    ) -> None:
-        super().__init__(id, **options)
-        self.template_input, self.min, self.max = template_input, min, max
-
-    def get_dynamic(self) -> list[Input]:
-        """All copies that may be linked."""
-        found = []
-        for number in range(1, max(self.min, self.max or self.min) + 1):
-            field = copy.copy(self.template_input)
-            field.id = f"{field.id}{number}_${self.id}_ag$"
-            if field.display_name is not None:
-                field.display_name = f"{field.display_name}{number}"
-            field.optional = number > self.min or self.optional or field.optional
-            if isinstance(field, WidgetInput):
-                field.force_input = True
-            found.append(field)
-        return found
+def declared(inputs: Sequence[Input]) -> JsonObject:
+    """Inputs in the form of ``/object_info``."""
+    found: JsonObject = {"required": {}}
+    for each in inputs:
+        options = each.as_dict()
+        options.pop("optional", None)
+        section = found.setdefault("optional" if each.optional else "required", {})
+        section[each.id] = (each.get_io_type(), options)
+    return found
 
 
 class MultiInput(Input):
@@ -296,6 +260,8 @@ class MultiInput(Input):
         tooltip: str | None = None,
         lazy: bool | None = None,
         extra_dict: JsonObject | None = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
     ) -> None:
         self.input_override: Input | None = None
         if isinstance(id, Input):
@@ -306,7 +272,7 @@ class MultiInput(Input):
             lazy = shown.lazy if shown.lazy is not None else lazy
             if isinstance(shown, WidgetInput):
                 shown.widget_type = shown.get_io_type()
-        super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
+        super().__init__(id, display_name, optional, tooltip, lazy, extra_dict, raw_link, advanced)
         self._types = types
 
     @property
@@ -324,47 +290,3 @@ class MultiInput(Input):
     def as_dict(self) -> JsonObject:
         """The options of the definition, including the widget's."""
         return (self.input_override.as_dict() if self.input_override is not None else {}) | super().as_dict()
-
-
-class MatchTemplate:
-    """A type that several inputs and outputs share."""
-
-    def __init__(self, template_id: str, allowed_types: Any) -> None:
-        self.template_id = template_id
-        self.allowed_types = list(allowed_types) if isinstance(allowed_types, list | tuple) else [allowed_types]
-
-    def as_dict(self) -> JsonObject:
-        """The definition. Its type names have no separator, as in ComfyUI 0.3.64."""
-        return {"template_id": self.template_id, "allowed_types": "".join(str(t.io_type) for t in self.allowed_types)}
-
-
-class MatchInput(DynamicInput):
-    """An input of the shared type."""
-
-    def __init__(self, id: str, template: MatchTemplate, **options: Any) -> None:  # noqa: A002 - ComfyUI's name
-        super().__init__(id, **options)
-        self.template = template
-
-    def get_dynamic(self) -> list[Input]:
-        """Itself."""
-        return [self]
-
-    def as_dict(self) -> JsonObject:
-        """The options of the definition."""
-        return super().as_dict() | {"template": self.template.as_dict()}
-
-
-class MatchOutput(DynamicOutput):
-    """An output of the shared type."""
-
-    def __init__(self, id: str, template: MatchTemplate, **options: Any) -> None:  # noqa: A002 - ComfyUI's name
-        super().__init__(id, **options)
-        self.template = template
-
-    def get_dynamic(self) -> list[Output]:
-        """Itself."""
-        return [self]
-
-    def as_dict(self) -> JsonObject:
-        """The options of the definition."""
-        return super().as_dict() | {"template": self.template.as_dict()}

@@ -30,13 +30,17 @@ def _base() -> Path:
     return _folders().base or _folders().output.parent
 
 
+def _models() -> Path:
+    return _folders().models or _base() / "models"
+
+
 def __getattr__(name: str) -> Any:
     if name in _DIRECTORIES:
         return str(getattr(_folders(), _DIRECTORIES[name]))
     if name == "base_path":
         return str(_base())
     if name == "models_dir":
-        return str(_base() / "models")
+        return str(_models())
     raise AttributeError(f"folder_paths.{name} is not in the discomfort emulator: run this pack on a real ComfyUI")
 
 
@@ -89,7 +93,7 @@ def get_annotated_filepath(name: str, default_dir: str | None = None) -> str:
     root = Path(folder or default_dir or get_input_directory())
     path = contained(root, plain)
     if path is None:
-        raise ValueError(f"{name!r} is outside {root}")
+        raise ValueError(f"Invalid file path: {plain!r}")
     return str(root / plain)
 
 
@@ -119,7 +123,7 @@ def add_model_folder_path(folder_name: str, full_folder_path: str, is_default: b
 
 def get_folder_paths(folder_name: str) -> list[str]:
     """All folders for a kind of model."""
-    own = str(_base() / "models" / folder_name)
+    own = str(_models() / folder_name)
     return [*folder_names_and_paths.get(folder_name, ([], set()))[0], own]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from comfyui_emulator.compat import kinds
+from comfyui_emulator.compat.dynamic_kinds import Autogrow, DynamicCombo, MatchType
 from comfyui_emulator.compat.fields import (
     ComfyTypeI,
     ComfyTypeIO,
+    ControlAfterGenerate,
     Custom,
-    DynamicInput,
-    DynamicOutput,
     FolderType,
     Input,
     NumberDisplay,
@@ -18,45 +18,66 @@ from comfyui_emulator.compat.fields import (
     WidgetInput,
     comfytype,
 )
-from comfyui_emulator.compat.kinds import (
-    AutogrowDynamic,
-    Boolean,
-    Combo,
-    Float,
-    Int,
-    MatchType,
-    MultiCombo,
-    MultiType,
-    String,
-    Webcam,
+from comfyui_emulator.compat.kinds import Boolean, Combo, Float, Int, MultiCombo, MultiType, String, Webcam
+from comfyui_emulator.compat.replace import NodeReplace
+from comfyui_emulator.compat.schema import (
+    ComfyNode,
+    Hidden,
+    HiddenHolder,
+    NodeOutput,
+    PriceBadge,
+    PriceBadgeDepends,
+    Schema,
 )
-from comfyui_emulator.compat.schema import ComfyNode, Hidden, HiddenHolder, NodeOutput, Schema
 from comfyui_emulator.compat.schema import UIOutput as _UIOutput
+from comfyui_emulator.compat.value_kinds import (
+    BoundingBox,
+    BoundingBoxes,
+    Color,
+    Colors,
+    Compositor,
+    Curve,
+    Histogram,
+    ImageCompare,
+    Range,
+)
 
 globals().update(kinds.LINKED)
 
 __all__ = [  # noqa: PLE0604 - names that are defined above
-    "AutogrowDynamic",
+    "Autogrow",
     "Boolean",
+    "BoundingBox",
+    "BoundingBoxes",
+    "Color",
+    "Colors",
     "Combo",
     "ComfyNode",
     "ComfyTypeI",
     "ComfyTypeIO",
+    "Compositor",
+    "ControlAfterGenerate",
+    "Curve",
     "Custom",
-    "DynamicInput",
-    "DynamicOutput",
+    "DynamicCombo",
     "Float",
     "FolderType",
     "Hidden",
     "HiddenHolder",
+    "Histogram",
+    "ImageCompare",
     "Input",
     "Int",
     "MatchType",
     "MultiCombo",
     "MultiType",
     "NodeOutput",
+    "NodeReplace",
     "NumberDisplay",
     "Output",
+    "PriceBadge",
+    "PriceBadgeDepends",
+    "Range",
     "RemoteOptions",
     "Schema",
     "String",

@@ -7,15 +7,11 @@ from enum import Enum
 from typing import Any, ClassVar
 
 from comfyui_emulator.compat.fields import (
-    AutogrowInput,
     ComfyTypeI,
     ComfyTypeIO,
     FolderType,
     Input,
     JsonObject,
-    MatchInput,
-    MatchOutput,
-    MatchTemplate,
     MultiInput,
     Output,
     RemoteOptions,
@@ -70,6 +66,7 @@ class _FloatInput(_NumberInput):
         ("step", None, "step"),
         ("round", None, "round"),
         ("display_mode", None, "display"),
+        ("gradient_stops", None, "gradient_stops"),
     )
 
 
@@ -165,11 +162,6 @@ class _ComboOutput(Output):
         super().__init__(id, display_name, tooltip, is_output_list)
         self.options = options if options is not None else []
 
-    @property
-    def io_type(self) -> Any:
-        """The list of options, which takes the place of the type."""
-        return self.options
-
 
 class Combo(ComfyTypeIO):
     """One of several options."""
@@ -184,11 +176,15 @@ class _MultiComboInput(_ComboInput):
         ("control_after_generate", None, "control_after_generate"),
     )
     multiselect = True
+    placeholder: str | None
+    chip: bool | None
     upload = image_folder = remote = None
 
     def as_dict(self) -> JsonObject:
-        """The options of the definition."""
-        return super().as_dict() | {"multi_select": True}
+        """The options of the definition; those of the widget are an object of their own since ComfyUI 0.21."""
+        told = super().as_dict()
+        widget = {name: told.pop(name) for name in ("placeholder", "chip") if name in told}
+        return told | {"multi_select": widget}
 
 
 class MultiCombo(ComfyTypeI):
@@ -209,27 +205,19 @@ class MultiType(ComfyTypeI):
     io_type, Input = "COMFY_MULTITYPED_V3", MultiInput
 
 
-class AutogrowDynamic(ComfyTypeI):
-    """A list of inputs that grows as they are linked."""
-
-    io_type, Type, Input = "COMFY_AUTOGROW_V3", list[Any], AutogrowInput
-
-
-class MatchType(ComfyTypeIO):
-    """A type that inputs and outputs share."""
-
-    io_type, Input, Output = "COMFY_MATCHTYPE_V3", MatchInput, MatchOutput
-    Template = MatchTemplate
-
-
 # The Python name of every other type, and the type's name if it is not the Python name in capitals.
 _LINKED = """
-Accumulation ACCUMULATION/AnyType */Audio/AudioEncoder AUDIO_ENCODER/AudioEncoderOutput AUDIO_ENCODER_OUTPUT/BBOX
-Clip/ClipVision CLIP_VISION/ClipVisionOutput CLIP_VISION_OUTPUT/Conditioning/ControlNet CONTROL_NET
-FaceAnalysis FACE_ANALYSIS/FlowControl FLOW_CONTROL/Gligen/Guider/HookKeyframes HOOK_KEYFRAMES/Hooks/Image/Latent
-LatentOperation LATENT_OPERATION/Load3D LOAD_3D/Load3DAnimation LOAD_3D_ANIMATION/Load3DCamera LOAD3D_CAMERA
-LoraModel LORA_MODEL/LossMap LOSS_MAP/MODEL_PATCH/Mask/Mesh/Model/Noise/Photomaker/Point/SEGS/SVG/Sampler/Sigmas
-StyleModel STYLE_MODEL/TimestepsRange TIMESTEPS_RANGE/UpscaleModel UPSCALE_MODEL/Vae/Video/Voxel
+Accumulation/AnyType */Array/Audio/AudioEncoder AUDIO_ENCODER/AudioEncoderOutput AUDIO_ENCODER_OUTPUT/BBOX
+BackgroundRemoval BACKGROUND_REMOVAL/Clip/ClipVision CLIP_VISION/ClipVisionOutput CLIP_VISION_OUTPUT/Conditioning
+ControlNet CONTROL_NET/Dict/FaceAnalysis FACE_ANALYSIS/File3DAny FILE_3D/File3DFBX FILE_3D_FBX/File3DGLB FILE_3D_GLB
+File3DGLTF FILE_3D_GLTF/File3DKSPLAT FILE_3D_KSPLAT/File3DOBJ FILE_3D_OBJ/File3DPLY FILE_3D_PLY
+File3DPointCloudAny FILE_3D_POINT_CLOUD_ANY/File3DSPLAT FILE_3D_SPLAT/File3DSPZ FILE_3D_SPZ/File3DSTL FILE_3D_STL
+File3DSplatAny FILE_3D_SPLAT_ANY/File3DUSDZ FILE_3D_USDZ/FlowControl FLOW_CONTROL/Gligen/Guider
+HookKeyframes HOOK_KEYFRAMES/Hooks/Image/Latent/LatentOperation LATENT_OPERATION
+LatentUpscaleModel LATENT_UPSCALE_MODEL/Layers/Load3D LOAD_3D/Load3DAnimation LOAD_3D_ANIMATION
+Load3DCamera LOAD3D_CAMERA/Load3DModelInfo LOAD3D_MODEL_INFO/LoraModel LORA_MODEL/LossMap LOSS_MAP/Mask/Mesh/Model
+ModelPatch MODEL_PATCH/Noise/Photomaker/Point/SEGS/SVG/Sampler/Sigmas/Splat/StyleModel STYLE_MODEL
+TimestepsRange TIMESTEPS_RANGE/Tracks/UpscaleModel UPSCALE_MODEL/Vae/Video/Voxel
 WanCameraEmbedding WAN_CAMERA_EMBEDDING
 """
 
@@ -244,15 +232,14 @@ def _linked() -> dict[str, type]:
 
 LINKED = _linked()
 globals().update(LINKED)
+AnyType = LINKED["AnyType"]
 
 __all__ = [  # noqa: PLE0604 - names that are defined above
-    "AutogrowDynamic",
     "Boolean",
     "Combo",
     "Float",
     "Input",
     "Int",
-    "MatchType",
     "MultiCombo",
     "MultiType",
     "String",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfyui_emulator import runtime
 from comfyui_emulator.runtime import Interrupted as InterruptProcessingException
 
+OOM_EXCEPTION = runtime.DeviceMemoryError
 throw_exception_if_processing_interrupted = runtime.check_interrupted
 
 
@@ -30,9 +31,16 @@ def unload_all_models() -> None:
     """Do nothing: there are no models here."""
 
 
+def is_oom(error: BaseException) -> bool:
+    """Whether an error says that a device has no memory left."""
+    return isinstance(error, OOM_EXCEPTION)
+
+
 __all__ = [
+    "OOM_EXCEPTION",
     "InterruptProcessingException",
     "interrupt_current_processing",
+    "is_oom",
     "processing_interrupted",
     "soft_empty_cache",
     "throw_exception_if_processing_interrupted",

@@ -6,12 +6,13 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
 
-from comfyui_emulator.compat.fields import DynamicInput, Input, JsonObject, Output
+from comfyui_emulator.compat.dynamic_kinds import MatchOutput
+from comfyui_emulator.compat.fields import DynamicInput, Input, JsonObject, Output, declared
 
 
 class Hidden(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the value
@@ -23,6 +24,7 @@ class Hidden(str, Enum):  # noqa: UP042 - as in ComfyUI: str() does not give the
     dynprompt = "DYNPROMPT"
     auth_token_comfy_org = "AUTH_TOKEN_COMFY_ORG"  # noqa: S105 - not a password
     api_key_comfy_org = "API_KEY_COMFY_ORG"
+    comfy_usage_source = "COMFY_USAGE_SOURCE"
 
 
 class HiddenHolder:
@@ -37,6 +39,40 @@ class HiddenHolder:
 
 
 @dataclass
+class PriceBadgeDepends:
+    """The inputs that a price depends on."""
+
+    widgets: list[str] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
+    input_groups: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PriceBadge:
+    """A node's price, as an expression that the frontend evaluates."""
+
+    expr: str
+    depends_on: PriceBadgeDepends = field(default_factory=PriceBadgeDepends)
+    engine: str = "jsonata"
+
+    def as_dict(self, inputs: Sequence[Input]) -> JsonObject:
+        """The definition. Raises ``ValueError`` for a widget that the node does not have."""
+        types: JsonObject = {}
+        for each in inputs:
+            types[each.id] = each.get_io_type()
+            nested = [
+                inner for option in getattr(each, "options", None) or () for inner in getattr(option, "inputs", ())
+            ]
+            types |= {f"{each.id}.{inner.id}": inner.get_io_type() for inner in nested}
+        unknown = [name for name in self.depends_on.widgets if name not in types]
+        if unknown:
+            raise ValueError(f"the price depends on unknown widgets {unknown}; there are {', '.join(types)}")
+        widgets = [{"name": name, "type": types[name]} for name in self.depends_on.widgets]
+        depends = {"widgets": widgets, "inputs": self.depends_on.inputs, "input_groups": self.depends_on.input_groups}
+        return {"engine": self.engine, "depends_on": depends, "expr": self.expr}
+
+
+@dataclass
 class Schema:
     """The definition of a node. Fields are ComfyUI's; inputs and outputs are those of ``io``."""
 
@@ -47,25 +83,28 @@ class Schema:
     outputs: list[Output] | None = None
     hidden: list[Hidden] | None = None
     description: str = ""
+    search_aliases: list[str] | None = None
     is_input_list: bool = False
     is_output_node: bool = False
     is_deprecated: bool = False
     is_experimental: bool = False
+    is_dev_only: bool = False
     is_api_node: bool = False
+    price_badge: PriceBadge | None = None
     not_idempotent: bool = False
     enable_expand: bool = False
+    accept_all_inputs: bool = False
+    essentials_category: str | None = None
+    has_intermediate_output: bool = False
 
     def validate(self) -> None:
-        """Raise ``ValueError`` if an id is used twice."""
-        inputs, outputs = [field.id for field in self.inputs or []], [field.id for field in self.outputs or []]
+        """Raise ``ValueError`` if an id is used twice. An input and an output may share one since ComfyUI 0.4."""
+        inputs = [each.id for each in self.inputs or [] if not isinstance(each, DynamicInput)]
         issues = []
-        for what, ids in (("Input", inputs), ("Output", outputs)):
+        for what, ids in (("Input", inputs), ("Output", [each.id for each in self.outputs or []])):
             double = [name for name, count in Counter(ids).items() if count > 1]
             if double:
                 issues.append(f"{what} ids must be unique, but {double} are not.")
-        both = set(inputs) & set(outputs)
-        if both:
-            issues.append(f"Ids must be unique between inputs and outputs, but {both} are not.")
         if issues:
             raise ValueError("\n".join(issues))
 
@@ -73,7 +112,7 @@ class Schema:
         """Add the hidden values that this kind of node needs, and ids for outputs that have none."""
         wanted: list[Hidden] = []
         if self.is_api_node:
-            wanted += [Hidden.auth_token_comfy_org, Hidden.api_key_comfy_org]
+            wanted += [Hidden.auth_token_comfy_org, Hidden.api_key_comfy_org, Hidden.comfy_usage_source]
         if self.is_output_node:
             wanted += [Hidden.prompt, Hidden.extra_pnginfo]
         if wanted:
@@ -85,29 +124,24 @@ class Schema:
 
     def declared(self) -> JsonObject:
         """The inputs in the form of ``/object_info``."""
-        found: JsonObject = {"required": {}}
-        for field in self.inputs or []:
-            for each in field.get_dynamic() if isinstance(field, DynamicInput) else [field]:
-                options = each.as_dict()
-                options.pop("optional", None)
-                found.setdefault("optional" if each.optional else "required", {})[each.id] = (
-                    each.get_io_type(),
-                    options,
-                )
+        found = declared(self.inputs or [])
         for member in self.hidden or []:
             found.setdefault("hidden", {})[member.name] = (member.value,)
         return found
 
     def info(self, cls: type) -> JsonObject:
         """The entry of ``/object_info``."""
-        declared, outputs = self.declared(), self.outputs or []
+        inputs, outputs = self.declared(), self.outputs or []
+        templates = [output.template.template_id if isinstance(output, MatchOutput) else None for output in outputs]
         return {
-            "input": declared,
-            "input_order": {section: list(entries) for section, entries in declared.items()},
+            "input": inputs,
+            "input_order": {section: list(entries) for section, entries in inputs.items()},
+            "is_input_list": self.is_input_list,
             "output": [output.io_type for output in outputs],
             "output_is_list": [output.is_output_list for output in outputs],
             "output_name": [output.display_name or output.io_type for output in outputs],
             "output_tooltips": [output.tooltip or None for output in outputs],
+            "output_matchtypes": templates if any(templates) else None,
             "name": self.node_id,
             "display_name": self.display_name,
             "description": self.description,
@@ -116,7 +150,12 @@ class Schema:
             "output_node": self.is_output_node,
             "deprecated": self.is_deprecated,
             "experimental": self.is_experimental,
+            "dev_only": self.is_dev_only,
             "api_node": self.is_api_node,
+            "price_badge": self.price_badge.as_dict(self.inputs or []) if self.price_badge else None,
+            "search_aliases": self.search_aliases or None,
+            "essentials_category": self.essentials_category,
+            "has_intermediate_output": self.has_intermediate_output,
         }
 
 
@@ -139,6 +178,16 @@ class NodeOutput:
         block_execution: str | None = None,
     ) -> None:
         self.args, self.ui, self.expand, self.block_execution = args, ui, expand, block_execution
+
+    @classmethod
+    def from_dict(cls, data: JsonObject) -> NodeOutput:
+        """A result in the older schema's form."""
+        from comfyui_emulator.runtime import ExecutionBlocker
+
+        result = data.get("result", ())
+        if isinstance(result, ExecutionBlocker):
+            return cls(block_execution=result.message)
+        return cls(*result, ui=data.get("ui"), expand=data.get("expand"))
 
     @property
     def result(self) -> tuple[Any, ...] | None:
@@ -248,12 +297,14 @@ def _finished(value: Any, schema: Schema) -> JsonObject:
         value = NodeOutput(block_execution=value.message or "")
     if isinstance(value, tuple):
         value = NodeOutput(*value)
+    if isinstance(value, dict):
+        value = NodeOutput.from_dict(value)
     output = NodeOutput() if value is None else value
     if not isinstance(output, NodeOutput):
         raise TypeError(f"Invalid return type from node: {type(output)}; io.NodeOutput was expected")
     if output.expand is not None and not schema.enable_expand:
         raise ValueError(f"Node {schema.node_id} is not expandable: its schema needs enable_expand=True")
-    # In ComfyUI 0.3.64 a message without values blocks nothing: linked nodes get no value.
+    # In ComfyUI a message without values blocks nothing: linked nodes get no value.
     result: JsonObject = {"result": output.args} if output.args or output.expand is not None else {}
     if output.block_execution is not None and result:
         result["result"] = (ExecutionBlocker(output.block_execution),) * len(schema.outputs or [])
@@ -285,6 +336,8 @@ def adapted(cls: type[ComfyNode]) -> tuple[str, type, str | None]:
         "OUTPUT_NODE": schema.is_output_node,
         "INPUT_IS_LIST": schema.is_input_list,
         "NOT_IDEMPOTENT": schema.not_idempotent,
+        "ACCEPT_ALL_INPUTS": schema.accept_all_inputs,
+        "HAS_INTERMEDIATE_OUTPUT": schema.has_intermediate_output,
         "SCHEMA_V3": True,
         "HIDDEN_PREFIX": _HIDDEN,
         "FUNCTION": "run",

@@ -18,6 +18,7 @@ from comfyui_emulator.nodes.images.files import (
     pictures,
     temporary_suffix,
 )
+from comfyui_emulator.nodes.images.previews import save_pngs
 from comfyui_emulator.nodes.media import audio as _audio
 
 Owner = type[ComfyNode] | None
@@ -86,19 +87,8 @@ class ImageSaveHelper:
         images: Any, filename_prefix: str, folder_type: FolderType, cls: Owner, compress_level: int = 4
     ) -> list[SavedResult]:
         """Save each image as a PNG file."""
-        from PIL.PngImagePlugin import PngInfo
-
-        height, width = images[0].shape[:2]
-        target, stem, counter, subfolder = next_save_path(filename_prefix, _root(folder_type), width, height)
-        info = PngInfo()
-        for key, value in _told(cls):
-            info.add_text(key, value)
-        saved = []
-        for index, picture in enumerate(pictures(images)):
-            name = f"{stem.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
-            picture.save(target / name, pnginfo=info, compress_level=compress_level)
-            saved.append(SavedResult(name, subfolder, folder_type))
-        return saved
+        saved = save_pngs(images, filename_prefix, folder_type.value, _told(cls), compress_level)
+        return [SavedResult(item["filename"], item["subfolder"], folder_type) for item in saved]
 
     @staticmethod
     def get_save_images_ui(images: Any, filename_prefix: str, cls: Owner, compress_level: int = 4) -> SavedImages:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from comfyui_emulator.execution.graph import RunGraph
@@ -29,6 +29,11 @@ class Keys:
     def __init__(self, graph: RunGraph, registry: Registry, tokens: Mapping[str, Any], *, flat: bool = False) -> None:
         self._graph, self._registry, self._tokens, self._flat = graph, registry, tokens, flat
         self._keys: dict[str, Key] = {}
+
+    def renew(self, node_ids: Iterable[str]) -> None:
+        """Nodes were added, perhaps in place of others, whose keys they then do not take over; flat keys stay."""
+        for node_id in () if self._flat else node_ids:
+            self._keys.pop(node_id, None)
 
     def of(self, node_id: str) -> Key:
         """The key of a node; ancestors first, without recursion. Missing nodes and cycles get unique keys."""
@@ -149,9 +154,8 @@ class ObjectCache:
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], Any] = {}
 
-    def begin(self, prompt: Mapping[str, JsonObject], *, anew: bool = False) -> None:
-        """Drop the objects of nodes that the new prompt does not contain; with ``anew``, all of them."""
-        prompt = {} if anew else prompt
+    def begin(self, prompt: Mapping[str, JsonObject]) -> None:
+        """Drop the objects of nodes that the new prompt does not contain."""
         self._objects = {
             key: value
             for key, value in self._objects.items()

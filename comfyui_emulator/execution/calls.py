@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from comfyui_emulator.dynamic_inputs import InputShape
 from comfyui_emulator.registry import JsonObject, NodeType
 from comfyui_emulator.runtime import ExecutionBlocker
 
@@ -28,9 +29,11 @@ def slices(inputs: Inputs, *, input_is_list: bool) -> Iterator[dict[str, Any]]:
         yield {name: values[index if index < len(values) else -1] for name, values in inputs.items()}
 
 
-async def call_each(function: Callable[..., Any], inputs: Inputs, *, input_is_list: bool) -> list[Any]:
+async def call_each(
+    function: Callable[..., Any], inputs: Inputs, shape: InputShape, *, input_is_list: bool
+) -> list[Any]:
     """Call a class's hook once per slice, and await it if it is a coroutine function."""
-    results = [function(**arguments) for arguments in slices(inputs, input_is_list=input_is_list)]
+    results = [function(**shape.nested(arguments)) for arguments in slices(inputs, input_is_list=input_is_list)]
     return await asyncio.gather(*results) if inspect.iscoroutinefunction(function) else results
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from comfyui_emulator.execution.cache import Expansions, ObjectCache
-from comfyui_emulator.execution.stores import Results
+from comfyui_emulator.execution.stores import NoStore, Store
 from comfyui_emulator.execution.worker import NodeThread
 from comfyui_emulator.faults import Faults
 from comfyui_emulator.http.hub import Hub
-from comfyui_emulator.registry import JsonObject, Registry
+from comfyui_emulator.registry import JsonObject, NodeType, Registry
 from comfyui_emulator.runtime import NodeContext
 
 
@@ -22,11 +23,17 @@ class Engine:
     hub: Hub
     thread: NodeThread
     context: NodeContext
-    results: Results
+    results: Store
     objects: ObjectCache = field(default_factory=ObjectCache)
     expansions: Expansions = field(default_factory=Expansions)
     faults: Faults = field(default_factory=Faults)
     current_node: str | None = None
+
+    def instance(self, node_id: str, kind: NodeType) -> Any:
+        """The object for a node; a new one each time if nothing is cached. Raises :class:`NeedsComfyUIError`."""
+        if isinstance(self.results, NoStore):
+            return kind.instantiate()
+        return self.objects.get(node_id, kind.name, kind.instantiate)
 
     def reset(self) -> None:
         """Forget all results and node objects."""
@@ -37,12 +44,13 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A prompt as it was queued."""
+    """A prompt as it was queued; ``sensitive`` is the part of its extra data that only nodes see."""
 
     prompt_id: str
     prompt: Mapping[str, JsonObject]
     extra_data: JsonObject
     outputs: Sequence[str]
+    sensitive: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from comfyui_emulator.execution.arrivals import Arrivals
 from comfyui_emulator.registry import JsonObject, Registry, is_link, node_inputs
 
 
@@ -14,7 +15,21 @@ class NodeNotFoundError(Exception):
 
 
 class DependencyCycleError(Exception):
-    """Nodes wait for each other. Validation misses such a cycle only if it runs through undeclared inputs."""
+    """Nodes wait for each other. Validation misses such a cycle only if it runs through undeclared inputs.
+
+    ``blamed`` is the node that the error names.
+    """
+
+    def __init__(self, blamed: str) -> None:
+        super().__init__("Dependency cycle detected")
+        self.blamed = blamed
+
+
+class NodeInputError(Exception):
+    """A node asks for a lazy input that is no link."""
+
+
+NodeInputError.__module__ = NodeNotFoundError.__module__ = "comfy_execution.graph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +106,10 @@ class Schedule:
     or asynchronous node first, then one that feeds an output, then one two steps before an output, then the first.
     """
 
-    def __init__(self, graph: RunGraph, registry: Registry, is_cached: Callable[[str], bool]) -> None:
-        self._graph, self._registry, self._is_cached = graph, registry, is_cached
+    def __init__(
+        self, graph: RunGraph, registry: Registry, arrivals: Arrivals, is_cached: Callable[[str], bool]
+    ) -> None:
+        self._graph, self._registry, self._arrivals, self._is_cached = graph, registry, arrivals, is_cached
         self._pending: dict[str, None] = {}
         self._waits_for: dict[str, dict[str, None]] = {}
         self._blocks: dict[str, dict[str, None]] = {}
@@ -112,35 +129,46 @@ class Schedule:
             self._pending[current] = None
             self._waits_for.setdefault(current, {})
             self._blocks.setdefault(current, {})
-            for source in self._sources(current):
+            for source, slot in self._sources(current):
                 if source not in self._graph:
                     raise NodeNotFoundError(f"Node {source} not found")
+                self._arrivals.expect(current, source, slot)
                 if self._is_cached(source):
                     continue
                 stack.append(source)
                 self._link(source, current)
 
-    def _sources(self, node_id: str) -> Iterable[str]:
+    def _sources(self, node_id: str) -> Iterable[tuple[str, int]]:
         node = self._graph.node(node_id)
         kind = self._registry[node["class_type"]]
         for name, value in node_inputs(node).items():
             if is_link(value):
                 # Undeclared links count too: ComfyUI follows them at execution, although validation ignores them.
                 entry = kind.input_entry(name)
-                if entry is None or not (entry[2].get("lazy") or entry[2].get("rawLink")):
-                    yield value[0]
+                if entry is None or not entry[2].get("lazy"):
+                    yield value[0], int(value[1])
 
     def _link(self, source: str, target: str) -> None:
         self._blocks.setdefault(source, {})[target] = None
         self._waits_for.setdefault(target, {})[source] = None
 
-    def need(self, node_id: str, source: str) -> bool:
-        """Make ``node_id`` wait for ``source`` too; ``False`` if that is already cached."""
-        if self._is_cached(source):
-            return False
-        self.add(source)
-        self._link(source, node_id)
-        return True
+    def need(self, node_id: str, source: str, slot: int) -> None:
+        """Make ``node_id`` wait for a result of ``source`` too. Raises :class:`NodeNotFoundError` or ``IndexError``."""
+        if not self._is_cached(source):
+            self.add(source)
+            self._link(source, node_id)
+        self._arrivals.expect(node_id, source, slot)
+
+    def need_input(self, node_id: str, name: str) -> None:
+        """Make ``node_id`` wait for the source of an input. Raises :class:`NodeInputError` if that is no link."""
+        inputs = node_inputs(self._graph.node(node_id))
+        what = f"Node {node_id} says it needs input {name}, but"
+        if name not in inputs:
+            raise NodeInputError(f"{what} there is no input to that node at all")
+        if not is_link(inputs[name]):
+            raise NodeInputError(f"{what} that value is a constant")
+        source, slot = inputs[name]
+        self.need(node_id, source, int(slot))
 
     def hold(self, node_id: str) -> None:
         """Keep a node from being picked until :meth:`release`; calls are counted."""
@@ -170,7 +198,7 @@ class Schedule:
         if not ready:
             if self.held:
                 return None
-            raise DependencyCycleError(f"Dependency cycle detected among nodes {', '.join(self._pending)}")
+            raise DependencyCycleError(self._blamed())
         if len(ready) == 1:
             return ready[0]
         for steps in range(3):
@@ -178,6 +206,17 @@ class Schedule:
                 if self._leads_to_output(node, steps):
                     return node
         return ready[0]
+
+    def _blamed(self) -> str:
+        """Of the nodes that wait for each other, the one that frontends show for the first added one, or the first."""
+        left = {node: set(self._waits_for[node]) & self._pending.keys() for node in self._pending}
+        while free := [node for node, sources in left.items() if not sources]:
+            for node in free:
+                del left[node]
+            for sources in left.values():
+                sources.difference_update(free)
+        shown = [display for node in left if (display := self._graph.display(node)) != node]
+        return [*shown, *left][0]
 
     def _leads_to_output(self, node_id: str, steps: int) -> bool:
         if steps == 0:
@@ -194,6 +233,7 @@ class Schedule:
 
     def done(self, node_id: str) -> None:
         """Remove a node that has its result, and unblock those that wait for it."""
+        self._arrivals.forget(node_id)
         del self._pending[node_id]
         for target in self._blocks.pop(node_id, {}):
             self._waits_for.get(target, {}).pop(node_id, None)

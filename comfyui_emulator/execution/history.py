@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,7 +19,7 @@ T = TypeVar("T")
 log = logging.getLogger("comfyui_emulator")
 
 HISTORY_LIMIT = 10_001
-"""Maximum number of records; the oldest are dropped first (measured on ComfyUI 0.3.64)."""
+"""Maximum number of records; the oldest are dropped first (measured on ComfyUI 0.3.64; the same in 0.33)."""
 
 RECENT_RECORDS, RECENT_BYTES = 256, 2 * 1024 * 1024
 """The number and size of records that stay in memory; once there is twice as much, older ones move to the disk."""
@@ -35,6 +35,18 @@ def connect() -> sqlite3.Connection:
     return sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
 
+class HistoryEntry(NamedTuple):
+    """A record and its job, the summary that ``/api/jobs`` shows, both as JSON text."""
+
+    record: str
+    job: str
+
+    @property
+    def size(self) -> int:
+        """The number of characters."""
+        return len(self.record) + len(self.job)
+
+
 class Spool:
     """Older records in a database: by id, and in the order in which they were added.
 
@@ -48,15 +60,15 @@ class Spool:
         run("PRAGMA journal_mode = MEMORY")
         run("PRAGMA synchronous = OFF")
         run(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
-        run("CREATE TABLE records (place INTEGER PRIMARY KEY, id BLOB UNIQUE, body TEXT)")
+        run("CREATE TABLE records (place INTEGER PRIMARY KEY, id BLOB UNIQUE, body TEXT, job TEXT)")
 
-    def add(self, records: list[tuple[str, str]]) -> None:
+    def add(self, records: list[tuple[str, HistoryEntry]]) -> None:
         """Add records, all or none."""
         run = self._database.execute
         run("BEGIN")
         try:
-            insert = "INSERT INTO records (id, body) VALUES (?, ?)"
-            self._database.executemany(insert, ((_key(name), body) for name, body in records))
+            insert = "INSERT INTO records (id, body, job) VALUES (?, ?, ?)"
+            self._database.executemany(insert, ((_key(name), *entry) for name, entry in records))
             run("COMMIT")
         except BaseException:
             if self._database.in_transaction:
@@ -69,16 +81,21 @@ class Spool:
         found = self._database.execute("SELECT body FROM records WHERE id = ?", (_key(name),)).fetchone()
         return None if found is None else str(found[0])
 
-    def replace(self, name: str, body: str) -> bool:
+    def replace(self, name: str, entry: HistoryEntry) -> bool:
         """Replace the record with that id, keeping its position; ``False`` if there is none."""
-        done = self._database.execute("UPDATE records SET body = ? WHERE id = ?", (body, _key(name)))
+        done = self._database.execute("UPDATE records SET body = ?, job = ? WHERE id = ?", (*entry, _key(name)))
         return done.rowcount > 0
 
-    def pages(self, start: int, end: int) -> Iterator[tuple[str, str]]:
+    def pages(self, start: int, end: int) -> Iterator[tuple[str, HistoryEntry]]:
         """Ids and records of a range of positions."""
-        query = "SELECT id, body FROM records ORDER BY place LIMIT ? OFFSET ?"
-        for name, body in self._database.execute(query, (max(0, end - start), start)):
-            yield name.decode("utf-8", "surrogatepass"), body
+        query = "SELECT id, body, job FROM records ORDER BY place LIMIT ? OFFSET ?"
+        for name, body, job in self._database.execute(query, (max(0, end - start), start)):
+            yield name.decode("utf-8", "surrogatepass"), HistoryEntry(body, job)
+
+    def jobs(self) -> Iterator[str]:
+        """The jobs of all records, oldest first."""
+        for (job,) in self._database.execute("SELECT job FROM records ORDER BY place"):
+            yield job
 
     def drop_oldest(self) -> bool:
         """Delete the oldest record; ``False`` if there is none."""
@@ -109,7 +126,7 @@ class History:
 
     def __init__(self, database: Callable[[], sqlite3.Connection] = connect) -> None:
         self._open_database = database
-        self._recent: dict[str, str] = {}
+        self._recent: dict[str, HistoryEntry] = {}
         self._bytes = 0
         self._spool: Spool | None = None
         self._limits = 2 * RECENT_RECORDS, 2 * RECENT_BYTES
@@ -128,37 +145,47 @@ class History:
     def _spooled(self) -> int:
         return 0 if self._spool is None else self._spool.count
 
-    def put(self, name: str, record: str) -> None:
+    def put(self, name: str, record: str, job: str = "") -> None:
         """Add a record; one with an existing id replaces the old one at its position, as in ComfyUI."""
         if len(self) >= HISTORY_LIMIT:
             self._drop_oldest()
-        if name in self._recent or not self._ask(lambda spool: spool.replace(name, record)):
-            self._bytes += len(record) - len(self._recent.get(name, ""))
-            self._recent[name] = record
+        entry = HistoryEntry(record, job)
+        if name in self._recent or not self._ask(lambda spool: spool.replace(name, entry)):
+            self._bytes += entry.size - self._size_of(name)
+            self._recent[name] = entry
         if len(self._recent) >= self._limits[0] or self._bytes >= self._limits[1]:
             self._spill()
 
     def get(self, name: str) -> str | None:
         """The record with that id, or ``None``."""
-        if name not in self._recent and (found := self._ask(lambda spool: spool.get(name))) is not None:
-            return found
-        return self._recent.get(name)
+        if name in self._recent:
+            return self._recent[name].record
+        return self._ask(lambda spool: spool.get(name))
 
     def page(self, start: int, end: int) -> list[tuple[str, str]]:
         """Ids and records from position ``start`` up to ``end``, oldest first."""
-        found: list[tuple[str, str]] = []
+        found: list[tuple[str, HistoryEntry]] = []
         if start < self._spooled:
             found = self._ask(lambda spool: list(spool.pages(start, min(end, spool.count)))) or []
         older = self._spooled
         names = list(self._recent)[max(0, start - older) : max(0, end - older)]
-        return found + [(name, self._recent[name]) for name in names]
+        found += [(name, self._recent[name]) for name in names]
+        return [(name, entry.record) for name, entry in found]
+
+    def jobs(self) -> list[str]:
+        """The jobs of all records, oldest first."""
+        older = self._ask(lambda spool: list(spool.jobs())) or []
+        return older + [entry.job for entry in self._recent.values()]
 
     def delete(self, name: str) -> None:
         """Delete a record if it exists."""
         if name not in self._recent:
             self._ask(lambda spool: spool.delete(name))
-        found = self._recent.pop(name, None)
-        self._bytes -= len(found or "")
+        self._bytes -= self._size_of(name)
+        self._recent.pop(name, None)
+
+    def _size_of(self, name: str) -> int:
+        return self._recent[name].size if name in self._recent else 0
 
     def clear(self) -> None:
         """Delete all records, and free their space on disk."""
@@ -194,7 +221,7 @@ class History:
         import sqlite3
 
         expected = spool.count
-        found: dict[str, str] = {}
+        found: dict[str, HistoryEntry] = {}
         try:
             # ``update`` keeps the records that it read before an error.
             found.update(spool.pages(0, expected))
@@ -202,7 +229,7 @@ class History:
             log.exception("%d records of the history are lost", expected - len(found))
         log.warning("the history is in memory again, because its temporary database failed: %s", error)
         self._recent = found | self._recent
-        self._bytes = sum(map(len, self._recent.values()))
+        self._bytes = sum(entry.size for entry in self._recent.values())
         self._later()
         self.close()
 
@@ -211,13 +238,13 @@ class History:
 
     def _spill(self) -> None:
         """Move the older records to the disk; if that fails, try again once there are more."""
-        moved: list[tuple[str, str]] = []
+        moved: list[tuple[str, HistoryEntry]] = []
         left = self._bytes
-        for name, record in self._recent.items():
+        for name, entry in self._recent.items():
             if len(self._recent) - len(moved) <= RECENT_RECORDS and left <= RECENT_BYTES:
                 break
-            moved.append((name, record))
-            left -= len(record)
+            moved.append((name, entry))
+            left -= entry.size
         error = self._write(moved)
         if error is None:
             for name, _ in moved:
@@ -228,7 +255,7 @@ class History:
         self._warned = error is not None
         self._later()
 
-    def _write(self, records: list[tuple[str, str]]) -> Exception | None:
+    def _write(self, records: list[tuple[str, HistoryEntry]]) -> Exception | None:
         """Write records to the database, created on first use; return the error if that fails."""
         try:
             import sqlite3

@@ -12,8 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from comfyui_emulator.console import GREEN
 from comfyui_emulator.execution.engine import Engine, RunOutcome, RunRequest
 from comfyui_emulator.execution.history import History
+from comfyui_emulator.execution.jobs import (
+    FINISHED,
+    UNREADABLE,
+    JobQuery,
+    UnreadableJobError,
+    detailed_job,
+    finished_job,
+    queued_job,
+)
 from comfyui_emulator.execution.run import Run
 from comfyui_emulator.faults import Faults
 from comfyui_emulator.registry import JsonObject
@@ -21,7 +31,7 @@ from comfyui_emulator.registry import JsonObject
 log = logging.getLogger("comfyui_emulator")
 
 SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
-"""Keys of ``extra_data`` that are left out of the history."""
+"""Keys of ``extra_data`` that only nodes see, and neither the queue nor the history shows."""
 
 
 @dataclass(order=True, slots=True)
@@ -88,12 +98,11 @@ class PromptQueue:
         """Store the record of the running prompt, which has ended."""
         item, self.running = self.running, None
         if item is not None and not self._faults.evict_history:
-            text = json.dumps(record)
+            entry = item.prompt_id, json.dumps(record), json.dumps(finished_job(item.prompt_id, record))
             if self._faults.history_delay:
-                loop = asyncio.get_running_loop()
-                loop.call_later(self._faults.history_delay, self.history.put, item.prompt_id, text)
+                asyncio.get_running_loop().call_later(self._faults.history_delay, self.history.put, *entry)
             else:
-                self.history.put(item.prompt_id, text)
+                self.history.put(*entry)
         self._changed()
 
     def listing(self) -> tuple[list[list[Any]], list[list[Any]]]:
@@ -106,14 +115,15 @@ class PromptQueue:
         self._heap.clear()
         self._changed()
 
-    def delete(self, prompt_id: str) -> None:
-        """Remove the first pending prompt with that id, if there is one."""
+    def delete(self, prompt_id: str) -> bool:
+        """Remove the first pending prompt with that id; ``False`` if there is none."""
         for index, item in enumerate(self._heap):
             if item.prompt_id == prompt_id:
                 del self._heap[index]
                 heapq.heapify(self._heap)
                 self._changed()
-                return
+                return True
+        return False
 
     def set_flag(self, name: str, *, value: bool) -> None:
         """Set a flag that the worker handles between prompts."""
@@ -124,6 +134,33 @@ class PromptQueue:
         """The flags set since the last call."""
         flags, self._flags = self._flags, {}
         return flags
+
+    def jobs(self, query: JobQuery) -> tuple[list[JsonObject], int]:
+        """The jobs that a request names, and the number of all that fit."""
+        running, pending = self.listing()
+        found = [queued_job(item, "in_progress") for item in running]
+        found += [queued_job(item, "pending") for item in pending]
+        if query.statuses & FINISHED:
+            found += map(json.loads, self.history.jobs())
+        return query.choose([self._shown(job) for job in found])
+
+    def job(self, prompt_id: str) -> JsonObject | None:
+        """One job with its details, or ``None``."""
+        record = self.history.get(prompt_id)
+        if record is not None:
+            return self._shown(detailed_job(prompt_id, json.loads(record)))
+        running, pending = self.listing()
+        for status, items in (("in_progress", running), ("pending", pending)):
+            for item in items:
+                if item[1] == prompt_id:
+                    return self._shown(queued_job(item, status))
+        return None
+
+    def _shown(self, job: JsonObject) -> JsonObject:
+        """A job as it is sent. Raises :class:`UnreadableJobError` where ComfyUI fails, if that fault is on."""
+        if job.pop(UNREADABLE, False) and self._faults.unreadable_jobs:
+            raise UnreadableJobError(f"the workflow in the extra_pnginfo of {job['id']} is no object")
+        return job
 
     def record(self, prompt_id: str) -> str:
         """One record under its id, or an empty object, as JSON text."""
@@ -144,10 +181,8 @@ class PromptQueue:
 
 def make_record(item: QueueItem, outcome: RunOutcome) -> JsonObject:
     """The history record of a finished run."""
-    listed = item.listed()
-    listed[3] = {key: value for key, value in item.request.extra_data.items() if key not in SENSITIVE}
     return {
-        "prompt": listed,
+        "prompt": item.listed(),
         "outputs": outcome.outputs,
         "status": {
             "status_str": "success" if outcome.success else "error",
@@ -182,7 +217,7 @@ async def _run(queue: PromptQueue, engine: Engine, item: QueueItem) -> None:
     sid = item.request.extra_data.get("client_id")
     if sid is not None:
         engine.hub.send("executing", {"node": None, "prompt_id": item.prompt_id}, sid)
-    log.info("Prompt executed in %.2f seconds", time.perf_counter() - started)
+    log.info("Prompt executed in %.2f seconds", time.perf_counter() - started, extra=GREEN)
 
 
 def broken_outcome(prompt_id: str, error: Exception) -> RunOutcome:

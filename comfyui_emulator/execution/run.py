@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from comfyui_emulator.dynamic_inputs import InputShape
+from comfyui_emulator.execution.arrivals import Arrivals
 from comfyui_emulator.execution.cache import Keys
-from comfyui_emulator.execution.calls import Expansion, Inputs, Returns, call_each, find_blocker, slices
+from comfyui_emulator.execution.calls import Expansion, Inputs, Returns, find_blocker, slices
 from comfyui_emulator.execution.details import blocked_details, failure_details
 from comfyui_emulator.execution.engine import Engine, RunOutcome, RunRequest
-from comfyui_emulator.execution.graph import RunGraph, Schedule, result_links
+from comfyui_emulator.execution.graph import DependencyCycleError, RunGraph, Schedule, result_links
 from comfyui_emulator.execution.inputs import bare_hidden_values, gather, hidden_values, resolve
 from comfyui_emulator.execution.progress import RunProgress
+from comfyui_emulator.execution.shown import ShownOutputs
+from comfyui_emulator.execution.stores import Entry
 from comfyui_emulator.execution.validation import exception_name
 from comfyui_emulator.execution.worker import NodeCrash
 from comfyui_emulator.registry import JsonObject, NodeType, node_inputs
@@ -45,7 +48,11 @@ class Run:
         self._progress = RunProgress(engine.hub, self._graph, request.prompt_id, self._sid)
         self._tokens: dict[str, Any] = {}
         self._keys = Keys(self._graph, engine.registry, self._tokens, flat=engine.results.flat)
-        self._schedule = Schedule(self._graph, engine.registry, lambda node: self._cached(node) is not None)
+        self._arrivals = Arrivals(engine.results.get)
+        self._schedule = Schedule(
+            self._graph, engine.registry, self._arrivals, lambda node: engine.results.get(node) is not None
+        )
+        self._shown = ShownOutputs(self._graph, request.prompt_id, self._send)
         self._messages: list[tuple[str, JsonObject]] = []
         self._executed: dict[str, None] = {}
         self._awaited: dict[str, Returns] = {}
@@ -65,16 +72,18 @@ class Run:
             await self._prepare()
             await self._loop()
         except _Failure as failure:
+            # ComfyUI counts nodes that wait for each other as no failure, although it sends an error.
+            success = isinstance(failure.error, DependencyCycleError)
             self._report(failure)
         else:
             success = True
+            self._send_intermediate()
             self._note("execution_success", {})
         finally:
             for task in self._tasks:
                 task.cancel()
             self._engine.current_node = None
-        outputs, meta = self._collect()
-        return RunOutcome(success, self._messages, outputs, meta)
+        return RunOutcome(success, self._messages, self._shown.listed("output"), self._shown.listed("meta"))
 
     def _note(self, event: str, data: JsonObject, *, broadcast: bool = False) -> None:
         data = {**data, "prompt_id": self._request.prompt_id, "timestamp": int(time.time() * 1000)}
@@ -89,19 +98,16 @@ class Run:
     def _kind(self, node_id: str) -> NodeType:
         return self._engine.registry[self._graph.class_type(node_id)]
 
-    def _cached(self, node_id: str) -> list[list[Any]] | None:
-        return self._engine.results.values.get(node_id)
-
     async def _prepare(self) -> None:
-        self._engine.objects.begin(self._prompt, anew=self._engine.results.frugal)
+        self._engine.objects.begin(self._prompt)
         classes = {node_id: str(node["class_type"]) for node_id, node in self._prompt.items()}
         self._engine.expansions.begin(classes)
         added = self._engine.expansions.nodes(deep=not self._engine.results.flat)
-        self._known = [*classes, *(node_id for node_id, _ in added)]
+        self._known = self._engine.results.names([*classes, *(node_id for node_id, _ in added)])
         # Before any key is computed, because tokens are part of the keys.
         await self._read_tokens(self._prompt)
         self._engine.results.begin(self._prompt, self._keys.of, [key for _, key in added])
-        cached = [node_id for node_id in self._prompt if self._cached(node_id) is not None]
+        cached = [node_id for node_id in self._prompt if self._engine.results.get(node_id) is not None]
         self._note("execution_cached", {"nodes": cached})
         for node_id in self._request.outputs:
             try:
@@ -122,17 +128,21 @@ class Run:
                 context = replace(self._engine.context, node_id=node_id)
                 try:
                     with using(context):
-                        node["is_changed"] = await self._hook_results(kind, kind.change_hook, inputs)
+                        node["is_changed"] = await self._hook_results(node_id, kind.change_hook, inputs)
                 except Exception as error:  # noqa: BLE001 - counts as always changed, as in ComfyUI
                     log.warning("the change check of node %s failed: %s", node_id, error)
                     node["is_changed"] = float("nan")
             self._tokens[node_id] = node["is_changed"]
 
-    async def _hook_results(self, kind: NodeType, hook: Any, inputs: Inputs) -> list[Any]:
+    def _shape(self, node_id: str) -> InputShape:
+        return self._kind(node_id).shape(node_inputs(self._graph.node(node_id)))
+
+    async def _hook_results(self, node_id: str, hook: Any, inputs: Inputs, *, keyed: bool = False) -> list[Any]:
         """The results of a class's hook, one per call: awaited in the event loop, or called in the nodes' thread."""
+        shape, is_list = self._shape(node_id), self._kind(node_id).input_is_list
+        calls = [shape.nested(arguments, keyed=keyed) for arguments in slices(inputs, input_is_list=is_list)]
         if inspect.iscoroutinefunction(hook):
-            return await call_each(hook, inputs, input_is_list=kind.input_is_list)
-        calls = list(slices(inputs, input_is_list=kind.input_is_list))
+            return await asyncio.gather(*(hook(**arguments) for arguments in calls))
         return await self._engine.thread.run(lambda: [hook(**arguments) for arguments in calls])
 
     async def _loop(self) -> None:
@@ -141,27 +151,30 @@ class Run:
                 raise self._failed
             try:
                 node_id = self._schedule.pick()
-            except Exception as error:
-                raise _Failure(next(iter(self._request.outputs)), error) from error
+            except DependencyCycleError as error:
+                raise _Failure(error.blamed, error) from error
             if node_id is None:
                 self._wake.clear()
                 await self._wake.wait()
-            elif await self._step(node_id):
-                self._schedule.done(node_id)
+            else:
+                if await self._step(node_id):
+                    self._schedule.done(node_id)
+                self._engine.results.stepped()
 
     async def _step(self, node_id: str) -> bool:
         """Advance one node; ``False`` if it has to wait for something. Raises :class:`_Failure`."""
-        if self._cached(node_id) is not None:
-            shown = self._engine.results.shown.get(node_id)
-            self._send_executed(node_id, shown["output"] if shown else None)
+        cached = self._engine.results.get(node_id)
+        if cached is not None:
+            self._shown.cached(node_id, cached)
             self._progress.finish(node_id)
+            self._arrivals.arrived(node_id, cached)
             return True
         inputs: Inputs | None = None
         try:
             kind = self._kind(node_id)
             values: list[list[Any]]
             if node_id in self._expanded:
-                values = resolve(kind, self._expanded.pop(node_id), self._cached)
+                values = resolve(kind, self._expanded.pop(node_id), lambda source: self._arrived(source, node_id))
             else:
                 if node_id in self._awaited:
                     returns = self._awaited.pop(node_id)
@@ -169,19 +182,22 @@ class Run:
                     inputs, missing = self._begin(node_id)
                     if self._engine.faults.any:
                         await self._engine.faults.before_node(node_id, kind.name)
-                    instance = self._engine.objects.get(node_id, kind.name, kind.instantiate)
-                    if missing and kind.has_lazy_check and await self._ask_lazy(node_id, instance, inputs, missing):
+                    instance = self._engine.instance(node_id, kind)
+                    if kind.has_lazy_check and await self._ask_lazy(node_id, instance, inputs, missing):
                         return False
                     called = await self._call(node_id, kind, instance, inputs)
                     if called is None:
                         return False
                     returns = called
-                self._publish(node_id, returns)
+                if ui := returns.merged_ui():
+                    self._shown.made(node_id, ui)
                 if returns.expands:
                     await self._expand(node_id, returns)
                     return False
                 values = returns.merged_values(kind)
-            self._engine.results.values.put(node_id, values)
+            entry = Entry(values, self._shown.of(node_id))
+            self._arrivals.arrived(node_id, entry)
+            self._engine.results.put(node_id, entry)
         except _Failure:
             raise
         except Exception as error:
@@ -199,24 +215,31 @@ class Run:
 
     def _inputs(self, node_id: str, *, constants_only: bool = False) -> tuple[Inputs, set[str]]:
         def value_of(source: str, slot: int) -> list[Any] | None:
-            entry = None if constants_only else self._cached(source)
+            entry = None if constants_only else self._arrived(source, node_id)
             # If a node returns fewer outputs than it declares, the rest are None, as in ComfyUI.
-            return None if entry is None or slot >= len(entry) else entry[slot]
+            return None if entry is None or slot >= len(entry.values) else entry.values[slot]
 
         hidden = bare_hidden_values(node_id)
         if not constants_only:
-            hidden = hidden_values(self._graph, node_id, self._request.extra_data)
+            hidden = hidden_values(self._graph, node_id, self._request.extra_data | self._request.sensitive)
         return gather(self._kind(node_id), node_inputs(self._graph.node(node_id)), value_of, hidden)
 
+    def _arrived(self, source: str, node_id: str) -> Entry | None:
+        """What a node has received from another; using it puts it back into the cache, as in ComfyUI."""
+        entry = self._arrivals.of(source, node_id)
+        if entry is not None:
+            self._engine.results.put(source, entry)
+        return entry
+
     async def _ask_lazy(self, node_id: str, instance: Any, inputs: Inputs, missing: set[str]) -> bool:
-        """Ask the node which lazy inputs it needs; ``True`` if it has to wait for one."""
+        """Ask the node which lazy inputs it needs; ``True`` if it has to begin again once they are there."""
         with using(self._node_context(node_id)):
-            answers = await self._hook_results(self._kind(node_id), instance.check_lazy_status, inputs)
-        wanted = {name for answer in answers for name in answer or () if name in missing}
-        waits = False
-        for name in sorted(wanted):
-            waits = self._schedule.need(node_id, node_inputs(self._graph.node(node_id))[name][0]) or waits
-        return waits
+            answers = await self._hook_results(node_id, instance.check_lazy_status, inputs, keyed=True)
+        names = {name for answer in answers if isinstance(answer, list) for name in answer if isinstance(name, str)}
+        wanted = sorted(name for name in names if name not in inputs or name in missing)
+        for name in wanted:
+            self._schedule.need_input(node_id, name)
+        return bool(wanted)
 
     async def _in_thread(self, node_id: str, function: Any) -> Any:
         context = self._node_context(node_id)
@@ -232,6 +255,7 @@ class Run:
         if kind.is_async:
             return await self._start_async(node_id, kind, function, inputs)
         loop = asyncio.get_running_loop()
+        shape = self._shape(node_id)
 
         def work() -> Returns:
             returns = Returns()
@@ -245,7 +269,7 @@ class Run:
                     continue
                 # An interrupt that a node ignored takes effect here, before the next call, as in ComfyUI.
                 check_interrupted()
-                returns.add(function(**arguments), kind)
+                returns.add(function(**shape.nested(arguments)), kind)
             return returns
 
         result: Returns = await self._in_thread(node_id, work)
@@ -253,7 +277,7 @@ class Run:
 
     async def _start_async(self, node_id: str, kind: NodeType, function: Any, inputs: Inputs) -> Returns | None:
         """Start a coroutine node; other nodes may run while it waits."""
-        returns = Returns()
+        returns, shape = Returns(), self._shape(node_id)
 
         async def work() -> None:
             with using(self._node_context(node_id)) as here:
@@ -265,7 +289,7 @@ class Run:
                         returns.add(ExecutionBlocker(None), kind)
                         continue
                     check_interrupted()
-                    returns.add(await function(**arguments), kind)
+                    returns.add(await function(**shape.nested(arguments)), kind)
 
         task = asyncio.create_task(work())
         # A coroutine that never waits is done after one turn of the loop, and needs no hold.
@@ -291,29 +315,13 @@ class Run:
         task.add_done_callback(settle)
         return None
 
-    def _publish(self, node_id: str, returns: Returns) -> None:
-        """Store and send the UI part, if there is one. Raises ``TypeError`` first if it is not JSON."""
-        ui = returns.merged_ui()
-        if not ui:
-            return
-        try:
-            json.dumps(ui)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"the UI output of node {node_id} is not JSON: {error}") from error
-        graph = self._graph
-        meta = {
-            "node_id": node_id,
-            "display_node": graph.display(node_id),
-            "parent_node": graph.parent(node_id),
-            "real_node_id": graph.real(node_id),
-        }
-        self._engine.results.shown.put(node_id, {"meta": meta, "output": ui})
-        self._send_executed(node_id, ui)
-
-    def _send_executed(self, node_id: str, output: Any) -> None:
-        display = self._graph.display(node_id)
-        data = {"node": node_id, "display_node": display, "output": output, "prompt_id": self._request.prompt_id}
-        self._send("executed", data)
+    def _send_intermediate(self) -> None:
+        """Send the UI parts of cached nodes whose class asks for that (ComfyUI 0.19 and newer)."""
+        for node_id in [*self._prompt, *self._graph.added()]:
+            if node_id not in self._executed and self._kind(node_id).has_intermediate_output:
+                cached = self._engine.results.get(node_id)
+                if cached is not None:
+                    self._shown.cached(node_id, cached)
 
     async def _expand(self, node_id: str, returns: Returns) -> None:
         """Add the sub-graphs that the calls returned; the node waits for the nodes that their results link to."""
@@ -322,28 +330,29 @@ class Run:
             if not isinstance(result, Expansion):
                 continue
             for child, node in result.graph.items():
-                if child in self._graph:
-                    raise ValueError(f"the expansion of node {node_id} has a node {child}, which already exists")
+                if child in (step for step, _ in self._graph.path(node_id)):
+                    # ComfyUI since 0.3.68 looks for the origin of such a node for ever.
+                    raise ValueError(f"node {node_id} expands to {child}, of which it is a part itself")
                 if node.get("class_type") not in self._engine.registry:
                     # As in ComfyUI, the error consists of the class name only.
                     raise KeyError(node.get("class_type"))
                 self._graph.add(child, node, node_id, node.get("override_display_id", node_id))
                 new_ids[child] = None
-        if new_ids and self._engine.results.frugal:
-            # Under --cache-none, ComfyUI 0.3.64 does not track the inputs of added nodes, and fails with this error.
-            raise KeyError(next(iter(new_ids)))
+        self._keys.renew(new_ids)
         await self._read_tokens(new_ids)
         classes = {child: self._graph.class_type(child) for child in new_ids}
         keys = {child: self._keys.of(child) for child in new_ids}
         self._engine.expansions.add(self._graph.path(node_id), classes, keys)
         self._expanded[node_id] = returns
         for child in new_ids:
+            # A look-up keeps what is cached: it belongs to this run, too.
+            self._engine.results.get(child)
             if self._kind(child).is_output:
                 # No node waits for an output node; even a cached one is scheduled, to send ``executed``, as in ComfyUI.
                 self._schedule.add(child)
         for result in returns.results:
-            for _, source, _ in result_links(result.result if isinstance(result, Expansion) else ()):
-                self._schedule.need(node_id, source)
+            for _, source, slot in result_links(result.result if isinstance(result, Expansion) else ()):
+                self._schedule.need(node_id, source, slot)
 
     def _blocked(self, node_id: str, blocker: ExecutionBlocker) -> None:
         if blocker.message is None:
@@ -385,13 +394,3 @@ class Run:
             return given
         hidden = {kind.hidden_prefix + name for name in kind.structure.get("hidden") or ()}
         return {name: values for name, values in given.items() if name not in hidden}
-
-    def _collect(self) -> tuple[JsonObject, JsonObject]:
-        """The UI parts of all nodes of the prompt that have one, even if this run did not request them."""
-        outputs: JsonObject = {}
-        meta: JsonObject = {}
-        for node_id in [*self._prompt, *self._graph.added()]:
-            ui = self._engine.results.shown.get(node_id)
-            if ui:
-                outputs[node_id], meta[node_id] = ui["output"], ui["meta"]
-        return outputs, meta

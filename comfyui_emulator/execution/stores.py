@@ -1,27 +1,36 @@
-"""Stores for results, with ComfyUI's three cache policies.
+"""Stores for results, with ComfyUI's cache policies.
 
-A store maps the keys of nodes (see :mod:`comfyui_emulator.execution.cache`) to one kind of value. A server has one for
-the values of nodes and one for their UI parts, which evict independently, as in ComfyUI.
+A store maps the keys of nodes (see :mod:`comfyui_emulator.execution.cache`) to their results. A run itself does not
+depend on what the store keeps: see :mod:`comfyui_emulator.execution.arrivals`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import NamedTuple
 
-from comfyui_emulator.registry import JsonObject, is_link, node_inputs
-from comfyui_emulator.settings import CacheKind
+from comfyui_emulator.registry import JsonObject
+from comfyui_emulator.settings import CacheKind, CacheRam
 
-V = TypeVar("V")
 Key = bytes
 KeyOf = Callable[[str], Key]
 
 
-class Store(Generic[V]):
+class Entry(NamedTuple):
+    """The results of a node: ``values``, a list per output slot, and ``shown``, the UI part with its ``meta``."""
+
+    values: list[list[object]]
+    shown: JsonObject | None
+
+
+class Store:
     """``classic``: keeps the results of the newest prompt's nodes, and of nodes that those added in earlier runs."""
 
+    flat = False
+    """Whether the key of an added node does not depend on which node's expansion added it."""
+
     def __init__(self) -> None:
-        self._kept: dict[Key, V] = {}
+        self._kept: dict[Key, Entry] = {}
         self._key_of: KeyOf | None = None
 
     def begin(self, prompt: Mapping[str, JsonObject], key_of: KeyOf, below: Iterable[Key] = ()) -> None:
@@ -38,29 +47,38 @@ class Store(Generic[V]):
             raise RuntimeError("no run has begun, so there are no keys to look up")
         return self._key_of(node_id)
 
-    def get(self, node_id: str) -> V | None:
-        """The value kept for a node of the run, or ``None``."""
+    def get(self, node_id: str) -> Entry | None:
+        """The results kept for a node of the run, or ``None``."""
         return self._kept.get(self._key(node_id))
 
-    def put(self, node_id: str, value: V) -> None:
-        """Keep a value for a node of the run."""
-        self._kept[self._key(node_id)] = value
+    def put(self, node_id: str, entry: Entry) -> None:
+        """Keep the results of a node of the run."""
+        self._kept[self._key(node_id)] = entry
+
+    def stepped(self) -> None:
+        """A node has run, or was found to be cached."""
+
+    def names(self, node_ids: list[str]) -> list[str]:
+        """The nodes that an error lists as known to the caches."""
+        return node_ids
 
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
 
     def __len__(self) -> int:
-        """The number of kept values."""
+        """The number of kept results."""
         return len(self._kept)
 
 
-class LatestStore(Store[V]):
-    """``lru``: if a run begins with more than ``limit`` values, those of the oldest runs are dropped, run by run.
+class LatestStore(Store):
+    """``lru``: if a run begins with more than ``limit`` results, those of the oldest runs are dropped, run by run.
 
-    A value belongs to the last run that named, looked up or made it. Those of the newest prompt are never dropped,
+    A result belongs to the last run that named, looked up or made it. Those of the newest prompt are never dropped,
     however many there are.
     """
+
+    flat = True
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -75,21 +93,27 @@ class LatestStore(Store[V]):
         self._run += 1
         for node_id in prompt:
             self._used[key_of(node_id)] = self._run
-        while len(self._kept) > self._limit and self._oldest < self._run:
-            self._oldest += 1
-            self._kept = {key: value for key, value in self._kept.items() if self._used[key] >= self._oldest}
+        self._shrink()
         # Keys that were looked up but not found are remembered only during their run.
         self._used = {key: run for key, run in self._used.items() if key in self._kept or run == self._run}
 
-    def get(self, node_id: str) -> V | None:
-        """The value kept for a node of the run, or ``None``."""
+    def _shrink(self) -> None:
+        while len(self._kept) > self._limit and self._oldest < self._run:
+            self._oldest += 1
+            self._drop_before(self._oldest)
+
+    def _drop_before(self, run: int) -> None:
+        self._kept = {key: value for key, value in self._kept.items() if self._used[key] >= run}
+
+    def get(self, node_id: str) -> Entry | None:
+        """The results kept for a node of the run, or ``None``."""
         self._used[self._key(node_id)] = self._run
         return super().get(node_id)
 
-    def put(self, node_id: str, value: V) -> None:
-        """Keep a value for a node of the run."""
+    def put(self, node_id: str, entry: Entry) -> None:
+        """Keep the results of a node of the run."""
         self._used[self._key(node_id)] = self._run
-        super().put(node_id, value)
+        super().put(node_id, entry)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -97,67 +121,59 @@ class LatestStore(Store[V]):
         self._used.clear()
 
 
-class FrugalStore(Store[V]):
-    """``none``: keeps nothing between runs, and within one only values that an unexecuted node links to.
+class PressedStore(LatestStore):
+    """``ram``: when a node has run, and memory is short, the results of earlier runs are dropped.
 
-    A node whose result came from an equal node is never executed, so the values it links to stay, as in ComfyUI.
+    ``limits`` are gigabytes of available memory: below the first, the running prompt's results are dropped too; below
+    the second, those of earlier runs. Without limits, memory always counts as short of the second kind, as it is in
+    ComfyUI on a machine with less than 128 GB.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._above: dict[str, set[str]] = {}
-        self._below: dict[str, set[str]] = {}
-        self._executed: set[str] = set()
+    def __init__(self, limits: CacheRam | None, available: Callable[[], float]) -> None:
+        super().__init__(0)
+        self._limits, self._available = limits, available
+
+    def _shrink(self) -> None:
+        """Nothing is dropped when a run begins."""
+
+    def stepped(self) -> None:
+        """A node has run, or was found to be cached."""
+        active, inactive = self._limits or (0.0, float("inf"))
+        free = self._available() if self._limits else 1.0
+        if free < inactive:
+            self._drop_before(self._run)
+        if free < active:
+            self._kept.clear()
+
+
+class NoStore(Store):
+    """``none``: keeps nothing, so every node runs, and runs again where it is needed again."""
 
     def begin(self, prompt: Mapping[str, JsonObject], key_of: KeyOf, below: Iterable[Key] = ()) -> None:
         """Start a run of ``prompt``."""
-        del below
-        self._key_of = key_of
-        self.clear()
-        self._above = {node_id: set() for node_id in prompt}
-        self._below = {node_id: set() for node_id in prompt}
-        for node_id, node in prompt.items():
-            for value in node_inputs(node).values():
-                if is_link(value) and value[0] in self._below:
-                    self._above[node_id].add(value[0])
-                    self._below[value[0]].add(node_id)
 
-    def put(self, node_id: str, value: V) -> None:
-        """Keep a value for a node of the run, and drop those that it was the last to use."""
-        super().put(node_id, value)
-        self._executed.add(node_id)
-        for source in self._above.get(node_id, set()) & self._executed:
-            if self._below[source] <= self._executed:
-                self._kept.pop(self._key(source), None)
+    def get(self, node_id: str) -> Entry | None:
+        """Nothing."""
 
-    def clear(self) -> None:
-        """Forget everything."""
-        super().clear()
-        self._executed.clear()
+    def put(self, node_id: str, entry: Entry) -> None:
+        """Keep nothing."""
+
+    def names(self, node_ids: list[str]) -> list[str]:
+        """No nodes."""
+        return []
 
 
-class Results:
-    """The results of nodes: ``values``, a list per output slot, and ``shown``, the UI part with its ``meta``."""
+def available_memory() -> float:
+    """Gigabytes of memory that programs could still get, as the system estimates them."""
+    import psutil
 
-    def __init__(self, kind: CacheKind = "classic", limit: int = 0) -> None:
-        self.frugal = kind == "none"
-        """Whether nothing is kept between runs."""
-        self.flat = kind == "lru"
-        """Whether the key of an added node does not depend on which node's expansion added it."""
-        self.values: Store[list[list[object]]] = _store(kind, limit)
-        self.shown: Store[JsonObject] = _store(kind, limit)
-
-    def begin(self, prompt: Mapping[str, JsonObject], key_of: KeyOf, below: Iterable[Key] = ()) -> None:
-        """Start a run; see :meth:`Store.begin`."""
-        below = list(below)
-        self.values.begin(prompt, key_of, below)
-        self.shown.begin(prompt, key_of, below)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.values.clear()
-        self.shown.clear()
+    return float(psutil.virtual_memory().available) / 1024**3
 
 
-def _store(kind: CacheKind, limit: int) -> Store[V]:
-    return LatestStore(limit) if kind == "lru" else FrugalStore() if kind == "none" else Store()
+def make_store(
+    kind: CacheKind, limit: int = 0, ram: CacheRam | None = None, available: Callable[[], float] = available_memory
+) -> Store:
+    """The store for a cache policy."""
+    if kind == "ram":
+        return PressedStore(ram, available)
+    return LatestStore(limit) if kind == "lru" else NoStore() if kind == "none" else Store()

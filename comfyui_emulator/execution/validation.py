@@ -19,8 +19,10 @@ from comfyui_emulator.registry import JsonObject, NodeType, Registry
 
 log = logging.getLogger("comfyui_emulator")
 
+_UNCHECKED = ("*", "COMFY_MATCHTYPE_V3")
+
 _MAX_LISTED = 20
-"""Longer lists of options are not quoted in an error (ComfyUI 0.3.64)."""
+"""Longer lists of options are not quoted in an error (ComfyUI 0.3.64 to 0.33.0)."""
 
 
 @dataclass(slots=True)
@@ -62,18 +64,27 @@ async def validate(prompt: Mapping[str, Any], registry: Registry, targets: Any =
     outputs: list[str] = []
     for node_id in prompt:
         node = prompt[node_id]
-        if "class_type" not in node:
-            message = "Cannot execute because a node is missing the class_type property."
-            return Outcome(error_object("invalid_prompt", message, f"Node ID '#{node_id}'"))
-        class_type = node["class_type"]
-        if class_type not in registry:
-            message = f"Cannot execute because node {class_type} does not exist."
-            return Outcome(error_object("invalid_prompt", message, f"Node ID '#{node_id}'"))
-        if registry[class_type].is_output and (targets is None or node_id in targets):
+        if node.get("class_type") not in registry:
+            return Outcome(_missing_class(node_id, node))
+        if registry[node["class_type"]].is_output and (targets is None or node_id in targets):
             outputs.append(node_id)
     if not outputs:
         return Outcome(error_object("prompt_no_outputs", "Prompt has no outputs"))
     return await _Validator(prompt, registry).outputs(outputs)
+
+
+def _missing_class(node_id: str, node: Mapping[str, Any]) -> JsonObject:
+    """The error for a node without a class, or with one that is not installed (``invalid_prompt`` before 0.12)."""
+    meta, class_type = node.get("_meta"), node.get("class_type")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    if "class_type" in node:
+        title = class_type if title is None else title
+        message = f"Node '{title}' not found. The custom node may not be installed."
+    else:
+        named = title or f"ID #{node_id}"
+        message = f"Node '{named}' has no class_type. The workflow may be corrupted or a custom node is missing."
+    extra = {"node_id": node_id, "class_type": class_type, "node_title": title}
+    return error_object("missing_node_type", message, f"Node ID '#{node_id}'", **extra)
 
 
 class _Validator:
@@ -126,7 +137,7 @@ class _Validator:
         if output in self.checked:
             return self.checked[output]
         stack: list[tuple[str, _Visit]] = [(output, self.visit(output))]
-        active = {output}
+        active = {output: None}
         answer: _Checked | list[JsonObject] | None = None
         failure: Exception | None = None
         while True:
@@ -135,8 +146,7 @@ class _Validator:
                 wanted = visit.throw(failure) if failure is not None else visit.send(answer)
                 failure = None
             except StopIteration as done:
-                answer, failure = done.value, None
-                self.checked[node_id] = done.value
+                answer, failure = self.joined(node_id, done.value), None
             except Exception as error:  # noqa: BLE001 - handed to the visit that asked
                 answer, failure = None, error
             else:
@@ -145,26 +155,44 @@ class _Validator:
                 elif wanted in self.checked:
                     answer = self.checked[wanted]
                 elif wanted in active:
-                    # A cycle is invalid but has no error object, because ComfyUI's recursion overflows and leaves none.
-                    answer = _Checked(False, [])
+                    path = list(active)
+                    answer = self.cycle([*path[path.index(wanted) :], wanted])
                 else:
                     answer = None
                     stack.append((wanted, self.visit(wanted)))
-                    active.add(wanted)
+                    active[wanted] = None
                 continue
             stack.pop()
-            active.discard(node_id)
+            active.pop(node_id)
             if not stack:
                 if failure is not None:
                     raise failure
                 return self.checked[output]
+
+    def cycle(self, path: list[str]) -> _Checked:
+        """Record an error for every node of a cycle (ComfyUI 0.20 and newer); ``path`` ends with its first node."""
+        nodes = path[:-1]
+        details = " -> ".join(f"{node_id} ({self.prompt[node_id]['class_type']})" for node_id in path)
+        for node_id in nodes:
+            extra = {"node_id": node_id, "cycle_nodes": nodes}
+            error = error_object("dependency_cycle", "Dependency cycle detected", details, **extra)
+            self.checked[node_id] = _Checked(False, [error])
+        return self.checked[path[0]]
+
+    def joined(self, node_id: str, own: _Checked) -> _Checked:
+        """Record a visit's verdict, with the cycles that were found in the meantime."""
+        found = self.checked.get(node_id, _Checked(True, []))
+        errors = found.errors + [error for error in own.errors if error not in found.errors]
+        self.checked[node_id] = _Checked(found.valid and own.valid, errors)
+        return self.checked[node_id]
 
     def visit(self, node_id: str) -> _Visit:
         """Validate one node; yields the ids of linked nodes and receives their results."""
         node = self.prompt[node_id]
         inputs = node["inputs"]
         kind = self.registry[node["class_type"]]
-        declared = kind.input_types()
+        shape = kind.shape(inputs, kind.input_types())
+        declared = shape.declared
         hook_names, takes_any = _hook_parameters(kind)
         errors: list[JsonObject] = []
         received_types: dict[str, Any] = {}
@@ -176,7 +204,8 @@ class _Validator:
                 if name not in inputs:
                     if section == "required":
                         message = "Required input is missing"
-                        errors.append(error_object("required_input_missing", message, name, input_name=name))
+                        told = name.rpartition(".")[2] if shape.paths else name
+                        errors.append(error_object("required_input_missing", message, told, input_name=name))
                     continue
                 config = [entry[1], entry[2]]
                 value = inputs[name]
@@ -249,15 +278,20 @@ def types_match(received: Any, wanted: Any) -> bool:
     """Whether an output of type ``received`` may go into an input of type ``wanted``.
 
     Comma lists match if they share a type. Types are compared by ``!=``, as in ComfyUI, so that a pack's own
-    string class (or :class:`~comfyui_emulator.registry.Wildcard`) can match everything; a plain ``*`` does not.
+    string class can match everything. A plain ``*`` does so since
+    ComfyUI 0.8, also in a comma list; the frontend alone checks match types (0.4).
     """
     if not received != wanted:  # noqa: SIM202 - such classes define == differently
+        return True
+    if any(isinstance(kind, str) and kind in _UNCHECKED for kind in (received, wanted)):
+        return True
+    if isinstance(received, list) and wanted == "COMBO":
         return True
     if not isinstance(received, str) or not isinstance(wanted, str):
         return False
     given = {part.strip() for part in received.split(",")}
     taken = {part.strip() for part in wanted.split(",")}
-    return bool(given & taken)
+    return "*" in given | taken or bool(given & taken)
 
 
 _CONVERTERS: dict[str, Any] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
@@ -287,14 +321,24 @@ def check_constant(inputs: JsonObject, name: str, config: list[Any], *, skip_che
     if "max" in options and value > options["max"]:
         message = f"Value {value} bigger than max of {options['max']}"
         return error_object("value_bigger_than_max", message, name, **extra)
-    if isinstance(kind, list) and value not in kind:
-        listed = f"(list of length {len(kind)})"
-        if len(kind) <= _MAX_LISTED:
-            listed = str(kind)
-        else:
-            extra["input_config"] = None
-        return error_object("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {listed}", **extra)
-    return None
+    listed = options.get("options", []) if kind == "COMBO" else kind
+    return not_listed(value, listed, options, extra) if isinstance(listed, list) else None
+
+
+def not_listed(value: Any, listed: list[Any], options: JsonObject, extra: JsonObject) -> JsonObject | None:
+    """The error for a value, or for those of a multiple choice, that a choice does not offer.
+
+    ComfyUI checks combos of the newer schema since 0.8, and each of several values since 0.21.
+    """
+    several = options.get("multiselect", False) and isinstance(value, list)
+    wrong = [each for each in (value if several else [value]) if each not in listed]
+    if not wrong:
+        return None
+    shown = str(listed)
+    if len(listed) > _MAX_LISTED:
+        shown, extra["input_config"] = f"(list of length {len(listed)})", None
+    details = f"{extra['input_name']}: {', '.join(map(repr, wrong))} not in {shown}"
+    return error_object("value_not_in_list", "Value not in list", details, **extra)
 
 
 def _hook_parameters(kind: NodeType) -> tuple[frozenset[str], bool]:
@@ -325,7 +369,7 @@ async def run_hook(
         # The newer schema passes hidden values beside the arguments.
         arguments |= {name: value for name, value in given.items() if name.startswith(kind.hidden_prefix)}
         shown = [name for name in shown if not name.startswith(kind.hidden_prefix)]
-    results = await call_each(kind.validate_hook, arguments, input_is_list=kind.input_is_list)
+    results = await call_each(kind.validate_hook, arguments, kind.shape(inputs), input_is_list=kind.input_is_list)
     errors = []
     for name in shown:
         for result in results:

@@ -12,7 +12,18 @@ from aiohttp.typedefs import Middleware
 from comfyui_emulator import runtime
 from comfyui_emulator.faults import Faults
 from comfyui_emulator.folders import contained
-from comfyui_emulator.http import middleware, routes_files, routes_prompt, routes_system, routes_user
+from comfyui_emulator.http import (
+    middleware,
+    routes_assets,
+    routes_discovery,
+    routes_files,
+    routes_internal,
+    routes_jobs,
+    routes_models,
+    routes_prompt,
+    routes_system,
+    routes_user,
+)
 from comfyui_emulator.server import EMULATOR, Emulator
 from comfyui_emulator.settings import EmulatorConfig
 
@@ -43,7 +54,7 @@ def find_front_end(config: EmulatorConfig) -> Path | None:
 
 async def _index(request: web.Request) -> web.StreamResponse:
     root = request.app[EMULATOR].front_end
-    headers = {"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "0"}
+    headers = {"Cache-Control": "no-store, must-revalidate", "Pragma": "no-cache", "Expires": "0"}
     if root is None:
         return web.Response(status=503, text=_NO_FRONTEND, content_type="text/html", headers=headers)
     response = web.FileResponse(root / "index.html")
@@ -97,8 +108,36 @@ async def _pack_routes(request: web.Request, handler: middleware.Handler) -> web
     return answer
 
 
-async def _no_templates(_request: web.Request) -> web.Response:
-    return web.json_response([])
+_TEMPLATES = ("", "_json", "_media_api", "_media_video", "_media_image", "_media_other", "_media_assets_01")
+"""Endings of the names of packages with templates: one until 0.3, several since."""
+
+
+async def _template(request: web.Request) -> web.StreamResponse:
+    """A template or its picture, from the installed packages."""
+    name, packages = request.match_info["path"], (f"comfyui_workflow_templates{ending}" for ending in _TEMPLATES)
+    folders = [folder for package in packages if (folder := routes_system.package_folder(package, "templates"))]
+    for folder in folders:
+        path = contained(folder, name)
+        if path is not None and path.is_file():
+            return web.FileResponse(path)
+    # The frontend requests both on its first run, whether there are templates or not.
+    if not folders and name in ("index.json", "index_logo.json"):
+        return web.json_response([] if name == "index.json" else {})
+    raise web.HTTPNotFound
+
+
+_TABLES = tuple(
+    module.routes
+    for module in (
+        routes_prompt,
+        routes_jobs,
+        routes_files,
+        routes_models,
+        routes_system,
+        routes_discovery,
+        routes_user,
+    )
+)
 
 
 def _add_routes(app: web.Application, table: web.RouteTableDef, *, twice: bool = True) -> None:
@@ -113,12 +152,7 @@ def _add_routes(app: web.Application, table: web.RouteTableDef, *, twice: bool =
 
 
 def _add_static(app: web.Application, front_end: Path | None) -> None:
-    templates = routes_system.package_folder("comfyui_workflow_templates", "templates")
-    if templates is not None:
-        app.router.add_static("/templates", templates)
-    else:
-        # The frontend requests the index on its first run; there are no templates here.
-        app.router.add_get("/templates/index.json", _no_templates)
+    app.router.add_get("/templates/{path:.*}", _template)
     docs = routes_system.package_folder("comfyui_embedded_docs", "docs")
     if docs is not None:
         app.router.add_static("/docs", docs)
@@ -151,14 +185,18 @@ def create_app(config: EmulatorConfig | None = None) -> web.Application:
     stack: list[Middleware] = [middleware.faulty(config.faults), middleware.cache_control]
     if config.compress_response_body:
         stack.append(middleware.compress)
-    inner = [guard, _pack_routes] if config.custom_nodes else [guard]
+    inner = [guard, *([middleware.block_external] if config.block_external else [])]
+    if config.custom_nodes:
+        inner.append(_pack_routes)
     app = web.Application(middlewares=[*stack, *inner], client_max_size=config.max_body_bytes)
     app[EMULATOR] = Emulator(config, front_end)
     app.router.add_get("/", _index)
     app.router.add_get("/api/", _index)
-    for table in (routes_prompt.routes, routes_files.routes, routes_system.routes, routes_user.routes):
+    _add_routes(app, routes_assets.routes, twice=False)
+    for table in _TABLES:
         _add_routes(app, table)
-    _add_routes(app, routes_system.internal_routes, twice=False)
+    for table in (routes_internal.routes, routes_discovery.example_routes):
+        _add_routes(app, table, twice=False)
     if config.custom_nodes:
         app.router.add_get("/extensions/{pack}/{path:.*}", _pack_file)
     _add_static(app, front_end)

@@ -1,4 +1,4 @@
-"""The server's latest log lines, for ``/internal/logs`` and for subscribed sockets."""
+"""The server's latest log lines in the form of the console, colours included: for the frontend and its sockets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import shutil
 from collections import deque
 from datetime import datetime
 
+from comfyui_emulator.console import ConsoleFormatter
 from comfyui_emulator.http.hub import Hub
 from comfyui_emulator.registry import JsonObject
 
 CAPACITY = 300
-"""Number of lines kept (ComfyUI 0.3.64)."""
+"""Number of lines kept (ComfyUI 0.3.64 to 0.33.0)."""
 
 _LOGGER = logging.getLogger("comfyui_emulator")
 
@@ -22,7 +23,7 @@ class LogBook(logging.Handler):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter("%(message)s"))
+        self.setFormatter(ConsoleFormatter("%(message)s"))
         self._hub = hub
         self._entries: deque[JsonObject] = deque(maxlen=CAPACITY)
         self._subscribers: set[str] = set()

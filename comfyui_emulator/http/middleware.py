@@ -18,13 +18,13 @@ log = logging.getLogger("comfyui_emulator")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif", ".svg", ".ico")
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 _DAY, _HOUR = 86_400, 3_600
 
 
 @web.middleware
 async def cache_control(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Scripts, styles and the index are never cached, images for a day (ComfyUI's rules)."""
+    """Scripts, styles and indexes are never kept, images for a day (ComfyUI's rules; ``no-cache`` before 0.18)."""
     # Responses that are raised (405, say) get no header, as in ComfyUI.
     response = await handler(request)
     _set_cache(request, response)
@@ -32,10 +32,10 @@ async def cache_control(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _set_cache(request: web.Request, response: web.StreamResponse) -> None:
-    path = request.path.lower()
-    if path.endswith((".js", ".css", "index.json")):
-        response.headers.setdefault("Cache-Control", "no-cache")
-    elif path.endswith(_IMAGE_ENDINGS):
+    path, name = request.path, request.path.rpartition("/")[2]
+    if path.endswith((".js", ".css")) or (name.startswith("index") and name.endswith(".json")):
+        response.headers.setdefault("Cache-Control", "no-store")
+    elif path.lower().endswith(_IMAGE_ENDINGS):
         age = _HOUR if response.status == web.HTTPNotFound.status_code else _DAY
         if response.status < 300 or response.status == web.HTTPNotFound.status_code:
             response.headers.setdefault("Cache-Control", f"public, max-age={age}")
@@ -48,7 +48,7 @@ def cors(origin: str) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = web.Response() if request.method == "OPTIONS" else await handler(request)
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Methods"] = "POST, GET, DELETE, PUT, OPTIONS"
+        response.headers["Access-Control-Allow-Methods"] = "POST, GET, DELETE, PUT, OPTIONS, PATCH"
         response.headers["Access-Control-Allow-Headers"] = "Content-Type, Authorization"
         response.headers["Access-Control-Allow-Credentials"] = "true"
         return response
@@ -58,13 +58,33 @@ def cors(origin: str) -> Middleware:
 
 @web.middleware
 async def origin_check(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse (403) requests that another site's page sends to a server on loopback."""
+    """Refuse (403) requests that another site's page sends to a server on loopback.
+
+    What the browser itself calls cross-site is refused on any address (ComfyUI 0.19).
+    """
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return web.Response(status=403)
     if not await origin_allowed(request.headers.get("Host", ""), request.headers.get("Origin", "")):
         log.warning("request with non matching host and origin %s, returning 403", request.headers.get("Origin"))
         return web.Response(status=403)
     if request.method == "OPTIONS":
         return web.Response()
     return await handler(request)
+
+
+EXTERNAL_BLOCKED = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self'; connect-src 'self' data:; frame-src 'self'; object-src 'self';"
+)
+"""The content security policy of ComfyUI with ``--disable-api-nodes`` (0.3.72)."""
+
+
+@web.middleware
+async def block_external(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keep pages from requesting anything of other hosts."""
+    response = await handler(request)
+    response.headers["Content-Security-Policy"] = EXTERNAL_BLOCKED
+    return response
 
 
 async def origin_allowed(host: str, origin: str) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import io
 import json
-import mimetypes
 import os
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from typing import Any
 from aiohttp import web
 
 from comfyui_emulator.folders import contained, split_annotation, write_atomically
+from comfyui_emulator.http.served_types import is_active, media_type, shown_as_image
 from comfyui_emulator.registry import JsonObject
 from comfyui_emulator.server import Emulator, of
 
 routes = web.RouteTableDef()
-
-_ACTIVE_TYPES = {"text/html", "text/html-sandboxed", "application/xhtml+xml", "text/javascript", "text/css"}
-"""Types that a browser would run or apply; served as plain bytes instead."""
 
 
 def _locate(emulator: Emulator, name: str, kind: str, subfolder: str) -> Path:
@@ -44,7 +41,8 @@ def _locate(emulator: Emulator, name: str, kind: str, subfolder: str) -> Path:
 async def view(request: web.Request) -> web.StreamResponse:
     """A file of the three folders: unchanged, as a preview, or one channel of it."""
     query = request.rel_url.query
-    if "filename" not in query:
+    # A hash names an asset, and there are none here.
+    if "filename" not in query or query["filename"].startswith("blake3:"):
         return web.Response(status=404)
     try:
         path = _locate(of(request), query["filename"], query.get("type", "output"), query.get("subfolder", ""))
@@ -58,10 +56,21 @@ async def view(request: web.Request) -> web.StreamResponse:
     if channel in ("rgb", "a"):
         body = await asyncio.to_thread(_channel, path, channel)
         return web.Response(body=body, content_type="image/png", headers=headers)
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if kind in _ACTIVE_TYPES:
-        kind = "application/octet-stream"
-    return web.FileResponse(path, headers=headers | {"Content-Type": kind})
+    return web.FileResponse(path, headers=_headers(path.name, request.headers.get("Sec-Fetch-Dest")))
+
+
+def _headers(name: str, destination: str | None) -> dict[str, str]:
+    """The headers of a file: what a browser would run is a download, an SVG in an image element is not."""
+    kind = media_type(name)
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f'filename="{escaped}"'}
+    if is_active(kind):
+        # The answer depends on the request, so nobody may keep it for another one.
+        headers |= {"Vary": "Sec-Fetch-Dest", "Cache-Control": "no-store"}
+        if not shown_as_image(kind, destination):
+            kind = "application/octet-stream"
+            headers["Content-Disposition"] = f'attachment; filename="{escaped}"'
+    return headers | {"Content-Type": kind}
 
 
 def _preview(path: Path, wanted: str, channel: str) -> tuple[bytes, str]:
@@ -73,7 +82,7 @@ def _preview(path: Path, wanted: str, channel: str) -> tuple[bytes, str]:
         image_format = "webp"
     buffer = io.BytesIO()
     with Image.open(path) as opened:
-        image = opened.convert("RGB") if image_format == "jpeg" else opened
+        image = opened.convert("RGB") if image_format == "jpeg" or channel == "rgb" else opened
         image.save(buffer, format=image_format, quality=quality)
     return buffer.getvalue(), f"image/{image_format}"
 
@@ -83,13 +92,13 @@ def _channel(path: Path, channel: str) -> bytes:
 
     buffer = io.BytesIO()
     with Image.open(path) as opened:
-        rgba = opened.convert("RGBA")
-    if channel == "rgb":
-        rgba.convert("RGB").save(buffer, format="PNG")
-    else:
-        black = Image.new("RGBA", rgba.size)
-        black.putalpha(rgba.getchannel("A"))
-        black.save(buffer, format="PNG")
+        if channel == "rgb":
+            found = opened.convert("RGB")
+        else:
+            found = Image.new("RGBA", opened.size)
+            # Only this mode counts as transparent, as in ComfyUI.
+            found.putalpha(opened.getchannel("A") if opened.mode == "RGBA" else 255)
+    found.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

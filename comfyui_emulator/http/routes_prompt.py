@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 
 from aiohttp import web
 
 from comfyui_emulator.execution.engine import RunRequest
 from comfyui_emulator.execution.history import History
-from comfyui_emulator.execution.queue import PromptQueue
+from comfyui_emulator.execution.queue import SENSITIVE, PromptQueue
 from comfyui_emulator.execution.validation import error_object, validate
 from comfyui_emulator.registry import JsonObject
 from comfyui_emulator.runtime import using
@@ -53,26 +54,60 @@ async def submit(request: web.Request) -> web.Response:
     if "prompt" not in data:
         error = error_object("no_prompt", "No prompt provided", "No prompt provided")
         return web.json_response({"error": error, "node_errors": {}}, status=400)
-    prompt = data["prompt"]
-    prompt_id = str(data.get("prompt_id", uuid.uuid4()))
-    targets = data.get("partial_execution_targets")
-    with using(emulator.context):
-        outcome = await validate(prompt, await of(request).nodes(), targets)
-    if outcome.error is not None:
-        log.warning("invalid prompt: %s", outcome.error["type"])
-        return web.json_response({"error": outcome.error, "node_errors": outcome.node_errors}, status=400)
+    prompt_id = data.get("prompt_id")
+    if prompt_id is None:
+        prompt_id = str(uuid.uuid4())
+    elif not is_canonical_uuid(prompt_id):
+        return web.json_response({"error": _BAD_ID, "node_errors": {}}, status=400)
     problem = client_problem(data)
     if problem is not None:
         return web.json_response({"error": problem, "node_errors": {}}, status=400)
-    extra = dict(data.get("extra_data") or {})
-    if "client_id" in data:
-        extra["client_id"] = data["client_id"]
-    emulator.queue.put(number, RunRequest(prompt_id, prompt, extra, outcome.outputs))
+    registry = await emulator.nodes()
+    prompt = emulator.replacements.apply(data["prompt"], registry)
+    with using(emulator.context):
+        outcome = await validate(prompt, registry, data.get("partial_execution_targets"))
+    if outcome.error is not None:
+        log.warning("invalid prompt: %s", outcome.error["type"])
+        return web.json_response({"error": outcome.error, "node_errors": outcome.node_errors}, status=400)
+    extra, sensitive = completed_extra_data(data, request.headers.get("Comfy-Usage-Source"))
+    emulator.queue.put(number, RunRequest(prompt_id, prompt, extra, outcome.outputs, sensitive))
     return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": outcome.node_errors})
 
 
+def is_canonical_uuid(value: object) -> bool:
+    """Whether ``value`` is a UUID in lower case with hyphens; its version does not matter."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+_BAD_ID = error_object(
+    "invalid_prompt_id",
+    "prompt_id must be a valid UUID",
+    "prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one",
+)
+"""The answer to an id of another form. ComfyUI before 0.25 takes every id."""
+
+
+def completed_extra_data(data: JsonObject, usage_source: str | None) -> tuple[JsonObject, JsonObject]:
+    """The prompt's ``extra_data`` as it is listed, and the keys that only nodes see.
+
+    The server adds ``create_time`` (since 0.3.69) and the source that the header names (0.25), and keeps the keys of
+    accounts apart (0.6).
+    """
+    extra = dict(data.get("extra_data") or {})
+    if "client_id" in data:
+        extra["client_id"] = data["client_id"]
+    if usage_source:
+        extra.setdefault("comfy_usage_source", usage_source)
+    sensitive = {key: extra.pop(key) for key in SENSITIVE if key in extra}
+    extra["create_time"] = int(time.time() * 1000)
+    return extra, sensitive
+
+
 def client_problem(data: JsonObject) -> JsonObject | None:
-    """The reason to refuse ids or extra data of a wrong type, which ComfyUI accepts and then fails on."""
+    """The reason to refuse ids or extra data of a wrong type, on which ComfyUI fails at once or later."""
     client = data.get("client_id")
     if isinstance(client, list | dict):
         return error_object("invalid_prompt", "client_id must be a string", f"received {type(client).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -13,11 +14,18 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from comfyui_emulator.folders import contained, write_atomically
+from comfyui_emulator.http.served_types import is_active, media_type
 from comfyui_emulator.registry import JsonObject
 from comfyui_emulator.server import of
-from comfyui_emulator.users import HEADER, DuplicateUserError, UnknownUserError
+from comfyui_emulator.users import HEADER, DuplicateUserError, RefusedUserError, UnknownUserError
+
+log = logging.getLogger("comfyui_emulator")
 
 routes = web.RouteTableDef()
+
+
+BAD_NAME = 'Invalid filename. Please avoid special characters like :\\/*?"<>|'
+"""The reason phrase if a file cannot be written (ComfyUI's)."""
 
 
 def _home(request: web.Request) -> Path:
@@ -35,6 +43,9 @@ def _read_settings(path: Path) -> JsonObject:
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
+        return {}
+    except ValueError:
+        log.error("The user settings file is corrupted: %s", path)  # noqa: TRY400 - one line, as in ComfyUI
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -59,8 +70,8 @@ async def create_user(request: web.Request) -> web.Response:
     name = (await request.json())["username"]
     try:
         return web.json_response(await asyncio.to_thread(of(request).users.add, name))
-    except DuplicateUserError:
-        return web.json_response({"error": "Duplicate username."}, status=400)
+    except (DuplicateUserError, RefusedUserError) as error:
+        return web.json_response({"error": str(error)}, status=400)
 
 
 @routes.get("/settings")
@@ -101,7 +112,9 @@ async def change_setting(request: web.Request) -> web.Response:
 def _file_info(path: Path, root: Path) -> JsonObject:
     stat = path.stat()
     name = path.relative_to(root).as_posix()
-    return {"path": name, "size": stat.st_size, "modified": stat.st_mtime, "created": stat.st_ctime}
+    # Milliseconds; seconds before ComfyUI 0.21, and still in the second version of the list.
+    times = {"modified": int(stat.st_mtime * 1000), "created": int(stat.st_ctime * 1000)}
+    return {"path": name, "size": stat.st_size, **times}
 
 
 @routes.get("/userdata")
@@ -137,28 +150,31 @@ async def browse_userdata(request: web.Request) -> web.Response:
         home = _home(request)
     except UnknownUserError:
         return web.Response(status=403, text="Invalid user specified in request")
-    home.mkdir(parents=True, exist_ok=True)
-    folder = contained(home, asked)
+    folder = contained(home, unquote(asked))
     if folder is None:
         return web.Response(status=400, text="Invalid path requested")
     if not folder.exists():
+        if folder == contained(home):
+            return web.json_response([])
         return web.Response(status=404, text="Requested path not found")
     if not folder.is_dir():
-        return web.Response(status=200, text="[]", content_type="application/json")
+        return web.Response(status=400, text="Requested path is not a directory")
+
+    root = contained(home) or home
 
     def listing() -> list[JsonObject]:
         entries: list[JsonObject] = []
         for current, directories, files in os.walk(folder):
             here = Path(current)
-            for name in sorted(directories):
-                path = (here / name).relative_to(home).as_posix()
+            for name in directories:
+                path = (here / name).relative_to(root).as_posix()
                 entries.append({"name": name, "path": path, "type": "directory"})
-            for name in sorted(files):
+            for name in files:
                 stat = (here / name).stat()
-                path = (here / name).relative_to(home).as_posix()
+                path = (here / name).relative_to(root).as_posix()
                 entry = {"name": name, "path": path, "type": "file", "size": stat.st_size, "modified": stat.st_mtime}
                 entries.append(entry)
-        return entries
+        return sorted(entries, key=lambda entry: (entry["type"] != "directory", entry["name"].lower()))
 
     return web.json_response(await asyncio.to_thread(listing))
 
@@ -183,12 +199,18 @@ def _refusal(error: web.HTTPException) -> web.Response:
 
 @routes.get("/userdata/{file}")
 async def read_userdata(request: web.Request) -> web.StreamResponse:
-    """A stored file."""
+    """A stored file, as a download that a browser does not run; only the user's style sheet is applied."""
     try:
         path = _stored(request)
     except web.HTTPException as error:
         return _refusal(error)
-    return web.FileResponse(path)
+    kind, disposition = media_type(path.name), "attachment"
+    if path == contained(_home(request), "user.css"):
+        kind, disposition = "text/css", "inline"
+    elif is_active(kind):
+        kind = "application/octet-stream"
+    headers = {"Content-Type": kind, "X-Content-Type-Options": "nosniff", "Content-Disposition": disposition}
+    return web.FileResponse(path, headers=headers)
 
 
 @routes.post("/userdata/{file}")
@@ -198,11 +220,20 @@ async def write_userdata(request: web.Request) -> web.Response:
         path = _stored(request, must_exist=False)
     except web.HTTPException as error:
         return _refusal(error)
-    query = request.rel_url.query
-    if query.get("overwrite", "true").lower() == "false" and path.exists():
+    if _must_be_new(request) and path.exists():
         return web.Response(status=409, text="File already exists")
-    await asyncio.to_thread(_write, path, await request.read())
+    content = await request.read()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        await asyncio.to_thread(write_atomically, path, content)
+    except OSError as error:
+        log.warning("%s could not be saved: %s", path, error)
+        return web.Response(status=400, reason=BAD_NAME)
     return web.json_response(_answer(request, path))
+
+
+def _must_be_new(request: web.Request) -> bool:
+    return request.rel_url.query.get("overwrite") == "false"
 
 
 def _answer(request: web.Request, path: Path) -> Any:
@@ -231,7 +262,7 @@ async def move_userdata(request: web.Request) -> web.Response:
         target = _stored(request, "dest", must_exist=False)
     except web.HTTPException as error:
         return _refusal(error)
-    if request.rel_url.query.get("overwrite", "true").lower() == "false" and target.exists():
+    if _must_be_new(request) and target.exists():
         return web.Response(status=409, text="File already exists")
 
     def move() -> None:

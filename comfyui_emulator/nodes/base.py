@@ -1,6 +1,6 @@
 """Declarations of built-in nodes: a function with its inputs and outputs.
 
-The declarations match ComfyUI 0.3.64. ``v3`` selects the newer of the two dialects in which ``/object_info`` describes
+The declarations match ComfyUI 0.33.0. ``v3`` selects the newer of the two dialects in which ``/object_info`` describes
 nodes.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from comfyui_emulator.dynamic_inputs import AUTOGROW, DYNAMIC_COMBO
 from comfyui_emulator.nodes.wording import in_torch_words, must_have
 
 Image = npt.NDArray[np.float32]
@@ -21,6 +22,7 @@ Mask = npt.NDArray[np.float32]
 """``[batch, height, width]``, 0 to 1."""
 
 Entry = list[Any]
+MATCHTYPE = "COMFY_MATCHTYPE_V3"
 MAX_SIDE = 16384
 SEED_MAX = 2**64 - 1
 
@@ -32,9 +34,9 @@ BUILT_IN: dict[str, tuple[type, str | None]] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def link(kind: str) -> Entry:
-    """An input that takes only a link."""
-    return [kind]
+def link(kind: str, **extra: Any) -> Entry:
+    """An input that takes only a link, of one type or of several (``IMAGE,MASK``)."""
+    return [kind, extra] if extra else [kind]
 
 
 def integer(default: int | None = None, low: int | None = None, high: int | None = None, **extra: Any) -> Entry:
@@ -52,14 +54,62 @@ def text(**extra: Any) -> Entry:
     return ["STRING", extra]
 
 
-def switch(default: bool | None = None) -> Entry:
+def switch(default: bool | None = None, **extra: Any) -> Entry:
     """A boolean."""
-    return ["BOOLEAN", {} if default is None else {"default": default}]
+    return ["BOOLEAN", _options(default, None, None) | extra]
 
 
 def choice(options: Sequence[str], **extra: Any) -> Entry:
     """A choice from a list of options."""
     return [list(options), extra] if extra else [list(options)]
+
+
+def matching(template_id: str, allowed: str = "*", **extra: Any) -> Entry:
+    """A link of the type that all inputs and outputs with this template share; only the frontend checks it.
+
+    Such outputs have the type ``MATCHTYPE``, and :func:`declare` gets their templates as ``matchtypes``.
+    """
+    return [MATCHTYPE, {**extra, "template": {"template_id": template_id, "allowed_types": allowed}}]
+
+
+def growing(
+    name: str,
+    template: Entry,
+    *,
+    prefix: str | None = None,
+    names: Sequence[str] = (),
+    least: int = 1,
+    most: int = 10,
+    **extra: Any,
+) -> Entry:
+    """Copies of an input, of which ``least`` are required; the node receives a dict of those that are given.
+
+    The copies are called ``prefix`` and a number from 0 to ``most - 1``, or by ``names``. ``name`` is the template's
+    own name, which only the definition shows.
+    """
+    kind, options = template[0], (template[1] if len(template) > 1 else {})
+    repeated: dict[str, Any] = {"input": {"required": {name: [kind, options]}}}
+    repeated |= {"names": list(names), "min": least} if names else {"prefix": prefix, "min": least, "max": most}
+    return [AUTOGROW, {**extra, "template": repeated}]
+
+
+def branching(
+    options: Mapping[str, Mapping[str, Entry]],
+    *,
+    optional: Mapping[str, Mapping[str, Entry]] | None = None,
+    **extra: Any,
+) -> Entry:
+    """A choice whose options bring inputs of their own, the required ones and the ``optional`` ones.
+
+    The node receives a dict with the choice under the input's own name, and the inputs of the option.
+    """
+    told: list[dict[str, Any]] = []
+    for key, inputs in options.items():
+        sections: dict[str, Any] = {"required": dict(inputs)}
+        if optional and key in optional:
+            sections["optional"] = dict(optional[key])
+        told.append({"key": key, "inputs": sections})
+    return [DYNAMIC_COMBO, {**extra, "options": told}]
 
 
 def side(default: int = 512, low: int = 0, **extra: Any) -> Entry:
@@ -78,10 +128,24 @@ def _dialect(entry: Entry, *, v3: bool) -> Entry:
     kind, options = entry[0], (entry[1] if len(entry) > 1 else {})
     if isinstance(kind, list):
         return ["COMBO", {"multiselect": False, "options": kind} | options]
+    if kind == AUTOGROW:
+        template = options["template"]
+        options = options | {"template": template | {"input": _sections(template["input"])}}
+    elif kind == DYNAMIC_COMBO:
+        options = options | {"options": [o | {"inputs": _sections(o["inputs"])} for o in options["options"]]}
     return [kind, options]
 
 
+def _sections(inputs: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, Entry]]:
+    return {
+        section: {name: _dialect(entry, v3=True) for name, entry in entries.items()}
+        for section, entries in inputs.items()
+    }
+
+
 HIDDEN_METADATA = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+HIDDEN_METADATA_V3 = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
+"""The same for the newer dialect."""
 
 
 def declare(
@@ -94,11 +158,16 @@ def declare(
     optional: Mapping[str, Entry] | None = None,
     hidden: Mapping[str, Any] | None = None,
     names: str = "",
-    lists: Sequence[bool] = (),
+    lists: Sequence[bool | None] = (),
+    matchtypes: Sequence[str | None] = (),
     v3: bool = False,
     **flags: Any,
 ) -> dict[str, Any]:
-    """Class attributes for a declaration; ``outputs`` and ``names`` are separated by spaces."""
+    """Class attributes for a declaration; ``outputs`` and ``names`` are separated by spaces.
+
+    Dynamic inputs (:func:`growing`, :func:`branching`) need ``v3``. ``matchtypes`` are the templates of outputs of the
+    type ``MATCHTYPE``, by position. ``flags`` are further attributes, such as ``OUTPUT_NODE``.
+    """
     types = tuple(outputs.split())
     declared: dict[str, Any] = {}
     if inputs is not None:
@@ -111,6 +180,7 @@ def declare(
         "RETURN_TYPES": types,
         "RETURN_NAMES": tuple(names.split()) or types,
         "OUTPUT_IS_LIST": tuple(lists) or (False,) * len(types),
+        "OUTPUT_MATCHTYPES": list(matchtypes) or None,
         "CATEGORY": category,
         "RELATIVE_PYTHON_MODULE": module,
         "SCHEMA_V3": v3,
@@ -143,6 +213,9 @@ def node(
     """
 
     def decorate(function: F) -> F:
+        if declaration.get("v3"):
+            # Python names a function by this where an argument is missing, and most of ComfyUI's are called so.
+            function.__qualname__ = f"{name}.execute"
         worded = in_torch_words(function)
 
         def run(_self: object, **arguments: Any) -> Any:
@@ -153,7 +226,7 @@ def node(
             return result if isinstance(result, tuple | dict) else (result,)
 
         attributes = declare(inputs, outputs, **declaration)
-        for hook in ("IS_CHANGED", "VALIDATE_INPUTS", "INPUT_TYPES"):
+        for hook in ("IS_CHANGED", "VALIDATE_INPUTS", "INPUT_TYPES", "check_lazy_status"):
             if callable(attributes.get(hook)):
                 attributes[hook] = staticmethod(attributes[hook])
         add(name, type(name, (), attributes | {"FUNCTION": "run", "run": run, "__doc__": function.__doc__}))

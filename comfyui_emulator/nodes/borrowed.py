@@ -33,13 +33,13 @@ def _schedules() -> dict[float, list[list[float]]]:
 @node(
     "GITSScheduler",
     {
-        "coeff": number(1.2, 0.8, 1.5, step=0.05),
+        "coeff": number(1.2, 0.8, 1.5, step=0.05, advanced=True),
         "steps": integer(10, 2, 1000),
         "denoise": number(1.0, 0.0, 1.0, step=0.01),
     },
     "SIGMAS",
     module="comfy_extras.nodes_gits",
-    category="sampling/custom_sampling/schedulers",
+    category="model/sampling/schedulers",
     title=None,
     v3=True,
 )
@@ -66,7 +66,7 @@ def gits(coeff: float, steps: int, denoise: float) -> Sigmas:
     "CONDITIONING",
     names="conditioning",
     module="comfy_extras.nodes_lotus",
-    category="conditioning/lotus",
+    category="model/conditioning/lotus",
     title=None,
     v3=True,
 )

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+from string import ascii_lowercase
 from typing import Any
 
-from comfyui_emulator.nodes.base import choice, integer, node, number, switch, text
+from comfyui_emulator.nodes.base import choice, growing, integer, link, node, number, switch, text
 from comfyui_emulator.registry import ANY
 
 _LIMIT = 2**63 - 1
-_PRIMITIVE: dict[str, Any] = {"module": "comfy_extras.nodes_primitive", "category": "utils/primitive", "v3": True}
-_STRING: dict[str, Any] = {"module": "comfy_extras.nodes_string", "category": "utils/string", "v3": True}
+_PRIMITIVE: dict[str, Any] = {"module": "comfy_extras.nodes_primitive", "category": "utilities/primitive", "v3": True}
+_STRING: dict[str, Any] = {"module": "comfy_extras.nodes_string", "category": "text", "v3": True}
 _LINES = text(multiline=True)
 
 
 @node(
     "PrimitiveInt",
-    {"value": integer(None, -_LIMIT, _LIMIT, control_after_generate=True)},
+    {"value": integer(None, -_LIMIT, _LIMIT, control_after_generate="fixed")},
     "INT",
     title="Int",
     **_PRIMITIVE,
 )
-@node("PrimitiveFloat", {"value": number(None, -_LIMIT, _LIMIT)}, "FLOAT", title="Float", **_PRIMITIVE)
-@node("PrimitiveString", {"value": text(multiline=False)}, "STRING", title="String", **_PRIMITIVE)
-@node("PrimitiveStringMultiline", {"value": _LINES}, "STRING", title="String (Multiline)", **_PRIMITIVE)
+@node("PrimitiveFloat", {"value": number(None, -_LIMIT, _LIMIT, step=0.1)}, "FLOAT", title="Float", **_PRIMITIVE)
+@node("PrimitiveString", {"value": text(multiline=False)}, "STRING", title="Text", **_PRIMITIVE)
+@node("PrimitiveStringMultiline", {"value": _LINES}, "STRING", title="Text (Multiline)", **_PRIMITIVE)
 @node("PrimitiveBoolean", {"value": switch()}, "BOOLEAN", title="Boolean", **_PRIMITIVE)
 def primitive(value: Any) -> Any:
     """Return the value unchanged."""
@@ -34,29 +35,44 @@ def primitive(value: Any) -> Any:
 @node(
     "PreviewAny",
     {"source": [ANY, {}]},
-    "",
+    "STRING",
     module="comfy_extras.nodes_preview_any",
-    category="utils",
-    title="Preview Any",
+    category="utilities",
+    title="Preview as Text",
     OUTPUT_NODE=True,
 )
 def preview_any(source: Any = None) -> dict[str, Any]:
-    """Show any value as text: strings unchanged, numbers as Python writes them, others as JSON or else as ``str``."""
+    """Show any value as text, and return that: strings unchanged, numbers as Python does, others as JSON or str."""
     if source is None or isinstance(source, str | int | float):
         shown = str(source)
     else:
         try:
-            shown = json.dumps(source)
+            shown = json.dumps(source, indent=4, ensure_ascii=False)
         except (TypeError, ValueError):
             shown = str(source)
-    return {"ui": {"text": (shown,)}}
+    return {"ui": {"text": (shown,)}, "result": (shown,)}
+
+
+@node(
+    "StringFormat",
+    {
+        "values": growing("value", link(ANY), names=ascii_lowercase, least=0),
+        "f_string": text(default="{a}", multiline=True),
+    },
+    "STRING",
+    title="Format Text",
+    **_STRING,
+)
+def format_text(values: dict[str, Any], f_string: str) -> str:
+    """Python's ``str.format`` with the values ``a`` to ``z``."""
+    return f_string.format(**values)
 
 
 @node(
     "StringConcatenate",
     {"string_a": _LINES, "string_b": _LINES, "delimiter": text(default="", multiline=False)},
     "STRING",
-    title="Concatenate",
+    title="Concatenate Text",
     **_STRING,
 )
 def concatenate(string_a: str, string_b: str, delimiter: str) -> str:
@@ -72,7 +88,7 @@ def substring(string: str, start: int, end: int) -> str:
     return string[start:end]
 
 
-@node("StringLength", {"string": _LINES}, "INT", names="length", title="Length", **_STRING)
+@node("StringLength", {"string": _LINES}, "INT", names="length", title="Text Length", **_STRING)
 def length(string: str) -> int:
     """The number of code points."""
     return len(string)
@@ -82,7 +98,7 @@ def length(string: str) -> int:
     "CaseConverter",
     {"string": _LINES, "mode": choice(["UPPERCASE", "lowercase", "Capitalize", "Title Case"])},
     "STRING",
-    title="Case Converter",
+    title="Convert Text Case",
     **_STRING,
 )
 def convert_case(string: str, mode: str) -> str:
@@ -91,14 +107,16 @@ def convert_case(string: str, mode: str) -> str:
     return cases[mode](string) if mode in cases else string
 
 
-@node("StringTrim", {"string": _LINES, "mode": choice(["Both", "Left", "Right"])}, "STRING", title="Trim", **_STRING)
+@node(
+    "StringTrim", {"string": _LINES, "mode": choice(["Both", "Left", "Right"])}, "STRING", title="Trim Text", **_STRING
+)
 def trim(string: str, mode: str) -> str:
     """Strip whitespace. An unknown mode changes nothing."""
     ways = {"Both": str.strip, "Left": str.lstrip, "Right": str.rstrip}
     return ways[mode](string) if mode in ways else string
 
 
-@node("StringReplace", {"string": _LINES, "find": _LINES, "replace": _LINES}, "STRING", title="Replace", **_STRING)
+@node("StringReplace", {"string": _LINES, "find": _LINES, "replace": _LINES}, "STRING", title="Replace Text", **_STRING)
 def replace(string: str, find: str, replace: str) -> str:
     """Replace every occurrence."""
     return string.replace(find, replace)
@@ -106,10 +124,10 @@ def replace(string: str, find: str, replace: str) -> str:
 
 @node(
     "StringContains",
-    {"string": _LINES, "substring": _LINES, "case_sensitive": switch(True)},
+    {"string": _LINES, "substring": _LINES, "case_sensitive": switch(True, advanced=True)},
     "BOOLEAN",
     names="contains",
-    title="Contains",
+    title="Contains Text",
     **_STRING,
 )
 def contains(string: str, substring: str, case_sensitive: bool) -> bool:
@@ -123,10 +141,10 @@ def contains(string: str, substring: str, case_sensitive: bool) -> bool:
         "string_a": _LINES,
         "string_b": _LINES,
         "mode": choice(["Starts With", "Ends With", "Equal"]),
-        "case_sensitive": switch(True),
+        "case_sensitive": switch(True, advanced=True),
     },
     "BOOLEAN",
-    title="Compare",
+    title="Compare Text",
     **_STRING,
 )
 def compare(string_a: str, string_b: str, mode: str, case_sensitive: bool) -> bool | None:
@@ -138,7 +156,11 @@ def compare(string_a: str, string_b: str, mode: str, case_sensitive: bool) -> bo
     return ways[mode](a, b) if mode in ways else None
 
 
-_FLAGS = {"case_insensitive": switch(True), "multiline": switch(False), "dotall": switch(False)}
+_FLAGS = {
+    "case_insensitive": switch(True, advanced=True),
+    "multiline": switch(False, advanced=True),
+    "dotall": switch(False, advanced=True),
+}
 
 
 def _flags(case_insensitive: bool, multiline: bool, dotall: bool) -> int:
@@ -151,7 +173,7 @@ def _flags(case_insensitive: bool, multiline: bool, dotall: bool) -> int:
     {"string": _LINES, "regex_pattern": _LINES, **_FLAGS},
     "BOOLEAN",
     names="matches",
-    title="Regex Match",
+    title="Match Text",
     **_STRING,
 )
 def regex_match(string: str, regex_pattern: str, case_insensitive: bool, multiline: bool, dotall: bool) -> bool:
@@ -169,10 +191,10 @@ def regex_match(string: str, regex_pattern: str, case_insensitive: bool, multili
         "regex_pattern": _LINES,
         "mode": choice(["First Match", "All Matches", "First Group", "All Groups"]),
         **_FLAGS,
-        "group_index": integer(1, 0, 100),
+        "group_index": integer(1, 0, 100, advanced=True),
     },
     "STRING",
-    title="Regex Extract",
+    title="Extract Text",
     **_STRING,
 )
 def regex_extract(
@@ -208,8 +230,8 @@ def regex_extract(
     "RegexReplace",
     {"string": _LINES, "regex_pattern": _LINES, "replace": _LINES},
     "STRING",
-    optional={**_FLAGS, "count": integer(0, 0, 100)},
-    title="Regex Replace",
+    optional={**_FLAGS, "count": integer(0, 0, 100, advanced=True)},
+    title="Replace Text (Regex)",
     **_STRING,
 )
 def regex_replace(

@@ -50,6 +50,11 @@ def unlike(first: Sequence[int], second: Sequence[int]) -> RuntimeError | None:
 def _unfit(source: Shape, target: Shape) -> RuntimeError | None:
     # torch drops leading dimensions of size one from a value that it assigns to a slice.
     source = source[next((k for k, side in enumerate(source) if side != 1), len(source)) :]
+    if len(source) > len(target):
+        return RuntimeError(
+            f"expand(torch.FloatTensor{{{list(source)}}}, size={list(target)}): the number of sizes provided "
+            f"({len(target)}) must be greater or equal to the number of dimensions in the tensor ({len(source)})"
+        )
     wide = (1,) * (len(target) - len(source)) + source
     for axis in reversed(range(len(target))):
         if len(wide) == len(target) and wide[axis] not in (1, target[axis]):
@@ -110,7 +115,7 @@ def in_torch_words(function: F) -> F:
 def joined(arrays: Sequence[Array], axis: int = 0) -> Array:
     """``numpy.concatenate`` with the errors of torch's ``cat``, which ignores empty vectors."""
     if not arrays:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for number, array in enumerate(arrays):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(array).__name__}")

@@ -11,8 +11,9 @@ from typing import Any, Literal, Self, TypeVar
 
 from aiohttp import web
 
-from comfyui_emulator.command import bind, config_from, parser
+from comfyui_emulator.command import bind, config_from
 from comfyui_emulator.faults import Faults, parse_faults
+from comfyui_emulator.flags import parser
 from comfyui_emulator.http.app import create_app
 from comfyui_emulator.server import EMULATOR
 from comfyui_emulator.settings import EmulatorConfig

@@ -35,6 +35,41 @@ async def test_definitions_are_comfyuis(raw: aiohttp.ClientSession) -> None:
     assert ours == json.loads(Path(__file__).with_name(recorded).read_text())
 
 
+async def classes(raw: aiohttp.ClientSession) -> set[str]:
+    """The classes of the server."""
+    async with raw.get("/object_info") as answer:
+        return set(await answer.json())
+
+
+async def test_dynamic_inputs(raw: aiohttp.ClientSession, connector: ComfyConnector) -> None:
+    """Inputs with dots reach their node in dicts (ComfyUI 0.8 and newer); errors name the whole key."""
+    if "SchemaDynamic" not in await classes(raw):
+        pytest.skip("this ComfyUI has no dynamic inputs: they came with 0.8")
+    given = {"grow.v0": "1", "named.b": "x", "mode": "two", "mode.sub": "p"}
+    (record,) = (await connector.run_workflow({"1": node("SchemaDynamic", **given)}, False)).values()
+
+    assert record["outputs"]["1"]["text"] == [
+        "{'grow': {'v0': 1}, 'mode': {'mode': 'two', 'sub': {'f': None, 'sub': 'p'}}, 'named': {'b': 'x'}}"
+    ]
+    body = {"prompt": {"1": node("SchemaDynamic", **{"mode": "one", "mode.n": 10})}}
+    async with raw.post("/prompt", json=body) as answer:
+        errors = (await answer.json())["node_errors"]["1"]["errors"]
+    assert sorted((error["type"], error["details"], error["extra_info"]["input_name"]) for error in errors) == [
+        ("required_input_missing", "v0", "grow.v0"),
+        ("value_bigger_than_max", "mode.n", "mode.n"),
+    ]
+
+
+async def test_nodes_that_take_everything(raw: aiohttp.ClientSession, connector: ComfyConnector) -> None:
+    """A node may get inputs that it does not declare (ComfyUI 0.11 and newer)."""
+    if "SchemaOpen" not in await classes(raw):
+        pytest.skip("this ComfyUI has no nodes that take every input: they came after 0.3.64")
+    prompt = {"1": node("SchemaOpen", a="1", b="two", c={"d": 1})}
+    (record,) = (await connector.run_workflow(prompt, False)).values()
+
+    assert record["outputs"]["1"]["text"] == ["{'a': 1, 'b': 'two', 'c': {'d': 1}}"]
+
+
 async def test_nodes_do_what_they_do_in_comfyui(connector: ComfyConnector) -> None:
     """Hidden values, lazy inputs, expansion, coroutines, blockers, lists, and what is shown."""
     prompt = {

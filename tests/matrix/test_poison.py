@@ -9,6 +9,7 @@ import asyncio
 import io
 import json
 import socket
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ async def test_poison_equal_number_and_id(
     first = asyncio.create_task(shared.run_workflow(gate_prompt(gate), False, on_progress=events))
     await events.running()
     for prompt in (show_prompt(1), show_prompt(2), show_prompt(3)):
-        await post(stranger, prompt=prompt, number=-5, prompt_id="the same")
+        await post(stranger, prompt=prompt, number=-5, prompt_id=str(uuid.UUID(int=7)))
     second = asyncio.create_task(shared.run_workflow(show_prompt(4), False))
     gate.touch()
     ends = [await outcome(first), await outcome(second)]
@@ -126,11 +127,12 @@ async def test_poison_unreadable_value_of_a_neighbour(
     shared: ComfyConnector, shared_engine: EngineUnderTest, stranger: aiohttp.ClientSession
 ) -> None:
     """A neighbour's result that is no JSON breaks the listing of the history, which we never read."""
-    assert await post(stranger, prompt={"1": node("ContractBadValue", kind="object")}, prompt_id="unreadable") == 200
+    prompt_id = str(uuid.uuid4())
+    assert await post(stranger, prompt={"1": node("ContractBadValue", kind="object")}, prompt_id=prompt_id) == 200
     assert await runs(shared)
     async with stranger.get("/history") as response:
         assert response.status == (500 if shared_engine.real else 200)
-    async with stranger.post("/history", json={"delete": ["unreadable"]}) as response:
+    async with stranger.post("/history", json={"delete": [prompt_id]}) as response:
         assert response.status == 200
 
 

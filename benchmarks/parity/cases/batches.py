@@ -8,7 +8,13 @@ from typing import Any
 
 from benchmarks.parity.building import Case, case, load, made, ramp
 
-PAIRS = (("p_smooth.png", "p_noisy.png"), ("p_noisy.png", "p_smooth.png"), ("p_anim.gif", "p_noisy.png"))
+PAIRS = (
+    ("p_smooth.png", "p_noisy.png"),
+    ("p_noisy.png", "p_smooth.png"),
+    ("p_anim.gif", "p_noisy.png"),
+    ("p_smooth.png", "p_alpha.png"),
+    ("p_alpha.png", "p_smooth.png"),
+)
 MODES = ("normal", "multiply", "screen", "overlay", "soft_light", "difference")
 
 
@@ -52,7 +58,7 @@ def batched() -> Iterator[Case]:
     frames = load("p_anim.gif")
     for amount in (1, 3):
         yield case("RepeatImageBatch", amount, image=frames, amount=amount)
-    for index, length in ((0, 1), (1, 5), (9, 1)):
+    for index, length in ((0, 1), (1, 5), (9, 1), (-2, 1), (-9, 2)):
         yield case("ImageFromBatch", f"{index} {length}", image=frames, batch_index=index, length=length)
     for size in (1, 2, 5):
         yield case("RebatchImages", size, images=frames, batch_size=size)

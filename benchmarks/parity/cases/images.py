@@ -41,7 +41,9 @@ def scaled(name: str) -> Iterator[Case]:
     for method, factor in itertools.product(METHODS, (0.3, 1.7, 0.01)):
         yield case("ImageScaleBy", f"{method} {factor}", image=load(name), upscale_method=method, scale_by=factor)
     for method in METHODS:
-        yield case("ImageScaleToTotalPixels", method, image=load(name), upscale_method=method, megapixels=0.01)
+        for steps in (1, 16):
+            given = {"image": load(name), "megapixels": 0.01, "resolution_steps": steps}
+            yield case("ImageScaleToTotalPixels", f"{method} {steps}", upscale_method=method, **given)
         yield case("ImageScaleToMaxDimension", method, image=load(name), upscale_method=method, largest_size=77)
     yield case("FluxKontextImageScale", name, image=load(name))
 

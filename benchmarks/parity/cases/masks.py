@@ -68,6 +68,7 @@ def alpha() -> Iterator[Case]:
     yield case("JoinImageWithAlpha", "same size", image=load("p_alpha.png"), alpha=load("p_alpha.png", 1))
     joined = {"image": load("p_noisy.png"), "alpha": ramp()}
     yield case("JoinImageWithAlpha", "resized", **joined)
+    yield case("JoinImageWithAlpha", "batch", image=load("p_smooth.png"), alpha=load("p_anim.png", 1))
     four = made("JoinImageWithAlpha", **joined)
     yield case("SplitImageWithAlpha", "four channels", ("image", "mask"), image=four)
     for mode, other in itertools.product(PORTER_DUFF.split(), ("p_noisy.png", "p_alpha.png")):

@@ -175,16 +175,12 @@ def hooks() -> Iterator[Case]:
 
 
 def solids() -> Iterator[Case]:
-    """Meshes of voxels, the files of meshes, what the viewer gives."""
+    """Meshes of voxels, and the ways of cameras."""
     for size, threshold in itertools.product((9, 24), (0.6, -0.2, 1.0)):
         voxel = {"voxel": made("ParityVoxels", seed=size, size=size), "threshold": threshold}
         yield described("VoxelToMeshBasic", f"{size} {threshold}", **voxel)
         for algorithm in ("basic", "surface net"):
             yield described("VoxelToMesh", f"{size} {threshold} {algorithm}", algorithm=algorithm, **voxel)
-    mesh = made("VoxelToMeshBasic", voxel=made("ParityVoxels", seed=1, size=9), threshold=0.6)
-    yield case("SaveGLB", "", (), mesh=mesh, filename_prefix="parity/mesh")
-    yield case("Preview3D", "", (), model_file="3d/none.glb")
-    yield case("Preview3DAnimation", "", (), model_file="3d/none.glb")
     for pose in ("Static", "Pan Up", "Pan Left", "Zoom In", "Zoom Out", "Anti Clockwise (ACW)", "ClockWise (CW)"):
         frame = {"width": 32, "height": 16, "length": 9, "speed": 1.5, "cx": 0.4}
         yield described("WanCameraEmbedding", pose, (0, 1, 2, 3), camera_pose=pose, **frame)

@@ -1,4 +1,4 @@
-"""Cases of what a 3D viewer and a camera record, of folders of pictures, of training, and of the rest."""
+"""Cases of samplers, tables, latents, and the rest."""
 
 from __future__ import annotations
 
@@ -8,39 +8,15 @@ from typing import Any
 
 from benchmarks.parity.building import Case, case, load, made, ramp
 from benchmarks.parity.cases.latents import ONE
-from benchmarks.parity.cases.media import film
 from benchmarks.parity.cases.values import described
-from benchmarks.parity.samples import pictures
-
-SEEN = {"image": "p_smooth.png", "mask": "p_alpha.png [input]", "normal": "p_noisy.png", "lineart": "p_grey.png"}
-CAMERA = {"position": {"x": 1, "y": 2.5, "z": 0}, "zoom": 1}
 
 
 def cases() -> Iterator[Case]:
     """All of them."""
-    yield from viewed()
-    yield from folders()
     yield from samplers()
     yield from tables()
     yield from latents()
     yield from others()
-
-
-def viewed() -> Iterator[Case]:
-    """A model, at rest and moving, with and without a recording."""
-    for recording in ("", "p_view.mp4"):
-        image = SEEN | {"camera_info": CAMERA, "recording": recording}
-        frame = {"model_file": "3d/p_model.glb", "image": image, "width": 64, "height": 32}
-        label = recording or "no recording"
-        yield described("Load3D", label, range(7), **frame)
-        yield described("Load3DAnimation", label, range(6), **frame)
-
-
-def folders() -> Iterator[Case]:
-    """All pictures of a folder."""
-    for folder, method in itertools.product(("p_equal", "p_mixed", "p_nothing"), ("None", "Stretch", "Crop", "Pad")):
-        yield case("LoadImageSetFromFolderNode", f"{folder} {method}", folder=folder, resize_method=method)
-    yield case("LoadImageSetFromFolderNode", "no method", folder="p_equal")
 
 
 def samplers() -> Iterator[Case]:
@@ -106,17 +82,3 @@ def others() -> Iterator[Case]:
     frames = made("CreateHookKeyframe", strength_mult=0.5, start_percent=0.4)
     yield described("SetHookKeyframes", "none", hooks=hooks)
     yield described("SetHookKeyframes", "one", hooks=hooks, hook_kf=frames)
-
-
-def samples() -> dict[str, bytes]:
-    """The files and folders."""
-    found = pictures()
-    return {
-        "3d/p_model.glb": b"no model, only its name is used",
-        "p_view.mp4": film("libx264", "mp4", sound=False),
-        "p_equal/a.png": found["p_smooth.png"],
-        "p_equal/b.jpg": found["p.jpg"],
-        "p_mixed/a.png": found["p_smooth.png"],
-        "p_mixed/b.png": found["p_noisy.png"],
-        "p_nothing/a.txt": b"",
-    }

@@ -6,6 +6,7 @@ They deal in numbers, so that messages which quote a node's inputs read the same
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -364,6 +365,96 @@ class ParityHidden(_Node):
 
     def go(self, value: int, me: Any, prompt: Any, extra: Any, key: Any) -> dict[str, Any]:
         return {"ui": {"text": [str(me), sorted(prompt), extra, str(key), value]}}
+
+
+class ParityAside(_Node):
+    """Shows a number without being an output."""
+
+    REQUIRED: ClassVar = {"value": _INT}
+
+    def go(self, value: int) -> dict[str, Any]:
+        return {"ui": {"text": [f"aside {value}"]}, "result": (value,)}
+
+
+class ParityKept(ParityAside):
+    """The same, and its class asks for it to be shown again."""
+
+    HAS_INTERMEDIATE_OUTPUT = True
+
+
+class ParityCombos(_Node):
+    """Choices of the newer kind, in a class of the older one."""
+
+    OUTPUT_NODE = True
+    RETURN_TYPES = ("COMBO", "*")
+    REQUIRED: ClassVar = {"one": ("COMBO", {"options": ["a", "b"]})}
+    OPTIONAL: ClassVar = {
+        "many": ("COMBO", {"options": [1, 2, 3], "multiselect": True}),
+        "long": ("COMBO", {"options": [str(number) for number in range(21)]}),
+        "far": ("COMBO", {"remote": {"route": "/x", "refresh_button": True}}),
+        "older": (["x", "y"],),
+        "union": ("INT,FLOAT", {"min": 0, "max": 9}),
+    }
+
+    def go(self, **given: Any) -> dict[str, Any]:
+        return {"ui": {"text": [repr(dict(sorted(given.items())))]}, "result": (given["one"], 1)}
+
+
+class ParityRaw(_Node):
+    """Takes a link as it is."""
+
+    OUTPUT_NODE = True
+    REQUIRED: ClassVar = {"value": ("INT", {"rawLink": True})}
+
+    def go(self, value: Any) -> dict[str, Any]:
+        return {"ui": {"text": [repr(value)]}, "result": (1,)}
+
+
+class ParityTakesOver(_Node):
+    """Expands to nodes with ids of its own choice."""
+
+    REQUIRED: ClassVar = {"value": _INT, "ids": ("STRING", {"default": "x"})}
+
+    def go(self, value: int, ids: str) -> Any:
+        names = ids.split(",")
+        graph = {name: {"class_type": "ParityNumber", "inputs": {"value": value + 1}} for name in names}
+        return {"result": ([names[-1], 0],), "expand": graph}
+
+
+class ParityCircle(_Node):
+    """Expands to nodes that wait for each other."""
+
+    REQUIRED: ClassVar = {"value": _INT}
+
+    def go(self, value: int) -> Any:
+        graph = GraphBuilder()
+        one = graph.node("ParityAdd", a=value)
+        two = graph.node("ParityAdd", a=one.out(0), b=1)
+        one.set_input("b", two.out(0))
+        return {"result": (two.out(0),), "expand": graph.finalize()}
+
+
+class ParityMemory(_Node):
+    """Says that a device has no memory left, in the words of one library or another."""
+
+    REQUIRED: ClassVar = {"value": _INT, "kind": (["device", "text"],)}
+
+    def go(self, value: int, kind: str) -> Any:
+        import comfy.model_management
+
+        error = comfy.model_management.OOM_EXCEPTION if kind == "device" else RuntimeError
+        raise error("CUDA out of memory")
+
+
+class ParityUi(_Node):
+    """Shows what it is told, whatever that is."""
+
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    REQUIRED: ClassVar = {"ui": ("STRING", {"default": "{}"})}
+
+    def go(self, ui: str) -> dict[str, Any]:
+        return {"ui": json.loads(ui)}
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {

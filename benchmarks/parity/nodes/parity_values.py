@@ -80,6 +80,84 @@ class ParityVoxels(_Node):
         return (SimpleNamespace(data=native(ball[None])),)
 
 
+class ParityMesh(_Node):
+    """A twisted sheet with all that a mesh can have, or less; with ``several`` a smaller one beside it."""
+
+    RETURN_TYPES = ("MESH",)
+    REQUIRED: ClassVar[dict[str, Any]] = {
+        "parts": ("STRING", {"default": ""}),
+        "side": ("INT", {"default": 5}),
+        "several": ("BOOLEAN", {"default": False}),
+    }
+
+    def make(self, parts: str, side: int, several: bool) -> tuple[Any]:
+        """Make it."""
+        rows, columns = np.mgrid[0:side, 0:side] / (side - 1)
+        points = np.stack([columns * 2 - 1, rows - 0.5, np.sin(columns * 3 + rows) * 0.5], axis=-1).reshape(-1, 3)
+        place = np.arange(side * side).reshape(side, side)
+        corners = [place[:-1, :-1], place[:-1, 1:], place[1:, 1:], place[1:, :-1]]
+        first, second, third, fourth = (corner.reshape(-1) for corner in corners)
+        faces = np.concatenate([np.stack([first, second, third], 1), np.stack([first, third, fourth], 1)])
+        made = self.parts(points, np.stack([columns, rows], axis=-1).reshape(-1, 2), side)
+        chosen = {name: native(made[name][None]) for name in parts.split()}
+        if several:
+            chosen = {name: native(np.concatenate([value, value])) for name, value in chosen.items()}
+            points, faces = np.stack([points, points * 0.5]), np.stack([faces, faces[::-1]])
+            kept = [len(faces[0]), len(faces[0]) - 3], [side * side, side * side]
+            chosen |= {"face_counts": whole(kept[0]), "vertex_counts": whole(kept[1])}
+        else:
+            points, faces = points[None], faces[None]
+        return (mesh_class()(native(points), whole(faces), **chosen),)
+
+    def parts(self, points: Any, uvs: Any, side: int) -> dict[str, Any]:
+        """What a mesh can have besides points and faces."""
+        normals = points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-6)
+        picture = np.abs(random(8, 8, 3, seed=side)) % 1
+        return {
+            "uvs": uvs,
+            "vertex_colors": np.abs(random(len(points), 4, seed=1)) % 1,
+            "normals": normals,
+            "tangents": np.concatenate([normals[:, ::-1], np.ones((len(points), 1))], axis=1),
+            "texture": picture,
+            "metallic_roughness": picture[::-1],
+            "normal_map": picture[:, ::-1],
+            "emissive": picture[:4, :4],
+        }
+
+
+def whole(numbers: Any) -> Any:
+    """Whole numbers as the server's nodes take them."""
+    array = np.ascontiguousarray(numbers, dtype=np.int64)
+    if "comfyui_emulator" in sys.modules:
+        return array
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def mesh_class() -> Any:
+    """The server's class of meshes."""
+    if "comfyui_emulator" in sys.modules:
+        from comfyui_emulator.nodes.solids.meshes import Mesh
+
+        return Mesh
+    from comfy_api.latest import Types
+
+    return Types.MESH
+
+
+class ParityFilled(_Node):
+    """Two grids, of which some cells are filled; one cell is none."""
+
+    RETURN_TYPES = ("VOXEL",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"size": ("INT", {"default": 9})}
+
+    def make(self, size: int) -> tuple[Any]:
+        """Make them."""
+        cells = np.zeros((2, size, size, size)) if size == 1 else (random(2, size, size, size) > 2)
+        return (SimpleNamespace(data=native(cells)),)
+
+
 class ParityDrawings(_Node):
     """Two vector drawings."""
 
@@ -180,6 +258,34 @@ class ParityShaped(_Node):
         return array, array, {"samples": array}, {"waveform": array, "sample_rate": 8000}, array
 
 
+class ParityTracked(_Node):
+    """Three objects in two frames, as SAM3 tracks them; with ``empty`` none."""
+
+    RETURN_TYPES = ("SAM3_TRACK_DATA",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"empty": ("BOOLEAN", {"default": False})}
+
+    def make(self, empty: bool) -> tuple[Any]:
+        """Make them."""
+        packed: Any = np.random.default_rng(5).integers(0, 256, (2, 3, 20, 3), dtype=np.uint8)
+        packed[:, :, 5:, 1] = 0
+        if "comfyui_emulator" not in sys.modules:
+            import torch
+
+            packed = torch.from_numpy(packed)
+        return ({"packed_masks": None if empty else packed, "orig_size": (45, 50), "n_frames": 2},)
+
+
+class ParityJson(_Node):
+    """Any value, told as JSON."""
+
+    RETURN_TYPES = ("*",)
+    REQUIRED: ClassVar[dict[str, Any]] = {"text": ("STRING", {"default": "{}"})}
+
+    def make(self, text: str) -> tuple[Any]:
+        """Make it."""
+        return (json.loads(text),)
+
+
 class ParityList(_Node):
     """Two values as a list."""
 
@@ -215,6 +321,8 @@ class ParityDescribe(_Node):
         """Names, kinds and shapes; floating numbers and arrays go to ``numbers``."""
         if value is None or isinstance(value, bool | int | str):
             return value
+        if getattr(value, "is_nested", False):
+            return self.structure(["joint", *value.unbind()], numbers)
         if hasattr(value, "shape") and hasattr(value, "dtype"):
             numbers.append(np.asarray(value))
             return f"array{list(value.shape)}"
@@ -225,7 +333,17 @@ class ParityDescribe(_Node):
             return {key: self.structure(value[key], numbers) for key in sorted(value)}
         if isinstance(value, list | tuple):
             return [self.structure(item, numbers) for item in value]
+        if hasattr(value, "to_lut"):
+            return self.structure([value.points, value.to_lut(65), value.interp(0.3)], numbers)
         return self.of_object(value, numbers)
+
+    def of_sampler(self, value: Any) -> list[Any]:
+        """Name and options of ComfyUI's sampler; one without a function is named by its class."""
+        if not hasattr(value, "sampler_function"):
+            return [f"sample_{type(value).__name__}", {}]
+        # Two methods are wrapped in functions of other names.
+        name = value.sampler_function.__name__.removeprefix("sample_").removesuffix("_function")
+        return [f"sample_{name}", value.extra_options]
 
     def of_object(self, value: Any, numbers: list[Any]) -> Any:
         """The same of an object: what it is asked for by those who use it."""
@@ -233,18 +351,31 @@ class ParityDescribe(_Node):
             empty = native(np.zeros((2, 3, 7, 5)))
             given = [{"samples": empty}, {"samples": empty, "batch_index": [3, 1]}, {"samples": empty[:, :, :1, :2]}]
             return self.structure([value.generate_noise(latent) for latent in given], numbers)
-        if hasattr(value, "sampler_function"):
-            # Two methods are wrapped in functions of other names.
-            name = value.sampler_function.__name__.removeprefix("sample_").removesuffix("_function")
-            return self.structure([f"sample_{name}", value.extra_options], numbers)
+        if hasattr(value, "max_denoise"):
+            return self.structure(self.of_sampler(value), numbers)
         if hasattr(value, "get_components"):
+            about = [value.get_bit_depth(), value.get_color_space(), value.get_frame_count(), value.get_duration()]
             value = value.get_components()
-            return self.structure([value.images, value.audio, float(value.frame_rate)], numbers)
+            return self.structure([about, value.images, value.audio, float(value.frame_rate)], numbers)
         if hasattr(value, "hooks"):
             keyframes = getattr(value, "keyframes", None)
             if keyframes is None and value.hooks:
                 keyframes = getattr(value.hooks[0], "hook_keyframe", None)
             return [len(value.hooks), self.structure(keyframes, numbers)]
+        if callable(value):
+            # Powers of powers differ in their last digits, so it is the logarithms that are compared.
+            found = np.asarray(value(native(np.array([2.5]))), dtype=np.float64)
+            return self.structure(np.log1p(np.abs(found)), numbers)
+        return self.of_solid(value, numbers)
+
+    def of_solid(self, value: Any, numbers: list[Any]) -> Any:
+        """The same of what has attributes."""
+        if hasattr(value, "vertices"):
+            return self.structure([value.vertices, value.faces, self.kept(value, MESH)], numbers)
+        if hasattr(value, "rotations"):
+            return self.structure(self.kept(value, SPLAT), numbers)
+        if hasattr(value, "get_bytes"):
+            return [value.format, len(value.get_bytes())]
         for names in (("name", "options"), ("start_percent", "guarantee_steps", "strength"), ("keyframes",)):
             if hasattr(value, names[0]):
                 found = [getattr(value, name) for name in names]
@@ -253,12 +384,17 @@ class ParityDescribe(_Node):
                 if names[0] == "start_percent":
                     found[2] = float(found[2])
                 return self.structure(found[0] if len(found) == 1 else found, numbers)
-        if callable(value):
-            return self.structure(value(2.5), numbers)
-        if hasattr(value, "vertices"):
-            return self.structure([value.vertices, value.faces], numbers)
         return type(value).__name__
 
+    def kept(self, value: Any, names: str) -> dict[str, Any]:
+        """The attributes that an object has."""
+        found = {name: getattr(value, name, None) for name in names.split()}
+        return {name: part for name, part in found.items() if part is not None}
+
+
+MESH = "uvs vertex_colors texture metallic_roughness vertex_counts face_counts unlit normals tangents normal_map"
+MESH += " occlusion_in_mr emissive"
+SPLAT = "positions scales rotations opacities sh counts"
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     name: cls for name, cls in list(globals().items()) if name.startswith("Parity") and isinstance(cls, type)

@@ -24,8 +24,7 @@ log = logging.getLogger("comfyui_emulator")
 COND = link("CONDITIONING")
 _ONE = {"conditioning": COND}
 PAIR: dict[str, Entry] = {"positive": COND, "negative": COND}
-_PLAIN: dict[str, Any] = {"module": "nodes", "category": "conditioning"}
-_ADVANCED: dict[str, Any] = {"module": "nodes", "category": "advanced/conditioning"}
+_PLAIN: dict[str, Any] = {"module": "nodes", "category": "model/conditioning/transform"}
 STRENGTH = number(1.0, 0.0, 10.0, step=0.01)
 AREA_CHOICE = choice(["default", "mask bounds"])
 _CELL = 8
@@ -77,6 +76,7 @@ def _first(conditioning: Conditioning, node_name: str) -> list[Any]:
     "ConditioningAverage",
     {"conditioning_to": COND, "conditioning_from": COND, "conditioning_to_strength": number(1.0, 0.0, 1.0, step=0.01)},
     "CONDITIONING",
+    title="Conditioning (Average)",
     **_PLAIN,
 )
 def average(
@@ -168,8 +168,8 @@ def set_area_share(
         "strength": STRENGTH,
     },
     "CONDITIONING",
-    module="comfy_extras.nodes_video_model",
-    category="conditioning",
+    title="Conditioning (Set Area with Percentage for Video)",
+    **(_PLAIN | {"module": "comfy_extras.nodes_video_model"}),
 )
 def set_area_video(
     conditioning: Conditioning,
@@ -189,6 +189,7 @@ def set_area_video(
     "ConditioningSetAreaStrength",
     {**_ONE, "strength": STRENGTH},
     "CONDITIONING",
+    title="Conditioning (Set Area Strength)",
     **_PLAIN,
 )
 def set_strength(conditioning: Conditioning, strength: float) -> Conditioning:
@@ -209,12 +210,12 @@ def set_mask(conditioning: Conditioning, mask: Mask, strength: float, set_cond_a
     return masked(conditioning, mask, set_cond_area, strength)
 
 
-@node("ConditioningZeroOut", _ONE, "CONDITIONING", **_ADVANCED)
+@node("ConditioningZeroOut", _ONE, "CONDITIONING", title="Conditioning Zero Out", **_PLAIN)
 def zero_out(conditioning: Conditioning) -> Conditioning:
     """Set all vectors to zero."""
     result: Conditioning = []
     for vectors, changed in parts(conditioning):
-        for key in ("pooled_output", "conditioning_lyrics"):
+        for key in ("pooled_output", "conditioning_lyrics", "conditioning_scale"):
             if changed.get(key) is not None:
                 changed[key] = np.zeros_like(changed[key])
         result.append([np.zeros_like(vectors), changed])
@@ -228,7 +229,7 @@ _PART = number(0.0, 0.0, 1.0, step=0.001)
     "ConditioningSetTimestepRange",
     {**_ONE, "start": _PART, "end": number(1.0, 0.0, 1.0, step=0.001)},
     "CONDITIONING",
-    **_ADVANCED,
+    **_PLAIN,
 )
 def set_times(conditioning: Conditioning, start: float, end: float) -> Conditioning:
     """Limit the conditioning to a part of the sampling steps."""
@@ -244,7 +245,7 @@ def set_times(conditioning: Conditioning, start: float, end: float) -> Condition
         "noise_augmentation": number(0.0, 0.0, 1.0, step=0.01),
     },
     "CONDITIONING",
-    **_PLAIN,
+    **(_PLAIN | {"category": "model/conditioning"}),
 )
 def unclip(
     conditioning: Conditioning, clip_vision_output: Any, strength: float, noise_augmentation: float
@@ -260,11 +261,12 @@ def unclip(
     return with_values(conditioning, {"unclip_conditioning": [like]}, append=True)
 
 
-def _newer(module: str, category: str) -> dict[str, Any]:
-    return {"module": f"comfy_extras.nodes_{module}", "category": category, "title": None, "v3": True}
+def _newer(module: str, family: str = "", title: str | None = None) -> dict[str, Any]:
+    category = f"model/conditioning{family}"
+    return {"module": f"comfy_extras.nodes_{module}", "category": category, "title": title, "v3": True}
 
 
-_FLUX = _newer("flux", "advanced/conditioning/flux")
+_FLUX = _newer("flux", "/flux")
 
 
 @node("FluxGuidance", {**_ONE, "guidance": number(3.5, 0.0, 100.0, step=0.1)}, "CONDITIONING", **_FLUX)
@@ -281,10 +283,13 @@ def no_guidance(conditioning: Conditioning) -> Conditioning:
 
 @node(
     "FluxKontextMultiReferenceLatentMethod",
-    {**_ONE, "reference_latents_method": choice(["offset", "index", "uxo/uno"])},
+    {
+        **_ONE,
+        "reference_latents_method": choice(["offset", "index", "uxo/uno", "index_timestep_zero"], advanced=True),
+    },
     "CONDITIONING",
     EXPERIMENTAL=True,
-    **_FLUX,
+    **_newer("flux", "/flux", "Edit Model Reference Method"),
 )
 def reference_method(conditioning: Conditioning, reference_latents_method: str) -> Conditioning:
     """Set how several reference latents are laid out."""
@@ -297,7 +302,7 @@ def reference_method(conditioning: Conditioning, reference_latents_method: str) 
     _ONE,
     "CONDITIONING",
     optional={"latent": link("LATENT")},
-    **_newer("edit_model", "advanced/conditioning/edit_models"),
+    **_newer("edit_model", title="Set Reference Latent"),
 )
 def reference(conditioning: Conditioning, latent: Latent | None = None) -> Conditioning:
     """Add a reference latent."""
@@ -310,7 +315,7 @@ def reference(conditioning: Conditioning, latent: Latent | None = None) -> Condi
     "StableCascade_StageB_Conditioning",
     {**_ONE, "stage_c": link("LATENT")},
     "CONDITIONING",
-    **_newer("stable_cascade", "conditioning/stable_cascade"),
+    **_newer("stable_cascade", "/stable cascade"),
 )
 def stage_b(conditioning: Conditioning, stage_c: Latent) -> Conditioning:
     """Add the result of the previous stage."""
@@ -331,8 +336,7 @@ def both(positive: Conditioning, negative: Conditioning, change: Callable[[Condi
     },
     "CONDITIONING CONDITIONING",
     names="positive negative",
-    module="comfy_extras.nodes_audio",
-    category="conditioning",
+    **_newer("audio", "/stable audio"),
 )
 def stable_audio(positive: Conditioning, negative: Conditioning, seconds_start: float, seconds_total: float) -> Pair:
     """Set which part of a longer sound is made, in seconds."""

@@ -17,7 +17,7 @@ _LATENT = link("LATENT")
 _TRIPLE: dict[str, Any] = {"names": "positive negative latent"}
 _LTXV: dict[str, Any] = {
     "module": "comfy_extras.nodes_lt",
-    "category": "conditioning/video_models",
+    "category": "model/conditioning/ltxv",
     "title": None,
     "v3": True,
 }
@@ -44,19 +44,23 @@ def crop_guides(positive: Conditioning, negative: Conditioning, latent: Latent) 
     if mask is None:
         mask = np.ones((samples.shape[0], 1, samples.shape[2], 1, 1), dtype=np.float32)
     guides = next((options["keyframe_idxs"] for _, options in parts(positive) if "keyframe_idxs" in options), None)
-    count = 0 if guides is None else len(np.unique(guides[:, 0]))
+    # One place for each cell of each guide.
+    count = 0 if guides is None else guides.shape[2] // (samples.shape[-2] * samples.shape[-1])
     if count:
         samples, mask = samples[:, :, :-count], mask[:, :, :-count]
-        positive, negative = both(positive, negative, lambda each: with_values(each, {"keyframe_idxs": None}))
+        gone = {"keyframe_idxs": None, "guide_attention_entries": None}
+        positive, negative = both(positive, negative, lambda each: with_values(each, gone))
     return positive, negative, {"samples": samples.copy(), "noise_mask": mask.copy()}
 
 
 @node(
     "HunyuanRefinerLatent",
-    {**PAIR, "latent": _LATENT, "noise_augmentation": number(0.1, 0.0, 1.0, step=0.01)},
+    {**PAIR, "latent": _LATENT, "noise_augmentation": number(0.1, 0.0, 1.0, step=0.01, advanced=True)},
     "CONDITIONING CONDITIONING LATENT",
     module="comfy_extras.nodes_hunyuan",
-    category="sd",
+    category="model/conditioning/hunyuan video",
+    title="Hunyuan Latent Refiner",
+    v3=True,
     **_TRIPLE,
 )
 def refiner(positive: Conditioning, negative: Conditioning, latent: Latent, noise_augmentation: float) -> Triple:
@@ -73,11 +77,11 @@ def refiner(positive: Conditioning, negative: Conditioning, latent: Latent, nois
         "images": link("IMAGE"),
         **PAIR,
         "scale_ratio": number(4.0, 0.0, 10.0, step=0.01),
-        "noise_augmentation": number(0.0, 0.0, 1.0, step=0.001),
+        "noise_augmentation": number(0.0, 0.0, 1.0, step=0.001, advanced=True),
     },
     "CONDITIONING CONDITIONING LATENT",
     module="comfy_extras.nodes_sdupscale",
-    category="conditioning/upscale_diffusion",
+    category="model/conditioning/stable diffusion upscaler",
     title=None,
     v3=True,
     **_TRIPLE,
@@ -95,7 +99,9 @@ def upscale_4x(
 
 _HUNYUAN_3D: dict[str, Any] = {
     "module": "comfy_extras.nodes_hunyuan3d",
-    "category": "conditioning/video_models",
+    "category": "model/conditioning/hunyuan 3d",
+    "title": None,
+    "v3": True,
     "names": "positive negative",
 }
 _SEEN = link("CLIP_VISION_OUTPUT")
@@ -174,13 +180,13 @@ def _poses(camera_pose: str, speed: float, length: int) -> Array:
     names="camera_embedding width height length",
     optional={
         "speed": number(1.0, 0, 10.0, step=0.1),
-        "fx": number(0.5, 0, 1, step=1e-09),
-        "fy": number(0.5, 0, 1, step=1e-09),
-        "cx": number(0.5, 0, 1, step=0.01),
-        "cy": number(0.5, 0, 1, step=0.01),
+        "fx": number(0.5, 0, 1, step=1e-09, advanced=True),
+        "fy": number(0.5, 0, 1, step=1e-09, advanced=True),
+        "cx": number(0.5, 0, 1, step=0.01, advanced=True),
+        "cy": number(0.5, 0, 1, step=0.01, advanced=True),
     },
     module="comfy_extras.nodes_camera_trajectory",
-    category="camera",
+    category="model/conditioning/wan/camera",
     title=None,
     v3=True,
 )

@@ -17,14 +17,14 @@ _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 
 
 def same_channels(destination: Image, source: Image) -> tuple[Image, Image]:
-    """Cut the source to the destination's channels; a destination with more channels gets one more, which is opaque.
+    """Cut the source to the destination's channels, or give it one more, which is opaque.
 
-    ComfyUI does the same, so an opaque picture cannot be laid over one with an alpha channel.
+    Before ComfyUI 0.21, it was the destination that got one more.
     """
     if destination.shape[-1] < source.shape[-1]:
         return destination, source[..., : destination.shape[-1]]
     if destination.shape[-1] > source.shape[-1]:
-        destination = with_channels(destination, destination.shape[-1] + 1)
+        source = with_channels(source, source.shape[-1] + 1)
     return destination, source
 
 
@@ -34,7 +34,9 @@ def same_channels(destination: Image, source: Image) -> tuple[Image, Image]:
     "IMAGE",
     optional={"mask": _MASK},
     module="comfy_extras.nodes_mask",
-    category="image",
+    category="image/compositing",
+    title="Image Composite Masked",
+    v3=True,
     touches={"mask": "to"},
 )
 def image_composite_masked(
@@ -87,8 +89,8 @@ _BLENDS: dict[str, Callable[[Image, Image], Image]] = {
     },
     "IMAGE",
     module="comfy_extras.nodes_post_processing",
-    category="image/postprocessing",
-    title=None,
+    category="image/filters",
+    title="Blend Images",
     v3=True,
 )
 def image_blend(image1: Image, image2: Image, blend_factor: float, blend_mode: str) -> Image:
@@ -152,7 +154,7 @@ _PORTER_DUFF: dict[str, Callable[[Image, Image, Image, Image], Layers]] = {
     },
     "IMAGE MASK",
     module="comfy_extras.nodes_compositing",
-    category="mask/compositing",
+    category="image/compositing",
     title="Porter-Duff Image Composite",
     v3=True,
     touches={"source": "len", "source_alpha": "len", "destination": "len", "destination_alpha": "len"},
@@ -185,7 +187,7 @@ def _compose(src: Image, src_alpha: Image, dst: Image, dst_alpha: Image, mode: s
     return np.clip(plain, 0, 1), (_ONE - alpha)[..., 0]
 
 
-_ALPHA: dict[str, Any] = {"module": "comfy_extras.nodes_compositing", "category": "mask/compositing", "v3": True}
+_ALPHA: dict[str, Any] = {"module": "comfy_extras.nodes_compositing", "category": "image/compositing", "v3": True}
 
 
 @node("SplitImageWithAlpha", {"image": _IMAGE}, "IMAGE MASK", title="Split Image with Alpha", **_ALPHA)
@@ -205,7 +207,7 @@ def split_alpha(image: Image) -> tuple[Image, Mask]:
     **_ALPHA,
 )
 def join_alpha(image: Image, alpha: Mask) -> Image:
-    """Add an alpha channel made from a mask."""
+    """Add an alpha channel made from a mask. The shorter batch is repeated (since ComfyUI 0.21)."""
     opaque = _ONE - scale_mask(alpha, image.shape[2], image.shape[1])
-    pairs = zip(image, opaque, strict=False)
-    return stacked([joined((item[:, :, :3], opacity), 2) for item, opacity in pairs])
+    count = max(len(image), len(alpha))
+    return joined((repeat_to(image, count)[..., :3], repeat_to(opaque, count)), -1)

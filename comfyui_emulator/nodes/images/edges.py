@@ -110,8 +110,8 @@ def canny(image: Image, low: float, high: float) -> Plane:
     },
     "IMAGE",
     module="comfy_extras.nodes_canny",
-    category="image/preprocessors",
-    title=None,
+    category="image/filters",
+    title="Detect Edges (Canny)",
     v3=True,
     touches={"image": "to"},
 )

@@ -34,6 +34,7 @@ _EXTRAS = "comfy_extras.nodes_images"
     "IMAGE",
     module="nodes",
     category="image",
+    title="Empty Image",
 )
 def empty_image(width: int, height: int, batch_size: int = 1, color: int = 0) -> Image:
     """An image of one colour."""
@@ -42,7 +43,7 @@ def empty_image(width: int, height: int, batch_size: int = 1, color: int = 0) ->
     return np.full((batch_size, height, width, 3), levels, dtype=np.float32)
 
 
-@node("ImageInvert", {"image": _IMAGE}, "IMAGE", module="nodes", category="image", title="Invert Image")
+@node("ImageInvert", {"image": _IMAGE}, "IMAGE", module="nodes", category="image/color", title="Invert Image Colors")
 def image_invert(image: Image) -> Image:
     """The negative. Alpha is inverted too."""
     return 1.0 - image
@@ -54,7 +55,9 @@ def image_invert(image: Image) -> Image:
     "IMAGE",
     module=_EXTRAS,
     category="image/transform",
-    title="Image Crop",
+    title="Crop Image (DEPRECATED)",
+    v3=True,
+    DEPRECATED=True,
 )
 def image_crop(image: Image, width: int, height: int, x: int, y: int) -> Image:
     """Crop the image. The corner is clamped to it."""
@@ -69,6 +72,8 @@ def image_crop(image: Image, width: int, height: int, x: int, y: int) -> Image:
     module=_EXTRAS,
     category="image/transform",
     touches={"image": "flip()"},
+    title="Flip Image",
+    v3=True,
 )
 def image_flip(image: Image, flip_method: str) -> Image:
     """Mirror the image."""
@@ -84,6 +89,8 @@ def image_flip(image: Image, flip_method: str) -> Image:
     module=_EXTRAS,
     category="image/transform",
     touches={"image": "rot90()"},
+    title="Rotate Image",
+    v3=True,
 )
 def image_rotate(image: Image, rotation: str) -> Image:
     """Turn the image clockwise."""
@@ -96,11 +103,16 @@ def image_rotate(image: Image, rotation: str) -> Image:
     {"image1": _IMAGE, "image2": _IMAGE},
     "IMAGE",
     module="nodes",
-    category="image",
-    title="Batch Images",
+    category="image/batch",
+    title="Batch Images (DEPRECATED)",
+    DEPRECATED=True,
 )
 def image_batch(image1: Image, image2: Image) -> Image:
-    """Join two batches. The second is scaled to the size of the first."""
+    """Join two batches, the second at the size of the first. A missing channel is 1 (since ComfyUI 0.3.71)."""
+    if image1.shape[-1] > image2.shape[-1]:
+        image2 = with_channels(image2, image2.shape[-1] + 1)
+    elif image1.shape[-1] < image2.shape[-1]:
+        image1 = with_channels(image1, image1.shape[-1] + 1)
     if image1.shape[1:] != image2.shape[1:]:
         image2 = scale(image2, image1.shape[2], image1.shape[1], "bilinear", "center")
     return joined((image1, image2))
@@ -121,6 +133,8 @@ def with_channels(image: Image, channels: int) -> Image:
     module=_EXTRAS,
     category="image/batch",
     touches={"image": "repeat"},
+    title="Repeat Image Batch",
+    v3=True,
 )
 def repeat_image_batch(image: Image, amount: int) -> Image:
     """Repeat the batch."""
@@ -129,14 +143,17 @@ def repeat_image_batch(image: Image, amount: int) -> Image:
 
 @node(
     "ImageFromBatch",
-    {"image": _IMAGE, "batch_index": integer(0, 0, 4095), "length": integer(1, 1, 4096)},
+    {"image": _IMAGE, "batch_index": integer(0, -MAX_SIDE, MAX_SIDE), "length": integer(1, 1, 4096)},
     "IMAGE",
     module=_EXTRAS,
     category="image/batch",
+    title="Get Image from Batch",
+    v3=True,
 )
 def image_from_batch(image: Image, batch_index: int, length: int) -> Image:
-    """A part of the batch."""
-    start = min(image.shape[0] - 1, batch_index)
+    """A part of the batch. A negative index counts from its end (since ComfyUI 0.22)."""
+    start = batch_index + image.shape[0] if batch_index < 0 else batch_index
+    start = max(0, min(image.shape[0] - 1, start))
     return image[start : start + min(image.shape[0] - start, length)].copy()
 
 
@@ -167,14 +184,15 @@ _SPACING = {"white": (1, 1, 1), "black": (0, 0, 0), "red": (1, 0, 0), "green": (
         "image1": _IMAGE,
         "direction": choice(["right", "down", "left", "up"], default="right"),
         "match_image_size": switch(True),
-        "spacing_width": integer(0, 0, 1024, step=2),
-        "spacing_color": choice(["white", "black", "red", "green", "blue"], default="white"),
+        "spacing_width": integer(0, 0, 1024, step=2, advanced=True),
+        "spacing_color": choice(["white", "black", "red", "green", "blue"], default="white", advanced=True),
     },
     "IMAGE",
     optional={"image2": _IMAGE},
     module=_EXTRAS,
     category="image/transform",
-    title="Image Stitch",
+    title="Stitch Images",
+    v3=True,
 )
 def image_stitch(
     image1: Image,
@@ -238,11 +256,11 @@ def _strip(parts: list[Image], width: int, colour: str, *, across: bool) -> Imag
     {
         "image": _IMAGE,
         **{name: integer(0, 0, MAX_SIDE, step=8) for name in ("left", "top", "right", "bottom")},
-        "feathering": side(40),
+        "feathering": side(40, advanced=True),
     },
     "IMAGE MASK",
     module="nodes",
-    category="image",
+    category="image/transform",
     title="Pad Image for Outpainting",
     touches={"image": "size"},
 )
@@ -271,10 +289,11 @@ def image_pad_for_outpaint(
     {"image": _IMAGE},
     "INT INT INT",
     names="width height batch_size",
-    hidden={"unique_id": "UNIQUE_ID"},
+    hidden={"unique_id": ["UNIQUE_ID"]},
     module=_EXTRAS,
     category="image",
     title="Get Image Size",
+    v3=True,
 )
 def get_image_size(image: Image, unique_id: str | None = None) -> tuple[int, int, int]:
     """Width, height and number of images, which are also shown on the node."""

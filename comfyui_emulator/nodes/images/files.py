@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from comfyui_emulator import runtime
-from comfyui_emulator.folders import annotated_path, image_files, next_save_path, remember_counter
+from comfyui_emulator.folders import annotated_path, image_files, next_save_path, remember_counter, split_annotation
 from comfyui_emulator.nodes.base import (
     HIDDEN_METADATA,
+    HIDDEN_METADATA_V3,
     Entry,
     Image,
     Mask,
@@ -30,8 +31,9 @@ from comfyui_emulator.nodes.base import (
     switch,
     text,
 )
-from comfyui_emulator.nodes.images.resample import from_bytes, to_bytes
-from comfyui_emulator.nodes.wording import in_torch_words, plane_sides, regrouped
+from comfyui_emulator.nodes.images.decoding import decoded
+from comfyui_emulator.nodes.images.resample import to_bytes
+from comfyui_emulator.nodes.wording import in_torch_words
 
 _IMAGES = link("IMAGE")
 JsonObject = dict[str, Any]
@@ -41,7 +43,8 @@ def input_path(name: str) -> Path:
     """The file that a loader's value names. Raises ``ValueError`` if it is outside its folder."""
     path = annotated_path(runtime.context().folders, name)
     if path is None:
-        raise ValueError(f"{name!r} is outside the folder that it names")
+        # The words of ComfyUI, which since 0.28 keeps to the folder as well.
+        raise ValueError(f"Invalid file path: {split_annotation(name)[0]!r}")
     return path
 
 
@@ -71,33 +74,6 @@ def _check(image: str) -> bool | str:
 
 def _listing() -> Entry:
     return [image_files(runtime.context().folders.input), {"image_upload": True}]
-
-
-def _open(name: str) -> Any:
-    from PIL import Image as Pillow
-    from PIL import ImageFile
-
-    # As in ComfyUI, the readable part of a truncated file is loaded.
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    return Pillow.open(input_path(name))
-
-
-def _upright(picture: Any) -> Any:
-    from PIL import ImageOps
-
-    picture = ImageOps.exif_transpose(picture)
-    return picture.point(lambda level: level * (1 / 255)) if picture.mode == "I" else picture
-
-
-def _frame(picture: Any) -> tuple[Image, Mask]:
-    image = from_bytes(np.asarray(picture.convert("RGB")))[None]
-    if "A" in picture.getbands():
-        alpha = picture.getchannel("A")
-    elif picture.mode == "P" and "transparency" in picture.info:
-        alpha = picture.convert("RGBA").getchannel("A")
-    else:
-        return image, np.zeros((1, 64, 64), dtype=np.float32)
-    return image, (np.float32(1.0) - from_bytes(np.asarray(alpha)))[None]
 
 
 _LOADER: dict[str, Any] = {"module": "nodes", "VALIDATE_INPUTS": _check}
@@ -138,18 +114,10 @@ _LOADER: dict[str, Any] = {"module": "nodes", "VALIDATE_INPUTS": _check}
 )
 def load_image(image: str) -> tuple[Image, Mask]:
     """Load all frames of a file. The mask is 1 where they are transparent; without alpha it is 64 x 64 zeros."""
-    from PIL import ImageSequence
-
-    frames: list[tuple[Image, Mask]] = []
-    with _open(image) as opened:
-        several = opened.format != "MPO"
-        for picture in ImageSequence.Iterator(opened):
-            frame = _frame(_upright(picture))
-            if not frames or frame[0].shape == frames[0][0].shape:
-                frames.append(frame)
-    if not several:
-        frames = frames[:1]
-    return np.concatenate([frame[0] for frame in frames]), np.concatenate([frame[1] for frame in frames])
+    images, alpha = decoded(input_path(image))
+    if alpha is None:
+        return images, np.zeros((len(images), 64, 64), dtype=np.float32)
+    return images, np.float32(1.0) - alpha
 
 
 _CHANNELS = ["alpha", "red", "green", "blue"]
@@ -159,18 +127,16 @@ _CHANNELS = ["alpha", "red", "green", "blue"]
     "LoadImageMask",
     None,
     "MASK",
-    category="mask",
+    category="image",
     title="Load Image (as Mask)",
     INPUT_TYPES=lambda: {"required": {"image": _listing(), "channel": choice(_CHANNELS)}},
     IS_CHANGED=_digest_mask,
     **_LOADER,
 )
 def load_image_mask(image: str, channel: str) -> Mask:
-    """Load one channel of a file. Alpha is inverted."""
-    with _open(image) as opened:
-        picture = _upright(opened).convert("RGBA")
-    levels = from_bytes(np.asarray(picture.getchannel(channel[0].upper())))[None]
-    return np.float32(1.0) - levels if channel == "alpha" else levels
+    """Load one channel of all frames of a file. Alpha is :func:`load_image`'s mask."""
+    images, mask = load_image(image)
+    return mask if channel == "alpha" else images[..., ["red", "green", "blue"].index(channel)]
 
 
 def pictures(images: Image) -> list[Any]:
@@ -220,7 +186,8 @@ class _Saver:
             counter += 1
         if "%batch_num%" not in stem:
             remember_counter(target, stem, counter)
-        return {"ui": {"images": saved}}
+        # Since ComfyUI 0.26, savers and previewers pass their input on.
+        return {"ui": {"images": saved}, "result": (images,)}
 
     save_images = save
     """ComfyUI's name for the method. Packs that subclass this class call it."""
@@ -241,28 +208,15 @@ class _Previewer(_Saver):
         self.suffix = temporary_suffix()
 
 
-class _MaskPreviewer(_Previewer):
-    compress_level = 4
-
-    def save_mask(
-        self, mask: Mask, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
-    ) -> JsonObject:
-        """Show a mask as a grey image."""
-        grey = np.repeat(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], 3, axis=-1)
-        return self.save(grey, filename_prefix, prompt, extra_pnginfo)
-
-
 def _class(name: str, base: type, function: str, inputs: dict[str, Entry], **declaration: Any) -> None:
-    attributes = declare(inputs, "", OUTPUT_NODE=True, **declaration)
+    attributes = declare(inputs, "IMAGE", names="images", OUTPUT_NODE=True, **declaration)
     add(name, type(name, (base,), attributes | {"FUNCTION": function, "__doc__": base.__doc__}))
 
 
 _PREFIX = {"filename_prefix": text(default="ComfyUI")}
 _SAVED: dict[str, Any] = {"hidden": HIDDEN_METADATA, "module": "nodes", "category": "image"}
-_MASK_SAVED = _SAVED | {"module": "comfy_extras.nodes_mask", "category": "mask"}
 _class("SaveImage", _Saver, "save", {"images": ["IMAGE", {}], **_PREFIX}, title="Save Image", **_SAVED)
 _class("PreviewImage", _Previewer, "save", {"images": _IMAGES}, title="Preview Image", **_SAVED)
-_class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MASK_SAVED)
 
 
 @node(
@@ -270,7 +224,8 @@ _class("MaskPreview", _MaskPreviewer, "save_mask", {"mask": link("MASK")}, **_MA
     {"images": _IMAGES},
     "",
     module="custom_nodes.websocket_image_save",
-    category="api/image",
+    category="image",
+    title="Save Image (Websocket)",
     OUTPUT_NODE=True,
     IS_CHANGED=lambda images: time.time(),
 )
@@ -283,11 +238,14 @@ def save_image_websocket(images: Image) -> JsonObject:
 
 
 _ANIMATED: dict[str, Any] = {
-    "hidden": HIDDEN_METADATA,
+    "names": "images",
+    "hidden": HIDDEN_METADATA_V3,
     "module": "comfy_extras.nodes_images",
-    "category": "image/animation",
+    "category": "image",
+    "v3": True,
     "OUTPUT_NODE": True,
 }
+_FILE = {"filename_prefix": text(default="ComfyUI", multiline=False)}
 _FPS = number(6.0, 0.01, 1000.0, step=0.01)
 _EXIF_MODEL, _EXIF_MAKE = 0x0110, 0x010F
 
@@ -299,6 +257,11 @@ def _place(images: Image, prefix: str, ending: str) -> tuple[Path, JsonObject]:
     target, stem, counter, subfolder = next_save_path(prefix, folders.output, width, height)
     name = f"{stem}_{counter:05}_.{ending}"
     return target / name, {"filename": name, "subfolder": subfolder, "type": "output"}
+
+
+def _shown(images: Image, reference: JsonObject) -> JsonObject:
+    animated = {"animated": (True,)} if len(images) > 1 else {}
+    return {"ui": {"images": [reference]} | animated, "result": (images,)}
 
 
 def animated_exif(picture: Any, parts: Sequence[tuple[str, str]]) -> Any:
@@ -328,13 +291,14 @@ def animated_info(parts: Sequence[tuple[str, str]]) -> Any:
     "SaveAnimatedWEBP",
     {
         "images": _IMAGES,
-        **_PREFIX,
+        **_FILE,
         "fps": _FPS,
         "lossless": switch(True),
         "quality": integer(80, 0, 100),
         "method": choice(["default", "fastest", "slowest"]),
     },
-    "",
+    "IMAGE",
+    title="Save Animated WEBP",
     **_ANIMATED,
 )
 def save_animated_webp(
@@ -361,13 +325,14 @@ def save_animated_webp(
         quality=quality,
         method={"default": 4, "fastest": 0, "slowest": 6}[method],
     )
-    return {"ui": {"images": [reference], "animated": (len(frames) != 1,)}}
+    return _shown(images, reference)
 
 
 @node(
     "SaveAnimatedPNG",
-    {"images": _IMAGES, **_PREFIX, "fps": _FPS, "compress_level": integer(4, 0, 9)},
-    "",
+    {"images": _IMAGES, **_FILE, "fps": _FPS, "compress_level": integer(4, 0, 9, advanced=True)},
+    "IMAGE",
+    title="Save Animated PNG",
     **_ANIMATED,
 )
 def save_animated_png(
@@ -389,4 +354,4 @@ def save_animated_png(
         duration=int(1000.0 / fps),
         append_images=frames[1:],
     )
-    return {"ui": {"images": [reference], "animated": (True,)}}
+    return _shown(images, reference)

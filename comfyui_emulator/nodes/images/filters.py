@@ -15,11 +15,9 @@ from comfyui_emulator.nodes.wording import channels_second, check_mirror, joined
 _IMAGE = link("IMAGE")
 _POST: dict[str, Any] = {
     "module": "comfy_extras.nodes_post_processing",
-    "category": "image/postprocessing",
-    "title": None,
+    "category": "image/filters",
     "v3": True,
 }
-_RADIUS = integer(1, 1, 31, step=1)
 
 
 def gaussian(radius: int, sigma: float) -> npt.NDArray[np.float32]:
@@ -51,8 +49,9 @@ def sum_of(parts: Any) -> Image:
 
 @node(
     "ImageBlur",
-    {"image": _IMAGE, "blur_radius": _RADIUS, "sigma": number(1.0, 0.1, 10.0, step=0.1)},
+    {"image": _IMAGE, "blur_radius": integer(1, 1, 31, step=1), "sigma": number(1.0, 0.1, 10.0, step=0.1)},
     "IMAGE",
+    title="Blur Image",
     touches={"image": "to"},
     **_POST,
 )
@@ -65,11 +64,12 @@ def image_blur(image: Image, blur_radius: int, sigma: float) -> Image:
     "ImageSharpen",
     {
         "image": _IMAGE,
-        "sharpen_radius": _RADIUS,
-        "sigma": number(1.0, 0.1, 10.0, step=0.01),
-        "alpha": number(1.0, 0.0, 5.0, step=0.01),
+        "sharpen_radius": integer(1, 1, 31, step=1, advanced=True),
+        "sigma": number(1.0, 0.1, 10.0, step=0.01, advanced=True),
+        "alpha": number(1.0, 0.0, 5.0, step=0.01, advanced=True),
     },
     "IMAGE",
+    title="Sharpen Image",
     **_POST,
     touches={"image": "shape"},
 )
@@ -90,6 +90,7 @@ def image_sharpen(image: Image, sharpen_radius: int, sigma: float, alpha: float)
         "dither": choice(["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "bayer-16"]),
     },
     "IMAGE",
+    title="Quantize Image",
     **_POST,
     touches={"image": "shape"},
 )
@@ -196,7 +197,9 @@ def _few_normals(count: int, draw: Any) -> npt.NDArray[np.float32]:
     },
     "IMAGE",
     module="comfy_extras.nodes_images",
-    category="image",
+    category="image/filters",
+    title="Add Noise to Image",
+    v3=True,
 )
 def image_add_noise(image: Image, seed: int, strength: float) -> Image:
     """Add normal noise, which is the same as ComfyUI's for the same seed."""
@@ -263,8 +266,8 @@ def dilate(image: Image, size: int) -> Image:
     },
     "IMAGE",
     module="comfy_extras.nodes_morphology",
-    category="image/postprocessing",
-    title="ImageMorphology",
+    category="image/filters",
+    title="Apply Morphology",
     v3=True,
     touches={"image": "to"},
 )
@@ -292,8 +295,7 @@ def morphology(image: Image, operation: str, kernel_size: int) -> Image:
 
 _YUV: dict[str, Any] = {
     "module": "comfy_extras.nodes_morphology",
-    "category": "image/batch",
-    "title": None,
+    "category": "image/color",
     "v3": True,
 }
 # Full-range YCbCr with the BT.601 coefficients as rounded by kornia.
@@ -301,7 +303,15 @@ _RED, _GREEN, _BLUE, _CB, _CR = (np.float32(value) for value in (0.299, 0.587, 0
 _HALF = np.float32(0.5)
 
 
-@node("ImageRGBToYUV", {"image": _IMAGE}, "IMAGE IMAGE IMAGE", names="Y U V", touches={"image": "movedim"}, **_YUV)
+@node(
+    "ImageRGBToYUV",
+    {"image": _IMAGE},
+    "IMAGE IMAGE IMAGE",
+    names="Y U V",
+    title="Image RGB to YUV",
+    touches={"image": "movedim"},
+    **_YUV,
+)
 def rgb_to_yuv(image: Image) -> tuple[Image, Image, Image]:
     """Brightness and two colour differences, each as a grey image."""
     shape = channels_second(image.shape)
@@ -314,7 +324,7 @@ def rgb_to_yuv(image: Image) -> tuple[Image, Image, Image]:
     return grey[0], grey[1], grey[2]
 
 
-@node("ImageYUVToRGB", {"Y": _IMAGE, "U": _IMAGE, "V": _IMAGE}, "IMAGE", **_YUV)
+@node("ImageYUVToRGB", {"Y": _IMAGE, "U": _IMAGE, "V": _IMAGE}, "IMAGE", title="Image YUV to RGB", **_YUV)
 def yuv_to_rgb(Y: Image, U: Image, V: Image) -> Image:  # noqa: N803 - the names of the inputs
     """The inverse, with the coefficients of kornia 0.9."""
     whole = joined([_grey(part)[..., None] for part in (Y, U, V)], -1)

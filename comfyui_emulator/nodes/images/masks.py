@@ -19,10 +19,11 @@ from comfyui_emulator.nodes.base import (
     side,
     switch,
 )
+from comfyui_emulator.nodes.images.filters import dilate
 from comfyui_emulator.nodes.wording import check_sides, plane_sides, regrouped, stacked
 
 _MASK, _IMAGE = link("MASK"), link("IMAGE")
-_MODULE: dict[str, Any] = {"module": "comfy_extras.nodes_mask", "category": "mask"}
+_MODULE: dict[str, Any] = {"module": "comfy_extras.nodes_mask", "category": "image/mask", "v3": True}
 
 
 def flat(mask: Mask) -> Mask:
@@ -34,6 +35,7 @@ def flat(mask: Mask) -> Mask:
     "SolidMask",
     {"value": number(1.0, 0.0, 1.0, step=0.01), "width": side(512, 1), "height": side(512, 1)},
     "MASK",
+    title="Create Solid Mask",
     **_MODULE,
 )
 def solid_mask(value: float, width: int, height: int) -> Mask:
@@ -42,7 +44,7 @@ def solid_mask(value: float, width: int, height: int) -> Mask:
     return np.full((1, height, width), value, dtype=np.float32)
 
 
-@node("InvertMask", {"mask": _MASK}, "MASK", **_MODULE)
+@node("InvertMask", {"mask": _MASK}, "MASK", title="Invert Mask", **_MODULE)
 def invert_mask(mask: Mask) -> Mask:
     """The negative."""
     return 1.0 - mask
@@ -52,6 +54,7 @@ def invert_mask(mask: Mask) -> Mask:
     "CropMask",
     {"mask": _MASK, "x": side(0), "y": side(0), "width": side(512, 1), "height": side(512, 1)},
     "MASK",
+    title="Crop Mask",
     **_MODULE,
 )
 def crop_mask(mask: Mask, x: int, y: int, width: int, height: int) -> Mask:
@@ -69,6 +72,7 @@ def crop_mask(mask: Mask, x: int, y: int, width: int, height: int) -> Mask:
         "operation": choice(["multiply", "add", "subtract", "and", "or", "xor"]),
     },
     "MASK",
+    title="Combine Masks",
     **_MODULE,
 )
 def mask_composite(destination: Mask, source: Mask, x: int, y: int, operation: str) -> Mask:
@@ -92,10 +96,11 @@ def mask_composite(destination: Mask, source: Mask, x: int, y: int, operation: s
     "FeatherMask",
     {"mask": _MASK, **{name: side(0) for name in ("left", "top", "right", "bottom")}},
     "MASK",
+    title="Feather Mask",
     **_MODULE,
 )
 def feather_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Mask:
-    """Feather the edges. As in ComfyUI, right and bottom are off by one: they begin at the opposite edge."""
+    """Feather the edges. Before ComfyUI 0.22, right and bottom were off by one."""
     output = flat(mask).copy()
     for axis, near, far in ((2, left, right), (1, top, bottom)):
         near, far = min(near, output.shape[axis]), min(far, output.shape[axis])
@@ -103,14 +108,15 @@ def feather_mask(mask: Mask, left: int, top: int, right: int, bottom: int) -> Ma
         for index in range(near):
             lines[index] *= np.float32((index + 1.0) / near)
         for index in range(far):
-            lines[-index] *= np.float32((index + 1) / far)
+            lines[-(index + 1)] *= np.float32((index + 1) / far)
     return output
 
 
 @node(
     "GrowMask",
-    {"mask": _MASK, "expand": integer(0, -MAX_SIDE, MAX_SIDE, step=1), "tapered_corners": switch(True)},
+    {"mask": _MASK, "expand": integer(0, -MAX_SIDE, MAX_SIDE, step=1), "tapered_corners": switch(True, advanced=True)},
     "MASK",
+    title="Grow Mask",
     **_MODULE,
 )
 def grow_mask(mask: Mask, expand: int, tapered_corners: bool) -> Mask:
@@ -135,7 +141,13 @@ def _neighbours(mask: Mask, combine: Callable[[Mask, Mask], Mask], *, corners: b
     return result
 
 
-@node("ThresholdMask", {"mask": _MASK, "value": number(0.5, 0.0, 1.0, step=0.01)}, "MASK", **_MODULE)
+@node(
+    "ThresholdMask",
+    {"mask": _MASK, "value": number(0.5, 0.0, 1.0, step=0.01)},
+    "MASK",
+    title="Threshold Mask",
+    **_MODULE,
+)
 def threshold_mask(mask: Mask, value: float) -> Mask:
     """1 where the mask is above the value, else 0."""
     # If neither is an array, Python compares the values.
@@ -163,8 +175,9 @@ def image_to_mask(image: Image, channel: str) -> Mask:
 
 @node(
     "ImageColorToMask",
-    {"image": _IMAGE, "color": integer(0, 0, 0xFFFFFF, step=1, display="color")},
+    {"image": _IMAGE, "color": integer(0, 0, 0xFFFFFF, step=1, display="number")},
     "MASK",
+    title="Convert Image Color to Mask",
     **_MODULE,
 )
 def image_color_to_mask(image: Image, color: int) -> Mask:
@@ -173,3 +186,30 @@ def image_color_to_mask(image: Image, color: int) -> Mask:
     packed = (levels[:, :, :, 0] << 16) + (levels[:, :, :, 1] << 8) + levels[:, :, :, 2]
     found: Mask = (packed == color).astype(np.float32)
     return found
+
+
+_QUADS = ((31, 0), (95, 63), (191, 127))
+"""Up to which of 255 levels a value becomes which; above them it becomes 255."""
+
+
+@node(
+    "VOIDQuadmaskPreprocess",
+    {"mask": _MASK, "dilate_width": integer(0, 0, 50, step=1)},
+    "MASK",
+    names="quadmask",
+    module="comfy_extras.nodes_void",
+    category="image/mask",
+    title="VOID Quadmask Preprocessor",
+    v3=True,
+    touches={"mask": "clone"},
+)
+def quadmask(mask: Mask, dilate_width: int = 0) -> Mask:
+    """Round a mask to four levels and invert it; dark parts can be widened (since ComfyUI 0.21)."""
+    levels = mask * np.float32(255.0) if mask.max() <= 1.0 else mask
+    if dilate_width > 0 and levels.ndim >= 3:
+        dark = (levels < 128).astype(np.float32)
+        levels = np.where(dilate(dark[..., None], dilate_width * 2 + 1)[..., 0] > 0.5, np.float32(0), levels)
+    rounded = np.full_like(levels, 255)
+    for highest, level in reversed(_QUADS):
+        rounded = np.where(levels <= highest, np.float32(level), rounded)
+    return (np.float32(255.0) - rounded) / np.float32(255.0)

@@ -1,21 +1,20 @@
-"""Nodes for pictures from a camera or a folder, vector drawings, and plots of losses."""
+"""Nodes for pictures from a camera, vector drawings, and plots of losses."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from comfyui_emulator import runtime
-from comfyui_emulator.folders import contained, next_save_path
-from comfyui_emulator.nodes.base import HIDDEN_METADATA, Image, Mask, choice, link, node, side, switch, text
-from comfyui_emulator.nodes.images.files import existing_file, file_digest, load_image, metadata_parts
+from comfyui_emulator.folders import next_save_path
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Image, Mask, link, node, side, switch, text
+from comfyui_emulator.nodes.images.files import existing_file, file_digest, load_image
+from comfyui_emulator.nodes.images.previews import preview
 from comfyui_emulator.nodes.images.resample import from_bytes
 
 JsonObject = dict[str, Any]
@@ -36,70 +35,6 @@ def webcam(image: str, **_: Any) -> tuple[Image, Mask]:
     return load_image(image)
 
 
-def _folders() -> JsonObject:
-    root = runtime.context().folders.input
-    names = sorted(
-        os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")  # noqa: PTH118 - the result is a name
-        for folder, names, _ in os.walk(root)
-        for name in names
-    )
-    resize = choice(["None", "Stretch", "Crop", "Pad"], default="None")
-    return {"required": {"folder": [names, {}]}, "optional": {"resize_method": resize}}
-
-
-_SIZES_DIFFER = (
-    "Your input image size does not match the first image in the dataset. Either select a valid resize method or use "
-    "the same size for all images."
-)
-"""ComfyUI's text, which clients may match."""
-
-
-@node(
-    "LoadImageSetFromFolderNode",
-    None,
-    "IMAGE",
-    module="comfy_extras.nodes_train",
-    category="loaders",
-    title="Load Image Dataset from Folder",
-    EXPERIMENTAL=True,
-    INPUT_TYPES=_folders,
-)
-def load_folder(folder: str, resize_method: str | None = None) -> Image:
-    """All pictures of a folder, at the size of the first. Raises ``ValueError`` if sizes differ or there are none."""
-    from PIL import Image as Pillow
-
-    if resize_method is None:
-        # Declared as optional but required: a bug in ComfyUI 0.3.64 that clients see.
-        raise TypeError(
-            "LoadImageSetFromFolderNode.load_images() missing 1 required positional argument: 'resize_method'"
-        )
-
-    from comfyui_emulator.nodes.images.files import input_path
-
-    root = input_path(folder)
-    # As in ComfyUI, the order is that of the folder, not sorted.
-    names = [
-        entry.name for entry in os.scandir(root) if entry.name.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
-    ]
-    if not names:
-        raise ValueError("No valid images found in input")
-    frames, size = [], None
-    for name in names:
-        with Pillow.open(root / name) as opened:
-            upright = opened.point(lambda level: level * (1 / 255)) if opened.mode == "I" else opened
-            picture = upright.convert("RGB")
-        size = size or picture.size
-        if picture.size != size:
-            if resize_method == "None":
-                raise ValueError(_SIZES_DIFFER)
-            if resize_method == "Crop":
-                picture = picture.crop((0, 0, *size))
-            else:
-                picture = picture.resize(size, Pillow.Resampling.LANCZOS)
-        frames.append(from_bytes(np.asarray(picture)))
-    return np.stack(frames)
-
-
 @dataclass(frozen=True, slots=True)
 class Drawings:
     """An SVG value: ``data`` holds open binary files."""
@@ -112,11 +47,14 @@ _TAG = re.compile(r"(<svg[^>]*>)")
 
 @node(
     "SaveSVGNode",
-    {"svg": link("SVG"), "filename_prefix": text(default="svg/ComfyUI")},
-    "",
-    hidden=HIDDEN_METADATA,
+    {"svg": link("SVG"), "filename_prefix": text(default="svg/ComfyUI", multiline=False)},
+    "SVG",
+    names="svg",
+    hidden=HIDDEN_METADATA_V3,
     module="comfy_extras.nodes_images",
-    category="image/save",
+    category="image",
+    title="Save SVG",
+    v3=True,
     OUTPUT_NODE=True,
 )
 def save_svg(
@@ -134,7 +72,7 @@ def save_svg(
         (target / name).write_bytes(content.encode())
         saved.append({"filename": name, "subfolder": subfolder, "type": "output"})
         counter += 1
-    return {"ui": {"images": saved}}
+    return {"ui": {"images": saved}, "result": (svg,)}
 
 
 _WIDTH, _HEIGHT, _MARGIN = 800, 480, 40
@@ -142,20 +80,21 @@ _WIDTH, _HEIGHT, _MARGIN = 800, 480, 40
 
 @node(
     "LossGraphNode",
-    {"loss": ["LOSS_MAP", {"default": {}}], "filename_prefix": text(default="loss_graph")},
+    {"loss": link("LOSS_MAP"), "filename_prefix": text(default="loss_graph", multiline=False)},
     "",
-    hidden=HIDDEN_METADATA,
+    hidden=HIDDEN_METADATA_V3,
     module="comfy_extras.nodes_train",
-    category="training",
+    category="model/training",
     title="Plot Loss Graph",
+    v3=True,
     OUTPUT_NODE=True,
     EXPERIMENTAL=True,
 )
 def plot_loss(loss: JsonObject, filename_prefix: str, prompt: Any = None, extra_pnginfo: Any = None) -> JsonObject:
-    """Save a plot of 840 x 520 pixels in the temporary folder. Raises ``ZeroDivisionError`` if all losses are equal."""
+    """Show a plot of 840 x 520 pixels. The prefix is not used. Raises ``ZeroDivisionError`` if all losses are equal."""
     from PIL import Image as Pillow
-    from PIL.PngImagePlugin import PngInfo
 
+    del filename_prefix
     values = [float(value) for value in loss["loss"]]
     low, high = min(values), max(values)
     places = [
@@ -164,17 +103,7 @@ def plot_loss(loss: JsonObject, filename_prefix: str, prompt: Any = None, extra_
     ]
     picture = Pillow.new("RGB", (_WIDTH + _MARGIN, _HEIGHT + _MARGIN), "white")
     _draw_curve(picture, places, low, high)
-    info: PngInfo | None = None
-    if runtime.context().metadata:
-        info = PngInfo()
-        for key, value in metadata_parts(prompt, extra_pnginfo):
-            info.add_text(key, value)
-    folder = runtime.context().folders.temp
-    name = f"{filename_prefix}_{time.strftime('%Y%m%d_%H%M%S')}.png"
-    if contained(folder, name) is None and "\0" not in name:
-        raise ValueError(f"{filename_prefix!r} is outside the temporary folder")
-    picture.save(os.path.join(folder, name), pnginfo=info)  # noqa: PTH118 - unchanged, for the error's text
-    return {"ui": {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}}
+    return {"ui": preview(from_bytes(np.asarray(picture))[None], prompt, extra_pnginfo)}
 
 
 def _draw_curve(picture: Any, places: list[tuple[int, int]], low: float, high: float) -> None:

@@ -136,7 +136,8 @@ def _lanczos(image: Image, width: int, height: int) -> Image:
     frames = []
     for item in image:
         pixels = to_bytes(item)
-        picture = Pillow.fromarray(pixels)
+        # One channel is a grey picture, since ComfyUI 0.10; before, that was an error.
+        picture = Pillow.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         resized = np.asarray(picture.resize((width, height), resample=Pillow.Resampling.LANCZOS))
         frames.append(from_bytes(resized.reshape(height, width, -1)))
     return stacked(frames)

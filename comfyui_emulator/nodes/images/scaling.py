@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from comfyui_emulator.nodes.base import METHODS, Image, choice, link, node, number, side
+from comfyui_emulator.nodes.base import METHODS, Image, choice, integer, link, node, number, side
 from comfyui_emulator.nodes.images.resample import resize, scale
 from comfyui_emulator.nodes.wording import channels_second
 
@@ -57,19 +57,25 @@ def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
 
 @node(
     "ImageScaleToTotalPixels",
-    {"image": _IMAGE, "upscale_method": choice(METHODS), "megapixels": number(1.0, 0.01, 16.0, step=0.01)},
+    {
+        "image": _IMAGE,
+        "upscale_method": choice(METHODS),
+        "megapixels": number(1.0, 0.01, 16.0, step=0.01),
+        "resolution_steps": integer(1, 1, 256, advanced=True),
+    },
     "IMAGE",
     module="comfy_extras.nodes_post_processing",
     category="image/upscaling",
-    title=None,
+    title="Scale Image to Total Pixels",
     v3=True,
     touches={"image": "movedim"},
 )
-def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: float) -> Image:
-    """Scale to a number of pixels. A megapixel is 1024 x 1024 pixels."""
+def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: float, resolution_steps: int) -> Image:
+    """Scale to a number of pixels, with sides that are multiples of a step. A megapixel is 1024 x 1024 pixels."""
     rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
-    factor = math.sqrt(int(megapixels * 1024 * 1024) / (columns * rows))
-    return scale(image, round(columns * factor), round(rows * factor), upscale_method)
+    factor = math.sqrt(megapixels * 1024 * 1024 / (columns * rows))
+    width, height = (round(length * factor / resolution_steps) * resolution_steps for length in (columns, rows))
+    return scale(image, width, height, upscale_method)
 
 
 @node(
@@ -82,6 +88,8 @@ def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: f
     "IMAGE",
     module=_EXTRAS,
     category="image/upscaling",
+    title="Scale Image to Max Dimension",
+    v3=True,
 )
 def image_scale_to_max_dimension(image: Image, upscale_method: str, largest_size: int) -> Image:
     """Scale the longest side to a length."""
@@ -101,12 +109,14 @@ def image_scale_to_max_dimension(image: Image, upscale_method: str, largest_size
         "image": _IMAGE,
         "target_width": side(512, 1),
         "target_height": side(512, 1),
-        "padding_color": choice(["white", "black"]),
-        "interpolation": choice(["area", "bicubic", "nearest-exact", "bilinear", "lanczos"]),
+        "padding_color": choice(["white", "black"], advanced=True),
+        "interpolation": choice(["area", "bicubic", "nearest-exact", "bilinear", "lanczos"], advanced=True),
     },
     "IMAGE",
     module=_EXTRAS,
     category="image/transform",
+    title="Resize And Pad Image",
+    v3=True,
 )
 def resize_and_pad(
     image: Image, target_width: int, target_height: int, padding_color: str, interpolation: str
@@ -139,7 +149,7 @@ _KONTEXT_SIDES = (
     {"image": _IMAGE},
     "IMAGE",
     module="comfy_extras.nodes_flux",
-    category="advanced/conditioning/flux",
+    category="model/conditioning/flux",
     title=None,
     v3=True,
 )

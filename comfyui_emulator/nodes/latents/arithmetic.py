@@ -15,10 +15,11 @@ _LATENT = link("LATENT")
 
 _ADVANCED: dict[str, Any] = {
     "module": "comfy_extras.nodes_latent",
-    "category": "latent/advanced",
+    "category": "model/latent/advanced",
     "title": None,
     "v3": True,
 }
+_DEPRECATED = _ADVANCED | {"category": "model/latent/batch", "title": "Batch Latents (DEPRECATED)"}
 _PAIR = {"samples1": _LATENT, "samples2": _LATENT}
 
 
@@ -108,7 +109,7 @@ def cut(samples: Latent, dim: str, index: int, amount: int) -> tuple[Latent]:
     return ({**samples, "samples": np.take(array, range(start, min(start + amount, size)), axis=axis)},)
 
 
-@node("LatentBatch", _PAIR, "LATENT", **(_ADVANCED | {"category": "latent/batch"}), touches={"samples1": "copy"})
+@node("LatentBatch", _PAIR, "LATENT", touches={"samples1": "copy"}, DEPRECATED=True, **_DEPRECATED)
 def batch(samples1: Latent, samples2: Latent) -> tuple[Latent]:
     """Join two batches."""
     first = samples1["samples"]
@@ -142,8 +143,8 @@ def seed_behavior(samples: Latent, seed_behavior: str) -> tuple[Latent]:
     {"samples": _LATENT, "trim_amount": integer(0, 0, 99999)},
     "LATENT",
     module="comfy_extras.nodes_wan",
-    category="latent/video",
-    title=None,
+    category="model/latent",
+    title="Trim Video Latent",
     v3=True,
     touches={"samples": "copy"},
 )

@@ -10,7 +10,7 @@ import numpy as np
 from comfyui_emulator.nodes.base import integer, link, node, number
 from comfyui_emulator.nodes.images.filters import gaussian
 from comfyui_emulator.nodes.latents.resizing import Array, Latent
-from comfyui_emulator.nodes.wording import check_axis, check_mirror
+from comfyui_emulator.nodes.wording import check_mirror
 
 Operation = Callable[..., Array]
 
@@ -18,7 +18,7 @@ _CELL = 8
 
 _OPERATIONS: dict[str, Any] = {
     "module": "comfy_extras.nodes_latent",
-    "category": "latent/advanced/operations",
+    "category": "model/latent/advanced/operations",
     "title": None,
     "v3": True,
     "EXPERIMENTAL": True,
@@ -53,8 +53,7 @@ def tonemap(multiplier: float) -> Operation:
 
     def operation(latent: Array, **_: Any) -> Array:
         length = _length(latent) + np.float32(1e-10)
-        axes = (1, 2, 3)
-        check_axis(length, 3)
+        axes = tuple(range(1, length.ndim))
         top = length.std(axis=axes, keepdims=True, ddof=1) * np.float32(5) + length.mean(axis=axes, keepdims=True)
         top = (top * np.float32(multiplier)).astype(np.float32)
         scaled = length * (np.float32(1) / top)
@@ -67,9 +66,9 @@ def tonemap(multiplier: float) -> Operation:
 @node(
     "LatentOperationSharpen",
     {
-        "sharpen_radius": integer(9, 1, 31, step=1),
-        "sigma": number(1.0, 0.1, 10.0, step=0.1),
-        "alpha": number(0.1, 0.0, 5.0, step=0.01),
+        "sharpen_radius": integer(9, 1, 31, step=1, advanced=True),
+        "sigma": number(1.0, 0.1, 10.0, step=0.1, advanced=True),
+        "alpha": number(0.1, 0.0, 5.0, step=0.01, advanced=True),
     },
     "LATENT_OPERATION",
     **_OPERATIONS,
@@ -120,7 +119,7 @@ def _part(group: Group, start: int, end: int) -> Latent:
     "LATENT",
     lists=(True,),
     module="comfy_extras.nodes_rebatch",
-    category="latent/batch",
+    category="model/latent/batch",
     title="Rebatch Latents",
     v3=True,
     INPUT_IS_LIST=True,

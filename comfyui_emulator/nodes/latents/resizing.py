@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import (
+    MAX_SIDE,
     Mask,
     choice,
     integer,
@@ -65,7 +66,7 @@ def fitted(target: Array, samples: Array, *, repeat: bool = True) -> Array:
     },
     "LATENT",
     module="nodes",
-    category="latent",
+    category="model/latent",
     title="Upscale Latent",
     touches={"samples": "copy"},
 )
@@ -89,7 +90,7 @@ def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop:
     {"samples": _LATENT, "upscale_method": choice(_METHODS), "scale_by": number(1.5, 0.01, 8.0, step=0.01)},
     "LATENT",
     module="nodes",
-    category="latent",
+    category="model/latent",
     title="Upscale Latent By",
     touches={"samples": "copy"},
 )
@@ -102,17 +103,17 @@ def upscale_by(samples: Latent, upscale_method: str, scale_by: float) -> tuple[L
 
 @node(
     "LatentFromBatch",
-    {"samples": _LATENT, "batch_index": integer(0, 0, 63), "length": integer(1, 1, 64)},
+    {"samples": _LATENT, "batch_index": integer(0, -MAX_SIDE, MAX_SIDE), "length": integer(1, 1, 64)},
     "LATENT",
     module="nodes",
-    category="latent/batch",
-    title="Latent From Batch",
+    category="model/latent/batch",
+    title="Get Latent From Batch",
     touches={"samples": "copy"},
 )
 def from_batch(samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
-    """A part of the batch, with its masks and indices."""
+    """A part of the batch, with its masks and indices. A negative index counts from the end."""
     array = samples["samples"]
-    start = min(array.shape[0] - 1, batch_index)
+    start = max(0, min(array.shape[0] - 1, batch_index + array.shape[0] * (batch_index < 0)))
     end = start + min(array.shape[0] - start, length)
     result = {**samples, "samples": array[start:end].copy()}
     if "noise_mask" in samples and samples["noise_mask"].shape[0] > 1:
@@ -126,7 +127,7 @@ def from_batch(samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
     {"samples": _LATENT, "amount": integer(1, 1, 64)},
     "LATENT",
     module="nodes",
-    category="latent/batch",
+    category="model/latent/batch",
     title="Repeat Latent Batch",
     touches={"samples": "copy"},
 )
@@ -148,7 +149,7 @@ def repeat_batch(samples: Latent, amount: int) -> tuple[Latent]:
     {"samples": _LATENT, "mask": link("MASK")},
     "LATENT",
     module="nodes",
-    category="latent/inpaint",
+    category="model/latent",
     title="Set Latent Noise Mask",
     touches={"samples": "copy"},
 )
@@ -168,7 +169,7 @@ def set_mask(samples: Latent, mask: Mask) -> tuple[Latent]:
     },
     "LATENT",
     module="nodes",
-    category="latent",
+    category="model/latent",
     title="Latent Composite",
     touches={"samples_to": "copy"},
 )
@@ -209,7 +210,9 @@ def composite(samples_to: Latent, samples_from: Latent, x: int, y: int, feather:
     "LATENT",
     optional={"mask": link("MASK")},
     module="comfy_extras.nodes_mask",
-    category="latent",
+    category="model/latent",
+    title="Latent Composite Masked",
+    v3=True,
     touches={"destination": "copy", "mask": "to"},
 )
 def composite_masked(
@@ -241,7 +244,7 @@ def composite_masked(
     {"samples1": _LATENT, "samples2": _LATENT, "blend_factor": number(0.5, 0, 1, step=0.01)},
     "LATENT",
     module="nodes",
-    category="_for_testing",
+    category="experimental",
     title="Latent Blend",
     touches={"samples1": "copy"},
 )
@@ -255,7 +258,7 @@ def blend(samples1: Latent, samples2: Latent, blend_factor: float) -> tuple[Late
     return ({**samples1, "samples": mixed},)
 
 
-_TURNED: dict[str, Any] = {"module": "nodes", "category": "latent/transform"}
+_TURNED: dict[str, Any] = {"module": "nodes", "category": "model/latent/transform"}
 
 
 @node(

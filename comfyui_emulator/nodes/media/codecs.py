@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import math
-from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import Image
-from comfyui_emulator.nodes.images.resample import from_bytes
 
 Waveform = npt.NDArray[np.float32]
 """``[batch, channel, sample]``, -1 to 1."""
@@ -127,101 +123,6 @@ def resample_audio(waveform: Waveform, rate: int, target: int) -> Waveform:
     return cut
 
 
-@dataclass(slots=True)
-class Video:
-    """A VIDEO value: a file, or images with a frame rate per second and optional sound."""
-
-    path: Path | None = None
-    images: Image | None = None
-    frame_rate: Fraction = field(default_factory=lambda: Fraction(1))
-    audio: Audio | None = None
-
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels. Raises ``ValueError`` for a file without pictures."""
-        if self.path is None:
-            assert self.images is not None  # noqa: S101 - one of the two is given
-            return self.images.shape[2], self.images.shape[1]
-        with pyav().open(str(self.path)) as container:
-            for stream in container.streams.video:
-                return stream.width, stream.height
-        raise ValueError(f"No video stream found in file '{self.path}'")
-
-    def get_components(self) -> Video:
-        """Decode all pictures and the sound."""
-        return self if self.path is None else _decode(self.path)
-
-    def save(self, target: Path, container_format: str, codec: str, tags: dict[str, Any]) -> None:
-        """Write the video. A file's packets are copied if container and codec match; all else becomes H.264 in MP4."""
-        if self.path is None:
-            _encode(self, target, tags)
-            return
-        with pyav().open(str(self.path)) as source:
-            tracks = {stream.codec.name for stream in source.streams.video[:1]} or {codec}
-            if container_format in ("auto", *source.format.name.split(",")) and codec in ("auto", *tracks):
-                _copy(source, target, tags)
-                return
-        _encode(self.get_components(), target, tags)
-
-
-def _decode(path: Path) -> Video:
-    with pyav().open(str(path)) as container:
-        frames = [from_bytes(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
-        images = np.stack(frames) if frames else np.zeros((0, 3, 0, 0), dtype=np.float32)
-        rate = container.streams.video[0].average_rate
-        container.seek(0)
-        audio = None
-        for stream in container.streams.audio:
-            parts = [frame.to_ndarray() for packet in container.demux(stream) for frame in packet.decode()]
-            if parts:
-                audio = {"waveform": np.concatenate(parts, axis=1)[None], "sample_rate": int(stream.sample_rate or 1)}
-    return Video(None, images, Fraction(rate) if rate else Fraction(1), audio)
-
-
-_KEEP_TAGS = {"movflags": "use_metadata_tags"}
-"""Without this option MP4 drops tags with non-standard names."""
-
-
-def _encode(video: Video, target: Path, tags: dict[str, Any]) -> None:
-    """Encode images as H.264 in MP4. The sound becomes AAC, cut to the length of the pictures."""
-    images, audio = video.images, video.audio
-    assert images is not None  # noqa: S101 - the caller decoded
-    av = pyav()
-    rate = Fraction(round(video.frame_rate * 1000), 1000)
-    with av.open(str(target), mode="w", options=_KEEP_TAGS) as output:
-        for key, value in tags.items():
-            output.metadata[key] = json.dumps(value)
-        stream = output.add_stream("h264", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = images.shape[2], images.shape[1], "yuv420p"
-        sound = output.add_stream("aac", rate=int(audio["sample_rate"])) if audio else None
-        for image in images:
-            frame = av.VideoFrame.from_ndarray(rgb_levels(image), format="rgb24")
-            output.mux(stream.encode(frame.reformat(format="yuv420p")))
-        output.mux(stream.encode(None))
-        if sound is not None and audio is not None:
-            samples = math.ceil((int(audio["sample_rate"]) / rate) * images.shape[0])
-            output.mux(sound.encode(audio_frame(audio["waveform"][0, :, :samples], int(audio["sample_rate"]))))
-            output.mux(sound.encode(None))
-
-
 def rgb_levels(image: Image) -> npt.NDArray[np.uint8]:
     """One image ``[height, width, channel]`` as levels from 0 to 255, truncated and contiguous."""
     return np.ascontiguousarray(np.clip(image * np.float32(255), 0, 255).astype(np.uint8))
-
-
-def _copy(source: Any, target: Path, tags: dict[str, Any]) -> None:
-    with pyav().open(str(target), mode="w", options=_KEEP_TAGS) as output:
-        for key, value in source.metadata.items():
-            if key not in tags:
-                output.metadata[key] = value
-        for key, value in tags.items():
-            output.metadata[key] = value if isinstance(value, str) else json.dumps(value)
-        kinds = ("video", "audio", "subtitle")
-        tracks = {
-            stream: output.add_stream_from_template(template=stream, opaque=True)
-            for stream in source.streams
-            if stream.type in kinds
-        }
-        for packet in source.demux():
-            if packet.stream in tracks and packet.dts is not None:
-                packet.stream = tracks[packet.stream]
-                output.mux(packet)

@@ -9,15 +9,16 @@ from typing import Any
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
-from comfyui_emulator.nodes.base import Image, choice, integer, link, node, number, text
+from comfyui_emulator.nodes.base import Entry, Image, branching, choice, integer, link, node, number, switch, text
 from comfyui_emulator.nodes.images.files import existing_file, input_path
 from comfyui_emulator.nodes.images.resample import from_bytes
 from comfyui_emulator.nodes.media.audio import media_files
-from comfyui_emulator.nodes.media.codecs import Audio, Video, pyav, rgb_levels
+from comfyui_emulator.nodes.media.codecs import Audio, pyav, rgb_levels
+from comfyui_emulator.nodes.media.films import Video
 from comfyui_emulator.nodes.wording import stacked
 
 JsonObject = dict[str, Any]
-_VIDEO: dict[str, Any] = {"module": "comfy_extras.nodes_video", "category": "image/video", "v3": True}
+_VIDEO: dict[str, Any] = {"module": "comfy_extras.nodes_video", "category": "video", "v3": True}
 _HIDDEN = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
 
 
@@ -25,28 +26,29 @@ _HIDDEN = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
     "CreateVideo",
     {"images": link("IMAGE"), "fps": number(30.0, 1.0, 120.0, step=1.0)},
     "VIDEO",
-    optional={"audio": link("AUDIO")},
+    optional={"audio": link("AUDIO"), "bit_depth": integer(8, 8, 10, step=2, display="number")},
     title="Create Video",
     **_VIDEO,
 )
-def create_video(images: Image, fps: float, audio: Audio | None = None) -> Video:
+def create_video(images: Image, fps: float, audio: Audio | None = None, bit_depth: int = 8) -> Video:
     """Make a video of images, with or without sound. Encoding waits until it is saved."""
-    return Video(None, images, Fraction(fps), audio)
+    return Video(None, images, Fraction(fps), audio, bit_depth)
 
 
 @node(
     "GetVideoComponents",
     {"video": link("VIDEO")},
-    "IMAGE AUDIO FLOAT",
-    names="images audio fps",
+    "IMAGE AUDIO FLOAT INT COMBO",
+    names="images audio fps bit_depth color_space",
     title="Get Video Components",
+    touches={"video": "get_components"},
     **_VIDEO,
 )
-def components(video: Video) -> tuple[Image, Audio | None, float]:
-    """The images, the sound if there is any, and the images per second."""
+def components(video: Video) -> tuple[Image, Audio | None, float, int, str]:
+    """The images, the sound if there is any, the images per second, and how colours are stored."""
     parts = video.get_components()
     assert parts.images is not None  # noqa: S101 - decoded
-    return parts.images, parts.audio, float(parts.frame_rate)
+    return parts.images, parts.audio, float(parts.frame_rate), video.get_bit_depth(), video.get_color_space()
 
 
 def _films() -> JsonObject:
@@ -69,16 +71,59 @@ def load_video(file: str) -> Video:
     return Video(input_path(file))
 
 
-def _saved(name: str, subfolder: str) -> JsonObject:
+@node(
+    "Video Slice",
+    {
+        "video": link("VIDEO"),
+        "start_time": number(0.0, -100000.0, 100000.0, step=0.001),
+        "duration": number(0.0, low=0.0, step=0.001),
+        "strict_duration": switch(False),
+    },
+    "VIDEO",
+    title="Trim Video",
+    touches={"video": "as_trimmed"},
+    **_VIDEO,
+)
+def part_of_video(video: Video, start_time: float, duration: float, strict_duration: bool) -> Video:
+    """A part of a video, in seconds. Raises ``ValueError`` if it is too short, for a file only where that is asked."""
+    part = video.as_trimmed(start_time, duration, strict_duration=strict_duration)
+    if part is None:
+        raise ValueError(
+            f"Failed to slice video:\nSource duration: {video.get_duration()}\nStart time: {start_time}\n"
+            f"Target duration: {duration}"
+        )
+    return part
+
+
+def _saved(name: str, subfolder: str, value: object) -> JsonObject:
     reference = {"filename": name, "subfolder": subfolder, "type": "output"}
-    return {"ui": {"images": [reference], "animated": (True,)}}
+    return {"ui": {"images": [reference], "animated": (True,)}, "result": (value,)}
 
 
-def _tags(prompt: Any, extra_pnginfo: Any) -> JsonObject:
+def _tags(prompt: Any, extra_pnginfo: Any) -> JsonObject | None:
     if not runtime.context().metadata:
-        return {}
+        return None
     tags = dict(extra_pnginfo or {})
-    return tags | ({} if prompt is None else {"prompt": prompt})
+    return (tags | ({} if prompt is None else {"prompt": prompt})) or None
+
+
+def _codec(best: dict[str, tuple[float, float]], **extra: Any) -> Entry:
+    """The choice of a codec; ``best`` gives the default and the highest value of each encoder's quality."""
+    options: dict[str, dict[str, Entry]] = {"auto": {}}
+    encodings: dict[str, dict[str, Entry]] = {}
+    for name, (default, highest) in best.items():
+        again = {
+            "crf": number(default, 0.0, highest, step=1.0),
+            "color_space": choice(["auto", "sRGB", "HDR", "HDR PQ"], display_name="color space", default="auto"),
+        }
+        options[name] = {}
+        encodings[name] = {"encoding": branching({"auto": {}, "re-encode": again}, display_name="encoding mode")}
+    return branching(options, optional=encodings, **extra)
+
+
+_BEST = {"h264": (23.0, 51.0), "av1": (30.0, 63.0)}
+_CODECS = {"codec": _codec(_BEST)}
+_CONTAINERS = {**dict.fromkeys(("auto", "mp4", "mkv"), _CODECS), "webm": {"codec": _codec({"av1": _BEST["av1"]})}}
 
 
 @node(
@@ -86,10 +131,11 @@ def _tags(prompt: Any, extra_pnginfo: Any) -> JsonObject:
     {
         "video": link("VIDEO"),
         "filename_prefix": text(default="video/ComfyUI", multiline=False),
-        "format": choice(["auto", "mp4"], default="auto"),
-        "codec": choice(["auto", "h264"], default="auto"),
+        "format": branching(_CONTAINERS),
     },
-    "",
+    "VIDEO",
+    names="video",
+    optional={"codec": _codec(_BEST, hidden=True)},
     hidden=_HIDDEN,
     title="Save Video",
     OUTPUT_NODE=True,
@@ -99,17 +145,32 @@ def _tags(prompt: Any, extra_pnginfo: Any) -> JsonObject:
 def save_video(
     video: Video,
     filename_prefix: str,
-    format: str,  # noqa: A002 - the input's name
-    codec: str,
+    format: JsonObject | str,  # noqa: A002 - the input's name
+    codec: JsonObject | None = None,
     prompt: Any = None,
     extra_pnginfo: Any = None,
 ) -> JsonObject:
-    """Save a video as MP4, with the prompt and the workflow in its tags."""
-    width, height = video.size()
+    """Save a video, with the prompt and the workflow in its tags.
+
+    Prompts for ComfyUI before 0.33 give the codec beside the format; now it belongs to the format.
+    """
+    chosen: JsonObject = format if isinstance(format, dict) else {"format": format}
+    chosen_codec: JsonObject = chosen.get("codec") or codec or {"codec": "auto"}
+    encoding = chosen_codec.get("encoding") or {}
+    space = encoding.get("color_space")
+    width, height = video.get_dimensions()
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, width, height)
-    name = f"{stem}_{counter:05}_.mp4"
-    video.save(target / name, format, codec, _tags(prompt, extra_pnginfo))
-    return _saved(name, subfolder)
+    container = chosen["format"]
+    name = f"{stem}_{counter:05}_.{'mp4' if container == 'auto' else container}"
+    video.save_to(
+        target / name,
+        container,
+        chosen_codec["codec"],
+        _tags(prompt, extra_pnginfo),
+        crf=encoding.get("crf"),
+        color_space=None if space == "auto" else space,
+    )
+    return _saved(name, subfolder, video)
 
 
 _WEBM_CODECS = {"vp9": ("libvpx-vp9", "yuv420p"), "av1": ("libsvtav1", "yuv420p10le")}
@@ -124,9 +185,10 @@ _WEBM_CODECS = {"vp9": ("libvpx-vp9", "yuv420p"), "av1": ("libsvtav1", "yuv420p1
         "fps": number(24.0, 0.01, 1000.0, step=0.01),
         "crf": number(32.0, 0, 63.0, step=1),
     },
-    "",
+    "IMAGE",
+    names="images",
     hidden=_HIDDEN,
-    title=None,
+    title="Save WEBM",
     OUTPUT_NODE=True,
     EXPERIMENTAL=True,
     **_VIDEO,
@@ -140,7 +202,7 @@ def save_webm(
     prompt: Any = None,
     extra_pnginfo: Any = None,
 ) -> JsonObject:
-    """Save images as a WebM file. As in ComfyUI, metadata is always written."""
+    """Save images as a WebM file, VP9 with their transparency. As in ComfyUI, metadata is always written."""
     height, width = images[0].shape[0], images[0].shape[1]
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, width, height)
     name = f"{stem}_{counter:05}_.webm"
@@ -149,13 +211,17 @@ def save_webm(
         for key, value in {**({} if prompt is None else {"prompt": prompt}), **(extra_pnginfo or {})}.items():
             container.metadata[key] = json.dumps(value)
         encoder, pixels = _WEBM_CODECS[codec]
+        channels, layout = 3, "rgb24"
+        if images.shape[-1] == 4 and codec == "vp9":
+            channels, layout, pixels = 4, "rgba", "yuva420p"
         stream = container.add_stream(encoder, rate=Fraction(round(fps * 1000), 1000))
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, pixels, 0
         stream.options = {"crf": str(crf)} | ({"preset": "6"} if codec == "av1" else {})
         for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb_levels(image[..., :3]), format="rgb24")))
+            levels = rgb_levels(image[..., :channels])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(levels, format=layout)))
         container.mux(stream.encode())
-    return _saved(name, subfolder)
+    return _saved(name, subfolder, images)
 
 
 @node(
@@ -164,8 +230,8 @@ def save_webm(
     "IMAGE",
     names="output_image",
     module="comfy_extras.nodes_lt",
-    category="image",
-    title=None,
+    category="video/preprocessors",
+    title="LTXV Preprocess",
     v3=True,
 )
 def compress(image: Image, img_compression: int) -> Image:

@@ -6,6 +6,7 @@ once, so results differ from torch's float32 kernels by the last two bits at mos
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -21,17 +22,20 @@ Sigmas = npt.NDArray[np.float32]
 Exact = npt.NDArray[np.float64]
 
 _CUSTOM = "comfy_extras.nodes_custom_sampler"
-_SCHEDULE: dict[str, Any] = {"module": _CUSTOM, "category": "sampling/custom_sampling/schedulers"}
-_NEWER = {"category": _SCHEDULE["category"], "title": None, "v3": True}
-_CHANGE: dict[str, Any] = {"module": _CUSTOM, "category": "sampling/custom_sampling/sigmas"}
+_NEWER: dict[str, Any] = {"category": "model/sampling/schedulers", "title": None, "v3": True}
+_SCHEDULE: dict[str, Any] = _NEWER | {"module": _CUSTOM}
+_CHANGE: dict[str, Any] = _SCHEDULE | {"category": "model/sampling/sigmas"}
 
 
-def _level(default: float, high: float = 5000.0, *, low: float = 0.0, step: float = 0.01) -> Entry:
-    return number(default, low, high, step=step, round=False)
+def _level(default: float, high: float = 5000.0, *, low: float = 0.0, step: float = 0.01, **extra: Any) -> Entry:
+    return number(default, low, high, step=step, round=False, **extra)
+
+
+_bound = functools.partial(_level, advanced=True)
 
 
 _STEPS = {"steps": integer(20, 1, 10000)}
-_RANGE = _STEPS | {"sigma_max": _level(14.614642), "sigma_min": _level(0.0291675)}
+_RANGE = _STEPS | {"sigma_max": _bound(14.614642), "sigma_min": _bound(0.0291675)}
 
 
 def linspace(start: float, end: float, count: int) -> Sigmas:
@@ -58,7 +62,7 @@ def _ramp(start: float, end: float, count: int) -> Exact:
     return linspace(start, end, count).astype(np.float64)
 
 
-@node("KarrasScheduler", {**_RANGE, "rho": _level(7.0, 100.0)}, "SIGMAS", **_SCHEDULE)
+@node("KarrasScheduler", {**_RANGE, "rho": _bound(7.0, 100.0)}, "SIGMAS", **_SCHEDULE)
 def karras(steps: int, sigma_max: float, sigma_min: float, rho: float) -> Sigmas:
     """Levels with evenly spaced ``rho``-th roots (Karras et al., 2022), then zero."""
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
@@ -71,14 +75,14 @@ def exponential(steps: int, sigma_max: float, sigma_min: float) -> Sigmas:
     return _with_zero(np.exp(_ramp(math.log(sigma_max), math.log(sigma_min), steps)))
 
 
-@node("PolyexponentialScheduler", {**_RANGE, "rho": _level(1.0, 100.0)}, "SIGMAS", **_SCHEDULE)
+@node("PolyexponentialScheduler", {**_RANGE, "rho": _bound(1.0, 100.0)}, "SIGMAS", **_SCHEDULE)
 def polyexponential(steps: int, sigma_max: float, sigma_min: float, rho: float) -> Sigmas:
     """Levels with logarithms spaced by a power, then zero."""
     low, high = math.log(sigma_min), math.log(sigma_max)
     return _with_zero(np.exp(_ramp(1, 0, steps) ** rho * (high - low) + low))
 
 
-_LAPLACE = {"mu": _level(0.0, 10.0, low=-10.0, step=0.1), "beta": _level(0.5, 10.0, step=0.1)}
+_LAPLACE = {"mu": _bound(0.0, 10.0, low=-10.0, step=0.1), "beta": _bound(0.5, 10.0, step=0.1)}
 
 
 @node("LaplaceScheduler", {**_RANGE, **_LAPLACE}, "SIGMAS", **_SCHEDULE)
@@ -92,7 +96,7 @@ def laplace(steps: int, sigma_max: float, sigma_min: float, mu: float, beta: flo
 
 @node(
     "VPScheduler",
-    {**_STEPS, "beta_d": _level(19.9), "beta_min": _level(0.1), "eps_s": _level(0.001, 1.0, step=0.0001)},
+    {**_STEPS, "beta_d": _bound(19.9), "beta_min": _bound(0.1), "eps_s": _bound(0.001, 1.0, step=0.0001)},
     "SIGMAS",
     **_SCHEDULE,
 )
@@ -183,8 +187,8 @@ _FEW_TOKENS, _MANY_TOKENS = 1024, 4096
         **_STEPS,
         "max_shift": number(2.05, 0.0, 100.0, step=0.01),
         "base_shift": number(0.95, 0.0, 100.0, step=0.01),
-        "stretch": switch(True),
-        "terminal": number(0.1, 0.0, 0.99, step=0.01),
+        "stretch": switch(True, advanced=True),
+        "terminal": number(0.1, 0.0, 0.99, step=0.01, advanced=True),
     },
     "SIGMAS",
     optional={"latent": link("LATENT")},

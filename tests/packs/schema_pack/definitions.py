@@ -137,3 +137,8 @@ class SchemaLinked(io.ComfyNode):
 
 
 DEFINITIONS: list[type[io.ComfyNode]] = [SchemaInputs, SchemaFlags, SchemaLinked]
+
+if hasattr(io, "DynamicCombo"):
+    from .newer import NEWER
+
+    DEFINITIONS += NEWER

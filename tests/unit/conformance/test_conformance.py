@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -93,6 +94,7 @@ async def test_what_touches_others_is_left_out(emulator: tuple[web.Application, 
 async def test_a_busy_server(emulator: tuple[web.Application, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts of others are left alone, and checks that need an idle server are skipped."""
     app, url = emulator
+    theirs = str(uuid.uuid4())
     monkeypatch.setattr(probe, "OTHERS", 0.1)
     faults_of(app).hang_at = "EmptyImage"
     prompt = {
@@ -100,11 +102,11 @@ async def test_a_busy_server(emulator: tuple[web.Application, str], monkeypatch:
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
     }
     async with aiohttp.ClientSession() as session:
-        await session.post(f"{url}/prompt", json={"prompt": prompt, "prompt_id": "theirs"})
+        await session.post(f"{url}/prompt", json={"prompt": prompt, "prompt_id": theirs})
     report = await run_checks(url, only=["queueing.listing"])
 
     assert [result.reason for result in report.results] == ["other prompts are queued on the server"]
-    assert [item[1] for item in (await _queue(url))["queue_running"]] == ["theirs"]
+    assert [item[1] for item in (await _queue(url))["queue_running"]] == [theirs]
 
 
 async def test_missing_nodes_skip(tmp_path: Path) -> None:

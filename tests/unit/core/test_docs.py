@@ -217,7 +217,7 @@ def test_commands_are_understood() -> None:
     """Every `discomfort` command line in the pages names a command and options that exist."""
     import typer.main
 
-    from comfyui_emulator.command import parser
+    from comfyui_emulator.flags import parser
     from discomfort.cli.app import build_app
 
     commands = typer.main.get_command(build_app()).commands  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from unit.client.fake_comfy import DEFINITIONS, FakeComfy, tiny_prompt
 
-from comfyui_emulator.command import parser
+from comfyui_emulator.flags import parser
 from discomfort import _json
 from discomfort._system.server_command import ServerCommand
 from discomfort.cli.connect import ServerTarget

@@ -156,8 +156,9 @@ def test_what_nodes_may_return() -> None:
     assert called(simple(io.NodeOutput(4, block_execution="no")))["result"][0].message == "no"
     grown = called(simple(io.NodeOutput(4, expand={}), enable_expand=True))
     assert grown == {"result": (4,), "expand": {}}
+    assert called(simple({"result": (1,), "ui": {"x": [1]}})) == {"result": (1,), "ui": {"x": [1]}}
     with pytest.raises(TypeError, match="Invalid return type"):
-        called(simple({"result": (1,)}))
+        called(simple(5))
     with pytest.raises(ValueError, match="enable_expand"):
         called(simple(io.NodeOutput(4, expand={})))
 
@@ -168,30 +169,125 @@ def test_definitions_are_checked() -> None:
     class Double(io.ComfyNode):
         @classmethod
         def define_schema(cls) -> io.Schema:
-            return io.Schema("D", inputs=[io.Int.Input("a"), io.Int.Input("a")], outputs=[io.Int.Output("a")])
+            outputs = [io.Int.Output("a"), io.Int.Output("a")]
+            return io.Schema("D", inputs=[io.Int.Input("a"), io.Int.Input("a")], outputs=outputs)
 
         @classmethod
         def execute(cls, **_: Any) -> None:
             return None
 
-    with pytest.raises(ValueError, match=r"Input ids must be unique.*\n.*between inputs and outputs"):
+    with pytest.raises(ValueError, match=r"Input ids must be unique.*\nOutput ids must be unique"):
         Double.GET_SCHEMA()
     with pytest.raises(TypeError, match=r"Int.*unexpected \['steps'\]"):
         io.Int.Input("a", steps=1)
     with pytest.raises(TypeError, match="too many"):
-        io.Boolean.Input("a", None, False, None, None, True, "on", "off", None, None, 1)
+        io.Boolean.Input("a", None, False, None, None, True, "on", "off", None, None, {}, True, True, 1)
+    with pytest.raises(TypeError, match=r"unexpected \['steps'\]; it takes advanced, default"):
+        io.Color.Input("a", steps=1)
 
 
-def test_inputs_that_grow() -> None:
-    """A template expands to as many inputs as may be linked."""
-    grown = io.AutogrowDynamic.Input("images", io.Image.Input("i", "Image"), min=1, max=3)
-    schema = io.Schema("G", inputs=[grown])
+def test_inputs_that_stand_for_several() -> None:
+    """Their definitions are ComfyUI's; a dynamic input cannot be the template of another."""
+    grown = io.Autogrow.Input("images", io.Autogrow.TemplatePrefix(io.Image.Input("i"), "image", min=1, max=3))
+    named = io.Autogrow.Input("values", io.Autogrow.TemplateNames(io.Int.Input("v"), ["a", "b"], min=0))
+    combo = io.DynamicCombo.Input("mode", [io.DynamicCombo.Option("one", [io.Int.Input("n", optional=True)])])
 
-    declared = schema.declared()
+    found = io.Schema("G", inputs=[grown, named, combo]).declared()
 
-    assert list(declared["required"]) == ["i1_$images_ag$"]
-    assert list(declared["optional"]) == ["i2_$images_ag$", "i3_$images_ag$"]
-    assert declared["optional"]["i2_$images_ag$"][1] == {"display_name": "Image2"}
+    assert found == {
+        "required": {
+            "images": (
+                "COMFY_AUTOGROW_V3",
+                {"template": {"input": {"required": {"i": ("IMAGE", {})}}, "prefix": "image", "min": 1, "max": 3}},
+            ),
+            "values": (
+                "COMFY_AUTOGROW_V3",
+                {
+                    "template": {
+                        "input": {"required": {"v": ("INT", {"forceInput": True})}},
+                        "names": ["a", "b"],
+                        "min": 0,
+                    }
+                },
+            ),
+            "mode": (
+                "COMFY_DYNAMICCOMBO_V3",
+                {"options": [{"key": "one", "inputs": {"required": {}, "optional": {"n": ("INT", {})}}}]},
+            ),
+        },
+    }
+    with pytest.raises(TypeError, match="mode is dynamic itself"):
+        io.Autogrow.TemplatePrefix(combo, "x")
+
+
+def test_widgets_of_structured_values() -> None:
+    """Colours, boxes, curves and ranges have ComfyUI's defaults."""
+    kinds = [io.Color, io.Colors, io.BoundingBox, io.BoundingBoxes, io.Curve, io.ImageCompare, io.Compositor, io.Range]
+    found = io.Schema("W", inputs=[kind.Input(str(index)) for index, kind in enumerate(kinds)]).declared()["required"]
+
+    assert {kind: options.get("default") for kind, options in found.values()} == {
+        "COLOR": "#ffffff",
+        "COLORS": [],
+        "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
+        "BOUNDING_BOXES": [],
+        "CURVE": {"points": [[0.0, 0.0], [1.0, 1.0]], "interpolation": "monotone_cubic"},
+        "IMAGECOMPARE": None,
+        "COMPOSITOR": {},
+        "RANGE": {"min": 0.0, "max": 1.0},
+    }
+    assert all(options["socketless"] for _, options in found.values())
+
+
+async def test_packs_load_and_register_replacements(launch: N, make: N, tmp_path: Path) -> None:
+    """``on_load`` is awaited before the nodes are listed; a replacement that it registers rewrites prompts."""
+    folder = tmp_path / "packs"
+    folder.mkdir()
+    (folder / "replacing.py").write_text(
+        "from comfy_api.latest import ComfyAPI, ComfyExtension, io\n"
+        "class E(ComfyExtension):\n"
+        "    async def on_load(self):\n"
+        "        await ComfyAPI().node_replacement.register(io.NodeReplace('PreviewAny', 'Gone',\n"
+        "            input_mapping=[{'new_id': 'source', 'old_id': 'old'}]))\n"
+        "    async def get_node_list(self): return []\n"
+        "def comfy_entrypoint(): return E()\n"
+    )
+    async with launch(custom_nodes=(folder,)) as client:
+        _, record = await client.run({"1": make("Gone", old="x")})
+
+    assert record["outputs"]["1"] == {"text": ["x"]}
+    assert record["prompt"][2]["1"]["class_type"] == "PreviewAny"
+
+
+def test_prices_name_the_types_of_their_widgets() -> None:
+    """A price lists the widgets that it depends on, nested ones too, and refuses unknown ones."""
+    inputs = [io.Int.Input("n"), io.DynamicCombo.Input("m", [io.DynamicCombo.Option("a", [io.Float.Input("f")])])]
+    badge = io.PriceBadge("1", io.PriceBadgeDepends(["n", "m.f"]))
+
+    assert badge.as_dict(inputs)["depends_on"]["widgets"] == [
+        {"name": "n", "type": "INT"},
+        {"name": "m.f", "type": "FLOAT"},
+    ]
+    with pytest.raises(ValueError, match="nothing"):
+        io.PriceBadge("1", io.PriceBadgeDepends(["nothing"])).as_dict(inputs)
+
+
+def test_progress_is_told_now_and_then(here: runtime.NodeContext) -> None:
+    """The first, the last and steps with pictures are told at once, others after a while."""
+    seen: list[float] = []
+    here.report = lambda _node, value, _maximum, _preview: seen.append(value)
+    now = [0.0]
+    bar = utils.ProgressBar(1000)
+    bar.clock = lambda: now[0]
+
+    bar.update_absolute(1)
+    bar.update_absolute(500)
+    now[0] = 0.2
+    bar.update_absolute(3)
+    bar.update_absolute(501)
+    bar.update_absolute(502, preview=Image.new("RGB", (4, 4)))
+    bar.update_absolute(1000)
+
+    assert seen == [1, 501, 502, 1000]
 
 
 def test_folders_and_files(here: runtime.NodeContext) -> None:
@@ -216,7 +312,7 @@ def test_folders_and_files(here: runtime.NodeContext) -> None:
     assert folder_paths.get_save_image_path("s/x", folder_paths.get_output_directory())[1:4] == ("x", 1, "s")
     assert folder_paths.__getattr__("models_dir") == str(base / "models")
     assert folder_paths.get_input_subfolders() == []
-    with pytest.raises(ValueError, match="is outside"):
+    with pytest.raises(ValueError, match="Invalid file path"):
         folder_paths.get_annotated_filepath("../../x")
     with pytest.raises(FileNotFoundError, match="nothing"):
         folder_paths.get_full_path_or_raise("loras", "nothing")

@@ -11,7 +11,7 @@ from PIL import Image
 from comfyui_emulator.execution.calls import Returns
 from comfyui_emulator.execution.validation import types_match
 from comfyui_emulator.http.hub import preview_payloads
-from comfyui_emulator.registry import ANY, NodeType
+from comfyui_emulator.registry import NodeType
 
 N = Any
 
@@ -35,14 +35,16 @@ def test_what_is_no_sequence_is_no_result(value: Any) -> None:
         Returns().add(value, NodeType("Once", _Once))
 
 
-async def test_a_missing_output_is_none(launch: N, make: N) -> None:
-    """A link to an output that is declared but was not returned gives ``None``."""
+async def test_a_missing_output_fails_its_node(launch: N, make: N) -> None:
+    """A node fails that does not return a declared output to which another links (before 0.30: ``None``)."""
     graph = {"1": make("Once", value=1), "2": make("PreviewAny", source=["1", 1])}
 
     async with launch(extra_nodes={"Once": _Once}) as client:
         _, record = await client.run(graph)
 
-    assert record["outputs"]["2"] == {"text": ["None"]}
+    error = record["status"]["messages"][-1][1]
+    told = (error["node_id"], error["exception_type"], error["exception_message"])
+    assert told == ("1", "IndexError", "list index out of range\n")
 
 
 @pytest.mark.parametrize("values", [(1, True), (0.0, False), (2, 2.0)])
@@ -65,11 +67,23 @@ async def test_children_of_a_failed_expansion_stay_cached(emulator: N, nodes: N,
 
 
 def test_types_match_as_their_classes_say() -> None:
-    """Comma lists match if they share a type, the wildcard matches all, a plain star only itself."""
-    assert types_match("INT", ANY)
-    assert types_match(ANY, "INT")
+    """Comma lists match if they share a type, a star and a match type match all, a list of choices a combo."""
+
+    class Anything(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __ne__(self, other: object) -> bool:
+            return False
+
+    assert types_match("INT", Anything("other"))
     assert types_match("INT,FLOAT", "FLOAT,STRING")
-    assert not types_match("INT", "*")
+    assert types_match("INT", "*")
+    assert types_match(["a"], "*")
+    assert types_match("IMAGE,*", "INT")
+    assert types_match("COMFY_MATCHTYPE_V3", "INT")
+    assert types_match(["a"], "COMBO")
+    assert not types_match("COMBO", ["a"])
     assert not types_match(["a"], "INT")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import struct
 import threading
+import uuid
 from typing import Any
 
 import pytest
@@ -112,11 +113,20 @@ async def test_only_what_changed_runs_again(emulator: N, make: N, nodes: N) -> N
     assert nodes["Count"].calls == 1
 
 
-@pytest.mark.parametrize(("settings", "hit"), [({}, False), ({"cache": "lru", "cache_lru": 10}, True)])
+@pytest.mark.parametrize(
+    ("settings", "hit"),
+    [
+        ({}, False),
+        ({"cache": "classic"}, False),
+        ({"cache": "lru", "cache_lru": 10}, True),
+        ({"cache_ram": (0.0, 0.0)}, True),
+        ({"cache_ram": (0.0, 1e9)}, False),
+    ],
+)
 async def test_cache_policy_decides_about_older_prompts(
     launch: N, make: N, nodes: N, settings: dict[str, Any], hit: bool
 ) -> None:
-    """The classic cache drops what the latest prompt did not contain; an LRU cache keeps it."""
+    """What the latest prompt did not contain is dropped, except by an LRU cache, or while there is enough memory."""
     one = {"1": make("Count", value=1), "2": make("PreviewAny", source=["1", 0])}
     two = {"1": make("Count", value=2), "2": make("PreviewAny", source=["1", 0])}
     async with launch(**settings) as client:
@@ -127,7 +137,7 @@ async def test_cache_policy_decides_about_older_prompts(
 
 
 async def test_without_cache_everything_runs(launch: N, make: N, nodes: N) -> None:
-    """With ``none``, equal prompts run again; of equal nodes in a prompt one runs, while its result is needed."""
+    """With ``none``, every node runs each time, equal ones too, and the record lists all that ran."""
     graph = {
         "1": make("Count", value=1),
         "2": make("Count", value=1),
@@ -135,37 +145,86 @@ async def test_without_cache_everything_runs(launch: N, make: N, nodes: N) -> No
         "4": make("PreviewAny", source=["3", 0]),
     }
     async with launch(cache="none") as client:
-        await client.run(graph)
-        await client.run(graph)
+        for _ in range(2):
+            events, record = await client.run(graph)
 
-    assert nodes["Count"].calls == 2
+    assert nodes["Count"].calls == 4
+    assert events[1][1]["nodes"] == []
+    assert texts(record, "4") == ["2"]
 
 
-async def test_without_cache_results_go_with_their_last_use(launch: N, make: N, nodes: N) -> None:
-    """With ``none``, a result is dropped once its dependents have run, and an equal node runs again."""
+async def test_without_cache_nodes_run_again_where_they_are_needed_again(launch: N, make: N, nodes: N) -> None:
+    """With ``none``, a lazy input whose source has run already makes it run again; expansion works (since 0.23)."""
     graph = {
         "1": make("Count", value=1),
         "2": make("PreviewAny", source=["1", 0]),
-        "3": make("Count", value=1),
-        "4": make("Count", value=["3", 0]),
+        "3": make("Expand", value=["1", 0], fail=False),
+        "4": make("Lazy", a=["1", 0], b=["3", 0], second=False),
         "5": make("PreviewAny", source=["4", 0]),
+        "6": make("PreviewAny", source=["3", 0]),
     }
     async with launch(cache="none") as client:
         _, record = await client.run(graph)
 
     assert record["status"]["status_str"] == "success"
-    assert set(record["outputs"]) == {"2", "5"}
-    assert nodes["Count"].calls == 3
+    assert {node: texts(record, node) for node in "256"} == {"2": ["1"], "5": ["1"], "6": ["2"]}
+    assert nodes["Count"].calls in (2, 3)
 
 
-async def test_expansion_without_cache_fails_as_in_comfyui(launch: N, make: N) -> None:
-    """With ``none``, ComfyUI 0.3.64 cannot add nodes, and fails with the id of the first."""
-    graph = {"1": make("Expand", value=1, fail=False), "2": make("PreviewAny", source=["1", 0])}
-    async with launch(cache="none") as client:
-        _, record = await client.run(graph)
+@pytest.mark.parametrize(("cache", "calls"), [("ram", 1), ("classic", 2)])
+async def test_a_run_whose_first_node_fails_drops_nothing(launch: N, make: N, nodes: N, cache: str, calls: int) -> None:
+    """Older results go once a node has run; the classic cache drops them before."""
+    graph = {"1": make("Count", value=1), "2": make("PreviewAny", source=["1", 0])}
+    failing = {"1": make("Fail", value=1, kind="ValueError"), "2": make("PreviewAny", source=["1", 0])}
+    async with launch(cache=cache) as client:
+        for prompt in (graph, failing, graph):
+            await client.run(prompt)
 
-    kind, data = record["status"]["messages"][-1]
-    assert (kind, data["node_id"], data["exception_type"]) == ("execution_error", "1", "KeyError")
+    assert nodes["Count"].calls == calls
+
+
+async def test_results_that_a_node_waits_for_survive_every_cache(launch: N, make: N, nodes: N) -> None:
+    """With memory short for the running prompt too, nodes still get their inputs; what is dropped runs again."""
+    graph = {"1": make("Count", value=1), "2": make("Add", a=["1", 0], b=1), "3": make("PreviewAny", source=["2", 0])}
+    async with launch(cache_ram=(1e9, 1e9)) as client:
+        for _ in range(2):
+            _, record = await client.run(graph)
+
+    assert texts(record, "3") == ["2"]
+    assert nodes["Count"].calls == 2
+
+
+async def test_the_record_lists_what_ran_or_was_reached(launch: N, make: N) -> None:
+    """A cached node that is no output is not in the record, unless its class asks for it; then it is sent again."""
+
+    class Shown:
+        RETURN_TYPES = ("INT",)
+        FUNCTION = "go"
+
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {"value": ("INT", {})}}
+
+        def go(self, value: int) -> Any:
+            return {"ui": {"text": [str(value)]}, "result": (value,)}
+
+    kept = type("Kept", (Shown,), {"HAS_INTERMEDIATE_OUTPUT": True})
+    graph = {
+        "1": make("Shown", value=1),
+        "2": make("Kept", value=["1", 0]),
+        "3": make("PreviewAny", source=["2", 0]),
+        "4": make("PreviewAny", source="other"),
+    }
+    async with launch(extra_nodes={"Shown": Shown, "Kept": kept}) as client:
+        _, first = await client.run(graph)
+        events, second = await client.run(graph)
+        _, third = await client.run(graph, partial_execution_targets=["4"])
+
+    assert set(first["outputs"]) == {"1", "2", "3", "4"}
+    assert set(second["outputs"]) == {"2", "3", "4"}
+    assert set(third["outputs"]) == {"2", "4"}
+    assert short(events)[-3:] == ["executed 2", "execution_success", "executing None"]
+    assert second["outputs"]["2"] == {"text": ["1"]}
 
 
 @pytest.mark.parametrize(("limit", "ran"), [(4, [0, 1, 2]), (1, [0, 1, 0, 2, 0])])
@@ -368,8 +427,6 @@ async def test_outputs_that_are_not_json_fail_their_node(emulator: N, make: N) -
     "damage",
     [
         {"9": {"class_type": "ImageInvert"}},
-        {"9": {"class_type": "ImageInvert", "inputs": None}},
-        {"9": {"class_type": "ImageInvert", "inputs": [1]}},
         {"9": {"class_type": "ImageInvert", "inputs": {"foo": ["99", 0]}}},
         {"2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0], "foo": ["99", 0]}}},
         {"2": {"class_type": "PreviewAny", "inputs": {"source": {"__value__": ["77", 0]}}}},
@@ -395,7 +452,7 @@ async def test_equal_number_and_id_both_run(emulator: N, make: N, nodes: N) -> N
     assert await asyncio.to_thread(gate.entered.wait, 20)
     for value in (1, 2):
         graph = {"1": make("Count", value=value), "2": make("PreviewAny", source=["1", 0])}
-        assert (await emulator.submit(graph, number=5, prompt_id="same"))[0] == 200
+        assert (await emulator.submit(graph, number=5, prompt_id=str(uuid.UUID(int=5))))[0] == 200
     gate.leave.set()
 
     _, last = await emulator.run({"1": make("PreviewAny", source="z")}, number=6)
@@ -523,3 +580,108 @@ async def test_definition_without_implementation_fails_clearly(launch: N, make: 
     assert "real ComfyUI" in message
     assert "OnlyKnown" in message
     assert served == {"OnlyKnown": info}
+
+
+async def test_inputs_of_a_failed_node_are_cached_again(launch: N, make: N, nodes: N) -> None:
+    """With memory short, the results that a failing node used are kept, since nothing drops them after it."""
+    graph = {
+        "1": make("Count", value=1),
+        "2": make("Fail", value=["1", 0], kind="ValueError"),
+        "3": make("PreviewAny", source=["2", 0]),
+    }
+    async with launch(cache_ram=(1e9, 1e9)) as client:
+        for _ in range(2):
+            await client.run(graph)
+
+    assert nodes["Count"].calls == 1
+
+
+async def test_a_node_cannot_expand_to_itself(launch: N, make: N) -> None:
+    """ComfyUI looks for the origin of such a node for ever; other ids may be taken over."""
+
+    class TakesOver:
+        RETURN_TYPES = ("INT",)
+        FUNCTION = "go"
+
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {"name": ("STRING", {})}}
+
+        def go(self, name: str) -> Any:
+            graph = {name: {"class_type": "PrimitiveInt", "inputs": {"value": 7}}}
+            return {"result": ([name, 0],), "expand": graph}
+
+    records = []
+    async with launch(extra_nodes={"TakesOver": TakesOver}) as client:
+        for name in ("1", "3"):
+            graph = {
+                "1": make("TakesOver", name=name),
+                "2": make("PreviewAny", source=["1", 0]),
+                "3": make("PrimitiveInt", value=5),
+            }
+            records.append((await client.run(graph))[1])
+
+    error = records[0]["status"]["messages"][-1][1]
+    assert (error["node_id"], error["exception_type"]) == ("1", "ValueError")
+    assert texts(records[1], "2") == ["7"]
+
+
+async def test_what_the_server_adds_to_extra_data(launch: N, make: N) -> None:
+    """The time, and the source that a header names; keys of accounts reach only the nodes."""
+
+    class Keys:
+        RETURN_TYPES = ()
+        FUNCTION = "go"
+        OUTPUT_NODE = True
+
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {}, "hidden": {"key": "API_KEY_COMFY_ORG", "source": "COMFY_USAGE_SOURCE"}}
+
+        def go(self, key: Any, source: Any) -> Any:
+            return {"ui": {"text": [f"{key} {source}"]}}
+
+    async with launch(extra_nodes={"Keys": Keys}) as client:
+        body = {"prompt": {"1": make("Keys")}, "extra_data": {"api_key_comfy_org": "secret", "create_time": 5}}
+        async with await client.socket() as socket:
+            async with client.http.post("/prompt", json=body, headers={"Comfy-Usage-Source": "tests"}) as answer:
+                prompt_id = (await answer.json())["prompt_id"]
+            while not (history := await client.get(f"/history/{prompt_id}")):
+                await socket.receive(timeout=20)
+
+    record = history[prompt_id]
+    extra = record["prompt"][3]
+    assert record["outputs"]["1"] == {"text": ["secret tests"]}
+    assert set(extra) == {"create_time", "comfy_usage_source"}
+    assert extra["create_time"] > 5
+
+
+@pytest.mark.parametrize(("cache", "cached"), [("classic", ["1", "2", "5"]), ("ram", ["1", "2", "4", "5"])])
+async def test_a_node_that_takes_over_an_id_leaves_the_other_uncached(
+    launch: N, make: N, cache: str, cached: list[str]
+) -> None:
+    """The classic cache keeps its result below the node that expanded; the others know it by the old node's inputs."""
+
+    class TakesOver:
+        RETURN_TYPES = ("INT",)
+        FUNCTION = "go"
+
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {}}
+
+        def go(self) -> Any:
+            graph = {"4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}}}
+            return {"result": (["4", 0],), "expand": graph}
+
+    graph = {
+        "1": make("TakesOver"),
+        "2": make("PreviewAny", source=["1", 0]),
+        "4": make("PrimitiveInt", value=5),
+        "5": make("PreviewAny", source=["4", 0]),
+    }
+    async with launch(cache=cache, extra_nodes={"TakesOver": TakesOver}) as client:
+        await client.run(graph)
+        events, _ = await client.run(graph)
+
+    assert events[1][1]["nodes"] == cached

@@ -15,8 +15,9 @@ import aiohttp
 import pytest
 
 from comfyui_emulator import Faults, faults_of
-from comfyui_emulator.command import config_from, parser
+from comfyui_emulator.command import config_from
 from comfyui_emulator.faults import parse_faults
+from comfyui_emulator.flags import parser
 
 N = Any
 

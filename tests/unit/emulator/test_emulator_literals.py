@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from comfyui_emulator import literals
-from comfyui_emulator.command import config_from, parser
+from comfyui_emulator.command import config_from
+from comfyui_emulator.flags import parser
 from comfyui_emulator.literals import NeedsInstallationError
 from comfyui_emulator.nodes.borrowed import gits, lotus
 from comfyui_emulator.runtime import Folders, NodeContext, using

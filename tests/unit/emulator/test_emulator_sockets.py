@@ -74,10 +74,7 @@ async def test_feature_flags_only_as_the_first_message(emulator: N) -> None:
         await emulator.post("/queue", json={"clear": True})
         after = await socket.receive_json(timeout=10)
 
-    assert answer == {
-        "type": "feature_flags",
-        "data": {"supports_preview_metadata": True, "max_upload_size": 104857600},
-    }
+    assert answer == {"type": "feature_flags", "data": await emulator.get("/features")}
     assert after["type"] == "status"
 
 

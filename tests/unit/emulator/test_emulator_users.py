@@ -1,8 +1,13 @@
-"""Several users, log lines for the frontend, and model folders."""
+"""Several users, and log lines for the frontend."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import pytest
+
+from comfyui_emulator.server import EMULATOR
 
 N = Any
 
@@ -34,6 +39,25 @@ async def test_every_user_has_settings_and_files(launch: N) -> None:
     assert mine == {"x": 1}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (" ", "username not provided"),
+        ("__system", "System User prefix not allowed"),
+        (" __x", "System User prefix not allowed"),
+    ],
+)
+async def test_names_that_no_user_may_have(launch: N, name: str, text: str) -> None:
+    """Blank names, and those with the server's own prefix, are refused; a request cannot name such a user either."""
+    async with launch(multi_user=True) as client:
+        status, body = await client.post("/users", json={"username": name})
+        client.http.app[EMULATOR].users.names["__system"] = "x"
+        async with client.http.get("/settings", headers={"comfy-user": "__system"}) as answer:
+            refused = answer.status
+
+    assert (status, json.loads(body), refused) == (400, {"error": text}, 401)
+
+
 async def test_users_are_there_after_a_restart(launch: N) -> None:
     """The list is kept in the user folder."""
     async with launch(multi_user=True) as client:
@@ -45,7 +69,7 @@ async def test_users_are_there_after_a_restart(launch: N) -> None:
 
 
 async def test_subscribers_get_log_lines(emulator: N) -> None:
-    """A line goes to the socket that subscribed, with the terminal's size once, and into the list."""
+    """A line goes to the socket that subscribed, with the terminal's size once, and into the list, colours included."""
     socket = await emulator.socket("a")
     async with emulator.http.patch("/internal/logs/subscribe", json={"clientId": "a", "enabled": True}) as answer:
         assert answer.status == 200
@@ -60,24 +84,9 @@ async def test_subscribers_get_log_lines(emulator: N) -> None:
     await socket.close()
 
     assert message["type"] == second["type"] == "logs"
-    assert [entry["m"] for entry in message["data"]["entries"]] == ["invalid prompt: prompt_no_outputs\n"]
+    level = "\033[1m\033[33m[WARNING]\033[0m "
+    assert [entry["m"] for entry in message["data"]["entries"]] == [f"{level}invalid prompt: prompt_no_outputs\n"]
     assert message["data"]["size"] == raw["size"]
     assert second["data"]["size"] is None
     assert message["data"]["entries"][0] in raw["entries"]
-    assert text.endswith("- invalid prompt: prompt_no_outputs\n")
-
-
-async def test_models_are_found_in_all_their_places(emulator: N) -> None:
-    """A kind of model may have several folders; the index says which."""
-    for place in ("models/clip", "output/clip"):
-        folder = emulator.base / place
-        folder.mkdir(parents=True)
-        (folder / f"{place[:6]}.safetensors").touch()
-
-    names = await emulator.get("/models/text_encoders")
-    details = await emulator.get("/experiment/models/text_encoders")
-    places = await emulator.get("/internal/folder_paths")
-
-    assert names == ["models.safetensors", "output.safetensors"]
-    assert [entry["pathIndex"] for entry in details] == [1, 2]
-    assert len(places["text_encoders"]) == 3
+    assert text.endswith(f"- {level}invalid prompt: prompt_no_outputs\n")

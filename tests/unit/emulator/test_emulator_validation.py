@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -35,29 +36,7 @@ async def test_no_prompt(emulator: N) -> None:
 @pytest.mark.parametrize(
     ("graph", "kind", "message", "details"),
     [
-        (
-            {"1": {"class_type": "NoSuchNode", "inputs": {}}},
-            "invalid_prompt",
-            "Cannot execute because node NoSuchNode does not exist.",
-            "Node ID '#1'",
-        ),
-        (
-            {"1": {"inputs": {}}},
-            "invalid_prompt",
-            "Cannot execute because a node is missing the class_type property.",
-            "Node ID '#1'",
-        ),
         ({}, "prompt_no_outputs", "Prompt has no outputs", ""),
-        (
-            {
-                "1": {"class_type": "ImageInvert", "inputs": {"image": ["2", 0]}},
-                "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-                "3": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
-            },
-            "prompt_outputs_failed_validation",
-            "Prompt outputs failed validation",
-            "",
-        ),
     ],
 )
 async def test_errors_of_the_whole_prompt(emulator: N, graph: Any, kind: str, message: str, details: str) -> None:
@@ -69,6 +48,79 @@ async def test_errors_of_the_whole_prompt(emulator: N, graph: Any, kind: str, me
         "error": {"type": kind, "message": message, "details": details, "extra_info": {}},
         "node_errors": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("node", "named", "title", "words"),
+    [
+        ({"class_type": "Nope", "inputs": {}}, "Nope", "Nope", "not found. The custom node may not be installed."),
+        ({"class_type": "Nope", "_meta": {"title": "T"}}, "T", "T", "not found. The custom node may not be installed."),
+        ({"inputs": {}}, "ID #1", None, "has no class_type. The workflow may be corrupted or a custom node is missing."),
+        ({"_meta": {"title": "T"}}, "T", "T", "has no class_type. The workflow may be corrupted or a custom node is missing."),
+    ],
+)  # fmt: skip
+async def test_a_class_that_is_not_there(emulator: N, node: Any, named: str, title: Any, words: str) -> None:
+    """The error names the node by its title, its class, or its id, and has its parts."""
+    status, answer = await emulator.submit({"1": node})
+
+    extra = {"node_id": "1", "class_type": node.get("class_type"), "node_title": title}
+    error = {"type": "missing_node_type", "message": f"Node '{named}' {words}", "details": "Node ID '#1'"}
+    assert (status, answer) == (400, {"error": {**error, "extra_info": extra}, "node_errors": {}})
+
+
+async def test_a_cycle_is_an_error_of_each_of_its_nodes(emulator: N, make: N) -> None:
+    """Nodes of a cycle have one error each, with the way round; what hangs on them has none."""
+    graph = {
+        "1": make("ImageInvert", image=["2", 0]),
+        "2": make("ImageInvert", image=["1", 0]),
+        "3": make("PreviewImage", images=["1", 0]),
+    }
+
+    status, answer = await emulator.submit(graph)
+
+    way = "1 (ImageInvert) -> 2 (ImageInvert) -> 1 (ImageInvert)"
+    assert status == 400
+    assert answer["error"]["details"] == ""
+    assert set(answer["node_errors"]) == {"1", "2"}
+    for node_id, told in answer["node_errors"].items():
+        extra = {"node_id": node_id, "cycle_nodes": ["1", "2"]}
+        assert told == {
+            "errors": [
+                {
+                    "type": "dependency_cycle",
+                    "message": "Dependency cycle detected",
+                    "details": way,
+                    "extra_info": extra,
+                }
+            ],
+            "dependent_outputs": ["3"],
+            "class_type": "ImageInvert",
+        }
+
+
+@pytest.mark.parametrize(
+    "prompt_id", ["", "abc", "the same", 5, [], "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc999c0b4ef8bb6d6bb9bd380a11", "urn:uuid:a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]
+)  # fmt: skip
+async def test_ids_are_canonical_uuids(emulator: N, make: N, prompt_id: Any) -> None:
+    """Any other id is refused, although the counter has gone on."""
+    graph = {"1": make("PreviewAny", source="x")}
+
+    status, answer = await emulator.submit(graph, prompt_id=prompt_id)
+    _, after = await emulator.submit(graph)
+
+    assert (status, answer["error"]["type"], after["number"]) == (400, "invalid_prompt_id", 1)
+
+
+@pytest.mark.parametrize("prompt_id", ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"])
+async def test_ids_of_any_version_are_taken(emulator: N, make: N, prompt_id: str) -> None:
+    """A canonical UUID is echoed, whatever its version; ``null`` means none."""
+    graph = {"1": make("PreviewAny", source="x")}
+
+    _, answer = await emulator.submit(graph, prompt_id=prompt_id)
+    _, made = await emulator.submit(graph, prompt_id=None)
+
+    assert answer["prompt_id"] == prompt_id
+    assert str(uuid.UUID(made["prompt_id"])) == made["prompt_id"]
 
 
 async def test_range_error_has_every_field(emulator: N, make: N) -> None:
@@ -215,17 +267,35 @@ async def test_constants_are_coerced_in_place(emulator: N, make: N) -> None:
     assert prompt["3"]["inputs"]["value"] == "None"
 
 
-async def test_newer_lists_are_not_checked(emulator: N, make: N, make_image: N) -> None:
-    """As in ComfyUI, a wrong choice of a newer node is accepted, and fails when it runs."""
-    graph = {
-        "1": make_image(),
-        "2": make("ImageBlend", image1=["1", 0], image2=["1", 0], blend_factor=0.5, blend_mode="zzz"),
-        "3": make("PreviewImage", images=["2", 0]),
-    }
+@pytest.mark.parametrize(
+    ("options", "value", "details"),
+    [
+        ({"options": ["a", "b"]}, None, "x: None not in ['a', 'b']"),
+        ({"options": [1, 2]}, 3, "x: 3 not in [1, 2]"),
+        ({"options": ["a", "b"], "multiselect": True}, ["a", "c", "d"], "x: 'c', 'd' not in ['a', 'b']"),
+        ({"options": [str(n) for n in range(21)]}, "z", "x: 'z' not in (list of length 21)"),
+    ],
+)
+async def test_combos_are_checked(launch: N, options: Any, value: Any, details: str) -> None:
+    """Choices of the newer kind are checked as the older are, those of several one by one."""
 
-    _, record = await emulator.run(graph)
+    class Choose:
+        RETURN_TYPES = ()
+        FUNCTION = "go"
+        OUTPUT_NODE = True
 
-    assert record["status"]["messages"][-1][1]["exception_message"] == "Unsupported blend mode: zzz\n"
+        @classmethod
+        def INPUT_TYPES(cls) -> Any:  # noqa: N802 - ComfyUI's name
+            return {"required": {"x": ("COMBO", options)}}
+
+        def go(self, x: Any) -> Any:
+            return ()
+
+    async with launch(extra_nodes={"Choose": Choose}) as client:
+        given = {"__value__": value} if isinstance(value, list) else value
+        _, answer = await client.submit({"1": {"class_type": "Choose", "inputs": {"x": given}}})
+
+    assert errors(answer, "1") == [("value_not_in_list", details)]
 
 
 async def test_deep_chains_are_no_problem(emulator: N, make: N) -> None:
@@ -245,7 +315,10 @@ async def test_deep_chains_are_no_problem(emulator: N, make: N) -> None:
     assert history[answer["prompt_id"]]["outputs"]["out"] == {"text": [str(depth - 1)]}
 
 
-@pytest.mark.parametrize("prompt", [None, 5, "abc", {"1": 5}])
+@pytest.mark.parametrize(
+    "prompt",
+    [None, 5, "abc", [], {"1": 5}, {"1": "x"}, {"1": []}, {"1": {"class_type": "PreviewAny", "inputs": None}}],
+)
 async def test_what_is_no_prompt_at_all_is_500(emulator: N, prompt: Any) -> None:
     """ComfyUI answers 500 to a prompt that is not an object of nodes."""
     status, _ = await emulator.post("/prompt", json={"prompt": prompt})

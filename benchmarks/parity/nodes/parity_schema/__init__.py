@@ -78,12 +78,111 @@ class ParityAsyncLazy(io.ComfyNode):
         return io.NodeOutput(b if second else a)
 
 
+def _dynamic(name: str, **flags: Any) -> io.Schema:
+    """Grown, named and chosen inputs."""
+    sub = io.DynamicCombo.Input(
+        "sub",
+        [io.DynamicCombo.Option("p", [io.Float.Input("f")]), io.DynamicCombo.Option("q", [])],
+        optional=True,
+    )
+    return io.Schema(
+        node_id=name,
+        category="parity",
+        inputs=[
+            io.Autogrow.Input("grow", io.Autogrow.TemplatePrefix(io.Int.Input("v", max=1000), "v", min=2, max=4)),
+            io.Autogrow.Input("named", io.Autogrow.TemplateNames(io.AnyType.Input("x"), ["a", "b"], min=0)),
+            io.DynamicCombo.Input(
+                "mode",
+                [
+                    io.DynamicCombo.Option("one", [io.Int.Input("n", min=0, max=9)]),
+                    io.DynamicCombo.Option("two", [io.String.Input("s"), io.Int.Input("o", optional=True), sub]),
+                    io.DynamicCombo.Option("none", []),
+                ],
+            ),
+        ],
+        outputs=[io.String.Output()],
+        is_output_node=True,
+        **flags,
+    )
+
+
+def _told(inputs: dict[str, Any]) -> io.NodeOutput:
+    def ordered(value: Any) -> Any:
+        return {key: ordered(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
+
+    text = repr(ordered(inputs))
+    return io.NodeOutput(text, ui={"text": [text]})
+
+
+class ParityDynamic(io.ComfyNode):
+    """Shows what it receives."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Every kind of dynamic input."""
+        return _dynamic("ParityDynamic")
+
+    @classmethod
+    def execute(cls, **inputs: Any) -> io.NodeOutput:
+        """What it receives."""
+        return _told(inputs)
+
+
+class ParityDynamicLists(io.ComfyNode):
+    """The same with lists."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Every kind of dynamic input, and undeclared ones."""
+        return _dynamic("ParityDynamicLists", is_input_list=True, accept_all_inputs=True)
+
+    @classmethod
+    def execute(cls, **inputs: Any) -> io.NodeOutput:
+        """What it receives."""
+        return _told(inputs)
+
+
+class ParityDynamicHooks(io.ComfyNode):
+    """Dynamic inputs that are lazy, fingerprinted and validated."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Grown inputs and a plain one."""
+        template = io.Autogrow.TemplatePrefix(io.Int.Input("v", lazy=True), "v", min=1, max=3)
+        return io.Schema(
+            node_id="ParityDynamicHooks",
+            category="parity",
+            inputs=[io.Autogrow.Input("grow", template), io.Int.Input("plain")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, plain: int, **inputs: Any) -> bool | str:
+        """Not 13."""
+        return True if plain != 13 else f"unlucky {sorted(inputs)}"
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> str:
+        """What is known."""
+        return repr(inputs)
+
+    @classmethod
+    def check_lazy_status(cls, grow: dict[str, Any], **_: Any) -> list[str]:
+        """All that is missing."""
+        return [name for value, name in grow.values() if value is None]
+
+    @classmethod
+    def execute(cls, **inputs: Any) -> io.NodeOutput:
+        """What it receives."""
+        return _told(inputs)
+
+
 class ParitySchemaExtension(ComfyExtension):
     """The pack."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Its nodes."""
-        return [ParityAsyncHooks, ParityAsyncLazy]
+        return [ParityAsyncHooks, ParityAsyncLazy, ParityDynamic, ParityDynamicLists, ParityDynamicHooks]
 
 
 async def comfy_entrypoint() -> ParitySchemaExtension:

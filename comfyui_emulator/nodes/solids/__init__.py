@@ -1,0 +1,1 @@
+"""Nodes for three dimensions: voxels, meshes, splats, their files, cameras and viewers."""
