@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -287,8 +287,8 @@ def assets() -> Iterator[Ask]:
         yield Ask("assets", path, "POST")
 
 
-def answer(server: Server, ask: Ask) -> Any:
-    """Status, headers and body of an answer, as far as they are compared."""
+def answer(server: Server, ask: Ask, names: Sequence[str] = HEADERS) -> Any:
+    """Status, headers of these names and body of an answer, as far as they are compared."""
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     try:
@@ -299,7 +299,7 @@ def answer(server: Server, ask: Ask) -> Any:
         connection.close()
     if ask.method == "HEAD" and response.status == 404:
         return {"status": 404}  # of no body, servers say as they like what kind it has
-    headers = {name: value for name in HEADERS if (value := response.getheader(name)) is not None}
+    headers = {name: value for name in names if (value := response.getheader(name)) is not None}
     body = uncompressed(body, headers.get("Content-Encoding", ""))
     return {"status": response.status, "headers": headers, "body": content(body, headers, ask.look)}
 

@@ -1,0 +1,1 @@
+"""Comparison of two ComfyUIs, as far as this project relies on them."""
