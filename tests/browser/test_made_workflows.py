@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from browser.made_workflows import PACK_NODES, PACK_SCRIPT, all_made, empty_image, faulty, invert, node, save, workflow
+from browser.made_workflows import (
+    PACK_NODES,
+    PACK_SCRIPT,
+    all_made,
+    empty_image,
+    faulty,
+    invert,
+    node,
+    save,
+    subgraphs,
+    workflow,
+)
 from browser.stub_server import StubServer, front_end_root, read_json
 
 from discomfort.conversion import Converter
@@ -74,17 +85,30 @@ async def test_subgraph_of_another_workflow_is_not_found(converter: Converter) -
 
 
 async def test_node_that_throws_while_loading(converter: Converter) -> None:
-    """The frontend shows a dialog and would give a shorter prompt; here it is an error with the node's words."""
-    with pytest.raises(ConversionError, match="the pack cannot load this") as caught:
+    """The frontend shows a dialog and would give a shorter prompt; here it is an error with the node and the script."""
+    place = r"the pack cannot load this \(node 1, PackFaulty; thrown in extensions/pack/pack\.js:25:\d+\)"
+    with pytest.raises(ConversionError, match=place) as caught:
         await converter.convert(faulty("throw on load"))
 
     assert len(caught.value.attempts) == 2
 
 
 async def test_node_that_throws_while_saving(converter: Converter) -> None:
-    """A widget that cannot be serialized is an error with its words."""
-    with pytest.raises(ConversionError, match="the pack cannot save this"):
+    """A widget that cannot be serialized is an error with its words, its node and its script."""
+    place = r"the pack cannot save this \(node 1, PackFaulty; thrown in extensions/pack/pack\.js:36:\d+\)"
+    with pytest.raises(ConversionError, match=place):
         await converter.convert(faulty("throw on save"))
+
+
+async def test_failing_node_in_a_subgraph_is_named(converter: Converter) -> None:
+    """By its id in there; the search for it changes nothing for the next conversion."""
+    made = subgraphs()
+    made["definitions"]["subgraphs"][0]["nodes"][0] |= {"type": "PackFaulty", "title": "throw on load", "id": 77}
+
+    with pytest.raises(ConversionError, match=r"\(node 77, PackFaulty; thrown in extensions/pack/pack\.js"):
+        await converter.convert(made)
+
+    assert await converter.convert(MADE["subgraphs"]) == RECORDED["subgraphs"]
 
 
 async def test_failed_workflow_poisons_nothing(converter: Converter) -> None:

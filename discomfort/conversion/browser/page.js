@@ -92,27 +92,86 @@
     return watch;
   };
 
-  const run = async (app, workflow) => {
+  // Since some version between 1.28 and 1.48, a load looks on the network for the files of models, and may show dialogs
+  // about missing ones; these options, which 1.27.10 ignores, prevent that. No prompt depends on it.
+  const QUIET = Object.freeze({ skipAssetScans: true, deferWarnings: true, silentAssetErrors: true });
+  const load = (app, workflow) => app.loadGraphData(workflow, true, true, null, { ...QUIET });
+
+  // The script that threw: the first one of a pack among the callers, or else the first one.
+  const scriptOf = (error) => {
+    const found = String(error?.stack ?? "").matchAll(/https?:\/\/[^\s/]+\/([^\s?)]+?)(?:\?[^\s:)]*)?(:\d+:\d+)/g);
+    const scripts = Array.from(found, ([, path, place]) => path + place);
+    return scripts.find((script) => script.startsWith("extensions/")) ?? scripts[0] ?? null;
+  };
+  const failed = (stage, error) => ({ stage, error: describe(error), script: scriptOf(error) });
+
+  const run = async (app, workflow, loaded = () => undefined) => {
     const graph = rootGraph(app);
     const watch = watchConfigure(graph);
     try {
-      await app.loadGraphData(workflow);
+      await load(app, workflow);
     } catch (error) {
-      return { stage: "load", error: describe(error) };
+      return failed("load", error);
     } finally {
       watch.stop();
     }
     // If configure() throws, the frontend shows a dialog and continues with half a graph.
-    if (watch.error) return { stage: "configure", error: describe(watch.error) };
+    if (watch.error) return failed("configure", watch.error);
     if (watch.calls !== 1) return { stage: "race", error: `the graph was configured ${watch.calls} times` };
     const nodes = graph.nodes.length;
+    loaded(graph);
     let prompt;
     try {
       prompt = await app.graphToPrompt();
     } catch (error) {
-      return { stage: "serialize", error: describe(error) };
+      return failed("serialize", error);
     }
     return { output: prompt.output, nodes };
+  };
+
+  // Calls of a function, noting the node that it works on until it has succeeded.
+  const noted = (original, watch, nodeOf) =>
+    function (...args) {
+      const outer = watch.node;
+      watch.node = nodeOf(this, args);
+      const result = Reflect.apply(original, this, args);
+      const done = (value) => {
+        watch.node = outer;
+        return value;
+      };
+      return typeof result?.then === "function" ? result.then(done) : done(result);
+    };
+
+  const watchSaving = (graph, watch) => {
+    for (const node of graph.nodes) {
+      for (const target of [node, ...(node.widgets ?? [])]) {
+        for (const name of ["applyToGraph", "serializeValue"]) {
+          if (typeof target[name] === "function") target[name] = noted(target[name], watch, () => node);
+        }
+      }
+      if (node.subgraph) watchSaving(node.subgraph, watch);
+    }
+  };
+
+  // The node that a failure is about. An error does not name it, so what failed is done once more with every node
+  // watched. That is not done the first time, since scripts of packs look at their callers and would find one more.
+  const failingNode = async (app, text, failure) => {
+    const { LiteGraph } = window;
+    const prototype = LiteGraph.LGraphNode?.prototype;
+    if (!prototype) return null;
+    const watch = { node: null };
+    const { configure } = prototype;
+    const { createNode } = LiteGraph;
+    prototype.configure = noted(configure, watch, (node, [info]) => info ?? node);
+    LiteGraph.createNode = noted(createNode, watch, (_, [type]) => ({ type }));
+    try {
+      const again = await run(app, parse(text), (graph) => watchSaving(graph, watch));
+      const node = again.error === failure.error ? watch.node : null;
+      return node && { id: node.id == null ? null : String(node.id), type: String(node.type ?? "") };
+    } finally {
+      prototype.configure = configure;
+      LiteGraph.createNode = createNode;
+    }
   };
 
   // The type of a prompt's node in the frontend's own graph, whose ids differ from the workflow's if those are
@@ -143,6 +202,7 @@
       if (state.types === null) rememberTypes();
       const result = await run(app, parse(text));
       if (result.output) state.last = { text, output: stringify(result.output) };
+      else if (result.script !== undefined) result.node = await failingNode(app, text, result);
       result.unknown = unknownTypes(result);
       result.asked = [...state.asked];
       result.heap = performance.memory?.usedJSHeapSize ?? 0;

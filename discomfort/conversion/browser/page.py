@@ -261,7 +261,7 @@ class FrontEndPage:
         result = json.loads(answer)
         self.heap = result.get("heap", 0)
         if "error" in result:
-            problem = f"the frontend failed to {result['stage']} it: {result['error']}"
+            problem = f"the frontend failed to {result['stage']} it: {result['error']}{_place(result)}"
             raise PageFailure(problem, verdict=result["stage"] in ("load", "configure", "serialize"))
         if not isinstance(result.get("output"), dict):
             raise PageFailure("the frontend gave no prompt")
@@ -354,6 +354,17 @@ async def _no_frontend(answer: Response) -> MissingFrontendError:
     text = re.sub(r"<head>.*?</head>|<[^>]*>", " ", await answer.text(), flags=re.DOTALL)
     status = f"{answer.status} {answer.status_text}".strip()
     return MissingFrontendError(f"{_NO_FRONTEND} with {status}: {' '.join(text.split())[:300]}")
+
+
+def _place(result: Mapping[str, Any]) -> str:
+    """The node and the script of a failure, as far as the page found them."""
+    node, script = result.get("node"), result.get("script")
+    parts = []
+    if node:
+        parts.append(f"node {node['id']}, {node['type']}" if node["id"] is not None else f"a node {node['type']}")
+    if script:
+        parts.append(f"thrown in {script}")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _short(error: BaseException) -> str:
