@@ -3,15 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Frontends beside the installed one, on which a sample of conversions is tested.
+FRONTENDS := 1.49.6 1.58.1
 
 .PHONY: setup run test check coverage faults bench docs clean
 
 setup: $(STAMP) ## environment with all that tests need, and a Chromium
 	@$(BIN)/python -m discomfort.conversion
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml scripts/frontends.sh
 	@test -x $(BIN)/python || scripts/bootstrap.sh $(VENV) $(PYTHON)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@scripts/frontends.sh $(VENV) $(FRONTENDS)
 	@touch $@
 
 run: setup ## convert and run the example workflow; prints the path of its picture

@@ -6,7 +6,8 @@ that has the package ``comfy-cli``) also that program's converter. ``--literal N
 literal procedure converts.
 
 ``--front-end-root DIR`` takes another frontend than the installed one. The recorded prompts are those of one frontend
-only, so then the literal procedure converts all workflows, and right is what equals its prompt.
+only, so then the literal procedure converts all workflows, and right is what equals its prompt; unless ``SAVED_DATA``
+is a set that ``record_prompts.py`` made with that frontend.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import literal
 from browser.stub_server import StubServer, front_end_root, read_json
 from playwright.async_api import async_playwright
-from saved import DEFINITIONS, PROMPTS, WORKFLOWS
+from saved import DEFINITIONS, IS_SET, PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
 from discomfort.conversion.browser.chromium import existing_chromium
@@ -139,7 +140,7 @@ async def main(options: argparse.Namespace) -> bool:
     root = options.front_end_root or front_end_root()
     expected: dict[str, Prompt] = {}
     literal_names = NAMES
-    if options.front_end_root is None:
+    if options.front_end_root is None or IS_SET:
         expected = {name: read_json(PROMPTS / name) for name in NAMES}
         step = max(1, len(NAMES) // max(1, options.literal))
         literal_names = NAMES[::step][: options.literal]

@@ -24,7 +24,7 @@ from benchmarks.parity.ordering import SetOrder
 from benchmarks.parity.samples import samples
 from benchmarks.parity.servers import Server
 from benchmarks.versions import installations, message_streams, node_classes, relied_routes, trap_prompts, trap_scenes
-from benchmarks.versions.drift_report import Finding, as_json, as_text, compared
+from benchmarks.versions.drift_report import Finding, as_json, as_table, as_text, compared
 from benchmarks.versions.sides import Side
 from benchmarks.versions.trial import Trial
 
@@ -44,7 +44,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--part", choices=PARTS, action="append", help="only these parts")
     add("--scenario", choices=SCENARIOS, action="append", metavar="NAME", help="only these scenarios")
     add("--trap", choices=TRAPS, action="append", metavar="NAME", help="only these traps")
-    add("--json", action="store_true", help="the report for programs")
+    add("--quick", action="store_true", help="a server that went on after a trap serves for the next one, too")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="the report for programs")
+    shown.add_argument("--table", action="store_true", help="the traps as a table in Markdown")
     options = parser.parse_args(words)
     if len(options.comfyui) != 2:
         parser.error("--comfyui twice: the two to compare")
@@ -74,25 +77,46 @@ def upload_samples(server: Server) -> None:
         server.upload(name, content)
 
 
-def tried(side: Side, name: str) -> str:
-    """What one trap does to a server that was started for it."""
-    with side.start() as server:
-        trial = Trial(server)
+class Victims:
+    """Servers of one side for one trap after the other; with ``quick`` one that goes on serves for the next, too."""
+
+    def __init__(self, side: Side, *, quick: bool) -> None:
+        self.side, self.quick = side, quick
+        self._stack = contextlib.ExitStack()
+        self._server: Server | None = None
+
+    def tried(self, name: str) -> str:
+        """What a trap does."""
+        if self._server is None:
+            self._server = self._stack.enter_context(self.side.start(slim=True))
+        trial = Trial(self._server)
         try:
             if name in trap_scenes.SCENES:
-                return trap_scenes.SCENES[name](trial)
-            return trial.after(*trial.post(trap_prompts.PROMPTS[name]))
+                told = trap_scenes.SCENES[name](trial)
+            else:
+                told = trial.after(*trial.post(trap_prompts.PROMPTS[name]))
         except Exception as error:  # noqa: BLE001 - the report is what this is for
-            return trial.died() or f"stopped: {type(error).__name__}: {error}"
+            told = trial.died() or f"stopped: {type(error).__name__}: {error}"
+        if not self.quick or not told.endswith("goes on"):
+            self.close()
+        return told
+
+    def close(self) -> None:
+        """End the server, if there is one."""
+        self._stack.close()
+        self._server = None
 
 
-def traps(a: Side, b: Side, names: tuple[str, ...]) -> Groups:
+def traps(a: Side, b: Side, names: tuple[str, ...], *, quick: bool = False) -> Groups:
     """Every trap on both sides."""
     found = []
-    for name in names:
-        one, other = tried(a, name), tried(b, name)
-        finding = compared(name, one, other)
-        found.append(finding if finding.details else finding._replace(subject=f"{name} ({one})"))
+    ours, theirs = Victims(a, quick=quick), Victims(b, quick=quick)
+    with contextlib.closing(ours), contextlib.closing(theirs):
+        for name in names:
+            one, other = ours.tried(name), theirs.tried(name)
+            print(f"{name}: {one} / {other}", file=sys.stderr, flush=True)
+            finding = compared(name, one, other)
+            found.append(finding if finding.details else finding._replace(details=(one,)))
     return {"traps": found}
 
 
@@ -107,14 +131,19 @@ def compare(options: argparse.Namespace) -> tuple[dict[str, str], Groups]:
     if "options" in parts:
         groups |= installations.compare((a.options(), b.options()), (a.packages(), b.packages()))
     if "traps" in parts:
-        groups |= traps(a, b, tuple(name for name in TRAPS if not options.trap or name in options.trap))
+        names = tuple(name for name in TRAPS if not options.trap or name in options.trap)
+        groups |= traps(a, b, names, quick=options.quick)
     return {"A": str(a), "B": str(b)}, groups
 
 
 def main() -> int:
     """Compare, and print the report."""
     options = parse()
-    print((as_json if options.json else as_text)(*compare(options)))
+    sides, groups = compare(options)
+    if options.table:
+        print(as_table(groups.get("traps", [])))
+    else:
+        print((as_json if options.json else as_text)(sides, groups))
     return 0
 
 

@@ -97,6 +97,12 @@ def as_text(sides: Mapping[str, Any], groups: Groups) -> str:
     return "\n".join(lines)
 
 
+def as_table(found: Iterable[Finding]) -> str:
+    """Findings of one detail each as a table in Markdown: the subject, A and B."""
+    rows = [(finding.subject, *(finding.details[0].split(" → ") * 2)[:2]) for finding in found]
+    return "\n".join(("| | A | B |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)))
+
+
 def group_lines(found: Iterable[Finding]) -> Iterator[str]:
     """What differs, with its details; then in one paragraph what is the same."""
     found = list(found)
@@ -105,6 +111,6 @@ def group_lines(found: Iterable[Finding]) -> Iterator[str]:
             if finding.verdict == verdict:
                 yield f"  {verdict}: {finding.subject}"
                 yield from (f"      {detail}" for detail in finding.details)
-    same = [finding.subject for finding in found if finding.verdict == SAME]
+    same = [" = ".join((finding.subject, *finding.details)) for finding in found if finding.verdict == SAME]
     if same:
         yield textwrap.fill(f"same: {'; '.join(same)}", WIDTH, initial_indent="  ", subsequent_indent="      ")

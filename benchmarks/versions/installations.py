@@ -14,7 +14,7 @@ from benchmarks.versions.drift_report import Finding, of_tables
 HELP_SECONDS = 120.0
 FRONTEND = "comfyui-frontend-package"
 _OPTION = re.compile(r"^  (-.*?)(?: {2,}.*)?$", re.MULTILINE)
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*([^#;]*)", re.MULTILINE)
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9][\w.-]*)[ \t]*([^#;\n]*)", re.MULTILINE)
 _VERSIONS = """
 import importlib.metadata, json, sys
 found = {}

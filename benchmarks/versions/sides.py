@@ -36,12 +36,12 @@ class Side:
             raise FileNotFoundError(f"{folder} is no ComfyUI: it has no main.py")
         return cls(folder)
 
-    def start(self) -> AbstractContextManager[Server]:
-        """A server in folders of its own, with the comparison's nodes."""
+    def start(self, *, slim: bool = False) -> AbstractContextManager[Server]:
+        """A server in folders of its own, with the comparison's nodes; ``slim``: without those of partners."""
         if self.folder is None:
             definitions = ("--object-info", str(self.definitions)) if self.definitions else ()
             return servers.emulator(*definitions, packs=PACKS)
-        return servers.comfyui(self.folder, None, packs=PACKS)
+        return servers.comfyui(self.folder, None, *(["--disable-api-nodes"] if slim else []), packs=PACKS)
 
     def options(self) -> dict[str, str]:
         """The options of its command line."""

@@ -35,3 +35,14 @@ async def convert(browser: Browser, url: str, workflow: dict[str, Any]) -> dict[
         return made
     finally:
         await context.close()
+
+
+async def version(browser: Browser, url: str) -> str:
+    """The version of the frontend that a server has."""
+    page = await browser.new_page()
+    try:
+        await page.goto(url)
+        await page.wait_for_function("() => window.__COMFYUI_FRONTEND_VERSION__")
+        return str(await page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__"))
+    finally:
+        await page.close()

@@ -29,7 +29,10 @@ def front_end_root() -> Path:
 
 
 class StubServer:
-    """Serves a saved ``/object_info`` and counts what is asked of it; ``static`` adds the frontend itself."""
+    """Serves a saved ``/object_info`` and counts what is asked of it; ``static`` adds the frontend itself.
+
+    ``definitions`` replaces the saved ones of 0.3.64, ``nodes`` adds to them.
+    """
 
     def __init__(
         self,
@@ -37,8 +40,10 @@ class StubServer:
         static: Path | None = None,
         nodes: dict[str, Any] | None = None,
         extensions: dict[str, str] | None = None,
+        definitions: dict[str, Any] | None = None,
     ) -> None:
-        self.object_info = json.dumps(saved.definitions() | (nodes or {})).encode()
+        known = saved.definitions() if definitions is None else definitions
+        self.object_info = json.dumps(known | (nodes or {})).encode()
         self.settings: dict[str, Any] = {}
         self.answers: dict[str, Any] = {}
         self.extensions = extensions or {}

@@ -64,7 +64,7 @@ def test_a_server_does_not_differ_from_itself(of_one_server: Groups) -> None:
 def test_every_scenario_route_and_trap_is_compared(of_one_server: Groups) -> None:
     """The groups have what was asked for, and messages of several kinds."""
     assert [f.subject for f in of_one_server["messages in their order"]] == list(SCENARIOS)
-    assert [f.subject.partition(" (")[0] for f in of_one_server["traps"]] == sorted(TRAPS, key=versions.TRAPS.index)
+    assert [f.subject for f in of_one_server["traps"]] == sorted(TRAPS, key=versions.TRAPS.index)
     assert {"message executed", "message progress_state", "history record"} <= verdicts(
         of_one_server["fields of messages and records"]
     ).keys()
@@ -74,7 +74,7 @@ def test_every_scenario_route_and_trap_is_compared(of_one_server: Groups) -> Non
 
 def test_the_emulator_survives_the_traps(of_one_server: Groups) -> None:
     """What is the same says what it is."""
-    told = {f.subject.partition(" (")[0]: f.subject for f in of_one_server["traps"]}
+    told = {f.subject: f.details[0] for f in of_one_server["traps"]}
     assert all("goes on" in told[name] for name in TRAPS[:3]), told
     assert "saved as 189" in told[TRAPS[3]]
 
@@ -114,11 +114,14 @@ def test_report() -> None:
             Finding("GET /d", ONLY_B),
         ]
     }
-    text = drift_report.as_text({"A": "one", "B": "other"}, groups)
+    traps = [Finding("a trap", SAME, ("goes on",)), Finding("another", DIFFERS, ("goes on → dies",))]
+    table = "| | A | B |\n|---|---|---|\n| a trap | goes on | goes on |\n| another | goes on | dies |"
+    assert drift_report.as_table(traps) == table
+    text = drift_report.as_text({"A": "one", "B": "other"}, groups | {"traps": traps})
+    assert "  same: a trap = goes on" in text
     assert "routes: 1 same, 1 differs, 1 only in A, 1 only in B" in text
     assert "  differs: GET /b\n      status: 200 → 404" in text
-    table = json.loads(drift_report.as_json({"A": "one"}, groups))["groups"]["routes"]
-    assert table == {
+    assert json.loads(drift_report.as_json({"A": "one"}, groups))["groups"]["routes"] == {
         "same": {"GET /a": []},
         "differs": {"GET /b": ["status: 200 → 404"]},
         "only in A": {"GET /c": []},
@@ -187,3 +190,14 @@ def test_a_worker_that_dies_is_reported(crashing: Server) -> None:
 def test_traps_have_names_of_their_own() -> None:
     """No trap hides another."""
     assert len(versions.TRAPS) == len(set(versions.TRAPS)) == len(trap_prompts.PROMPTS) + len(trap_scenes.SCENES)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_trap_has_a_server_of_its_own(quick: bool) -> None:
+    """With ``quick``, one that went on after a trap serves for the next, too."""
+    victims = versions.Victims(Side(None), quick=quick)
+    try:
+        assert victims.tried("unknown class").endswith("goes on")
+        assert (victims._server is not None) is quick
+    finally:
+        victims.close()

@@ -1,0 +1,39 @@
+"""The recorded sample for newer frontends: workflows, reduced definitions, and the prompts of each frontend.
+
+``python benchmarks/record_prompts.py --sample`` makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from browser.newer_workflows import all_newer
+
+HERE = Path(__file__).parent / "newer_frontends"
+DEFINITIONS = HERE / "definitions.json"
+FRONTENDS = Path(os.environ.get("FRONTENDS") or Path(sys.prefix) / "frontends")
+"""Where ``make setup`` puts other frontends than the installed one, each in a folder named by its version."""
+
+
+def workflows() -> dict[str, Any]:
+    """All workflows of the sample by name."""
+    return all_newer()
+
+
+def prompts_file(version: str) -> Path:
+    """The file of the prompts that a frontend made."""
+    return HERE / f"prompts-{version}.json"
+
+
+def versions() -> list[str]:
+    """The frontends whose prompts are recorded."""
+    return sorted(path.stem.removeprefix("prompts-") for path in HERE.glob("prompts-*.json"))
+
+
+def root_of(version: str) -> Path | None:
+    """The static folder of a frontend, if it is there."""
+    root = FRONTENDS / version / "comfyui_frontend_package" / "static"
+    return root if (root / "index.html").is_file() else None
