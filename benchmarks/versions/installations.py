@@ -1,4 +1,4 @@
-"""What an installation says of itself: its options of the command line, and the packages that it needs."""
+"""Options of an installation's command line, and the packages that it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sockets are told in the scenarios of the parity table: which messages in which order, and their fields."""
+"""Messages to sockets in the scenarios of the parity table: which ones in which order, and their fields."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def forms(scenarios: Any) -> dict[str, Any]:
 
 
 def answer_name(kind: str) -> str | None:
-    """The common name of answers of one kind; ``None`` for what is no answer."""
+    """The common name of answers of one kind; ``None`` for other entries."""
     if kind == "record":
         return "history record"
     status = kind.rpartition(" ")[2]

@@ -31,11 +31,13 @@ def equal_numbers_and_ids(trial: Trial) -> str:
     """Two prompts of one number and one id wait behind a third."""
     gate = Path(str(trial.server.folder)) / "gate"
     held = trial.post({"prompt": {"1": node("TrapWait", path=str(gate))}})[1]
-    same = {"prompt": GOOD, "prompt_id": str(uuid.uuid4()), "number": 1e6}
-    answers = [str(trial.post(same)[0] or "no answer") for _ in range(2)]
+    same = {"prompt_id": str(uuid.uuid4()), "number": 1e6}
+    # Two that differ: the queue is a heap, which compares what comes after number and id.
+    bodies = [same | {"prompt": {"1": node("TrapAny", value=value)}} for value in (1, 2)]
+    answers = [str(trial.post(body)[0] or "no answer") for body in bodies]
     gate.touch()
     trial.end(held)
-    return "; ".join([" and ".join(answers), trial.end(same["prompt_id"]), trial.state()])
+    return "; ".join([" and ".join(answers), trial.end(str(same["prompt_id"])), trial.state()])
 
 
 def one_id_twice(trial: Trial) -> str:
