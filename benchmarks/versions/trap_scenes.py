@@ -28,16 +28,16 @@ SECOND_START_SECONDS = 120.0
 
 
 def equal_numbers_and_ids(trial: Trial) -> str:
-    """Two prompts of one number and one id wait behind a third."""
+    """Three prompts of one number and one id wait behind another."""
     gate = Path(str(trial.server.folder)) / "gate"
     held = trial.post({"prompt": {"1": node("TrapWait", path=str(gate))}})[1]
     same = {"prompt_id": str(uuid.uuid4()), "number": 1e6}
-    # Two that differ: the queue is a heap, which compares what comes after number and id.
-    bodies = [same | {"prompt": {"1": node("TrapAny", value=value)}} for value in (1, 2)]
+    # They differ: the queue is a heap, which compares what comes after number and id, at the latest when it takes one.
+    bodies = [same | {"prompt": {"1": node("TrapAny", value=value)}} for value in (1, 2, 3)]
     answers = [str(trial.post(body)[0] or "no answer") for body in bodies]
     gate.touch()
     trial.end(held)
-    return "; ".join([" and ".join(answers), trial.end(str(same["prompt_id"])), trial.state()])
+    return "; ".join(dict.fromkeys([", ".join(answers), trial.end(str(same["prompt_id"])), trial.state()]))
 
 
 def one_id_twice(trial: Trial) -> str:
@@ -180,8 +180,9 @@ def grey_picture(trial: Trial) -> str:
         save = node("SaveImage", images=["1", 0], filename_prefix=f"grey{side}")
         record = trial.server.run({"1": node("LoadImage", image="grey.png"), "2": save})
         outputs = trial.server.outputs(record) if "status" in record else []
-        changed = int((outputs[0][0][..., 0] != levels[:side, :side]).sum()) if outputs else "all, it fails,"
-        words.append(f"{side} by {side}: {changed} of {side * side} levels change")
+        changed = int((outputs[0][0][..., 0] != levels[:side, :side]).sum()) if outputs else 0
+        told = f"{changed} of {side * side} levels change" if outputs else "it fails"
+        words.append(f"{side} by {side}: {told}")
     return ", ".join(words)
 
 
@@ -191,7 +192,7 @@ def cross_site(trial: Trial) -> str:
 
 
 SCENES: dict[str, Scene] = {
-    "equal number and equal id, both waiting": equal_numbers_and_ids,
+    "prompts of equal number and id": equal_numbers_and_ids,
     "an id that was used before": one_id_twice,
     "UI values without JSON, the client connected": no_json_for_a_listener,
     "second socket of one client, the first closes": second_socket_of_one_client,
