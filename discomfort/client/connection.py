@@ -84,6 +84,7 @@ class Connection:
 
     def close(self) -> None:
         """End everything that waits here with a typed error; only withdrawals continue. Idempotent."""
+        self.execution.close()
         self.definitions.close()
         self.facts.close()
         self.reconciler.close()
@@ -99,6 +100,7 @@ class Connection:
             stack.push_async_callback(self.mux.aclose)
             stack.push_async_callback(self.facts.aclose)
             stack.push_async_callback(self.definitions.aclose)
+            stack.push_async_callback(self.execution.aclose)
             stack.push_async_callback(self.reconciler.aclose)
 
     def _dropped(self) -> None:

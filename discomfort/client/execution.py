@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from discomfort._json import JsonObject, dumps
 from discomfort.client import outcomes
@@ -14,6 +14,7 @@ from discomfort.client.protocol import accepted_times, executable_nodes, queue_p
 from discomfort.client.reconciler import Reconciler, lost
 from discomfort.client.rest import RestClient, is_unanswered, never_sent
 from discomfort.client.runs import Limits, Patience, PromptRun
+from discomfort.client.shared_request import FreshRequest
 from discomfort.exceptions import PayloadError, ServerConnectionError, ServerError, ServerResponseError
 from discomfort.progress import Queued
 from discomfort.workflow.extra_data import check_extra_data
@@ -28,6 +29,16 @@ _SOCKET_GRACE = 0.3
 
 _REFUSAL_GRACE = 0.5
 """Seconds to wait for a better reason for a refused connection: the server's death, by ``ComfyClient.fail_pending``."""
+
+_ANNOUNCEMENT: Final = 2.0
+"""Seconds to wait for the position in the queue, which is the first event of a run; without an answer it is 0."""
+
+
+class _Places(NamedTuple):
+    """Positions of the prompts in the queue, and the times at which they were accepted."""
+
+    positions: dict[str, int]
+    accepted: dict[str, float]
 
 
 class Execution:
@@ -47,6 +58,16 @@ class Execution:
     ) -> None:
         self._rest, self._mux, self._reconciler, self._definitions = rest, mux, reconciler, definitions
         self._limits, self._runs, self._take_off, self._withdraw = limits, runs, take_off, withdraw
+        # Each answer holds all queued prompts: a request for each of many runs would cost their square.
+        self._places: FreshRequest[_Places] = FreshRequest(self._read_places, "the queue positions")
+
+    def close(self) -> None:
+        """End the requests that several runs share."""
+        self._places.close()
+
+    async def aclose(self) -> None:
+        """:meth:`close`, and wait for their end."""
+        await self._places.aclose()
 
     async def perform(self, run: PromptRun, extra_data: Mapping[str, Any] | None) -> JsonObject:
         """Execute ``run`` and return its history record. Raises its error if it failed. The caller sets the timeout."""
@@ -183,14 +204,18 @@ class Execution:
         position: int | None = None
         try:
             if not run.state.started:
-                queue = await self._rest.queue(deadline=2.0)
-                position = queue_positions(queue).get(run.prompt_id)
-                run.times.created = accepted_times(queue).get(run.prompt_id)
+                places = await self._places.get()
+                position = places.positions.get(run.prompt_id)
+                run.times.created = places.accepted.get(run.prompt_id)
         except ServerError as error:
             _log.debug("the queue position of prompt %s is unknown: %s", run.prompt_id, error)
         run.position = position or 0
         if run.reporter is not None:
             run.reporter.release(Queued(run.prompt_id, run.position))
+
+    async def _read_places(self) -> _Places:
+        queue = await self._rest.queue(deadline=_ANNOUNCEMENT)
+        return _Places(queue_positions(queue), accepted_times(queue))
 
     async def _record(self, run: PromptRun) -> JsonObject:
         """Wait for the end of the run and return its record."""
