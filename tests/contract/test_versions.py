@@ -126,6 +126,18 @@ async def test_prompt_id_that_the_server_knows_already(connector: ComfyConnector
     assert texts_of(await client.run(show_prompt(42), prompt_id=same)) == ["42"]
 
 
+async def test_partial_execution_by_somebody_else(connector: ComfyConnector, raw: aiohttp.ClientSession) -> None:
+    """A prompt of which only some outputs were asked for is found, and its run gives those."""
+    prompt = picture_prompt(0x112233)
+    # An equal node would have the result of the first: ComfyUI before 0.3.68 lists whatever its cache has.
+    prompt["3"] = node("SaveImage", "Not asked for", images=["1", 0], filename_prefix="versions/no")
+    body = {"prompt": prompt, "prompt_id": str(uuid.uuid4()), "partial_execution_targets": ["2"]}
+    async with raw.post("/prompt", json=body) as response:
+        assert response.status == 200
+    history = await (await connector.find(body["prompt_id"]))
+    assert [output.title for output in connector.outputs(history)] == ["Out"]
+
+
 async def test_option_that_the_server_does_not_have(engine: EngineUnderTest) -> None:
     """Options come and go with the versions: an unknown one is told at once, by its name."""
     settings = {**engine.settings, "server_arguments": "--no-such-option", "browser": "lazy"}
