@@ -7,12 +7,14 @@ nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.dynamic_inputs import AUTOGROW, DYNAMIC_COMBO
+from comfyui_emulator.nodes.core_names import ESSENTIALS, FUNCTIONS
 from comfyui_emulator.nodes.wording import in_torch_words, must_have
 
 Image = npt.NDArray[np.float32]
@@ -195,7 +197,24 @@ def declare(
 def add(name: str, cls: type) -> None:
     """Make ``cls`` a built-in node. An empty title means the class name."""
     title: str | None = cls.DISPLAY_NAME  # type: ignore[attr-defined]
+    if name in ESSENTIALS:
+        cls.ESSENTIALS_CATEGORY = ESSENTIALS[name]  # type: ignore[attr-defined]
     BUILT_IN[name] = cls, name if title == "" else title
+
+
+def _called_as_in_comfyui(name: str, function: F, *, v3: bool) -> F:
+    """A copy of a function that Python names like ComfyUI's where an argument is missing.
+
+    A copy, because one function may be several nodes.
+    """
+    called = FUNCTIONS.get(name, f"{name}.execute" if v3 else "")
+    if not called or not isinstance(function, FunctionType):
+        return function
+    copy = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__, copy.__qualname__ = function.__kwdefaults__, called
+    return cast("F", copy)
 
 
 def node(
@@ -213,10 +232,7 @@ def node(
     """
 
     def decorate(function: F) -> F:
-        if declaration.get("v3"):
-            # Python names a function by this where an argument is missing, and most of ComfyUI's are called so.
-            function.__qualname__ = f"{name}.execute"
-        worded = in_torch_words(function)
+        worded = in_torch_words(_called_as_in_comfyui(name, function, v3=bool(declaration.get("v3"))))
 
         def run(_self: object, **arguments: Any) -> Any:
             for key, attribute in (touches or {}).items():
