@@ -30,6 +30,9 @@ SEED_MAX = 2**64 - 1
 
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 
+_NEWER_HOOKS = {"IS_CHANGED": "fingerprint_inputs", "VALIDATE_INPUTS": "validate_inputs"}
+"""What the newer schema calls them."""
+
 BUILT_IN: dict[str, tuple[type, str | None]] = {}
 """Every built-in class with its display name. The imports of the modules fill it."""
 
@@ -202,12 +205,14 @@ def add(name: str, cls: type) -> None:
     BUILT_IN[name] = cls, name if title == "" else title
 
 
-def _called_as_in_comfyui(name: str, function: F, *, v3: bool) -> F:
-    """A copy of a function that Python names like ComfyUI's where an argument is missing.
+def _called_as_in_comfyui(name: str, function: F, *, v3: bool, hook: str = "") -> F:
+    """A copy of a function that Python names like ComfyUI's where an argument is missing; ``hook``: not the node's own.
 
     A copy, because one function may be several nodes.
     """
     called = FUNCTIONS.get(name, f"{name}.execute" if v3 else "")
+    if hook:
+        called = f"{called.partition('.')[0] or name}.{_NEWER_HOOKS.get(hook, hook) if v3 else hook}"
     if not called or not isinstance(function, FunctionType):
         return function
     copy = FunctionType(
@@ -232,7 +237,8 @@ def node(
     """
 
     def decorate(function: F) -> F:
-        worded = in_torch_words(_called_as_in_comfyui(name, function, v3=bool(declaration.get("v3"))))
+        v3 = bool(declaration.get("v3"))
+        worded = in_torch_words(_called_as_in_comfyui(name, function, v3=v3))
 
         def run(_self: object, **arguments: Any) -> Any:
             for key, attribute in (touches or {}).items():
@@ -244,7 +250,7 @@ def node(
         attributes = declare(inputs, outputs, **declaration)
         for hook in ("IS_CHANGED", "VALIDATE_INPUTS", "INPUT_TYPES", "check_lazy_status"):
             if callable(attributes.get(hook)):
-                attributes[hook] = staticmethod(attributes[hook])
+                attributes[hook] = staticmethod(_called_as_in_comfyui(name, attributes[hook], v3=v3, hook=hook))
         add(name, type(name, (), attributes | {"FUNCTION": "run", "run": run, "__doc__": function.__doc__}))
         return function
 

@@ -163,6 +163,12 @@ def test_a_missing_argument_is_told_of_comfyuis_function(name: str, called: str)
         getattr(cls(), cls.FUNCTION)()  # type: ignore[attr-defined]
 
 
+def test_a_missing_argument_of_a_validator_is_told_of_comfyuis_function() -> None:
+    """Refusals quote Python's text."""
+    with pytest.raises(TypeError, match=r"^CustomComboNode\.validate_inputs\(\) missing"):
+        BUILT_IN["CustomCombo"][0].VALIDATE_INPUTS()  # type: ignore[attr-defined]
+
+
 def test_every_node_has_a_case() -> None:
     """Every node that the emulator executes is in the comparison with ComfyUI."""
     assert cases.without_case() == []
