@@ -8,7 +8,8 @@ Seven parts: ``nodes`` (outputs, pixel by pixel), ``messages`` (what sockets are
 (graphs by Hypothesis), ``options`` (other command lines, with servers of their own; needs ``--comfyui``). With
 ``--eviction`` also the history beyond its limit, which takes minutes. Prints a table for each, and with ``--notes``
 every difference. Exits with 1 where outputs differ by more than ``--tolerance`` levels of 255, or anything else at all.
-``--write`` puts the tables into the documentation.
+``--write`` puts the tables into the documentation. ``--keep FOLDER`` keeps what was found there; later runs with the
+same folder do only what is missing and what ``--part`` names, so the page can be made in several sittings.
 
 Servers that run already have to have loaded ``benchmarks/parity/nodes``, ComfyUI under ``PYTHONHASHSEED=1`` or what
 ``--hash-seed`` says (the order in which it runs outputs hangs on that); all but ``nodes`` needs both.
@@ -21,7 +22,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.parity import (
@@ -31,6 +32,7 @@ from benchmarks.parity import (
     ends,
     eviction,
     failing,
+    kept,
     ordering,
     routes,
     sequences,
@@ -71,12 +73,16 @@ def parse() -> argparse.Namespace:
     add("--hash-seed", default=ordering.SEED, metavar="N", help=f"PYTHONHASHSEED of ComfyUI (default {ordering.SEED})")
     add("--tolerance", type=int, default=1, metavar="LEVELS")
     add("--notes", action="store_true", help="list every difference beyond 1")
+    add("--keep", type=Path, metavar="FOLDER", help="keep the rows there, and use those that are")
     add("--write", action="store_true", help=f"write {table.PAGE.name}; runs everything")
     options = parser.parse_args()
     if len(options.urls) != (0 if options.comfyui else 2):
         parser.error("two URLs, or --comfyui")
-    if options.write and (options.part or options.group or options.node or options.scenario or options.seed):
+    some = options.group or options.node or options.scenario or options.seed or options.setting
+    if options.write and (options.part or some):
         parser.error("--write is for the whole comparison")
+    if options.keep and some and options.part != ["nodes"]:
+        parser.error("--keep is for whole parts, except for --part nodes")
     if OPTIONS in (options.part or ()) and not options.comfyui:
         parser.error("--part options starts servers of its own: name --comfyui")
     return options
@@ -166,16 +172,17 @@ def other_settings(options: argparse.Namespace) -> Rows:
     return settings.compare(options.comfyui.resolve(), options.python, options.setting or ())
 
 
-def parts(options: argparse.Namespace) -> Iterator[tuple[str, Rows]]:
-    """The rows of every part that was asked for, as they come."""
+def parts(options: argparse.Namespace, done: Collection[str] = ()) -> Iterator[tuple[str, Rows]]:
+    """The rows of every part that was asked for, as they come; without those that are done, if none was named."""
     known = PARTS | ({"eviction": forgotten} if options.eviction else {})
-    chosen = [name for name in known if options.part is None or name in options.part or name == "eviction"]
+    asked = options.part or [name for name in (*PARTS, OPTIONS) if name not in done]
+    chosen = [name for name in known if name in asked or (name == "eviction" and name not in done)]
     if chosen:
         with both(options) as (ours, theirs, order):
             options.version = json.loads(theirs.request("/system_stats"))["system"]["comfyui_version"]
             for name in chosen:
                 yield name, known[name](options, ours, theirs, order)
-    if options.comfyui and (options.part is None or OPTIONS in options.part):
+    if options.comfyui and OPTIONS in asked:
         yield OPTIONS, other_settings(options)
 
 
@@ -183,8 +190,12 @@ def main() -> int:
     """Compare, print the tables, and say by the exit code whether all is as it should be."""
     options = parse()
     found: dict[str, Rows] = {}
-    for name, rows in parts(options):
+    options.version, done = kept.read(options.keep) if options.keep else ("", {})
+    found |= done
+    for name, rows in parts(options, done):
         found[name] = rows
+        if options.keep:
+            kept.keep(options.keep, name, options.version, rows, some=bool(options.group or options.node))
         print(f"{SHOWN.get(name, table.differences)(rows, name)}\n", flush=True)
         if name == "nodes":
             print(f"no case is about: {', '.join(cases.without_case()) or 'none'}\n")

@@ -77,12 +77,20 @@ def of_nodes(ours: Server, theirs: Server, prompts: Iterable[Case]) -> dict[str,
     rows: dict[str, Row] = {}
     for case in prompts:
         row = rows.setdefault(case.node, Row())
-        mine, yours = ours.run(case.graph), theirs.run(case.graph)
+        mine, yours = both(case, ours, theirs)
         if state(mine) == state(yours) == "success":
             compare_outputs(row, case.label, ours.outputs(mine), theirs.outputs(yours))
         else:
             compare_failures(row, case.label, mine, yours)
     return rows
+
+
+def both(case: Case, ours: Server, theirs: Server) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A case's records on both servers. Raises ``TimeoutError`` with the case."""
+    try:
+        return ours.run(case.graph), theirs.run(case.graph)
+    except TimeoutError as error:
+        raise TimeoutError(f"{case.node} {case.label}: {error}") from error
 
 
 def of_groups(ours: Server, theirs: Server, prompts: Iterable[tuple[str, Case]]) -> dict[str, Row]:
@@ -96,7 +104,7 @@ def of_groups(ours: Server, theirs: Server, prompts: Iterable[tuple[str, Case]])
 def compare(row: Row, case: Case, ours: Server, theirs: Server) -> None:
     """Run one prompt on both servers; outputs may be one level apart."""
     label = f"{case.node} {case.label}"
-    mine, yours = ours.run(case.graph), theirs.run(case.graph)
+    mine, yours = both(case, ours, theirs)
     if state(mine) == state(yours) == "success":
         notes = list(apart(ours.outputs(mine), theirs.outputs(yours)))
         row.differs(f"{label}: {notes[0]}") if notes else row.add(0)

@@ -46,7 +46,10 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "prompt_id is in upper case": {"prompt": GOOD, "prompt_id": "D41F0000-0000-4000-8000-00000000000A"},
     "a cycle in the prompt": {"prompt": {"1": node("TrapAny", value=["2", 0]), "2": node("TrapAny", value=["1", 0])}},
     "unknown class": {"prompt": GOOD | {"2": node("NoSuchNode")}},
+    "unknown class with _meta null": {"prompt": GOOD | {"2": node("NoSuchNode") | {"_meta": None}}},
     "replaced class without _meta": {"prompt": GOOD | {"2": node("T2IAdapterLoader", t2i_adapter_name="x")}},
+    "replaced class without an input that gets another name": {
+        "prompt": GOOD | {"2": node("T2IAdapterLoader") | {"_meta": {"title": "Adapter"}}}},
     "unknown key of a dynamic combo": {"prompt": {
         "1": node("EmptyImage", **EMPTY), "3": node("PreviewImage", images=["2", 0]),
         "2": node("ResizeImageMaskNode", input=["1", 0], resize_type="no such key", scale_method="area")}},

@@ -25,6 +25,8 @@ Scene = Callable[[Trial], str]
 QUIET_SECONDS = 5.0
 """How long a socket that hears nothing is listened to."""
 SECOND_START_SECONDS = 120.0
+TINY_RUNS = 150
+"""One of about fifteen has no record yet at its success."""
 
 
 def equal_numbers_and_ids(trial: Trial) -> str:
@@ -186,6 +188,35 @@ def grey_picture(trial: Trial) -> str:
     return ", ".join(words)
 
 
+def history_at_success(trial: Trial) -> str:
+    """Many tiny runs; the history is asked for as soon as each is said to be a success, then when its end is told."""
+
+    async def go(address: str) -> str:
+        missing = {"at execution_success": 0, "at the end": 0}
+        async with aiohttp.ClientSession(address) as session, session.ws_connect("/ws?clientId=me") as listening:
+            for number in range(TINY_RUNS):
+                told = (await asyncio.to_thread(
+                    trial.post, {"prompt": {"1": node("TrapAny", value=number)}, "client_id": "me"}
+                ))[1]  # fmt: skip
+                for moment, kind in (("at execution_success", "execution_success"), ("at the end", "executing")):
+                    await until_last(listening, kind)
+                    async with session.get(f"/history/{told}") as answer:
+                        missing[moment] += not await answer.json()
+        return ", ".join(f"{moment} {'not always' if count else 'always'} there" for moment, count in missing.items())
+
+    return asyncio.run(go(trial.server.url))
+
+
+async def until_last(socket_of_client: Any, kind: str) -> None:
+    """Read on to a message of that kind which says that a run is over: it names no node."""
+    async with asyncio.timeout(SECOND_START_SECONDS):
+        async for message in socket_of_client:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                told = json.loads(message.data)
+                if told["type"] == kind and told["data"].get("node") is None:
+                    return
+
+
 def cross_site(trial: Trial) -> str:
     """A request with the header of a page from elsewhere."""
     return str(trial.send("/prompt", **{"Sec-Fetch-Site": "cross-site"})[0])
@@ -197,6 +228,7 @@ SCENES: dict[str, Scene] = {
     "UI values without JSON, the client connected": no_json_for_a_listener,
     "second socket of one client, the first closes": second_socket_of_one_client,
     "one client that stops reading": a_client_that_stops_reading,
+    "history of a run that has ended": history_at_success,
     "is_changed in a prompt": is_changed_in_a_prompt,
     "second start in the same folders": second_start,
     "levels on saving: the inverse of 65": saved_level,

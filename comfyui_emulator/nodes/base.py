@@ -7,12 +7,14 @@ nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.dynamic_inputs import AUTOGROW, DYNAMIC_COMBO
+from comfyui_emulator.nodes.core_names import ESSENTIALS, FUNCTIONS
 from comfyui_emulator.nodes.wording import in_torch_words, must_have
 
 Image = npt.NDArray[np.float32]
@@ -27,6 +29,9 @@ MAX_SIDE = 16384
 SEED_MAX = 2**64 - 1
 
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
+
+_NEWER_HOOKS = {"IS_CHANGED": "fingerprint_inputs", "VALIDATE_INPUTS": "validate_inputs"}
+"""What the newer schema calls them."""
 
 BUILT_IN: dict[str, tuple[type, str | None]] = {}
 """Every built-in class with its display name. The imports of the modules fill it."""
@@ -195,7 +200,26 @@ def declare(
 def add(name: str, cls: type) -> None:
     """Make ``cls`` a built-in node. An empty title means the class name."""
     title: str | None = cls.DISPLAY_NAME  # type: ignore[attr-defined]
+    if name in ESSENTIALS:
+        cls.ESSENTIALS_CATEGORY = ESSENTIALS[name]  # type: ignore[attr-defined]
     BUILT_IN[name] = cls, name if title == "" else title
+
+
+def _called_as_in_comfyui(name: str, function: F, *, v3: bool, hook: str = "") -> F:
+    """A copy of a function that Python names like ComfyUI's where an argument is missing; ``hook``: not the node's own.
+
+    A copy, because one function may be several nodes.
+    """
+    called = FUNCTIONS.get(name, f"{name}.execute" if v3 else "")
+    if hook:
+        called = f"{called.partition('.')[0] or name}.{_NEWER_HOOKS.get(hook, hook) if v3 else hook}"
+    if not called or not isinstance(function, FunctionType):
+        return function
+    copy = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__, copy.__qualname__ = function.__kwdefaults__, called
+    return cast("F", copy)
 
 
 def node(
@@ -213,10 +237,8 @@ def node(
     """
 
     def decorate(function: F) -> F:
-        if declaration.get("v3"):
-            # Python names a function by this where an argument is missing, and most of ComfyUI's are called so.
-            function.__qualname__ = f"{name}.execute"
-        worded = in_torch_words(function)
+        v3 = bool(declaration.get("v3"))
+        worded = in_torch_words(_called_as_in_comfyui(name, function, v3=v3))
 
         def run(_self: object, **arguments: Any) -> Any:
             for key, attribute in (touches or {}).items():
@@ -228,7 +250,7 @@ def node(
         attributes = declare(inputs, outputs, **declaration)
         for hook in ("IS_CHANGED", "VALIDATE_INPUTS", "INPUT_TYPES", "check_lazy_status"):
             if callable(attributes.get(hook)):
-                attributes[hook] = staticmethod(attributes[hook])
+                attributes[hook] = staticmethod(_called_as_in_comfyui(name, attributes[hook], v3=v3, hook=hook))
         add(name, type(name, (), attributes | {"FUNCTION": "run", "run": run, "__doc__": function.__doc__}))
         return function
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from comfyui_emulator.nodes.core_names import ESSENTIALS
 from comfyui_emulator.registry import JsonObject, Registry
 
 _NO_FILES: list[Any] = [[]]
@@ -15,9 +16,10 @@ _STRENGTH: list[Any] = ["FLOAT", {"default": 1.0, "min": -100.0, "max": 100.0, "
 
 
 def _entry(name: str, required: JsonObject, outputs: list[str], title: str, category: str, module: str) -> JsonObject:
-    return {
+    entry: JsonObject = {
         "input": {"required": required},
         "input_order": {"required": list(required)},
+        "is_input_list": False,
         "output": outputs,
         "output_is_list": [False] * len(outputs),
         "output_name": list(outputs),
@@ -27,7 +29,10 @@ def _entry(name: str, required: JsonObject, outputs: list[str], title: str, cate
         "python_module": module,
         "category": category,
         "output_node": False,
+        "has_intermediate_output": False,
+        "search_aliases": [],
     }
+    return entry | ({"essentials_category": ESSENTIALS[name]} if name in ESSENTIALS else {})
 
 
 _LORA: JsonObject = {"lora_name": [[]], "strength_model": _STRENGTH}

@@ -16,7 +16,7 @@ from comfyui_emulator.nodes.base import (
     side,
     switch,
 )
-from comfyui_emulator.nodes.images.resample import resize, scale
+from comfyui_emulator.nodes.images.resample import scale, scale_picture
 from comfyui_emulator.nodes.wording import check_sides, joined
 
 _IMAGE = link("IMAGE")
@@ -211,7 +211,7 @@ def image_stitch(
         ratio = second.shape[2] / second.shape[1]
         height, width = first.shape[1:3]
         size = (int(height * ratio), height) if across else (width, int(width / ratio))
-        second = resize(second, size[0], size[1], "lanczos")
+        second = scale_picture(second, size[0], size[1], "lanczos")
     else:
         grey = np.float32(1.0 if spacing_color == "white" else 0.0)
         axis = 1 if across else 2

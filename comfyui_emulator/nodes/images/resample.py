@@ -182,6 +182,17 @@ def scale(image: Image, width: int, height: int, method: str, crop: str = "disab
     return resize(image, width, height, method)
 
 
+def scale_picture(image: Image, width: int, height: int, method: str, crop: str = "disabled") -> Image:
+    """Like :func:`scale`, for nodes of pictures: by Lanczos, a grey one comes out without a channel, on its side.
+
+    ComfyUI's Lanczos returns grey pictures without a channel since 0.10, and these nodes move an axis all the same.
+    """
+    result = scale(image, width, height, method, crop)
+    if method == "lanczos" and image.shape[-1] == 1:
+        return np.ascontiguousarray(result[..., 0].swapaxes(1, 2))
+    return result
+
+
 def scale_mask(mask: npt.NDArray[np.float32], width: int, height: int, method: str = "bilinear") -> Image:
     """Scale any ``[..., height, width]``, such as a mask, to a new size; returns ``[batch, height, width, 1]``."""
     return resize(regrouped(mask, 1, *plane_sides(mask))[:, 0, ..., None], width, height, method)

@@ -25,7 +25,7 @@ from comfyui_emulator.nodes.base import (
     number,
     side,
 )
-from comfyui_emulator.nodes.images.resample import scale
+from comfyui_emulator.nodes.images.resample import scale, scale_picture
 from comfyui_emulator.nodes.wording import joined, must_have
 
 _POST: dict[str, Any] = {"module": "comfy_extras.nodes_post_processing", "v3": True}
@@ -129,7 +129,8 @@ def resize_any(input: Image, resize_type: JsonObject, scale_method: str) -> Imag
     else:
         size = _size(rule, resize_type, width, height)
         crop = resize_type.get("crop", "disabled")
-        result = pictures if size is None else scale(pictures, *size, scale_method, crop)
+        scaled = scale_picture if is_image else scale
+        result = pictures if size is None else scaled(pictures, *size, scale_method, crop)
     return result if is_image else result[..., 0]
 
 

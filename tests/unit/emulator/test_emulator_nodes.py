@@ -36,7 +36,7 @@ def registry() -> Registry:
 
 INTERFACE = (
     *("input", "input_order", "output", "output_is_list", "output_name", "output_matchtypes", "output_node"),
-    *("is_input_list", "has_intermediate_output", "display_name", "category", "python_module"),
+    *("is_input_list", "has_intermediate_output", "display_name", "category", "python_module", "essentials_category"),
     *("deprecated", "experimental", "dev_only", "api_node"),
 )
 

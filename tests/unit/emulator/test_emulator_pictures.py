@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comfyui_emulator.nodes.images import boxes, colours, crops, curves, decoding, exports, sizes
+from comfyui_emulator.nodes.images import boxes, colours, crops, curves, decoding, exports, scaling, sizes
 
 N = Any
 
@@ -49,6 +49,22 @@ def test_nine_rules_for_a_size(rule: str, given: Any, size: tuple[int, int]) -> 
 
     assert picture.shape == (1, size[1], size[0], 3)
     assert mask.shape == (1, size[1], size[0])
+
+
+def test_a_grey_picture_by_lanczos_comes_out_on_its_side() -> None:
+    """It has no channel either, as in ComfyUI since 0.10; other methods and masks keep what they have."""
+    told = {"resize_type": "scale by multiplier", "multiplier": 0.5}
+    grey = ramp(20, 10, 1)
+
+    mask = sizes.resize_any(grey[..., 0], told, "lanczos")
+
+    assert np.array_equal(sizes.resize_any(grey, told, "lanczos"), mask.swapaxes(1, 2))
+    assert sizes.resize_any(grey, told, "bilinear").shape == (1, 5, 10, 1)
+    for scaled in (
+        scaling.image_scale(grey, "lanczos", 10, 5, "disabled"),
+        scaling.image_scale_by(grey, "lanczos", 0.5),
+    ):
+        assert np.array_equal(scaled, mask.swapaxes(1, 2))
 
 
 def layer(make: N, number: int, **options: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.parity import cases
 from comfyui_emulator.nodes import wording
+from comfyui_emulator.nodes.base import BUILT_IN
 
 
 def zeros(*shape: int) -> npt.NDArray[np.float32]:
@@ -143,6 +144,29 @@ def test_a_constant_in_an_arrays_place(value: object, attribute: str, kind: type
 def test_joining_skips_empty_vectors() -> None:
     """As torch's function does for compatibility."""
     assert wording.joined([zeros(0), zeros(2, 3)]).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("ImageScaleToMaxDimension", "ImageScaleToMaxDimension.execute"),
+        ("ComfyNotNode", "NotNode.execute"),
+        ("PrimitiveFloat", "Float.execute"),
+        ("PrimitiveInt", "Int.execute"),
+        ("ImageInvert", "ImageInvert.invert"),
+    ],
+)
+def test_a_missing_argument_is_told_of_comfyuis_function(name: str, called: str) -> None:
+    """Python's text names the function, whose name in ComfyUI need not be that of the node's class."""
+    cls = BUILT_IN[name][0]
+    with pytest.raises(TypeError, match=f"^{called}\\(\\) missing"):
+        getattr(cls(), cls.FUNCTION)()  # type: ignore[attr-defined]
+
+
+def test_a_missing_argument_of_a_validator_is_told_of_comfyuis_function() -> None:
+    """Refusals quote Python's text."""
+    with pytest.raises(TypeError, match=r"^CustomComboNode\.validate_inputs\(\) missing"):
+        BUILT_IN["CustomCombo"][0].VALIDATE_INPUTS()  # type: ignore[attr-defined]
 
 
 def test_every_node_has_a_case() -> None:
