@@ -341,7 +341,7 @@ class ParityColored(_Node):
         if owner:
             cells = np.concatenate([drawn.integers(0, 2, (count, 1)), cells], axis=1)
         colors = native(drawn.uniform(-0.1, 1.1, (count, 6)))
-        return (SimpleNamespace(data=whole(cells), voxel_colors=colors, resolution=16),)
+        return (SimpleNamespace(data=whole(cells), voxel_colors=colors, resolution=17),)
 
 
 class ParityLora(_Node):

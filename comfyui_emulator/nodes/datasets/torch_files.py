@@ -45,10 +45,15 @@ class _Writer:
             for pair in value.items():
                 self._each(pair)
             self.out.write(pickle.SETITEMS)
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list):
+            # torch does not read the shorter form.
+            self.out.write(pickle.EMPTY_LIST + pickle.MARK)
+            self._each(value)
+            self.out.write(pickle.APPENDS)
+        elif isinstance(value, tuple):
             self.out.write(pickle.MARK)
             self._each(value)
-            self.out.write(pickle.LIST if isinstance(value, list) else pickle.TUPLE)
+            self.out.write(pickle.TUPLE)
         elif value is None or isinstance(value, bool | int | float | str):
             # Without the protocol before it and the stop after it; such values need no memory.
             self.out.write(pickletools.optimize(pickle.dumps(value, protocol=2))[2:-1])
@@ -65,7 +70,7 @@ class _Writer:
     def _array(self, array: npt.NDArray[Any]) -> None:
         if array.dtype not in _NAMES:
             raise TypeError(f"numbers of type {array.dtype} cannot be saved in a file of torch's by the emulator")
-        strides = [stride // array.itemsize for stride in np.ascontiguousarray(array).strides]
+        strides = [stride // array.itemsize for stride in np.asarray(array, order="C").strides]
         self._name("torch._utils", "_rebuild_tensor_v2")
         self.out.write(pickle.MARK + pickle.MARK)
         self.add("storage")
@@ -85,8 +90,7 @@ def write_values(path: Path, value: Any) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         content = {"data.pkl": pickle.PROTO + b"\2" + writer.out.getvalue() + pickle.STOP, "byteorder": b"little"}
         for number, array in enumerate(writer.arrays):
-            little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"))
-            content[f"data/{number}"] = little.tobytes()
+            content[f"data/{number}"] = array.astype(array.dtype.newbyteorder("<")).tobytes()
         for name, data in (content | {"version": b"3\n"}).items():
             entry = zipfile.ZipInfo(f"archive/{name}")
             # torch reads arrays from where they are in the file, which has to be a multiple of 64 bytes.

@@ -61,9 +61,14 @@ def _nearness(depth: Mask) -> Mask:
     return np.where(there, _shares(near, low, high), np.float32(0))
 
 
+def finite(points: npt.NDArray[np.float32]) -> Pixels:
+    """Where all three numbers of a point are finite."""
+    return np.asarray(np.isfinite(points).all(axis=-1))
+
+
 def _directions(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The way that a surface looks at each of its points, from the points beside; 0 where there is no point."""
-    there: Pixels = np.isfinite(points).all(axis=-1)
+    there = finite(points)
     known = np.where(there[..., None], points, np.float32(0))
     across, down = np.zeros_like(known), np.zeros_like(known)
     across[:, 1:-1] = known[:, 2:] - known[:, :-2]

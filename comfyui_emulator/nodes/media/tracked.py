@@ -54,7 +54,8 @@ def _painted(picture: Image, pixels: Pixels, colors: Sequence[Color], share: flo
     """A picture with objects over it; where several are, the first is seen."""
     palette = np.array([colors[index % len(colors)] for index in range(len(pixels))], np.float32)
     over = picture * np.float32(1 - share) + palette[pixels.argmax(axis=0)] * np.float32(share)
-    return np.where(pixels.any(axis=0)[..., None], over, picture).astype(np.float32)
+    seen = np.asarray(pixels.any(axis=0))
+    return np.where(seen[..., None], over, picture).astype(np.float32)
 
 
 def _stamp(picture: Image, shape: Pixels, place: tuple[int, int], color: Color) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import Mask, integer, link, node, number, switch
-from comfyui_emulator.nodes.images.depths import Geometry, Pixels, sureness
+from comfyui_emulator.nodes.images.depths import Geometry, Pixels, finite, sureness
 from comfyui_emulator.nodes.solids.meshes import Faces, Mesh, Points
 
 log = logging.getLogger("comfyui_emulator")
@@ -35,10 +35,9 @@ def triangulated(points: Points, depth: Mask, stride: int, tear: float) -> tuple
 
     Points that are not finite, or at a jump of the depth, are left out.
     """
-    finite: Pixels = np.isfinite(points).all(axis=-1)
-    kept = finite
+    kept = there = finite(points)
     if tear > 0:
-        kept = finite & ~_torn(np.where(finite, depth, np.float32(0)), tear)
+        kept = there & ~_torn(np.where(there, depth, np.float32(0)), tear)
     points, kept = points[::stride, ::stride], kept[::stride, ::stride]
     height, width = kept.shape
     numbers = np.where(kept, np.cumsum(kept).reshape(kept.shape) - 1, -1)
