@@ -327,17 +327,21 @@ class ComfyConnector:
         payload: Payload,
         use_workflow_json: bool = True,
         *,
+        values: Mapping[str, Any] | None = None,
+        files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
     ) -> Run:
         """Submit a workflow or prompt, and return the :class:`Run` as soon as the server has it.
 
-        Arguments and policies are those of :meth:`run_workflow`; ``timeout`` still covers the whole run. What prevents
-        the submission is raised here, what happens later by ``await run``. :meth:`kill_api` ends the run.
+        ``values`` and ``files`` are those of :meth:`run`; the other arguments and the policies are those of
+        :meth:`run_workflow`. ``timeout`` still covers the whole run. What prevents the submission is raised here, what
+        happens later by ``await run``. :meth:`kill_api` ends the run.
 
-        Cancellation takes the prompt off the server. Raises as :meth:`run_workflow`.
+        Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
-        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data))
+        filling = self._filling(values, files)
+        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
         run = self._submissions.make(submission, observed=True)
         run.begin()
         await run.wait_announced()
@@ -380,16 +384,14 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
-        filling = PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)
-        submission = Submission(
-            taken(payload), None, on_progress, timeout, own_extra_data(extra_data), fill=filling.fill
-        )
+        filling = self._filling(values, files)
+        submission = Submission(taken(payload), None, on_progress, timeout, own_extra_data(extra_data), filling)
         run = self._submissions.make(submission, observed=False)
-        try:
-            history = await run.perform()
-        finally:
-            await filling.take_back()
+        history = await run.perform()
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
+
+    def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
+        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
