@@ -212,11 +212,15 @@ class SyncConnector(ConnectorFace):
         payload: Payload,
         use_workflow_json: bool = True,
         *,
+        values: Mapping[str, Any] | None = None,
+        files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
     ) -> SyncRun:
         """See :meth:`ComfyConnector.submit`."""
-        run = self._connector.submit(payload, use_workflow_json, timeout=timeout, extra_data=extra_data)
+        run = self._connector.submit(
+            payload, use_workflow_json, values=values, files=files, timeout=timeout, extra_data=extra_data
+        )
         return SyncRun(self._thread.call(run), self._thread)
 
     def find(self, prompt_id: str) -> SyncRun:

@@ -22,10 +22,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/runs")
 async def start(values: dict[str, object], request: Request, wait: bool = False) -> Response:
-    editor = await app.state.connector.edit("workflow.json")
-    for selector, value in values.items():
-        editor.set(selector, value)
-    run = await app.state.connector.submit(editor.payload)
+    run = await app.state.connector.submit("workflow.json", values=values)
     return await picture(run.prompt_id, request) if wait else Response(run.prompt_id)
 
 

@@ -37,6 +37,7 @@ from discomfort.cli.options import (
     NameOption,
     OnlyOption,
     PromptFileOption,
+    ProxyOption,
     QuietOption,
     RepeatOption,
     SaveOption,
@@ -132,6 +133,7 @@ def _run(
     engine: EngineOption = None,
     attach: AttachOption = None,
     header: HeaderOption = None,
+    proxy: ProxyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
@@ -155,7 +157,7 @@ def _run(
         from discomfort.cli.run import RunOptions, run_command
         from discomfort.cli.variants import read_variants
 
-        target, files = read_target(config, engine, attach, header), inputs or []
+        target, files = read_target(config, engine, attach, header, proxy), inputs or []
         check_files(files)
         check_directory(output)
         variants = read_variants(assignments or [], csv, repeat)
@@ -185,6 +187,7 @@ def _convert(
     engine: EngineOption = None,
     attach: AttachOption = None,
     header: HeaderOption = None,
+    proxy: ProxyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
@@ -197,7 +200,7 @@ def _convert(
     def work(terminal: Terminal) -> int:
         from discomfort.cli.convert import ConvertOptions, convert_command, plan_files
 
-        target = read_target(config, engine, attach, header)
+        target = read_target(config, engine, attach, header, proxy)
         files = plan_files(workflows, output)
         return convert_command(ConvertOptions(read_sources(workflows), target, files), terminal)
 
@@ -211,6 +214,7 @@ def _explain(
     engine: EngineOption = None,
     attach: AttachOption = None,
     header: HeaderOption = None,
+    proxy: ProxyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
@@ -225,7 +229,7 @@ def _explain(
     def work(terminal: Terminal) -> int:
         from discomfort.cli.explain import ExplainOptions, explain_command
 
-        target = read_target(config, engine, attach, header)
+        target = read_target(config, engine, attach, header, proxy)
         return explain_command(ExplainOptions(read_sources(workflows), target, as_json), terminal)
 
     _guarded(work, quiet=quiet, verbose=verbose)
@@ -253,7 +257,7 @@ def _doctor(
             return clean_command(terminal, as_json=as_json, is_agreed=yes)
         from discomfort.cli.doctor import doctor_command
 
-        target = ServerTarget(config, check_target(engine, None, []))
+        target = ServerTarget(config, check_target(engine, None))
         return doctor_command(target, terminal, as_json=as_json, start=start)
 
     _guarded(work, quiet=False, verbose=verbose)
@@ -264,6 +268,7 @@ def _snapshot(
     output: SnapshotOption = Path("-"),
     force: ForceOption = False,
     header: HeaderOption = None,
+    proxy: ProxyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
@@ -276,7 +281,7 @@ def _snapshot(
     def work(terminal: Terminal) -> int:
         from discomfort.cli.snapshot import SnapshotOptions, snapshot_command
 
-        options = SnapshotOptions(check_url(url), read_headers(header or []), output, force=force)
+        options = SnapshotOptions(check_url(url), read_headers(header or []), output, force=force, proxy=proxy)
         return snapshot_command(options, terminal)
 
     _guarded(work, quiet=quiet, verbose=verbose)

@@ -23,21 +23,27 @@ _log = logging.getLogger("discomfort.cli")
 class ServerTarget:
     """The server that a command uses: one to start, or (``attach``) one that is running.
 
-    ``headers`` are sent with every request to an attached server; they may contain secrets, so ``repr`` omits them.
+    ``headers`` are sent with every request to an attached server, ``proxy`` is the way to it; both may contain secrets,
+    so ``repr`` omits them.
     """
 
     config: Path | None = None
     engine: str | None = None
     attach: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: str | None = field(default=None, repr=False)
 
 
 def read_target(
-    config: Path | None, engine: str | None, attach: str | None, headers: Sequence[str] | None
+    config: Path | None,
+    engine: str | None,
+    attach: str | None,
+    headers: Sequence[str] | None,
+    proxy: str | None,
 ) -> ServerTarget:
     """The server that a command's options name. Raises UsageError for a contradiction, OSError for a header file."""
     given = list(headers or [])
-    return ServerTarget(config, check_target(engine, attach, given), attach, read_headers(given))
+    return ServerTarget(config, check_target(engine, attach, given, proxy), attach, read_headers(given), proxy)
 
 
 class Holder:
@@ -60,7 +66,9 @@ async def open_connector(target: ServerTarget) -> ComfyConnector:
 
     settings: dict[str, Any] = {} if target.engine is None else {"engine": target.engine}
     if target.attach is not None:
-        return await ComfyConnector.attach(target.attach, headers=target.headers, config_path=target.config, **settings)
+        return await ComfyConnector.attach(
+            target.attach, headers=target.headers, proxy=target.proxy, config_path=target.config, **settings
+        )
     return await ComfyConnector.create(target.config, **settings)
 
 

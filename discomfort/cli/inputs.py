@@ -98,10 +98,14 @@ def check_timeout(seconds: float | None) -> float | None:
     return seconds
 
 
-def check_target(engine: str | None, attach: str | None, headers: Sequence[str]) -> str | None:
+def check_target(
+    engine: str | None, attach: str | None, headers: Sequence[str] = (), proxy: str | None = None
+) -> str | None:
     """The requested ``engine`` setting (``None``: as configured). Raises UsageError for a contradiction."""
     if headers and attach is None:
         raise UsageError("--header needs --attach: a server started here needs no headers")
+    if proxy is not None and attach is None:
+        raise UsageError("--proxy needs --attach: a server started here is on this machine")
     if attach is not None and engine is not None:
         raise UsageError(f"--engine {engine} starts a server, --attach uses a running one: give only one of them")
     return None if engine is None else str(engine)

@@ -42,6 +42,15 @@ HeaderOption = Annotated[
         show_default=False,
     ),
 ]
+ProxyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy",
+        metavar="URL",
+        help="Reach that server through an HTTP proxy, such as http://proxy.example:3128.",
+        show_default=False,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -11,7 +11,7 @@ from typing import Any
 from discomfort import _json
 from discomfort._json import JsonObject
 from discomfort._system.atomic_files import write_atomically
-from discomfort._system.http_sessions import open_session
+from discomfort._system.http_sessions import make_route, open_session
 from discomfort.cli.batch import exit_code
 from discomfort.cli.exit_codes import FAILED, OK
 from discomfort.cli.inputs import STDIN, UsageError, check_directory
@@ -24,12 +24,13 @@ from discomfort.redaction import split_credentials
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOptions:
-    """The options of ``discomfort snapshot``. ``headers`` and the URL may contain secrets."""
+    """The options of ``discomfort snapshot``. ``headers`` and both URLs may contain secrets."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     output: Path = Path(STDIN)
     force: bool = False
+    proxy: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def snapshot_command(options: SnapshotOptions, terminal: Terminal) -> int:
     display.phase("fetching node definitions")
     try:
         snapshot = run(
-            lambda: fetch_snapshot(options.url, options.headers),
+            lambda: fetch_snapshot(options.url, options.headers, options.proxy),
             on_stop=lambda name: terminal.note(f"{name}: stopping"),
             on_force=lambda: None,
         )
@@ -87,16 +88,17 @@ def snapshot_command(options: SnapshotOptions, terminal: Terminal) -> int:
     return OK
 
 
-async def fetch_snapshot(url: str, headers: Mapping[str, str]) -> Snapshot:
-    """The definitions of the server at ``url``, which may contain credentials.
+async def fetch_snapshot(url: str, headers: Mapping[str, str], proxy: str | None = None) -> Snapshot:
+    """The definitions of the server at ``url``, reached through ``proxy``; both URLs may contain credentials.
 
-    Raises ServerConnectionError if there is no answer, ServerResponseError if it is not ComfyUI's. Safe to cancel.
+    Raises ConfigurationError for a proxy that is not an HTTP URL, ServerConnectionError if there is no answer,
+    ServerResponseError if it is not ComfyUI's. Safe to cancel.
     """
 
     from discomfort.client.rest import RestClient
 
     address, credentials = split_credentials(url)
-    async with open_session() as session:
+    async with open_session(route=make_route(proxy=proxy)) as session:
         rest = RestClient(session, address, {**credentials, **headers})
         definitions = await rest.object_info()
         problem = _problem_of(definitions)

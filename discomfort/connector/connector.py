@@ -9,7 +9,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from ssl import SSLContext
@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, in_own_thread, to_thread
+from discomfort._system.concurrency import finish, to_thread
 from discomfort._system.forks import in_forked_child
 from discomfort._system.http_sessions import DIRECT, Route, make_route
 from discomfort._tracebacks import without_frames
@@ -40,6 +40,7 @@ from discomfort.connector.resources import Resources
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_policy import RunPolicy, RunRequest
 from discomfort.connector.run_result import RunResult
+from discomfort.connector.run_uploads import RunUploads
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.server_queue import ServerQueue, read_queue
 from discomfort.connector.shutdown import Shutdown
@@ -114,6 +115,9 @@ class ComfyConnector:
             parts, lifecycle, calls, self._prompts, self._policy, ready=self._ensure_ready,
             watch=lambda: self._stuck_watch.start(background, lifecycle),
         )  # fmt: skip
+        self._run_uploads = RunUploads(
+            self.upload, self.discard_upload, spawn=background.spawn, are_ephemeral=parts.owned
+        )
         self._shutdown = Shutdown(parts, lifecycle, calls, background, self._startup, forget=self._forget_instance)
 
     # --- factory and lifecycle -------------------------------------------------------------------------------------
@@ -323,17 +327,21 @@ class ComfyConnector:
         payload: Payload,
         use_workflow_json: bool = True,
         *,
+        values: Mapping[str, Any] | None = None,
+        files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
     ) -> Run:
         """Submit a workflow or prompt, and return the :class:`Run` as soon as the server has it.
 
-        Arguments and policies are those of :meth:`run_workflow`; ``timeout`` still covers the whole run. What prevents
-        the submission is raised here, what happens later by ``await run``. :meth:`kill_api` ends the run.
+        ``values`` and ``files`` are those of :meth:`run`; the other arguments and the policies are those of
+        :meth:`run_workflow`. ``timeout`` still covers the whole run. What prevents the submission is raised here, what
+        happens later by ``await run``. :meth:`kill_api` ends the run.
 
-        Cancellation takes the prompt off the server. Raises as :meth:`run_workflow`.
+        Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
-        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data))
+        filling = self._filling(values, files)
+        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
         run = self._submissions.make(submission, observed=True)
         run.begin()
         await run.wait_announced()
@@ -376,19 +384,14 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
-        filling = PayloadFilling(
-            own_copy(values or {}), files, edit=self.edit, upload=self._upload_for_run, on_late=self._discard_late
-        )
-        submission = Submission(
-            taken(payload), None, on_progress, timeout, own_extra_data(extra_data), fill=filling.fill
-        )
+        filling = self._filling(values, files)
+        submission = Submission(taken(payload), None, on_progress, timeout, own_extra_data(extra_data), filling)
         run = self._submissions.make(submission, observed=False)
-        try:
-            history = await run.perform()
-        finally:
-            if filling.uploads:
-                await finish(in_own_thread(lambda: self._discard_after_run(filling.uploads)))
+        history = await run.perform()
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
+
+    def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
+        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -562,32 +565,6 @@ class ComfyConnector:
             self._lifecycle.refuse_if_ending()
             target = UploadTarget(folder_type, subfolder, overwrite, ephemeral)
             return await upload(self._parts, self._policy.uploads, source, target, name)
-
-    async def _upload_for_run(self, source: UploadContent, name: str) -> Upload:
-        return await self.upload(source, name=name, ephemeral=self._parts.owned)
-
-    def _discard_late(self, upload: asyncio.Task[Upload]) -> None:
-        """Break off an upload whose run was cancelled, or discard it where its copy is completed all the same."""
-        if not self._parts.owned:
-            upload.cancel()
-            return
-
-        async def discard() -> None:
-            try:
-                made = await upload
-            except Exception as error:  # noqa: BLE001 - nobody waits for it any more
-                _log.debug("an upload of a cancelled run failed: %s", error)
-            else:
-                await in_own_thread(lambda: self._discard_after_run([made]))
-
-        self._background.spawn(discard(), "discomfort-late-upload")
-
-    def _discard_after_run(self, uploads: Sequence[Upload]) -> None:
-        for path in [made.path for made in uploads if made.path is not None]:
-            try:
-                self.discard_upload(path)
-            except OSError as error:
-                _log.warning("an upload could not be deleted after its run, kill_api() tries again: %s", error)
 
     def discard_upload(self, path: str | os.PathLike[str]) -> bool:
         """Delete one ephemeral upload before :meth:`kill_api`. Returns whether it was deleted. Safe in any thread.

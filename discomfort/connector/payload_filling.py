@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from discomfort.connector.file_upload import Upload
 from discomfort.connector.payloads import Payload
+from discomfort.connector.run_uploads import RunUploads
 from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PayloadFilling:
-    """``values`` and ``files`` by selector; ``uploads`` are those that were made, whatever happened after them."""
+    """``values`` and ``files`` by selector, for one run."""
 
     def __init__(
         self,
@@ -26,12 +23,10 @@ class PayloadFilling:
         files: Mapping[str, UploadContent] | None,
         *,
         edit: Callable[[Payload], Awaitable[Editor]],
-        upload: Callable[[UploadContent, str], Coroutine[Any, Any, Upload]],
-        on_late: Callable[[asyncio.Task[Upload]], None],
+        uploads: RunUploads,
     ) -> None:
         self._values, self._files, self._edit = dict(values or {}), dict(files or {}), edit
-        self._upload, self._on_late = upload, on_late
-        self.uploads: list[Upload] = []
+        self._uploads, self._made = uploads, list[Upload]()
 
     async def fill(self, payload: Payload) -> Payload:
         """The filled payload. Every selector is resolved and every value set before anything is uploaded."""
@@ -43,27 +38,11 @@ class PayloadFilling:
         for selector in self._files:
             editor.get(selector)
         for selector, source in self._files.items():
-            upload = await self._uploaded(source)
-            self.uploads.append(upload)
+            upload = await self._uploads.make(source)
+            self._made.append(upload)
             editor.set(selector, upload.value)
         return editor.payload
 
-    async def _uploaded(self, source: UploadContent) -> Upload:
-        task = asyncio.create_task(self._upload(source, _new_name(source)), name="discomfort-upload-for-run")
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # A copy is completed in its thread whatever happens here, so it must be taken back after that.
-            self._on_late(task)
-            raise
-
-
-def _new_name(source: UploadContent) -> str:
-    """A name that no other upload has: runs side by side may bring different files of one name."""
-    given = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    name = Path(given).name if isinstance(given, str | os.PathLike) else ""
-    if not name:
-        is_picture = hasattr(source, "save") and hasattr(source, "mode")
-        name = "picture.png" if is_picture else "file"
-    # The end of a long name has its extension; file systems take 255 bytes.
-    return f"{uuid.uuid4().hex[:12]}-{name[-60:]}"
+    async def take_back(self) -> None:
+        """Discard the uploads, whatever the run came to."""
+        await self._uploads.discard(self._made)

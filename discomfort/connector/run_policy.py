@@ -282,6 +282,8 @@ class RunPolicy:
             raise FatalPromptError(problem, request.deaths, prompt_id=request.prompt_id) from death
         _log.warning("prompt %s (%s) waits for a new server and is submitted again", request.prompt_id, stage)
         self._events.note("resubmission", prompt_id=request.prompt_id, stage=stage)
+        # No server has the prompt now, and the run's status must say so.
+        request.run = None
         await self._wait_for_server(request)
 
     def _may_have_ended_unseen(self, run: PromptRun | None) -> bool:

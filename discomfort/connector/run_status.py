@@ -14,10 +14,11 @@ RunPhase = Literal["submitting", "queued", "running", "ended"]
 class RunStatus:
     """Where a run stands.
 
-    ``phase`` is ``submitting`` (start, conversion, and until the server has the prompt), ``queued``, ``running`` or
-    ``ended``. ``position``, while queued, counts the prompts before it. While running, ``node_id``, ``title`` and
-    ``class_type`` are those of the present node, which is the ``index``-th of ``total``; ``step`` of ``steps`` is its
-    progress, if it reports any. ``success`` is ``None`` before the end.
+    ``phase`` is ``submitting`` (start, conversion, and until the server has the prompt; again while a run that is
+    resubmitted waits for a new server), ``queued``, ``running`` or ``ended``. ``position``, while queued, counts the
+    prompts before it. While running, ``node_id``, ``title`` and ``class_type`` are those of the present node, which is
+    the ``index``-th of ``total``; ``step`` of ``steps`` is its progress, if it reports any. ``success`` is ``None``
+    before the end.
 
     ``created``, ``started`` and ``ended`` are when the server accepted the prompt, began and ended to execute it: Unix
     times in seconds, by the server's clock. ``None`` if that has not happened, or the server does not report it:

@@ -22,7 +22,7 @@ class RunTask:
     """A run under way, or its end.
 
     ``work`` is the run; :meth:`begin` or :meth:`perform` does it. ``find_id`` gives the prompt's id, empty before it
-    has one. ``describe`` gives the status as long as ``stream`` has heard nothing, and the times of the status always.
+    has one. ``describe`` gives the status while the server does not have the prompt, and its times always.
     ``before_cancel`` is called when somebody cancels the run by name.
     """
 
@@ -86,7 +86,8 @@ class RunTask:
     def status(self) -> RunStatus:
         """Where the run stands."""
         described = self._describe()
-        if not self.stream.prompt_id:
+        # After events it is "submitting" again while the run waits for a server that replaces a dead one.
+        if not self.stream.prompt_id or (described.phase == "submitting" and self.stream.status.phase != "ended"):
             return described
         return replace(self.stream.status, created=described.created, started=described.started, ended=described.ended)
 

@@ -14,6 +14,7 @@ from discomfort._json import JsonObject
 from discomfort.client.runs import PromptRun
 from discomfort.connector.calls import Call, Calls
 from discomfort.connector.event_stream import EventStream
+from discomfort.connector.payload_filling import PayloadFilling
 from discomfort.connector.payloads import Payload
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.resources import Resources
@@ -37,8 +38,8 @@ class Submission:
     on_progress: ProgressCallback | None = None
     timeout: float | None = None
     extra_data: Mapping[str, Any] | None = None
-    fill: Callable[[Payload], Awaitable[Payload]] | None = None
-    """Makes the payload to run from the given one, within the timeout."""
+    filling: PayloadFilling | None = None
+    """Makes the payload to run from the given one, within the timeout; its uploads are discarded after the run."""
 
 
 class Submissions:
@@ -111,6 +112,13 @@ class Submissions:
         return run
 
     async def _perform(self, submission: Submission, request: RunRequest) -> JsonObject:
+        try:
+            return await self._fill_and_run(submission, request)
+        finally:
+            if submission.filling is not None:
+                await submission.filling.take_back()
+
+    async def _fill_and_run(self, submission: Submission, request: RunRequest) -> JsonObject:
         timeout = submission.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         async with self._open_call() as call:
@@ -118,8 +126,8 @@ class Submissions:
                 async with asyncio.timeout(timeout):
                     await self._ready()
                     payload = submission.payload
-                    if submission.fill is not None:
-                        payload = await submission.fill(payload)
+                    if submission.filling is not None:
+                        payload = await submission.filling.fill(payload)
                     prompt, extra = await self._prompts.prepare(
                         payload, submission.use_workflow_json, submission.extra_data
                     )

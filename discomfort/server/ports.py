@@ -23,7 +23,6 @@ _log = logging.getLogger("discomfort.server")
 
 _CONNECT_SECONDS = 0.25
 _LOCK_NAME = re.compile(r"[0-9]{1,5}\.lock")
-_ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, and bound for an instant to see whether it can be
 
 
 class PortLease:

@@ -95,11 +95,15 @@ class AsyncConnector(ConnectorFace):
         payload: Payload,
         use_workflow_json: bool = True,
         *,
+        values: Mapping[str, Any] | None = None,
+        files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
     ) -> AsyncRun:
         """See :meth:`ComfyConnector.submit`."""
-        submission = self.connector.submit(payload, use_workflow_json, timeout=timeout, extra_data=extra_data)
+        submission = self.connector.submit(
+            payload, use_workflow_json, values=values, files=files, timeout=timeout, extra_data=extra_data
+        )
         return AsyncRun(await self._there(submission), self)
 
     async def find(self, prompt_id: str) -> AsyncRun:

@@ -235,6 +235,7 @@ def test_a_selector_that_fits_nothing_is_a_usage_error(cli: Cli, tmp_path: Path,
         (["--timeout", "0"], "more than 0"),
         (["--timeout", "nan"], "more than 0"),
         (["--header", "A: b"], "--attach"),
+        (["--proxy", "http://me:s3cret@x"], "--attach"),
         (["--attach", "http://x", "--header", "s3cret"], "Name: value"),
         (["--attach", "http://x", "--header", "A: s3cret\r\nB: c"], "Name: value"),
         (["--attach", "http://x", "--engine", "comfyui"], "--attach"),
@@ -289,16 +290,18 @@ def test_two_inputs_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_the_target_is_what_was_asked_for(cli: Cli, tmp_path: Path) -> None:
-    """Options reach the connector; headers may come from a file and are in no repr."""
+    """Options reach the connector; headers may come from a file and are in no repr, nor is the proxy."""
     name = write(tmp_path / "a.json", prompt("Text"))
     (tmp_path / "headers").write_text("Authorization: Bearer s3cret\n\nX-Two: 2\n")
 
     cli("run", name, "--config", "c.json", "--engine", "emulator", "--timeout", "2.5")
-    cli("run", name, "--attach", "http://x", "--header", "@headers", "--header", "X-Three:3")
+    cli("run", name, "--attach", "http://x", "--header", "@headers", "--header", "X-Three:3",
+        "--proxy", "http://me:s3cret@p:3128")  # fmt: skip
 
     started, attached = cli.opened
     assert (started.config, started.engine, started.attach) == (Path("c.json"), "emulator", None)
     assert attached.headers == {"Authorization": "Bearer s3cret", "X-Two": "2", "X-Three": "3"}
+    assert attached.proxy == "http://me:s3cret@p:3128"
     assert "s3cret" not in repr(attached)
     assert cli.connector.calls[0][1]["timeout"] == 2.5
 

@@ -522,6 +522,30 @@ async def test_run_sets_values_and_files(connector: ComfyConnector, tmp_path: Pa
     assert "33" in html
 
 
+async def test_submit_sets_values_and_files(connector: ComfyConnector, gate: Path) -> None:
+    """As ``run`` does: a wrong input is raised at once, and the uploads last until the end of the run."""
+    prompt = {
+        "1": node("LoadImage", "Photo", image="none.png"),
+        "2": node("PreviewImage", images=["1", 0]),
+        "8": gate_prompt(gate)["1"],
+        "9": node("ContractShow", "Number", value=1),
+    }
+    folder = Path(connector._parts.engine.folders.input)  # type: ignore[union-attr]
+    before, picture = set(folder.iterdir()), Image.new("RGB", (16, 8), (200, 10, 10))
+    with pytest.raises(InputSelectorError, match="NoSuch"):
+        await connector.submit(prompt, False, values={"NoSuch.value": 2})
+    run = await connector.submit(prompt, False, values={"Number.value": 44}, files={"Photo.image": picture})
+    await until((gate.parent / f"{gate.name}.entered").exists)
+    (uploaded,) = set(folder.iterdir()) - before
+    assert uploaded.name.endswith("picture.png")
+    gate.touch()
+    history = await run
+    assert "44" in [output.value for output in run.outputs()]
+    assert history[run.prompt_id]["prompt"][2]["1"]["inputs"]["image"] == uploaded.name
+    assert set(folder.iterdir()) == before
+    assert prompt["9"]["inputs"] == {"value": 1}
+
+
 async def test_run_checks_before_it_uploads(connector: ComfyConnector, tmp_path: Path) -> None:
     """An unknown input, a bad value, a missing file: nothing stays."""
     path = tmp_path / "photo.png"

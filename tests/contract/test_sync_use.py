@@ -57,8 +57,8 @@ def test_script_edits_uploads_and_sees_errors(sync: SyncConnector, tmp_path: Pat
 
 def test_times_of_a_run(sync: SyncConnector) -> None:
     """The same as those of the connector's run, and of the fixtures' run, which shows what this one does."""
-    run = sync.submit(show_prompt(64), False)
-    run.wait()
+    run = sync.submit(show_prompt(0), False, values={"Show.value": 64})
+    assert texts_of(run.wait()) == ["64"]
     assert run.started is not None
     assert run.ended is not None
     assert (run.created or run.started) <= run.started <= run.ended

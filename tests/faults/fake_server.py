@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -38,7 +38,7 @@ def main() -> int:
     if options.exit is not None:
         return int(options.exit)
     if options.mute:
-        time.sleep(600)
+        signal.pause()  # until a signal ends the process
     with ThreadingHTTPServer(("127.0.0.1", options.port), Handler) as server:
         server.serve_forever()
     return 0

@@ -23,6 +23,7 @@ from waiting import until
 from discomfort import ComfyConnector
 from discomfort.client.comfy import ComfyClient
 from discomfort.connector.resources import Resources
+from discomfort.connector.run_status import RunStatus
 from discomfort.exceptions import ExecutionInterrupted, RunTimeout, StateError
 
 GATED = Path(__file__).with_name("gated_server.py")
@@ -74,6 +75,24 @@ async def test_timeouts_leave_a_recovery_alive(
         async with asyncio.timeout(60):
             assert texts_of(await connector.run_workflow(show_prompt(4), False)) == ["4"]
         assert starts(folder) == 2
+
+
+async def test_status_while_a_run_waits_for_a_new_server(
+    emulator: EngineUnderTest, trace: Trace, tmp_path: Path
+) -> None:
+    """A run that is resubmitted is neither queued nor running until the new server has its prompt."""
+    folder, gate = tmp_path / "gate", tmp_path / "node"
+    settings = gated(emulator, folder, "start")
+    async with await ComfyConnector.create(**settings, on_server_death="restart_and_resubmit") as connector:
+        run = await connector.submit(gate_prompt(gate), False)
+        await until(lambda: run.status.phase == "running" and run.started is not None)
+        await lose(connector)
+        await until(lambda: starts(folder) == 2 and run.status == RunStatus())
+        gate.touch()
+        (folder / "may-start").touch()
+        async with asyncio.timeout(60):
+            await run
+        assert run.status.phase == "ended"
 
 
 async def test_kill_api_ends_a_recovery(emulator: EngineUnderTest, trace: Trace, tmp_path: Path) -> None:

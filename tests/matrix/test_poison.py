@@ -27,6 +27,7 @@ from matrix.faulty import Control, Faulty
 from matrix.test_server_faults import runs
 from PIL import Image
 from unit.client.fake_comfy import FakeComfy, Job, tiny_prompt
+from waiting import until
 
 from discomfort import ComfyConnector
 from discomfort.exceptions import (
@@ -278,16 +279,27 @@ async def test_poison_paths_that_leave_the_input_folder(
 
 
 async def test_poison_stalls(shared: ComfyConnector) -> None:
-    """The server stands still for 0.5 s again and again: forty runs at once are all right."""
-    process = psutil.Process(server_pid(shared))
-    work = [asyncio.create_task(shared.run_workflow(show_prompt(6000 + number), False)) for number in range(40)]
-    for _ in range(3):
+    """The server stands still again and again, with prompts on their way to it and in its queue: all runs succeed."""
+    process, client = psutil.Process(server_pid(shared)), shared._parts.client
+    assert client is not None
+    work: list[asyncio.Task[Any]] = []
+
+    def is_stalled() -> bool:
+        """Whether the whole batch was sent, and none of it was answered."""
+        return [run.stage for run in client._runs.values()].count("sent") == 10
+
+    for begin in range(6000, 6040, 10):
         process.suspend()
         try:
-            await asyncio.sleep(0.5)
+            await until(lambda: process.status() == psutil.STATUS_STOPPED)
+            work += [
+                asyncio.create_task(shared.run_workflow(show_prompt(number), False))
+                for number in range(begin, begin + 10)
+            ]
+            await until(is_stalled)
         finally:
             process.resume()
-        await asyncio.wait(work, timeout=0.1)
+        await asyncio.wait(work[-10:], timeout=60, return_when=asyncio.FIRST_COMPLETED)
     async with asyncio.timeout(60):
         histories = await asyncio.gather(*work)
     assert [texts_of(history) for history in histories] == [[str(6000 + number)] for number in range(40)]

@@ -92,6 +92,20 @@ async def kill(server: FakeComfy) -> None:
             connection.transport.abort()
 
 
+class StoppedServer:
+    """Answers nothing from the first request for ``stage`` on, until ``hold`` is set. Connections stay."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage, self.stopped, self.hold = stage, asyncio.Event(), asyncio.Event()
+
+    async def stop(self, request: web.Request) -> None:
+        """The server's fault."""
+        if request.path.startswith(self.stage):
+            self.stopped.set()
+        if self.stopped.is_set():
+            await self.hold.wait()
+
+
 STAGES = ["/object_info", "/prompt", "/queue", "/history"]
 
 
@@ -101,41 +115,27 @@ async def test_a_server_that_stops_at_every_request(
 ) -> None:
     """As with SIGSTOP: connections stay, and nothing is answered any more."""
     monkeypatch.setattr(rest.RestClient.object_info, "__kwdefaults__", {"deadline": 0.05})
-    stopped, hold = asyncio.Event(), asyncio.Event()
-
-    async def stop(request: web.Request) -> None:
-        if request.path.startswith(stage):
-            stopped.set()
-        if stopped.is_set():
-            await hold.wait()
-
-    server.script, server.fault = succeed if stage == "/history" else stay_pending, stop
+    gate = StoppedServer(stage)
+    server.script, server.fault = succeed if stage == "/history" else stay_pending, gate.stop
     client = ComfyClient(server.url, limits=SHORT)
     await client.open()
     run = asyncio.create_task(client.run(tiny_prompt(), on_progress=lambda _: None))
-    await stopped.wait()
+    await gate.stopped.wait()
     assert isinstance(await outcome(run), ServerConnectionError)
     await asyncio.wait_for(client.aclose(), 30)
-    hold.set()
+    gate.hold.set()
     assert not list(own_tasks())
 
 
 @pytest.mark.parametrize("stage", STAGES)
 async def test_a_server_that_stops_for_a_while(server: FakeComfy, client: ComfyClient, stage: str) -> None:
     """It goes on as if nothing had been."""
-    stopped, hold = asyncio.Event(), asyncio.Event()
-
-    async def stop(request: web.Request) -> None:
-        if request.path.startswith(stage):
-            stopped.set()
-        if stopped.is_set():
-            await hold.wait()
-
-    server.script, server.fault = succeed, stop
+    gate = StoppedServer(stage)
+    server.script, server.fault = succeed, gate.stop
     run = asyncio.create_task(client.run(tiny_prompt(), on_progress=lambda _: None))
-    await stopped.wait()
+    await gate.stopped.wait()
     await server.drop_sockets()
-    hold.set()
+    gate.hold.set()
 
     assert await outcome(run) is None
 

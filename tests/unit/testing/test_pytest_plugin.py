@@ -158,13 +158,13 @@ async def test_module_loop(comfy_connector):
 
 {mark}
 async def test_runs(comfy_connector, tmp_path):
-    run = await comfy_connector.submit(picture(9), use_workflow_json=False)
+    run = await comfy_connector.submit(picture(9), use_workflow_json=False, values={{"EmptyImage.height": 12}})
     kinds = [type(event).__name__ async for event in run.events()]
     assert kinds[-1] == "Done"
     assert run.prompt_id in await run
     assert (run.done, run.status.success, await run.cancel()) == (True, True, False)
     (output,) = run.outputs()
-    assert (await output.image()).size == (8, 8)
+    assert (await output.image()).size == (8, 12)
     assert await (await comfy_connector.find(run.prompt_id)) == await run
     result = await comfy_connector.run(picture(), {{"EmptyImage.width": 16}})
     assert (await result.images[0].image()).size == (16, 8)
