@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Frontends beside the installed one, on which a sample of conversions is tested.
 FRONTENDS := 1.49.6 1.58.1
+# The package of official templates, some of which are converted with each of them.
+TEMPLATES := 0.1.50
 
 .PHONY: setup run test check coverage faults bench docs clean
 
@@ -14,7 +16,7 @@ setup: $(STAMP) ## environment with all that tests need, and a Chromium
 $(STAMP): pyproject.toml scripts/frontends.sh
 	@test -x $(BIN)/python || scripts/bootstrap.sh $(VENV) $(PYTHON)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@scripts/frontends.sh $(VENV) $(FRONTENDS)
+	@scripts/frontends.sh $(VENV) $(FRONTENDS) $(TEMPLATES:%=templates-%)
 	@touch $@
 
 run: setup ## convert and run the example workflow; prints the path of its picture

@@ -7,7 +7,8 @@ definitions in ``--definitions``. FOLDER gets ``workflows``, ``prompts``, the de
 ``SAVED_DATA=FOLDER`` the benchmarks of conversions take this set.
 
 ``--sample`` records the sample of the tests instead: ``--definitions`` are reduced to the classes that it uses, and
-each frontend's prompts are one file.
+each frontend's prompts are one file. ``--templates VERSION`` does so for the official templates among the tests, which
+are not part of the repository (``make setup`` gets them): of their prompts only hashes are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browser import literal, newer_sample
+from browser import literal, newer_sample, official_templates
 from browser.stub_server import StubServer, front_end_root
 from playwright.async_api import Error, async_playwright
 from saved import read as read_definitions
@@ -35,6 +36,8 @@ Json = dict[str, Any]
 SECONDS = 120.0
 TEXTS = frozenset({"tooltip", "description", "search_aliases", "price_badge", "output_tooltips"})
 """Fields of definitions that no prompt depends on, and that the sample leaves out."""
+LONGEST_DEFAULT = 60
+"""Longer ones are instructions for a model; the sample has an empty text instead."""
 
 
 def workflow_files(given: Iterable[Path]) -> Iterator[Path]:
@@ -91,6 +94,8 @@ def without_texts(value: Any, *, inputs: bool = False) -> Any:
         return [without_texts(item) for item in value]
     if isinstance(value, dict):
         kept = {key: item for key, item in value.items() if inputs or key not in TEXTS}
+        if isinstance(kept.get("default"), str) and len(kept["default"]) > LONGEST_DEFAULT:
+            kept["default"] = ""
         return {key: without_texts(item, inputs=key in ("required", "optional")) for key, item in kept.items()}
     return value
 
@@ -110,6 +115,19 @@ def record_sample(root: Path, definitions: Json) -> None:
     version, prompts = asyncio.run(record(root, small, workflows))
     write_lines(newer_sample.prompts_file(version), prompts)
     print(f"{version}: {len(prompts)} of {len(workflows)} prompts")
+
+
+def record_hashes(root: Path, definitions: Json, package: str) -> None:
+    """The definitions for the official templates among the tests, and the hashes of one frontend's prompts."""
+    workflows = official_templates.templates(official_templates.folder(package))
+    small = reduced(definitions, workflows)
+    write_lines(official_templates.DEFINITIONS, small)
+    version, prompts = asyncio.run(record(root, small, workflows))
+    made = {name: official_templates.prompt_hash(prompt) for name, prompt in sorted(prompts.items())}
+    recorded = official_templates.hashes() | {"package": package}
+    recorded["frontends"] = dict(sorted({**recorded["frontends"], version: made}.items()))
+    official_templates.HASHES.write_text(json.dumps(recorded, indent=1) + "\n")
+    print(f"{version}: {len(made)} of {len(workflows)} prompts")
 
 
 def record_set(options: argparse.Namespace, definitions: Json) -> None:
@@ -140,9 +158,10 @@ def parse() -> argparse.Namespace:
     add("--count", type=int, metavar="N", help="draw so many of the workflows")
     add("--seed", type=int, default=1, metavar="N", help="of the draw")
     add("--sample", action="store_true", help="record the sample of the tests")
+    add("--templates", metavar="VERSION", help="record the official templates of the tests, from this package")
     options = parser.parse_args()
-    if not options.sample and not (options.workflows and options.output):
-        parser.error("WORKFLOWS and --output, or --sample")
+    if not (options.sample or options.templates) and not (options.workflows and options.output):
+        parser.error("WORKFLOWS and --output, or --sample, or --templates")
     return options
 
 
@@ -151,5 +170,7 @@ if __name__ == "__main__":
     known = read_definitions(given.definitions)
     if given.sample:
         record_sample(given.front_end_root, known)
+    elif given.templates:
+        record_hashes(given.front_end_root, known, given.templates)
     else:
         record_set(given, known)

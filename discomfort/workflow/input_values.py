@@ -7,10 +7,10 @@ from typing import Any
 
 from discomfort._error_text import nearest
 from discomfort.exceptions import InputSelectorError
+from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, option_keys, spec_settings, spec_type, widget_type
 from discomfort.workflow.json_values import describe, json_problem
-from discomfort.workflow.widgets import spec_settings, spec_type
 
-WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO})
 """Types whose values are constants; values of other types arrive through links, unless an extension has a widget."""
 
 
@@ -20,6 +20,8 @@ def choices(spec: Any) -> list[Any] | None:
     A list is not binding for multiple selection, if the frontend fetches or fills it, and for file pickers, because
     files in subfolders are allowed but not listed.
     """
+    if spec_type(spec) == DYNAMIC_COMBO:
+        return option_keys(spec) or None
     if spec_type(spec) != "COMBO":
         return None
     settings = spec_settings(spec)
@@ -43,7 +45,7 @@ def check_value(selector: str, value: object, spec: Any, *, remedy: str = "") ->
         raise InputSelectorError(selector, f"the value cannot be sent: {problem}")
     if spec is None:
         return
-    kind = spec_type(spec)
+    kind = widget_type(spec) if "," in spec_type(spec) else spec_type(spec)
     if kind in {"INT", "FLOAT"}:
         _check_number(selector, value, kind, spec)
     elif kind == "STRING" and not isinstance(value, str):

@@ -7,12 +7,12 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
+from discomfort.workflow.dynamic_inputs import expanded, input_specs, spec_type
 from discomfort.workflow.input_values import WIDGET_TYPES, check_value
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import title_of
 from discomfort.workflow.selectors import Target
-from discomfort.workflow.widgets import input_specs, spec_type
 
 
 class PromptGraph:
@@ -57,11 +57,15 @@ class PromptGraph:
         if spec is not None and spec_type(spec) not in WIDGET_TYPES and (current is None or is_link(current)):
             raise InputSelectorError(selector, f"takes a link of type {spec_type(spec)}: [node id, slot]")
         check_value(selector, value, spec, remedy=model_remedy(node["class_type"], name, value))
-        # The server reads a bare list as a link, or refuses it; wrapped, it is a value.
-        node["inputs"][name] = {"__value__": value} if isinstance(value, list) else value
+        # The server reads a bare list as a link, or refuses it; wrapped, it is a value. Newer frontends also wrap some
+        # others, with their type.
+        typed = isinstance(current, dict) and "__type__" in current and "__value__" in current
+        wrapper = current if typed else {}
+        node["inputs"][name] = {**wrapper, "__value__": value} if typed or isinstance(value, list) else value
 
     def _specs(self, node_id: str) -> dict[str, Any]:
-        return input_specs(self._definitions.get(self._prompt[node_id]["class_type"]))
+        node = self._prompt[node_id]
+        return expanded(input_specs(self._definitions.get(node["class_type"])), node["inputs"])
 
     def _refuse_fed(self, link: Sequence[Any], selector: str) -> None:
         source = self._prompt[link[0]]

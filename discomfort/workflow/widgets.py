@@ -3,25 +3,39 @@
 The frontend saves widget values as a bare list and reads it back by position. The order of the widgets follows from the
 node's definition: required inputs, then optional ones, each in ``input_order``; only inputs of a widget type, except
 those forced to be sockets; one extra entry after a number with "control after generate", two after such a list;
-buttons and players of upload inputs at the end. (Found in frontend 1.27.10 and checked against 73 saved workflows.)
-If that order cannot be proven for a node, nothing is mapped, because a wrong position would change another input.
+buttons and players of upload inputs at the end; after a dynamic combo, the widgets of its value. (Found in frontends
+1.27.10 and 1.49.6, and checked against saved workflows and official templates.) If that order cannot be proven for a
+node, nothing is mapped, because a wrong position would change another input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from discomfort._json import JsonObject
+from discomfort.workflow.dynamic_inputs import (
+    AUTOGROW,
+    DYNAMIC_COMBO,
+    MATCH_TYPE,
+    grown_inputs,
+    input_specs,
+    option_inputs,
+    spec_settings,
+    widget_type,
+)
 from discomfort.workflow.nodes import class_of
 
 CONTROL_MODES = frozenset({"fixed", "increment", "increment-wrap", "decrement", "randomize"})
 """Values of the frontend's "control after generate" widget."""
 
 _WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+_COMPANIONS = {"COLOR": 0, "CURVE": 0, "BOUNDING_BOX": 4}
+"""Newer widgets, if no socket has their name, and how many entries follow theirs: a box has its numbers once more."""
 _SEEDS = frozenset({"seed", "noise_seed"})
 _CONTROL = "CONTROL"
+_COMPANION = "COMPANION"
 # The entries that the frontend appends for an upload: a button, and before it, for audio, a player.
 _UPLOAD_EXTRAS = 2
 
@@ -43,38 +57,6 @@ class WidgetMap:
     reason: str = ""
 
 
-def input_specs(definition: Any) -> dict[str, Any]:
-    """Return the inputs of a node class in the frontend's order: required, then optional, by ``input_order``."""
-    inputs = definition.get("input") if isinstance(definition, Mapping) else None
-    if not isinstance(inputs, Mapping):
-        return {}
-    orders = definition.get("input_order")
-    specs: dict[str, Any] = {}
-    for section in ("required", "optional"):
-        declared = inputs.get(section)
-        if not isinstance(declared, Mapping):
-            continue
-        order = orders.get(section) if isinstance(orders, Mapping) else None
-        names = (
-            [name for name in order if isinstance(name, str) and name in declared] if isinstance(order, list) else []
-        )
-        for name in [*names, *(name for name in declared if name not in names)]:
-            specs[name] = declared[name]
-    return specs
-
-
-def spec_type(spec: Any) -> str:
-    """Return the type of an input's declaration; both ways of writing a list of choices are ``COMBO``."""
-    kind = spec[0] if isinstance(spec, list | tuple) and spec else None
-    return "COMBO" if isinstance(kind, list | tuple) else str(kind)
-
-
-def spec_settings(spec: Any) -> Mapping[str, Any]:
-    """Return the settings of an input's declaration (``default``, ``min``, …); empty if there are none."""
-    settings = spec[1] if isinstance(spec, list | tuple) and len(spec) > 1 else None
-    return settings if isinstance(settings, Mapping) else {}
-
-
 def locate(node: JsonObject, definition: Any) -> WidgetMap:
     """Find the inputs of a workflow's node in its ``widgets_values``.
 
@@ -91,7 +73,7 @@ def locate(node: JsonObject, definition: Any) -> WidgetMap:
     saved = saved_widget_names(node)
     if definition is None:
         return _from_names(saved, values)
-    slots, extras, opaque = _slots(node, definition)
+    slots, extras, opaque = _slots(node, definition, values)
     names = [slot.name for slot in slots if slot.name is not None]
     if not opaque and not _is_subsequence(saved, names):
         return WidgetMap({}, "it was saved with other widgets than its class has now")
@@ -120,27 +102,47 @@ def sockets(node: JsonObject) -> list[JsonObject]:
     return [entry for entry in inputs if isinstance(entry, dict)] if isinstance(inputs, list) else []
 
 
-def _slots(node: JsonObject, definition: Any) -> tuple[list[Slot], int, bool]:
+def _slots(node: JsonObject, definition: Any, values: Sequence[Any]) -> tuple[list[Slot], int, bool]:
     """Return the known slots, how many unnamed ones may follow, and whether an unknown widget ended the list early."""
     plain = {str(entry.get("name")) for entry in sockets(node) if not entry.get("widget")}
     slots: list[Slot] = []
     extras = 0
-    for name, spec in input_specs(definition).items():
-        kind, settings = spec_type(spec), spec_settings(spec)
-        if settings.get("forceInput"):
-            continue
+    waiting = list(input_specs(definition).items())[::-1]
+    while waiting:
+        name, spec = waiting.pop()
+        kind, settings = widget_type(spec), spec_settings(spec)
         if any(str(key).endswith("_upload") and value for key, value in settings.items()):
             extras = _UPLOAD_EXTRAS
-        if kind not in _WIDGET_TYPES or settings.get("widgetType") not in (None, kind):
-            if name in plain or kind == "*":
-                continue
+        if _is_socket(name, kind, spec, plain):
+            continue
+        if kind not in _WIDGET_TYPES and kind not in _COMPANIONS and kind != DYNAMIC_COMBO:
             # Neither a socket nor a known kind of widget: an extension decides how many entries it has.
             return slots, extras, True
         slots.append(Slot(name, kind, spec))
         slots.extend([Slot(None, _CONTROL)] * _controls(name, kind, settings))
+        slots.extend([Slot(None, _COMPANION)] * _COMPANIONS.get(kind, 0))
         if settings.get("remote"):
             return slots, extras, True
+        if kind == DYNAMIC_COMBO:
+            brought = option_inputs(spec, values[len(slots) - 1]) if len(slots) <= len(values) else None
+            if brought is None:
+                return slots, extras, True
+            waiting += [(f"{name}.{inner}", each) for inner, each in brought.items()][::-1]
     return slots, extras, False
+
+
+def _is_socket(name: str, kind: str, spec: Any, plain: Collection[str]) -> bool:
+    if spec_settings(spec).get("forceInput") or kind in {"*", MATCH_TYPE}:
+        return True
+    if kind == AUTOGROW:
+        grown = grown_inputs(name, spec, plain)
+        return any(each in plain or not _is_widget(about) for each, about in grown.items())
+    return kind not in _WIDGET_TYPES and kind != DYNAMIC_COMBO and name in plain
+
+
+def _is_widget(spec: Any) -> bool:
+    kind = widget_type(spec)
+    return (kind in _WIDGET_TYPES or kind in _COMPANIONS) and not spec_settings(spec).get("forceInput")
 
 
 def _controls(name: str, kind: str, settings: Mapping[str, Any]) -> int:
@@ -177,6 +179,10 @@ def _is_plausible(slot: Slot, value: Any) -> bool:
         return value is None or isinstance(value, bool)
     if slot.kind == "STRING":
         return value is None or isinstance(value, str)
+    if slot.kind in _COMPANIONS:
+        return isinstance(value, str if slot.kind == "COLOR" else dict)
+    if slot.kind == _COMPANION:
+        return True
     return not isinstance(value, bool) or _has_boolean_choices(slot.spec)
 
 

@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
+from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, expanded, input_specs, option_inputs, spec_type
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import WorkflowNode, class_of, iterate, subgraphs
+from discomfort.workflow.promotions import Promotions, promotions
 from discomfort.workflow.selectors import Target
 from discomfort.workflow.subgraphs import is_group, link_list
-from discomfort.workflow.widgets import WidgetMap, input_specs, locate, saved_widget_names, sockets
+from discomfort.workflow.widgets import WidgetMap, locate, saved_widget_names, sockets
 
 _TEXT_ONLY = frozenset({"Note", "MarkdownNote", "Reroute"})
 _SUBGRAPH_INPUTS = "-10"  # the id that LiteGraph gives, inside a subgraph, to the node for its inputs
 _MOST_HOPS = 1000
 _CONVERT = "convert the workflow first and set it on the prompt"
+
+
+_BOX = ("x", "y", "width", "height")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value is saved: the node, and its position in the node's list (or its key in the node's object)."""
+
+    owner: JsonObject
+    position: Any
+    name: str
+
+    def read(self) -> Any:
+        """The saved value."""
+        return self.owner["widgets_values"][self.position]
+
+    def write(self, value: Any, kind: str) -> None:
+        """Replace it, also where the same value is saved once more: by name, or a box's numbers behind the box."""
+        values = self.owner["widgets_values"]
+        values[self.position] = value
+        named = self.owner.get("widgets_values_named")
+        if isinstance(named, dict) and self.name in named:
+            named[self.name] = value
+        if kind == "BOUNDING_BOX" and isinstance(values, list):
+            numbers = [value[side] for side in _BOX]
+            values[self.position + 1 : self.position + 1 + len(_BOX)] = numbers
 
 
 class WorkflowGraph:
@@ -37,38 +67,43 @@ class WorkflowGraph:
         ]
 
     def names(self, node_id: str) -> Sequence[str]:
-        """Return every declared or saved input of the node, sockets included."""
+        """Return every declared or saved input of the node, sockets and promoted widgets included."""
         node = self._nodes[node_id].node
         slots = [str(entry["name"]) for entry in sockets(node) if "name" in entry]
-        known = [*input_specs(self._definition(node)), *saved_widget_names(node), *slots, *self._map(node_id).positions]
-        return list(dict.fromkeys(known))
+        saved, shown = saved_widget_names(node), [name for _, name in self._promotions(node_id).entries]
+        return list(dict.fromkeys([*self._specs(node_id), *saved, *slots, *self._map(node_id).positions, *shown]))
 
     def settable(self, node_id: str) -> Sequence[str]:
         """Return the inputs whose widget is found and has no link, or only one from a PrimitiveNode."""
         names = []
-        for name in self._map(node_id).positions:
+        shown = [name for _, name in self._promotions(node_id).entries]
+        for name in dict.fromkeys([*self._map(node_id).positions, *shown]):
             try:
-                self._place(node_id, name, name)
+                self._places(node_id, name, name)
             except InputSelectorError:
                 continue
             names.append(name)
         return names
 
     def get(self, node_id: str, name: str, selector: str) -> Any:
-        """Return the widget's saved value."""
-        owner, position = self._place(node_id, name, selector)
-        return owner["widgets_values"][position]
+        """Return the widget's saved value; of a promoted one, that of the outermost node that has one."""
+        return self._places(node_id, name, selector)[-1].read()
 
     def set(self, node_id: str, name: str, value: Any, selector: str) -> None:
-        """Replace the widget's saved value."""
-        owner, position = self._place(node_id, name, selector)
+        """Replace the widget's saved value, wherever it is saved."""
+        places = self._places(node_id, name, selector)
+        node_id = self._inside(node_id, name)
         node = self._nodes[node_id].node
-        spec = input_specs(self._definition(node)).get(name)
+        spec = self._specs(node_id).get(name)
+        kind = spec_type(spec)
         check_value(selector, value, spec, remedy=model_remedy(class_of(node), name, value))
-        owner["widgets_values"][position] = value
+        if kind == DYNAMIC_COMBO and option_inputs(spec, value) != option_inputs(spec, places[0].read()):
+            raise InputSelectorError(selector, f"that value brings other inputs than the present one; {_CONVERT}")
+        for place in places:
+            place.write(value, kind)
 
-    def _place(self, node_id: str, name: str, selector: str) -> tuple[JsonObject, Any]:
-        """Return the node whose widget sets the input, and the widget's position in that node's values."""
+    def _places(self, node_id: str, name: str, selector: str) -> list[Place]:
+        """Return where the input's value is saved; the last one counts in frontends that know promoted widgets."""
         found = self._nodes[node_id]
         shared = str(found.graph.get("id")) if ":" in node_id else ""
         if self._uses.get(shared, 0) > 1:
@@ -78,16 +113,47 @@ class WorkflowGraph:
             (e.get("link") for e in sockets(found.node) if _names_of(e, name) and e.get("link") is not None), None
         )
         if link is not None:
-            return self._feeder(found, link, selector)
+            return [self._feeder(found, link, selector)]
         if found.type in self._subgraphs:
-            raise InputSelectorError(selector, f"the widgets of a subgraph cannot be told apart; {_CONVERT}")
+            inner = self._promotions(node_id).inside(name)
+            if inner is None or f"{node_id}:{inner}" not in self._nodes:
+                raise InputSelectorError(selector, f"the widgets of a subgraph cannot be told apart; {_CONVERT}")
+            return self._places(f"{node_id}:{inner}", name, selector)
         located = self._map(node_id)
         if name not in located.positions:
             reason = located.reason or "it has no saved value, or its position among the widgets is uncertain"
             raise InputSelectorError(selector, f"{reason}; {_CONVERT}")
-        return found.node, located.positions[name]
+        own = Place(found.node, located.positions[name], name)
+        return [own, *self._promoted(node_id, name, selector)]
 
-    def _feeder(self, found: WorkflowNode, link: object, selector: str) -> tuple[JsonObject, Any]:
+    def _promoted(self, node_id: str, name: str, selector: str) -> Iterator[Place]:
+        """The values that the subgraphs around a node have for its widget, from the inside."""
+        host_id, _, inner = node_id.rpartition(":")
+        while host_id:
+            shown = self._promotions(host_id)
+            if (inner, name) not in shown.entries:
+                return
+            if shown.values and not shown.certain:
+                host = Target(host_id, self._title(self._nodes[host_id]), self._kind(self._nodes[host_id]))
+                raise InputSelectorError(selector, f"{host} may have a value of its own for it; {_CONVERT}")
+            position = shown.position(inner, name)
+            if position is not None:
+                yield Place(self._nodes[host_id].node, position, name)
+            host_id, _, inner = host_id.rpartition(":")
+
+    def _inside(self, node_id: str, name: str) -> str:
+        """The node whose widget is meant: for a promoted one, the node inside the subgraph."""
+        while self._nodes[node_id].type in self._subgraphs:
+            node_id = f"{node_id}:{self._promotions(node_id).inside(name)}"
+        return node_id
+
+    def _promotions(self, node_id: str) -> Promotions:
+        found = self._nodes[node_id]
+        if found.type not in self._subgraphs:
+            return Promotions()
+        return promotions(found.node, {str(node.get("id")) for node in self._subgraphs[found.type]["nodes"]})
+
+    def _feeder(self, found: WorkflowNode, link: object, selector: str) -> Place:
         """Follow a link upstream through reroutes to a PrimitiveNode, or say what else feeds the input."""
         nodes = self._graph_nodes(found.graph)
         links = self._graph_links(found.graph)
@@ -102,7 +168,7 @@ class WorkflowGraph:
                 link = next((entry.get("link") for entry in sockets(node)), None)
                 continue
             if class_of(node) == "PrimitiveNode" and locate(node, None).positions:
-                return node, 0
+                return Place(node, 0, "value")
             prefix = found.id.rpartition(":")[0]
             feeder_id = f"{prefix}:{origin}" if prefix else origin
             feeder = Target(feeder_id, self._title(self._nodes[feeder_id]), class_of(node))
@@ -118,6 +184,13 @@ class WorkflowGraph:
             reason = WidgetMap({}, "the widgets of a group cannot be told apart")
             self._maps[node_id] = reason if is_container else locate(found.node, self._definition(found.node))
         return self._maps[node_id]
+
+    def _specs(self, node_id: str) -> dict[str, Any]:
+        """The declarations of the inputs that the node has with its present values."""
+        node = self._nodes[node_id].node
+        values: dict[str, Any] = {str(entry.get("name")): None for entry in sockets(node)}
+        values |= {name: node["widgets_values"][at] for name, at in self._map(node_id).positions.items()}
+        return expanded(input_specs(self._definition(node)), values)
 
     def _definition(self, node: JsonObject) -> Any:
         return self._definitions.get(class_of(node))

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from browser.newer_workflows import all_newer
 
 HERE = Path(__file__).parent / "newer_frontends"
@@ -31,6 +32,15 @@ def prompts_file(version: str) -> Path:
 def versions() -> list[str]:
     """The frontends whose prompts are recorded."""
     return sorted(path.stem.removeprefix("prompts-") for path in HERE.glob("prompts-*.json"))
+
+
+def param(version: str, *needed: Path) -> Any:
+    """A frontend's version as a test parameter, skipped where the frontend or something else that is needed is not."""
+    root = root_of(version)
+    missing = [str(path) for path in (root or FRONTENDS / version, *needed) if not path.exists()]
+    reason = f"make setup did not get {' and '.join(missing)}"
+    name = f"{version}-not-downloaded" if missing else version
+    return pytest.param(version, id=name, marks=[pytest.mark.skipif(bool(missing), reason=reason)])
 
 
 def root_of(version: str) -> Path | None:

@@ -136,6 +136,17 @@ def app_mode() -> Json:
     return made
 
 
+def named_models() -> Json:
+    """A loader that names its model's file, and models at the top, as workflows with downloads are saved."""
+    name = "discomfort-test.safetensors"
+    address = f"https://huggingface.co/discomfort/none/resolve/main/{name}"
+    model = {"name": name, "url": address, "directory": "upscale_models"}
+    loader = node(1, "UpscaleModelLoader", (), ("UPSCALE_MODEL",), (name,), properties={"models": [model]})
+    upscaled = node(3, "ImageUpscaleWithModel", (("upscale_model", "UPSCALE_MODEL"), ("image", "IMAGE")), ("IMAGE",))
+    links = [(1, 0, 3, 0, "UPSCALE_MODEL"), (2, 0, 3, 1, "IMAGE"), (3, 0, 4, 0, "IMAGE")]
+    return workflow([loader, empty_image(2), upscaled, save(4)], links, models=[model])
+
+
 def all_newer() -> dict[str, Json]:
     """Every small workflow, the older ones included."""
     older = {name: made for name, made in all_made().items() if name not in OF_A_PACK}
@@ -152,4 +163,5 @@ def all_newer() -> dict[str, Json]:
         "named_values": named_values(),
         "object_values": object_values(),
         "app_mode": app_mode(),
+        "named_models": named_models(),
     }

@@ -45,7 +45,8 @@ def driver_environment(variables: Mapping[str, str]) -> Iterator[None]:
 def patch() -> bool:
     """Let the variables reach the driver, in each module that has the function; whether one has it."""
     done = False
-    for name, module in tuple(sys.modules.items()):
+    # Copied at once: other threads import modules meanwhile.
+    for name, module in sys.modules.copy().items():
         original = getattr(module, FUNCTION, None) if name.startswith(PRIVATE) else None
         if original is None:
             continue

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
+import pytest
 from packaging.requirements import Requirement
 
-from discomfort.conversion.browser.driver_environment import FUNCTION, PRIVATE
+from discomfort.conversion.browser.driver_environment import FUNCTION, PRIVATE, patch
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,3 +75,25 @@ def test_variables_reach_the_driver_and_nothing_else() -> None:
     assert found["mark"] == "driver", f"{problem}; it has the name and does not use it for the driver"
     assert found["ours"] is None
     assert start_driver("nothing")["mark"] is None
+
+
+def test_modules_that_appear_meanwhile_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads import modules at any time, also while all modules are looked through."""
+    added: list[str] = []
+
+    def add(phase: str, _: object) -> None:
+        if phase == "start":
+            name = f"discomfort_test_module_{len(added)}"
+            added.append(name)
+            sys.modules[name] = ModuleType(name)
+
+    threshold = gc.get_threshold()
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    gc.callbacks.append(add)
+    gc.set_threshold(1)
+    try:
+        patch()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(add)
+    assert added

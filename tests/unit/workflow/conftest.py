@@ -48,6 +48,6 @@ def definitions() -> dict[str, Any]:
         "Many": _node({"tags": ["COMBO", {"options": ["a", "b"], "multiselect": True}]}),
         "Remote": _node({"name": ["COMBO", {"remote": {"route": "/x"}}]}),
         "Video": _node({"file": ["COMBO", {"options": ["a.mp4"], "video_upload": True}]}),
-        "Odd": _node({"first": ["INT", {}], "color": ["COLOR", {}], "last": ["INT", {}]}),
+        "Odd": _node({"first": ["INT", {}], "paint": ["PAINT", {}], "last": ["INT", {}]}),
         "Save": _node({"images": ["IMAGE"], "filename_prefix": ["STRING", {}]}, output_node=True),
     }

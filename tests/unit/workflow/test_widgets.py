@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from discomfort.workflow import iterate
+from discomfort.workflow.dynamic_inputs import input_specs, spec_type
 from discomfort.workflow.json_values import is_link
-from discomfort.workflow.widgets import input_specs, locate, spec_type
+from discomfort.workflow.widgets import locate
 
 
 def _sampler(*values: Any, **more: Any) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def test_upload_buttons_may_follow(definitions: dict[str, Any]) -> None:
 def test_places_end_before_a_widget_of_an_extension(definitions: dict[str, Any]) -> None:
     """An input that is neither socket nor known widget has an unknown number of values: later ones are not mapped."""
     node = {"type": "Odd", "widgets_values": [1, "#fff", 2]}
-    with_socket = {"type": "Odd", "widgets_values": [1, 2], "inputs": [{"name": "color", "type": "COLOR"}]}
+    with_socket = {"type": "Odd", "widgets_values": [1, 2], "inputs": [{"name": "paint", "type": "PAINT"}]}
 
     assert locate(node, definitions["Odd"]).positions == {"first": 0}
     assert locate(with_socket, definitions["Odd"]).positions == {"first": 0, "last": 1}

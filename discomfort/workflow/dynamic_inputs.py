@@ -1,0 +1,115 @@
+"""The inputs of a node's definition, and those that depend on values.
+
+An input of type ``COMFY_DYNAMICCOMBO_V3`` chooses by its value which inputs follow it; one of type
+``COMFY_AUTOGROW_V3`` is a row of equal inputs. (ComfyUI 0.33.0 has both in its definitions, 0.3.64 neither.) Workflows
+and prompts have the inputs that result, by names with dots: ``mode``, ``mode.width``, ``images.image0``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+AUTOGROW = "COMFY_AUTOGROW_V3"
+MATCH_TYPE = "COMFY_MATCHTYPE_V3"
+"""An input whose type only has to match that of others with the same template: always a socket."""
+
+_MOST_GROWN = 100
+
+
+def input_specs(definition: Any) -> dict[str, Any]:
+    """Return the inputs of a node class in the frontend's order: required, then optional, by ``input_order``."""
+    if not isinstance(definition, Mapping):
+        return {}
+    return _ordered(definition.get("input"), definition.get("input_order"))
+
+
+def spec_type(spec: Any) -> str:
+    """Return the type of an input's declaration; both ways of writing a list of choices are ``COMBO``."""
+    kind = spec[0] if isinstance(spec, list | tuple) and spec else None
+    return "COMBO" if isinstance(kind, list | tuple) else str(kind)
+
+
+def spec_settings(spec: Any) -> Mapping[str, Any]:
+    """Return the settings of an input's declaration (``default``, ``min``, …); empty if there are none."""
+    settings = spec[1] if isinstance(spec, list | tuple) and len(spec) > 1 else None
+    return settings if isinstance(settings, Mapping) else {}
+
+
+def widget_type(spec: Any) -> str:
+    """Return the type of an input's widget: the input's own, unless the definition names another."""
+    given = spec_settings(spec).get("widgetType")
+    return spec_type(spec) if given is None else str(given)
+
+
+def option_keys(spec: Any) -> list[str]:
+    """Return the values that a dynamic combo takes."""
+    return [option["key"] for option in _options(spec)]
+
+
+def option_inputs(spec: Any, key: object) -> dict[str, Any] | None:
+    """Return the inputs, without prefix, that a value of a dynamic combo brings; ``None`` if it is no such value."""
+    found = next((option for option in _options(spec) if option["key"] == key), None)
+    return None if found is None else _ordered(found.get("inputs"), None)
+
+
+def grown_inputs(name: str, spec: Any, present: Container[str]) -> dict[str, Any]:
+    """Return the inputs of a growing one that are ``present``, and the first that is not."""
+    template = spec_settings(spec).get("template")
+    each = next(iter(_ordered(template.get("input"), None).values()), None) if isinstance(template, Mapping) else None
+    grown: dict[str, Any] = {}
+    one_more = False
+    for full in islice(_grown_names(name, template), _MOST_GROWN) if each is not None else ():
+        if full in present or not one_more:
+            grown[full] = each
+        one_more = one_more or full not in present
+    return grown
+
+
+def expanded(specs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all inputs that a node has with these values; a dynamic combo without a known value brings none."""
+    found: dict[str, Any] = {}
+    for name, spec in specs.items():
+        kind = spec_type(spec)
+        if kind == AUTOGROW:
+            found |= grown_inputs(name, spec, values)
+            continue
+        found[name] = spec
+        if kind == DYNAMIC_COMBO:
+            brought = option_inputs(spec, values.get(name)) or {}
+            found |= expanded({f"{name}.{inner}": each for inner, each in brought.items()}, values)
+    return found
+
+
+def _ordered(inputs: Any, orders: Any) -> dict[str, Any]:
+    if not isinstance(inputs, Mapping):
+        return {}
+    specs: dict[str, Any] = {}
+    for section in ("required", "optional"):
+        declared = inputs.get(section)
+        if not isinstance(declared, Mapping):
+            continue
+        order = orders.get(section) if isinstance(orders, Mapping) else None
+        names = (
+            [name for name in order if isinstance(name, str) and name in declared] if isinstance(order, list) else []
+        )
+        for name in [*names, *(name for name in declared if name not in names)]:
+            specs[name] = declared[name]
+    return specs
+
+
+def _options(spec: Any) -> Iterator[Mapping[str, Any]]:
+    options = spec_settings(spec).get("options")
+    for option in options if isinstance(options, list) else ():
+        if isinstance(option, Mapping) and isinstance(option.get("key"), str):
+            yield option
+
+
+def _grown_names(name: str, template: Any) -> Iterator[str]:
+    names, prefix, most = (template.get(key) for key in ("names", "prefix", "max"))
+    if isinstance(names, list):
+        yield from (f"{name}.{each}" for each in names)
+    elif isinstance(prefix, str):
+        yield from (f"{name}.{prefix}{index}" for index in range(most if isinstance(most, int) else _MOST_GROWN))
