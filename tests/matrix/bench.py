@@ -267,7 +267,7 @@ async def end_of(connector: ComfyConnector | None) -> None:
     if connector is None:
         return
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await connector.kill_api()
     except Exception as error:  # noqa: BLE001 - it is beyond repair, and must not disturb the next
         log.warning("a connector that was given up: %s", brief(error))
@@ -298,7 +298,7 @@ _numbers = itertools.count(1)
 async def works(connector: ComfyConnector) -> bool:
     """Whether the next run is right."""
     value = next(_numbers)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         return texts_of(await connector.run_workflow(show_prompt(value), False)) == [str(value)]
 
 
