@@ -27,8 +27,9 @@ SHAPES: dict[str, tuple[str, ...]] = {
 """Shapes that arrays of each type are given; the usual ones among them, since not every node takes those."""
 
 _SLOTS = {"IMAGE": 0, "MASK": 1, "LATENT": 2, "AUDIO": 3, "SIGMAS": 4}
-FATAL = (("SaveImageWebsocket", "1,0,8,3"),)
-"""What ends ComfyUI's process: its own sender fails on a picture of no size. The emulator answers with an error."""
+FATAL = (("SaveImageWebsocket", "1,0,8,3"), ("ImageMergeTileList", "1,0,8,3"))
+"""What ends ComfyUI's process, as its own sender fails on a picture of no size, or never ends in it, as it looks for
+places of tiles that have no size. The emulator answers with an error."""
 
 CONSTANTS: tuple[Any, ...] = ("x", None)
 """What stands in place of a link; ComfyUI's validation looks only at constants of the simple types."""

@@ -54,8 +54,17 @@ describes how ComfyUI's node is written rather than what is wrong.
 _APART = """
 ### Not equal
 
-The cases in these tables that differ by more than one level.
+The cases in these tables that differ by more than one level, each with its reason where it is known.
 """
+
+REASONS = {
+    "BakeAmbientOcclusion bias=": "its rays are random, and from so near they meet the surface that they leave",
+    "Canny image of 1,8,8,1": "on a ramp all gradients are equal, so rounding decides which pixels are edges",
+    "TransformSplat scale_": "a stretched splat's axes are eigenvectors in single precision, of a matrix whose entries "
+    "differ by a factor of 10,000",
+    "RenderSplat splat_scale=": "splats smaller than a pixel, where rounding decides which pixel they fall on",
+}
+"""Why cases differ, by the beginning of their notes."""
 
 _ROUTES = """
 ## Requests
@@ -156,5 +165,11 @@ def page(version: str, parts: Mapping[str, Mapping[str, Row]]) -> str:
         if name in parts:
             texts.append(f"{text}\n{differences(parts[name], name)}\n")
     if any(row.notes for row in every):
-        texts.append(f"{_APART}\n" + "\n".join(f"- `{line(note, 300)}`" for row in every for note in row.notes) + "\n")
+        texts.append(f"{_APART}\n" + "\n".join(apart(note) for row in every for note in row.notes) + "\n")
     return "".join(texts)
+
+
+def apart(note: str) -> str:
+    """One case that differs, with its reason."""
+    reason = next((reason for start, reason in REASONS.items() if note.startswith(start)), "the reason is not known")
+    return f"- `{line(note, 300)}`: {reason}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.parity import __main__ as parity
-from benchmarks.parity import kept
+from benchmarks.parity import kept, table
 from benchmarks.parity.comparing import Row
 
 
@@ -72,3 +73,11 @@ def test_only_whole_parts_are_kept(monkeypatch: pytest.MonkeyPatch, words: list[
             parity.parse()
     else:
         assert parity.parse().node == "A"
+
+
+def test_differences_are_listed_with_their_reason() -> None:
+    """One that nobody has explained says so."""
+    known = table.apart("Canny image of 1,8,8,1: differs by up to 255 (9.38% by more than 1)")
+    other = table.apart("Other a|b: success, not error")
+    assert re.fullmatch(r"- `Canny image of 1,8,8,1: differs .*`: on a ramp .*", known)
+    assert other == r"- `Other a\|b: success, not error`: the reason is not known"
