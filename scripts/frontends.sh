@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets other frontends of ComfyUI into frontends/VERSION of the virtual environment in $1; each needs a few seconds.
-# Their tests are skipped where one cannot be had, so that is no failure.
+# Their tests are skipped where one cannot be had, so that is not a failure.
 set -eu
 venv=$1
 shift
