@@ -56,7 +56,7 @@ _TABLE = (
     ("no-store", "0.18.0", "the page and its scripts are not stored by browsers", "server.py: get_root"),
     ("cross-site", "0.19.0", "requests from pages of other sites are refused",
      "server.py: create_origin_only_middleware"),
-    ("intermediate-outputs", "0.19.0", "a node that is no output can show something in each run",
+    ("intermediate-outputs", "0.19.0", "a node that is not an output can show something in each run",
      "execution.py: PromptExecutor.execute_async"),
     ("dependency-cycles", "0.20.0", "a cycle names its nodes", "execution.py: validate_inputs"),
     ("typed-file-names", "0.20.0", "listed files are annotated with their folder",
@@ -117,7 +117,7 @@ def rules_for(system: JsonObject) -> Rules:
     said = system.get("comfyui_version")
     version = parse(said)
     if version is None:
-        return Rules(NEWEST, f"the server does not tell its version; it is checked as ComfyUI {NEWEST}")
+        return Rules(NEWEST, f"the server does not report its version; it is checked as ComfyUI {NEWEST}")
     if version < _numbers(OLDEST):
         return Rules(OLDEST, f"ComfyUI {said} is older than the checks know; it is checked as {OLDEST}")
     if version[:2] > _numbers(NEWEST)[:2]:
@@ -128,5 +128,5 @@ def rules_for(system: JsonObject) -> Rules:
 def _numbers(version: str) -> Version:
     numbers = parse(version)
     if numbers is None:
-        raise ValueError(f"{version!r} is no version of ComfyUI")
+        raise ValueError(f"{version!r} is not a version of ComfyUI")
     return numbers

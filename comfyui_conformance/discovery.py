@@ -1,4 +1,4 @@
-"""Checks of what a server tells about itself, of which newer releases tell more: versions, features, lists."""
+"""Checks of the versions, features and lists that a server reports; newer releases report more."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ async def _repeated_in_part(server: Probe) -> list[str]:
 
 @check("execution.py: PromptExecutor.execute_async", nodes=_BASIC, since="reached-outputs")
 async def reached_outputs(server: Probe) -> None:
-    """A record has no outputs that are cached but were not asked for."""
+    """A record has no outputs that are cached but were not requested."""
     server.same("nodes with outputs", await _repeated_in_part(server), ["3"])
 
 

@@ -330,7 +330,7 @@ async def userdata_refusals(server: Probe) -> None:
 
 
 async def _entry(server: Probe) -> dict[str, Any]:
-    """What full_info tells about a new file."""
+    """The entry that full_info gives for a new file."""
     await _one_user(server)
     path = f"/userdata/{PREFIX}%2Ftimes.txt"
     await server.post(f"{path}?overwrite=true", data=b"x")

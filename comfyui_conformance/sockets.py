@@ -115,7 +115,7 @@ async def cached_sequence(server: Probe) -> None:
 
 @check(_RUN, nodes=[*_BASIC, "ImageCropV2"], since="intermediate-outputs")
 async def cached_intermediate(server: Probe) -> None:
-    """A cached node that is no output, but shows something, is executed for the client, and stands in the record."""
+    """A cached node that shows something but is not an output is executed for the client, and is in the record."""
     prompt = picture()
     prompt["3"] = node("ImageCropV2", image=["1", 0], crop_region={"x": 1, "y": 1, "width": 2, "height": 2})
     prompt["2"]["inputs"]["images"] = ["3", 0]

@@ -1,7 +1,7 @@
 """The lock of the database that ``--database-url`` names.
 
 The emulator has no database. It takes the lock that ComfyUI takes (0.17 and newer), so that a program which starts two
-servers on one database is told so in the same way.
+servers on one database gets the same message.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Faults:
 
     History: a record is readable ``history_delay`` after the run's last message; with ``evict_history``, never. With
     ``unreadable_jobs``, ``/api/jobs`` fails as in ComfyUI (status 500) while one prompt has an ``extra_pnginfo``, or a
-    ``workflow`` in it, that is no object.
+    ``workflow`` in it, that is not an object.
     """
 
     start_delay: float = 0.0

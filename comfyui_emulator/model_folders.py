@@ -111,7 +111,7 @@ def _walk(place: Path, *, hidden: bool) -> Iterator[str]:
 
 
 def metadata(path: Path) -> JsonObject | None:
-    """The metadata in a ``.safetensors`` file, or ``None``. Raises ``ValueError`` for a header that is no JSON."""
+    """The metadata in a ``.safetensors`` file, or ``None``. Raises ``ValueError`` for a header that is not JSON."""
     found = (_header(path, _LISTED_HEADER) or {}).get("__metadata__")
     return found if isinstance(found, dict) else None
 

@@ -178,7 +178,7 @@ def read_object_info(path: Path) -> dict[str, JsonObject]:
 
 
 def server_features(config: EmulatorConfig) -> JsonObject:
-    """The feature flags, as ``/features`` and sockets tell them (ComfyUI 0.33.0)."""
+    """The feature flags, as ``/features`` and sockets report them (ComfyUI 0.33.0)."""
     core: JsonObject = {
         "supports_preview_metadata": True,
         "supports_model_type_tags": True,

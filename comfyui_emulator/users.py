@@ -1,4 +1,4 @@
-"""Users of the server: a single one, or several that a header tells apart (``--multi-user``)."""
+"""Users of the server: a single one, or several that a header distinguishes (``--multi-user``)."""
 
 from __future__ import annotations
 

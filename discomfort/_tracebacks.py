@@ -70,7 +70,7 @@ def hide_frames(error: BaseException) -> None:
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    # Not imported here: the editor needs no event loop, and who has none has no cancellations.
+    # asyncio is not imported for this: the editor works without an event loop, and then nothing is cancelled.
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and isinstance(error, asyncio.CancelledError)
 

@@ -21,7 +21,7 @@ _LONGEST_VERSION: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class VersionFact:
-    """One thing that ComfyUI does since the release ``since``. ``seen`` says how a client can see it at a server."""
+    """One thing that ComfyUI does since the release ``since``. ``seen`` says how a client can detect it."""
 
     name: str
     since: Release
@@ -57,8 +57,8 @@ MISSING_NODE_TYPE: Final = VersionFact(
 NODE_REPLACEMENTS: Final = VersionFact(
     "node_replacements",
     (0, 14, 0),
-    "a class that is not installed may have a replacement, which takes its place before the prompt is checked; nodes "
-    "that are no objects, or whose inputs are none, are answered with 500 and queued no more",
+    "a class that is not installed may have a replacement, which takes its place before the prompt is checked; a node "
+    "that is not an object, or whose inputs are not, is answered with 500, and no longer queued",
     "key node_replacements of GET /features",
 )
 CYCLE_ERRORS: Final = VersionFact(
@@ -112,7 +112,7 @@ _SIGNS: Final[tuple[tuple[str, str, Release], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class ServerFeatures:
-    """What one server is, as it says. ``problem`` is why it says nothing, empty otherwise.
+    """The version and features that one server reports. ``problem`` is why it reports none, empty otherwise.
 
     ``version`` is its own text. ``release`` is the number in it; ``None`` if there is no version, or none that can be
     read. ``at_least`` is the release that it has by all signs.
@@ -146,7 +146,7 @@ class ServerFeatures:
 def server_features(
     stats: Mapping[str, Any] | None, features: Mapping[str, Any] | None, *, problem: str = ""
 ) -> ServerFeatures:
-    """What the answers of ``/system_stats`` and ``/features`` say; ``None`` for one that did not come."""
+    """The features by the answers of ``/system_stats`` and ``/features``; ``None`` for one that did not come."""
     system = (stats or {}).get("system")
     sources: dict[str, Mapping[str, Any]] = {
         "system": system if isinstance(system, Mapping) else {},

@@ -35,7 +35,7 @@ PAGES = {
         ],
     ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
-    "outputs.md": ("Outputs", ["discomfort.client.outputs"]),
+    "outputs.md": ("Outputs", ["discomfort.client.outputs", "discomfort.client.artifact:Artifact"]),
     "workflows.md": (
         "Workflows and prompts",
         [

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Gets into the virtual environment in $1 what the tests of newer frontends need, each in a few seconds: for an argument
 # VERSION that frontend of ComfyUI, as frontends/VERSION; for templates-VERSION the official templates, as
-# templates/VERSION. Their tests are skipped where something cannot be had, so that is no failure.
+# templates/VERSION. Their tests are skipped where something cannot be had, so that is not a failure.
 set -eu
 venv=$1
 shift

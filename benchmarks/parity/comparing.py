@@ -30,7 +30,7 @@ class Row:
         self.largest = max(self.largest, largest)
 
     def differs(self, note: str) -> None:
-        """One more case, with a difference that is no number."""
+        """One more case, with a difference that is not a number."""
         self.notes.append(note)
         self.add(WORST)
 

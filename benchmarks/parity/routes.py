@@ -83,7 +83,7 @@ def asks(port: int) -> Iterator[Ask]:
 
 
 def plain() -> Iterator[Ask]:
-    """Routes that describe the server, with and without their prefix, and paths that are no routes."""
+    """Routes that describe the server, with and without their prefix, and paths that are not routes."""
     for path in ("/prompt", "/queue", "/features", "/extensions_", "/i18n", "/workflow_templates", "/users"):
         yield Ask("plain", path)
         yield Ask("plain", f"/api{path}")

@@ -145,7 +145,7 @@ def read_latent(data: bytes) -> Any:
 
 
 READERS: dict[str, Callable[[bytes], Any]] = readers.READERS | {".latent": read_latent}
-"""How files that are no pictures are read, by ending: to an array of integers, or to a text."""
+"""How files that are not pictures are read, by ending: to an array of integers, or to a text."""
 
 
 def free_port() -> int:

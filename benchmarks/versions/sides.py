@@ -33,7 +33,7 @@ class Side:
             return cls(None, Path(file) if file else None)
         folder = Path(name).resolve()
         if not (folder / "main.py").is_file():
-            raise FileNotFoundError(f"{folder} is no ComfyUI: it has no main.py")
+            raise FileNotFoundError(f"{folder} is not a ComfyUI: it has no main.py")
         return cls(folder)
 
     def start(self, *, slim: bool = False) -> AbstractContextManager[Server]:

@@ -42,7 +42,7 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "client_id is a number": {"prompt": GOOD, "client_id": 5},
     "prompt is a list": {"prompt": []},
     "one output of two is wrong": {"prompt": GOOD | {"2": node("PreviewAny")}},
-    "prompt_id is no UUID": {"prompt": GOOD, "prompt_id": "mine"},
+    "prompt_id is not a UUID": {"prompt": GOOD, "prompt_id": "mine"},
     "prompt_id is in upper case": {"prompt": GOOD, "prompt_id": "D41F0000-0000-4000-8000-00000000000A"},
     "a cycle in the prompt": {"prompt": {"1": node("TrapAny", value=["2", 0]), "2": node("TrapAny", value=["1", 0])}},
     "unknown class": {"prompt": GOOD | {"2": node("NoSuchNode")}},

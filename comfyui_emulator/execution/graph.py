@@ -26,7 +26,7 @@ class DependencyCycleError(Exception):
 
 
 class NodeInputError(Exception):
-    """A node asks for a lazy input that is no link."""
+    """A node asks for a lazy input that is not a link."""
 
 
 NodeInputError.__module__ = NodeNotFoundError.__module__ = "comfy_execution.graph"
@@ -160,7 +160,7 @@ class Schedule:
         self._arrivals.expect(node_id, source, slot)
 
     def need_input(self, node_id: str, name: str) -> None:
-        """Make ``node_id`` wait for the source of an input. Raises :class:`NodeInputError` if that is no link."""
+        """Make ``node_id`` wait for the source of an input. Raises :class:`NodeInputError` if that is not a link."""
         inputs = node_inputs(self._graph.node(node_id))
         what = f"Node {node_id} says it needs input {name}, but"
         if name not in inputs:

@@ -16,7 +16,7 @@ PREVIEWED_CHARACTERS = 1024
 """The longest text in ``preview_output`` (ComfyUI 0.16 and newer)."""
 
 UNREADABLE = "unreadable"
-"""A key of stored jobs whose workflow has no id because it is no object; never sent."""
+"""A key of stored jobs whose workflow has no id because it is not an object; never sent."""
 
 _MEDIA = frozenset({"images", "video", "audio", "3d", "text"})
 _SHAPES = (".obj", ".fbx", ".gltf", ".glb", ".usdz")
@@ -24,7 +24,7 @@ _TEXTS = (".txt", ".md", ".json")
 
 
 class UnreadableJobError(AttributeError):
-    """A prompt's ``extra_pnginfo``, or the workflow in it, is no object; ComfyUI fails on it (0.6 to 0.33 at least)."""
+    """A prompt's ``extra_pnginfo``, or its workflow, is not an object; ComfyUI fails on it (0.6 to 0.33 at least)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _workflow(extra: JsonObject) -> JsonObject:
 
 
 def _facts(status: JsonObject) -> JsonObject:
-    """What the messages of a run tell: its status, times and error."""
+    """Status, times and error of a run, from its messages."""
     facts: JsonObject = {"status": "completed" if status["status_str"] == "success" else "failed"}
     for name, data in status["messages"]:
         if name == "execution_start":

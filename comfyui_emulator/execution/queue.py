@@ -159,7 +159,7 @@ class PromptQueue:
     def _shown(self, job: JsonObject) -> JsonObject:
         """A job as it is sent. Raises :class:`UnreadableJobError` where ComfyUI fails, if that fault is on."""
         if job.pop(UNREADABLE, False) and self._faults.unreadable_jobs:
-            raise UnreadableJobError(f"the workflow in the extra_pnginfo of {job['id']} is no object")
+            raise UnreadableJobError(f"the workflow in the extra_pnginfo of {job['id']} is not an object")
         return job
 
     def record(self, prompt_id: str) -> str:

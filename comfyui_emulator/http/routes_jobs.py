@@ -93,7 +93,7 @@ async def cancel_job(request: web.Request) -> web.Response:
 
 @routes.post("/api/jobs/cancel")
 async def cancel_jobs(request: web.Request) -> web.Response:
-    """Cancel several jobs, all or none: an id that is no canonical UUID refuses the request."""
+    """Cancel several jobs, all or none: an id that is not a canonical UUID refuses the request."""
     try:
         data = await request.json()
     except ValueError:

@@ -182,7 +182,7 @@ async def change_history(request: web.Request) -> web.Response:
 async def _drop(request: web.Request, listed: PromptQueue | History) -> web.Response:
     """Remove the entries that the request names."""
     data = await request.json()
-    if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is no error here
+    if "clear" in data and data["clear"]:  # noqa: RUF019 - an empty list is not an error here
         listed.clear()
     if "delete" in data:
         for prompt_id in data["delete"]:

@@ -25,7 +25,7 @@ _LINES = text(default="", multiline=True)
     **_STRING,
 )
 def extract(json_string: str, key: str) -> str:
-    """The value of a key of a JSON object, in Python's spelling. Empty for ``null``, and for whatever is no object."""
+    """The value of a key of a JSON object, in Python's spelling. Empty for ``null``, and if it is not an object."""
     try:
         found = json.loads(json_string)
     except (json.JSONDecodeError, TypeError):

@@ -124,7 +124,7 @@ def _journals() -> list[Leftover]:
     for path, entries in journal.abandoned():
         shown = ", ".join(str(entry.path) for entry in entries[:5])
         more = f" and {len(entries) - 5} more" if len(entries) > 5 else ""
-        detail = f"lists {shown}{more}" if entries else "lists nothing any more"
+        detail = f"lists {shown}{more}" if entries else "no longer lists anything"
         found.append(Leftover("journal", str(path), detail, remover(path)))
     return found
 

@@ -119,11 +119,11 @@ def _problem_of(definitions: JsonObject) -> str:
     if not definitions:
         return "it has no node definitions"
     wrong = [name for name, value in definitions.items() if not isinstance(value, dict) or "input" not in value]
-    return f"{wrong[0]!r} is no node definition" if wrong else ""
+    return f"{wrong[0]!r} is not a node definition" if wrong else ""
 
 
 async def _system_of(rest: Any) -> JsonObject:
-    """The server's ``/system_stats``. They are only displayed, so a server without them is no error."""
+    """The server's ``/system_stats``. They are only displayed, so a server without them is not an error."""
     try:
         found = (await rest.system_stats()).get("system")
     except ServerResponseError:

@@ -80,7 +80,7 @@ class Terminal:
     # --- stdout ------------------------------------------------------------------------------------------------------
 
     def write(self, text: str) -> None:
-        """Write data unchanged. A reader that has closed the pipe (``| head``) is no error."""
+        """Write data unchanged. A reader that has closed the pipe (``| head``) is not an error."""
         with _stdout_may_be_gone():
             sys.stdout.write(text)
             sys.stdout.flush()

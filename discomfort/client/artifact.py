@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One output with its content; made by :meth:`discomfort.client.outputs.Output.artifact`.
+    """One output with its content; made by :meth:`Output.artifact`.
 
     ``kind``, ``title``, ``class_type``, ``key`` and ``index`` are those of the output. ``filename`` is the name on the
     server, ``None`` for texts and other values; ``mime`` the media type where it is known. ``size`` is in bytes,

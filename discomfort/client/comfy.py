@@ -142,7 +142,7 @@ class ComfyClient:
             run.fail(error(run.prompt_id))
 
     async def features(self) -> ServerFeatures:
-        """What the server says of itself: its version, and the facts that depend on it. Raises StateError."""
+        """The version that the server reports, and the facts that depend on it. Raises StateError."""
         return await self._open_parts().facts.get()
 
     async def definitions(self) -> JsonObject:

@@ -55,7 +55,7 @@ class Content:
         self._reading = self._closed = False
 
     async def open(self) -> None:
-        """Open the file and get its size. Raises FileNotFoundError if it is no file, OSError."""
+        """Open the file and get its size. Raises FileNotFoundError if it is not a file, OSError."""
         self.size = self._left = await self._do(self._open)
 
     async def read(self) -> bytes:

@@ -22,7 +22,7 @@ _log = logging.getLogger("discomfort.client")
 
 
 class Definitions:
-    """``/object_info`` of one server; ``facts`` are what it says of itself."""
+    """``/object_info`` of one server; ``facts`` has its version and features."""
 
     def __init__(self, rest: RestClient, facts: ServerFacts) -> None:
         self._facts = facts

@@ -81,7 +81,7 @@ def _figure(output: Shown) -> str:
 def _content(output: Shown) -> str:
     if output.filename is None:
         return f"<pre>{html.escape(str(output.value)[:_LONGEST])}</pre>"
-    # A moving picture is no video for a browser.
+    # A moving picture is not a video for a browser.
     tag = _TAGS.get((output.media_type or "").partition("/")[0])
     if tag is None:
         return ""

@@ -195,7 +195,7 @@ class RunState:
     """The state of one prompt, as reported by the socket.
 
     ``started``: execution began. ``ended``: it is over, but the record may not be readable yet. ``finished``: the
-    server says that the record is there. ``blocked``: nodes whose outputs were blocked, which is no error. ``times``:
+    server says that the record is there. ``blocked``: nodes whose outputs were blocked (not an error). ``times``:
     when all of that was.
     """
 

@@ -163,7 +163,7 @@ class PromptRun:
         self.position: int | None = None
         self._on_ended = on_ended
         self._task = asyncio.current_task()
-        # As asyncio.timeout() does: the count of cancellations at the start tells fail()'s own from the caller's later.
+        # As asyncio.timeout() does: the count of cancellations at the start shows later whether only fail() cancelled.
         self._baseline = self._task.cancelling() if self._task is not None else 0
         self._waiting = self._kicked = self._sealed = False
 

@@ -34,7 +34,7 @@ class ServerFacts:
         self._request.start()
 
     async def get(self) -> ServerFeatures:
-        """What the server says of itself, read now if it was not. Raises StateError once the client is closed."""
+        """The version and features that the server reports, read on demand. Raises StateError after :meth:`close`."""
         try:
             return await self._request.get()
         except ServerConnectionError as error:

@@ -45,7 +45,7 @@ _REPLACED = frozenset({"browser", "WebSocket"})
 
 REFUSED = "refuses connections"
 UNCONNECTED = "cannot be connected to"
-"""No connection for another reason than a refusal: the certificate, the proxy, the name. The reason follows."""
+"""No connection, but not because it was refused: the certificate, the proxy, the name. The reason follows."""
 
 
 class HealthReport(dict[str, str]):

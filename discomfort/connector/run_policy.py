@@ -1,6 +1,6 @@
 """Applies the connector's policies to a run: server death, out of memory, nodes that ignore cancellation.
 
-The client takes a prompt through one server. What happens when that server is not enough is decided here.
+The client takes a prompt through one server. This module decides what happens when one server is not enough.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from discomfort.history import History
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run gave. ``seconds`` is how long it took, from the call to the end; ``history`` is ComfyUI's record."""
+    """The result of a run. ``seconds`` is how long it took, from call to end; ``history`` is ComfyUI's record."""
 
     prompt_id: str
     outputs: list[Output]

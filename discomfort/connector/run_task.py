@@ -212,7 +212,7 @@ class RunTask:
         self._on_end(self)
         is_heard = self._waiters or self.stream.is_read or not self.stream.accepted
         is_failure = error is not None and not isinstance(error, asyncio.CancelledError)
-        # A shutdown ends what is under way; who calls it knows.
+        # A shutdown ends the runs under way, and its caller expects that.
         if is_failure and not is_heard and not self._is_ending():
             _log.warning("run %s failed, and nothing waits for it: %s", self.prompt_id, error)
         self.stream.close(self.prompt_id, success=error is None)

@@ -16,7 +16,7 @@ def self_test_payload(path: Path | None, *, browser: bool) -> JsonObject:
     """The configured test payload, else the bundled workflow: one small empty image, previewed, nothing saved.
 
     Without ``browser`` it is the bundled prompt of the same graph, so that a lazy browser is not started.
-    Raises FileNotFoundError for a configured file that does not exist, PayloadError for one that is no payload.
+    Raises FileNotFoundError for a configured file that does not exist, PayloadError for one that is not a payload.
     """
     if path is not None:
         if not path.is_file():

@@ -31,7 +31,7 @@ _DEATH_NOTICE = 2.0
 """Seconds to wait for a process's exit after its connection broke, to tell its death from a network fault."""
 
 _BROKEN = (ServerConnectionError, BrowserError)
-"""What the first request or page fails with when the server's process ends."""
+"""The errors of the first request or page after the server's process ended."""
 
 
 class ServerLoss:

@@ -70,7 +70,7 @@ class Shutdown:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end_what_waits, client, converter, parted)
             if self._loop.is_running() and _running_loop() is not self._loop:
-                # Else its socket would report the server's end, which is no news.
+                # Else its socket would report the server's end, which everybody expects.
                 parted.wait(_PARTING)
         # Another thread may open a session meanwhile; then aiohttp may log one of ours, which harms nobody.
         with contextlib.suppress(RuntimeError):
@@ -128,7 +128,7 @@ async def _release(
     if client is not None:
         steps.append(ReleaseStep("runs, socket and HTTP", client.aclose, 10))
     if parted is not None:
-        steps.append(ReleaseStep("word of that", parted.set, 1))
+        steps.append(ReleaseStep("report of that", parted.set, 1))
     if converter is not None:
         steps.append(ReleaseStep("browser", converter.aclose, 20))
     return await release_all(steps)

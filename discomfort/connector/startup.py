@@ -207,12 +207,12 @@ class Startup:
                     group.create_task(parts.start_browser())
                 group.create_task(self._start_server_and_socket())
         except BaseExceptionGroup as failures:
-            # Callers catch ServerStartError or BrowserError; that two tasks were at work is no concern of theirs. The
+            # Callers catch ServerStartError or BrowserError; two parallel tasks are a detail of ours. The
             # group as a cause would print the whole text a second time.
             failure = first_failure(failures)
             raise failure from failure.__cause__
         if parts.owned and not await self._self_test():
-            problem = self.self_test_error or "the self-test gave no output"
+            problem = self.self_test_error or "the self-test had no output"
             # The log, or a node's traceback, is in the cause, which is printed above this error.
             told = problem.problem if isinstance(problem, ExecutionError | ServerDiedError) else problem
             disk = await in_thread(self._full_disk) if "No space left" in str(problem) else ""

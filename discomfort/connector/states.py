@@ -77,7 +77,7 @@ class Lifecycle:
             raise StateError("the connector was shut down; create a new one")
 
     def to(self, state: State, reason: str = "") -> None:
-        """Change to ``state``; the same state is no change. Raises StateError for a transition that is not allowed."""
+        """Change to ``state``; does nothing in that state. Raises StateError for a transition that is not allowed."""
         if state is self._state:
             return
         if state not in _FOLLOWERS[self._state]:

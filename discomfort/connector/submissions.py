@@ -69,7 +69,7 @@ class Submissions:
     def make(self, submission: Submission, *, observed: bool) -> RunTask:
         """A run that has not begun. ``observed``: its events are kept for readers, which costs one request more.
 
-        Raises StateError after the connector's end, TypeError for a timeout that is no number.
+        Raises StateError after the connector's end, TypeError for a timeout that is not a number.
         """
         _check_timeout(submission.timeout)
         self._lifecycle.refuse_if_ending()

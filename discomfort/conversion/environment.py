@@ -122,7 +122,7 @@ def _limits(info: Any) -> Iterator[tuple[str, ValueLimits]]:
 def _remotes(info: Any) -> Iterator[str]:
     """The paths that the inputs of a class fetch their choices from, as ``{"remote": {"route": "/pack/list"}}``.
 
-    An address of another server is none: the page does not reach it.
+    Addresses of other servers do not count: the page does not reach them.
     """
     for _, _, options in _inputs(info):
         remote = options.get("remote")

@@ -59,7 +59,7 @@ def encode(workflow: object) -> str:
         raise PayloadError(f"a workflow has a list 'nodes', this has {keys}")
     bad = next((i for i, node in enumerate(nodes) if not isinstance(node, dict) or "type" not in node), None)
     if bad is not None:
-        raise PayloadError(f"entry {bad} of the workflow's nodes is no node: it needs a 'type'")
+        raise PayloadError(f"entry {bad} of the workflow's nodes is not a node: it needs a 'type'")
     text = _dump(workflow)
     if len(text) > MAX_BYTES:
         raise PayloadError(f"the workflow has {len(text) / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
@@ -102,7 +102,7 @@ def check_output(workflow: JsonObject, output: JsonObject, unknown: Mapping[str,
         raise MissingNodesError(missing, remedy=_remedy(missing))
     for node_id, node in output.items():
         if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
-            raise ConversionError(f"the frontend gave no inputs for node {node_id}")
+            raise ConversionError(f"the frontend returned no inputs for node {node_id}")
 
 
 def _remedy(missing: tuple[MissingNode, ...]) -> str:

@@ -156,7 +156,7 @@ class Journal:
 
         The journals of live processes are left alone. Damaged, foreign and hostile lines are skipped with a warning. A
         journal whose files could not all be deleted is kept for the next time. Waits up to 30 s for another process
-        that is recovering, then leaves the work to it. A directory that does not exist or cannot be read is no error.
+        that is recovering, then leaves the work to it. A directory that is missing or unreadable is not an error.
         """
         removed: list[Path] = []
         if not self.directory.is_dir():
@@ -182,7 +182,7 @@ class Journal:
         return removed
 
     def close(self) -> None:
-        """Remove the file of this journal if it lists nothing any more. Idempotent.
+        """Remove the file of this journal if it no longer lists anything. Idempotent.
 
         If entries are left (they could not be deleted), the file is kept, and a later :meth:`recover` tries again.
         """

@@ -36,8 +36,8 @@ _LONGEST_LINE = 1 << 20
 class JournalEntry:
     """A file or folder to delete. ``root`` is a real path, ``path`` is inside it.
 
-    ``inode``, ``size`` (bytes) and ``mtime_ns`` tell our file from one that replaced it; folders have the inode only,
-    files that are still being copied only their name. A ``private`` folder is deleted with all its contents.
+    ``inode``, ``size`` (bytes) and ``mtime_ns`` distinguish our file from one that replaced it; folders have only the
+    inode, files that are still being copied only their name. A ``private`` folder is deleted with all its contents.
     """
 
     kind: Literal["file", "folder", "partial", "private"]

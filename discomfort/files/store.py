@@ -65,7 +65,7 @@ class FileStore:
             FileExistsError: the target exists, and ``overwrite`` is false. Of two processes that put the same name at
                 the same time, one gets this.
             UploadError: an unknown folder type, ``models`` without a subfolder, a path that would leave its folder
-                (absolute, ``..``, by a link) or is no plain name on every system, a source that is a folder or device.
+                (absolute, ``..``, by a link) or is not a plain name everywhere, a source that is a folder or device.
             OSError: the system's reason (no permission), with both paths; DiskFullError. Nothing is left behind.
             StateError: the store is closed, or was closed meanwhile; an ephemeral copy is deleted then.
         """

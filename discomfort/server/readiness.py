@@ -65,13 +65,13 @@ async def problem_at(session: aiohttp.ClientSession, url: str, *, timeout: float
                 return f"it answers {response.status} {response.reason}"
             body = _json.loads(await response.content.read(_MAX_BODY))
             is_ours = isinstance(body, dict) and isinstance(body.get("exec_info"), dict)
-            return "" if is_ours else "what answers is not ComfyUI"
+            return "" if is_ours else "the answer is not ComfyUI's"
     except TimeoutError:
         return f"no answer within {timeout:g} s"
     except (aiohttp.ClientError, OSError) as error:
         return reason_of(error)
     except ValueError:
-        return "what answers is not ComfyUI"
+        return "the answer is not ComfyUI's"
 
 
 async def wait_until_ready(

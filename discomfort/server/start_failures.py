@@ -55,7 +55,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
     ),
     (
         re.compile(r"error: (?P<what>(?:unrecognized arguments|argument|ambiguous option|expected)[^\n]*)"),
-        "it does not take its command line ({what})",
+        "it does not accept its command line ({what})",
         "Check API_COMMAND_LINE and SERVER_ARGUMENTS",
     ),
     (
@@ -76,7 +76,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"No space left on device"), "the disk is full", "Free some space"),
     (
         re.compile(r"Permission denied: '(?P<what>[^'\n]+)'"),
-        "it may not use {what!r}",
+        "it has no permission to use {what!r}",
         "Correct the permissions of that path",
     ),
     (re.compile(r"Read-only file system(?:: '(?P<what>[^'\n]+)')?"), "a folder that it writes to is read-only", ""),
@@ -100,7 +100,7 @@ def likely_cause(
     if signal == "SIGKILL":
         return Cause("somebody killed it, which is what the system does when memory runs out")
     if code == 2:
-        return Cause("it does not take its command line", "Check API_COMMAND_LINE and SERVER_ARGUMENTS")
+        return Cause("it does not accept its command line", "Check API_COMMAND_LINE and SERVER_ARGUMENTS")
     if code == 127:
         return Cause("its program could not be run", "Check the first word of API_COMMAND_LINE")
     return Cause("")

@@ -245,7 +245,7 @@ class Supervisor:
         self._pump.close(timeout=2.0)
         # In this order: a callback must find the exit status that it asks for.
         self._exit = status
-        # The end that we bring about at once, as at the program's own, is no news.
+        # An end that we cause ourselves needs no warning.
         _log.log(logging.DEBUG if self._killed_by_us else logging.INFO, "server process %d ended: %s", self.pid, status)
         self._ended.fire()
         self._unusable.fire()

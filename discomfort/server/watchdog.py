@@ -156,7 +156,7 @@ class Watchdog:
             self._closed = True
             self._registered.clear()
             _live.discard(self)
-            # Told explicitly: the end of the pipe alone means that we died, and would start the cleanup.
+            # Sent explicitly: the end of the pipe alone means that we died, and would start the cleanup.
             try:
                 self._write({"op": "close"})
             except OSError as error:

@@ -4,7 +4,7 @@ Run isolated and without site packages: it imports the standard library and what
 is one JSON object per line; end of file without ``close`` means that the parent is gone. Arguments: the parent's pid,
 and the name of the environment variable that marks servers.
 
-It leaves the parent's family and tells its new pid on standard output: a supervisor that kills a worker kills its
+It leaves the parent's family and prints its new pid to standard output: a supervisor that kills a worker kills its
 children with it, and the watchdog must outlive them.
 """
 

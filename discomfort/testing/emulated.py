@@ -181,7 +181,7 @@ def _config_of(setup: Setup, base: Path) -> EmulatorConfig:
         options = parser().parse_args(words)
     except SystemExit as error:
         raise ConfigurationError(
-            "the emulator does not take these arguments", key="comfyui_arguments", value=" ".join(setup.arguments),
+            "the emulator does not accept these arguments", key="comfyui_arguments", value=" ".join(setup.arguments),
             remedy="Run: discomfort serve --help",
         ) from error  # fmt: skip
     try:

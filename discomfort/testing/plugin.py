@@ -27,18 +27,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--comfyui",
         metavar="FOLDER",
         # With a space, pytest would take the folder for one of tests before it knows this option, and its settings.
-        help="As --comfyui=FOLDER: what comfyui_server starts, or 'emulator' (default: COMFYUI_PATH, else that).",
+        help="As --comfyui=FOLDER: the ComfyUI of comfyui_server, or 'emulator' (default: COMFYUI_PATH, else that).",
     )
     parser.addini("comfyui_nodes", "Python files and pack folders whose nodes the servers have.", "paths", [])
     parser.addini("comfyui_object_info", "A saved /object_info for emulators.", "paths", [])
-    parser.addini("comfyui_arguments", "Words of the servers' command lines (default: --cpu).", "args", ["--cpu"])
+    parser.addini("comfyui_arguments", "Arguments for the servers' command lines (default: --cpu).", "args", ["--cpu"])
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marker."""
     config.addinivalue_line(
         "markers",
-        f"{_MARKER}(nodes=, object_info=, arguments=, faults=): what the test's own emulator has, and does wrong",
+        f"{_MARKER}(nodes=, object_info=, arguments=, faults=): what the test's servers have, faults of its emulator",
     )
 
 
@@ -187,7 +187,7 @@ def _marked(request: pytest.FixtureRequest) -> Setup:
         unknown = sorted(set(marker.kwargs) - _MARKER_KEYS)
         if marker.args or unknown:
             wrong = f"{unknown[0]!r}" if unknown else "an argument without a name"
-            raise pytest.UsageError(f"{_MARKER} does not take {wrong}; it takes {', '.join(sorted(_MARKER_KEYS))}")
+            raise pytest.UsageError(f"{_MARKER} does not accept {wrong}, but {', '.join(sorted(_MARKER_KEYS))}")
         nodes = marker.kwargs.get("nodes", ())
         classes = nodes if isinstance(nodes, Mapping) else {}
         object_info = marker.kwargs.get("object_info")

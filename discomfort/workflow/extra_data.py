@@ -1,4 +1,4 @@
-"""Checks the extra data of a prompt: what ComfyUI accepts, and what it or other clients of it then fail on. Pure."""
+"""Checks the extra data of a prompt: what ComfyUI accepts, and what fails later in it or its clients. Pure."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ ComfyUI validates only the declared inputs of nodes that lead to an output, but 
 a missing node anywhere else ends its execution thread permanently, while HTTP still answers 200. So do a node without
 ``inputs``, a link wrapped in ``{"__value__": …}``, and a cycle through undeclared inputs (tried on 0.3.64 and 0.33.0).
 
-Nodes that are no objects, or whose ``inputs`` are none, end it only before NODE_REPLACEMENTS. Newer servers answer 500
+Nodes that are not objects, or whose ``inputs`` are not, end it only before NODE_REPLACEMENTS. Newer servers answer 500
 for them, which names neither the node nor what is wrong, so they are refused here in the same way.
 
 What a server checks by itself is left to it, since it knows more: inputs that a node validates in its own way, dynamic

@@ -216,9 +216,9 @@ async def test_start_can_be_cancelled(server: StubServer) -> None:
 
 
 async def test_no_browser_at_all(server: StubServer, tmp_path: Path) -> None:
-    """A program that is no browser is an error that says so, with a remedy, and leaves nothing."""
+    """A program that is not a browser is an error that says so, with a remedy, and leaves nothing."""
     program = tmp_path / "chrome"
-    program.write_text("#!/bin/sh\necho this is no browser >&2\nexit 1\n")
+    program.write_text("#!/bin/sh\necho this is not a browser >&2\nexit 1\n")
     program.chmod(0o755)
     made = converter(server, chromium_path=str(program))
 

@@ -126,7 +126,7 @@ async def test_what_is_decided_anew_is_not_stored(make: Make, made: dict[str, An
 
 
 async def test_stored_although_it_looks_dynamic(make: Make, tmp_path: Path) -> None:
-    """Braces where the frontend does not choose anything are no reason not to store."""
+    """Braces where the frontend does not choose anything do not keep a prompt from being stored."""
     converter = make()
     await converter.convert(workflow([node(1, "PrimitiveString", (), ("STRING",), ("{a|b}",))]))
     await settled(converter)

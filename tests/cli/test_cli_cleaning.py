@@ -150,7 +150,7 @@ def test_names_alone_prove_nothing(cli: Cli, nobody: None, tmp_path: Path) -> No
 
 
 def test_orphans_are_told_by_both_marks(sleeper: subprocess.Popen[bytes]) -> None:
-    """A server whose owner lives, and a process without our marks, are no orphans."""
+    """A server whose owner lives, and a process without our marks are not orphans."""
     marks = {TOKEN_VARIABLE: uuid.uuid4().hex, OWNER_VARIABLE: owner_mark()}
     ours = subprocess.Popen([sys.executable, "-c", SLEEPER], env={**os.environ, **marks})
     half = subprocess.Popen([sys.executable, "-c", SLEEPER], env={**os.environ, TOKEN_VARIABLE: "x"})

@@ -108,7 +108,7 @@ def test_list_says_since_when(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("0.24.1", ["not applicable to ComfyUI 0.24.1: prompts.id-not-canonical (since 0.25.0)", "1 not applicable"]),
         ("0.46.0", ["newer than the checks know; it is checked as 0.33.0", "(before 0.25.0)"]),
-        (None, ["does not tell its version; it is checked as ComfyUI 0.33.0", "ComfyUI of an unknown version"]),
+        (None, ["does not report its version; it is checked as ComfyUI 0.33.0", "ComfyUI of an unknown version"]),
     ],
 )
 def test_other_versions(

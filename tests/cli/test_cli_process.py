@@ -136,7 +136,7 @@ def test_stderr_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 
 def test_streams_that_were_never_open(tmp_path: Path) -> None:
-    """``>&- 2>&-`` is no error either."""
+    """``>&- 2>&-`` is not an error either."""
     name = write(tmp_path / "a.json", prompt("Save"))
     command = f'"{sys.executable}" "{SCRIPT}" run "{name}" >&- 2>&-'
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment(), check=False, timeout=DEADLINE)

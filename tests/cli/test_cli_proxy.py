@@ -65,7 +65,7 @@ def test_snapshot_through_a_proxy(proxy: Proxy, capsys: pytest.CaptureFixture[st
 def test_attached_through_a_proxy(
     command: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is there is no ComfyUI: the error names the server, and only the proxy was asked."""
+    """The server there is not ComfyUI: the error names the server, and only the proxy was asked."""
     monkeypatch.setenv("DISCOMFORT_BROWSER", "lazy")
     monkeypatch.chdir(tmp_path)
     write(Path("a.json"), workflow("Zebra"))

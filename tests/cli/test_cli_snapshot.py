@@ -130,7 +130,7 @@ def test_headers(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[s
         ("<html>", "the answer is not JSON"),
         ([1], "the answer is not a JSON object"),
         ({}, "this is not ComfyUI: it has no node definitions"),
-        ({"status": "ok"}, "this is not ComfyUI: 'status' is no node definition"),
+        ({"status": "ok"}, "this is not ComfyUI: 'status' is not a node definition"),
     ],
 )
 def test_not_comfyui(

@@ -35,7 +35,7 @@ async def test_missing_file(connector: ComfyConnector) -> None:
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xef\xbb\xbf"])
 async def test_empty_file(connector: ComfyConnector, tmp_path: Path, content: bytes) -> None:
-    """An empty file is no payload."""
+    """An empty file is not a payload."""
     path = tmp_path / "empty.json"
     path.write_bytes(content)
     assert "empty" in str(await fails(connector, path))

@@ -65,7 +65,7 @@ LETHAL: dict[str, dict[str, Any]] = {
     "node that is a text": with_node("EmptyImage"),
     "node that is null": with_node(None),
     "node id as a number in a link": with_input(images=[1, 0]),
-    "slot that is no whole number": with_input(images=["1", 0.5]),
+    "slot that is not a whole number": with_input(images=["1", 0.5]),
     "slot that counts from the end": with_input(images=["1", -1]),
     "cycle": {"1": node("ImageInvert", image=["2", 0]), "2": node("ImageInvert", image=["1", 0]),
               "3": node("PreviewImage", images=["1", 0])},

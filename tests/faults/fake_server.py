@@ -1,4 +1,4 @@
-"""A command line that is no ComfyUI: exits, stays mute, or answers only a part of the protocol, as its options say."""
+"""A command line that is not ComfyUI: exits, stays mute, or answers only a part of the protocol, as its options say."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ STAGES: dict[str, tuple[dict[str, Any], type[Exception]]] = {
     "browser does not start": ({"chromium_path": "/bin/false"}, BrowserError),
     "self-test fails": ({"test_payload_file": "failing.json"}, SelfTestError),
     "self-test is missing": ({"test_payload_file": "missing.json"}, SelfTestError),
-    "self-test is no payload": ({"test_payload_file": "nonsense.json"}, SelfTestError),
+    "self-test is not a payload": ({"test_payload_file": "nonsense.json"}, SelfTestError),
 }  # fmt: skip
 
 

@@ -127,7 +127,7 @@ async def test_poison_equal_number_and_id(
 async def test_poison_unreadable_value_of_a_neighbour(
     shared: ComfyConnector, shared_engine: EngineUnderTest, stranger: aiohttp.ClientSession
 ) -> None:
-    """A neighbour's result that is no JSON breaks the listing of the history, which we never read."""
+    """A neighbour's result that is not JSON breaks the listing of the history, which we never read."""
     prompt_id = str(uuid.uuid4())
     assert await post(stranger, prompt={"1": node("ContractBadValue", kind="object")}, prompt_id=prompt_id) == 200
     assert await runs(shared)

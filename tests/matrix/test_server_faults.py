@@ -117,7 +117,7 @@ async def test_server_stopped_mid_run_for_good(emulator: EngineUnderTest, trace:
 async def test_server_mute_while_it_starts(
     faulty: Callable[..., Faulty], trace: Trace, emulator: EngineUnderTest
 ) -> None:
-    """A port that accepts and never answers is no server: the start budget ends it."""
+    """A port that accepts and never answers is not a server: the start budget ends it."""
     budget = {"max_comfy_start_attempts": 1, "comfy_start_attempts_sleep": 1.5}
     with pytest.raises(ServerStartTimeout, match="did not answer"):
         async with asyncio.timeout(60):

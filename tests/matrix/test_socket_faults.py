@@ -121,7 +121,7 @@ async def test_socket_brings_garbage(
     fake: FakeComfy,  # noqa: F811
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Frames that are broken, unknown, huge, deep, or of the wrong types change nothing and are no reason to shout."""
+    """Frames that are broken, unknown, huge, deep, or of the wrong types change nothing and cause no warning."""
     deep = "[" * 100_000 + "]" * 100_000
     frames: list[str | bytes] = [
         "", "null", "[]", '"text"', "{", "{}", '{"type": 5}', '{"type": "executing"}',

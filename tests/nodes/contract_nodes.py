@@ -181,7 +181,7 @@ def content(kind: str) -> bytes:
 
 
 class Values(_Node):
-    """Publishes values that are no files: numbers, flags, texts, objects."""
+    """Publishes values that are not files: numbers, flags, texts, objects."""
 
     def run(self, after: int = 0) -> dict[str, Any]:
         return {

@@ -153,7 +153,7 @@ def test_options_of_a_help_text() -> None:
 
 
 def test_dialects_are_told_apart() -> None:
-    """The same input in both dialects is no change but that of the dialect."""
+    """The same input in both dialects is only a change of the dialect."""
     newer = EMPTY_IMAGE | {"api_node": False, "output_tooltips": [None]}
     shade = ["COMBO", {"multiselect": False, "options": ["dark", "light"]}]
     newer["input"] = {"required": EMPTY_IMAGE["input"]["required"] | {"shade": shade}}

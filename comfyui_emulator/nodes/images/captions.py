@@ -69,7 +69,7 @@ class _Drawing:
             size = max(smallest, int(size * _SHRINK))
 
     def _fits(self, text: str, size: int) -> bool:
-        """Lay the text out at this size, and tell whether it is low enough."""
+        """Lay the text out at this size, and return whether it is low enough."""
         from PIL import ImageFont
 
         font = ImageFont.load_default(size=size)

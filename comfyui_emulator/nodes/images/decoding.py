@@ -61,7 +61,7 @@ def _plain(path: Path) -> Frames | None:
         pixels = np.asarray(picture.convert("RGBA"))
         if "exif" in picture.info:
             return None
-        # Of a palette, FFmpeg always tells an alpha.
+        # For a palette, FFmpeg always reports an alpha channel.
         transparent = indexed or picture.mode == "RGBA" or "transparency" in picture.info
     levels = from_bytes(pixels)[None]
     return levels[..., :3], levels[..., 3] if transparent else None

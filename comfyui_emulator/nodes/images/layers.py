@@ -184,7 +184,7 @@ def _placed(bboxes: Any, width: int, height: int) -> list[JsonObject]:
 
 
 def _boxed(frame: Image, mask: Mask | None, box: JsonObject, depth: int, *, crop: bool) -> JsonObject:
-    """The item of one image, cut to its content where the box tells that, else scaled to the box."""
+    """The item of one image, cut to its content if the box says so, else scaled to the box."""
     known = box.get("metadata")
     known = known if isinstance(known, dict) else {}
     x, y = _whole(box.get("x")), _whole(box.get("y"))

@@ -62,7 +62,7 @@ def _points(flat: Sequence[float] | None, count: int, kept: int | None = None) -
 
 
 def _inside(canvas: Canvas, place: Place) -> bool:
-    return 0 <= place[0] < canvas.shape[1] and 0 <= place[1] < canvas.shape[0]
+    return bool(0 <= place[0] < canvas.shape[1] and 0 <= place[1] < canvas.shape[0])
 
 
 def _dot(canvas: Canvas, place: Place, radius: float, color: Color) -> None:

@@ -90,7 +90,7 @@ _VIDEOS: list[tuple[str, str | None, str, str, tuple[int, int, int, int], tuple[
     ("EmptyCosmosLatentVideo", None, "cosmos", "cosmos", (1280, 704, 16, 16), (121, 1, 8), 16, 8),
 ]
 _TELL_SCALE = ("EmptyHunyuanLatentVideo", "EmptyLTXVLatentVideo")
-"""The nodes that tell by which factor their latents are smaller than pictures (since 0.11)."""
+"""The nodes that report by which factor their latents are smaller than pictures (since 0.11)."""
 
 
 def _add_video(

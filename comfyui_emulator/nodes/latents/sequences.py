@@ -126,7 +126,7 @@ def normalize_start(latent: Latent, start_frame_count: int, reference_frame_coun
 
 
 def _moments(array: Array, axes: tuple[int, ...] | None) -> tuple[Array, Array]:
-    """Mean and deviation over the axes; of nothing they are no number, as in torch."""
+    """Mean and deviation over the axes; of nothing they are NaN, as in torch."""
     count = array.size if axes is None else int(np.prod([array.shape[axis] for axis in axes]))
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = array.sum(axis=axes, keepdims=True, dtype=np.float64) / np.float64(count)

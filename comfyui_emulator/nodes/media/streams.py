@@ -45,7 +45,7 @@ def bits(stream: Any) -> int:
 class FrameReader:
     """Converts decoded frames of one stream to arrays, as ComfyUI since 0.21 does: mostly without rounding to 8 bits.
 
-    FFmpeg converts a width that is no multiple of 32 with random values at the edge, so such frames are padded first.
+    If a width is not a multiple of 32, FFmpeg writes random values at the edge, so such frames are padded first.
     """
 
     def __init__(self) -> None:

@@ -141,8 +141,8 @@ class FrontEndPage:
         """Load the frontend from ``address`` into a new context and wait until it can convert.
 
         ``name`` is the caller's, ``cookies`` are what ``address`` knows this page by. ``timeout`` (seconds) begins when
-        ``server_ready`` is set. With ``early`` the load itself begins before that. ``server_lost`` ends a load that can
-        not succeed.
+        ``server_ready`` is set. With ``early`` the load itself begins before that. ``server_lost`` ends a load that
+        cannot succeed.
 
         Raises ``ConversionTimeout`` if it is not ready in ``timeout`` seconds, ``ConversionError`` if the page cannot
         be loaded, ``BrowserError`` if the browser is gone. On any failure, cancellation included, nothing stays open.
@@ -264,7 +264,7 @@ class FrontEndPage:
             problem = f"the frontend failed to {result['stage']} it: {result['error']}{_place(result)}"
             raise PageFailure(problem, verdict=result["stage"] in ("load", "configure", "serialize"))
         if not isinstance(result.get("output"), dict):
-            raise PageFailure("the frontend gave no prompt")
+            raise PageFailure("the frontend returned no prompt")
         return PageResult(result["output"], dict(result["unknown"]), tuple(result["asked"]))
 
     async def is_stable(self, *, timeout: float) -> bool:
@@ -306,7 +306,7 @@ class FrontEndPage:
 
     def _on_document(self, _: Page) -> None:
         self._crashed = True
-        logger.warning("a page was led elsewhere after %d conversions", self.uses)
+        logger.warning("a page navigated away after %d conversions", self.uses)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

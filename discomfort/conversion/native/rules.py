@@ -45,7 +45,7 @@ SMALL: Final = range(-3, 2)
 
 @dataclass(frozen=True, slots=True)
 class ValueLimits:
-    """What the server's definition of an input allows; ``None``: says nothing. Lists of files are no choices."""
+    """What the server's definition of an input allows; ``None``: says nothing. Lists of files are not choices."""
 
     choices: frozenset[Value] | None = None
     low: float | None = None
@@ -127,7 +127,7 @@ class Rule:
 
     @classmethod
     def from_json(cls, data: Any) -> Rule:
-        """The rule that was stored. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for what is none."""
+        """The rule that was stored. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
         return cls(
             kind=data["kind"],
             targets=tuple((str(node), str(name)) for node, name in data["targets"]),

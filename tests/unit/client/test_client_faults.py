@@ -162,7 +162,7 @@ async def test_queue_is_asked_before_history(server: FakeComfy, client: ComfyCli
 
 
 async def test_history_that_can_not_be_read(server: FakeComfy, client: ComfyClient) -> None:
-    """A result that is no JSON makes it answer 500 for ever."""
+    """A result that is not JSON makes it answer 500 for ever."""
 
     async def broken(request: web.Request) -> web.Response | None:
         return web.Response(status=500, text="Server got itself in trouble") if "history" in request.path else None

@@ -93,7 +93,7 @@ def test_outputs_are_those_of_the_record_whatever_was_cached(cached: list[str]) 
 
 
 def test_animated_flags_make_videos() -> None:
-    """They are no outputs themselves; a flag of false changes nothing."""
+    """They are not outputs themselves; a flag of false changes nothing."""
     item = {"filename": "a.webp", "subfolder": "", "type": "output"}
 
     assert (one("images", item, animated=[True]).kind, one("images", item, animated=[True]).animated) == ("video", True)

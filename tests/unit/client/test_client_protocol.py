@@ -69,7 +69,7 @@ def test_bare_nan_is_accepted() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"data": {}}', '{"type": 1}', "[" * 100_000])
 def test_text_that_is_no_message_is_dropped(text: str) -> None:
-    """Garbage is no error."""
+    """Garbage is not an error."""
     assert decode_text(text) is None
 
 

@@ -286,7 +286,7 @@ async def test_refused_prompt(server: FakeComfy, client: ComfyClient) -> None:
 
 
 async def test_partly_accepted_prompt_is_taken_off(server: FakeComfy, client: ComfyClient) -> None:
-    """200 with node errors is no success."""
+    """200 with node errors is not a success."""
     server.script = stay_pending
 
     async def accept_some(job: Job) -> web.Response:

@@ -68,8 +68,8 @@ def test_versions_are_read(text: Any, numbers: Any) -> None:
         ("0.34.0", NEWEST, "0.34.0 is newer than the checks know"),
         ("1.0.0", NEWEST, "1.0.0 is newer than the checks know"),
         ("0.3.63", OLDEST, "0.3.63 is older than the checks know"),
-        ("mine", NEWEST, "does not tell its version"),
-        (None, NEWEST, "does not tell its version"),
+        ("mine", NEWEST, "does not report its version"),
+        (None, NEWEST, "does not report its version"),
     ],
 )
 def test_the_release_that_decides(version: str | None, follows: str, doubt: str) -> None:

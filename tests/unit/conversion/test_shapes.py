@@ -80,7 +80,7 @@ def test_other_values_same_shape(text: str) -> None:
     ids=["kind", "boolean", "null", "list", "in a list", "fewer", "type", "muted", "links"],
 )
 def test_everything_else_is_another_shape(text: str) -> None:
-    """Kinds of values, their number, values with an inside, and whatever is no value."""
+    """Kinds of values, their number, values with an inside, and whatever is not a value."""
     one, other = read(TEXT, "env"), read(text, "env")
 
     assert one is not None

@@ -165,7 +165,7 @@ def test_wrong_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -
 def test_unknown_environment_variable_is_only_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A variable that is no setting may belong to another program: a warning with the nearest name."""
+    """A variable that is not a setting may belong to another program: a warning with the nearest name."""
     monkeypatch.setenv("DISCOMFORT_INITIAL_PROT", "1")
 
     load_settings()

@@ -120,7 +120,7 @@ async def test_log_is_read_only_where_nothing_moves() -> None:
 
 
 async def test_healthy_log() -> None:
-    """Other tracebacks in the log are no death of the worker."""
+    """Other tracebacks in the log do not mean that the worker died."""
     rest = FakeRest(*[(["a"], [])] * 4, log=["Traceback (most recent call last):\n", "ValueError: boom\n"])
 
     assert await watch(rest, reads_log=True) == []

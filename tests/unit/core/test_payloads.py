@@ -18,7 +18,7 @@ PROMPT: dict[str, Any] = {"1": {"class_type": "EmptyImage", "inputs": {}}}
 
 
 async def test_every_form_of_a_prompt(tmp_path: Path) -> None:
-    """The object, a mapping that is no dict, text, a path as text or as Path."""
+    """The object, a mapping that is not a dict, text, a path as text or as Path."""
     path = tmp_path / "prompt.json"
     path.write_text(json.dumps(PROMPT))
     for payload in (PROMPT, MappingProxyType(PROMPT), f"\ufeff {json.dumps(PROMPT)}", str(path), path):

@@ -116,7 +116,7 @@ def test_pauses_grow_and_end() -> None:
 
 
 def test_restarts_are_counted_within_the_window() -> None:
-    """What is older than ten minutes counts no more, and is no part of the story."""
+    """Restarts older than ten minutes no longer count, and are not in the story."""
     clock = Clock()
     budget = RestartBudget(2, clock=clock)
     budget.note(ServerDiedError("first"))
@@ -193,7 +193,7 @@ async def test_raise_restarts_nothing() -> None:
 
 
 async def test_ordered_restart_happens_under_any_policy_and_is_not_counted() -> None:
-    """A restart that was asked for is no accident."""
+    """A restart that was asked for is not an accident."""
     bench = Bench("raise")
     bench.recovery.note(ServerDiedError("given up"))
     bench.recovery.begin(ordered=True)

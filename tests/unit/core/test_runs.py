@@ -269,7 +269,7 @@ async def test_deadline_holds_while_the_server_is_away() -> None:
 
 
 async def test_a_server_that_does_not_start_again_says_so() -> None:
-    """The start has a budget of its own; when that passes first, it is no RunTimeout."""
+    """The start has a budget of its own; when that passes first, it is not a RunTimeout."""
     bench = Bench(die("running"), on_server_death="restart_and_resubmit")
 
     async def slow() -> None:

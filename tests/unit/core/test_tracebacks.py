@@ -118,7 +118,7 @@ def lines_of(error: BaseException) -> str:
 
 
 def test_causes_lose_their_frames_too() -> None:
-    """A cause stays as a fact; a chain that contains itself is no problem."""
+    """A cause stays as a fact; a chain that contains itself is not a problem."""
 
     def deep() -> None:
         raise OSError("deep reason")

@@ -79,7 +79,7 @@ def test_lists_are_shuffled_alike(folders: runtime.Folders) -> None:
 
 
 def test_one_text_is_a_list_in_a_plain_value() -> None:
-    """The nodes for single texts return a list that is no list of the executor's, as in ComfyUI."""
+    """The nodes for single texts return a list that is not a list of the executor's, as in ComfyUI."""
     assert BUILT_IN["TruncateText"][0]().run(texts="abcdef", max_length=3) == (["abc"],)
     assert texts.merge_texts(["a", "b"]) == ([["a", "b"]],)
     assert not any(BUILT_IN["TruncateText"][0].OUTPUT_IS_LIST)  # type: ignore[attr-defined]

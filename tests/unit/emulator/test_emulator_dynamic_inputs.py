@@ -95,7 +95,7 @@ def test_declarations_have_comfyuis_form() -> None:
         ({"mode": "two", "mode.s": "x", "mode.sub": "p", "mode.sub.f": 2}, {"mode": {"mode": "two", "s": "x", "sub": {"sub": "p", "f": 2}}}),
         # An optional input of the option that is not given is None; those of another option are ignored.
         ({"mode": "three", "mode.n": 3}, {"mode": {"mode": "three", "o": None}}),
-        # An unknown or missing choice is no error: the node is called without the group.
+        # An unknown or missing choice is not an error: the node is called without the group.
         ({"mode": "zzz", "mode.n": 99}, {}),
         ({}, {}),
         ({"mode": "one", "mode.n": 3, "grow.v2": 5, "grow.v9": 1, "other": 1}, {"mode": {"mode": "one", "n": 3}, "grow": {"v0": 1, "v1": 2, "v2": 5}}),

@@ -195,7 +195,7 @@ async def test_results_that_a_node_waits_for_survive_every_cache(launch: N, make
 
 
 async def test_the_record_lists_what_ran_or_was_reached(launch: N, make: N) -> None:
-    """A cached node that is no output is not in the record, unless its class asks for it; then it is sent again."""
+    """A cached node that is not an output is not in the record, unless its class asks for it; then it is sent again."""
 
     class Shown:
         RETURN_TYPES = ("INT",)

@@ -315,7 +315,7 @@ async def test_listing_makes_no_folder(emulator: N) -> None:
 
 
 async def test_corrupted_settings_are_none(emulator: N) -> None:
-    """A settings file that is no JSON counts as empty."""
+    """A settings file that is not JSON counts as empty."""
     await emulator.post("/settings", json={"a": 1})
     (emulator.base / "user" / "default" / "comfy.settings.json").write_text("{")
 

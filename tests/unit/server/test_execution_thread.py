@@ -66,5 +66,5 @@ def test_a_real_thread_is_found_and_seen_to_end() -> None:
 
 
 def test_a_process_that_is_not_there() -> None:
-    """Nothing is known of its threads, and that is no error."""
+    """Nothing is known of its threads, and that is not an error."""
     assert thread_work(2**22 + 1) == {}

@@ -127,7 +127,7 @@ async def test_grandchildren_of_a_dead_server_are_ended_by_stop(start: Start, ki
 
 
 def test_strangers_are_left_alone(start: Start) -> None:
-    """A process of ours that is no relative survives the stop."""
+    """A process of ours that is not a relative survives the stop."""
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     server = start("--grandchild", "session")
     grandchild_of(server)
@@ -429,7 +429,7 @@ class TestFamily:
     """Kinship beyond what a running server shows."""
 
     def test_strangers_to_signal_and_look_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is gone, or not ours to see or signal, is no error."""
+        """What is gone, or not ours to see or signal, is not an error."""
         child = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
         dead = psutil.Process(child.pid)
         child.wait()

@@ -173,7 +173,7 @@ def test_another_process_with_that_pid_is_not_ours(watchdog: Watchdog, sleeper: 
 
 
 def test_a_process_that_ended_is_not_watched(watchdog: Watchdog) -> None:
-    """Registering the dead is no error."""
+    """Registering the dead is not an error."""
     process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
     process.wait()
     watchdog.watch_process(process.pid, 0.0, group=True)
@@ -407,7 +407,7 @@ def _has_ended_or_stopped(process: psutil.Process) -> bool:
 
 
 def test_closing_a_dead_or_deaf_watchdog(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """One that was killed is no trouble, one that does not listen is killed."""
+    """One that was killed causes no trouble, one that does not listen is killed."""
     monkeypatch.setattr(module, "_CLOSE_SECONDS", 0.1)
     for number in (signal.SIGKILL, signal.SIGSTOP):
         dog = Watchdog.start()

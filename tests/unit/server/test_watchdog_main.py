@@ -164,7 +164,7 @@ def test_all_of_a_server_is_ended(start: Callable[..., Supervisor], switches: tu
 
 
 def test_a_signal_goes_to_the_same_process_only(start: Callable[..., Supervisor]) -> None:
-    """Not to one that has its pid, and one that ended meanwhile is no error."""
+    """Not to one that has its pid, and one that ended meanwhile is not an error."""
     server = start()
     until_blocking(lambda: "up" in server.log_tail())
     watchdog_main.send({(server.pid, 1.0), (2**22 + 1, 1.0)}, signals.kill)
@@ -188,7 +188,7 @@ def test_a_process_that_may_not_be_signalled_is_passed_over(monkeypatch: pytest.
 
 
 def test_follow_waits_for_what_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is no end."""
+    """Silence is not an end."""
     monkeypatch.setattr(watchdog_main, "_PARENT_CHECK_SECONDS", 0.001)
     read, write = os.pipe()
     registry = watchdog_main.Registry()

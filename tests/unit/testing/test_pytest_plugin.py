@@ -332,7 +332,7 @@ def test_it(comfyui_server):
     [
         (["--comfyui=/nowhere"], "--comfyui=/nowhere: that folder has no main.py"),
         (["-o", "comfyui_nodes=none.py"], "none.py': there is no such file or folder"),
-        (["-o", "comfyui_arguments=--nonsense"], "the emulator does not take these arguments"),
+        (["-o", "comfyui_arguments=--nonsense"], "the emulator does not accept these arguments"),
     ],
 )
 def test_what_is_configured_wrong_is_told(suite: pytest.Pytester, arguments: list[str], told: str) -> None:
@@ -345,8 +345,8 @@ def test_what_is_marked_wrong_is_told(suite: pytest.Pytester) -> None:
     (suite.path / "broken.py").write_text("import no_such_module\n")
     wrong = {
         "nodes='none.py'": "there is no such file or folder",
-        "node='x'": "comfyui_setup does not take 'node'; it takes arguments, faults, nodes, object_info",
-        "1": "comfyui_setup does not take an argument without a name",
+        "node='x'": "comfyui_setup does not accept 'node', but arguments, faults, nodes, object_info",
+        "1": "comfyui_setup does not accept an argument without a name",
         "faults={'nonsense': 1}": "there is no fault 'nonsense'",
         "faults={'start_delay': 1}": "start_delay needs an emulator in a process of its own",
         "nodes='broken.py'": "the emulator cannot be set up",
