@@ -110,7 +110,7 @@ def _add_server(result: argparse.ArgumentParser) -> None:
     add("--disable-api-nodes", action="store_true", help="keep pages from requesting anything of other hosts")
     add("--multi-user", action="store_true", help="separate settings and files for each comfy-user")
     add("--database-url", metavar="URL", help="only its lock is taken; there is no database")
-    add("--enable-assets", action="store_true", help="refused while another server has the database; no effect else")
+    add("--enable-assets", action="store_true", help="refused while another server has the database, else no effect")
     add("--feature-flag", action="append", default=[], metavar="KEY[=VALUE]", help="add it to /features")
     add("--list-feature-flags", action="store_true", help="print the registered ones as JSON, and end")
     add("--verbose", action=_Verbose, nargs="*", default=[], metavar=("LEVEL", "FILE"), help="may be repeated")
