@@ -16,7 +16,7 @@ from benchmarks.parity.servers import Server
 _VALUE = re.compile(r"tensor\(|array\(|^\[[\[\] \d.-]|object at 0x|^[A-Z]\w+\(|^<")
 """Of the texts in ``current_inputs``: values of a library, which each server's libraries write their own way."""
 
-_PLACE = re.compile(r"(/[^\s']*)/(?:input|output|temp)\b")
+_PLACE = re.compile(r"(/[^\s']*)/(?:input|output|temp|datasets)\b")
 _MOMENT = re.compile(r"\d{8}_\d{6}")
 WORDS = ("exception_type", "exception_message")
 

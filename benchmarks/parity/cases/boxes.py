@@ -201,3 +201,36 @@ def found() -> Iterator[Case]:
         tracked = made("ParityTracked", empty=empty)
         given = {"track_data": tracked, "object_indices": indices}
         yield case("SAM3_TrackToMask", f"{empty} {indices}", ("mask",), **given)
+    yield from tracked_objects()
+
+
+def tracked_objects() -> Iterator[Case]:
+    """Tracked objects in colours, in a video and as masks."""
+    tracks = {
+        "blocks": made("ParityTracked", blocks=True),
+        "noise": made("ParityTracked"),
+        "none": made("ParityTracked", empty=True),
+    }
+    large = made("ImageScale", image=load("p_smooth.png"), upscale_method="area", width=96, height=72, crop="disabled")
+    for (name, tracked), opacity in itertools.product(tracks.items(), (0.0, 0.5, 1.0)):
+        given = {"track_data": tracked, "opacity": opacity, "fps": 12.0}
+        yield case("SAM3_TrackPreview", f"{name} {opacity} on a picture", (), images=large, **given)
+        if name == "blocks":
+            yield case("SAM3_TrackPreview", f"{name} {opacity}", (), **given)
+    for (name, tracked), order, replace in itertools.product(
+        tracks.items(), ("none", "left_to_right", "area"), (True, False)
+    ):
+        for indices in ("", "2, 0", "9"):
+            label = f"{name} {order} {replace} {indices}"
+            given = {"driving_track_data": tracked, "sort_by": order, "replacement_mode": replace}
+            ends: list[Any] = ["image", "image"]
+            yield case("SCAIL2ColoredMask", label, ends, object_indices=indices, **given)
+        for other, value in {**tracks, "mask": ramp()}.items():
+            yield case(
+                "SCAIL2ColoredMask",
+                f"{name} {order} {replace} to {other}",
+                ("image", "image"),
+                object_indices="",
+                ref_track_data=value,
+                **given,
+            )

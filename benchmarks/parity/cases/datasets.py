@@ -25,6 +25,7 @@ def cases() -> Iterator[Case]:
     yield from clips()
     yield from captions()
     yield from grouped()
+    yield from trained()
 
 
 def folders() -> Iterator[Case]:
@@ -132,3 +133,21 @@ def samples() -> dict[str, bytes]:
         "p_nothing/a.txt": b"",
         **films,
     }
+
+
+def trained() -> Iterator[Case]:
+    """Data sets and LoRAs of trainings, saved and loaded again."""
+    latents = made("ParityMaskedLatent", batch=2, side=4, indices=True)
+    conditioning = made("ParityConditioning", seed=4, tokens=3)
+    pairs = made("ParityList", first=latents, second=made("ParityMaskedLatent", batch=1, side=8, indices=False))
+    for folder in ("p_trained/one", "p_trained", "../p_outside", "", "."):
+        given = {"latents": latents, "conditioning": conditioning, "folder_name": folder, "shard_size": 1}
+        yield case("SaveTrainingDataset", f"in {folder}", (), **given)
+    given = {"latents": pairs, "conditioning": conditioning, "folder_name": "p_unequal", "shard_size": 1}
+    yield case("SaveTrainingDataset", "lists differ", (), **given)
+    for folder in ("p_trained", "p_trained/one", "p_unequal", ""):
+        yield described("LoadTrainingDataset", folder, (0, 1), folder_name=folder)
+    for steps in ({}, {"steps": 5}):
+        yield case("SaveLoRA", steps, (), lora=made("ParityLora", factor=""), prefix="p_lora/x", **steps)
+    for factor in ("", "2", "1.6", "0", "x"):
+        yield described("GetICLoRAParameters", factor, iclora_model=made("ParityLora", 1, factor=factor))

@@ -259,20 +259,102 @@ class ParityShaped(_Node):
 
 
 class ParityTracked(_Node):
-    """Three objects in two frames, as SAM3 tracks them; with ``empty`` none."""
+    """Three objects in two frames, as SAM3 tracks them; with ``empty`` none, with ``blocks`` whole and large ones."""
 
     RETURN_TYPES = ("SAM3_TRACK_DATA",)
-    REQUIRED: ClassVar[dict[str, Any]] = {"empty": ("BOOLEAN", {"default": False})}
+    REQUIRED: ClassVar[dict[str, Any]] = {
+        "empty": ("BOOLEAN", {"default": False}),
+        "blocks": ("BOOLEAN", {"default": False}),
+    }
 
-    def make(self, empty: bool) -> tuple[Any]:
+    def make(self, empty: bool, blocks: bool = False) -> tuple[Any]:
         """Make them."""
+        if blocks:
+            packed = np.zeros((3, 4, 60, 10), np.uint8)
+            packed[:, 0, 5:50, 6:] = packed[1:, 1, 30:58, :3] = packed[:, 3, 2:22, 1:4] = 255
+            packed[2, 2, 40:43, 5] = 7
+            return (self.tracked(packed, (120, 160)) | {"scores": [0.93, 1.0, 0.5]},)
         packed: Any = np.random.default_rng(5).integers(0, 256, (2, 3, 20, 3), dtype=np.uint8)
         packed[:, :, 5:, 1] = 0
-        if "comfyui_emulator" not in sys.modules:
+        return (self.tracked(None if empty else packed, (45, 50)),)
+
+    def tracked(self, packed: Any, size: tuple[int, int]) -> dict[str, Any]:
+        """The value with these masks."""
+        if packed is not None and "comfyui_emulator" not in sys.modules:
             import torch
 
             packed = torch.from_numpy(packed)
-        return ({"packed_masks": None if empty else packed, "orig_size": (45, 50), "n_frames": 2},)
+        return {"packed_masks": packed, "orig_size": size, "n_frames": 2}
+
+
+class ParityDepths(_Node):
+    """What depth models find in two pictures: a hill under a sky; ``parts`` are the arrays that they gave."""
+
+    RETURN_TYPES = ("MOGE_GEOMETRY", "DA3_GEOMETRY")
+    REQUIRED: ClassVar[dict[str, Any]] = {
+        "parts": ("STRING", {"default": "depth image"}),
+        "holes": ("BOOLEAN", {"default": False}),
+    }
+
+    def make(self, parts: str, holes: bool) -> tuple[Any, Any]:
+        """Make it."""
+        rows, columns = np.mgrid[0:20, 0:26].astype(np.float32)
+        depth = np.stack([2 + np.sin(columns / 5) * 0.3 + rows / 30, 3 - rows / 20 + 0.1 * columns])
+        depth[:, 8:12, 9:14] -= 0.8
+        points = np.stack([(columns - 12) / 20 * depth, (rows - 9) / 20 * depth, depth], axis=-1)
+        if holes:
+            depth[:, 3:5, 4:9], depth[1, 15, 2] = np.inf, -1.0
+            points[:, 3:5, 4:9] = np.inf
+        lens = np.array([[0.9, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
+        turned = np.array([[0.96, -0.28, 0, 0.1], [0.28, 0.96, 0, -0.2], [0, 0, 1, 0.3]])
+        made = {
+            "depth": depth,
+            "points": points,
+            "normal": points / np.linalg.norm(np.nan_to_num(points, posinf=9.0), axis=-1, keepdims=True),
+            "mask": depth > 2.2,
+            "sky": np.stack([1 - rows / 9, 1 - rows / 15]).clip(0, 1),
+            "confidence": np.stack([columns * 0.1 + 1, np.ones_like(rows)]),
+            "image": np.abs(random(2, 20, 26, 3, seed=6)) % 1,
+        }
+        found: dict[str, Any] = {name: native(made[name]) for name in parts.split() if name in made}
+        cameras = {"intrinsics": (lens, lens * [[26], [20], [1]]), "extrinsics": (turned, turned)}
+        moge, da3 = dict(found), dict(found)
+        for name in set(parts.split()) & set(cameras):
+            moge[name] = native(np.stack([cameras[name][0]] * 2))
+            da3[name] = native(np.stack([cameras[name][1]] * 2)[None])
+        return moge, da3
+
+
+class ParityColored(_Node):
+    """Cells with colours and further values; with ``owner`` the number of their mesh."""
+
+    RETURN_TYPES = ("VOXEL",)
+    REQUIRED: ClassVar[dict[str, Any]] = {
+        "owner": ("BOOLEAN", {"default": False}),
+        "count": ("INT", {"default": 60}),
+    }
+
+    def make(self, owner: bool, count: int) -> tuple[Any]:
+        """Make them."""
+        drawn = np.random.default_rng(8)
+        cells = drawn.integers(0, 16, (count, 3))
+        if owner:
+            cells = np.concatenate([drawn.integers(0, 2, (count, 1)), cells], axis=1)
+        colors = native(drawn.uniform(-0.1, 1.1, (count, 6)))
+        return (SimpleNamespace(data=whole(cells), voxel_colors=colors, resolution=17),)
+
+
+class ParityLora(_Node):
+    """The arrays of a LoRA, and a model that has one, whose metadata may name a factor."""
+
+    RETURN_TYPES = ("LORA_MODEL", "MODEL")
+    REQUIRED: ClassVar[dict[str, Any]] = {"factor": ("STRING", {"default": ""})}
+
+    def make(self, factor: str) -> tuple[Any, Any]:
+        """Make them."""
+        arrays = {f"layer.{name}.weight": native(random(2, 3, seed=k)) for k, name in enumerate(("up", "down"))}
+        metadata = {"x.reference_downscale_factor": factor} if factor else None
+        return arrays, SimpleNamespace(get_attachment=lambda _name: metadata)
 
 
 class ParityJson(_Node):

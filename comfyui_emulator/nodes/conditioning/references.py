@@ -69,6 +69,27 @@ def pictures(
     return with_values(positive, values, append=True), with_values(negative, values, append=True)
 
 
+@node(
+    "GetICLoRAParameters",
+    {"iclora_model": link("MODEL")},
+    "IC_LORA_PARAMETERS",
+    names="iclora_parameters",
+    module="comfy_extras.nodes_lt",
+    category="model/conditioning/ltxv",
+    title="Get IC-LoRA Parameters",
+    v3=True,
+)
+def lora_parameters(iclora_model: Any) -> tuple[dict[str, int]]:
+    """How much smaller the LoRA wants its pictures, as the metadata says that a stand-in for its loader attached."""
+    metadata = iclora_model.get_attachment("lora_metadata") or {}
+    named = [value for key, value in metadata.items() if key.endswith("reference_downscale_factor")]
+    try:
+        factor = max(1, round(float(named[0])))
+    except (IndexError, TypeError, ValueError):
+        factor = 1
+    return ({"reference_downscale_factor": factor},)
+
+
 _SCALES = {"sd3": (0.0609, 1.5305), "sdxl": (0.0, 0.13025), "flux": (0.1159, 0.3611)}
 """What a family of models subtracts from its latents, and multiplies them with."""
 
