@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from comfyui_emulator.dynamic_inputs import InputShape, expanded, is_dynamic
+from comfyui_emulator.left_out import LEFT_OUT
 
 JsonObject = dict[str, Any]
 
@@ -177,7 +178,7 @@ class NodeType:
     def instantiate(self) -> Any:
         """A new object of the class. Raises :class:`NeedsComfyUIError` if there is no implementation."""
         if self.cls is None:
-            raise NeedsComfyUIError(self.name)
+            raise NeedsComfyUIError(self.name, LEFT_OUT.get(self.name, ""))
         return self.cls()
 
 

@@ -66,6 +66,7 @@ PAGES = {
             "comfyui_emulator.http.app",
             "comfyui_emulator.runtime",
             "comfyui_emulator.faults",
+            "comfyui_emulator.left_out",
         ],
     ),
 }
@@ -121,6 +122,8 @@ def page(title: str, modules: list[str]) -> str:
             parts.append(settings_table())
         if name == "discomfort.server_features":
             parts.append(facts_table())
+        if name == "comfyui_emulator.left_out":
+            parts.append(nodes_table())
         for label, thing in members(module):
             if not chosen or label in chosen.split(","):
                 parts.append(describe(label, thing))
@@ -145,6 +148,20 @@ def facts_table() -> str:
 
     lines = ["| fact | since | what | seen by |", "|---|---|---|---|"]
     lines += [f"| `{each.name}` | {'.'.join(map(str, each.since))} | {each.what} | {each.seen} |" for each in FACTS]
+    return "\n".join(lines) + "\n"
+
+
+def nodes_table() -> str:
+    """How many nodes the emulator executes, and those that it leaves out."""
+    from comfyui_emulator.left_out import LEFT_OUT
+    from comfyui_emulator.nodes import register_all
+    from comfyui_emulator.registry import Registry
+
+    registry = Registry()
+    register_all(registry)
+    count = sum(node.cls is not None for node in registry.values())
+    lines = [f"The emulator executes {count} nodes. It leaves out:\n", "| node | why |", "|---|---|"]
+    lines += [f"| `{name}` | {why} |" for name, why in LEFT_OUT.items()]
     return "\n".join(lines) + "\n"
 
 

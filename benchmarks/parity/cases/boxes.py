@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from benchmarks.parity.building import Builder, Case, Source, case, load, made, ramp
 from benchmarks.parity.cases.values import described
 
@@ -202,6 +204,59 @@ def found() -> Iterator[Case]:
         given = {"track_data": tracked, "object_indices": indices}
         yield case("SAM3_TrackToMask", f"{empty} {indices}", ("mask",), **given)
     yield from tracked_objects()
+    yield from drawn_poses()
+    yield from drawn_faces()
+
+
+def pose(seed: int, *, feet: bool) -> dict[str, Any]:
+    """A person whose points are anywhere, some of them outside."""
+    drawn = np.random.default_rng(seed)
+
+    def part(count: int) -> list[float]:
+        places = drawn.uniform((-10, -10, 0), (110, 90, 1), (count, 3)).round(2)
+        return [float(number) for number in places.reshape(-1)]
+
+    hands = {f"hand_{side}_keypoints_2d": part(21) for side in ("right", "left")}
+    found = {"pose_keypoints_2d": part(18), "face_keypoints_2d": part(70), **hands}
+    return found | ({"foot_keypoints_2d": part(6)} if feet else {})
+
+
+def drawn_poses() -> Iterator[Case]:
+    """People, whole and in parts."""
+    size = {"canvas_width": 100, "canvas_height": 80}
+    frames = [{**size, "people": [pose(1, feet=True), pose(2, feet=False)]}, {**size, "people": []}]
+    parts = ("body", "hands", "face", "feet", "head")
+    choices = [dict.fromkeys(parts, True)] + [{name: name == only for name in parts} for only in parts]
+    sizes = ((4, 3, 0.3), (1, 1, 0.0), (10, 10, 0.8))
+    for chosen, (width, point, threshold) in itertools.product(choices, sizes):
+        look = {"stick_width": width, "face_point_size": point, "score_threshold": threshold}
+        look |= {f"draw_{name}": value for name, value in chosen.items()}
+        yield case("SDPoseDrawKeypoints", f"{width} {chosen}", keypoints=told(frames), **look)
+        yield case("SDPoseDrawKeypoints", f"none {width} {chosen}", keypoints=told([]), **look)
+
+
+def drawn_faces() -> Iterator[Case]:
+    """Faces as lines, dots and masks."""
+    found = made("ParityFaces")
+    features = ("face_oval", "lips", "left_eye", "right_eye", "left_eyebrow", "right_eyebrow", "irises", "nose")
+    for (width, size), pictures in itertools.product(((1, 2), (0, 1), (3, 0), (2, 7)), (False, True)):
+        options = {"face_landmarks": found, "color": "#ff8010", "thickness": width, "point_size": size}
+        options |= {"image": load("p_anim.png")} if pictures else {}
+        for kind in ("all", "fill"):
+            label = f"{kind} {width} {size} {pictures}"
+            yield case("MediaPipeFaceMeshVisualize", label, connections=kind, **options)
+        for feature in (*features, "tesselation"):
+            some = {f"connections.{name}": name == feature for name in (*features, "tesselation")}
+            label = f"{feature} {width} {size} {pictures}"
+            yield case("MediaPipeFaceMeshVisualize", label, connections="custom", **options, **some)
+    named = {"face_landmarks": found, "connections": "fill", "thickness": 1, "point_size": 2}
+    for color in ("red", "#12", "hsl(120,50%,50%)", "no colour"):
+        yield case("MediaPipeFaceMeshVisualize", color, color=color, **named)
+    yield case("MediaPipeFaceMask", "all", ("mask",), face_landmarks=found, regions="all")
+    regions = ("face_oval", "lips", "left_eye", "right_eye", "irises")
+    for chosen in (*((name,) for name in regions), ("lips", "left_eye"), ()):
+        some = {f"regions.{name}": name in chosen for name in regions}
+        yield case("MediaPipeFaceMask", chosen, ("mask",), face_landmarks=found, regions="custom", **some)
 
 
 def tracked_objects() -> Iterator[Case]:

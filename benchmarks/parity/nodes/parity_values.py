@@ -325,6 +325,29 @@ class ParityDepths(_Node):
         return moge, da3
 
 
+class ParityFaces(_Node):
+    """Two faces in the first of two pictures, an eight-cornered oval around lips with a hole, eyes and more."""
+
+    RETURN_TYPES = ("FACE_LANDMARKS",)
+
+    def make(self) -> tuple[Any]:
+        """Make them."""
+        angles = np.arange(8) / 8 * 2 * np.pi
+        circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        parts = [(circle * size + place) for size, place in ((18, (20, 20)), (7, (20, 27)), (4, (20, 27)))]
+        parts += [circle[::2] * size + place for size, place in ((3, (13, 14)), (3, (27, 14)), (1.4, (13.3, 14.2)))]
+        points = np.concatenate(parts)
+        loops = [list(range(start, start + 8)) for start in (0, 8, 16)]
+        loops += [list(range(start, start + 4)) for start in (24, 28, 32)]
+        edges = [frozenset(zip(loop, loop[1:] + loop[:1], strict=True)) for loop in loops]
+        brows = frozenset([(24, 25), (25, 26)]), frozenset([(28, 29), (29, 99)])
+        names = ("face_oval", "left_eye", "right_eye", "irises", "left_eyebrow", "right_eyebrow")
+        sets = dict(zip(names, (edges[0], *edges[3:], *brows), strict=True))
+        sets |= {"lips": edges[1] | edges[2], "nose": frozenset([(0, 8)]), "tesselation": frozenset([(0, 30), (3, 9)])}
+        faces = [{"landmarks_xy": (points * scale + shift).astype(np.float32)} for scale, shift in ((1, 0), (0.6, 25))]
+        return ({"frames": [faces, []], "image_size": (44, 56), "connection_sets": sets},)
+
+
 class ParityColored(_Node):
     """Cells with colours and further values; with ``owner`` the number of their mesh."""
 
