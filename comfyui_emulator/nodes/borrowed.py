@@ -26,7 +26,9 @@ def _schedules() -> dict[float, list[list[float]]]:
         whole = whole and all(is_vector(row, steps + 1) for steps, row in enumerate(rows, _FEWEST))
         whole = whole and all(level > 0 for row in rows for level in row)
     if not whole:
-        raise NeedsInstallationError("GITSScheduler", f"{_GITS} in {root} does not have the table of ComfyUI 0.3.64")
+        raise NeedsInstallationError(
+            "GITSScheduler", f"{_GITS} in {root} does not have the table of ComfyUI 0.3.64 to 0.33.0"
+        )
     return dict(found)
 
 
@@ -81,5 +83,7 @@ def lotus() -> list[list[Any]]:
     if not (isinstance(rows, list) and rows and isinstance(rows[0], list) and rows[0]) or not all(
         is_vector(row, len(rows[0])) for row in rows
     ):
-        raise NeedsInstallationError("LotusConditioning", f"{_LOTUS} in {root} has no vectors as in ComfyUI 0.3.64")
+        raise NeedsInstallationError(
+            "LotusConditioning", f"{_LOTUS} in {root} has no vectors as in ComfyUI 0.3.64 to 0.33.0"
+        )
     return [[np.array(found, dtype=np.float32), {}]]

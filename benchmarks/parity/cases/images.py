@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from benchmarks.parity.building import Case, case, load
+from benchmarks.parity.building import Case, case, load, made
 from benchmarks.parity.samples import animated, pictures, special, turned
 
 METHODS = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
@@ -15,6 +15,7 @@ TWO = ("p_smooth.png", "p_noisy.png")
 def cases() -> Iterator[Case]:
     """All of them."""
     yield from made_and_loaded()
+    yield from grey()
     for name in TWO:
         yield case("ImageInvert", name, image=load(name))
         yield from scaled(name)
@@ -46,6 +47,17 @@ def scaled(name: str) -> Iterator[Case]:
             yield case("ImageScaleToTotalPixels", f"{method} {steps}", upscale_method=method, **given)
         yield case("ImageScaleToMaxDimension", method, image=load(name), upscale_method=method, largest_size=77)
     yield case("FluxKontextImageScale", name, image=load(name))
+
+
+def grey() -> Iterator[Case]:
+    """Pictures of one channel, to other sizes."""
+    for method, shape in itertools.product(METHODS, ("1,6,8,1", "2,6,8,1")):
+        given = {"image": made("ParityShaped", shape=shape), "upscale_method": method}
+        yield case("ImageScale", f"{shape} {method}", width=20, height=10, crop="center", **given)
+        yield case("ImageScaleBy", f"{shape} {method}", scale_by=2.5, **given)
+        yield case("ImageScaleToTotalPixels", f"{shape} {method}", megapixels=0.01, resolution_steps=1, **given)
+        yield case("ImageScaleToMaxDimension", f"{shape} {method}", largest_size=30, **given)
+    yield case("FluxKontextImageScale", "one channel", image=made("ParityShaped", shape="1,6,8,1"))
 
 
 def padded(name: str) -> Iterator[Case]:

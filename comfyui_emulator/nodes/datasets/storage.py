@@ -12,6 +12,7 @@ import numpy as np
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import contained, next_save_path
 from comfyui_emulator.nodes.base import Entry, Image, choice, link, node, text
+from comfyui_emulator.nodes.images.decoding import tolerantly_opened
 from comfyui_emulator.nodes.images.resample import from_bytes, to_bytes
 from comfyui_emulator.nodes.media.films import Video
 
@@ -69,12 +70,7 @@ def _repeated(folder: Path, endings: tuple[str, ...], order: Callable[[list[str]
 
 
 def _picture(path: Path) -> Image:
-    from PIL import Image as Pillow
-    from PIL import ImageFile
-
-    # As in ComfyUI, the readable part of a truncated file is loaded.
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    with Pillow.open(path) as opened:
+    with tolerantly_opened(path) as opened:
         picture: Any = opened.point(lambda level: level * (1 / 255)) if opened.mode == "I" else opened
         return from_bytes(np.asarray(picture.convert("RGB")))[None]
 

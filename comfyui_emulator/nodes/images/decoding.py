@@ -21,11 +21,11 @@ Frames = tuple[Image, "Mask | None"]
 """All frames, and their alpha, if they have one."""
 
 
-def _opened(path: Path) -> Any:
+def tolerantly_opened(path: Path) -> Any:
+    """The file in Pillow. As in ComfyUI, the readable part of a truncated one is loaded."""
     from PIL import Image as Pillow
     from PIL import ImageFile
 
-    # As in ComfyUI, the readable part of a truncated file is loaded.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     return Pillow.open(path)
 
@@ -51,7 +51,7 @@ def _plain(path: Path) -> Frames | None:
     from PIL import UnidentifiedImageError
 
     try:
-        picture = _opened(path)
+        picture = tolerantly_opened(path)
     except (OSError, UnidentifiedImageError):
         return None
     with picture:
@@ -86,7 +86,7 @@ def _by_ffmpeg(path: Path) -> Frames:
 
 def _by_pillow(path: Path) -> Frames:
     """All frames of the size of the first."""
-    with _opened(path) as opened:
+    with tolerantly_opened(path) as opened:
         frames = list(_frames(opened))
     fitting = [frame for frame in frames if frame[0].shape == frames[0][0].shape]
     alphas = [frame[1] for frame in fitting]

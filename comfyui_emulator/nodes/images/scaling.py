@@ -14,6 +14,12 @@ _IMAGE = link("IMAGE")
 _EXTRAS = "comfy_extras.nodes_images"
 
 
+def scaled(image: Image, width: int, height: int, method: str, crop: str = "disabled") -> Image:
+    """A picture of another size. As in ComfyUI since 0.10, ``lanczos`` turns a grey one and drops its channel."""
+    whole = scale(image, width, height, method, crop)
+    return whole[..., 0].swapaxes(1, 2) if method == "lanczos" and image.shape[3:] == (1,) else whole
+
+
 @node(
     "ImageScale",
     {
@@ -37,7 +43,7 @@ def image_scale(image: Image, upscale_method: str, width: int, height: int, crop
         width = max(1, round(image.shape[2] * height / image.shape[1]))
     elif height == 0:
         height = max(1, round(image.shape[1] * width / image.shape[2]))
-    return scale(image, width, height, upscale_method, crop)
+    return scaled(image, width, height, upscale_method, crop)
 
 
 @node(
@@ -52,7 +58,7 @@ def image_scale(image: Image, upscale_method: str, width: int, height: int, crop
 def image_scale_by(image: Image, upscale_method: str, scale_by: float) -> Image:
     """Scale by a factor."""
     rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
-    return scale(image, round(columns * scale_by), round(rows * scale_by), upscale_method)
+    return scaled(image, round(columns * scale_by), round(rows * scale_by), upscale_method)
 
 
 @node(
@@ -75,7 +81,7 @@ def image_scale_to_total_pixels(image: Image, upscale_method: str, megapixels: f
     rows, columns = channels_second(image.shape)[2], channels_second(image.shape)[3]
     factor = math.sqrt(megapixels * 1024 * 1024 / (columns * rows))
     width, height = (round(length * factor / resolution_steps) * resolution_steps for length in (columns, rows))
-    return scale(image, width, height, upscale_method)
+    return scaled(image, width, height, upscale_method)
 
 
 @node(
@@ -100,7 +106,7 @@ def image_scale_to_max_dimension(image: Image, upscale_method: str, largest_size
         width, height = largest_size, round(height / width * largest_size)
     else:
         width = height = largest_size
-    return scale(image, width, height, upscale_method)
+    return scaled(image, width, height, upscale_method)
 
 
 @node(
@@ -158,4 +164,4 @@ def flux_kontext_image_scale(image: Image) -> Image:
     aspect = image.shape[2] / image.shape[1]
     sizes = [*_KONTEXT_SIDES, (1024, 1024), *((h, w) for w, h in _KONTEXT_SIDES)]
     _, width, height = min((abs(aspect - w / h), w, h) for w, h in sizes)
-    return scale(image, width, height, "lanczos", "center")
+    return scaled(image, width, height, "lanczos", "center")

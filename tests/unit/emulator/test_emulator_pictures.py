@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comfyui_emulator.nodes.images import boxes, colours, crops, curves, decoding, exports, sizes
+from comfyui_emulator.nodes.images import boxes, colours, crops, curves, decoding, exports, scaling, sizes
 
 N = Any
 
@@ -315,3 +315,15 @@ def test_without_pyav_levels_stay(tmp_path: N, monkeypatch: pytest.MonkeyPatch) 
     assert (images[0, 0, 0, 0], images[0, 1, 0, 0]) == (np.float32(3 / 255), 1)
     assert alpha is None
     assert deep[0, 0, 0] == pytest.approx([1000 / 65535] * 3)
+
+
+def test_a_grey_picture_by_lanczos_is_turned() -> None:
+    """ComfyUI takes its sides for others, and drops its channel; other methods keep both."""
+    grey = ramp(6, 4, 1)
+
+    turned = scaling.image_scale(grey, "lanczos", 12, 8, "disabled")
+    kept = scaling.image_scale(grey, "area", 12, 8, "disabled")
+
+    assert (turned.shape, kept.shape) == ((len(grey), 12, 8), (len(grey), 8, 12, 1))
+    assert scaling.flux_kontext_image_scale(grey).ndim == 3
+    assert scaling.flux_kontext_image_scale(ramp(6, 4, 3)).ndim == 4
