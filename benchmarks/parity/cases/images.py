@@ -15,12 +15,12 @@ TWO = ("p_smooth.png", "p_noisy.png")
 def cases() -> Iterator[Case]:
     """All of them."""
     yield from made_and_loaded()
-    yield from grey()
     for name in TWO:
         yield case("ImageInvert", name, image=load(name))
         yield from scaled(name)
         yield from padded(name)
         yield from moved(name)
+    yield from grey()
 
 
 def made_and_loaded() -> Iterator[Case]:
