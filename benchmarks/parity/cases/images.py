@@ -21,6 +21,7 @@ def cases() -> Iterator[Case]:
         yield from scaled(name)
         yield from padded(name)
         yield from moved(name)
+    yield from grey()
 
 
 def made_and_loaded() -> Iterator[Case]:

@@ -136,6 +136,8 @@ def save_lora(
     lora: Mapping[str, npt.NDArray[np.float32]], prefix: str, steps: int | None = None, **_: Any
 ) -> tuple[()]:
     """Write the arrays of a LoRA, which a stand-in has to make, as 32-bit floats. Nothing is told to the frontend."""
+    if not isinstance(lora, dict):
+        raise ValueError(f"Expected a dict of [str, torch.Tensor] but received {type(lora)}")  # noqa: TRY004 - ComfyUI's type
     target, stem, counter, _subfolder = next_save_path(prefix, runtime.context().folders.output)
     after = "" if steps is None else f"_{steps}_steps"
     write_tensors(target / f"{stem}{after}_{counter:05}_.safetensors", dict(sorted(lora.items())), None)

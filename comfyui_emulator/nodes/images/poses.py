@@ -49,7 +49,7 @@ class Points(NamedTuple):
 
     def known(self, threshold: float, *indices: int) -> bool:
         """Whether the model is sure enough of all these points."""
-        return all(bool(self.scores[index] >= threshold) for index in indices)
+        return bool(np.all(self.scores[list(indices)] >= threshold))
 
     def pixel(self, index: int) -> Place:
         """The pixel of a point."""
@@ -62,7 +62,8 @@ def _points(flat: Sequence[float] | None, count: int, kept: int | None = None) -
 
 
 def _inside(canvas: Canvas, place: Place) -> bool:
-    return bool(0 <= place[0] < canvas.shape[1] and 0 <= place[1] < canvas.shape[0])
+    height, width, _ = canvas.shape
+    return bool(0 <= place[0] < width and 0 <= place[1] < height)
 
 
 def _dot(canvas: Canvas, place: Place, radius: float, color: Color) -> None:

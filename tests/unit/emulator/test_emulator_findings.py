@@ -255,7 +255,7 @@ def test_data_sets_are_saved_and_loaded(folders: runtime.Folders) -> None:
 
 
 def test_files_of_arrays_run_no_code(tmp_path: Path) -> None:
-    """A file that names anything but arrays is refused; what is no plain value is not written."""
+    """A file that names anything but arrays is refused; only plain values and arrays are written."""
 
     class Dangerous:
         def __reduce__(self) -> Any:
