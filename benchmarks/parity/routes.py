@@ -89,7 +89,9 @@ def plain() -> Iterator[Ask]:
         yield Ask("plain", f"/api{path}")
         yield Ask("plain", path, "HEAD")
     yield from (Ask("plain", path, look="keys") for path in ("/system_stats", "/object_info/EmptyImage"))
-    yield from (Ask("plain", path) for path in ("/object_info/Unknown", "/object_info/ImageBlend", "/history/none"))
+    # One of each dialect, without the texts for people (aliases, descriptions), which the emulator does not repeat.
+    described = ("/object_info/ImageScaleBy", "/object_info/ImageSharpen")
+    yield from (Ask("plain", path) for path in ("/object_info/Unknown", *described, "/history/none"))
     yield from (Ask("plain", path, look="nothing") for path in ("/", "/api/", "/ws", "/api/ws", "/index.html"))
     yield from (
         Ask("plain", path) for path in ("/global_subgraphs/none", "/api/node_replacements", "/node_replacements")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -16,6 +17,8 @@ from comfyui_emulator.nodes.images.resample import from_bytes
 from comfyui_emulator.nodes.media import recoding
 from comfyui_emulator.nodes.media.codecs import Audio, pyav
 from comfyui_emulator.nodes.media.streams import FrameReader, bits, color_space, first_pictures, last_sound
+
+log = logging.getLogger("comfyui_emulator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,15 @@ def _units(container: Any, stream: Any) -> Iterator[Any]:
     return units
 
 
+def _readable(packet: Any) -> list[Any]:
+    """A packet's frames; none where they cannot be decoded, which ComfyUI only logs."""
+    try:
+        return list(packet.decode())
+    except pyav().error.InvalidDataError:
+        log.info("A packet of the video cannot be decoded")
+        return []
+
+
 def _decoded(video: Video) -> Video:
     start, duration = video.window()
     with video.open() as container:
@@ -223,7 +235,7 @@ def _decoded(video: Video) -> Video:
             if packet.stream.type == "audio":
                 samples.take(packet)
                 continue
-            for frame in [] if done else packet.decode():
+            for frame in [] if done else _readable(packet):
                 if duration and frame.pts >= end:
                     done = True
                     break

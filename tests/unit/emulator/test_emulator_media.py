@@ -279,6 +279,14 @@ def test_files_without_sound_or_picture(tmp_path: Path) -> None:
         codecs.read_audio(film)
 
 
+def test_a_text_that_is_loaded_as_a_film_has_no_images(tmp_path: Path) -> None:
+    """Packets that cannot be decoded are left out, as in ComfyUI; the node after it fails."""
+    text = tmp_path / "text.png"
+    text.write_bytes(b"no picture at all")
+
+    assert Video(text).get_components().images.shape == (0, 0, 0, 3)
+
+
 async def test_without_pyav_the_remedy_is_named(launch: N, make: N, monkeypatch: pytest.MonkeyPatch) -> None:
     """The node fails, and its message says what to install."""
     monkeypatch.setitem(sys.modules, "av", None)
