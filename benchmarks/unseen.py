@@ -106,15 +106,18 @@ async def main(options: argparse.Namespace) -> bool:
         first, second = (
             Converter(url, front_end_root=options.front_end_root, cache=PromptCache(Path(folder))) for _ in range(2)
         )
-        made = await warm(first, paths, tally)
-        await first.aclose()
-        await cached(second, paths, made, tally)
-        tally["browsers started for the cache"] = int(second.healthy)
-        await second.aclose()
-        await compared(url, paths[: options.literal], made, tally)
+        try:
+            made = await warm(first, paths, tally)
+            await first.aclose()
+            await cached(second, paths, made, tally)
+            tally["browsers started for the cache"] = int(second.healthy)
+            await second.aclose()
+            await compared(url, paths[: options.literal], made, tally)
+        finally:
+            # Also if it is interrupted: the literal procedure takes long.
+            print(*(f"{count:>6}  {what}" for what, count in tally.items()), sep="\n")
     if server is not None:
         await server.aclose()
-    print(*(f"{count:>6}  {what}" for what, count in tally.items()), sep="\n")
     return not any("WRONG" in what or "DIFFERENT" in what for what in tally)
 
 

@@ -58,6 +58,10 @@ class Editor:
         In a workflow, setting an input that a PrimitiveNode feeds sets the primitive, and so every input that it feeds.
         In a prompt, a pair ``[node id, slot]`` of an existing node connects the input to it.
 
+        Inputs that depend on a value have a dot in their name (``mode.width``). In a workflow, the value that they
+        depend on can only become one that brings the same inputs. A widget that a subgraph's node shows is set both
+        there, if it has a value of its own, and inside, so that it counts in every frontend.
+
         Raises :class:`InputSelectorError`, with candidates, if the selector names no input or several, if the input is
         fed by another node, if the value is not of its type or outside its range or list, and in a workflow if the
         widget's position cannot be proven (then convert first, and set it on the prompt).

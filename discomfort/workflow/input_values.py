@@ -13,6 +13,9 @@ from discomfort.workflow.json_values import describe, json_problem
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO})
 """Types whose values are constants; values of other types arrive through links, unless an extension has a widget."""
 
+BOX = ("x", "y", "width", "height")
+"""The keys of a BOUNDING_BOX (since 0.33.0 in the definitions, not in 0.3.64)."""
+
 
 def choices(spec: Any) -> list[Any] | None:
     """Return the values that a combo of either dialect allows, or ``None`` if its list is not binding.
@@ -52,6 +55,9 @@ def check_value(selector: str, value: object, spec: Any, *, remedy: str = "") ->
         raise InputSelectorError(selector, f"takes a string, given {describe(value)}")
     elif kind == "BOOLEAN" and not isinstance(value, bool):
         raise InputSelectorError(selector, f"takes true or false, given {describe(value)}")
+    elif kind == "BOUNDING_BOX" and not _is_box(value):
+        problem = f"takes an object with the whole numbers x, y, width and height, given {describe(value)}"
+        raise InputSelectorError(selector, problem)
     elif (allowed := choices(spec)) is not None and not _is_among(value, allowed):
         ordered = nearest(str(value), [str(option) for option in allowed])
         raise InputSelectorError(
@@ -69,6 +75,10 @@ def _check_number(selector: str, value: object, kind: str, spec: Any) -> None:
     number: Any = value
     if (isinstance(low, int | float) and number < low) or (isinstance(high, int | float) and number > high):
         raise InputSelectorError(selector, f"takes a number from {low} to {high}, given {value}")
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, dict) and all(type(value.get(side)) is int for side in BOX)
 
 
 def _is_among(value: object, allowed: list[Any]) -> bool:

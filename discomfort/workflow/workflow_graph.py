@@ -10,7 +10,7 @@ from typing import Any
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, expanded, input_specs, option_inputs, spec_type
-from discomfort.workflow.input_values import check_value
+from discomfort.workflow.input_values import BOX, check_value
 from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import WorkflowNode, class_of, iterate, subgraphs
 from discomfort.workflow.promotions import Promotions, promotions
@@ -22,9 +22,8 @@ _TEXT_ONLY = frozenset({"Note", "MarkdownNote", "Reroute"})
 _SUBGRAPH_INPUTS = "-10"  # the id that LiteGraph gives, inside a subgraph, to the node for its inputs
 _MOST_HOPS = 1000
 _CONVERT = "convert the workflow first and set it on the prompt"
-
-
-_BOX = ("x", "y", "width", "height")
+# Then the widgets behind the reroute keep their own values (frontends 1.27.10 to 1.58.1).
+_REROUTED = "through a reroute, which may not pass its value on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ class Place:
         if isinstance(named, dict) and self.name in named:
             named[self.name] = value
         if kind == "BOUNDING_BOX" and isinstance(values, list):
-            numbers = [value[side] for side in _BOX]
-            values[self.position + 1 : self.position + 1 + len(_BOX)] = numbers
+            numbers = [value[side] for side in BOX]
+            values[self.position + 1 : self.position + 1 + len(BOX)] = numbers
 
 
 class WorkflowGraph:
@@ -123,6 +122,8 @@ class WorkflowGraph:
         if name not in located.positions:
             reason = located.reason or "it has no saved value, or its position among the widgets is uncertain"
             raise InputSelectorError(selector, f"{reason}; {_CONVERT}")
+        if class_of(found.node) == "PrimitiveNode" and self._is_rerouted(found):
+            raise InputSelectorError(selector, f"feeds its inputs {_REROUTED}; {_CONVERT}")
         own = Place(found.node, located.positions[name], name)
         return [own, *self._promoted(node_id, name, selector)]
 
@@ -157,6 +158,7 @@ class WorkflowGraph:
         """Follow a link upstream through reroutes to a PrimitiveNode, or say what else feeds the input."""
         nodes = self._graph_nodes(found.graph)
         links = self._graph_links(found.graph)
+        is_rerouted = False
         for _ in range(_MOST_HOPS):
             origin, slot = links.get(str(link), ("", 0))
             if origin == _SUBGRAPH_INPUTS:
@@ -165,8 +167,11 @@ class WorkflowGraph:
             if node is None:
                 raise InputSelectorError(selector, f"is fed by link {link}, which has no source; {_CONVERT}")
             if class_of(node) == "Reroute":
+                is_rerouted = True
                 link = next((entry.get("link") for entry in sockets(node)), None)
                 continue
+            if class_of(node) == "PrimitiveNode" and is_rerouted:
+                raise InputSelectorError(selector, f"is fed by a PrimitiveNode {_REROUTED}; {_CONVERT}")
             if class_of(node) == "PrimitiveNode" and locate(node, None).positions:
                 return Place(node, 0, "value")
             prefix = found.id.rpartition(":")[0]
@@ -176,6 +181,12 @@ class WorkflowGraph:
             remedy = "; set that node instead" if candidates else ""
             raise InputSelectorError(selector, f"is fed by output {slot} of {feeder}{remedy}", candidates)
         raise InputSelectorError(selector, f"is fed by a chain of reroutes that does not end; {_CONVERT}")
+
+    def _is_rerouted(self, primitive: WorkflowNode) -> bool:
+        """Whether a reroute stands behind a PrimitiveNode."""
+        links, own = self._graph_links(primitive.graph), str(primitive.node.get("id"))
+        reroutes = (node for node in primitive.graph["nodes"] if class_of(node) == "Reroute")
+        return any(links.get(str(entry.get("link")), ("", 0))[0] == own for each in reroutes for entry in sockets(each))
 
     def _map(self, node_id: str) -> WidgetMap:
         if node_id not in self._maps:

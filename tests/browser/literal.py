@@ -11,6 +11,8 @@ from typing import Any
 
 from playwright.async_api import Browser
 
+MILLISECONDS = 120_000
+"""For each wait: a busy machine needs longer than Playwright's 30 s."""
 READY = """() => {
   const nodes = Object.values(window.LiteGraph?.registered_node_types ?? {});
   return window.graph && !window.app.extensionManager?.spinner && nodes.some((node) => node.nodeData !== undefined);
@@ -22,6 +24,7 @@ async def convert(browser: Browser, url: str, workflow: dict[str, Any]) -> dict[
     context = await browser.new_context()
     try:
         page = await context.new_page()
+        page.set_default_timeout(MILLISECONDS)
         await page.goto(url)
         await page.wait_for_load_state("networkidle")
         await page.wait_for_function("() => typeof window.app !== 'undefined'")

@@ -129,6 +129,15 @@ def object_values() -> Json:
                     [(1, 0, 2, 0, "CURVE")])  # fmt: skip
 
 
+def boxes_and_colours() -> Json:
+    """A box, whose numbers are saved once more behind it, and a colour."""
+    box = {"x": 8, "y": 16, "width": 32, "height": 24}
+    nodes = [empty_image(1), node(2, "ImageCropV2", (("image", "IMAGE"),), ("IMAGE",), (box, *box.values())), save(3),
+             node(4, "ColorToRGBInt", (), ("INT",), ("#336699",)),
+             node(5, "PreviewAny", (("source", "*"),))]  # fmt: skip
+    return workflow(nodes, [(1, 0, 2, 0, "IMAGE"), (2, 0, 3, 0, "IMAGE"), (4, 0, 5, 0, "INT")])
+
+
 def app_mode() -> Json:
     """A file that opens as an app: inputs and outputs are chosen."""
     made = workflow([empty_image(1), save(2)], [(1, 0, 2, 0, "IMAGE")])
@@ -162,6 +171,7 @@ def all_newer() -> dict[str, Json]:
         "matching_types": matching_types(),
         "named_values": named_values(),
         "object_values": object_values(),
+        "boxes_and_colours": boxes_and_colours(),
         "app_mode": app_mode(),
         "named_models": named_models(),
     }

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from browser import newer_sample
+from browser.made_workflows import all_made
 from browser.stub_server import StubServer
+from browser.variants import changes, other_value
 
 from discomfort.conversion import Converter
+from discomfort.exceptions import InputSelectorError
+from discomfort.workflow import Editor
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -52,6 +57,38 @@ async def test_every_workflow_gives_the_recorded_prompt(frontend: tuple[str, Con
 
     assert [name for name in order if made[name] != recorded[name]] == []
     assert sorted(recorded) == NAMES
+
+
+@pytest.mark.timeout(300)
+async def test_what_the_editor_sets_arrives(frontend: tuple[str, Converter]) -> None:
+    """Each input that it offers: the prompt has the new value there, and nothing else is different."""
+    version, converter = frontend
+    recorded = json.loads(newer_sample.prompts_file(version).read_bytes())
+    definitions = json.loads(newer_sample.DEFINITIONS.read_bytes())
+    wrong, count = [], 0
+    for name, selector in _selectors(definitions):
+        editor = Editor(newer_sample.workflows()[name], definitions)
+        value = other_value(editor.get(selector))
+        try:
+            editor.set(selector, value)
+        except InputSelectorError:
+            continue  # not among its values
+        made = await converter.convert(editor.payload, allow_missing=True)
+        found = {json.dumps(value) for _, value in changes(recorded[name], made)}
+        count += 1
+        if found != {json.dumps(value)}:
+            wrong.append((name, selector, value, changes(recorded[name], made)))
+
+    assert wrong == []
+    assert count > 60
+
+
+def _selectors(definitions: Any) -> Iterator[tuple[str, str]]:
+    """Of the workflows with something new; a muted node's inputs reach no prompt."""
+    for name, workflow in newer_sample.workflows().items():
+        if name == "primitives" or (name not in all_made() and name != "promoted_muted"):
+            for selector in Editor(workflow, definitions).selectors():
+                yield name, selector
 
 
 async def test_no_request_but_for_pictures(frontend: tuple[str, Converter]) -> None:

@@ -72,3 +72,35 @@ def _number(value: float, chance: random.Random, inputs: list[tuple[Any, dict[st
     if odd:
         return other
     return min(max(other, low), high)
+
+
+def other_value(value: Any) -> Any:
+    """Another value of the same type; of an object, other numbers in it."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return round(value * 0.75, 4)
+    if isinstance(value, dict):
+        return {key: other_value(each) if isinstance(each, int | float | list) else each for key, each in value.items()}
+    if isinstance(value, list):
+        return [*value[:-2], other_value(value[-2]), value[-1]] if len(value) > 1 else value
+    return f"{value}x"
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The inputs that differ between two prompts of the same nodes, with their new values."""
+    if set(old) != set(new):
+        return [("nodes", sorted(new))]
+    return [
+        (f"{node_id}.{name}", _plain(new[node_id]["inputs"].get(name)))
+        for node_id in old
+        for name in {**old[node_id]["inputs"], **new[node_id]["inputs"]}
+        if old[node_id]["inputs"].get(name) != new[node_id]["inputs"].get(name)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Newer frontends wrap some values."""
+    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value

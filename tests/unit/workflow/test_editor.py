@@ -59,8 +59,8 @@ def _workflow() -> dict[str, Any]:
         ],
         "links": [
             [1, 1, 0, 2, 0, "IMAGE"],
-            [2, 4, 0, 5, 0, "INT"],
-            [3, 5, 0, 3, 2, "INT"],
+            [2, 77, 0, 5, 0, "INT"],
+            [3, 4, 0, 3, 2, "INT"],
             [4, 1, 0, 3, 3, "FLOAT"],
             {"id": 5, "origin_id": 77, "origin_slot": 0},
         ],
@@ -344,7 +344,7 @@ def test_an_envelope_gives_the_prompt_inside() -> None:
 def test_widgets_of_a_workflow_are_set_in_place(
     selector: str, value: object, index: int, position: Any, definitions: dict[str, Any]
 ) -> None:
-    """Plain widgets, uploads, values by name, and inputs that a primitive feeds through a reroute."""
+    """Plain widgets, uploads, values by name, and inputs that a primitive feeds."""
     workflow = _workflow()
     editor = Editor(workflow, definitions).set(selector, value)
 
@@ -410,10 +410,20 @@ def test_a_subgraph_used_twice_is_not_set_through_one_of_its_instances(definitio
 def test_endless_reroutes_are_noticed(definitions: dict[str, Any]) -> None:
     """A reroute that feeds itself raises an error."""
     workflow = _workflow()
-    workflow["links"][1] = [2, 5, 0, 5, 0, "INT"]
+    workflow["links"][1:3] = [[2, 5, 0, 5, 0, "INT"], [3, 5, 0, 3, 2, "INT"]]
 
     with pytest.raises(InputSelectorError, match="does not end"):
         Editor(workflow, definitions).set("Fed.seed", 1)
+
+
+@pytest.mark.parametrize(("selector", "problem"), [("Fed.seed", "is fed by a PrimitiveNode"), ("Seed.value", "feeds")])
+def test_a_primitive_behind_a_reroute_is_not_set(selector: str, problem: str, definitions: dict[str, Any]) -> None:
+    """The frontend leaves the widget its own value there, so the change would have no effect."""
+    workflow = _workflow()
+    workflow["links"][1:3] = [[2, 4, 0, 5, 0, "INT"], [3, 5, 0, 3, 2, "INT"]]
+
+    with pytest.raises(InputSelectorError, match=f"{problem}.* through a reroute"):
+        Editor(workflow, definitions).set(selector, 6)
 
 
 def test_display_names_count_as_titles(definitions: dict[str, Any]) -> None:

@@ -1,0 +1,178 @@
+"""Inputs that depend on values, and widgets that a subgraph's node shows: found, set, or refused."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from browser.newer_workflows import HOST, boxes_and_colours, named_values, nested, picture_host
+
+from discomfort.exceptions import InputSelectorError
+from discomfort.workflow import Editor
+from discomfort.workflow.widgets import locate
+
+MODE = [
+    "COMFY_DYNAMICCOMBO_V3",
+    {
+        "options": [
+            {"key": "size", "inputs": {"required": {"width": ["INT", {"min": 1, "max": 64}], "crop": [["no", "yes"]]}}},
+            {"key": "factor", "inputs": {"required": {"factor": ["FLOAT", {"min": 0.1, "max": 8.0}]}}},
+            {"key": "match", "inputs": {"required": {"like": ["IMAGE", {}]}}},
+            {"key": "twice", "inputs": {"required": {"factor": ["FLOAT", {"min": 0.1, "max": 8.0}]}}},
+        ]
+    },
+]
+GROWING = ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image"}}]
+MATCHING = ["COMFY_MATCHTYPE_V3", {"template": {"template_id": "t", "allowed_types": "IMAGE,MASK"}}]
+SIZE = {name: ["INT", {"min": 0, "max": 512}] for name in ("width", "height", "batch_size", "color")}
+DEFINITIONS: dict[str, Any] = {
+    "Resize": {
+        "input": {"required": {"input": MATCHING, "mode": MODE, "images": GROWING, "method": [["area", "cubic"]]}}
+    },
+    "EmptyImage": {"input": {"required": SIZE}},
+    "ImageCropV2": {"input": {"required": {"image": ["IMAGE", {}], "crop_region": ["BOUNDING_BOX", {}]}}},
+    "ColorToRGBInt": {"input": {"required": {"color": ["COLOR", {}]}}},
+}
+
+
+def _resize(*values: Any, **more: Any) -> dict[str, Any]:
+    return {"nodes": [{"id": 1, "type": "Resize", "widgets_values": list(values)} | more], "links": []}
+
+
+@pytest.mark.parametrize(
+    ("values", "positions"),
+    [
+        (("size", 8, "no", "area"), {"mode": 0, "mode.width": 1, "mode.crop": 2, "method": 3}),
+        (("factor", 0.5, "area"), {"mode": 0, "mode.factor": 1, "method": 2}),
+        (("gone", 0.5, "area"), {"mode": 0}),
+    ],
+)
+def test_a_dynamic_combo_decides_what_follows(values: tuple[Any, ...], positions: dict[str, int]) -> None:
+    """Its value brings so many widgets; after an unknown value nothing is certain."""
+    assert locate(_resize(*values)["nodes"][0], DEFINITIONS["Resize"]).positions == positions
+
+
+def test_what_a_dynamic_combo_brings_is_set_and_checked() -> None:
+    """By the name with a dot, within its own limits."""
+    editor = Editor(_resize("size", 8, "no", "area"), DEFINITIONS).set("Resize.mode.width", 9).set("1.method", "cubic")
+
+    assert editor.payload["nodes"][0]["widgets_values"] == ["size", 9, "no", "cubic"]
+    with pytest.raises(InputSelectorError, match="from 1 to 64"):
+        editor.set("Resize.mode.width", 65)
+
+
+def test_a_value_that_brings_other_widgets_is_refused_in_a_workflow() -> None:
+    """All later values would shift; one that brings the same is set."""
+    editor = Editor(_resize("factor", 0.5, "area"), DEFINITIONS)
+
+    with pytest.raises(InputSelectorError, match="brings other inputs"):
+        editor.set("Resize.mode", "size")
+    with pytest.raises(InputSelectorError, match="not among its 4 values"):
+        editor.set("Resize.mode", "sise")
+    assert editor.set("Resize.mode", "twice").payload["nodes"][0]["widgets_values"] == ["twice", 0.5, "area"]
+
+
+def test_a_prompt_takes_any_value_of_a_dynamic_combo_and_then_what_it_brings() -> None:
+    """In a prompt every input has its name, so nothing can shift; growing inputs take links."""
+    prompt = {"1": {"class_type": "Resize", "inputs": {"mode": "size", "mode.width": 8, "images.image0": ["2", 0]}}}
+    prompt["2"] = {"class_type": "EmptyImage", "inputs": {}}
+    editor = Editor(prompt, DEFINITIONS).set("Resize.mode", "factor").set("Resize.mode.factor", 0.5)
+
+    editor.set("Resize.images.image1", ["2", 0])
+
+    inputs = editor.payload["1"]["inputs"]
+    assert (inputs["mode"], inputs["mode.factor"], inputs["images.image1"]) == ("factor", 0.5, ["2", 0])
+    for selector, value, problem in (
+        ("Resize.mode.factor", 9.5, "from 0.1 to 8"),
+        ("Resize.mode", "none", "not among"),
+        ("Resize.images.image1", 3, "fed by"),
+        ("Resize.images.image2", 3, "takes a link of type IMAGE"),
+        ("Resize.images", ["2", 0], "has no input"),
+        ("Resize.mode.width.x", 1, "has no input"),
+    ):
+        with pytest.raises(InputSelectorError, match=problem):
+            editor.set(selector, value)
+
+
+def test_a_wrapped_value_keeps_its_type_in_a_prompt() -> None:
+    """Newer frontends send a curve as an object that names its type."""
+    curve = {"__type__": "CURVE", "__value__": {"points": []}}
+    editor = Editor({"1": {"class_type": "Curve", "inputs": {"curve": curve}}}).set("1.curve", {"points": [1]})
+
+    assert editor.payload["1"]["inputs"]["curve"] == {"__type__": "CURVE", "__value__": {"points": [1]}}
+    assert editor.get("1.curve") == {"points": [1]}
+
+
+def test_a_box_is_set_with_its_numbers() -> None:
+    """Workflows have them once more behind the box; a colour is one value."""
+    box = {"x": 1, "y": 2, "width": 3, "height": 4}
+    editor = Editor(boxes_and_colours(), DEFINITIONS).set("ImageCropV2.crop_region", box)
+    editor.set("ColorToRGBInt.color", "#ffffff")
+
+    values = {node["type"]: node.get("widgets_values") for node in editor.payload["nodes"]}
+    assert values["ImageCropV2"] == [box, 1, 2, 3, 4]
+    assert values["ColorToRGBInt"] == ["#ffffff"]
+    with pytest.raises(InputSelectorError, match="x, y, width and height"):
+        editor.set("ImageCropV2.crop_region", {"x": 1})
+
+
+def test_values_by_name_follow_the_list() -> None:
+    """Both are saved; the list is what counts."""
+    editor = Editor(named_values(), DEFINITIONS).set("1.width", 7)
+
+    assert editor.payload["nodes"][0]["widgets_values"][0] == 7
+    assert editor.payload["nodes"][0]["widgets_values_named"]["width"] == 7
+
+
+@pytest.mark.parametrize("selector", ["10.width", "10:3.width", "Subgraph 1.width"])
+def test_a_promoted_widget_is_set_where_every_frontend_looks(selector: str) -> None:
+    """The subgraph's node has a value of its own, the node inside has the one for older frontends."""
+    editor = Editor(picture_host([55], [["3", "width"]]), DEFINITIONS)
+    assert editor.get(selector) == 55
+
+    editor.set(selector, 99)
+
+    assert editor.payload["nodes"][0]["widgets_values"] == [99]
+    assert editor.payload["definitions"]["subgraphs"][0]["nodes"][0]["widgets_values"][0] == 99
+    assert editor.get(selector) == 99
+
+
+def test_without_a_value_of_its_own_the_one_inside_counts() -> None:
+    """Most workflows have none at the subgraph's node."""
+    editor = Editor(picture_host([], [["3", "width"], ["3", "height"]]), DEFINITIONS).set("10.height", 70)
+
+    assert editor.payload["nodes"][0]["widgets_values"] == []
+    assert editor.get("10:3.height") == 70
+
+
+def test_values_that_cannot_be_told_apart_are_refused() -> None:
+    """A promoted widget that is gone may or may not take a place; others inside are certain."""
+    editor = Editor(picture_host([55, 1], [["9", "gone"], ["3", "width"]]), DEFINITIONS)
+
+    for selector in ("10:3.width", "10.width"):
+        with pytest.raises(InputSelectorError, match="may have a value of its own"):
+            editor.set(selector, 99)
+    assert editor.set("10:3.height", 70).get("10:3.height") == 70
+
+
+def test_a_promoted_widget_of_an_input_is_refused() -> None:
+    """What feeds it is the subgraph's input."""
+    editor = Editor(nested(), DEFINITIONS)
+
+    with pytest.raises(InputSelectorError, match="cannot be told apart"):
+        editor.set("10:5.width", 99)
+    with pytest.raises(InputSelectorError, match="cannot be told apart"):
+        editor.set("10.width", 99)
+    assert editor.set("10:5.height", 70).get("10:5:3.height") == 70
+
+
+def test_editing_changes_nothing_else() -> None:
+    """Also where the workflow opens as an app, or has two subgraphs."""
+    workflow = picture_host([55], [["3", "width"]])
+    workflow["extra"] = {"linearMode": True, "linearData": {"inputs": [[10, "width"]], "outputs": [11]}}
+    expected = copy.deepcopy(workflow)
+    expected["definitions"]["subgraphs"][0]["nodes"][0]["widgets_values"][1] = 70
+
+    assert Editor(workflow, DEFINITIONS).set("10:3.height", 70).payload == expected
+    assert workflow["nodes"][0]["type"] == HOST
