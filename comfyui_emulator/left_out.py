@@ -8,12 +8,12 @@ from __future__ import annotations
 _LONG = "what it makes hangs on every step of ComfyUI's own program, and each tie gives another mesh"
 
 LEFT_OUT = {
-    "BakeTextureFromVoxel": "it bakes the colours of voxels that only a model makes",
+    "BakeTextureFromVoxel": "not written: only a model makes the coloured voxels that it bakes",
     "DecimateMesh": _LONG,
     "GLSLShader": "it runs a program on OpenGL",
     "RemeshMesh": _LONG,
     "SeedVR2Conditioning": "the vectors that it gives are in the model's weights",
     "UnwrapMesh": _LONG,
-    "WanDancerEncodeAudio": "it describes sound by a long chain of features that only one model takes",
+    "WanDancerEncodeAudio": "not written: only one video model takes the features of sound that it computes",
 }
 """Each with the reason."""
