@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli.served import served
-from unit.conformance.deviations import deviating_app, versioned_app
+from unit.conformance.deviations import deviating_app, newer_app, versioned_app
 
 from comfyui_conformance import Difference, Result, all_checks
 from comfyui_conformance.changes import NEWEST, OLDEST
@@ -121,6 +121,23 @@ def test_other_versions(
 
     found = capsys.readouterr().err
     assert [text for text in told if text not in found] == []
+
+
+def test_a_newer_version_that_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A version that the checks do not know is told as such, together with what differs, in both forms."""
+    only = ["--only", "history.unknown", "--only", "history.texts"]
+    with served(lambda: newer_app(tmp_path)) as url:
+        assert main(["conformance", "--against", url, *only]) == 1
+        text = capsys.readouterr()
+        assert main(["conformance", "--against", url, *only, "--json"]) == 1
+        report = json.loads(capsys.readouterr().out)
+
+    doubt = f"ComfyUI 0.99.0 is newer than the checks know; it is checked as {NEWEST}"
+    assert doubt in text.err
+    assert "history.unknown: status of GET /history/discomfort-conformance-none: expected 200, found 404" in text.out
+    assert f"1 as ComfyUI {NEWEST}, 1 different" in text.err
+    assert (report["doubt"], report["follows"], report["ok"]) == (doubt, NEWEST, False)
+    assert report["server"]["comfyui_version"] == "0.99.0"
 
 
 def test_on_a_terminal(deviating: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,14 @@ def versioned_app(base: Path, version: str | None) -> web.Application:
     return _changed(base, with_version(version), lambda request, _: request.path == "/system_stats")
 
 
+def newer_app(base: Path) -> web.Application:
+    """An emulator in ``base`` that says it is ComfyUI 0.99.0, and has no answer for an unknown record."""
+    app = versioned_app(base, "0.99.0")
+    _, missing, change, _ = DEVIATIONS["missing"]
+    _deviate(app, change, lambda request, _: request.path == missing)
+    return app
+
+
 def verbose_app(base: Path) -> web.Application:
     """An emulator in ``base`` that tells more than ComfyUI."""
     return _changed(base, more_keys, lambda *_: True)
@@ -109,7 +117,12 @@ def verbose_app(base: Path) -> web.Application:
 
 def _changed(base: Path, change: Change, where: Callable[[web.Request, int], bool]) -> web.Application:
     """An emulator in ``base`` with ``change`` for the JSON of answers ``where`` it is true, given their status."""
+    app = create_app(EmulatorConfig(base_directory=base))
+    _deviate(app, change, where)
+    return app
 
+
+def _deviate(app: web.Application, change: Change, where: Callable[[web.Request, int], bool]) -> None:
     @web.middleware
     async def deviate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(request)
@@ -122,6 +135,4 @@ def _changed(base: Path, change: Change, where: Callable[[web.Request, int], boo
             made.set_status(answer.status)
         return made
 
-    app = create_app(EmulatorConfig(base_directory=base))
     app.middlewares.append(deviate)
-    return app

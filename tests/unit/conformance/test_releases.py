@@ -14,6 +14,20 @@ from comfyui_conformance import Report, Rules, all_checks, run_checks
 from comfyui_conformance.changes import CHANGES, NEWEST, OLDEST, parse, rules_for
 from comfyui_conformance.model import AREAS, add
 from comfyui_conformance.probe import Probe
+from discomfort import server_features
+
+SAME = {
+    "reached_outputs": "reached-outputs",
+    "job_times": "create-time",
+    "combo_check": "checked-combos",
+    "missing_node_type": "missing-node-type",
+    "node_replacements": "node-replacements",
+    "cycle_errors": "dependency-cycles",
+    "ram_cache": "ram-pressure",
+    "prompt_uuids": "uuid-ids",
+    "job_cancel": "job-cancel",
+}
+"""The facts that the client relies on, and the changes that the checks know them as."""
 
 
 def statuses(report: Report) -> dict[str, str]:
@@ -31,6 +45,13 @@ def test_the_table_of_changes() -> None:
     assert releases[-1] <= (parse(NEWEST) or ())
     assert set(CHANGES) == used - {""}
     assert [change.name for change in CHANGES.values() if not change.says or not change.source] == []
+
+
+def test_the_client_and_the_checks_agree() -> None:
+    """Each fact that the client relies on is also checked, from the same release on."""
+    since = {SAME[fact.name]: fact.since for fact in server_features.FACTS}
+
+    assert since == {name: parse(CHANGES[name].since) for name in SAME.values()}
 
 
 def test_a_change_that_is_not_in_the_table() -> None:
