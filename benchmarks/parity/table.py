@@ -62,7 +62,7 @@ REASONS = {
     "Canny image of 1,8,8,1": "on a ramp all gradients are equal, so rounding decides which pixels are edges",
     "TransformSplat scale_": "a stretched splat's axes are eigenvectors in single precision, of a matrix whose entries "
     "differ by a factor of 10,000",
-    "RenderSplat splat_scale=": "splats smaller than a pixel, where rounding decides which pixel they fall on",
+    "RenderSplat splat_scale=": "its splats are smaller than a pixel; presumably rounding decides which one they fall on",
 }
 """Why cases differ, by the beginning of their notes."""
 
