@@ -18,6 +18,8 @@ _VALUE = re.compile(r"tensor\(|array\(|^\[[\[\] \d.-]|object at 0x|^[A-Z]\w+\(|^
 
 _PLACE = re.compile(r"(/[^\s']*)/(?:input|output|temp|datasets)\b")
 _MOMENT = re.compile(r"\d{8}_\d{6}")
+_CHANGED = re.compile(r"(?<='is_changed': \[)\d{10}\.\d+(?=\])")
+"""A file's time, in a prompt that is quoted as a hidden input."""
 WORDS = ("exception_type", "exception_message")
 
 
@@ -45,7 +47,9 @@ def anywhere(text: str) -> str:
 
 def quoted(value: Any) -> Any:
     """A value of ``current_inputs``: numbers and texts as they are."""
-    return "value" if isinstance(value, str) and _VALUE.search(value) else value
+    if not isinstance(value, str):
+        return value
+    return "value" if _VALUE.search(value) else _CHANGED.sub("time", value)
 
 
 def compare_ends(row: Row, label: str, mine: Mapping[str, Any], yours: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.parity.cases import without_case
+from benchmarks.parity.cases import groups, without_case
 from benchmarks.parity.comparing import Row, total
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "emulator-parity.md"
@@ -62,7 +62,7 @@ REASONS = {
     "Canny image of 1,8,8,1": "on a ramp all gradients are equal, so rounding decides which pixels are edges",
     "TransformSplat scale_": "a stretched splat's axes are eigenvectors in single precision, of a matrix whose entries "
     "differ by a factor of 10,000",
-    "RenderSplat splat_scale=": "splats smaller than a pixel, where rounding decides which pixel they fall on",
+    "RenderSplat splat_scale=": "splats are smaller than a pixel; presumably rounding decides which one they fall on",
 }
 """Why cases differ, by the beginning of their notes."""
 
@@ -151,8 +151,10 @@ def line(text: str, length: int) -> str:
 def page(version: str, parts: Mapping[str, Mapping[str, Row]]) -> str:
     """The page of the documentation, of all parts."""
     texts = [_HEAD.format(version=version)]
+    absent = sorted({case.node for group in groups().values() for case in group()} - parts["nodes"].keys())
+    not_run = f"\nNot run yet: {', '.join(absent)}.\n" if absent else ""
     texts += [
-        f"{_NODES.format(missing=', '.join(without_case()) or 'none')}\n{table(parts['nodes'])}\n",
+        f"{_NODES.format(missing=', '.join(without_case()) or 'none')}\n{table(parts['nodes'])}\n{not_run}",
         f"{_SEQUENCES}\n{differences(parts['messages'], 'scenario')}\n",
     ]
     texts.append(f"{_BODIES}\n{differences(parts['bodies'], 'what is wrong')}\n")

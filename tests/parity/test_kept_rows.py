@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.parity import __main__ as parity
-from benchmarks.parity import kept, table
+from benchmarks.parity import ends, kept, table
 from benchmarks.parity.comparing import Row
 
 
@@ -81,3 +81,11 @@ def test_differences_are_listed_with_their_reason() -> None:
     other = table.apart("Other a|b: success, not error")
     assert re.fullmatch(r"- `Canny image of 1,8,8,1: differs .*`: on a ramp .*", known)
     assert other == r"- `Other a\|b: success, not error`: the reason is not known"
+
+
+def test_the_time_of_a_file_is_not_compared() -> None:
+    """Both servers get it at another moment, and errors quote prompts with it."""
+    quoted = "{'1': {'inputs': {'file': 'a'}, 'is_changed': [1795909432.8244684]}}"
+    assert ends.quoted(quoted) == quoted.replace("1795909432.8244684", "time")
+    assert ends.quoted("tensor([1])") == "value"
+    assert ends.quoted(5) == 5
