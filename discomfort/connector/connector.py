@@ -482,8 +482,8 @@ class ComfyConnector:
 
         The dictionary also has ``ok``, whether all parts work, and ``problems``, those that do not.
 
-        Cheap enough to call every second: one small request on an open connection, 1 to 2 ms, and at most 1 s (5 s for
-        an attached server) if the server does not answer. A silent server is not dead: it may be loading a model.
+        Cheap enough to call every second: one small request on an open connection, 1 to 2 ms, and at most 5 s
+        if the server does not answer. A silent server is not dead: it may be loading a model.
         Browser and WebSocket are restarted automatically at their next use.
         """
         return await self._health.examine()

@@ -38,6 +38,10 @@ at once; between two prompts it may unload models and collect garbage, which tak
 _ROUND_SHARE = 20
 _REQUEST = 10.0
 
+_ANSWER = 5.0
+"""Seconds within which a healthy server answers. ComfyUI answers nothing while it lists its node definitions, which a
+page asks for as it loads: 0.5 s on an idle machine with ComfyUI 0.33, several times that beside other work."""
+
 VITAL = frozenset({"client", "server process"})
 """The parts whose failure needs a restart; browser and socket are replaced automatically."""
 
@@ -71,7 +75,7 @@ class Health:
 
     async def examine(self) -> HealthReport:
         """The problem of each part, ``""`` if it has none."""
-        found = await examine(self._parts, http_timeout=self._parts.answer_timeout)
+        found = await examine(self._parts, http_timeout=_ANSWER)
         if self._loss.stuck:
             found["execution"] = self._loss.stuck
         return found
@@ -106,11 +110,10 @@ class Health:
 
     async def silence(self) -> str:
         """Why the server does not answer HTTP in time, empty if it does."""
-        timeout = self._parts.answer_timeout
         if self._parts.client is not None:
-            return await http_problem(self._parts.client, timeout)
+            return await http_problem(self._parts.client, _ANSWER)
         async with open_session(headers=self._parts.headers, route=self._parts.route) as session:
-            return await problem_at(session, self._parts.url, timeout=timeout)
+            return await problem_at(session, self._parts.url, timeout=_ANSWER)
 
 
 async def examine(parts: Resources, *, http_timeout: float) -> HealthReport:

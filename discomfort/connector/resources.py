@@ -122,11 +122,6 @@ class Resources:
         return (*self.headers.values(), *proxy, *self.settings.server_environment.values())
 
     @property
-    def answer_timeout(self) -> float:
-        """Seconds within which a healthy server answers: our own is on this machine, an attached one on a network."""
-        return 1.0 if self.owned else 5.0
-
-    @property
     def url(self) -> str:
         """Base URL of the server, without a trailing slash."""
         if self.attach_url is not None:
