@@ -75,10 +75,10 @@ async def at_once(converter: Converter, count: int) -> None:
     print(f"{count} at once: {right} right; first after {min(waits):.2f} s, last after {max(waits):.2f} s")
 
 
-async def main(runs: int) -> None:
+async def main(runs: int, root: Path) -> None:
     """Start a server and a converter, measure, print."""
-    server = await StubServer(static=front_end_root()).start()
-    converter = Converter(server.url, front_end_root=front_end_root(), cache=None)
+    server = await StubServer(static=root).start()
+    converter = Converter(server.url, front_end_root=root, cache=None)
     await converter.wait_page()
     started = time.perf_counter()
     first, last, wrong = await in_a_row(converter, runs)
@@ -92,4 +92,6 @@ async def main(runs: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000, metavar="N", help="conversions in a row")
-    asyncio.run(main(parser.parse_args().runs))
+    parser.add_argument("--front-end-root", type=Path, default=front_end_root(), metavar="DIR", help="another frontend")
+    options = parser.parse_args()
+    asyncio.run(main(options.runs, options.front_end_root))

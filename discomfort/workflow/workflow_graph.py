@@ -27,7 +27,7 @@ _REROUTED = "through a reroute, which may not pass its value on"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WidgetPlace:
     """Where a value is saved: the node, and its position in the node's list (or its key in the node's object)."""
 
     owner: JsonObject
@@ -101,7 +101,7 @@ class WorkflowGraph:
         for place in places:
             place.write(value, kind)
 
-    def _places(self, node_id: str, name: str, selector: str) -> list[Place]:
+    def _places(self, node_id: str, name: str, selector: str) -> list[WidgetPlace]:
         """Return where the input's value is saved; the last one counts in frontends that know promoted widgets."""
         found = self._nodes[node_id]
         shared = str(found.graph.get("id")) if ":" in node_id else ""
@@ -124,10 +124,10 @@ class WorkflowGraph:
             raise InputSelectorError(selector, f"{reason}; {_CONVERT}")
         if class_of(found.node) == "PrimitiveNode" and self._is_rerouted(found):
             raise InputSelectorError(selector, f"feeds its inputs {_REROUTED}; {_CONVERT}")
-        own = Place(found.node, located.positions[name], name)
+        own = WidgetPlace(found.node, located.positions[name], name)
         return [own, *self._promoted(node_id, name, selector)]
 
-    def _promoted(self, node_id: str, name: str, selector: str) -> Iterator[Place]:
+    def _promoted(self, node_id: str, name: str, selector: str) -> Iterator[WidgetPlace]:
         """The values that the subgraphs around a node have for its widget, from the inside."""
         host_id, _, inner = node_id.rpartition(":")
         while host_id:
@@ -139,7 +139,7 @@ class WorkflowGraph:
                 raise InputSelectorError(selector, f"{host} may have a value of its own for it; {_CONVERT}")
             position = shown.position(inner, name)
             if position is not None:
-                yield Place(self._nodes[host_id].node, position, name)
+                yield WidgetPlace(self._nodes[host_id].node, position, name)
             host_id, _, inner = host_id.rpartition(":")
 
     def _inside(self, node_id: str, name: str) -> str:
@@ -154,7 +154,7 @@ class WorkflowGraph:
             return Promotions()
         return promotions(found.node, {str(node.get("id")) for node in self._subgraphs[found.type]["nodes"]})
 
-    def _feeder(self, found: WorkflowNode, link: object, selector: str) -> Place:
+    def _feeder(self, found: WorkflowNode, link: object, selector: str) -> WidgetPlace:
         """Follow a link upstream through reroutes to a PrimitiveNode, or say what else feeds the input."""
         nodes = self._graph_nodes(found.graph)
         links = self._graph_links(found.graph)
@@ -173,7 +173,7 @@ class WorkflowGraph:
             if class_of(node) == "PrimitiveNode" and is_rerouted:
                 raise InputSelectorError(selector, f"is fed by a PrimitiveNode {_REROUTED}; {_CONVERT}")
             if class_of(node) == "PrimitiveNode" and locate(node, None).positions:
-                return Place(node, 0, "value")
+                return WidgetPlace(node, 0, "value")
             prefix = found.id.rpartition(":")[0]
             feeder_id = f"{prefix}:{origin}" if prefix else origin
             feeder = Target(feeder_id, self._title(self._nodes[feeder_id]), class_of(node))
