@@ -90,7 +90,7 @@ def _numbered(picture: Image, pixels: Pixels, scores: Sequence[float]) -> None:
         if len(rows) <= 1:
             continue
         center = int(rows.sum()) // len(rows), int(columns.sum()) // len(rows)
-        # The number is no larger than a fifteenth of the object.
+        # The number is at most a fifteenth of the object.
         scale = min(largest, int(max(np.sqrt(np.float32(len(rows))) / 15, 1)))
         color = _COLORS[index % len(_COLORS)]
         _write(picture, index, center, color, scale)

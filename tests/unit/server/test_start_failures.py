@@ -33,7 +33,7 @@ from discomfort.server.start_failures import Cause, likely_cause
         ("FileNotFoundError: [Errno 2] No such file or directory: '/b/custom_nodes'", "'/b/custom_nodes'", "Create"),
         ("OSError: [Errno 28] No space left on device", "the disk is full", "Free"),
         ("OSError: [Errno 28] No space left on device: '/t/x.png'", "the disk with '/t/x.png' is full", "Free"),
-        ("PermissionError: [Errno 13] Permission denied: '/c'", "may not use '/c'", "permissions"),
+        ("PermissionError: [Errno 13] Permission denied: '/c'", "no permission to use '/c'", "permissions"),
         ("OSError: [Errno 30] Read-only file system: '/d'", "read-only", ""),
         ("MemoryError", "ran out of memory", ""),
     ],
