@@ -50,7 +50,7 @@ def option_keys(spec: Any) -> list[str]:
 
 
 def option_inputs(spec: Any, key: object) -> dict[str, Any] | None:
-    """Return the inputs, without prefix, that a value of a dynamic combo brings; ``None`` if it does not take the value."""
+    """Return the inputs, without prefix, that a value of a dynamic combo brings; ``None`` for other values."""
     found = next((option for option in _options(spec) if option["key"] == key), None)
     return None if found is None else _ordered(found.get("inputs"), None)
 
