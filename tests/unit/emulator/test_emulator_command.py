@@ -285,10 +285,18 @@ def test_database_that_cannot_be_used(url: str, text: str) -> None:
         DatabaseLock().take(url)
 
 
-def test_database_in_memory_has_no_lock() -> None:
-    """Any number of servers may use one."""
-    for _ in range(2):
-        DatabaseLock().take("sqlite:///:memory:")
+def test_database_in_memory_has_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of servers may use one: it makes no file, while the lock of one on disk does, and is held once."""
+    monkeypatch.chdir(tmp_path)
+    locks = [DatabaseLock(), DatabaseLock(), DatabaseLock()]
+    for lock in locks:
+        lock.take("sqlite:///:memory:")
+    assert list(tmp_path.iterdir()) == []
+    locks[0].take("sqlite:///x.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db.lock"]
+    with pytest.raises(DatabaseLockError, match="Could not acquire lock"):
+        locks[1].take("sqlite:///x.db")
+    locks[0].release()
 
 
 @pytest.mark.parametrize(
