@@ -8,6 +8,9 @@ FRONTENDS := 1.49.6 1.58.1
 # The package of official templates, some of which are converted with each of them.
 TEMPLATES := 0.1.50
 
+# The tests start more than a thousand processes of Python: without saved bytecode each compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup run test check coverage faults bench docs clean
 
 setup: $(STAMP) ## environment with all that tests need, and a Chromium

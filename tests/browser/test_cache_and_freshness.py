@@ -1,4 +1,7 @@
-"""Prompts that are remembered, those that must not be, and servers that change under a page."""
+"""Prompts that are remembered, those that must not be, and servers that change under a page.
+
+The small frontend does where only the cache is looked at; what the frontend itself decides is seen with the real one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 from browser.background import settled
 from browser.made_workflows import PACK_NODES, PACK_SCRIPT, empty_image, faulty, node, save, workflow
 from browser.stub_server import StubServer, front_end_root, read_json
+from contract.engines import SMALL_FRONTEND
 from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
@@ -39,12 +43,12 @@ async def server() -> AsyncIterator[StubServer]:
 
 @pytest.fixture
 async def make(server: StubServer, tmp_path: Path) -> AsyncIterator[Make]:
-    """Makes converters that share a cache folder."""
+    """Makes converters that share a cache folder; of the real frontend where they are told so."""
     made: list[Converter] = []
 
-    def build(**options: Any) -> Converter:
-        cache = PromptCache(tmp_path / "cache")
-        made.append(Converter(server.url, front_end_root=front_end_root(), install=False, cache=cache, **options))
+    def build(*, real: bool = False) -> Converter:
+        root = front_end_root() if real else SMALL_FRONTEND
+        made.append(Converter(server.url, front_end_root=root, install=False, cache=PromptCache(tmp_path / "cache")))
         return made[-1]
 
     yield build
@@ -106,28 +110,29 @@ def test_entries_of_the_former_format_are_not_read(tmp_path: Path) -> None:
     assert PromptCache(tmp_path).get("ab" * 32) is None
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
-        workflow([node(1, "CLIPTextEncode", (("clip", "CLIP"),), ("CONDITIONING",), ("{day|night} sky",))]),
-        workflow([empty_image(1), save(2, widgets_values=["%date:hhmmss%/x"])], [(1, 0, 2, 0, "IMAGE")]),
-        faulty("count"),
-        faulty("random on load"),
-    ],
-    ids=["dynamic prompt", "date", "counter", "random"],
-)
-async def test_what_is_decided_anew_is_not_stored(make: Make, made: dict[str, Any], tmp_path: Path) -> None:
-    """Dynamic prompts, dates, counters, random values: each conversion is the browser's."""
-    converter = make()
-    await converter.convert(made)
-    await settled(converter)
+DECIDED_ANEW = {
+    "dynamic prompt": workflow(
+        [node(1, "CLIPTextEncode", (("clip", "CLIP"),), ("CONDITIONING",), ("{day|night} sky",))]
+    ),
+    "date": workflow([empty_image(1), save(2, widgets_values=["%date:hhmmss%/x"])], [(1, 0, 2, 0, "IMAGE")]),
+    "counter": faulty("count"),
+    "random": faulty("random on load"),
+}
 
-    assert not list((tmp_path / "cache").rglob("*.prompt"))
+
+async def test_what_is_decided_anew_is_not_stored(make: Make, tmp_path: Path) -> None:
+    """Dynamic prompts, dates, counters, random values: each conversion is the browser's."""
+    converter = make(real=True)
+    for name, made in DECIDED_ANEW.items():
+        await converter.convert(made)
+        await settled(converter)
+
+        assert not list((tmp_path / "cache").rglob("*.prompt")), name
 
 
 async def test_stored_although_it_looks_dynamic(make: Make, tmp_path: Path) -> None:
     """Braces where the frontend does not choose anything do not keep a prompt from being stored."""
-    converter = make()
+    converter = make(real=True)
     await converter.convert(workflow([node(1, "PrimitiveString", (), ("STRING",), ("{a|b}",))]))
     await settled(converter)
 
@@ -175,7 +180,7 @@ def read_definition(server: StubServer, name: str) -> dict[str, Any]:
 async def test_changed_settings_are_noticed(make: Make, server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody chooses another language in a browser: titles are in it from then on."""
     monkeypatch.setattr("discomfort.conversion.server_watch.SETTINGS_AGE", 0.0)
-    converter = make()
+    converter = make(real=True)
     assert (await converter.convert(DEFAULT))["4"]["_meta"]["title"] == "Load Checkpoint"
     server.settings = {"Comfy.Locale": "fr"}
 
@@ -186,7 +191,7 @@ async def test_changed_settings_are_noticed(make: Make, server: StubServer, monk
 
 async def test_uploads_matter_only_where_a_list_is_used(make: Make, server: StubServer) -> None:
     """A new file does not disturb a prompt that names its file, and is seen in one that takes the first of the list."""
-    converter = make()
+    converter = make(real=True)
     named = workflow([node(1, "LoadImage", (), ("IMAGE", "MASK"), ("mine.png", "image"))])
     first = workflow([node(1, "LoadImage", (), ("IMAGE", "MASK"), None)])
     before = await converter.convert(named)
@@ -211,7 +216,7 @@ async def test_answers_of_the_server_do_not_stay(
     """
     name = "flux_kontext_dev_basic.json"
     server.answers["internal/files/output"] = ["first.png [output]", "second.png [output]"]
-    converter = make()
+    converter = make(real=True)
     pages: list[str] = []
     convert = FrontEndPage.convert
 
@@ -255,7 +260,7 @@ async def test_server_with_another_frontend(server: StubServer, tmp_path: Path) 
     other = tmp_path / "static"
     other.mkdir()
     (other / "index.html").write_text("<p>another frontend, which never gets ready")
-    server.static = front_end_root()
+    server.static = SMALL_FRONTEND
     converter = Converter(server.url, front_end_root=other, install=False)
     try:
         assert await converter.convert(DEFAULT) == PROMPT

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from contract.engines import ENGINES, NODES, EngineUnderTest, prepare, private_environment
+from contract.engines import ENGINES, NODES, EngineUnderTest, prepare, private_environment, with_small_frontend
 from examples.desk import Desk, workflow
 from PIL import Image
 from ports import first_port
@@ -29,7 +29,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made = prepare(request.param, tmp_path_factory.mktemp(request.param), initial_port=_PORTS[request.param])
     if not made.real:
         made.settings["api_command_line"] += f" --extra-nodes {shlex.quote(str(NODES / 'painting_nodes.py'))}"
-    return made
+    return with_small_frontend(made)
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ class Trace:
     is the temporary folder meanwhile.
     """
 
+    earlier_threads: frozenset[threading.Thread] = frozenset()
+    """Threads that are not waited for, since they are somebody else's."""
+
     def __init__(self, folder: Path, mark: str) -> None:
         self.folder, self.mark = folder, f"{MARK}={mark}".encode()
         self.ports: set[int] = set()
@@ -62,7 +65,7 @@ class Trace:
         found = [f"process {process.pid} {_name(process)}" for process in self.record()]
         found += [f"file {path}" for path in self._files()]
         found += [f"port {port}" for port in sorted(self.ports) if _is_taken(port)]
-        found += [f"thread {thread.name}" for thread in _threads()]
+        found += [f"thread {thread.name}" for thread in _threads(self.earlier_threads)]
         return found
 
     def _files(self) -> list[Path]:
@@ -102,12 +105,12 @@ async def nothing_left(kind: type[T], folder: Path, patch: pytest.MonkeyPatch) -
     assert instance is None
 
 
-def _threads() -> list[threading.Thread]:
+def _threads(earlier: frozenset[threading.Thread]) -> list[threading.Thread]:
     """The threads of connectors that do not end. A thread that has handed over its result has yet to return.
 
     The threads of the pool, discomfort_0 and so on, are the process's, as those of asyncio are.
     """
-    ours = [thread for thread in threading.enumerate() if thread.name.startswith("discomfort-")]
+    ours = [thread for thread in set(threading.enumerate()) - earlier if thread.name.startswith("discomfort-")]
     for thread in ours:
         thread.join(1)
     return [thread for thread in ours if thread.is_alive()]

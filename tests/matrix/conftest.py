@@ -54,11 +54,7 @@ class LaterTrace(Trace):
 
     def __init__(self, folder: Path, mark: str) -> None:
         super().__init__(folder, mark)
-        self._before = {thread.name for thread in threading.enumerate()}
-
-    def left(self) -> list[str]:
-        """What is still there of what came since."""
-        return [found for found in super().left() if found.removeprefix("thread ") not in self._before]
+        self.earlier_threads = frozenset(threading.enumerate())
 
 
 @pytest_asyncio.fixture

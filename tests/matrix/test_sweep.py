@@ -28,6 +28,7 @@ from matrix.test_server_faults import runs
 from waiting import until
 
 from discomfort import ComfyConnector
+from discomfort.conversion import server_watch
 from discomfort.progress import NodeStarted, ProgressEvent
 
 log = logging.getLogger("matrix.sweep")
@@ -196,8 +197,12 @@ async def test_us_cancelled_everywhere_in_kill_api(emulator: EngineUnderTest, tr
 
 @pytest.mark.browser
 @pytest.mark.timeout(LONG)
-async def test_us_cancelled_everywhere_in_conversion(emulator: EngineUnderTest, trace: Trace) -> None:
+async def test_us_cancelled_everywhere_in_conversion(
+    emulator: EngineUnderTest, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``get_prompt_from_workflow`` on a warm page: each time the next conversion is right, and one browser runs."""
+    # Each conversion asks whether the settings are the same, also those that follow the last one within a second.
+    monkeypatch.setattr(server_watch, "SETTINGS_AGE", 0.0)
     async with await ComfyConnector.create(**{**emulator.settings, **THROUGH_THE_BROWSER}) as connector:
         colours = iter(range(1, 1000))
 
