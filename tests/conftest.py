@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 LONGEST = "test_mirrored_sweep.py"
+BUSIEST = "browser"
+"""The folder of tests that use all of a processor; most others wait for processes most of the time."""
+BETWEEN = 3
+"""Files of others between two of that folder."""
 
 
 def pytest_configure() -> None:
@@ -33,5 +38,18 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest file first: one of several processes then has it, and the others take everything else."""
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    """Order the files for several processes that share few processors.
+
+    The longest comes first: one process then has it, and the others take everything else. The busiest are spread, so
+    that they are not all at work at once.
+    """
+    files = [list(group) for _, group in itertools.groupby(items, key=lambda item: item.path)]
+    longest = [file for file in files if file[0].path.name == LONGEST]
+    others = [file for file in files if file not in longest and file[0].path.parent.name != BUSIEST]
+    busiest = iter([file for file in files if file not in longest and file not in others])
+    ordered = list(longest)
+    for number, file in enumerate(others):
+        if number % BETWEEN == 0:
+            ordered += itertools.islice(busiest, 1)
+        ordered.append(file)
+    items[:] = itertools.chain(*ordered, *busiest)

@@ -76,6 +76,7 @@ def affordable(engine: EngineUnderTest, found: Sequence[Place], blow: Blow) -> S
 CREATE_BLOWS = (KILL_API, KILL_SERVER, KILL_WATCHDOG, LOSE_SOCKET)
 COSTLY_BLOWS = (KILL_BROWSER, KILL_SERVER, KILL_API)
 SERVER_BLOWS = (KILL_SERVER, KILL_API)
+BROWSER_BLOWS = (KILL_STARTING_BROWSER, RESTART_BROWSER)
 
 
 def share(found: Sequence[Place], blow: Blow, among: Sequence[Blow]) -> Sequence[Place]:
@@ -170,7 +171,9 @@ async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, tra
         assert len(found) > 10, found
         for blow in (KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API):
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
-            chosen = chosen if VISITS_ALL else share(one_per_module(chosen), blow, SERVER_BLOWS)
+            if not VISITS_ALL:
+                pair = SERVER_BLOWS if blow in SERVER_BLOWS else BROWSER_BLOWS
+                chosen = share(one_per_module(chosen), blow, pair)
             problems += await sweep(bench, name, blow, chosen)
     assert not problems, "\n".join(problems)
 
