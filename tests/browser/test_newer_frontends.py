@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from browser import newer_sample
-from browser.made_workflows import all_made
+from browser.made_workflows import all_made, empty_image, hostile
+from browser.made_workflows import workflow as workflow_of
 from browser.stub_server import StubServer
 from browser.variants import changes, other_value
 
 from discomfort.conversion import Converter
-from discomfort.exceptions import InputSelectorError
+from discomfort.exceptions import ConversionError, InputSelectorError
 from discomfort.workflow import Editor
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -44,6 +45,22 @@ async def test_setup_gets_what_is_recorded() -> None:
     """Each recorded frontend is one that ``make setup`` installs."""
     (line,) = [line for line in MAKEFILE.read_text().splitlines() if line.startswith("FRONTENDS :=")]
     assert sorted(line.split()[2:]) == newer_sample.versions()
+
+
+async def test_workflow_that_breaks_the_graph(frontend: tuple[str, Converter]) -> None:
+    """1.49.6 takes the key ``__proto__`` for its graph's own: its own error is told, without a new browser."""
+    version, converter = frontend
+    browser = converter._engine.browser
+    if version == "1.49.6":
+        with pytest.raises(
+            ConversionError, match=r"the frontend failed to configure it: .* is not a function"
+        ) as caught:
+            await converter.convert(hostile())
+        assert len(caught.value.attempts) == 2
+    else:
+        assert set(await converter.convert(hostile())) == {"1", "2"}
+    assert converter._engine.browser is browser
+    assert set(await converter.convert(workflow_of([empty_image(1)]))) == {"1"}
 
 
 async def test_every_workflow_gives_the_recorded_prompt(frontend: tuple[str, Converter]) -> None:

@@ -13,10 +13,12 @@ from browser import literal
 from browser.made_workflows import PACKS, all_made
 from contract.engines import ENGINES, REAL, EngineUnderTest, prepare, private_environment
 from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Error as PlaywrightError
 from ports import first_port
 
 from discomfort import ComfyConnector
 from discomfort.conversion.browser.chromium import existing_chromium
+from discomfort.exceptions import ConversionError
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -67,13 +69,24 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_converts_as_literally(connector: ComfyConnector, browser: Browser, name: str) -> None:
-    """The same prompt, also a second time; the pack has own serialization, a virtual node, growing inputs."""
+    """The same prompt, also a second time, or the same failure.
+
+    The pack has its own serialization, a virtual node, growing inputs.
+    """
     url = connector.server_address
     assert url is not None
+    try:
+        expected = await literal.convert(browser, url, MADE[name])
+    except PlaywrightError:
+        # Frontend 1.49.6 takes the key "__proto__" of a workflow for its graph's own, which then has no methods left.
+        assert name == "hostile"
+        with pytest.raises(ConversionError, match=r"the frontend failed to \w+ it: .* is not a function"):
+            await connector.get_prompt_from_workflow(MADE[name])
+        return
 
     first = await connector.get_prompt_from_workflow(MADE[name])
     again = await connector.get_prompt_from_workflow(MADE[name])
 
-    assert first == again == await literal.convert(browser, url, MADE[name])
+    assert first == again == expected
     if name == "pack":
         assert {node["class_type"] for node in first.values()} >= {"PackSerialized", "PackGrowing", "PackFaulty"}

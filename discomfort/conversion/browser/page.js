@@ -198,6 +198,7 @@
     state.working = true;
     state.last = null;
     state.asked.clear();
+    let made = false;
     try {
       if (state.types === null) rememberTypes();
       const result = await run(app, parse(text));
@@ -206,9 +207,16 @@
       result.unknown = unknownTypes(result);
       result.asked = [...state.asked];
       result.heap = performance.memory?.usedJSHeapSize ?? 0;
+      made = Boolean(result.output);
       return stringify(result);
     } finally {
-      await reset(app);
+      try {
+        await reset(app);
+      } catch (error) {
+        // A workflow that failed may have broken the graph, which then cannot be cleared. Its own failure is what is
+        // told, and a page with a failure is not used again.
+        if (made) throw error;
+      }
       state.working = false;
     }
   };
