@@ -15,6 +15,9 @@ from ports import first_port
 from discomfort import ComfyConnector, SyncConnector
 from discomfort.exceptions import ExecutionInterrupted, StateError
 
+# Each test starts two servers or more, and some a page: minutes for real ones where other programs run.
+pytestmark = pytest.mark.timeout(400)
+
 PORT = first_port(18888)
 
 
