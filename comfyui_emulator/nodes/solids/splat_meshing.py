@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes.base import integer, link, node, number
+from comfyui_emulator.nodes.images.srgb import to_light
 from comfyui_emulator.nodes.solids.meshes import Faces, Mesh, Points, batch
 from comfyui_emulator.nodes.solids.quaternions import matrices
 from comfyui_emulator.nodes.solids.rasters import edge_table
-from comfyui_emulator.nodes.solids.splat_rendering import Cloud, cloud, to_linear
+from comfyui_emulator.nodes.solids.splat_rendering import Cloud, cloud
 from comfyui_emulator.nodes.solids.splats import Splat
 
 Array = npt.NDArray[Any]
@@ -236,7 +237,7 @@ def mesh_of(given: Cloud, options: dict[str, Any]) -> tuple[Points, Faces, Point
     points = smoothed(points, faces, options["smooth"])
     places = (points - grid.origin) / grid.cell
     colors = _between(grid.colors, places) / np.maximum(_between(grid.weights, places), 1e-8)[:, None]
-    return np.ascontiguousarray(points * _FLIP), faces, to_linear(colors.clip(0, 1))
+    return np.ascontiguousarray(points * _FLIP), faces, to_light(colors.clip(0, 1))
 
 
 @node(
