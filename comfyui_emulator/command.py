@@ -16,7 +16,7 @@ import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfyui_emulator.console import start_logging
 from comfyui_emulator.database_lock import DatabaseLock, DatabaseLockError
@@ -25,6 +25,9 @@ from comfyui_emulator.feature_flags import parse_flags, registry
 from comfyui_emulator.flags import MISSED, console_level, parse
 from comfyui_emulator.registry import UnloadedNodesError
 from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, CacheRam, EmulatorConfig
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -53,7 +56,6 @@ async def serve(
     """
     from aiohttp import web
 
-    from comfyui_emulator.http.app import create_app
     from comfyui_emulator.server import EMULATOR
 
     if config.faults.any:
@@ -62,14 +64,7 @@ async def serve(
         return
     hosts = [part.strip() for part in host.split(",")] if isinstance(host, str) else list(host)
     sockets = bind(hosts, port)
-    try:
-        app = create_app(config)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-    except BaseException:
-        for taken in sockets:
-            taken.close()
-        raise
+    runner = await _set_up(config, sockets)
     stopped = asyncio.Event()
     try:
         for taken in sockets:
@@ -83,7 +78,7 @@ async def serve(
             if ready is not None:
                 ready(actual)
             # Without node types the server would be of no use, and nobody would be told why.
-            await _first(app[EMULATOR].nodes(), stopped.wait())
+            await _first(runner.app[EMULATOR].nodes(), stopped.wait())
             await stopped.wait()
     finally:
         await runner.cleanup()
@@ -101,6 +96,22 @@ async def _start_faults(faults: Faults) -> bool:
             await stopped.wait()
         return False
     return True
+
+
+async def _set_up(config: EmulatorConfig, sockets: Sequence[socket_module.socket]) -> web.AppRunner:
+    """Make and start the application. If that fails, the sockets are closed."""
+    from aiohttp import web
+
+    from comfyui_emulator.http.app import create_app
+
+    try:
+        runner = web.AppRunner(create_app(config), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+    except BaseException:
+        for taken in sockets:
+            taken.close()
+        raise
+    return runner
 
 
 async def _first(*awaited: Coroutine[Any, Any, object]) -> None:
