@@ -77,7 +77,7 @@ async def serve(
                 show_addresses(hosts, actual, "http" if tls is None else "https")
             if ready is not None:
                 ready(actual)
-            # Without node types the server would be of no use, and nobody would be told why.
+            # A server without node types is of no use.
             await _first(runner.app[EMULATOR].nodes(), stopped.wait())
             await stopped.wait()
     finally:

@@ -23,7 +23,10 @@ def color_input(default: str = "#ffffff") -> Entry:
 
 
 def levels_of(color: str) -> Array:
-    """The levels from 0 to 1 of ``#rrggbb``; black for a text of another length. Raises ``ValueError`` for letters."""
+    """The levels from 0 to 1 of ``#rrggbb``; black for a text of another length.
+
+    Raises ``ValueError`` if the six characters are not hexadecimal digits.
+    """
     digits = color.lstrip("#")
     levels = [int(digits[k : k + 2], 16) for k in (0, 2, 4)] if len(digits) == 6 else [0, 0, 0]
     return np.array(levels, dtype=np.float32) / np.float32(255)

@@ -1,4 +1,4 @@
-"""How the parts of a mesh hang together: places, edges, parts, charts, and the normals of faces."""
+"""Topology of meshes: places, edges, parts, charts, and the normals of faces."""
 
 from __future__ import annotations
 

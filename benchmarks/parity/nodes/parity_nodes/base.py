@@ -1,4 +1,4 @@
-"""What the nodes share: how they report and are interrupted on either server, and their form."""
+"""Common parts of the nodes: how they report and are interrupted on either server, and their form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the nodes share: their form, and arrays as each server takes them."""
+"""Common parts of the nodes: their form, and arrays as each server takes them."""
 
 from __future__ import annotations
 

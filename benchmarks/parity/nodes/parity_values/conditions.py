@@ -1,4 +1,4 @@
-"""What text encoders, hooks and trainings give."""
+"""Values of text encoders, vision models, hooks and trainings."""
 
 from __future__ import annotations
 

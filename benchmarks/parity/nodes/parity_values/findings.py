@@ -1,4 +1,4 @@
-"""What models find in pictures: objects, depths, faces."""
+"""Findings of models in pictures: objects, depths, faces."""
 
 from __future__ import annotations
 
