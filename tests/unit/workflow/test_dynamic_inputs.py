@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+from browser.made_workflows import node
 from browser.newer_workflows import HOST, boxes_and_colours, named_values, nested, picture_host
 
 from discomfort.exceptions import InputSelectorError
@@ -121,7 +122,7 @@ def test_a_promoted_box_leaves_the_values_behind_it() -> None:
     """A subgraph's node has one value for each promoted widget; only the node inside has the box's numbers too."""
     box, old = {"x": 1, "y": 2, "width": 3, "height": 4}, {"x": 0, "y": 0, "width": 9, "height": 9}
     workflow = picture_host([old, 55], [["4", "crop_region"], ["3", "width"]])
-    crop = {"id": 4, "type": "ImageCropV2", "widgets_values": [old, 0, 0, 9, 9]}
+    crop = node(4, "ImageCropV2", (("image", "IMAGE"),), ("IMAGE",), (old, *old.values()))
     workflow["definitions"]["subgraphs"][0]["nodes"].append(crop)
 
     editor = Editor(workflow, DEFINITIONS).set("10.crop_region", box)
