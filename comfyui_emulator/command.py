@@ -14,15 +14,20 @@ import signal
 import socket as socket_module
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from comfyui_emulator.console import start_logging
 from comfyui_emulator.database_lock import DatabaseLock, DatabaseLockError
 from comfyui_emulator.faults import ENVIRONMENT_VARIABLE, Faults, parse_faults
 from comfyui_emulator.feature_flags import parse_flags, registry
 from comfyui_emulator.flags import MISSED, console_level, parse
+from comfyui_emulator.registry import UnloadedNodesError
 from comfyui_emulator.settings import COMFYUI_VERSION, CacheKind, CacheRam, EmulatorConfig
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = logging.getLogger("comfyui_emulator")
 
@@ -47,11 +52,11 @@ async def serve(
     ``host`` is one address, a sequence, or a comma-separated list; ``port`` 0 lets the system choose. ``ready`` is
     called with the port once connections are accepted, and ``announce`` logs the address. The port is bound before any
     folder is touched. Raises :class:`PortInUseError`, ``FileNotFoundError`` for a frontend folder without
-    ``index.html``, or another ``OSError``.
+    ``index.html``, another ``OSError``, or :class:`~comfyui_emulator.registry.UnloadedNodesError`.
     """
     from aiohttp import web
 
-    from comfyui_emulator.http.app import create_app
+    from comfyui_emulator.server import EMULATOR
 
     if config.faults.any:
         log.warning("faults on demand: %s", config.faults)
@@ -59,13 +64,7 @@ async def serve(
         return
     hosts = [part.strip() for part in host.split(",")] if isinstance(host, str) else list(host)
     sockets = bind(hosts, port)
-    try:
-        runner = web.AppRunner(create_app(config), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-    except BaseException:
-        for taken in sockets:
-            taken.close()
-        raise
+    runner = await _set_up(config, sockets)
     stopped = asyncio.Event()
     try:
         for taken in sockets:
@@ -78,6 +77,8 @@ async def serve(
                 show_addresses(hosts, actual, "http" if tls is None else "https")
             if ready is not None:
                 ready(actual)
+            # A server without node types is of no use.
+            await _first(runner.app[EMULATOR].nodes(), stopped.wait())
             await stopped.wait()
     finally:
         await runner.cleanup()
@@ -95,6 +96,34 @@ async def _start_faults(faults: Faults) -> bool:
             await stopped.wait()
         return False
     return True
+
+
+async def _set_up(config: EmulatorConfig, sockets: Sequence[socket_module.socket]) -> web.AppRunner:
+    """Make and start the application. If that fails, the sockets are closed."""
+    from aiohttp import web
+
+    from comfyui_emulator.http.app import create_app
+
+    try:
+        runner = web.AppRunner(create_app(config), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+    except BaseException:
+        for taken in sockets:
+            taken.close()
+        raise
+    return runner
+
+
+async def _first(*awaited: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of several is done; raise its error if it has one."""
+    tasks = [asyncio.create_task(each) for each in awaited]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 class PortInUseError(OSError):
@@ -268,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PortInUseError as error:
         log.error(error.strerror)  # noqa: TRY400 - one line for a user, not a traceback
         return 1
-    except (OSError, ImportError, AttributeError, ValueError, OverflowError) as error:
+    except (OSError, ImportError, AttributeError, ValueError, OverflowError, UnloadedNodesError) as error:
         log.error("the server could not start: %s", error)  # noqa: TRY400 - see above
         return 1
     finally:

@@ -13,21 +13,13 @@ import os
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from comfyui_emulator.runtime import DeviceMemoryError
 
 log = logging.getLogger("comfyui_emulator")
 
 ENVIRONMENT_VARIABLE = "DISCOMFORT_FAULTS"
-
-
-class DeviceOutOfMemoryError(RuntimeError):
-    """The error that torch raises when a device is full; clients see torch's name."""
-
-
-DeviceOutOfMemoryError.__module__, DeviceOutOfMemoryError.__qualname__ = "torch", "OutOfMemoryError"
 
 
 @dataclass(slots=True)
@@ -84,7 +76,7 @@ class Faults:
         if self.node_delay:
             await asyncio.sleep(self.node_delay)
         if self.oom_at in names:
-            raise DeviceOutOfMemoryError("Allocation on device")
+            raise DeviceMemoryError("Allocation on device")
         if self.fail_at in names:
             raise RuntimeError(f"fault: node {node_id} fails on request")
         if self.hang_at in names:

@@ -43,8 +43,14 @@ _OTHER_ENDINGS: dict[str, tuple[str, ...]] = {
     "custom_nodes": (),
     "datasets": (),
 }
-_SAVED = {"checkpoints": "checkpoints", "loras": "loras", "vae": "vae", "text_encoders": "clip"}
-_SAVED["diffusion_models"] = "diffusion_models"
+_SAVED = {
+    "checkpoints": "checkpoints",
+    "loras": "loras",
+    "vae": "vae",
+    "text_encoders": "clip",
+    "diffusion_models": "diffusion_models",
+}
+"""The folders of the output folder in which nodes save models."""
 
 _LISTED_HEADER, _SEARCHED_HEADER = 1024 * 1024, 8 * 1024 * 1024
 """Longer headers of ``.safetensors`` files are not read: for their metadata, and for a picture."""
@@ -124,18 +130,22 @@ def _header(path: Path, limit: int) -> JsonObject | None:
 
 
 def picture(path: Path) -> bytes | None:
-    """The picture of a model as WebP: a file of its name beside it, else the first cover in its metadata."""
+    """The picture of a model as WebP: a file of its name beside it, else the first cover in its metadata.
+
+    ``None`` if there is none, or it cannot be read. Raises ``ValueError`` for metadata that are not JSON.
+    """
     from PIL import Image
 
-    for source in _pictures(path):
-        try:
-            with Image.open(source) as opened:
-                buffer = io.BytesIO()
-                opened.save(buffer, "WEBP")
-                return buffer.getvalue()
-        except (OSError, ValueError):
-            return None
-    return None
+    source = next(_pictures(path), None)
+    if source is None:
+        return None
+    buffer = io.BytesIO()
+    try:
+        with Image.open(source) as opened:
+            opened.save(buffer, "WEBP")
+    except (OSError, ValueError):
+        return None
+    return buffer.getvalue()
 
 
 def _pictures(path: Path) -> Iterator[Path | io.BytesIO]:

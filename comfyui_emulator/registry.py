@@ -26,6 +26,10 @@ class NeedsComfyUIError(NotImplementedError):
         )
 
 
+class UnloadedNodesError(RuntimeError):
+    """The node types of a server could not be loaded; the cause is the reason."""
+
+
 ANY = "*"
 """The type that matches every other (ComfyUI 0.8 and newer)."""
 

@@ -24,7 +24,7 @@ from comfyui_emulator.http.hub import Hub
 from comfyui_emulator.http.logbook import LogBook
 from comfyui_emulator.model_folders import ModelFolders
 from comfyui_emulator.packs import Pack, load_packs
-from comfyui_emulator.registry import JsonObject, Registry
+from comfyui_emulator.registry import JsonObject, Registry, UnloadedNodesError
 from comfyui_emulator.replacements import ReplacementTable
 from comfyui_emulator.temporary import TempFolder
 from comfyui_emulator.users import Users
@@ -68,6 +68,7 @@ class Emulator:
         self.packs: list[Pack] = []
         self.engine: Engine | None = None
         self._ready = asyncio.Event()
+        self._failure: Exception | None = None
 
     @property
     def registry(self) -> Registry:
@@ -77,8 +78,13 @@ class Emulator:
         return self._registry
 
     async def nodes(self) -> Registry:
-        """The node types; waits until the worker has loaded them, shortly after the start."""
+        """The node types; waits until the worker has loaded them, shortly after the start.
+
+        Raises :class:`UnloadedNodesError` if it cannot.
+        """
         await self._ready.wait()
+        if self._failure is not None:
+            raise UnloadedNodesError(f"the node types could not be loaded: {self._failure}") from self._failure
         return self.registry
 
     @functools.cached_property
@@ -123,7 +129,12 @@ class Emulator:
 
     async def _work(self) -> None:
         with runtime.using(self.context):
-            registry = await self.thread.run(lambda: self.registry)
+            try:
+                registry = await self.thread.run(lambda: self.registry)
+            except Exception as error:  # noqa: BLE001 - raised to everybody who waits for the node types
+                self._failure = error
+                self._ready.set()
+                return
             results = make_store(self.config.cache, self.config.cache_lru, self.config.cache_ram)
             self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
             self._ready.set()

@@ -69,17 +69,8 @@ class TemplateNames(_Grown):
 class GrowingInput(DynamicInput):
     """An input that repeats as often as it is linked."""
 
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - ComfyUI's name
-        template: _Grown,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        extra_dict: JsonObject | None = None,
-    ) -> None:
-        super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
+    def __init__(self, id: str, template: _Grown, *common: Any, **named: Any) -> None:  # noqa: A002 - ComfyUI's name
+        super().__init__(id, *common, **named)
         self.template = template
 
     def as_dict(self) -> JsonObject:
@@ -108,17 +99,8 @@ class ComboOption:
 class DynamicComboInput(DynamicInput):
     """A choice whose options bring inputs of their own."""
 
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - ComfyUI's name
-        options: list[ComboOption],
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        extra_dict: JsonObject | None = None,
-    ) -> None:
-        super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
+    def __init__(self, id: str, options: list[ComboOption], *common: Any, **named: Any) -> None:  # noqa: A002 - ComfyUI's name
+        super().__init__(id, *common, **named)
         self.options = options
 
     def as_dict(self) -> JsonObject:
@@ -148,18 +130,8 @@ class MatchTemplate:
 class MatchInput(Input):
     """An input of the shared type."""
 
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - ComfyUI's name
-        template: MatchTemplate,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        *more: Any,
-        **options: Any,
-    ) -> None:
-        super().__init__(id, display_name, optional, tooltip, lazy, *more, **options)
+    def __init__(self, id: str, template: MatchTemplate, *common: Any, **named: Any) -> None:  # noqa: A002 - ComfyUI's name
+        super().__init__(id, *common, **named)
         self.template = template
 
     def as_dict(self) -> JsonObject:

@@ -114,6 +114,14 @@ class Input(_Field):
         return self.io_type
 
 
+def arguments_by_name(called: str, names: Sequence[str], positional: Sequence[Any], options: JsonObject) -> JsonObject:
+    """All arguments of a call by name; positional ones have the first ``names``. Raises ``TypeError`` for others."""
+    unknown = sorted(options.keys() - set(names))
+    if unknown or len(positional) > len(names):
+        raise TypeError(f"{called}: unexpected {unknown or 'too many values'}; it takes {', '.join(names)}")
+    return dict(zip(names, positional, strict=False)) | options
+
+
 _COMMON = ("extra_dict", "raw_link", "advanced")
 """The last arguments of every input."""
 
@@ -140,11 +148,7 @@ class WidgetInput(Input):
         *positional: Any,
         **options: Any,
     ) -> None:
-        names = self._names()
-        if len(positional) > len(names) or options.keys() - names:
-            unknown = sorted(options.keys() - names) or "too many values"
-            raise TypeError(f"{type(self).__qualname__}({id!r}): unexpected {unknown}; it takes {', '.join(names)}")
-        values = dict(zip(names, positional, strict=False)) | options
+        values = arguments_by_name(f"{type(self).__qualname__}({id!r})", self._names(), positional, options)
         common = (values.pop(name, None) for name in _COMMON)
         super().__init__(id, display_name, optional, tooltip, lazy, *common)
         for name, default, _ in self._all_options():
@@ -234,7 +238,18 @@ def Custom(io_type: str) -> type[ComfyTypeIO]:  # noqa: N802 - ComfyUI's name
 
 
 class DynamicInput(Input):
-    """An input that stands for several inputs."""
+    """An input that stands for several inputs. It has fewer arguments than others."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - ComfyUI's name
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: JsonObject | None = None,
+    ) -> None:
+        super().__init__(id, display_name, optional, tooltip, lazy, extra_dict)
 
 
 def declared(inputs: Sequence[Input]) -> JsonObject:

@@ -72,8 +72,7 @@ def get_directory_by_type(type_name: str) -> str | None:
 
 def filter_files_content_types(files: Iterable[str], content_types: Collection[str]) -> list[str]:
     """The files of these media types; the type is guessed from the name."""
-    kinds = {"model" if kind == "model" else kind for kind in content_types}
-    return [name for name in files if media_kind(name) in kinds]
+    return [name for name in files if media_kind(name) in content_types]
 
 
 def filter_files_extensions(files: Collection[str], extensions: Collection[str]) -> list[str]:

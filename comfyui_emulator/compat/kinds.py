@@ -137,14 +137,14 @@ class _ComboInput(WidgetInput):
 
     def as_dict(self) -> JsonObject:
         """The options of the definition."""
-        told = super().as_dict()
+        found = super().as_dict()
         for name in ("upload", "image_folder", "remote"):
-            told.pop(name, None)
+            found.pop(name, None)
         uploads = {self.upload.value: True} if self.upload else {}
         folder = self.image_folder.value if self.image_folder else None
         remote = self.remote.as_dict() if self.remote else None
         return (
-            told
+            found
             | uploads
             | given(multiselect=self.multiselect, options=self.options, image_folder=folder, remote=remote)
         )
@@ -182,9 +182,9 @@ class _MultiComboInput(_ComboInput):
 
     def as_dict(self) -> JsonObject:
         """The options of the definition; those of the widget are an object of their own since ComfyUI 0.21."""
-        told = super().as_dict()
-        widget = {name: told.pop(name) for name in ("placeholder", "chip") if name in told}
-        return told | {"multi_select": widget}
+        found = super().as_dict()
+        widget = {name: found.pop(name) for name in ("placeholder", "chip") if name in found}
+        return found | {"multi_select": widget}
 
 
 class MultiCombo(ComfyTypeI):

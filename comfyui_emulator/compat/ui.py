@@ -68,7 +68,7 @@ class SavedAudios(UIOutput):
         return {"audio": self.results}
 
 
-def _told(cls: Owner) -> list[tuple[str, str]]:
+def _metadata(cls: Owner) -> list[tuple[str, str]]:
     """The node's prompt and workflow, as metadata for a file."""
     if cls is None or cls.hidden is None:
         return []
@@ -87,7 +87,7 @@ class ImageSaveHelper:
         images: Any, filename_prefix: str, folder_type: FolderType, cls: Owner, compress_level: int = 4
     ) -> list[SavedResult]:
         """Save each image as a PNG file."""
-        saved = save_pngs(images, filename_prefix, folder_type.value, _told(cls), compress_level)
+        saved = save_pngs(images, filename_prefix, folder_type.value, _metadata(cls), compress_level)
         return [SavedResult(item["filename"], item["subfolder"], folder_type) for item in saved]
 
     @staticmethod
@@ -110,7 +110,7 @@ class ImageSaveHelper:
         images: Any, filename_prefix: str, folder_type: FolderType, cls: Owner, fps: float, compress_level: int
     ) -> SavedResult:
         """Save all images as one animated PNG."""
-        options = {"pnginfo": animated_info(_told(cls)), "compress_level": compress_level}
+        options = {"pnginfo": animated_info(_metadata(cls)), "compress_level": compress_level}
         return ImageSaveHelper._animated(images, filename_prefix, folder_type, fps, "png", options)
 
     @staticmethod
@@ -133,7 +133,7 @@ class ImageSaveHelper:
         method: int,
     ) -> SavedResult:
         """Save all images as one animated WebP."""
-        exif = animated_exif(pictures(images[:1])[0], _told(cls))
+        exif = animated_exif(pictures(images[:1])[0], _metadata(cls))
         options = {"exif": exif, "lossless": lossless, "quality": quality, "method": method}
         return ImageSaveHelper._animated(images, filename_prefix, folder_type, fps, "webp", options)
 
@@ -161,7 +161,7 @@ class AudioSaveHelper:
         quality: str = "128k",
     ) -> list[SavedResult]:
         """Save each sound of the batch as a file."""
-        saved = _audio.save_sounds(audio, filename_prefix, folder_type.value, format, quality, dict(_told(cls)))
+        saved = _audio.save_sounds(audio, filename_prefix, folder_type.value, format, quality, dict(_metadata(cls)))
         return [SavedResult(item["filename"], item["subfolder"], folder_type) for item in saved]
 
     @staticmethod

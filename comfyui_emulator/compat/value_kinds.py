@@ -6,7 +6,14 @@ import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from comfyui_emulator.compat.fields import ComfyTypeI, ComfyTypeIO, JsonObject, WidgetInput, given
+from comfyui_emulator.compat.fields import (
+    ComfyTypeI,
+    ComfyTypeIO,
+    JsonObject,
+    WidgetInput,
+    arguments_by_name,
+    given,
+)
 
 
 class _ValueInput(WidgetInput):
@@ -25,10 +32,7 @@ class _ValueInput(WidgetInput):
         *positional: Any,
         **options: Any,
     ) -> None:
-        if len(positional) > len(self._own) or options.keys() - set(self._own):
-            unknown = sorted(options.keys() - set(self._own)) or "too many values"
-            raise TypeError(f"{type(self).__qualname__}({id!r}): unexpected {unknown}; it takes {', '.join(self._own)}")
-        values = dict(zip(self._own, positional, strict=False)) | options
+        values = arguments_by_name(f"{type(self).__qualname__}({id!r})", self._own, positional, options)
         shown = {name: values.pop(name, None) for name in ("default", "force_input", "advanced")}
         if shown["default"] is None:
             shown["default"] = copy.copy(self._default)

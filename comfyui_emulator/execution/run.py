@@ -331,7 +331,7 @@ class Run:
                 continue
             for child, node in result.graph.items():
                 if child in (step for step, _ in self._graph.path(node_id)):
-                    # ComfyUI since 0.3.68 looks for the origin of such a node for ever.
+                    # ComfyUI since 0.3.68 looks for the origin of such a node forever.
                     raise ValueError(f"node {node_id} expands to {child}, of which it is a part itself")
                 if node.get("class_type") not in self._engine.registry:
                     # As in ComfyUI, the error consists of the class name only.

@@ -277,9 +277,9 @@ async def _settled(work: Awaitable[list[JsonObject]]) -> tuple[list[JsonObject] 
 def types_match(received: Any, wanted: Any) -> bool:
     """Whether an output of type ``received`` may go into an input of type ``wanted``.
 
-    Comma lists match if they share a type. Types are compared by ``!=``, as in ComfyUI, so that a pack's own
-    string class can match everything. A plain ``*`` does so since
-    ComfyUI 0.8, also in a comma list; the frontend alone checks match types (0.4).
+    Comma lists match if they share a type. Types are compared by ``!=``, as in ComfyUI, so that a pack's own string
+    class can match everything. A plain ``*`` does so since ComfyUI 0.8, also in a comma list. The frontend alone checks
+    match types (0.4).
     """
     if not received != wanted:  # noqa: SIM202 - such classes define == differently
         return True

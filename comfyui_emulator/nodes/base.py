@@ -108,13 +108,13 @@ def branching(
 
     The node receives a dict with the choice under the input's own name, and the inputs of the option.
     """
-    told: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
     for key, inputs in options.items():
         sections: dict[str, Any] = {"required": dict(inputs)}
         if optional and key in optional:
             sections["optional"] = dict(optional[key])
-        told.append({"key": key, "inputs": sections})
-    return [DYNAMIC_COMBO, {**extra, "options": told}]
+        listed.append({"key": key, "inputs": sections})
+    return [DYNAMIC_COMBO, {**extra, "options": listed}]
 
 
 def side(default: int = 512, low: int = 0, **extra: Any) -> Entry:

@@ -8,7 +8,7 @@ import numpy as np
 
 from comfyui_emulator.literals import NeedsInstallationError, is_vector, literal
 from comfyui_emulator.nodes.base import integer, node, number
-from comfyui_emulator.nodes.sampling.sigmas import Sigmas, stretched
+from comfyui_emulator.nodes.sampling.sigmas import Sigmas, from_table
 from comfyui_emulator.runtime import context
 
 _GITS, _LOTUS = "comfy_extras/nodes_gits.py", "comfy_extras/nodes_lotus.py"
@@ -52,14 +52,10 @@ def gits(coeff: float, steps: int, denoise: float) -> Sigmas:
     coefficient that is not in the table, as in ComfyUI.
     """
     if denoise <= 0:
+        # This needs no table, so no installation.
         return np.zeros(0, dtype=np.float32)
     rows = _schedules()[round(coeff, 2)]
-    levels = np.array(rows[min(steps, _MOST) - _FEWEST])
-    if steps > _MOST:
-        levels = stretched(levels, steps + 1)
-    levels = levels[-((steps if denoise >= 1 else round(steps * denoise)) + 1) :]
-    levels[-1] = 0
-    return levels.astype(np.float32)
+    return from_table(rows[min(steps, _MOST) - _FEWEST], steps, denoise)
 
 
 @node(

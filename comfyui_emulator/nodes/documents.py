@@ -8,7 +8,7 @@ from typing import Any
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
-from comfyui_emulator.nodes.base import branching, choice, integer, link, node, text
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, branching, choice, integer, link, node, text
 from comfyui_emulator.registry import JsonObject
 
 _STRING: dict[str, Any] = {"module": "comfy_extras.nodes_string", "category": "text", "v3": True}
@@ -122,7 +122,7 @@ _FORMATS = ["txt", "csv", "md", "json"]
     },
     "STRING",
     names="text",
-    hidden={"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]},
+    hidden=HIDDEN_METADATA_V3,
     module="comfy_extras.nodes_text",
     category="text",
     title="Save Text",

@@ -31,7 +31,7 @@ _REFUSAL_GRACE = 0.5
 """Seconds to wait for a better reason for a refused connection: the server's death, by ``ComfyClient.fail_pending``."""
 
 _ANNOUNCEMENT: Final = 2.0
-"""Seconds to wait for the position in the queue, which is the first event of a run; without an answer it is 0."""
+"""Seconds that a request for the positions in the queue may take. They are the first events of runs; 0 if unknown."""
 
 
 class _Places(NamedTuple):

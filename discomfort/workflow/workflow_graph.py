@@ -28,11 +28,15 @@ _REROUTED = "through a reroute, which may not pass its value on"
 
 @dataclass(frozen=True, slots=True)
 class WidgetPlace:
-    """Where a value is saved: the node, and its position in the node's list (or its key in the node's object)."""
+    """Where a value is saved: the node, and its position in the node's list (or its key in the node's object).
+
+    ``promoted``: the node is a subgraph's, which shows a widget of a node inside.
+    """
 
     owner: JsonObject
     position: Any
     name: str
+    promoted: bool = False
 
     def read(self) -> Any:
         """The saved value."""
@@ -45,7 +49,8 @@ class WidgetPlace:
         named = self.owner.get("widgets_values_named")
         if isinstance(named, dict) and self.name in named:
             named[self.name] = value
-        if kind == "BOUNDING_BOX" and isinstance(values, list):
+        # What stands behind a promoted box is the next promoted widget.
+        if kind == "BOUNDING_BOX" and isinstance(values, list) and not self.promoted:
             numbers = [value[side] for side in BOX]
             values[self.position + 1 : self.position + 1 + len(BOX)] = numbers
 
@@ -139,7 +144,7 @@ class WorkflowGraph:
                 raise InputSelectorError(selector, f"{host} may have a value of its own for it; {_CONVERT}")
             position = shown.position(inner, name)
             if position is not None:
-                yield WidgetPlace(self._nodes[host_id].node, position, name)
+                yield WidgetPlace(self._nodes[host_id].node, position, name, promoted=True)
             host_id, _, inner = host_id.rpartition(":")
 
     def _inside(self, node_id: str, name: str) -> str:

@@ -51,12 +51,15 @@ def _check_plain(positive: Conditioning, class_type: str) -> None:
 
 
 def _stage(
-    pair: tuple[Conditioning, Conditioning], counts: npt.NDArray[np.int64], values: dict[str, Any], told: dict[str, Any]
+    pair: tuple[Conditioning, Conditioning],
+    counts: npt.NDArray[np.int64],
+    values: dict[str, Any],
+    extra: dict[str, Any],
 ) -> tuple[Conditioning, Conditioning, Latent]:
-    """Both conditionings with values, and an empty latent of as many cells as the largest item has."""
+    """Both conditionings with values, and an empty latent, with ``extra``, of as many cells as the largest item has."""
     empty = np.zeros((len(counts), _CHANNELS, int(counts.max()), 1), dtype=np.float32)
     changed = both(*pair, lambda each: [[one[0], one[1] | values] if _is_pair(one) else one for one in each])
-    return *changed, {"samples": empty, "type": "trellis2", "coord_counts": counts} | told
+    return *changed, {"samples": empty, "type": "trellis2", "coord_counts": counts} | extra
 
 
 @node("Trellis2ShapeStage", {**PAIR, "voxel": link("VOXEL")}, "CONDITIONING CONDITIONING LATENT", **_TRELLIS)
@@ -72,8 +75,8 @@ def shape_stage(
         "trellis2_coords": places,
         "trellis2_coord_counts": counts,
     }
-    told = {"coords": places, "coord_resolution": side, "model_frame": "z_up"}
-    return _stage((positive, negative), counts, values, told)
+    extra = {"coords": places, "coord_resolution": side, "model_frame": "z_up"}
+    return _stage((positive, negative), counts, values, extra)
 
 
 def _flat(samples: Array, counts: npt.NDArray[np.int64]) -> Array:
@@ -99,7 +102,7 @@ def texture_stage(
         "trellis2_shape_slat": _flat(shape_latent["samples"], counts),
         "trellis2_model_frame": frame,
     }
-    told = {"coords": places, "model_frame": frame}
+    extra = {"coords": places, "model_frame": frame}
     if shape_latent.get("coord_resolution") is not None:
-        told["coord_resolution"] = shape_latent["coord_resolution"]
-    return _stage((positive, negative), counts, values, told)
+        extra["coord_resolution"] = shape_latent["coord_resolution"]
+    return _stage((positive, negative), counts, values, extra)

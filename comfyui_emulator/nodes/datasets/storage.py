@@ -11,7 +11,7 @@ import numpy as np
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import contained, next_save_path
-from comfyui_emulator.nodes.base import Entry, Image, choice, link, node, text
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Entry, Image, choice, link, node, text
 from comfyui_emulator.nodes.images.decoding import tolerantly_opened
 from comfyui_emulator.nodes.images.resample import from_bytes, to_bytes
 from comfyui_emulator.nodes.media.films import Video
@@ -202,7 +202,7 @@ _PLACE: dict[str, Entry] = {
     "mode": choice(["overwrite", "increment"], default="overwrite"),
 }
 _SAVED: dict[str, Any] = {
-    "hidden": {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]},
+    "hidden": HIDDEN_METADATA_V3,
     "category": "image",
     "OUTPUT_NODE": True,
     "INPUT_IS_LIST": True,

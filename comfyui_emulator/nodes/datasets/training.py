@@ -114,7 +114,8 @@ def load_dataset(folder_name: str) -> tuple[list[Any], list[Any]]:
     if not paths:
         raise ValueError(f"No shard files found in {folder}")
     shards = [read_values(path) for path in paths]
-    return [one for shard in shards for one in shard["latents"]], [o for shard in shards for o in shard["conditioning"]]
+    latents, conditioning = ([one for shard in shards for one in shard[key]] for key in ("latents", "conditioning"))
+    return latents, conditioning
 
 
 @node(

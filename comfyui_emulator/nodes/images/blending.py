@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from comfyui_emulator.nodes.images.srgb import to_levels, to_light
+
 Array = npt.NDArray[np.floating[Any]]
 """``[height, width, channel]``; pictures here have four channels, the first three as amounts of light."""
 
@@ -15,20 +17,6 @@ Blend = Callable[[Array, Array], Array]
 """The colour that results from the colour below and the layer's own."""
 
 _TINY = 1e-6
-
-
-def to_light(levels: Array) -> Array:
-    """sRGB levels as amounts of light."""
-    levels = np.asarray(levels, dtype=np.float32)
-    bright = ((np.maximum(levels, 0.0) + 0.055) / 1.055) ** 2.4
-    return np.where(levels <= 0.04045, levels / 12.92, bright).astype(np.float32)
-
-
-def to_levels(light: Array) -> Array:
-    """The inverse of :func:`to_light`."""
-    light = np.asarray(light, dtype=np.float32)
-    bright = 1.055 * np.maximum(light, 0.0) ** (1.0 / 2.4) - 0.055
-    return np.where(light <= 0.0031308, 12.92 * light, bright).astype(np.float32)
 
 
 def _ratio(part: Array, whole: Array) -> Array:

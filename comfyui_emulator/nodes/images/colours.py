@@ -11,6 +11,7 @@ import numpy.typing as npt
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes.base import Entry, Image, branching, choice, integer, link, node, number
 from comfyui_emulator.nodes.images.regions import rgb_of
+from comfyui_emulator.nodes.images.srgb import to_levels, to_light
 from comfyui_emulator.nodes.wording import channels_second
 
 Array = npt.NDArray[np.float32]
@@ -19,6 +20,16 @@ Array = npt.NDArray[np.float32]
 def color_input(default: str = "#ffffff") -> Entry:
     """A colour, as a widget."""
     return ["COLOR", {"default": default, "socketless": True}]
+
+
+def levels_of(color: str) -> Array:
+    """The levels from 0 to 1 of ``#rrggbb``; black for a text of another length.
+
+    Raises ``ValueError`` if the six characters are not hexadecimal digits.
+    """
+    digits = color.lstrip("#")
+    levels = [int(digits[k : k + 2], 16) for k in (0, 2, 4)] if len(digits) == 6 else [0, 0, 0]
+    return np.array(levels, dtype=np.float32) / np.float32(255)
 
 
 _WRONG_COLOR = "Color must be in format #RRGGBB or #RRGGBBAA"
@@ -63,27 +74,12 @@ _WHITE = np.array([[0.95047], [1.0], [1.08883]], dtype=np.float32)
 _DARKEST, _SLOPE, _LIFT = np.float32(0.008856), np.float32(7.787), np.float32(4.0 / 29.0)
 
 
-def linear(levels: Array) -> Array:
-    """sRGB levels as amounts of light."""
-    bright = ((np.maximum(levels + np.float32(0.055), 0)) / np.float32(1.055)) ** np.float32(2.4)
-    light: Array = np.where(levels > np.float32(0.04045), bright, levels / np.float32(12.92)).astype(np.float32)
-    return light
-
-
-def encoded(light: Array) -> Array:
-    """The inverse of :func:`linear`."""
-    least = np.float32(0.0031308)
-    bright = np.float32(1.055) * np.maximum(light, least) ** np.float32(1 / 2.4) - np.float32(0.055)
-    levels: Array = np.where(light > least, bright, np.float32(12.92) * light).astype(np.float32)
-    return levels
-
-
 def to_lab(image: Image) -> Array:
     """One image as CIELAB: three rows of pixels. Raises ``ValueError`` unless it has three channels."""
     if image.shape[-1] != 3:
         shape = channels_second((1, *image.shape))
         raise ValueError(f"Input size must have a shape of (*, 3, H, W). Got torch.Size({list(shape)})")
-    part = (_TO_XYZ @ linear(image.reshape(-1, 3).T)) / _WHITE
+    part = (_TO_XYZ @ to_light(image.reshape(-1, 3).T)) / _WHITE
     root = np.maximum(part, _DARKEST) ** np.float32(1 / 3.0)
     x, y, z = np.where(part > _DARKEST, root, _SLOPE * part + _LIFT).astype(np.float32)
     return np.stack([np.float32(116) * y - np.float32(16), np.float32(500) * (x - y), np.float32(200) * (y - z)])
@@ -94,7 +90,7 @@ def from_lab(lab: Array) -> Array:
     y = (lab[0] + np.float32(16)) / np.float32(116)
     part = np.stack([lab[1] / np.float32(500) + y, y, np.maximum(y - lab[2] / np.float32(200), 0)])
     light = np.where(part > np.float32(0.2068966), part**3, (part - _LIFT) / _SLOPE).astype(np.float32) * _WHITE
-    return np.clip(encoded(_FROM_XYZ @ light), 0, 1)
+    return np.clip(to_levels(_FROM_XYZ @ light), 0, 1)
 
 
 _EPSILON = np.float32(1e-6)

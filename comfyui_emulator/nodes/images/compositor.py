@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from comfyui_emulator.nodes.base import MAX_SIDE, Image, Mask
-from comfyui_emulator.nodes.images.blending import laid_over, to_levels, to_light
+from comfyui_emulator.nodes.images.blending import laid_over
 from comfyui_emulator.nodes.images.regions import rgb_of
 from comfyui_emulator.nodes.images.resample import from_bytes
+from comfyui_emulator.nodes.images.srgb import to_levels, to_light
 
 JsonObject = dict[str, Any]
 

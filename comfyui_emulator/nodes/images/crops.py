@@ -11,7 +11,7 @@ import numpy as np
 
 from comfyui_emulator.nodes.base import Image, Mask, choice, integer, link, node, number
 from comfyui_emulator.nodes.images.boxes import Box, box_input
-from comfyui_emulator.nodes.images.colours import color_input
+from comfyui_emulator.nodes.images.colours import color_input, levels_of
 from comfyui_emulator.nodes.images.filters import dilate, erode
 from comfyui_emulator.nodes.images.previews import preview
 from comfyui_emulator.nodes.images.resample import repeat_to, resize, scale_mask, to_bytes
@@ -66,9 +66,7 @@ def crop_to_mask(
 
     Raises ``ValueError`` if there are neither one mask nor as many as images.
     """
-    digits = background.lstrip("#")
-    levels = [int(digits[k : k + 2], 16) for k in (0, 2, 4)] if len(digits) == 6 else [0, 0, 0]
-    behind = np.array(levels, dtype=np.float32) / np.float32(255.0)
+    behind = levels_of(background)
     images = images[..., :3]
     if masks.shape[0] == 1 and images.shape[0] > 1:
         masks = np.repeat(masks, images.shape[0], axis=0)

@@ -48,17 +48,16 @@ _EXACT = ("RGB", "RGBA", "P", "P;1", "P;2", "P;4")
 
 def _plain(path: Path) -> Frames | None:
     """The most usual pictures, which need no FFmpeg; ``None`` for others."""
-    from PIL import UnidentifiedImageError
-
     try:
         picture = tolerantly_opened(path)
-    except (OSError, UnidentifiedImageError):
+    except OSError:
         return None
     with picture:
         if picture.format != "PNG" or getattr(picture, "n_frames", 1) > 1 or picture.tile[0][3] not in _EXACT:
             return None
         indexed = picture.mode == "P"
         pixels = np.asarray(picture.convert("RGBA"))
+        # Known only now: it may stand behind the pixels. FFmpeg turns such a picture.
         if "exif" in picture.info:
             return None
         # For a palette, FFmpeg always reports an alpha channel.

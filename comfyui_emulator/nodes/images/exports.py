@@ -12,7 +12,8 @@ import numpy as np
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
 from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Image, branching, choice, link, node, text
-from comfyui_emulator.nodes.images.blending import to_light
+from comfyui_emulator.nodes.images.files import metadata_values
+from comfyui_emulator.nodes.images.srgb import to_light
 
 JsonObject = dict[str, Any]
 
@@ -59,9 +60,7 @@ def save_advanced(
     ending, depth = format["format"], format["bit_depth"]
     height, width = images[0].shape[:2]
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output, width, height)
-    told: JsonObject = {}
-    if runtime.context().metadata:
-        told = ({} if prompt is None else {"prompt": prompt}) | (extra_pnginfo or {})
+    metadata = metadata_values(prompt, extra_pnginfo) if runtime.context().metadata else {}
     saved = []
     for index, picture in enumerate(images):
         # Some nodes make grey images without an axis of channels.
@@ -72,9 +71,9 @@ def save_advanced(
                 "(grayscale), 3 (RGB) and 4 (RGBA)."
             )
         if ending == "png":
-            content = png_bytes(image, 16 if depth == "16-bit" else 8, told)
+            content = png_bytes(image, 16 if depth == "16-bit" else 8, metadata)
         else:
-            content = exr_bytes(image, format.get("input_color_space", "sRGB"), told)
+            content = exr_bytes(image, format.get("input_color_space", "sRGB"), metadata)
         name = f"{stem.replace('%batch_num%', str(index))}_{counter + index:05}.{ending}"
         (target / name).write_bytes(content)
         saved.append({"filename": name, "subfolder": subfolder, "type": "output"})
@@ -85,7 +84,7 @@ _PNG_COLOURS = {1: 0, 3: 2, 4: 6}
 """The colour types of PNG, by channels."""
 
 
-def png_bytes(image: Image, bits: int, told: JsonObject) -> bytes:
+def png_bytes(image: Image, bits: int, metadata: JsonObject) -> bytes:
     """A PNG file. Pillow cannot write colours of 16 bits."""
     height, width, channels = image.shape
     highest = np.float32((1 << bits) - 1)
@@ -95,7 +94,8 @@ def png_bytes(image: Image, bits: int, told: JsonObject) -> bytes:
     plain = np.pad(rows, ((0, 0), (1, 0))).tobytes()
     parts = [(b"IHDR", struct.pack(">2I5B", width, height, bits, _PNG_COLOURS[channels], 0, 0, 0))]
     parts += [
-        (b"tEXt", key.encode("latin-1") + b"\0" + json.dumps(value).encode("latin-1")) for key, value in told.items()
+        (b"tEXt", key.encode("latin-1") + b"\0" + json.dumps(value).encode("latin-1"))
+        for key, value in metadata.items()
     ]
     parts += [(b"IDAT", zlib.compress(plain)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -123,7 +123,7 @@ def _from_hlg(levels: Image) -> Image:
     return np.where(levels <= 0.5, levels**2 / 3.0, bright).astype(np.float32)
 
 
-def exr_bytes(image: Image, space: str, told: JsonObject) -> bytes:
+def exr_bytes(image: Image, space: str, metadata: JsonObject) -> bytes:
     """An EXR file of amounts of light, row by row and not compressed. Alpha stays as it is."""
     height, width, channels = image.shape
     light = np.concatenate([_light(image[..., :3], space), image[..., 3:]], axis=-1).astype("<f4")
@@ -139,7 +139,7 @@ def exr_bytes(image: Image, space: str, told: JsonObject) -> bytes:
         ("pixelAspectRatio", "float", struct.pack("<f", 1)),
         ("screenWindowCenter", "v2f", struct.pack("<2f", 0, 0)),
         ("screenWindowWidth", "float", struct.pack("<f", 1)),
-        *((key, "string", json.dumps(value).encode()) for key, value in told.items()),
+        *((key, "string", json.dumps(value).encode()) for key, value in metadata.items()),
         ("chromaticities", "chromaticities", struct.pack("<8f", *(_WIDE if space == "HDR" else _NARROW))),
     ]
     head = b"\x76\x2f\x31\x01" + struct.pack("<I", 2)

@@ -146,6 +146,11 @@ def pictures(images: Image) -> list[Any]:
     return [Pillow.fromarray(to_bytes(np.asarray(image))) for image in images]
 
 
+def metadata_values(prompt: Any, extra_pnginfo: Any) -> JsonObject:
+    """The metadata of a saved file by key, for savers that write it in their own way."""
+    return ({} if prompt is None else {"prompt": prompt}) | (extra_pnginfo or {})
+
+
 def metadata_parts(prompt: Any, extra_pnginfo: Any) -> list[tuple[str, str]]:
     """The metadata of a saved file as pairs of key and JSON. Empty if metadata is disabled."""
     if not runtime.context().metadata:

@@ -249,7 +249,7 @@ def compose(layers: Any, compositor: Any = None, prompt: Any = None, extra_pngin
         whole = composite(frames, Composition(_canvas(layers) or extent(frames), [frame.entry() for frame in frames]))
     whole, mask = _split(whole)
     ui: JsonObject = preview(whole, *metadata) | {"compositor_layers": shown, "compositor_inputs": prints}
-    ui["compositor_bboxes"] = [_told(frame) for frame in frames]
+    ui["compositor_bboxes"] = [_editor_layer(frame) for frame in frames]
     if not replayed and (compositor not in ("", "{}") if isinstance(compositor, str) else compositor):
         ui["compositor_state_stale"] = [True]
     return {"ui": ui, "result": (whole, mask)}
@@ -327,7 +327,7 @@ def _fingerprint(frame: Frame) -> str:
     return digest.hexdigest()[:16]
 
 
-def _told(frame: Frame) -> JsonObject:
+def _editor_layer(frame: Frame) -> JsonObject:
     """The frame as the editor gets it."""
     opacity, blend = frame.opacity, frame.blend
     return {

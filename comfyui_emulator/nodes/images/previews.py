@@ -10,7 +10,7 @@ import numpy as np
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
 from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Image, Mask, integer, link, node, text
-from comfyui_emulator.nodes.images.colours import color_input
+from comfyui_emulator.nodes.images.colours import color_input, levels_of
 from comfyui_emulator.nodes.images.files import file_digest, input_path, metadata_parts, pictures, temporary_suffix
 from comfyui_emulator.nodes.images.resample import from_bytes
 from comfyui_emulator.nodes.wording import plane_sides, regrouped
@@ -114,12 +114,7 @@ _SIDE: JsonObject = {"step": 64, "hidden": True, "socketless": True}
 )
 def paint(mask: str, width: int, height: int, bg_color: str = "#000000", image: Image | None = None) -> JsonObject:
     """The first image, or a coloured ground, with what was painted and uploaded; and the painting's alpha."""
-    if image is None:
-        digits = bg_color.lstrip("#")
-        levels = [int(digits[k : k + 2], 16) for k in (0, 2, 4)] if len(digits) == 6 else [0, 0, 0]
-        base = np.full((1, height, width, 3), np.array(levels, dtype=np.float32) / np.float32(255.0))
-    else:
-        base = image[:1]
+    base = np.full((1, height, width, 3), levels_of(bg_color)) if image is None else image[:1]
     alpha: Mask = np.zeros((1, *base.shape[1:3]), dtype=np.float32)
     if mask.strip():
         painting = _loaded(mask, base.shape[2], base.shape[1])

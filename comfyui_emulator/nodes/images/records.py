@@ -13,7 +13,7 @@ import numpy as np
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
 from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Image, Mask, link, node, side, switch, text
-from comfyui_emulator.nodes.images.files import existing_file, file_digest, load_image
+from comfyui_emulator.nodes.images.files import existing_file, file_digest, load_image, metadata_values
 from comfyui_emulator.nodes.images.previews import preview
 from comfyui_emulator.nodes.images.resample import from_bytes
 
@@ -62,8 +62,8 @@ def save_svg(
 ) -> JsonObject:
     """Save each drawing as a file. Prompt and workflow are always added as a ``metadata`` element."""
     target, stem, counter, subfolder = next_save_path(filename_prefix, runtime.context().folders.output)
-    told = ({} if prompt is None else {"prompt": prompt}) | (extra_pnginfo or {})
-    element = f"\n  <metadata><![CDATA[{json.dumps(told, indent=2)}]]></metadata>\n" if told else ""
+    metadata = metadata_values(prompt, extra_pnginfo)
+    element = f"\n  <metadata><![CDATA[{json.dumps(metadata, indent=2)}]]></metadata>\n" if metadata else ""
     saved = []
     for index, drawing in enumerate(svg.data):
         drawing.seek(0)

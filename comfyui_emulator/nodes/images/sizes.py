@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from comfyui_emulator.nodes.base import (
     MATCHTYPE,
     MAX_SIDE,
@@ -25,6 +23,7 @@ from comfyui_emulator.nodes.base import (
     number,
     side,
 )
+from comfyui_emulator.nodes.images.editing import with_channels
 from comfyui_emulator.nodes.images.resample import scale, scale_picture
 from comfyui_emulator.nodes.wording import joined, must_have
 
@@ -53,18 +52,14 @@ def batch_images(images: Mapping[str, Image]) -> Image:
     for image in several:
         must_have(image, "shape")
     most = max(image.shape[-1] for image in several)
-    several = [_one_channel_more(image) if image.shape[-1] < most else image for image in several]
+    # One channel more, which may still be fewer than others have: then they cannot be joined, as in ComfyUI.
+    several = [image if image.shape[-1] == most else with_channels(image, image.shape[-1] + 1) for image in several]
     first = several[0].shape
     fitted = [
         image if image.shape[1:] == first[1:] else scale(image, first[2], first[1], "bilinear", "center")
         for image in several
     ]
     return joined(fitted)
-
-
-def _one_channel_more(image: Image) -> Image:
-    padding = [(0, 0)] * (image.ndim - 1) + [(0, 1)]
-    return np.pad(image, padding, constant_values=np.float32(1.0))
 
 
 @node(
@@ -150,14 +145,9 @@ def _size(rule: str, given: JsonObject, width: int, height: int) -> tuple[int, i
         length = given["longer_size" if longer else "shorter_size"]
         if width == height:
             return length, length
-        return (
-            (length, round(height / width * length))
-            if (width > height) == longer
-            else (
-                round(width / height * length),
-                length,
-            )
-        )
+        if (width > height) == longer:
+            return length, round(height / width * length)
+        return round(width / height * length), length
     return _both(given.get("width", 0), given.get("height", 0), width, height)
 
 

@@ -16,6 +16,16 @@ _CELL = 8
 _BATCH = integer(1, 1, 4096)
 
 
+def _newer(module: str, family: str = "", title: str | None = None) -> dict[str, Any]:
+    """Where a node of the newer schema is from, and where it stands in the menu."""
+    return {
+        "module": f"comfy_extras.nodes_{module}",
+        "category": f"model/latent{family}",
+        "title": title,
+        "v3": True,
+    }
+
+
 @node(
     "EmptyLatentImage",
     {"width": side(512, 16, step=8), "height": side(512, 16, step=8), "batch_size": _BATCH},
@@ -41,10 +51,7 @@ _WIDE = {"width": side(1024, 16, step=16), "height": side(1024, 16, step=16), "b
     "EmptySD3LatentImage",
     _WIDE,
     "LATENT",
-    module="comfy_extras.nodes_sd3",
-    category="model/latent/stable diffusion",
-    title=None,
-    v3=True,
+    **_newer("sd3", "/stable diffusion"),
 )
 def empty_sd3(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     """Sixteen channels of zeros."""
@@ -55,10 +62,7 @@ def empty_sd3(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     "EmptyChromaRadianceLatentImage",
     _WIDE,
     "LATENT",
-    module="comfy_extras.nodes_chroma_radiance",
-    category="model/latent/chroma radiance",
-    title=None,
-    v3=True,
+    **_newer("chroma_radiance", "/chroma radiance"),
 )
 def empty_chroma(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     """Zeros for a model of pixels: three channels at full size."""
@@ -69,10 +73,7 @@ def empty_chroma(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     "EmptyHunyuanImageLatent",
     {"width": side(2048, 64, step=32), "height": side(2048, 64, step=32), "batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_hunyuan",
-    category="model/latent/hunyuan image",
-    title=None,
-    v3=True,
+    **_newer("hunyuan", "/hunyuan image"),
 )
 def empty_hunyuan_image(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     """64 channels of zeros in cells of 32 pixels."""
@@ -110,13 +111,12 @@ def _add_video(
         "length": side(length[0], length[1], step=steps),
         "batch_size": _BATCH,
     }
-    place: dict[str, Any] = {"module": f"comfy_extras.nodes_{module}", "category": f"model/latent/{category}"}
-    told = {"downscale_ratio_spacial": cell} if name in _TELL_SCALE else {}
+    ratio = {"downscale_ratio_spacial": cell} if name in _TELL_SCALE else {}
 
-    @node(name, inputs, "LATENT", title=title, v3=True, **place)
+    @node(name, inputs, "LATENT", **_newer(module, f"/{category}", title))
     def empty(width: int, height: int, length: int, batch_size: int = 1) -> tuple[Latent]:
         """Zeros for a video. The first frame has its own cell, then ``steps`` frames share one."""
-        return (_zeros(batch_size, channels, (length - 1) // steps + 1, height // cell, width // cell, **told),)
+        return (_zeros(batch_size, channels, (length - 1) // steps + 1, height // cell, width // cell, **ratio),)
 
 
 for _video in _VIDEOS:
@@ -133,10 +133,7 @@ for _video in _VIDEOS:
     },
     "LATENT LATENT",
     names="stage_c stage_b",
-    module="comfy_extras.nodes_stable_cascade",
-    category="model/latent/stable cascade",
-    title=None,
-    v3=True,
+    **_newer("stable_cascade", "/stable cascade"),
 )
 def empty_cascade(width: int, height: int, compression: int, batch_size: int = 1) -> tuple[Latent, Latent]:
     """One latent of zeros for each of the two stages."""
@@ -151,10 +148,7 @@ _SAMPLE_RATE = 44100
     "EmptyLatentAudio",
     {"seconds": number(47.6, 1.0, 1000.0, step=0.1), "batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_audio",
-    category="model/latent",
-    title="Empty Latent Audio",
-    v3=True,
+    **_newer("audio", title="Empty Latent Audio"),
 )
 def empty_audio_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     """Zeros for Stable Audio: an even number of cells of 2048 samples."""
@@ -166,10 +160,7 @@ def empty_audio_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     "EmptyAceStepLatentAudio",
     {"seconds": number(120.0, 1.0, 1000.0, step=0.1), "batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_ace",
-    category="model/latent/ace",
-    title="Empty Ace Step 1.0 Latent Audio",
-    v3=True,
+    **_newer("ace", "/ace", "Empty Ace Step 1.0 Latent Audio"),
 )
 def empty_ace_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     """Zeros for ACE-Step in cells of 8 x 512 samples."""
@@ -180,10 +171,7 @@ def empty_ace_latent(seconds: float, batch_size: int) -> tuple[Latent]:
     "EmptyLatentHunyuan3Dv2",
     {"resolution": integer(3072, 1, 8192), "batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_hunyuan3d",
-    category="model/latent/hunyuan 3d",
-    title=None,
-    v3=True,
+    **_newer("hunyuan3d", "/hunyuan 3d"),
 )
 def empty_3d(resolution: int, batch_size: int) -> tuple[Latent]:
     """64 channels of zeros for a 3D shape."""
@@ -204,10 +192,7 @@ def _video_sides(
     "EmptyHunyuanVideo15Latent",
     {**_video_sides(848, 480, 25), "batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_hunyuan",
-    category="model/latent/hunyuan video",
-    title="Empty HunyuanVideo 1.5 Latent",
-    v3=True,
+    **_newer("hunyuan", "/hunyuan video", "Empty HunyuanVideo 1.5 Latent"),
 )
 def empty_hunyuan_15(width: int, height: int, length: int, batch_size: int = 1) -> tuple[Latent]:
     """Zeros for a video in cells of 16 pixels."""
@@ -219,10 +204,7 @@ def empty_hunyuan_15(width: int, height: int, length: int, batch_size: int = 1) 
     "EmptyARVideoLatent",
     {**_video_sides(832, 480, 81, 8192, 1024), "batch_size": integer(1, 1, 64)},
     "LATENT",
-    module="comfy_extras.nodes_ar_video",
-    category="model/latent/autoregressive",
-    title=None,
-    v3=True,
+    **_newer("ar_video", "/autoregressive"),
 )
 def empty_ar_video(width: int, height: int, length: int, batch_size: int) -> tuple[Latent]:
     """Zeros for a video that is made block by block."""
@@ -233,10 +215,7 @@ def empty_ar_video(width: int, height: int, length: int, batch_size: int) -> tup
     "EmptyFlux2LatentImage",
     _WIDE,
     "LATENT",
-    module="comfy_extras.nodes_flux",
-    category="model/latent/flux",
-    title="Empty Flux 2 Latent",
-    v3=True,
+    **_newer("flux", "/flux", "Empty Flux 2 Latent"),
 )
 def empty_flux_2(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     """128 channels of zeros in cells of 16 pixels."""
@@ -252,10 +231,7 @@ def empty_flux_2(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
         "batch_size": _BATCH,
     },
     "LATENT",
-    module="comfy_extras.nodes_qwen",
-    category="model/latent/qwen",
-    title="Empty Qwen Image Layered Latent",
-    v3=True,
+    **_newer("qwen", "/qwen", "Empty Qwen Image Layered Latent"),
 )
 def empty_qwen_layers(width: int, height: int, layers: int, batch_size: int = 1) -> tuple[Latent]:
     """Zeros for a picture and its layers, which are its frames."""
@@ -270,10 +246,7 @@ def empty_qwen_layers(width: int, height: int, layers: int, batch_size: int = 1)
         "batch_size": integer(1, 1, 64),
     },
     "LATENT",
-    module="comfy_extras.nodes_hidream_o1",
-    category="model/latent/hidream",
-    title="Empty HiDream-O1 Latent Image",
-    v3=True,
+    **_newer("hidream_o1", "/hidream", "Empty HiDream-O1 Latent Image"),
 )
 def empty_hidream(width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
     """Zeros for a model of pixels."""
@@ -284,10 +257,7 @@ def empty_hidream(width: int, height: int, batch_size: int = 1) -> tuple[Latent]
     "EmptyTrellis2LatentStructure",
     {"batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_trellis2",
-    category="model/latent/trellis",
-    title=None,
-    v3=True,
+    **_newer("trellis2", "/trellis"),
 )
 def empty_trellis(batch_size: int) -> tuple[Latent]:
     """Zeros for a shape of 16 cells a side."""
@@ -298,10 +268,7 @@ def empty_trellis(batch_size: int) -> tuple[Latent]:
     "EmptyAceStep1.5LatentAudio",
     {"seconds": number(120.0, 1.0, 1000.0, step=0.01), "batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_ace",
-    category="model/latent/ace",
-    title="Empty Ace Step 1.5 Latent Audio",
-    v3=True,
+    **_newer("ace", "/ace", "Empty Ace Step 1.5 Latent Audio"),
 )
 def empty_ace_15(seconds: float, batch_size: int) -> tuple[Latent]:
     """Zeros, 25 cells for a second."""
@@ -319,10 +286,7 @@ _MOST_MUSIC = 9000
     "EmptyMiniMaxMusic3LatentAudio",
     {"seconds": number(120.0, 0.04, _MOST_MUSIC / _MUSIC_RATE, step=0.04), "batch_size": _BATCH},
     "LATENT",
-    module="comfy_extras.nodes_minimax_music",
-    category="model/latent/minimax music",
-    title="Empty MiniMax Music3 Latent Audio",
-    v3=True,
+    **_newer("minimax_music", "/minimax music", "Empty MiniMax Music3 Latent Audio"),
 )
 def empty_minimax_music(seconds: float, batch_size: int) -> tuple[Latent]:
     """Zeros in cells of 512 samples, for whole frames of 960 samples at another rate."""

@@ -10,6 +10,7 @@ import numpy as np
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import media_kind, next_save_path
 from comfyui_emulator.nodes.base import (
+    HIDDEN_METADATA_V3,
     SEED_MAX,
     Entry,
     add,
@@ -35,7 +36,6 @@ from comfyui_emulator.nodes.wording import check_axis, joined
 JsonObject = dict[str, Any]
 _AUDIO = link("AUDIO")
 _SOUND: dict[str, Any] = {"module": "comfy_extras.nodes_audio", "category": "audio", "v3": True}
-_HIDDEN = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
 
 
 def _audio(waveform: Waveform, rate: int) -> tuple[Audio]:
@@ -127,7 +127,9 @@ class _AudioPreviewer(_AudioSaver):
 
 def _saver(name: str, title: str, inputs: dict[str, Entry], ending: str = "flac", base: type = _AudioSaver) -> None:
     flags: dict[str, Any] = {"title": title, "OUTPUT_NODE": True, "DEPRECATED": base is _AudioSaver}
-    attributes = declare({"audio": _AUDIO, **inputs}, "AUDIO", names="audio", hidden=_HIDDEN, **flags, **_SOUND)
+    attributes = declare(
+        {"audio": _AUDIO, **inputs}, "AUDIO", names="audio", hidden=HIDDEN_METADATA_V3, **flags, **_SOUND
+    )
     attributes |= {"FUNCTION": "save", "ending": ending, "name": name, "__doc__": base.__doc__}
     add(name, type(name, (base,), attributes))
 
@@ -146,7 +148,7 @@ _saver("PreviewAudio", "Preview Audio", {}, base=_AudioPreviewer)
     {"audio": _AUDIO, **_PREFIX, "format": branching({"flac": {}, "mp3": _MP3, "opus": _OPUS})},
     "AUDIO",
     names="audio",
-    hidden=_HIDDEN,
+    hidden=HIDDEN_METADATA_V3,
     title="Save Audio (Advanced)",
     OUTPUT_NODE=True,
     **_SOUND,

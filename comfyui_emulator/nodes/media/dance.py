@@ -33,14 +33,9 @@ def _places(pictures: int, segments: int, length: int, number: int) -> list[tupl
     """The frames of a segment at which pictures stand, and which pictures. The last of each stands at its end."""
     step = segments * length / pictures
     end = length - 1
-
-    def whole_steps() -> int:
-        count = 0
-        while count * step < end - step:
-            count += 1
-        return count
-
-    count = whole_steps()
+    count = 0
+    while count * step < end - step:
+        count += 1
     before = number * count
     found = [(math.ceil(step * index), before + index) for index in range(count)]
     return [(place, index) for place, index in [*found, (end, before + count)] if index < pictures and place < length]

@@ -9,8 +9,20 @@ from typing import Any
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
-from comfyui_emulator.nodes.base import Entry, Image, branching, choice, integer, link, node, number, switch, text
-from comfyui_emulator.nodes.images.files import existing_file, input_path
+from comfyui_emulator.nodes.base import (
+    HIDDEN_METADATA_V3,
+    Entry,
+    Image,
+    branching,
+    choice,
+    integer,
+    link,
+    node,
+    number,
+    switch,
+    text,
+)
+from comfyui_emulator.nodes.images.files import existing_file, input_path, metadata_values
 from comfyui_emulator.nodes.images.resample import from_bytes
 from comfyui_emulator.nodes.media.audio import media_files
 from comfyui_emulator.nodes.media.codecs import Audio, pyav, rgb_levels
@@ -19,7 +31,6 @@ from comfyui_emulator.nodes.wording import stacked
 
 JsonObject = dict[str, Any]
 _VIDEO: dict[str, Any] = {"module": "comfy_extras.nodes_video", "category": "video", "v3": True}
-_HIDDEN = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
 
 
 @node(
@@ -136,7 +147,7 @@ _CONTAINERS = {**dict.fromkeys(("auto", "mp4", "mkv"), _CODECS), "webm": {"codec
     "VIDEO",
     names="video",
     optional={"codec": _codec(_BEST, hidden=True)},
-    hidden=_HIDDEN,
+    hidden=HIDDEN_METADATA_V3,
     title="Save Video",
     OUTPUT_NODE=True,
     **_VIDEO,
@@ -187,7 +198,7 @@ _WEBM_CODECS = {"vp9": ("libvpx-vp9", "yuv420p"), "av1": ("libsvtav1", "yuv420p1
     },
     "IMAGE",
     names="images",
-    hidden=_HIDDEN,
+    hidden=HIDDEN_METADATA_V3,
     title="Save WEBM",
     OUTPUT_NODE=True,
     EXPERIMENTAL=True,
@@ -208,7 +219,7 @@ def save_webm(
     name = f"{stem}_{counter:05}_.webm"
     av = pyav()
     with av.open(str(target / name), mode="w") as container:
-        for key, value in {**({} if prompt is None else {"prompt": prompt}), **(extra_pnginfo or {})}.items():
+        for key, value in metadata_values(prompt, extra_pnginfo).items():
             container.metadata[key] = json.dumps(value)
         encoder, pixels = _WEBM_CODECS[codec]
         channels, layout = 3, "rgb24"

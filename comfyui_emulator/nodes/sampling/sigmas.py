@@ -134,20 +134,20 @@ _OPTIMAL: dict[str, list[float]] = {
 }
 
 
-def stretched(levels: Exact, count: int) -> Exact:
+def _stretched(levels: Exact, count: int) -> Exact:
     """Resample falling levels to ``count``, interpolating their logarithms."""
     old, new = np.linspace(0, 1, len(levels)), np.linspace(0, 1, count)
     wide: Exact = np.exp(np.interp(new, old, np.log(levels[::-1])))[::-1].copy()
     return wide
 
 
-def _from_table(table: list[float], steps: int, denoise: float) -> Sigmas:
+def from_table(table: Sequence[float], steps: int, denoise: float) -> Sigmas:
     """The last part of a table stretched to ``steps``, with zero at the end. Empty without denoising."""
     if denoise <= 0:
         return _single([])
     levels = np.array(table)
     if steps + 1 != len(levels):
-        levels = stretched(levels, steps + 1)
+        levels = _stretched(levels, steps + 1)
     levels = levels[-((steps if denoise >= 1 else round(steps * denoise)) + 1) :]
     levels[-1] = 0
     return _single(levels)
@@ -162,7 +162,7 @@ def _from_table(table: list[float], steps: int, denoise: float) -> Sigmas:
 )
 def align_your_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
     """Published levels that are optimised for a family of models."""
-    return _from_table(_ALIGNED[model_type], steps, denoise)
+    return from_table(_ALIGNED[model_type], steps, denoise)
 
 
 @node(
@@ -174,7 +174,7 @@ def align_your_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
 )
 def optimal_steps(model_type: str, steps: int, denoise: float) -> Sigmas:
     """Published levels that are optimised for one model."""
-    return _from_table(_OPTIMAL[model_type], steps, denoise)
+    return from_table(_OPTIMAL[model_type], steps, denoise)
 
 
 _FEW_TOKENS, _MANY_TOKENS = 1024, 4096

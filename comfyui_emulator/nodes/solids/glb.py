@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import next_save_path
-from comfyui_emulator.nodes.base import link, node, text
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, link, node, text
 from comfyui_emulator.nodes.images.files import metadata_parts
 from comfyui_emulator.nodes.images.resample import to_bytes
 from comfyui_emulator.nodes.solids.meshes import File3D, Item, Mesh, item
@@ -209,7 +209,6 @@ def _file(head: bytes, body: bytes) -> bytes:
 
 FILES = "FILE_3D_GLB,FILE_3D_GLTF,FILE_3D_OBJ,FILE_3D_FBX,FILE_3D_STL,FILE_3D_USDZ"
 _SPLATS = "FILE_3D_PLY,FILE_3D_SPLAT,FILE_3D_SPZ,FILE_3D_KSPLAT,FILE_3D_SPLAT_ANY,FILE_3D_POINT_CLOUD_ANY"
-HIDDEN = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
 _NODE: dict[str, Any] = {"module": "comfy_extras.nodes_save_3d", "category": "3d", "v3": True}
 
 
@@ -220,7 +219,7 @@ _NODE: dict[str, Any] = {"module": "comfy_extras.nodes_save_3d", "category": "3d
         "filename_prefix": text(default="3d/ComfyUI", multiline=False),
     },
     "",
-    hidden=HIDDEN,
+    hidden=HIDDEN_METADATA_V3,
     title="Save 3D Model",
     OUTPUT_NODE=True,
     **_NODE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -80,34 +80,3 @@ def spread(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
         step //= 2
     filled: Image = image[row.clip(0), column.clip(0)]
     return filled
-
-
-def charts(faces: Faces) -> Numbers:
-    """For each face the number of its chart: faces hang together over edges with the same two vertices."""
-    edges = edge_table(faces)
-    number = np.arange(len(faces))
-    while True:
-        least = np.full(len(edges.ends), len(faces))
-        np.minimum.at(least, edges.place, number[edges.face])
-        changed = number.copy()
-        np.minimum.at(changed, edges.face, least[edges.place])
-        changed = changed[changed]
-        if np.array_equal(changed, number):
-            return np.unique(number, return_inverse=True)[1].reshape(-1)
-        number = changed
-
-
-class EdgeTable(NamedTuple):
-    """The different edges of a mesh; for each side of each face its edge and its face."""
-
-    ends: Numbers
-    counts: Numbers
-    place: Numbers
-    face: Numbers
-
-
-def edge_table(faces: Faces) -> EdgeTable:
-    """All edges, by their smaller and then their larger vertex."""
-    sides: Any = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2)
-    ends, place, counts = np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True, return_counts=True)
-    return EdgeTable(ends, counts, place.reshape(-1), np.arange(len(sides)) // 3)

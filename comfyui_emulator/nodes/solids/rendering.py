@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import Image, Mask, choice, integer, link, node
-from comfyui_emulator.nodes.solids.meshes import Faces, Item, Mesh, Points, item
+from comfyui_emulator.nodes.solids.meshes import Item, Mesh, Points, item
 from comfyui_emulator.nodes.solids.quaternions import matrices
+from comfyui_emulator.nodes.solids.rasters import Coverage, mixed
 from comfyui_emulator.nodes.solids.textures import unit_rows
 
 JsonObject = dict[str, Any]
@@ -80,6 +81,11 @@ class Hits:
         """Where there is a triangle."""
         return np.isfinite(self.depth)
 
+    @property
+    def covered(self) -> Coverage:
+        """The same as of triangles that are drawn."""
+        return Coverage(self.face, self.weights, self.mask)
+
 
 def cast(view: View, rays: Points, corners: Points) -> Hits:
     """Find what each pixel sees (Möller and Trumbore), triangle by triangle within its outline."""
@@ -131,12 +137,6 @@ def sampled(picture: Image, places: Points) -> Points:
     return found
 
 
-def _mixed(hits: Hits, faces: Faces, values: Points) -> Points:
-    corners = values[faces[hits.face[hits.mask]]]
-    total: Points = (hits.weights[hits.mask][:, :, None] * corners).sum(axis=1)
-    return total
-
-
 class _Look:
     """How the surface of a mesh is coloured."""
 
@@ -153,16 +153,16 @@ class _Look:
         if self.mode == "normal":
             return self._normals(view, rays, hits, corners)
         if self.mode == "texture" and self._texture is not None and one.uvs is not None:
-            return sampled(self._texture, _mixed(hits, one.faces, one.uvs))
+            return sampled(self._texture, mixed(hits.covered, one.faces, one.uvs))
         if self.mode == "vertex colors" and one.vertex_colors is not None:
             shown = one.vertex_colors[:, :3].clip(0, 1) ** np.float32(1 / 2.2)
-            return _mixed(hits, one.faces, shown)
+            return mixed(hits.covered, one.faces, shown)
         facing = np.abs((_flat(hits, corners) * -rays[hits.mask]).sum(axis=-1)).clip(_DARKEST, 1)
         return np.repeat((_CLAY * facing)[:, None], 3, axis=1)
 
     def _normals(self, view: View, rays: Points, hits: Hits, corners: Points) -> Points:
         if self._one.normals is not None:
-            normals = unit_rows(_mixed(hits, self._one.faces, self._one.normals))
+            normals = unit_rows(mixed(hits.covered, self._one.faces, self._one.normals))
         else:
             normals = _flat(hits, corners)
             turned = (normals * -rays[hits.mask]).sum(axis=-1, keepdims=True) < 0

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from comfyui_emulator.nodes.base import integer, link, node, number, switch
 from comfyui_emulator.nodes.solids.meshes import Faces, Mesh, Points, batch, item, pictures_of
+from comfyui_emulator.nodes.solids.topology import face_normals, least_connected, places_of, summed
 
 Numbers = npt.NDArray[np.int64]
 _MESH: dict[str, Any] = {
@@ -111,7 +112,7 @@ class _Holes:
         found, counts = np.unique(keys, return_counts=True)
         border = edges[np.isin(keys, found[counts == 1])]
         self.start, self.end = border[:, 0], border[:, 1]
-        labels = _connected(len(points), self.start, self.end)
+        labels = least_connected(len(points), np.stack([self.start, self.end], axis=1))
         self.names, self.group = np.unique(labels[self.start], return_inverse=True)
         self.count = len(self.names)
         pairs = np.concatenate([self.group * len(points) + self.start, self.group * len(points) + self.end])
@@ -127,20 +128,6 @@ class _Holes:
         total = _sums(self.owner, values[self.vertex], self.count)
         mean: Points = (total / self.vertices.clip(1)[:, None]).astype(np.float32)
         return mean
-
-
-def _connected(count: int, start: Numbers, end: Numbers) -> Numbers:
-    """For each vertex the smallest number of those that it hangs together with."""
-    labels = np.arange(count)
-    while True:
-        least = np.minimum(labels[start], labels[end])
-        changed = labels.copy()
-        np.minimum.at(changed, start, least)
-        np.minimum.at(changed, end, least)
-        changed = changed[changed]
-        if np.array_equal(changed, labels):
-            return labels
-        labels = changed
 
 
 def fill(surface: Surface, longest: float, most: int, *, chains: bool) -> Surface:
@@ -208,29 +195,10 @@ def fill_holes(mesh: Mesh, max_perimeter: float, weld_epsilon_rel: float, max_ve
     return _each(mesh, mend)
 
 
-def _face_normals(points: Points, faces: Faces) -> Points:
-    """Normals of faces, as long as the faces are large."""
-    corners = points[faces]
-    normals: Points = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return normals
-
-
-def _summed(faces: Faces, normals: Points, count: int, kind: type = np.float64) -> npt.NDArray[Any]:
-    total: npt.NDArray[Any] = np.zeros((count, 3), kind)
-    for corner in range(3):
-        np.add.at(total, faces[:, corner], normals)
-    return total
-
-
 def smooth_normals(points: Points, faces: Faces) -> Points:
     """Normals of vertices: means over their faces by size. Vertices in the same place have the same."""
-    low = points.min(axis=0)
-    scale = 1 / (max(float((points.max(axis=0) - low).max()), 1e-9) * 1e-5)
-    cells = np.round((points - low) * np.float32(scale)).astype(np.int64)
-    _, place = np.unique(cells, axis=0, return_inverse=True)
-    place = place.reshape(-1)
-    total = _summed(place[faces], _face_normals(points, faces), int(place.max()) + 1)[place]
-    return _of_length_one(total)
+    place = places_of(points)
+    return _of_length_one(summed(place[faces], face_normals(points, faces), int(place.max()) + 1)[place])
 
 
 def _of_length_one(vectors: npt.NDArray[Any]) -> Points:
@@ -263,7 +231,7 @@ def _smoothing_groups(faces: Faces, normals: Points, crease: float) -> list[int]
 
 def creased(points: Points, faces: Faces, crease: float) -> tuple[Faces, Points, Numbers]:
     """Faces, normals and original vertices of a mesh whose vertices are doubled along sharp edges."""
-    normals = _face_normals(points, faces)
+    normals = face_normals(points, faces)
     groups = _smoothing_groups(faces, normals, crease)
     known: dict[tuple[int, int], int] = {}
     made = np.array(
@@ -272,7 +240,7 @@ def creased(points: Points, faces: Faces, crease: float) -> tuple[Faces, Points,
             for corners, group in zip(faces.tolist(), groups, strict=True)
         ]
     )
-    total = _summed(made, normals, len(known))
+    total = summed(made, normals, len(known))
     return made, _of_length_one(total), np.array([vertex for vertex, _ in known])
 
 

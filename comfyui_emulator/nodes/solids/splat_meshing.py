@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes.base import integer, link, node, number
+from comfyui_emulator.nodes.images.srgb import to_light
 from comfyui_emulator.nodes.solids.meshes import Faces, Mesh, Points, batch
 from comfyui_emulator.nodes.solids.quaternions import matrices
-from comfyui_emulator.nodes.solids.rasters import edge_table
-from comfyui_emulator.nodes.solids.splat_rendering import Cloud, cloud, to_linear
+from comfyui_emulator.nodes.solids.splat_rendering import Cloud, cloud
 from comfyui_emulator.nodes.solids.splats import Splat
+from comfyui_emulator.nodes.solids.topology import components, edge_table
 
 Array = npt.NDArray[Any]
 _CHUNK = 4096
@@ -152,23 +153,9 @@ def _quads(solid: npt.NDArray[np.bool_], names: Array, axis: int) -> list[Faces]
     return [np.stack([a, left, d], axis=1), np.stack([a, d, right], axis=1)]
 
 
-def _components(faces: Faces, count: int) -> Array:
-    """For each vertex the number of its part, in the order of their first vertices."""
-    names = np.arange(count)
-    while True:
-        least = names[faces].min(axis=1)
-        changed = names.copy()
-        for corner in range(3):
-            np.minimum.at(changed, faces[:, corner], least)
-        changed = changed[changed]
-        if np.array_equal(changed, names):
-            return np.unique(names, return_inverse=True)[1].reshape(-1)
-        names = changed
-
-
 def cleaned(points: Points, faces: Faces, least: int) -> tuple[Points, Faces]:
     """Without small parts, and without those inside the largest that are turned inside out."""
-    part = _components(faces, len(points))
+    part = components(len(points), faces)
     owner = part[faces[:, 0]]
     count = int(part.max()) + 1
     kept = np.bincount(part, minlength=count) >= least
@@ -236,7 +223,7 @@ def mesh_of(given: Cloud, options: dict[str, Any]) -> tuple[Points, Faces, Point
     points = smoothed(points, faces, options["smooth"])
     places = (points - grid.origin) / grid.cell
     colors = _between(grid.colors, places) / np.maximum(_between(grid.weights, places), 1e-8)[:, None]
-    return np.ascontiguousarray(points * _FLIP), faces, to_linear(colors.clip(0, 1))
+    return np.ascontiguousarray(points * _FLIP), faces, to_light(colors.clip(0, 1))
 
 
 @node(

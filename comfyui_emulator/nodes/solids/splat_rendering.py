@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from comfyui_emulator import runtime
 from comfyui_emulator.nodes.base import Image, Mask, choice, integer, link, node, number
+from comfyui_emulator.nodes.images.colours import levels_of
 from comfyui_emulator.nodes.images.resample import resize
+from comfyui_emulator.nodes.images.srgb import to_levels, to_light
 from comfyui_emulator.nodes.solids.lenses import FLIP, Lens, framing, lens, orbited
 from comfyui_emulator.nodes.solids.meshes import Points
 from comfyui_emulator.nodes.solids.quaternions import matrices
@@ -26,15 +28,6 @@ Array = npt.NDArray[Any]
 _WINDOWS = (16, 64, 256)
 _CHUNK = 4_000_000
 _NORMALS_BLUR = 1.2
-
-
-def to_linear(colors: Points) -> Points:
-    """Light of the colours of a screen."""
-    return np.where(colors <= 0.04045, colors / 12.92, ((colors.clip(0) + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def _to_screen(light: Array) -> Points:
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light.clip(0) ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
 @dataclass(slots=True)
@@ -236,7 +229,7 @@ def draw(given: Cloud, camera: Lens, style: Style, background: Points) -> tuple[
         plain = np.broadcast_to(background, (*shape, 3)) if style.kind == "color" else np.zeros((*shape, 3))
         return plain.astype(np.float32), np.zeros(shape, np.float32)
     given, seen = given.where(before), seen[before]
-    colors = {"color": to_linear(given.colors), "clay": np.full_like(given.colors, 0.75)}
+    colors = {"color": to_light(given.colors), "clay": np.full_like(given.colors, 0.75)}
     given = Cloud(
         given.places,
         colors.get(style.kind, given.colors),
@@ -265,9 +258,9 @@ def _developed(layers: _Layers, shape: tuple[int, int], style: Style, background
         image = (normals * FLIP * 0.5 + 0.5).clip(0, 1) * solid[..., None]
         return image.astype(np.float32), cover.astype(np.float32)
     image = layers.colors.reshape(*shape, 3) * _shade(normals, style)[..., None]
-    behind = to_linear(background) if style.kind == "color" else background
+    behind = to_light(background) if style.kind == "color" else background
     image = image + layers.through.reshape(*shape, 1) * behind
-    shown = _to_screen(image) if style.kind == "color" else image
+    shown = to_levels(image) if style.kind == "color" else image
     return shown.clip(0, 1).astype(np.float32), cover.clip(0, 1).astype(np.float32)
 
 
@@ -284,13 +277,6 @@ def _shade(normals: Array, style: Style) -> Array:
         darker: Array = 1 - 0.6 * style.headlight + 0.6 * style.headlight * (-normals[..., 2]).clip(0, 1)
         return darker
     return np.ones(normals.shape[:2])
-
-
-def _color(code: str) -> Points:
-    code = code.lstrip("#")
-    if len(code) != 6:
-        return np.zeros(3, np.float32)
-    return np.array([int(code[k : k + 2], 16) / 255 for k in (0, 2, 4)], np.float32)
 
 
 @node(
@@ -340,7 +326,7 @@ def render_splat(
         for frame in range(count):
             turn = math.copysign(360.0 * frame / count, frames)
             seen = lens(camera if count == 1 else orbited(camera, turn), width, height)
-            behind = _color(background) if plates is None else plates[len(made) % len(plates)]
+            behind = levels_of(background) if plates is None else plates[len(made) % len(plates)]
             made.append(draw(given, seen, style, behind))
             if total > 1:
                 runtime.progress(len(made), total)

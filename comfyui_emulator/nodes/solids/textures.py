@@ -10,7 +10,8 @@ import numpy as np
 from comfyui_emulator.nodes.base import Image, integer, link, node
 from comfyui_emulator.nodes.images.resample import resize
 from comfyui_emulator.nodes.solids.meshes import Faces, Mesh, Points, item
-from comfyui_emulator.nodes.solids.rasters import charts, cover, edge_table
+from comfyui_emulator.nodes.solids.rasters import cover
+from comfyui_emulator.nodes.solids.topology import charts, edge_table, face_normals, places_of, summed
 
 _TEXTURE: dict[str, Any] = {
     "module": "comfy_extras.nodes_mesh_postprocess",
@@ -61,15 +62,8 @@ def unit_rows(vectors: Points) -> Points:
 
 def vertex_normals(points: Points, faces: Faces) -> Points:
     """Normals of vertices in single precision, those in the same place equal."""
-    low = points.min(axis=0)
-    scale = 1 / (max(float((points.max(axis=0) - low).max()), 1e-9) * 1e-5)
-    cells = np.round((points - low) * np.float32(scale)).astype(np.int64)
-    place = np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
-    corners = points[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.zeros((int(place.max()) + 1, 3), np.float32)
-    for corner in range(3):
-        np.add.at(total, place[faces[:, corner]], normals)
+    place = places_of(points)
+    total = summed(place[faces], face_normals(points, faces), int(place.max()) + 1, np.float32)
     return unit_rows(total[place])
 
 

@@ -9,10 +9,9 @@ import numpy as np
 
 from comfyui_emulator import runtime
 from comfyui_emulator.folders import annotated_path, next_save_path
-from comfyui_emulator.nodes.base import Entry, Image, Mask, integer, link, node, text
+from comfyui_emulator.nodes.base import HIDDEN_METADATA_V3, Entry, Image, Mask, integer, link, node, text
 from comfyui_emulator.nodes.images.files import input_path, load_image
 from comfyui_emulator.nodes.media.films import Video
-from comfyui_emulator.nodes.solids.glb import HIDDEN
 from comfyui_emulator.nodes.solids.meshes import File3D
 
 JsonObject = dict[str, Any]
@@ -68,8 +67,8 @@ def load_3d(model_file: str, image: JsonObject, width: int, height: int) -> tupl
     recording = Video(input_path(image["recording"])) if image["recording"] != "" else None
     model = _model(model_file)
     path = "" if model is None else model_file
-    told = image.get("model_3d_info", [])
-    return picture[0], mask[1], path, normal[0], image["camera_info"], recording, model, told
+    info = image.get("model_3d_info", [])
+    return picture[0], mask[1], path, normal[0], image["camera_info"], recording, model, info
 
 
 @node(
@@ -97,7 +96,7 @@ _CAMERA = {"camera_info": ["LOAD3D_CAMERA", {"advanced": True}]}
     {"model_file": [f"STRING,{_FILES}", {"default": "", "widgetType": "STRING", "multiline": False}]},
     "",
     optional=_CAMERA | {"bg_image": ["IMAGE", {"advanced": True}]},
-    hidden=HIDDEN,
+    hidden=HIDDEN_METADATA_V3,
     title="Preview 3D & Animation",
     OUTPUT_NODE=True,
     **_LOADED,
@@ -154,7 +153,7 @@ _SAVERS = {
 _SHOWN: dict[str, Any] = _VIEWER | {
     "names": _PASSED_NAMES,
     "optional": {"model_3d_info": ["LOAD3D_MODEL_INFO", {"advanced": True}], **_CAMERA},
-    "hidden": HIDDEN,
+    "hidden": HIDDEN_METADATA_V3,
     "OUTPUT_NODE": True,
     "touches": {"model_3d": "format"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from comfyui_emulator import create_app
 from comfyui_emulator.command import bind, config_from, load_extra_nodes, main
 from comfyui_emulator.database_lock import DatabaseLock, DatabaseLockError
 from comfyui_emulator.feature_flags import parse_flags
@@ -213,6 +216,28 @@ def test_quick_test_ends_at_once(tmp_path: Path) -> None:
     assert errors == (
         "\033[1m\033[33m[WARNING]\033[0m without effect in the emulator: --enable-assets, --enable-manager\n"
     )
+
+
+def test_unreadable_definitions_end_the_server(tmp_path: Path) -> None:
+    """A file that is not a saved /object_info ends the server with the reason; it is read after the start."""
+    (tmp_path / "info.json").write_text("[]")
+    flags = ("--base-directory", str(tmp_path), "--object-info", str(tmp_path / "info.json"))
+
+    process, _ = start(*flags)
+    _, log = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert f"could not be loaded: {tmp_path}/info.json is not a saved /object_info" in log
+
+
+async def test_requests_for_missing_definitions_fail(tmp_path: Path) -> None:
+    """Requests that need node types are answered with 500 where they cannot be loaded; none waits forever."""
+    (tmp_path / "info.json").write_text("[]")
+    app = create_app(EmulatorConfig(base_directory=tmp_path, object_info=tmp_path / "info.json"))
+    async with TestClient(TestServer(app)) as http, asyncio.timeout(60):
+        answers = [await http.get(path) for path in ("/object_info", "/extensions", "/system_stats")]
+
+    assert [answer.status for answer in answers] == [500, 500, 200]
 
 
 def test_where_log_lines_go(tmp_path: Path) -> None:

@@ -24,13 +24,15 @@ N = Any
 
 @pytest.mark.parametrize("fault", [{"oom_at": "1"}, {"oom_at": "Count"}])
 async def test_out_of_memory_at_a_node(launch: N, make: N, fault: dict[str, str]) -> None:
-    """The node, named by id or class, fails with torch's error for a full device."""
+    """The node, named by id or class, fails with torch's error for a full device, and ComfyUI's advice."""
     async with launch(faults=Faults(**fault)) as client:
         graph = {"1": make("Count", value=1), "2": make("PreviewAny", source=["1", 0])}
         _, record = await client.run(graph)
 
     kind, error = record["status"]["messages"][-1]
     assert (kind, error["node_id"], error["exception_type"]) == ("execution_error", "1", "torch.OutOfMemoryError")
+    told, advice, *_ = error["exception_message"].splitlines()
+    assert (told, advice) == ("Allocation on device", "This error means you ran out of memory on your GPU.")
 
 
 async def test_faults_change_while_the_server_runs(launch: N, make: N) -> None:

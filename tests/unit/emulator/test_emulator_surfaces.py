@@ -11,10 +11,11 @@ from comfyui_emulator.nodes.media import dance
 from comfyui_emulator.nodes.solids import baking, rendering, repairs, splat_meshing, splat_rendering, textures
 from comfyui_emulator.nodes.solids.cameras import aimed
 from comfyui_emulator.nodes.solids.meshes import Mesh, batch
-from comfyui_emulator.nodes.solids.rasters import charts, cover, spread
+from comfyui_emulator.nodes.solids.rasters import cover, spread
 from comfyui_emulator.nodes.solids.repairs import Surface
 from comfyui_emulator.nodes.solids.search_tree import TriangleTree
 from comfyui_emulator.nodes.solids.splats import Splat
+from comfyui_emulator.nodes.solids.topology import charts
 
 RANDOM = np.random.default_rng(2)
 

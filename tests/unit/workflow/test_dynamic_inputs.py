@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+from browser.made_workflows import node
 from browser.newer_workflows import HOST, boxes_and_colours, named_values, nested, picture_host
 
 from discomfort.exceptions import InputSelectorError
@@ -115,6 +116,19 @@ def test_a_box_is_set_with_its_numbers() -> None:
     assert values["ColorToRGBInt"] == ["#ffffff"]
     with pytest.raises(InputSelectorError, match="x, y, width and height"):
         editor.set("ImageCropV2.crop_region", {"x": 1})
+
+
+def test_a_promoted_box_leaves_the_values_behind_it() -> None:
+    """A subgraph's node has one value for each promoted widget; only the node inside has the box's numbers too."""
+    box, old = {"x": 1, "y": 2, "width": 3, "height": 4}, {"x": 0, "y": 0, "width": 9, "height": 9}
+    workflow = picture_host([old, 55], [["4", "crop_region"], ["3", "width"]])
+    crop = node(4, "ImageCropV2", (("image", "IMAGE"),), ("IMAGE",), (old, *old.values()))
+    workflow["definitions"]["subgraphs"][0]["nodes"].append(crop)
+
+    editor = Editor(workflow, DEFINITIONS).set("10.crop_region", box)
+
+    assert editor.payload["nodes"][0]["widgets_values"] == [box, 55]
+    assert editor.payload["definitions"]["subgraphs"][0]["nodes"][1]["widgets_values"] == [box, 1, 2, 3, 4]
 
 
 def test_values_by_name_follow_the_list() -> None:
