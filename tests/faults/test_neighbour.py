@@ -25,7 +25,8 @@ def command(engine: EngineUnderTest, port: int) -> list[str]:
     """How a person would start the server of that folder by hand."""
     words = shlex.split(engine.settings["api_command_line"])
     if engine.real:
-        words[0] = next(str(p) for p in (engine.home / ".venv/bin/python", Path(sys.executable)) if p.exists())
+        own = (engine.home / name / "bin" / "python" for name in (".venv", "venv"))
+        words[0] = next(str(path) for path in (*own, Path(sys.executable)) if path.exists())
     return [*words, "--port", str(port)]
 
 

@@ -82,22 +82,27 @@ FOREIGN: dict[str, dict[str, Any]] = {
 }
 
 
+REFUSED = {"inputs-null", "extra-data-null"}
+"""What newer servers, 0.33.0 among them, answer with 500 instead: docs/explanation/versions.md has both."""
+
+
 @pytest.mark.parametrize("name", FOREIGN)
 async def test_poison_from_somebody_else(
     shared: ComfyConnector, shared_engine: EngineUnderTest, stranger: aiohttp.ClientSession, gate: Path, name: str
 ) -> None:
     """Somebody else's prompt kills worker or process while ours wait: each ends as the server's death, or as it should.
 
-    Real ComfyUI dies of all of these; the emulator of none.
+    Real ComfyUI dies of all of these that it accepts; the emulator of none.
     """
     events = Recorder()
     first = asyncio.create_task(shared.run_workflow(gate_prompt(gate), False, on_progress=events))
     await events.running()
-    await post(stranger, **FOREIGN[name])
+    status = await post(stranger, **FOREIGN[name])
+    assert status in (0, 200) or (status == 500 and name in REFUSED)
     second = asyncio.create_task(shared.run_workflow(show_prompt(3), False))
     gate.touch()
     ends = [await outcome(first), await outcome(second)]
-    if shared_engine.real:
+    if shared_engine.real and status != 500:
         assert isinstance(ends[1], ServerDiedError), ends
         assert ends[1].log_tail
     else:
