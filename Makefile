@@ -26,13 +26,13 @@ run: setup ## convert and run the example workflow; prints the path of its pictu
 	$(BIN)/discomfort run examples/hello.json --output output
 
 test: setup ## the whole suite; with COMFYUI_PATH set also against a real ComfyUI
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## what a change must pass
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 coverage: setup ## line and branch coverage of each part, by the whole suite; with TESTS="…" by those alone
 	$(BIN)/coverage erase

@@ -48,7 +48,7 @@ async def test_setup_gets_what_is_recorded() -> None:
 
 
 async def test_workflow_that_breaks_the_graph(frontend: tuple[str, Converter]) -> None:
-    """1.49.6 takes the key ``__proto__`` for its graph's own: its own error is told, without a new browser."""
+    """On 1.49.6, where its key ``__proto__`` takes the methods away, that error is raised, without a new browser."""
     version, converter = frontend
     browser = converter._engine.browser
     if version == "1.49.6":
