@@ -333,9 +333,11 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
             raise ConfigurationError(
                 f"cannot be created: {error}", key=key, value=str(base), source=request.source(key)
             ) from error
-        # An emulator that shares its folder with another one makes its own temporary folder; killed, it leaves that.
         private = _private_folder(server_environment.TEMPORARY)
         environ = {**server_environment.with_temporary(request.environ, private), **request.environment}
+        if not command_line.has_option(words, "--temp-directory"):
+            # Of two emulators on one base folder only one has its temp folder; the other's would not be known here.
+            words += ["--temp-directory", str(private)]
     cwd, words = cwd or base, command_line.without_option(words, "--base-directory")
     return Engine(
         kind="emulator",

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import gate_prompt, show_prompt, texts_of
@@ -26,6 +27,14 @@ def settings_of(engine: EngineUnderTest, **more: Any) -> dict[str, Any]:
     return {**engine.settings, "initial_port": PORT, "browser": "lazy", **more}
 
 
+async def _sees_temporary_file(connector: ComfyConnector, source: Path) -> None:
+    """The server has the temp folder that its connector writes to, though another one shares the base folder."""
+    connector.upload_data(source, "temp", is_ephemeral=True)
+    query = {"filename": source.name, "type": "temp"}
+    async with aiohttp.ClientSession() as session, session.get(f"{connector.server_address}/view", params=query) as got:
+        assert (got.status, await got.text()) == (200, "x")
+
+
 async def test_launched_connectors_live_side_by_side(engine: EngineUnderTest, gate: Path, tmp_path: Path) -> None:
     """On one folder: each has its port and its uploads; the end of one is not the end of the others."""
     settings = settings_of(engine)
@@ -39,6 +48,7 @@ async def test_launched_connectors_live_side_by_side(engine: EngineUnderTest, ga
         assert [texts_of(history) for history in histories] == [["0"], ["1"]]
         source = tmp_path / "kept.txt"
         source.write_text("x")
+        await _sees_temporary_file(first, source)
         mine = await first.upload(source, name="first.txt", ephemeral=True)
         theirs = await second.upload(source, name="second.txt", ephemeral=True)
         assert mine.path is not None
@@ -49,6 +59,7 @@ async def test_launched_connectors_live_side_by_side(engine: EngineUnderTest, ga
             await run
         assert not mine.path.exists()
         assert theirs.path.exists()
+        await _sees_temporary_file(second, source)
         assert texts_of(await second.run_workflow(show_prompt(2), False)) == ["2"]
     finally:
         await asyncio.gather(first.kill_api(), second.kill_api())

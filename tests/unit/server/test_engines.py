@@ -614,8 +614,23 @@ class TestAdditions:
         """The same, in each way to it; a base folder among them is the one."""
         engine = resolve(**changes, server_arguments=("--multi-user", "--base-directory", "base"))
 
-        assert engine.argv[-3:] == ("--multi-user", "--base-directory", str(tmp_path / "cwd" / "base"))
+        assert engine.argv[-2:] == ("--base-directory", str(tmp_path / "cwd" / "base"))
+        assert "--multi-user" in engine.argv
         assert engine.folders.base == tmp_path / "cwd" / "base"
+
+    def test_two_emulators_on_one_folder(self, resolve: Resolve, tmp_path: Path) -> None:
+        """Each has a temp folder of its own, unless the command line names one."""
+        first, second = (resolve(kind="emulator", emulator_directory=tmp_path / "emu") for _ in "12")
+        named = resolve(
+            kind="emulator", emulator_directory=tmp_path / "emu", server_arguments=("--temp-directory", "/t")
+        )
+
+        assert [engine.folders.temp for engine in (first, second, named)] == [
+            first.private[0] / "temp",
+            second.private[0] / "temp",
+            Path("/t/temp"),
+        ]
+        assert named.argv.count("--temp-directory") == 1
 
     @pytest.mark.parametrize("form", ["comfyui", "wrapper", "emulator"])
     def test_environment(self, resolve: Resolve, tmp_path: Path, form: str) -> None:
