@@ -235,7 +235,6 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
     )  # fmt: skip
     program = python if command_line.is_bare_python(plan.words[0]) else _program(request, plan.words[0], plan.cwd)
     words = [program, *plan.words[1:], *request.server_arguments]
-    private: Path | None = None
     known: frozenset[str] = frozenset()
     front_end = None
     if plan.script is not None:
@@ -243,7 +242,8 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         python = program
         known = command_line.known_options(plan.root)
         front_end = _front_end(words, known, plan.cwd, python)
-        private = _private_folder(server_environment.TEMPORARY)
+    private = _private_folder(server_environment.TEMPORARY)
+    if plan.script is not None:
         _isolate(words, known, private)
     return Engine(
         # The program may be one that starts our emulator, such as ``uv run discomfort serve``.
@@ -254,8 +254,8 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         front_end_root=front_end,
         python=python,
         reason=plan.reason,
-        private=() if private is None else (private,),
-        env=server_environment.of_comfyui(request.environ, request.environment, private),
+        private=(private,),
+        env={**server_environment.with_temporary(request.environ, private), **request.environment},
     )
 
 

@@ -24,13 +24,6 @@ def with_package(environ: Mapping[str, str]) -> Mapping[str, str]:
     return {**environ, "PYTHONPATH": os.pathsep.join(entries)}
 
 
-def of_comfyui(environ: Mapping[str, str], added: Mapping[str, str], private: Path | None) -> Mapping[str, str] | None:
-    """The variables of a ComfyUI with that private folder; ``None`` means ours, unchanged. ``added`` come last."""
-    if private is not None:
-        return {**with_temporary(environ, private), **added}
-    return {**environ, **added} if added else None
-
-
 def with_temporary(environ: Mapping[str, str], private: Path) -> Mapping[str, str]:
     """``environ`` with a temporary folder for this server only, which is removed with it.
 

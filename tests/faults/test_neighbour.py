@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import gate_prompt, picture_prompt, picture_workflow, record_of, show_prompt
-from faults.traces import Trace
+from faults.traces import MARK, Trace
 from ports import first_port
 
 from discomfort import ComfyConnector
@@ -75,7 +75,7 @@ async def test_neighbour_is_as_before(any_engine: EngineUnderTest, trace: Trace,
     lease.release()
     neighbour = await asyncio.create_subprocess_exec(
         *command(any_engine, port), cwd=any_engine.home,
-        env={key: value for key, value in os.environ.items() if key != "CONTRACT_TRACE"},
+        env={key: value for key, value in os.environ.items() if key != MARK} | {"TMPDIR": str(tmp_path)},
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:

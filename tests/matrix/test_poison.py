@@ -37,6 +37,7 @@ from discomfort.exceptions import (
     ServerResponseError,
     ValidationError,
 )
+from discomfort.server_features import release_of
 
 LETHAL = {**picture_prompt(), "9": {"class_type": "EmptyImage", "inputs": None}}
 
@@ -271,12 +272,14 @@ async def test_poison_pixels_are_truncated(shared: ComfyConnector, shared_engine
 async def test_poison_paths_that_leave_the_input_folder(
     shared: ComfyConnector, shared_engine: EngineUnderTest, tmp_path: Path, kind: str
 ) -> None:
-    """ComfyUI loads them, so a prompt is as trusted as who wrote it; the emulator refuses; uploads never leave."""
+    """Before 0.27 ComfyUI loads them, so a prompt is as trusted as who wrote it; uploads never leave."""
     outside = shared_engine.home / f"outside-{kind}.png"
     Image.new("RGB", (4, 4), (1, 2, 3)).save(outside)
     name = str(outside) if kind == "absolute" else f"../{outside.name}"
     prompt = {"1": node("LoadImage", image=name), "2": node("PreviewImage", images=["1", 0])}
-    if shared_engine.real:
+    release = release_of((await shared.diagnostics())["server"]["features"]["version"])
+    assert release is not None
+    if release < (0, 27, 0):
         (output,) = shared.outputs(await shared.run_workflow(prompt, False))
         assert (await output.image()).convert("RGB").getpixel((0, 0)) == (1, 2, 3)
     else:

@@ -364,7 +364,7 @@ class TestCommand:
 
     @pytest.mark.parametrize("line", ["./serve.sh --port 1 main.py", "{python} serve.py", "python3 serve.py"])
     def test_a_command_of_another_form(self, resolve: Resolve, tmp_path: Path, line: str) -> None:
-        """A wrapper gets the port and nothing else; its folder need not be a ComfyUI."""
+        """A wrapper gets the port and a place for temporary files; its folder need not be a ComfyUI."""
         cwd = tmp_path / "cwd"
         make_program(cwd / "serve.sh")
         (cwd / "serve.py").touch()
@@ -374,7 +374,9 @@ class TestCommand:
         assert words[-2:] == ("--port", "8190")
         assert len(words) == 4
         assert Path(words[0]).is_absolute()
-        assert (engine.kind, engine.cwd, engine.private) == ("comfyui", cwd, ())
+        assert (engine.kind, engine.cwd, list(engine.private)) == ("comfyui", cwd, private_folders(tmp_path))
+        assert engine.env is not None
+        assert engine.env["TMPDIR"] == f"{engine.private[0]}/tmp"
         assert engine.folders.input == cwd / "input"
 
     def test_a_script_below_or_elsewhere(self, resolve: Resolve, tmp_path: Path) -> None:
@@ -568,7 +570,7 @@ class TestEmulatorByCommandLine:
         make_program(tmp_path / "cwd" / "wrap.sh")
         engine = resolve(command_line="./wrap.sh discomfort serve")
 
-        assert (engine.kind, engine.private) == ("emulator", ())
+        assert engine.kind == "emulator"
         assert engine.argv[1:] == ("discomfort", "serve")
 
     @pytest.mark.parametrize("line", ["discomfort serve", "uv run discomfort serve"])
