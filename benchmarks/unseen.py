@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -35,13 +36,17 @@ Prompts = dict[str, Any]
 LITERAL_TIMEOUT = 120.0
 
 
+PICTURE = re.compile(r"(scene(?:_[a-z]+)*_)[0-9]{13}\.png")
+"""A picture that a 3D viewer has taken for its node; its name has the time in milliseconds."""
+
+
 def normal(prompt: dict[str, Any]) -> str:
     """A prompt as text; a node of unknown type has no class and no title, or null for them."""
     nodes = {
         node_id: node | {"class_type": node.get("class_type"), "_meta": {"title": node["_meta"].get("title")}}
         for node_id, node in prompt.items()
     }
-    return json.dumps({key: dict(sorted(node.items())) for key, node in nodes.items()})
+    return PICTURE.sub(r"\1TIME.png", json.dumps({key: dict(sorted(node.items())) for key, node in nodes.items()}))
 
 
 async def warm(converter: Converter, paths: list[Path], tally: Counter[str]) -> Prompts:
