@@ -77,6 +77,16 @@ def leftovers(made: Converter) -> list[str]:
     ]
 
 
+async def test_chromium_loads_no_pages_of_its_own(server: StubServer) -> None:
+    """Those of its address bar would have a process of their own, which costs more than ours at a launch."""
+    made = converter(server)
+    assert await made.convert(WORKFLOW) == PROMPT
+    lines = [process.cmdline() for process in psutil.Process().children(recursive=True)]
+    await made.aclose()
+    assert any("--type=renderer" in line for line in lines)
+    assert not any("--top-chrome-webui" in line for line in lines)
+
+
 async def test_whole_life(server: StubServer) -> None:
     """Without a start the first conversion starts it; closing ends every process and removes every file."""
     watch = Watch()

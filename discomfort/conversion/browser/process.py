@@ -63,11 +63,33 @@ ARGUMENTS: Final = (
 )
 
 
+DISABLED_FEATURES: Final = (
+    # Pages of the address bar, which nobody sees: since Chromium 156 they cost more than half of a launch's processor
+    # time and a process of their own.
+    "WebUIOmniboxPopup",
+    "WebUIOmniboxAimPopup",
+    # Chromium obeys only the last --disable-features. What follows are those of Playwright's that matter here: the
+    # gateway speaks plain HTTP, and no service of the browser's own may start.
+    "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable",
+    "LensOverlay",
+    "MediaRouter",
+    "OptimizationHints",
+    "NetworkTimeServiceQuerying",
+    "PreconnectToSearch",
+    "Translate",
+    "PaintHolding",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+)
+
+
 def launch_arguments(host: str, port: int) -> list[str]:
     """Chromium's arguments for a browser that can reach ``host:port`` on loopback and nothing else."""
     # The last rule makes every other name unresolvable, IP addresses included, for pages and for Chromium itself.
     rules = f"MAP {host}:{port} 127.0.0.1:{port}, MAP * ~NOTFOUND"
-    arguments = [*ARGUMENTS, f"--host-resolver-rules={rules}"]
+    features = f"--disable-features={','.join(DISABLED_FEATURES)}"
+    arguments = [*ARGUMENTS, features, f"--host-resolver-rules={rules}"]
     size = shared_memory.size()
     if size is not None and size < shared_memory.SMALL:
         arguments.append("--disable-dev-shm-usage")
