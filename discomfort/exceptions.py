@@ -8,7 +8,10 @@
     │   ├── UnsafePromptError                         the server would crash, or fail without a reason
     │   ├── MissingNodesError                         the server lacks node types
     │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
+    │   ├── WorkflowCycleError                        links of a workflow run in a circle
+    │   ├── PortError                                 ports of workflows contradict each other, or lack a value
     │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
+    ├── UnknownPortError            KeyError          no port has this id
     ├── UploadError                 ValueError        a destination that is not allowed
     ├── DiskFullError               OSError           no space left for an upload or an output
     ├── ConversionError             RuntimeError      the frontend could not convert the workflow
@@ -154,6 +157,36 @@ class BrokenLinksError(PayloadError):
     def __init__(self, problems: Sequence[GraphProblem]) -> None:
         self.problems: tuple[GraphProblem, ...] = tuple(problems)
         super().__init__("the workflow has links that lead nowhere: " + joined(problems))
+
+
+class WorkflowCycleError(PayloadError):
+    """Links of a workflow run in a circle, so no node can be the first. ``node_ids`` are the nodes of one circle."""
+
+    def __init__(self, node_ids: Sequence[str]) -> None:
+        self.node_ids: tuple[str, ...] = tuple(node_ids)
+        circle = joined([*self.node_ids, *self.node_ids[:1]], " → ")
+        super().__init__(f"the links run in a circle: node {circle}. Remove one of these links")
+
+
+class PortError(PayloadError):
+    """Ports contradict each other, or cannot do what they are for; ``problems`` lists every :class:`GraphProblem`."""
+
+    def __init__(self, problem: str, problems: Sequence[GraphProblem] = ()) -> None:
+        self.problems: tuple[GraphProblem, ...] = tuple(problems)
+        super().__init__(problem + (f": {joined(self.problems)}" if self.problems else ""))
+
+
+class UnknownPortError(DiscomfortError, KeyError):
+    """No port has this id. ``unique_id`` is the given one, ``known`` are those that exist, the nearest first."""
+
+    def __init__(self, unique_id: str, problem: str, known: Sequence[str] = ()) -> None:
+        self.unique_id: str = unique_id
+        self.known: tuple[str, ...] = tuple(nearest(unique_id, list(known)))
+        hint = f". There are: {joined(self.known, ', ')}" if self.known else ". There is none"
+        super().__init__(f"{unique_id!r}: {problem}{hint}")
+
+    # KeyError shows the text as Python writes it in source code.
+    __str__ = Exception.__str__
 
 
 class InputSelectorError(PayloadError):
