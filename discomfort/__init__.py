@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         NodeFailure,
         OutOfMemoryError,
         PayloadError,
+        PortError,
         PromptLostError,
         RestartLimitError,
         ResultLostError,
@@ -51,14 +52,17 @@ if TYPE_CHECKING:
         ServerStartError,
         ServerStartTimeout,
         StateError,
+        UnknownPortError,
         UnsafePromptError,
         UploadError,
         ValidationError,
+        WorkflowCycleError,
     )
     from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
+    from discomfort.workflow_tools import WorkflowTools
 
 # Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
 _HOMES = {
@@ -80,6 +84,7 @@ _HOMES = {
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
+    "WorkflowTools": "discomfort.workflow_tools",
 }
 
 __all__ = [
@@ -111,6 +116,7 @@ __all__ = [
     "OutOfMemoryError",
     "Output",
     "PayloadError",
+    "PortError",
     "PromptLostError",
     "RestartLimitError",
     "ResultLostError",
@@ -132,10 +138,13 @@ __all__ = [
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
+    "UnknownPortError",
     "UnsafePromptError",
     "Upload",
     "UploadError",
     "ValidationError",
+    "WorkflowCycleError",
+    "WorkflowTools",
     "__version__",
 ]
 

@@ -37,8 +37,11 @@ CONFIG_ENV = "DISCOMFORT_CONFIG"
 DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
 _MAX_CONFIG_BYTES = 1 << 20
-_MARKS = frozenset({CONFIG_ENV, "DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
-"""Variables with our prefix that are not settings; apart from the configuration file's, they mark server processes."""
+RULES_ENV = "DISCOMFORT_PASS_BY_RULES"
+_FILES = frozenset({CONFIG_ENV, RULES_ENV})
+"""Variables that name configuration files."""
+_MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
+"""Variables that mark server processes."""
 
 
 def _not_bool(value: object) -> object:
@@ -336,7 +339,7 @@ def unknown_variables() -> list[str]:
 
 def _variables_with_prefix() -> Iterator[tuple[str, str]]:
     for variable, value in os.environ.items():
-        if variable.startswith(ENV_PREFIX) and variable not in _MARKS and value:
+        if variable.startswith(ENV_PREFIX) and variable not in _MARKS | _FILES and value:
             yield variable.removeprefix(ENV_PREFIX), value
 
 
@@ -344,7 +347,7 @@ def _variable_problem(name: object, content: object) -> str:
     """What is wrong with a variable for the server, empty if nothing. Does not contain the value."""
     if not isinstance(name, str) or not name or "=" in name or "\0" in name:
         return f"{name!r} is not the name of a variable"
-    if name in _MARKS - {CONFIG_ENV}:
+    if name in _MARKS:
         return f"{name!r} is set by the connector itself"
     if not isinstance(content, str):
         return f"the value of {name!r} must be a text, not a {type(content).__name__}"
