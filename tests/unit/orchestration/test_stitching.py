@@ -426,3 +426,64 @@ def test_a_stitched_workflow_gives_what_its_parts_give(data: st.DataObject) -> N
     deleted = TOOLS.stitch_workflows(parts, delete_input_ports=True, delete_output_ports=True)
     assert problems_of(deleted["stitched_workflow"]) == []
     assert (deleted["inputs"], deleted["outputs"]) == ({}, {})
+
+
+@settings(max_examples=60, deadline=None)
+@given(part(0))
+def test_reduced_workflows_give_the_same(graph: Graph) -> None:
+    """Without reroutes, without connected ports, and pruned to an OUTPUT: what is left has the values it had."""
+    workflow = graph.workflow()
+    whole = ByHand(workflow, {"a": "A", "b": "B", "c": "C"})
+    changed = [TOOLS._get_workflow_with_reroutes_removed(workflow), *TOOLS._delete_passthru_ports([workflow])]
+    changed += [TOOLS._prune_workflow_to_output(workflow, name) for name in whole.outputs()]
+    for each in changed:
+        assert problems_of(each) == []
+        hand = ByHand(each, whole.context)
+        assert all(hand.value(node["id"]) == whole.value(node["id"]) for node in each["nodes"])
+
+
+def test_loader_latent_and_sampler() -> None:
+    """R4: the advanced example. One value feeds two inputs; what remains is what the script gives."""
+    load = Graph()
+    checkpoint = load.add("CheckpointLoaderSimple", "ckpt_name:COMBO", "MODEL:MODEL CLIP:CLIP VAE:VAE")
+    lora = load.add(
+        "LoraLoader",
+        "model:MODEL clip:CLIP lora_name:COMBO strength_model:FLOAT strength_clip:FLOAT",
+        "MODEL:MODEL CLIP:CLIP",
+    )
+    load.link(checkpoint, 0, lora, 0)
+    load.link(checkpoint, 1, lora, 1)
+    load.input("model_name", checkpoint)
+    load.input("lora_name", lora, 2)
+    load.link(load.input("lora_strength", lora, 3), 0, lora, 4)
+    for unique_id, node, slot in (("model", lora, 0), ("clip", lora, 1), ("vae", checkpoint, 2)):
+        load.output(unique_id, node, slot)
+    latent = Graph()
+    encode = latent.add("VAEEncode", "pixels:IMAGE vae:VAE", "LATENT:LATENT")
+    latent.input("input_image", encode, 0)
+    latent.input("vae", encode, 1)
+    latent.output("latent", encode)
+    sample = Graph()
+    text = sample.add("CLIPTextEncode", "clip:CLIP text:STRING", "CONDITIONING:CONDITIONING")
+    run_it = sample.add(
+        "KSampler", "model:MODEL positive:CONDITIONING latent_image:LATENT denoise:FLOAT", "LATENT:LATENT"
+    )
+    decode = sample.add("VAEDecode", "samples:LATENT vae:VAE", "IMAGE:IMAGE")
+    sample.link(text, 0, run_it, 1)
+    sample.link(run_it, 0, decode, 0)
+    for unique_id, node, slot in (
+        ("model", run_it, 0), ("clip", text, 0), ("vae", decode, 1), ("prompt", text, 1), ("latent", run_it, 2),
+        ("denoise", run_it, 3),
+    ):  # fmt: skip
+        sample.input(unique_id, node, slot)
+    sample.output("output_image", decode)
+    merged, result = stitch(load, latent, sample)
+
+    wanted = {"model_name", "lora_name", "lora_strength", "input_image", "prompt", "denoise"}
+    assert (set(result["inputs"]), set(result["outputs"])) == (wanted, {"output_image"})
+    assert {name: port["type"] for name, port in result["inputs"].items()} == {
+        "model_name": "COMBO", "lora_name": "COMBO", "lora_strength": "FLOAT", "input_image": "IMAGE",
+        "prompt": "STRING", "denoise": "FLOAT",
+    }  # fmt: skip
+    vaes = [node for node in merged["nodes"] if node["type"] in ("VAEEncode", "VAEDecode")]
+    assert [feeder(merged, node, 1)["type"] for node in vaes] == ["CheckpointLoaderSimple"] * 2
