@@ -42,15 +42,16 @@ class GraphScope:
         return self.active and node.get("mode") not in (MODE_MUTED, MODE_BYPASSED)
 
     def host_slot(self, key: str, index: int) -> int | None:
-        """The slot of the host (``key`` is ``inputs`` or ``outputs``) for a slot of the definition; matched by name.
+        """The slot of the host (``key`` is ``inputs`` or ``outputs``) for a slot of the definition, if it has it.
 
-        A host may have fewer slots than its definition: older frontends leave out those that are widgets.
+        The frontend matches them by number (1.27.10, 1.49.6 and 1.58.1). A host may have fewer slots than its
+        definition: older frontends left out those that are widgets.
         """
-        return _matched(self.graph, self.host or {}, key, index)
+        return index if index < _count(self.host or {}, key) else None
 
     def border_slot(self, key: str, index: int) -> int | None:
-        """The slot of the definition for a slot of the host."""
-        return _matched(self.host or {}, self.graph, key, index)
+        """The slot of the definition for a slot of the host, if it has it."""
+        return index if index < _count(self.graph, key) else None
 
     def walk(self) -> Iterator[GraphScope]:
         """This use and all those inside it."""
@@ -85,11 +86,5 @@ def workflow_scope(workflow: JsonObject) -> GraphScope:
     return root
 
 
-def _matched(known: JsonObject, other: JsonObject, key: str, index: int) -> int | None:
-    there = list(objects(known.get(key)))
-    slots = list(objects(other.get(key)))
-    name = there[index].get("name") if index < len(there) else None
-    names = [slot.get("name") for slot in slots]
-    if name is not None and names.count(name) == 1:
-        return names.index(name)
-    return index if index < len(slots) and (name is None or len(there) == len(slots)) else None
+def _count(holder: JsonObject, key: str) -> int:
+    return len(list(objects(holder.get(key))))

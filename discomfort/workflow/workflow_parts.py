@@ -57,11 +57,11 @@ class WorkflowPart:
         _ensure_slot(node, key, slot, kind)
         while scope.host is not None and scope.parent is not None:
             name = _free_name(port.unique_id, [scope.graph, scope.host], key)
+            _level(scope.graph, scope.host, key)
             _open_border(scope.graph, key, name, kind, (node, slot))
             node, scope = scope.host, scope.parent
-            slots = node[key] = list(objects(node.get(key)))
-            slots.append({"name": name, "type": kind, **({"link": None} if key == "inputs" else {"links": []})})
-            slot = len(slots) - 1
+            node[key].append(_slot(key, name, kind))
+            slot = len(node[key]) - 1
         found = self._slots[port.node_id, key] = id_text(node.get("id")), slot
         return found
 
@@ -70,8 +70,22 @@ def _ensure_slot(node: JsonObject, key: str, slot: int, kind: str) -> None:
     """Give a port that was saved without slots the one that is needed."""
     slots = node[key] = list(objects(node.get(key)))
     if slot >= len(slots):
-        name = "input_data" if key == "inputs" else "output_data"
-        slots.append({"name": name, "type": kind, **({"link": None} if key == "inputs" else {"links": []})})
+        slots.append(_slot(key, "input_data" if key == "inputs" else "output_data", kind))
+
+
+def _slot(key: str, name: Any, kind: Any) -> JsonObject:
+    return {"name": name, "type": kind, **({"link": None} if key == "inputs" else {"links": []})}
+
+
+def _level(graph: JsonObject, host: JsonObject, key: str) -> None:
+    """Give a host and its definition equally many slots, since the frontend matches them by number."""
+    inside = graph[key] = list(objects(graph.get(key)))
+    outside = host[key] = list(objects(host.get(key)))
+    more, missing = outside[len(inside) :], inside[len(outside) :]
+    outside += [_slot(key, slot.get("name"), slot.get("type")) for slot in missing]
+    inside += [
+        {"id": str(uuid.uuid4()), "name": slot.get("name"), "type": slot.get("type"), "linkIds": []} for slot in more
+    ]
 
 
 def _free_name(wanted: str, holders: Sequence[JsonObject], key: str) -> str:

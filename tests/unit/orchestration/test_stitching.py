@@ -284,6 +284,20 @@ def test_ports_inside_subgraphs_are_reached_through_new_slots() -> None:
     assert TOOLS.discover_port_nodes(merged)["passthrus"]["clip"]["type"] == "CLIP"
 
 
+def test_new_slots_have_the_same_number_on_both_sides() -> None:
+    """The frontend matches slots by number, and an older one left out those that are widgets."""
+    inner = sampler()
+    for name in ("image", "steps", "cfg"):
+        inner.expose("inputs", name, "*")
+    merged, result = stitch(loader(), box(inner, "inner", "image:IMAGE"))
+
+    (definition,) = merged["definitions"]["subgraphs"]
+    names = ["image", "steps", "cfg", "model", "clip", "vae"]
+    assert [slot["name"] for slot in definition["inputs"]] == names
+    assert [slot["name"] for slot in merged["nodes"][-1]["inputs"]] == names
+    assert set(result["inputs"]) == {"model_name", "seed"}
+
+
 def test_a_subgraph_that_is_used_twice_cannot_be_connected() -> None:
     """A new input of its definition would be there for both uses."""
     graph = boxed_sampler()
