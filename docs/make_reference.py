@@ -45,10 +45,7 @@ PAGES = {
             "discomfort.conversion.explanation:NodeFate,Explanation",
         ],
     ),
-    "workflow-tools.md": (
-        "Workflow tools",
-        ["discomfort.workflow_tools", "discomfort.orchestration.pass_by_rules", "discomfort.workflow.pass_by"],
-    ),
+    "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states:State,Transition"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "versions.md": ("Versions of ComfyUI", ["discomfort.server_features:ServerFeatures"]),

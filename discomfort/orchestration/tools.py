@@ -62,7 +62,8 @@ class WorkflowTools:
         """Write a picture in ComfyUI's form to a file, whose suffix chooses the format. Missing folders are made.
 
         Takes torch tensors of any device and numpy arrays: ``[B, H, W, C]``, ``[H, W, C]``, masks ``[B, H, W]`` and
-        ``[H, W]``, with 1, 3 or 4 channels (a JPEG has no transparency). Values from 0 to 1 are multiplied by 255,
+        ``[H, W]``, with 1, 3 or 4 channels (a JPEG has no transparency). Of three axes, the last one is the channels if
+        it has 1, 3 or 4. Values from 0 to 1 are multiplied by 255,
         clamped and cut off, as ComfyUI's ``SaveImage`` does; ``uint8`` values are taken as they are. Of a batch, the
         first picture is written to ``output_path``, the others beside it: ``name_2.png``, ``name_3.png`` and so on.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from discomfort.config import unknown_variables
 from discomfort.exceptions import ConfigurationError
 from discomfort.workflow.pass_by import BUILT_IN_RULES, pass_by
 from discomfort.workflow_tools import WorkflowTools
@@ -78,9 +79,10 @@ def test_a_wrong_value_names_key_and_remedy(tmp_path: Path) -> None:
 
 
 def test_a_named_file_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FileNotFoundError; without a name, the presets."""
+    """FileNotFoundError, also if the variable names it, which is no unknown variable of a connector."""
     with pytest.raises(FileNotFoundError):
         WorkflowTools("none.json")
     monkeypatch.setenv("DISCOMFORT_PASS_BY_RULES", "none.json")
     with pytest.raises(FileNotFoundError):
         WorkflowTools()
+    assert unknown_variables() == []
