@@ -8,11 +8,12 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from discomfort import _json
 from discomfort._json import JsonObject
+from discomfort.exceptions import PayloadError
 from discomfort.workflow.nodes import subgraphs
 from discomfort.workflow.subgraphs import GROUP_PREFIXES, groups, is_group, objects
 
@@ -32,13 +33,13 @@ class DefinitionPool:
         self._variants: dict[_Key, list[tuple[bytes, str]]] = defaultdict(list)
 
     def take(self, workflow: JsonObject) -> None:
-        """Take the definitions of a workflow without circles, and retarget its nodes in place."""
+        """Take the definitions of a workflow, and retarget its nodes in place. Raises PayloadError for a circle."""
         found: dict[_Key, JsonObject] = {(False, key): graph for key, graph in subgraphs(workflow).items()}
         found |= {(True, name): group for name, group in groups(workflow).items()}
         needs = {key: _used_by(definition, found) - {key} for key, definition in found.items()}
         names: dict[_Key, str] = {}
         # Those that are used by others come first: a definition is another one if something inside it is.
-        for key in TopologicalSorter(needs).static_order():
+        for key in _in_order(needs):
             _retarget(objects(found[key].get("nodes")), names)
             names[key] = self._place(key, found[key])
         _retarget(objects(workflow.get("nodes")), names)
@@ -68,6 +69,14 @@ class DefinitionPool:
         while (True, f"{name} {number}") in self._taken:
             number += 1
         return f"{name} {number}"
+
+
+def _in_order(needs: Mapping[_Key, set[_Key]]) -> list[_Key]:
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        names = " → ".join(repr(name) for _, name in error.args[1])
+        raise PayloadError(f"subgraphs or group nodes contain each other: {names}") from None
 
 
 def _used_by(definition: JsonObject, known: Mapping[_Key, Any]) -> set[_Key]:

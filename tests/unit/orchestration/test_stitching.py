@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from port_workflows import Graph, Workflow, as_schema_1, problems_of
 
-from discomfort.exceptions import PortError
+from discomfort.exceptions import PayloadError, PortError
 from discomfort.workflow_tools import WorkflowTools
 
 TOOLS = WorkflowTools()
@@ -206,6 +206,17 @@ def test_group_nodes_come_along() -> None:
     groups = merged["extra"]["groupNodes"]
     assert kinds(merged) == ["workflow>pair", "workflow>pair 2", "workflow>pair"]
     assert [groups[name]["nodes"][0]["type"] for name in ("pair", "pair 2")] == ["A", "B"]
+
+
+def test_group_nodes_that_contain_each_other() -> None:
+    """Are an error, not an endless search."""
+    graph = Graph()
+    graph.extra["groupNodes"] = {
+        "a": {"nodes": [{"type": "workflow>b"}]}, "b": {"nodes": [{"type": "workflow/a"}]},
+    }  # fmt: skip
+    graph.add("workflow>a")
+    with pytest.raises(PayloadError, match="contain each other"):
+        stitch(graph)
 
 
 def dotted() -> Graph:
