@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from discomfort.connector.run_result import RunResult
     from discomfort.connector.run_status import RunStatus
     from discomfort.connector.server_queue import ServerQueue
+    from discomfort.context.arrays import RawTensor
+    from discomfort.context.context import WorkflowContext
+    from discomfort.context.trees import NodeList
     from discomfort.discomfort import Discomfort
     from discomfort.exceptions import (
         BrokenLinksError,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
+        DamagedDataError,
         DiscomfortError,
         DiskFullError,
         ExecutionError,
@@ -51,7 +55,9 @@ if TYPE_CHECKING:
         ServerStartError,
         ServerStartTimeout,
         StateError,
+        StorageFullError,
         UnsafePromptError,
+        UnsupportedValueError,
         UploadError,
         ValidationError,
     )
@@ -70,7 +76,9 @@ _HOMES = {
     "History": "discomfort.history",
     "HistoryRecord": "discomfort.history",
     "HistoryStatus": "discomfort.history",
+    "NodeList": "discomfort.context.trees",
     "Output": "discomfort.client.outputs",
+    "RawTensor": "discomfort.context.arrays",
     "Run": "discomfort.connector.run_handle",
     "RunResult": "discomfort.connector.run_result",
     "RunStatus": "discomfort.connector.run_status",
@@ -80,6 +88,7 @@ _HOMES = {
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
+    "WorkflowContext": "discomfort.context.context",
 }
 
 __all__ = [
@@ -90,6 +99,7 @@ __all__ = [
     "ConfigurationError",
     "ConversionError",
     "ConversionTimeout",
+    "DamagedDataError",
     "Discomfort",
     "DiscomfortError",
     "DiskFullError",
@@ -108,10 +118,12 @@ __all__ = [
     "MissingNode",
     "MissingNodesError",
     "NodeFailure",
+    "NodeList",
     "OutOfMemoryError",
     "Output",
     "PayloadError",
     "PromptLostError",
+    "RawTensor",
     "RestartLimitError",
     "ResultLostError",
     "Run",
@@ -128,14 +140,17 @@ __all__ = [
     "ServerStartError",
     "ServerStartTimeout",
     "StateError",
+    "StorageFullError",
     "SyncConnector",
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
     "UnsafePromptError",
+    "UnsupportedValueError",
     "Upload",
     "UploadError",
     "ValidationError",
+    "WorkflowContext",
     "__version__",
 ]
 

@@ -1,0 +1,90 @@
+"""The two folders of a context: one on disk, which has its receipts, and one in memory, made for the first value there.
+
+Both are claimed by the process that makes the context, so any later process can remove what a dead one left.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+from pathlib import Path
+
+from discomfort._system import claimed_folders, locks, user
+from discomfort._system.claimed_folders import ClaimedFolder
+from discomfort.exceptions import ConfigurationError
+
+_log = logging.getLogger("discomfort.context")
+
+
+def user_folder() -> str:
+    """The name of the folder of this user, on disk and in memory."""
+    return f"discomfort-{user.identity() if locks.AVAILABLE else 0}"
+
+
+def disk_root(contexts_dir_name: str) -> Path:
+    """The folder of all contexts of this user on disk."""
+    return Path(tempfile.gettempdir()) / user_folder() / contexts_dir_name
+
+
+def make_home(root: Path, run_id: str) -> ClaimedFolder:
+    """Make the folder of a context on disk.
+
+    Raises FileExistsError if a living context has this id, ConfigurationError if the root cannot be used, OSError.
+    """
+    try:
+        claimed_folders.make_root(root.parent)
+        claimed_folders.make_root(root)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise ConfigurationError(
+            f"cannot be used for contexts: {error.strerror or error}",
+            key="folder",
+            value=str(error.filename or root),
+            remedy="Set TMPDIR to a folder of your own",
+        ) from error
+    try:
+        return ClaimedFolder.make(root / run_id)
+    except FileExistsError as error:
+        raise FileExistsError(
+            error.errno,
+            f"a context with the id {run_id!r} lives already; open it with create=False, or choose another run_id",
+            str(root / run_id),
+        ) from error
+
+
+def find_home(root: Path, run_id: str) -> Path:
+    """The folder of a living context. Raises FileNotFoundError."""
+    home = root / run_id
+    if not claimed_folders.is_claimed(home):
+        raise FileNotFoundError(
+            2, f"there is no context with the id {run_id!r}, or the process that made it has ended", str(home)
+        )
+    return home
+
+
+def make_memory_folder(root: Path, run_id: str) -> ClaimedFolder:
+    """Make the folder of a context in memory. Raises OSError."""
+    claimed_folders.make_root(root / user_folder())
+    try:
+        return ClaimedFolder.make(root / user_folder() / run_id)
+    except FileExistsError:
+        # A living context of this id has another place on disk.
+        return ClaimedFolder.make(root / user_folder() / f"{run_id[:50]}-{secrets.token_hex(8)}")
+
+
+def remove_leftovers(*roots: Path) -> None:
+    """Remove the folders of contexts whose processes have ended. Never raises."""
+    for root in roots:
+        for path in claimed_folders.abandoned(root):
+            if claimed_folders.remove_abandoned(path):
+                _log.info("removed %s: the process that made this context has ended", path)
+            else:
+                _log.debug("%s is left to another process, or could not be removed", path)
+
+
+def remove_file(path: Path) -> None:
+    """Remove one value's file. Never raises."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("%s could not be removed: %s", path, error)
