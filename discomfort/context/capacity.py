@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from discomfort._system import memory, shared_memory
+from discomfort.exceptions import DiskFullError, StorageFullError
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 RESERVE = 16 << 20
 """Bytes that are left free, in the file system in memory and in memory as a whole, for other programs."""
 
@@ -35,3 +38,14 @@ class MemoryRoom:
         if size + RESERVE > available:
             return f"the machine has {available / 1e6:.1f} MB of memory left"
         return ""
+
+
+def raise_if_full(error: OSError, folder: Path, what: str, obstacle: str = "") -> None:
+    """Raise DiskFullError if that is what the system's error means, or StorageFullError if memory had no room either.
+
+    ``obstacle`` says why memory had none; empty if it was not asked.
+    """
+    if error.errno in _FULL:
+        kind = StorageFullError if obstacle else DiskFullError
+        remedy = "Delete or export values, or free some space there" + (f"; {obstacle}" if obstacle else "")
+        raise kind(folder, f"storing {what}", number=error.errno, remedy=remedy) from error

@@ -5,6 +5,7 @@ Both are claimed by the process that makes the context, so any later process can
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 from discomfort._system import claimed_folders, locks, user
 from discomfort._system.claimed_folders import ClaimedFolder
 from discomfort.exceptions import ConfigurationError
+
+_TRIES = 100
 
 _log = logging.getLogger("discomfort.context")
 
@@ -27,29 +30,51 @@ def disk_root(contexts_dir_name: str) -> Path:
     return Path(tempfile.gettempdir()) / user_folder() / contexts_dir_name
 
 
+def _remove_empty(root: Path) -> None:
+    """Remove the folder of this user's contexts, and that of this user above it, if they are empty."""
+    with contextlib.suppress(OSError):
+        root.rmdir()
+        if root.name != user_folder():
+            root.parent.rmdir()
+
+
+def _claimed(root: Path, name: str, *, above: int = 0) -> ClaimedFolder:
+    """Make a folder in ``root``, which is made too, with so many folders above it. Raises OSError."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            for level in range(above, -1, -1):
+                claimed_folders.make_root(root.parents[level - 1] if level else root)
+            return ClaimedFolder.make(root / name)
+        # Another process has just removed the root, since it was empty.
+    raise FileNotFoundError(2, "cannot be made, or is removed again and again", str(root))
+
+
 def make_home(root: Path, run_id: str) -> ClaimedFolder:
     """Make the folder of a context on disk.
 
     Raises FileExistsError if a living context has this id, ConfigurationError if the root cannot be used, OSError.
     """
     try:
-        claimed_folders.make_root(root.parent)
-        claimed_folders.make_root(root)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise ConfigurationError(
-            f"cannot be used for contexts: {error.strerror or error}",
-            key="folder",
-            value=str(error.filename or root),
-            remedy="Set TMPDIR to a folder of your own",
-        ) from error
-    try:
-        return ClaimedFolder.make(root / run_id)
+        return _claimed(root, run_id, above=1)
     except FileExistsError as error:
-        raise FileExistsError(
-            error.errno,
-            f"a context with the id {run_id!r} lives already; open it with create=False, or choose another run_id",
-            str(root / run_id),
-        ) from error
+        if error.filename == str(root / run_id):
+            raise FileExistsError(
+                error.errno,
+                f"a context with the id {run_id!r} lives already; open it with create=False, or choose another run_id",
+                str(root / run_id),
+            ) from error
+        raise _unusable(root, error) from error
+    except (PermissionError, NotADirectoryError) as error:
+        raise _unusable(root, error) from error
+
+
+def _unusable(root: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot be used for contexts: {error.strerror or error}",
+        key="folder",
+        value=str(error.filename or root),
+        remedy="Set TMPDIR to a folder of your own",
+    )
 
 
 def find_home(root: Path, run_id: str) -> Path:
@@ -64,12 +89,18 @@ def find_home(root: Path, run_id: str) -> Path:
 
 def make_memory_folder(root: Path, run_id: str) -> ClaimedFolder:
     """Make the folder of a context in memory. Raises OSError."""
-    claimed_folders.make_root(root / user_folder())
     try:
-        return ClaimedFolder.make(root / user_folder() / run_id)
+        return _claimed(root / user_folder(), run_id)
     except FileExistsError:
         # A living context of this id has another place on disk.
-        return ClaimedFolder.make(root / user_folder() / f"{run_id[:50]}-{secrets.token_hex(8)}")
+        return _claimed(root / user_folder(), f"{run_id[:50]}-{secrets.token_hex(8)}")
+
+
+def release(claim: ClaimedFolder) -> None:
+    """Remove a context's folder, and the folders above it that are empty then. Never raises."""
+    if claim.is_ours:
+        claim.remove()
+        _remove_empty(claim.path.parent)
 
 
 def remove_leftovers(*roots: Path) -> None:
@@ -80,6 +111,7 @@ def remove_leftovers(*roots: Path) -> None:
                 _log.info("removed %s: the process that made this context has ended", path)
             else:
                 _log.debug("%s is left to another process, or could not be removed", path)
+        _remove_empty(root)
 
 
 def remove_file(path: Path) -> None:

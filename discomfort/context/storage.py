@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import logging
 import threading
@@ -16,18 +15,18 @@ from discomfort._system.claimed_folders import ClaimedFolder
 from discomfort._system.forks import in_forked_child
 from discomfort.context import folders
 from discomfort.context.blobs import NAME, read_blob, write_blob
-from discomfort.context.capacity import MemoryRoom
+from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
-from discomfort.context.receipts import Change, Receipts
-from discomfort.context.records import Record, RecordTable, StorageType, memory_folder_name
+from discomfort.context.receipts import Receipts
+from discomfort.context.records import Record, StorageType
+from discomfort.context.shared_index import SharedIndex
 from discomfort.context.tensors import TensorKind
-from discomfort.exceptions import DamagedDataError, DiskFullError, StateError, StorageFullError
+from discomfort.exceptions import DamagedDataError, StateError
 
 _log = logging.getLogger("discomfort.context")
 
 INLINE = 64 << 10
 """Bytes up to which JSON is kept in the index."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRIES = 100
 """How often a value is looked up again that another thread or process replaced while it was opened."""
 
@@ -48,14 +47,11 @@ class Storage:
         self, run_id: str, home: Path, receipts: Receipts, room: MemoryRoom, claim: ClaimedFolder | None
     ) -> None:
         self.run_id, self.home, self.room = run_id, home, room
-        self._receipts, self._table = receipts, RecordTable()
+        self._index = SharedIndex(run_id, receipts, is_owner=claim is not None)
         self._lock = threading.RLock()
         self._claims = [] if claim is None else [claim]
-        self._memory: Path | None = None
-        # Bytes of memory that threads write to now, and those of written files that no id has yet.
-        self._being_written = 0
-        self._without_id: dict[str, int] = {}
-        self._is_owner, self._is_closed = claim is not None, False
+        # Bytes of memory by file, of files that no id has yet; by another key while a file is written.
+        self._without_id: dict[object, int] = {}
         self._has_warned = False
         self._digests: dict[str, str] = {}
         self._release = weakref.finalize(self, _release, self._claims, receipts)
@@ -85,26 +81,27 @@ class Storage:
         home = folders.find_home(root, run_id)
         with _living_lock:
             found = _living.get(home)
-        if found is not None and not found._is_closed:
+        if found is not None and not found.is_closed:
             return found
         return cls(run_id, home, Receipts.open(home), room, None)
 
     @property
     def is_owner(self) -> bool:
         """Whether this process made the context. False in a forked child."""
-        return self._is_owner
+        return self._index.is_owner
 
     @property
     def is_closed(self) -> bool:
         """Whether it was closed, here or by its owner."""
-        if not self._is_closed and not self.is_owner and not self.home.exists():
-            self._is_closed = True
-        return self._is_closed
+        if not self._index.is_gone and not self.is_owner and not self.home.exists():
+            with self._lock:
+                self._index.forget()
+        return self._index.is_gone
 
     @property
     def memory_folder(self) -> Path | None:
         """The folder of the files in memory; ``None`` if there is none."""
-        return self._memory
+        return None if self._index.memory is None else self.room.root / self._index.memory
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -112,19 +109,19 @@ class Storage:
         """The record of an id, as of now."""
         with self._lock:
             self._refresh()
-            return self._table.get(unique_id)
+            return self._index.table.get(unique_id)
 
     def records(self) -> dict[str, Record]:
         """All records by id, as of now."""
         with self._lock:
             self._refresh()
-            return self._table.snapshot()
+            return self._index.table.snapshot()
 
     def usage(self) -> tuple[int, int]:
         """Bytes stored in memory and on disk."""
         with self._lock:
             self._refresh()
-            return self._table.ram_bytes, self._table.disk_bytes
+            return self._index.table.ram_bytes, self._index.table.disk_bytes
 
     def load(self, unique_id: str, tensor_kind: TensorKind = "auto") -> Any:
         """The value of an id, as a copy of its own. Raises LookupError if there is none, DamagedDataError."""
@@ -139,6 +136,7 @@ class Storage:
                 if newer == record:
                     raise DamagedDataError("is gone; another program removed it", source=error.filename) from error
                 record = newer
+        self._check_open()
         raise LookupError(unique_id)
 
     def value_of(self, record: Record, tensor_kind: TensorKind = "auto") -> Any:
@@ -192,7 +190,7 @@ class Storage:
             self._check_open()  # shut down meanwhile
             raise
         except OSError as error:
-            self._raise_if_full(error, "a value", obstacle)
+            raise_if_full(error, self.home, "a value", obstacle)
             raise
         return Record("disk", encoded.codec, encoded.size, file=f"disk:{name}")
 
@@ -204,7 +202,7 @@ class Storage:
         folder = self.home if storage == "disk" else self.memory_folder
         if folder is None or not NAME.fullmatch(name):
             raise DamagedDataError(f"{name!r} is not the name of a file of this context")
-        place = "disk:" if storage == "disk" else f"ram:{folder.relative_to(self.room.root).as_posix()}/"
+        place = "disk:" if storage == "disk" else f"ram:{self._index.memory}/"
         record = Record.of_json(Record(storage, codec, size, file=place + name).as_json())
         found = (folder / name).stat(follow_symlinks=False).st_size
         if found != size:
@@ -219,18 +217,14 @@ class Storage:
 
         Raises StateError, OSError; then nothing has changed, and the new files are removed.
         """
-        change: Change = {"set": {unique_id: record.as_json() for unique_id, record in saved.items()}}
-        if deleted:
-            change["delete"] = list(deleted)
         try:
             with self._lock:
                 self._check_open()
-                self._publish(change)
-                free = self._table.apply(saved, deleted)
+                free = self._index.commit(saved, deleted)
+                self._check_open()
                 for record in saved.values():
-                    self._without_id.pop(record.file or "", None)
+                    self._without_id.pop(record.file, None)
                 self._remove(free)
-                self._shrink_index()
         except BaseException:
             for record in saved.values():
                 self.drop(record)
@@ -248,7 +242,7 @@ class Storage:
     def drop(self, record: Record) -> None:
         """Remove the file of a written record, unless an id or a pin has it by now. Never raises."""
         with self._lock:
-            if record.file is not None and not self._table.is_needed(record.file):
+            if record.file is not None and not self._index.table.is_needed(record.file):
                 self._without_id.pop(record.file, None)
                 folders.remove_file(self.path_of(record.file))
 
@@ -257,15 +251,15 @@ class Storage:
         with self._lock:
             self._check_open()
             self._refresh()
-            records = self._table.snapshot()
-            return records, self._table.pin(records.values())
+            records = self._index.table.snapshot()
+            return records, self._index.table.pin(records.values())
 
     @contextlib.contextmanager
     def holding(self, unique_id: str) -> Iterator[Record | None]:
         """Gives the record of an id, whose file stays until the block ends, whatever is saved meanwhile."""
         with self._lock:
             record = self.record(unique_id)
-            files = self._table.pin([] if record is None else [record])
+            files = self._index.table.pin([] if record is None else [record])
         try:
             yield record
         finally:
@@ -274,20 +268,19 @@ class Storage:
     def unpin(self, files: tuple[str, ...]) -> None:
         """Let go of the files of :meth:`pinned_snapshot`, and remove those that nothing needs any more."""
         with self._lock:
-            self._remove(self._table.unpin(files))
+            self._remove(self._index.table.unpin(files))
 
     def close(self) -> None:
         """Remove everything, if this process made the context; else only close the index. Safe to call twice."""
         with self._lock:
-            self._is_closed = True
-            self._table = RecordTable()
+            self._index.forget()
             self._digests.clear()
         self._release()
 
     def after_fork(self) -> None:
         """In a forked child: it made nothing, and the thread that held the lock may not exist here."""
         self._lock = threading.RLock()
-        self._is_owner = False
+        self._index.is_owner = False
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -296,126 +289,51 @@ class Storage:
             raise StateError(f"the context {self.run_id!r} was shut down; make a new one")
 
     def _refresh(self) -> None:
-        """Read what other processes changed. Call it with the lock held."""
-        if self._is_closed:
-            return
-        try:
-            if not self._receipts.changed():
-                return
-            with self._receipts.locked():
-                self._catch_up()
-        except FileNotFoundError as error:
-            self._lost(error)
-
-    def _catch_up(self) -> None:
-        starts_again, changes = self._receipts.news()
-        old = self._table.snapshot() if starts_again else {}
-        free: list[str] = []
-        if starts_again:
-            free += self._table.apply({}, tuple(old))
-        for change in changes:
-            records = {unique_id: Record.of_json(facts) for unique_id, facts in change.get("set", {}).items()}
-            free += self._table.apply(records, change.get("delete", ()))
-            if "memory" in change and not self.is_owner:
-                self._memory = self.room.root / memory_folder_name(change["memory"])
-        self._remove([file for file in dict.fromkeys(free) if not self._table.is_needed(file)])
-
-    def _publish(self, change: Change) -> None:
-        """Write a change into the index, after what others wrote. Call it with the lock held."""
-        try:
-            with self._receipts.locked() as has_news:
-                if has_news:
-                    self._catch_up()
-                self._receipts.append(change)
-        except FileNotFoundError as error:
-            self._lost(error)
-            self._check_open()
-        except OSError as error:
-            self._raise_if_full(error, "the index")
-            raise
-
-    def _shrink_index(self) -> None:
-        if not self.is_owner or not self._receipts.may_shrink():
-            return
-        records = {unique_id: record.as_json() for unique_id, record in self._table.snapshot().items()}
-        change: Change = {"set": records}
-        if self._memory is not None:
-            change["memory"] = self._memory.relative_to(self.room.root).as_posix()
-        try:
-            with self._receipts.locked():
-                self._catch_up()
-                self._receipts.shrink(self.run_id, change)
-        except OSError as error:
-            # The long file stays valid.
-            _log.debug("the index could not be written again: %s", error)
+        self._remove(self._index.refresh())
 
     def _remove(self, files: list[str]) -> None:
         # Only the owner knows about pins.
-        if self.is_owner:
+        if files and self.is_owner:
             for file in files:
                 self._digests.pop(file, None)
                 folders.remove_file(self.path_of(file))
 
-    def _lost(self, error: FileNotFoundError) -> None:
-        """The folder of the context is gone: its owner shut it down, or this is the owner and something is wrong."""
-        if self.is_owner:
-            raise DamagedDataError(
-                "is gone; another program removed the folder of this context", source=error.filename
-            ) from error
-        self._is_closed = True
-        self._table = RecordTable()
-
-    @contextlib.contextmanager
-    def _reserved(self, size: int) -> Iterator[str]:
-        """Holds ``size`` bytes of memory against other threads; gives the reason if they do not fit."""
-        with self._lock:
-            self._refresh()
-            used = self._table.ram_bytes + self._being_written + sum(self._without_id.values())
-            obstacle = self.room.obstacle(size, used)
-            held = 0 if obstacle else size
-            self._being_written += held
-        try:
-            yield obstacle
-        finally:
-            with self._lock:
-                self._being_written -= held
-
     def _memory_folder(self) -> Path | None:
         """The folder in memory, which the owner makes. ``None`` if there is none."""
         with self._lock:
-            if self._memory is None and self.is_owner and self.room.limit:
+            if self._index.memory is None and self.is_owner and self.room.limit:
                 try:
                     claim = folders.make_memory_folder(self.room.root, self.run_id)
                 except OSError as error:
                     _log.debug("no folder in memory: %s", error)
                     return None
-                self._memory = claim.path
                 self._claims.append(claim)
-                self._publish({"memory": claim.path.relative_to(self.room.root).as_posix()})
-            return self._memory
+                self._index.set_memory(claim.path.relative_to(self.room.root).as_posix())
+            return self.memory_folder
 
     def _write_to_memory(self, encoded: EncodedValue) -> tuple[Record | None, str]:
         """The record, or ``None`` and the reason."""
-        with self._reserved(encoded.size) as obstacle:
-            if obstacle:
-                return None, obstacle
-            folder = self._memory_folder()
+        reservation = object()
+        with self._lock:
+            self._refresh()
+            used = self._index.table.ram_bytes + sum(self._without_id.values())
+            obstacle = self.room.obstacle(encoded.size, used)
+            folder = None if obstacle else self._memory_folder()
             if folder is None:
-                return None, f"no folder can be made in {self.room.root}"
-            try:
-                name = write_blob(folder, encoded.pieces(), encoded.size, reserved=True)
-            except OSError as error:
-                return None, str(error)
-            file = f"ram:{folder.relative_to(self.room.root).as_posix()}/{name}"
+                return None, obstacle or f"no folder can be made in {self.room.root}"
+            self._without_id[reservation] = encoded.size
+        try:
+            name = write_blob(folder, encoded.pieces(), encoded.size, reserved=True)
+        except OSError as error:
+            return None, str(error)
+        else:
+            record = Record("ram", encoded.codec, encoded.size, file=f"ram:{self._index.memory}/{name}")
             with self._lock:
-                self._without_id[file] = encoded.size
-            return Record("ram", encoded.codec, encoded.size, file=file), ""
-
-    def _raise_if_full(self, error: OSError, what: str, obstacle: str = "") -> None:
-        if error.errno in _FULL:
-            kind = StorageFullError if obstacle else DiskFullError
-            remedy = "Delete or export values, or free some space there" + (f"; {obstacle}" if obstacle else "")
-            raise kind(self.home, f"storing {what}", number=error.errno, remedy=remedy) from error
+                self._without_id[record.file] = encoded.size
+            return record, ""
+        finally:
+            with self._lock:
+                del self._without_id[reservation]
 
     def _warn_of_disk(self, size: int, obstacle: str) -> None:
         level = logging.DEBUG if self._has_warned else logging.WARNING
@@ -428,7 +346,7 @@ def _release(claims: list[ClaimedFolder], receipts: Receipts) -> None:
     receipts.close()
     # In memory first: the folder on disk says to other processes that the context lives.
     for claim in reversed(claims):
-        claim.remove()
+        folders.release(claim)
 
 
 def _after_fork_in_child() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
@@ -47,6 +48,19 @@ def line_of(stream: IO[str] | None) -> str:
     return stream.readline().strip()
 
 
+def rest_of(process: subprocess.Popen[str], given: str = "") -> tuple[str, str]:
+    """What the process prints until its end. communicate() would lose what was read together with the first line."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(given)
+        process.stdin.close()
+    printed = process.stdout.read(), process.stderr.read()
+    process.wait(60)
+    return printed
+
+
 def memory_folder(run_id: str) -> Path:
     """The folder of a context in memory."""
     return shared_memory.FOLDER / f"discomfort-{os.geteuid()}" / run_id
@@ -74,7 +88,7 @@ def test_ordinary_end_leaves_nothing(run_id: str, code: str, status: int) -> Non
     """With the program itself, without a next one."""
     with program(code, run_id) as process:
         home = Path(line_of(process.stdout)).parent
-        process.communicate(timeout=60)
+        rest_of(process)
     assert process.returncode == status
     assert not home.exists()
     assert not memory_folder(run_id).exists()
@@ -100,8 +114,8 @@ def test_killed_program_leaves_nothing_after_the_next_start(run_id: str, number:
             assert not memory_folder(run_id).exists()
             assert context.list_keys() == []
             assert WorkflowContext(run_id=f"{run_id}-other", create=False)["n"] == 7
-        other.communicate(timeout=60)
-    assert [path.name for path in home.parent.iterdir()] == []
+        rest_of(other)
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
 
 def test_id_of_a_killed_program_is_free(run_id: str) -> None:
@@ -143,7 +157,7 @@ except RuntimeError as error:
         assert context["back"][0] == 3
         assert context["replaced"] == 8
         context.shutdown()
-        out, err = process.communicate("\n", timeout=60)
+        out, err = rest_of(process, "\n")
     assert out.split() == ["[]", "StateError"], err
     assert not memory_folder(f"{run_id}-maker").exists()
 
@@ -177,7 +191,7 @@ print(context["n"], os.path.exists(context.receipt_path), flush=True)
 """
     with program(code, run_id) as process:
         home = Path(line_of(process.stdout)).parent
-        out, err = process.communicate(timeout=60)
+        out, err = rest_of(process)
     assert out.splitlines() == ["4.0 8 (4000000,)", "9 True"], err
     assert not home.exists()
     assert not memory_folder(run_id).exists()
@@ -207,6 +221,6 @@ def test_small_shared_memory_is_survived(run_id: str, size: str) -> None:
         pytest.skip("this system does not let us mount a file system of our own")
     with program(SMALL, run_id, *prefix) as process:
         home = Path(line_of(process.stdout)).parent
-        out, err = process.communicate(timeout=60)
+        out, err = rest_of(process)
     assert (process.returncode, out.split()) == (0, ["disk", "(2000000,)", "True"]), err
     assert not home.exists()

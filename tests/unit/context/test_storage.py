@@ -15,6 +15,7 @@ from unit.context.conftest import files_of
 from discomfort.context import blobs
 from discomfort.context.capacity import RESERVE, MemoryRoom
 from discomfort.context.codecs import encode
+from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, RecordTable
 from discomfort.context.storage import INLINE, Storage
 from discomfort.exceptions import DamagedDataError, DiskFullError, StorageFullError
@@ -33,6 +34,11 @@ def put(storage: Storage, unique_id: str, value: object, *, use_ram: bool = True
     record = storage.record(unique_id)
     assert record is not None
     return record
+
+
+def opened(storage: Storage) -> Storage:
+    """The same storage as another process sees it."""
+    return Storage(storage.run_id, storage.home, Receipts.open(storage.home), storage.room, None)
 
 
 def test_rounds_leave_nothing(storage: Storage, memory_root: Path) -> None:
@@ -55,7 +61,7 @@ def test_index_stays_short(storage: Storage) -> None:
     put(storage, "image", ARRAY)
     text = (storage.home / "receipts.json").read_bytes()
     index = orjson.loads(text)
-    other = Storage(storage.run_id, storage.home, type(storage._receipts).open(storage.home), storage.room, None)
+    other = opened(storage)
 
     assert len(text) < 1_200_000
     assert (index["format"], index["run_id"]) == (1, "run")
@@ -67,7 +73,7 @@ def test_index_stays_short(storage: Storage) -> None:
 
 def test_another_process_sees_and_makes_changes(storage: Storage) -> None:
     """Through the index alone, also over its being written again."""
-    other = Storage(storage.run_id, storage.home, type(storage._receipts).open(storage.home), storage.room, None)
+    other = opened(storage)
     put(storage, "a", ARRAY)
     put(other, "b", ARRAY + 1)
     put(other, "a", 5)
@@ -93,7 +99,7 @@ def test_killed_writer_leaves_a_sound_index(storage: Storage, rest: bytes) -> No
     put(storage, "b", 2)
 
     assert set(orjson.loads(path.read_bytes())) == {"format", "run_id", "changes"}
-    other = Storage(storage.run_id, storage.home, type(storage._receipts).open(storage.home), storage.room, None)
+    other = opened(storage)
     assert other.records() == storage.records()
     assert (other.load("a"), other.load("b")) == (1, 2)
     other.close()
@@ -125,7 +131,7 @@ def test_folder_in_memory_is_made_later(tmp_path: Path) -> None:
     """As soon as there is a place for it, and other processes learn of it."""
     room = MemoryRoom(1 << 40, tmp_path / "shm", lambda: 1 << 40)
     storage = Storage.create(tmp_path / "disk", "run", room)
-    other = Storage(storage.run_id, storage.home, type(storage._receipts).open(storage.home), room, None)
+    other = opened(storage)
     assert put(other, "a", ARRAY).storage == "disk"
     (tmp_path / "shm").mkdir()
     assert put(storage, "a", ARRAY).storage == "ram"

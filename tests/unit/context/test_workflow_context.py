@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from discomfort import StateError, UnsupportedValueError, WorkflowContext
+from discomfort import ConfigurationError, StateError, UnsupportedValueError, WorkflowContext
 from discomfort.exceptions import DamagedDataError
 
 IMAGE = np.linspace(0, 1, 1 * 32 * 32 * 3, dtype=np.float32).reshape(1, 32, 32, 3)
@@ -408,7 +408,7 @@ def test_folder_of_somebody_else_is_not_removed(tmp_path: Path) -> None:
     """One of that name without our marks stays, and the error says so."""
     with WorkflowContext() as context:
         root = Path(context.receipt_path).parents[1]
-    (root / "x").mkdir()
+    (root / "x").mkdir(parents=True)
     (root / "x" / "mine").write_text("mine")
     with pytest.raises(FileExistsError):
         WorkflowContext(run_id="x")
@@ -502,3 +502,25 @@ def test_end_in_another_thread(context: WorkflowContext) -> None:
     thread.join(60)
     assert [type(error) for error in ended] == [StateError]
     assert not Path(context.receipt_path).parent.exists()
+
+
+def test_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """A file, or a link of somebody else, where the folder of this user would be; with the remedy."""
+    place = tmp_path / "temporary" / f"discomfort-{os.geteuid()}"
+    place.write_text("mine")
+    with pytest.raises(ConfigurationError, match="Set TMPDIR to a folder of your own") as caught:
+        WorkflowContext()
+    assert str(place) in str(caught.value)
+    place.unlink()
+    place.symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(ConfigurationError, match="is a link or a file, not a folder"):
+        WorkflowContext()
+
+
+def test_last_context_leaves_no_folder(tmp_path: Path) -> None:
+    """The folders of all contexts go with the last one."""
+    with WorkflowContext() as first:
+        with WorkflowContext() as second:
+            second.save("a", IMAGE)
+        first.save("a", IMAGE)
+    assert list((tmp_path / "temporary").iterdir()) == []
