@@ -36,8 +36,7 @@ ENV_PREFIX = "DISCOMFORT_"
 CONFIG_ENV = "DISCOMFORT_CONFIG"
 DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
-CONTEXT_CONFIG_ENV = "DISCOMFORT_WORKFLOW_CONTEXT"
-_FILES = frozenset({CONFIG_ENV, CONTEXT_CONFIG_ENV})
+_FILES = frozenset({CONFIG_ENV, config_files.CONTEXT_CONFIG_ENV})
 """Variables that name configuration files."""
 _MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
 """Variables that mark server processes."""

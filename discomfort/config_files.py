@@ -12,6 +12,8 @@ from typing import Any
 from discomfort import _json
 from discomfort.exceptions import ConfigurationError
 
+CONTEXT_CONFIG_ENV = "DISCOMFORT_WORKFLOW_CONTEXT"
+"""The environment variable that names the file of contexts."""
 _MAX_BYTES = 1 << 20
 _COMMENTS = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _COMMAS = re.compile(r'"(?:\\.|[^"\\\n])*"|,(?=\s*[}\]])')

@@ -117,6 +117,8 @@ def is_claimed(path: Path) -> bool:
 def abandoned(root: Path) -> list[Path]:
     """The folders in ``root`` whose process has ended. Nothing is changed."""
     try:
+        if not _is_own_folder(root):
+            return []
         names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
     except OSError:
         return []
@@ -179,13 +181,19 @@ def _rename(hidden: Path, path: Path) -> None:
 
 
 def _open_owner(path: Path) -> int:
-    """The owner file of a folder, opened; -1 if it has none, or is itself a link."""
+    """The owner file of a folder, opened; -1 if it has none, or is a link or somebody else's."""
     try:
-        if not stat.S_ISDIR(path.stat(follow_symlinks=False).st_mode):
+        if not _is_own_folder(path):
             return -1
         return open_existing(path / _OWNER, writable=True)
     except OSError:
         return -1
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Whether it is a folder of this user, and not a link to one. Raises OSError."""
+    status = path.stat(follow_symlinks=False)
+    return stat.S_ISDIR(status.st_mode) and (not locks.AVAILABLE or is_ours(status))
 
 
 def _is_abandoned(descriptor: int) -> bool:

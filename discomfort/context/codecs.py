@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..exceptions import DamagedDataError
+from ..exceptions import DamagedDataError, UnsupportedValueError
 from . import layout
 from .arrays import ArrayPart
 from .tensors import TensorKind
@@ -50,7 +50,13 @@ def encode(value: object) -> EncodedValue:
     parts = [writer.parts[name] for name in names]
     order = layout.storage_order([part.dtype for part in parts])
     arrays = [(names[index], parts[index].dtype, parts[index].shape) for index in order]
-    head = layout.header(arrays, {_FORMAT_KEY: _FORMAT, _TREE_KEY: text})
+    try:
+        head = layout.header(arrays, {_FORMAT_KEY: _FORMAT, _TREE_KEY: text})
+    except ValueError as error:
+        raise UnsupportedValueError(
+            f"has {len(text) / 1e6:.0f} MB of text beside its arrays, and at most {layout.MAX_HEADER / 1e6:.0f} can be",
+            remedy="Store texts and arrays as two values",
+        ) from error
     stored = tuple(parts[index] for index in order)
     return EncodedValue("tensors", head, stored, len(head) + sum(part.array.nbytes for part in stored))
 

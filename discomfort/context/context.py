@@ -16,6 +16,7 @@ from discomfort.context.export import check_destination, export
 from discomfort.context.receipts import FILENAME
 from discomfort.context.recipes import check_recipe
 from discomfort.context.records import Record, passed_by
+from discomfort.context.run_view import RunView
 from discomfort.context.storage import Storage
 from discomfort.exceptions import StateError
 
@@ -190,6 +191,10 @@ class WorkflowContext:
         storage = self._open_storage()
         if storage.delete(_id_of(unique_id)) is None:
             raise self._missing(unique_id)
+
+    def _view(self) -> RunView:
+        """What one run reads and writes: a snapshot, and changes that count all at once."""
+        return RunView(self._open_storage(), self._tensor_kind)
 
     def shutdown(self) -> None:
         """Remove everything, if this object made the context; else only close it. Safe to call twice, in any thread.

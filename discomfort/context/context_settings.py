@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from discomfort._system import memory
-from discomfort.config import CONTEXT_CONFIG_ENV
-from discomfort.config_files import chosen_file, nearest_known, read_object
+from discomfort.config_files import CONTEXT_CONFIG_ENV, chosen_file, nearest_known, read_object
 from discomfort.exceptions import ConfigurationError
 
 _log = logging.getLogger("discomfort.context")

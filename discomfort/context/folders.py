@@ -1,4 +1,4 @@
-"""The two folders of a context: one on disk, which has its receipts, and one in memory, made for the first value there.
+"""The two folders of a context: one on disk, which has its receipts, and one in memory, where that can be made.
 
 Both are claimed by the process that makes the context, so any later process can remove what a dead one left.
 """
@@ -11,7 +11,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from discomfort._system import claimed_folders, locks, user
+from discomfort._system import claimed_folders, locks, shared_memory, user
 from discomfort._system.claimed_folders import ClaimedFolder
 from discomfort.exceptions import ConfigurationError
 
@@ -28,25 +28,6 @@ def user_folder() -> str:
 def disk_root(contexts_dir_name: str) -> Path:
     """The folder of all contexts of this user on disk."""
     return Path(tempfile.gettempdir()) / user_folder() / contexts_dir_name
-
-
-def _remove_empty(root: Path) -> None:
-    """Remove the folder of this user's contexts, and that of this user above it, if they are empty."""
-    with contextlib.suppress(OSError):
-        root.rmdir()
-        if root.name != user_folder():
-            root.parent.rmdir()
-
-
-def _claimed(root: Path, name: str, *, above: int = 0) -> ClaimedFolder:
-    """Make a folder in ``root``, which is made too, with so many folders above it. Raises OSError."""
-    for _ in range(_TRIES):
-        with contextlib.suppress(FileNotFoundError):
-            for level in range(above, -1, -1):
-                claimed_folders.make_root(root.parents[level - 1] if level else root)
-            return ClaimedFolder.make(root / name)
-        # Another process has just removed the root, since it was empty.
-    raise FileNotFoundError(2, "cannot be made, or is removed again and again", str(root))
 
 
 def make_home(root: Path, run_id: str) -> ClaimedFolder:
@@ -103,6 +84,13 @@ def release(claim: ClaimedFolder) -> None:
         _remove_empty(claim.path.parent)
 
 
+def leftovers() -> list[Path]:
+    """The folders of this user's contexts whose processes have ended, on disk and in memory. Nothing is changed."""
+    on_disk = Path(tempfile.gettempdir()) / user_folder()
+    roots = sorted(on_disk.iterdir()) if on_disk.is_dir() else []
+    return [path for root in (*roots, shared_memory.FOLDER / user_folder()) for path in claimed_folders.abandoned(root)]
+
+
 def remove_leftovers(*roots: Path) -> None:
     """Remove the folders of contexts whose processes have ended. Never raises."""
     for root in roots:
@@ -120,3 +108,22 @@ def remove_file(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         _log.warning("%s could not be removed: %s", path, error)
+
+
+def _remove_empty(root: Path) -> None:
+    """Remove the folder of this user's contexts, and that of this user above it, if they are empty."""
+    with contextlib.suppress(OSError):
+        root.rmdir()
+        if root.name != user_folder():
+            root.parent.rmdir()
+
+
+def _claimed(root: Path, name: str, *, above: int = 0) -> ClaimedFolder:
+    """Make a folder in ``root``, which is made too, with so many folders above it. Raises OSError."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            for level in range(above, -1, -1):
+                claimed_folders.make_root(root.parents[level - 1] if level else root)
+            return ClaimedFolder.make(root / name)
+        # Another process has just removed the root, since it was empty.
+    raise FileNotFoundError(2, "cannot be made, or is removed again and again", str(root))

@@ -25,7 +25,7 @@ ITEM_SIZES: Mapping[str, int] = {
 _LENGTH = struct.Struct("<Q")
 _METADATA = "__metadata__"
 _ALIGNMENT = 64
-_MAX_HEADER = 100 << 20
+MAX_HEADER = 100 << 20
 """The layout's own limit, in bytes."""
 _MAX_DIMENSIONS = 64
 
@@ -50,15 +50,20 @@ def storage_order(dtypes: Sequence[str]) -> list[int]:
 
 
 def header(arrays: Sequence[tuple[str, str, Sequence[int]]], metadata: Mapping[str, str]) -> bytes:
-    """The beginning of a file, up to the first number. ``arrays`` has name, type and shape of each, as stored."""
+    """The beginning of a file, up to the first number. ``arrays`` has name, type and shape of each, as stored.
+
+    Raises ValueError if it is longer than the layout allows.
+    """
     table: dict[str, Any] = {_METADATA: dict(metadata)}
     begin = 0
     for name, dtype, shape in arrays:
         end = begin + byte_count(dtype, shape)
         table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
         begin = end
-    text = json.dumps(table, separators=(",", ":")).encode()
+    text = json.dumps(table, separators=(",", ":")).encode("ascii")
     text += b" " * (-(len(text) + _LENGTH.size) % _ALIGNMENT)
+    if len(text) > MAX_HEADER:
+        raise ValueError(f"a header of {len(text)} bytes is longer than the layout allows")
     return _LENGTH.pack(len(text)) + text
 
 
@@ -71,7 +76,7 @@ def parsed(data: memoryview) -> tuple[dict[str, str], dict[str, ArraySpan]]:
         raise DamagedDataError(f"has {len(data)} bytes, too few for a header")
     (length,) = _LENGTH.unpack_from(data)
     start = _LENGTH.size + length
-    if length > _MAX_HEADER or start > len(data):
+    if length > MAX_HEADER or start > len(data):
         raise DamagedDataError(f"has {len(data)} bytes and a header that would have {length}")
     try:
         table = json.loads(bytes(data[_LENGTH.size : start]))

@@ -96,6 +96,10 @@ class Receipts:
             raise DamagedDataError(f"is not an index of ours: {error}", source=self.path) from error
         return starts_again, changes
 
+    def read_again(self) -> None:
+        """Make the next :meth:`news` give everything."""
+        self._at, self._seen = 0, (-1, -1, -1)
+
     def append(self, change: Change) -> None:
         """Write a change at the end. Call it with the lock held, after :meth:`news`. Raises OSError."""
         line = b"," + orjson.dumps(change) + b"\n"
@@ -170,7 +174,7 @@ class Receipts:
     def _reopen(self) -> None:
         self.close()
         self._descriptor = open_existing(self.path, writable=True)
-        self._at, self._seen = 0, (-1, -1, -1)
+        self.read_again()
         locks.keep_from_children(self)
 
     def _read(self, at: int, size: int) -> bytes:

@@ -19,14 +19,18 @@ class RunView:
     except for calls on one view.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+    def __init__(self, storage: Storage, tensor_kind: TensorKind = "auto") -> None:
+        self.storage, self._tensor_kind = storage, tensor_kind
         self.records, self._pin = storage.pinned_snapshot()
         self.staged: dict[str, Record] = {}
 
-    def load(self, unique_id: str, tensor_kind: TensorKind = "auto") -> Any:
-        """The value as it was when the view was made. Raises LookupError, DamagedDataError."""
-        return self.storage.value_of(self.records[unique_id], tensor_kind)
+    def load(self, unique_id: str) -> Any:
+        """The value as it was when the view was made. Raises KeyError, DamagedDataError."""
+        return self.storage.value_of(self.records[unique_id], self._tensor_kind)
+
+    def value_of(self, record: Record) -> Any:
+        """The value of a record that this view has, such as one that it has written. Raises DamagedDataError."""
+        return self.storage.value_of(record, self._tensor_kind)
 
     def save(
         self,
@@ -49,17 +53,17 @@ class RunView:
         return self._stage(unique_id, self.storage.adopt(storage, name, codec, size))
 
     def commit(self) -> dict[str, Record]:
-        """Give all values their ids at once, and return their records. Raises StateError, OSError."""
+        """Give all values their ids at once, and return their records. Raises StateError, OSError.
+
+        Until the view ends they can be read by :meth:`value_of`, even if another run has replaced them.
+        """
         staged, self.staged = self.staged, {}
-        try:
-            if staged:
-                self.storage.commit(staged)
-        finally:
-            self.discard()
+        if staged:
+            self._pin += self.storage.commit(staged, is_pinned=True)
         return staged
 
     def discard(self) -> None:
-        """Drop what was written, and let go of the snapshot. Safe to call twice."""
+        """End the view: drop what was not committed, and let go of the snapshot. Safe to call twice."""
         staged, self.staged = self.staged, {}
         for record in staged.values():
             self.storage.drop(record)

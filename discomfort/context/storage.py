@@ -21,7 +21,7 @@ from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
 from discomfort.context.shared_index import SharedIndex
 from discomfort.context.tensors import TensorKind
-from discomfort.exceptions import DamagedDataError, StateError
+from discomfort.exceptions import DamagedDataError, DiscomfortError, StateError
 
 _log = logging.getLogger("discomfort.context")
 
@@ -212,9 +212,12 @@ class Storage:
                 self._without_id[place + name] = size
         return record
 
-    def commit(self, saved: Mapping[str, Record], deleted: tuple[str, ...] = ()) -> None:
+    def commit(
+        self, saved: Mapping[str, Record], deleted: tuple[str, ...] = (), *, is_pinned: bool = False
+    ) -> tuple[str, ...]:
         """Give written records their ids, and take other ids away: all at once, for every reader.
 
+        With ``is_pinned`` their files stay, whatever is saved later, until :meth:`unpin` gets the result.
         Raises StateError, OSError; then nothing has changed, and the new files are removed.
         """
         try:
@@ -224,8 +227,12 @@ class Storage:
                 self._check_open()
                 for record in saved.values():
                     self._without_id.pop(record.file, None)
+                pin = self._index.table.pin(saved.values()) if is_pinned else ()
                 self._remove(free)
+                return pin
         except BaseException:
+            with contextlib.suppress(DiscomfortError, OSError), self._lock:
+                self._refresh()  # it may have been written before the error
             for record in saved.values():
                 self.drop(record)
             raise
@@ -242,8 +249,8 @@ class Storage:
     def drop(self, record: Record) -> None:
         """Remove the file of a written record, unless an id or a pin has it by now. Never raises."""
         with self._lock:
+            self._without_id.pop(record.file, None)
             if record.file is not None and not self._index.table.is_needed(record.file):
-                self._without_id.pop(record.file, None)
                 folders.remove_file(self.path_of(record.file))
 
     def pinned_snapshot(self) -> tuple[dict[str, Record], tuple[str, ...]]:

@@ -30,6 +30,10 @@ _INLINE_BYTES = 4096
 _REMEDY = "Store numbers, texts, arrays, pictures, or lists and dictionaries of them"
 
 
+_PLAIN: tuple[type, ...] = (dict, list, tuple, str, bool, int, float, bytes, bytearray, set, frozenset)
+"""Values of classes below these, such as results of runs, named tuples and members of IntEnum, become plain ones."""
+
+
 class NodeList(list[Any]):
     """What an output that ComfyUI calls a list gave: each item is a value of its own, not the whole a single one."""
 
@@ -117,6 +121,9 @@ class TreeWriter:
             return {_MARK: "picture", "n": self._keep(array_part(data, _place(keys))[0], keys), **facts}
         if isinstance(value, PurePath):
             return self._path(value, keys)
+        for plain in _PLAIN:
+            if isinstance(value, plain):
+                return self.tree(plain(value), keys)
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         raise UnsupportedValueError(f"an object of type {kind} cannot be stored", place=_place(keys), remedy=_REMEDY)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
+import enum
 import json
 import struct
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from unit.context.value_trees import VALUES, same
 
+from discomfort.context import layout as layouts
 from discomfort.context.codecs import decode, encode
 from discomfort.context.trees import DEEPEST, NodeList
 from discomfort.exceptions import DamagedDataError, UnsupportedValueError
@@ -82,6 +85,42 @@ def test_palette_survives() -> None:
 
     assert found.getpalette("RGB") == picture.getpalette("RGB")
     assert found.convert("RGBA").tobytes() == picture.convert("RGBA").tobytes()
+
+
+def test_subclasses_become_plain() -> None:
+    """Those of Python's own types: they are equal to what comes back."""
+    value = [collections.OrderedDict(a=1), Colour.RED, Point(1, [2]), collections.Counter("aa"), Text("x")]
+    found = decode(*written(value))
+
+    assert found == [{"a": 1}, 1, (1, [2]), {"a": 2}, "x"]
+    assert [type(each) for each in found] == [dict, int, tuple, dict, str]
+
+
+class Colour(enum.IntEnum):
+    """A number with a name."""
+
+    RED = 1
+
+
+class Point(NamedTuple):
+    """A tuple with names."""
+
+    x: int
+    y: list[int]
+
+
+class Text(str):
+    """A text of another class."""
+
+    __slots__ = ()
+
+
+def test_text_beside_arrays_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the layout; without arrays there is none."""
+    monkeypatch.setattr(layouts, "MAX_HEADER", 1000)
+    assert decode(*written("x" * 2000)) == "x" * 2000
+    with pytest.raises(UnsupportedValueError, match="Store texts and arrays as two values"):
+        encode({"text": "x" * 2000, "array": np.zeros(2)})
 
 
 def test_arrays_are_views_of_the_data() -> None:

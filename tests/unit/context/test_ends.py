@@ -102,10 +102,10 @@ def test_killed_program_leaves_nothing_after_the_next_start(run_id: str, number:
         line_of(other.stdout)
         with pytest.raises(FileExistsError):
             WorkflowContext(run_id=run_id)
+        assert sum(path.stat().st_size for path in memory_folder(run_id).iterdir()) > 32_000_000
         process.send_signal(number)
         process.wait(60)
         assert home.exists()
-        assert sum(path.stat().st_size for path in memory_folder(run_id).iterdir()) > 32_000_000
         with pytest.raises(FileNotFoundError):
             WorkflowContext(run_id=run_id, create=False)
 

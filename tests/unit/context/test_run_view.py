@@ -57,9 +57,13 @@ def test_later_commit_counts(storage: Storage) -> None:
     first, second = RunView(storage), RunView(storage)
     second.save("a", ARRAY + 2)
     first.save("a", ARRAY + 1)
-    second.commit()
+    second_records = second.commit()
     mine = first.commit()
     assert storage.record("a") == mine["a"]
+    assert second.value_of(second_records["a"])[0] == 2
+    assert first.value_of(mine["a"])[0] == 1
+    second.discard()
+    first.discard()
     assert len(files_of(storage.room.root)) == 1
 
 
@@ -92,6 +96,7 @@ def test_reference_keeps_what_it_needs(storage: Storage) -> None:
     view = RunView(storage)
     view.save("model", {"blob": image.file}, pass_by="ref", needs=image.files)
     view.commit()
+    view.discard()
     put(storage, "image", 1)
     assert storage.path_of(image.file or "").exists()
     put(storage, "model", 1)

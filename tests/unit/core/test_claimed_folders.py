@@ -78,7 +78,9 @@ def test_folders_that_are_not_ours_stay(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "elsewhere").mkdir()
     dead = of_dead_process(tmp_path / "elsewhere" / "dead")
     (tmp_path / "link").symlink_to(dead, target_is_directory=True)
-    assert abandoned(tmp_path) == []
+    (tmp_path / "root").symlink_to(dead.parent, target_is_directory=True)
+    assert abandoned(tmp_path) == abandoned(tmp_path / "root") == []
+    assert abandoned(dead.parent) == [dead]
     for name in ("mine", "bare", "link"):
         assert not remove_abandoned(tmp_path / name)
         with pytest.raises(FileExistsError):
