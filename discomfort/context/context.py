@@ -171,6 +171,7 @@ class WorkflowContext:
             UnsupportedValueError: it is a reference, or the format cannot hold it. A TypeError.
             FileExistsError: the file exists and ``overwrite`` is false.
             OSError: it cannot be written; DiskFullError, if the disk is full.
+            DamagedDataError: another program changed or removed its file.
             StateError: after :meth:`shutdown`.
         """
         storage = self._open_storage()
@@ -182,7 +183,7 @@ class WorkflowContext:
         with storage.holding(_id_of(unique_id)) as held:
             if held is None:
                 raise self._missing(unique_id)
-            export(storage.value_of(held, self._tensor_kind), destination, overwrite=overwrite)
+            export(storage.held_value(held, self._tensor_kind), destination, overwrite=overwrite)
             # A value that was saved meanwhile was not exported.
             storage.delete(_id_of(unique_id), only=held)
 

@@ -26,11 +26,11 @@ class RunView:
 
     def load(self, unique_id: str) -> Any:
         """The value as it was when the view was made. Raises KeyError, DamagedDataError."""
-        return self.storage.value_of(self.records[unique_id], self._tensor_kind)
+        return self.storage.held_value(self.records[unique_id], self._tensor_kind)
 
     def value_of(self, record: Record) -> Any:
         """The value of a record that this view has, such as one that it has written. Raises DamagedDataError."""
-        return self.storage.value_of(record, self._tensor_kind)
+        return self.storage.held_value(record, self._tensor_kind)
 
     def save(
         self,

@@ -134,7 +134,7 @@ class Storage:
             except FileNotFoundError as error:
                 newer = self.record(unique_id)
                 if newer == record:
-                    raise DamagedDataError("is gone; another program removed it", source=error.filename) from error
+                    raise _gone(error) from error
                 record = newer
         self._check_open()
         raise LookupError(unique_id)
@@ -151,6 +151,13 @@ class Storage:
             return decode(record.codec, data, tensor_kind)
         except DamagedDataError as error:
             raise DamagedDataError(error.problem, source=path) from error
+
+    def held_value(self, record: Record, tensor_kind: TensorKind = "auto") -> Any:
+        """The value of a record whose file a pin keeps. Raises DamagedDataError."""
+        try:
+            return self.value_of(record, tensor_kind)
+        except FileNotFoundError as error:
+            raise _gone(error) from error
 
     def path_of(self, file: str) -> Path:
         """Where a file of a record is."""
@@ -346,6 +353,10 @@ class Storage:
         level = logging.DEBUG if self._has_warned else logging.WARNING
         self._has_warned = True
         _log.log(level, "a value of %.1f MB is stored on disk: %s", size / 1e6, obstacle)
+
+
+def _gone(error: FileNotFoundError) -> DamagedDataError:
+    return DamagedDataError("is gone; another program removed it", source=error.filename)
 
 
 def _release(claims: list[ClaimedFolder], receipts: Receipts) -> None:

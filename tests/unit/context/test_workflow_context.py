@@ -429,6 +429,9 @@ def test_removed_file_is_a_typed_error(context: WorkflowContext) -> None:
         context.load("gone")
     with pytest.raises(DamagedDataError, match="has 100 bytes instead of"):
         context.load("cut")
+    with pytest.raises(DamagedDataError, match="another program removed it"):
+        context.export_data("gone", "gone.pkl")
+    assert list(Path().iterdir()) == []
     context.save("gone", 1)
     assert context["gone"] == 1
 
@@ -480,6 +483,32 @@ def test_threads_share_a_context(context: WorkflowContext) -> None:
     home = Path(context.receipt_path).parent
     memory = Path("/dev/shm") / f"discomfort-{os.geteuid()}" / context.run_id
     assert len([path for folder in (home, memory) for path in folder.iterdir() if len(path.name) >= 32]) == 1
+
+
+def test_one_of_many_makes_a_context() -> None:
+    """Of those that try at the same time to make one of the same id; the others get FileExistsError."""
+    begin = threading.Barrier(8)
+    made: list[WorkflowContext] = []
+    refused: list[str] = []
+
+    def work() -> None:
+        begin.wait(30)
+        try:
+            made.append(WorkflowContext(run_id="same"))
+        except FileExistsError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (context,) = made
+    assert len(refused) == 7
+    context.save("a", IMAGE)
+    assert np.array_equal(context["a"], IMAGE)
+    context.shutdown()
+    assert not Path(context.receipt_path).parent.parent.exists()
 
 
 def test_end_in_another_thread(context: WorkflowContext) -> None:
