@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from discomfort.connector.run_result import RunResult
     from discomfort.connector.run_status import RunStatus
     from discomfort.connector.server_queue import ServerQueue
+    from discomfort.context.arrays import RawTensor
+    from discomfort.context.context import WorkflowContext
+    from discomfort.context.trees import NodeList
     from discomfort.discomfort import Discomfort
     from discomfort.exceptions import (
         BrokenLinksError,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
+        DamagedDataError,
         DiscomfortError,
         DiskFullError,
         ExecutionError,
@@ -52,8 +56,10 @@ if TYPE_CHECKING:
         ServerStartError,
         ServerStartTimeout,
         StateError,
+        StorageFullError,
         UnknownPortError,
         UnsafePromptError,
+        UnsupportedValueError,
         UploadError,
         ValidationError,
         WorkflowCycleError,
@@ -74,7 +80,9 @@ _HOMES = {
     "History": "discomfort.history",
     "HistoryRecord": "discomfort.history",
     "HistoryStatus": "discomfort.history",
+    "NodeList": "discomfort.context.trees",
     "Output": "discomfort.client.outputs",
+    "RawTensor": "discomfort.context.arrays",
     "Run": "discomfort.connector.run_handle",
     "RunResult": "discomfort.connector.run_result",
     "RunStatus": "discomfort.connector.run_status",
@@ -84,6 +92,7 @@ _HOMES = {
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
+    "WorkflowContext": "discomfort.context.context",
     "WorkflowTools": "discomfort.workflow_tools",
 }
 
@@ -95,6 +104,7 @@ __all__ = [
     "ConfigurationError",
     "ConversionError",
     "ConversionTimeout",
+    "DamagedDataError",
     "Discomfort",
     "DiscomfortError",
     "DiskFullError",
@@ -113,11 +123,13 @@ __all__ = [
     "MissingNode",
     "MissingNodesError",
     "NodeFailure",
+    "NodeList",
     "OutOfMemoryError",
     "Output",
     "PayloadError",
     "PortError",
     "PromptLostError",
+    "RawTensor",
     "RestartLimitError",
     "ResultLostError",
     "Run",
@@ -134,15 +146,18 @@ __all__ = [
     "ServerStartError",
     "ServerStartTimeout",
     "StateError",
+    "StorageFullError",
     "SyncConnector",
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
     "UnknownPortError",
     "UnsafePromptError",
+    "UnsupportedValueError",
     "Upload",
     "UploadError",
     "ValidationError",
+    "WorkflowContext",
     "WorkflowCycleError",
     "WorkflowTools",
     "__version__",

@@ -12,6 +12,10 @@ from typing import Any
 from discomfort import _json
 from discomfort.exceptions import ConfigurationError
 
+CONTEXT_CONFIG_ENV = "DISCOMFORT_WORKFLOW_CONTEXT"
+"""The environment variable that names the file of contexts."""
+RULES_ENV = "DISCOMFORT_PASS_BY_RULES"
+"""The one that names the file of pass-by rules."""
 _MAX_BYTES = 1 << 20
 _COMMENTS = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _COMMAS = re.compile(r'"(?:\\.|[^"\\\n])*"|,(?=\s*[}\]])')

@@ -35,6 +35,15 @@ PAGES = {
         ],
     ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
+    "contexts.md": (
+        "Contexts",
+        [
+            "discomfort.context.context",
+            "discomfort.context.context_settings:ContextSettings",
+            "discomfort.context.trees:NodeList",
+            "discomfort.context.arrays:RawTensor",
+        ],
+    ),
     "outputs.md": ("Outputs", ["discomfort.client.outputs", "discomfort.client.artifact:Artifact"]),
     "workflows.md": (
         "Workflows and prompts",

@@ -6,8 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from discomfort.config import RULES_ENV
-from discomfort.config_files import chosen_file, nearest_known, read_object
+from discomfort.config_files import RULES_ENV, chosen_file, nearest_known, read_object
 from discomfort.exceptions import ConfigurationError
 from discomfort.workflow.pass_by import BUILT_IN_RULES, CHOICES
 

@@ -40,15 +40,6 @@ def read_picture(path: str | os.PathLike[str]) -> Array:
     return np.ascontiguousarray(pixels[None] / np.float32(255))
 
 
-def as_tensor(array: Array) -> Any:
-    """The array as a torch tensor that shares its memory, where torch can be imported; else the array itself."""
-    try:
-        import torch
-    except ImportError:
-        return array
-    return torch.from_numpy(array)
-
-
 def write_pictures(value: Any, path: str | os.PathLike[str]) -> list[Path]:
     """Write a picture, or all of a batch: the first to ``path``, the others beside it as ``name_2.png`` and so on.
 

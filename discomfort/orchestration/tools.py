@@ -12,7 +12,7 @@ from discomfort.connector.payloads import Payload, read_object_of
 from discomfort.exceptions import PayloadError, PortError
 from discomfort.orchestration.internal_nodes import context_handlers, contextual_prompt
 from discomfort.orchestration.pass_by_rules import load_pass_by_rules
-from discomfort.orchestration.picture_files import as_tensor, read_picture, write_pictures
+from discomfort.orchestration.picture_files import read_picture, write_pictures
 from discomfort.workflow.detect import unwrap
 from discomfort.workflow.pruning import pruned_to_output
 from discomfort.workflow.reroutes import (
@@ -56,7 +56,9 @@ class WorkflowTools:
         It is turned as its EXIF data says, as ComfyUI's ``LoadImage`` does. The result is a torch tensor where torch
         can be imported, else a numpy array. Raises FileNotFoundError, and Pillow's errors.
         """
-        return as_tensor(read_picture(image_path))
+        from discomfort.context.tensors import made_of
+
+        return made_of(read_picture(image_path), "F32", "auto")
 
     def save_comfy_image_to_disk(self, tensor: Any, output_path: str | os.PathLike[str]) -> None:
         """Write a picture in ComfyUI's form to a file, whose suffix chooses the format. Missing folders are made.

@@ -81,8 +81,10 @@ def test_installed_import_paths() -> None:
     import discomfort
     from discomfort.comfy_serverless import ComfyConnector
     from discomfort.discomfort import Discomfort
+    from discomfort.workflow_context import WorkflowContext
     from discomfort.workflow_tools import WorkflowTools
 
+    assert discomfort.WorkflowContext is WorkflowContext
     assert discomfort.ComfyConnector is ComfyConnector
     assert discomfort.Discomfort is Discomfort
     assert discomfort.WorkflowTools is WorkflowTools
@@ -94,14 +96,15 @@ def test_node_pack_import_paths(comfyui: Path, isolated: bool) -> None:
     code = (
         "from custom_nodes.discomfort.comfy_serverless import ComfyConnector\n"
         "from custom_nodes.discomfort.discomfort import Discomfort\n"
+        "from custom_nodes.discomfort.workflow_context import WorkflowContext\n"
         "from custom_nodes.discomfort.workflow_tools import WorkflowTools\n"
         "import sys\n"
         "package = sys.modules['discomfort']\n"
-        "print(package.ComfyConnector is ComfyConnector, package.Discomfort is Discomfort,"
-        " package.WorkflowTools is WorkflowTools, ComfyConnector.__module__)"
+        "print(package.ComfyConnector is ComfyConnector, package.Discomfort is Discomfort, ComfyConnector.__module__)\n"
+        "print(package.WorkflowContext is WorkflowContext, package.WorkflowTools is WorkflowTools)"
     )
 
-    assert python(code, comfyui, isolated=isolated) == "True True True discomfort.connector.connector"
+    assert python(code, comfyui, isolated=isolated) == "True True discomfort.connector.connector\nTrue True"
 
 
 def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:
