@@ -50,7 +50,7 @@ class TreeWriter:
         """The JSON value for ``value``, which is at ``keys`` of the whole. Raises UnsupportedValueError."""
         kind = type(value)
         if kind in _ATOMS:
-            return value if kind is bool or kind is float or value is None else self._atom(value)
+            return _atom(value)
         if len(keys) > DEEPEST:
             raise UnsupportedValueError(
                 f"is nested deeper than {DEEPEST} levels, or contains itself", place=_place(keys[:3]) + "…"
@@ -60,15 +60,11 @@ class TreeWriter:
             return write(self, value, keys)
         return self._other(value, keys)
 
-    def _atom(self, value: Any) -> Any:
-        if type(value) is int:
-            return value if -_SMALL < value < _SMALL else {_MARK: "int", "v": hex(value)}
-        if value.isascii() or not _SURROGATE.search(value):
-            return value
-        return {_MARK: "text", "v": _text64(value.encode("utf-32-le", "surrogatepass"))}
-
     def _list(self, value: list[Any], keys: tuple[object, ...]) -> Any:
-        return [self.tree(each, (*keys, index)) for index, each in enumerate(value)]
+        return [
+            _atom(each) if each.__class__ in _ATOMS else self.tree(each, (*keys, index))
+            for index, each in enumerate(value)
+        ]
 
     def _tuple(self, value: tuple[Any, ...], keys: tuple[object, ...]) -> Any:
         return {_MARK: "tuple", "v": self._list(list(value), keys)}
@@ -81,7 +77,10 @@ class TreeWriter:
 
     def _dict(self, value: dict[Any, Any], keys: tuple[object, ...]) -> Any:
         if all(type(key) is str and (key.isascii() or not _SURROGATE.search(key)) for key in value):
-            tree = {key: self.tree(each, (*keys, key)) for key, each in value.items()}
+            tree = {
+                key: _atom(each) if each.__class__ in _ATOMS else self.tree(each, (*keys, key))
+                for key, each in value.items()
+            }
             return {_MARK: "dict", "v": tree} if _MARK in tree else tree
         pairs = [[self.tree(key, (*keys, key)), self.tree(each, (*keys, key))] for key, each in value.items()]
         return {_MARK: "pairs", "v": pairs}
@@ -180,11 +179,11 @@ class TreeReader:
     def _value(self, tree: Any) -> Any:
         kind = type(tree)
         if kind is list:
-            return [self._value(each) for each in tree]
+            return [each if each.__class__ in _ATOMS else self._value(each) for each in tree]
         if kind is dict:
             mark = tree.get(_MARK)
             if mark is None:
-                return {key: self._value(each) for key, each in tree.items()}
+                return {key: each if each.__class__ in _ATOMS else self._value(each) for key, each in tree.items()}
             return _READERS[mark](self, tree)
         return tree
 
@@ -246,6 +245,15 @@ _READERS: Mapping[str, Callable[[TreeReader, dict[str, Any]], Any]] = {
     "scalar": TreeReader._scalar,
     "picture": TreeReader._picture,
 }
+
+
+def _atom(value: Any) -> Any:
+    """An atom as JSON has it, marked if JSON or its parser would change it."""
+    if value.__class__ is int:
+        return value if -_SMALL < value < _SMALL else {_MARK: "int", "v": hex(value)}
+    if value.__class__ is not str or value.isascii() or not _SURROGATE.search(value):
+        return value
+    return {_MARK: "text", "v": _text64(value.encode("utf-32-le", "surrogatepass"))}
 
 
 def _place(keys: tuple[object, ...]) -> str:
