@@ -1,8 +1,9 @@
 """The repository as a ComfyUI node pack: ``ComfyUI/custom_nodes/discomfort``.
 
 ComfyUI finds no nodes here (there are none yet) and imports nothing else. For programs that run in the ComfyUI folder,
-``custom_nodes.discomfort.comfy_serverless`` and ``custom_nodes.discomfort.discomfort`` are the same modules as
-``discomfort.comfy_serverless`` and ``discomfort.discomfort``: one process has one connector class, whatever its path.
+``custom_nodes.discomfort.comfy_serverless`` is the same module as ``discomfort.comfy_serverless``, and so are
+``discomfort``, ``workflow_context`` and ``workflow_tools`` there: one process has one class of each name, whatever its
+path.
 """
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {}
@@ -32,7 +33,7 @@ def _alias() -> None:
     import importlib
     import sys
 
-    for name in ("comfy_serverless", "discomfort"):
+    for name in ("comfy_serverless", "discomfort", "workflow_context", "workflow_tools"):
         sys.modules[f"{__name__}.{name}"] = importlib.import_module(f"discomfort.{name}")
 
 

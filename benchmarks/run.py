@@ -103,6 +103,7 @@ def main() -> int:
             good.append(script("run_overhead.py", "--url", url, *runs))
     print("\n#### without a server", flush=True)
     good.append(script("upload.py", "--gigabytes", "2" if options.full else "0.5"))
+    good.append(script("context.py", *([] if options.full else ["--rounds", "200", "--killed", "0.1"])))
     good.append(script("conversion.py", "--literal", "12" if options.full else "2"))
     if options.comfyui:
         good.append(script("benchmarks.parity", "--comfyui", str(options.comfyui.resolve())))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from discomfort.connector.run_result import RunResult
     from discomfort.connector.run_status import RunStatus
     from discomfort.connector.server_queue import ServerQueue
+    from discomfort.context.arrays import RawTensor
+    from discomfort.context.context import WorkflowContext
+    from discomfort.context.trees import NodeList
     from discomfort.discomfort import Discomfort
     from discomfort.exceptions import (
         BrokenLinksError,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
+        DamagedDataError,
         DiscomfortError,
         DiskFullError,
         ExecutionError,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
         NodeFailure,
         OutOfMemoryError,
         PayloadError,
+        PortError,
         PromptLostError,
         RestartLimitError,
         ResultLostError,
@@ -51,14 +56,19 @@ if TYPE_CHECKING:
         ServerStartError,
         ServerStartTimeout,
         StateError,
+        StorageFullError,
+        UnknownPortError,
         UnsafePromptError,
+        UnsupportedValueError,
         UploadError,
         ValidationError,
+        WorkflowCycleError,
     )
     from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
+    from discomfort.workflow_tools import WorkflowTools
 
 # Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
 _HOMES = {
@@ -70,7 +80,9 @@ _HOMES = {
     "History": "discomfort.history",
     "HistoryRecord": "discomfort.history",
     "HistoryStatus": "discomfort.history",
+    "NodeList": "discomfort.context.trees",
     "Output": "discomfort.client.outputs",
+    "RawTensor": "discomfort.context.arrays",
     "Run": "discomfort.connector.run_handle",
     "RunResult": "discomfort.connector.run_result",
     "RunStatus": "discomfort.connector.run_status",
@@ -80,6 +92,8 @@ _HOMES = {
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
+    "WorkflowContext": "discomfort.context.context",
+    "WorkflowTools": "discomfort.workflow_tools",
 }
 
 __all__ = [
@@ -90,6 +104,7 @@ __all__ = [
     "ConfigurationError",
     "ConversionError",
     "ConversionTimeout",
+    "DamagedDataError",
     "Discomfort",
     "DiscomfortError",
     "DiskFullError",
@@ -108,10 +123,13 @@ __all__ = [
     "MissingNode",
     "MissingNodesError",
     "NodeFailure",
+    "NodeList",
     "OutOfMemoryError",
     "Output",
     "PayloadError",
+    "PortError",
     "PromptLostError",
+    "RawTensor",
     "RestartLimitError",
     "ResultLostError",
     "Run",
@@ -128,14 +146,20 @@ __all__ = [
     "ServerStartError",
     "ServerStartTimeout",
     "StateError",
+    "StorageFullError",
     "SyncConnector",
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
+    "UnknownPortError",
     "UnsafePromptError",
+    "UnsupportedValueError",
     "Upload",
     "UploadError",
     "ValidationError",
+    "WorkflowContext",
+    "WorkflowCycleError",
+    "WorkflowTools",
     "__version__",
 ]
 

@@ -7,7 +7,10 @@ import dataclasses
 import pickle
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self  # ComfyUI's process, which reads values with these errors, may be of Python 3.10
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
 _LOWEST_PROTOCOL = 2

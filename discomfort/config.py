@@ -1,13 +1,13 @@
 """Settings of a connector: arguments > environment > JSON file > defaults.
 
-The file is the documented JSON object (``API_COMMAND_LINE``, ``INITIAL_PORT`` …); case is ignored in its keys. An
-environment variable is the key with the prefix ``DISCOMFORT_`` (``DISCOMFORT_INITIAL_PORT=8288``). ``None`` means the
-same as an absent key: not configured. Relative paths are relative to the working directory.
+The file is the documented JSON object (``API_COMMAND_LINE``, ``INITIAL_PORT`` …); case is ignored in its keys, and it
+may have comments. An environment variable is the key with the prefix ``DISCOMFORT_``
+(``DISCOMFORT_INITIAL_PORT=8288``). ``None`` means the same as an absent key: not configured. Relative paths are
+relative to the working directory.
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import shlex
@@ -26,7 +26,7 @@ from pydantic import (
     field_validator,
 )
 
-from discomfort import _json
+from discomfort import _json, config_files
 from discomfort.exceptions import ConfigurationError
 from discomfort.redaction import STARS, redact_words
 
@@ -36,9 +36,10 @@ ENV_PREFIX = "DISCOMFORT_"
 CONFIG_ENV = "DISCOMFORT_CONFIG"
 DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
-_MAX_CONFIG_BYTES = 1 << 20
-_MARKS = frozenset({CONFIG_ENV, "DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
-"""Variables with our prefix that are not settings; apart from the configuration file's, they mark server processes."""
+_FILES = frozenset({CONFIG_ENV, config_files.CONTEXT_CONFIG_ENV, config_files.RULES_ENV})
+"""Variables that name configuration files."""
+_MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
+"""Variables that mark server processes."""
 
 
 def _not_bool(value: object) -> object:
@@ -292,26 +293,7 @@ def _file_layers(config_path: str | os.PathLike[str] | None) -> list[tuple[dict[
     path = Path(named if named is not None else DEFAULT_CONFIG_NAME).expanduser()
     if named is None and not path.is_file():
         return []
-    return [(_read_object(path), str(path))]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    source = str(path)
-    if not path.exists():
-        raise FileNotFoundError(f"configuration file {path.absolute()} does not exist")
-    if not path.is_file():
-        raise ConfigurationError("is not a file", key="config_path", value=source)
-    if path.stat().st_size > _MAX_CONFIG_BYTES:
-        raise ConfigurationError("is larger than 1 MiB: not a configuration file", key="config_path", value=source)
-    try:
-        found = _json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"is not JSON: {error}", key="config_path", value=source) from error
-    if not isinstance(found, dict):
-        raise ConfigurationError(
-            f"must contain a JSON object, not a {type(found).__name__}", key="config_path", value=source
-        )
-    return found
+    return [(config_files.read_object(path), str(path))]
 
 
 def _environment_layers() -> list[tuple[dict[str, Any], str]]:
@@ -336,7 +318,7 @@ def unknown_variables() -> list[str]:
 
 def _variables_with_prefix() -> Iterator[tuple[str, str]]:
     for variable, value in os.environ.items():
-        if variable.startswith(ENV_PREFIX) and variable not in _MARKS and value:
+        if variable.startswith(ENV_PREFIX) and variable not in _MARKS | _FILES and value:
             yield variable.removeprefix(ENV_PREFIX), value
 
 
@@ -344,7 +326,7 @@ def _variable_problem(name: object, content: object) -> str:
     """What is wrong with a variable for the server, empty if nothing. Does not contain the value."""
     if not isinstance(name, str) or not name or "=" in name or "\0" in name:
         return f"{name!r} is not the name of a variable"
-    if name in _MARKS - {CONFIG_ENV}:
+    if name in _MARKS:
         return f"{name!r} is set by the connector itself"
     if not isinstance(content, str):
         return f"the value of {name!r} must be a text, not a {type(content).__name__}"
@@ -361,9 +343,7 @@ def _known_key(key: str, value: object, source: str) -> str:
 
 
 def _nearest(key: str, *, prefix: str = "") -> str:
-    known = [name.upper() for name in Settings.model_fields]
-    match = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.5)
-    return f"; the nearest known key is {prefix}{match[0]}" if match else f"; known keys are {', '.join(known)}"
+    return config_files.nearest_known(key, [name.upper() for name in Settings.model_fields], prefix=prefix)
 
 
 def _is_bundled_default(value: object) -> bool:

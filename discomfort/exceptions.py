@@ -8,13 +8,19 @@
     │   ├── UnsafePromptError                         the server would crash, or fail without a reason
     │   ├── MissingNodesError                         the server lacks node types
     │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
+    │   ├── WorkflowCycleError                        links of a workflow run in a circle
+    │   ├── PortError                                 ports of workflows contradict each other, or lack a value
     │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
+    ├── UnknownPortError            KeyError          no port has this id
     ├── UploadError                 ValueError        a destination that is not allowed
-    ├── DiskFullError               OSError           no space left for an upload or an output
+    ├── DiskFullError               OSError           no space left for an upload, an output or a value
+    │   └── StorageFullError        MemoryError       neither memory nor disk has room for a value
+    ├── UnsupportedValueError       TypeError         a value of a kind that cannot be stored
+    ├── DamagedDataError            ValueError        stored data that is not a value
     ├── ConversionError             RuntimeError      the frontend could not convert the workflow
     │   └── ConversionTimeout       TimeoutError
     ├── BrowserError                RuntimeError      no Chromium, or one that does not work
-    ├── StateError                  RuntimeError      the connector's state does not allow the call
+    ├── StateError                  RuntimeError      the state of a connector or context does not allow the call
     ├── ServerError                 RuntimeError      a problem with the server process or its answers
     │   ├── ServerStartError
     │   │   └── ServerStartTimeout  TimeoutError
@@ -48,7 +54,7 @@ from dataclasses import dataclass, field
 from errno import ENOSPC
 from typing import Any
 
-from discomfort._error_text import (
+from ._error_text import (
     OUT_OF_MEMORY,
     install_command,
     joined,
@@ -58,8 +64,8 @@ from discomfort._error_text import (
     place,
     story,
 )
-from discomfort._pickling import PortableError
-from discomfort.redaction import redact
+from ._pickling import PortableError
+from .redaction import redact
 
 
 class DiscomfortError(PortableError):
@@ -156,6 +162,36 @@ class BrokenLinksError(PayloadError):
         super().__init__("the workflow has links that lead nowhere: " + joined(problems))
 
 
+class WorkflowCycleError(PayloadError):
+    """Links of a workflow run in a circle, so no node can be the first. ``node_ids`` are the nodes of one circle."""
+
+    def __init__(self, node_ids: Sequence[str]) -> None:
+        self.node_ids: tuple[str, ...] = tuple(node_ids)
+        circle = joined([*self.node_ids, *self.node_ids[:1]], " → ")
+        super().__init__(f"the links run in a circle: node {circle}. Remove one of these links")
+
+
+class PortError(PayloadError):
+    """Ports contradict each other, or cannot do what they are for; ``problems`` lists every :class:`GraphProblem`."""
+
+    def __init__(self, problem: str, problems: Sequence[GraphProblem] = ()) -> None:
+        self.problems: tuple[GraphProblem, ...] = tuple(problems)
+        super().__init__(problem + (f": {joined(self.problems)}" if self.problems else ""))
+
+
+class UnknownPortError(DiscomfortError, KeyError):
+    """No port has this id. ``unique_id`` is the given one, ``known`` are those that exist, the nearest first."""
+
+    def __init__(self, unique_id: str, problem: str, known: Sequence[str] = ()) -> None:
+        self.unique_id: str = unique_id
+        self.known: tuple[str, ...] = tuple(nearest(unique_id, list(known)))
+        hint = f". There are: {joined(self.known, ', ')}" if self.known else ". There is none"
+        super().__init__(f"{unique_id!r}: {problem}{hint}")
+
+    # KeyError shows the text as Python writes it in source code.
+    __str__ = Exception.__str__
+
+
 class InputSelectorError(PayloadError):
     """A selector like ``KSampler.seed`` matches no input, or more than one.
 
@@ -208,6 +244,39 @@ class DiskFullError(DiscomfortError, OSError):
         super().__init__(f"{self.problem}. {remedy}")
 
 
+class StorageFullError(DiskFullError, MemoryError):
+    """Neither the memory that a context may use nor the disk has room for a value. The fields are those of the disk."""
+
+
+class UnsupportedValueError(DiscomfortError, TypeError):
+    """A value, or a part of one, is of a kind that cannot be stored or exported.
+
+    ``place`` is where it is, such as ``value['image'][0]``.
+    """
+
+    problem: str
+    place: str
+    remedy: str
+
+    def __init__(self, problem: str, *, place: str = "value", remedy: str = "") -> None:
+        self.problem, self.place, self.remedy = problem, place, remedy
+        super().__init__(f"{place}: {problem}" + (f". {remedy}" if remedy else ""))
+
+
+class DamagedDataError(DiscomfortError, ValueError):
+    """Stored data is not what was written: cut off, changed, or removed by another program.
+
+    ``source`` is the file, if it is one.
+    """
+
+    problem: str
+    source: str | None
+
+    def __init__(self, problem: str, *, source: str | os.PathLike[str] | None = None) -> None:
+        self.problem, self.source = problem, None if source is None else os.fspath(source)
+        super().__init__(f"{self.source}: {problem}" if self.source else problem)
+
+
 class ConversionError(DiscomfortError, RuntimeError):
     """The frontend could not convert the workflow. ``attempts`` says how each attempt ended."""
 
@@ -239,7 +308,7 @@ class BrowserError(DiscomfortError, RuntimeError):
 
 
 class StateError(DiscomfortError, RuntimeError):
-    """The connector's state does not allow the call, for example ``run_workflow`` after ``kill_api``."""
+    """The state does not allow the call, such as ``run_workflow`` after ``kill_api``, ``save`` after ``shutdown``."""
 
 
 class ServerError(DiscomfortError, RuntimeError):

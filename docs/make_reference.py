@@ -35,6 +35,15 @@ PAGES = {
         ],
     ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
+    "contexts.md": (
+        "Contexts",
+        [
+            "discomfort.context.context",
+            "discomfort.context.context_settings:ContextSettings",
+            "discomfort.context.trees:NodeList",
+            "discomfort.context.arrays:RawTensor",
+        ],
+    ),
     "outputs.md": ("Outputs", ["discomfort.client.outputs", "discomfort.client.artifact:Artifact"]),
     "workflows.md": (
         "Workflows and prompts",
@@ -45,6 +54,7 @@ PAGES = {
             "discomfort.conversion.explanation:NodeFate,Explanation",
         ],
     ),
+    "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states:State,Transition"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "versions.md": ("Versions of ComfyUI", ["discomfort.server_features:ServerFeatures"]),

@@ -17,6 +17,7 @@ from typing import Any
 
 from browser.made_workflows import PACK_NODES, all_made
 from hypothesis import strategies as st
+from port_workflows import Graph, as_schema_1
 
 from discomfort import _json
 from discomfort.client import outcomes as errors
@@ -31,7 +32,11 @@ from discomfort.exceptions import DiscomfortError
 from discomfort.files.journal import Journal
 from discomfort.server_features import server_features
 from discomfort.workflow import Editor, check_prompt, iterate, missing_nodes, parse_payload, payload_from_png, unwrap
+from discomfort.workflow.compilation import Literal, Recipe, Sink, ValueNode, compiled
 from discomfort.workflow.extra_data import check_extra_data
+from discomfort.workflow.prompt_ports import prompt_ports
+from discomfort.workflow.references import Reference, with_content_ids
+from discomfort.workflow_tools import WorkflowTools
 
 Json = Any
 KNOWN = {
@@ -409,6 +414,82 @@ def nested(depth: int, *, closed: bool) -> Json:
     return {"nodes": [{"id": 1, "type": "s0"}], "links": [], "definitions": {"subgraphs": inner}}
 
 
+def ported() -> Json:
+    """A workflow with ports, one of them in a subgraph, with reroutes of both kinds, a group node, and App Mode."""
+    inner = Graph()
+    inner.expose("inputs", "image", "*")
+    scale = inner.add("Scale", "image:IMAGE by:FLOAT", "IMAGE:IMAGE")
+    inner.link(-10, 0, scale, 0)
+    inner.input("factor", scale, 1)
+    inner.output("scaled", scale)
+    graph = Graph()
+    graph.subgraphs = [inner.definition("inner")]
+    host, load, reroute = (
+        graph.add("inner", "image:*"),
+        graph.add("Load", "", "x:IMAGE"),
+        graph.add("Reroute", ":*", ":*"),
+    )
+    graph.link(load, 0, reroute)
+    graph.link(reroute, 0, host)
+    graph.output("image", load)
+    graph.input("scaled", graph.add("workflow>pair", "x:IMAGE"))
+    dots = [{"id": 1, "pos": [1, 1], "linkIds": [1]}, {"id": 2, "parentId": 1, "pos": [2, 2], "linkIds": [1]}]
+    graph.extra = {
+        "groupNodes": {"pair": {"nodes": [{"type": "DiscomfortPort"}]}},
+        "reroutes": dots,
+        "linkExtensions": [{"id": 1, "parentId": 2}],
+        "linearData": {"inputs": [[1, "x"]], "outputs": [2]},
+    }
+    floating = {"id": 1, "origin_id": 1, "origin_slot": 0, "target_id": -1, "target_slot": -1, "parentId": 1}
+    graph.more = {"groups": [{"id": 1, "bounding": [0, 0, 1, 1]}], "floatingLinks": [floating]}
+    return graph.workflow()
+
+
+def _use_ports(workflow: Json) -> None:
+    """Everything that the tools do with a workflow."""
+    if not isinstance(workflow, dict):
+        return
+    tools, good = WorkflowTools(), ported()
+    for call in (
+        lambda: tools.discover_port_nodes(workflow),
+        lambda: tools.stitch_workflows([workflow, good], delete_input_ports=True),
+        lambda: tools.stitch_workflows([good, workflow]),
+        lambda: tools._prune_workflow_to_output(workflow, "scaled"),
+        lambda: tools._get_workflow_with_reroutes_removed(workflow),
+        lambda: tools._delete_passthru_ports([workflow]),
+        lambda: tools._discover_context_handlers(workflow),
+    ):
+        with contextlib.suppress(DiscomfortError):
+            call()
+    assert tools.validate_workflow(workflow) in (True, False)
+
+
+def _compile(prompt: Json) -> None:
+    """Its ports are bound to each kind of value, and its nodes named by content."""
+    kind, graph = unwrap(prompt)
+    if kind != "prompt":
+        return
+    ports = prompt_ports(graph, KNOWN, ported())
+    for binding in (
+        Literal(1),
+        ValueNode("Value", {}, "INT"),
+        Recipe({"r": {"class_type": "A", "inputs": {}}}, ("r", 0)),
+    ):
+        sinks = {name: Sink("Save") for name in ports.outputs()}
+        with contextlib.suppress(DiscomfortError):
+            compiled(graph, ports, dict.fromkeys(ports.inputs(), binding), sinks)
+    for node_id in graph:
+        with contextlib.suppress(DiscomfortError):
+            with_content_ids(graph, [(node_id, 0)], "w")
+
+
+PORTED_PROMPT: Json = {
+    "1": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "seed"}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "kind": ["1", 0]}},
+    "3": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "image", "input_data": ["4", 0]}},
+    "4": {"class_type": "EmptyImage", "inputs": {"width": ["1", 0], "mode": "a"}},
+    "5": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "out", "input_data": ["4", 0]}},
+}
 _WORKFLOWS = damaged([*all_made().values(), nested(3, closed=True), nested(7, closed=False)])
 _FRAMES = st.one_of(
     damaged(MESSAGES).map(lambda message: json.dumps(message, default=str).encode()),
@@ -421,6 +502,9 @@ TARGETS = [
     Target("payload text", torn(st.one_of(_WORKFLOWS, damaged([PROMPT]))), _read_text),
     Target("picture", torn(damaged([PROMPT])), _read_png),
     Target("workflow", _WORKFLOWS, use_workflow),
+    Target("workflow with ports", damaged([ported(), as_schema_1(ported())]), _use_ports),
+    Target("prompt with ports", damaged([PORTED_PROMPT]), _compile),
+    Target("reference", damaged([dict(Reference(PROMPT, ("2", 0)))]), Reference.read),
     Target("workflow to convert", _WORKFLOWS, _convert),
     Target("prompt", damaged([PROMPT, {"prompt": PROMPT}]), use_prompt),
     Target("node definitions", damaged([KNOWN]), _judge_definitions),

@@ -6,9 +6,11 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from discomfort._system.descriptors import create
+from discomfort._system.descriptors import create, sync_folder
 from discomfort._system.disk_space import writing_to
 from discomfort._system.filenames import candidates
 
@@ -40,6 +42,32 @@ def _write_and_rename(temporary: Path, file: Path, data: bytes, mode: int) -> No
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextlib.contextmanager
+def streamed(file: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """A stream into ``file``, which appears when the block ends, complete and safe from a power failure.
+
+    If the block raises, nothing appears. Without ``overwrite`` an existing file is never replaced. Raises OSError,
+    FileExistsError and DiskFullError among them.
+    """
+    temporary = file.with_name(f".discomfort-{secrets.token_hex(8)}")
+    with writing_to(file.parent, "writing", file):
+        descriptor = create(temporary, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            if overwrite:
+                temporary.replace(file)
+            else:
+                give_name(temporary, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(file.parent)
 
 
 def publish(temporary: Path, directory: Path, name: str) -> Path:

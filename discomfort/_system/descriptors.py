@@ -43,7 +43,7 @@ def create(path: AnyPath, mode: int, *, append: bool = False, within: int | None
     return os.open(path, flags | (os.O_APPEND if append else 0), mode, dir_fd=within)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of ``data``, even if one system call writes only part of it. Raises OSError."""
     rest = memoryview(data)
     while rest:

@@ -38,6 +38,12 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
+def unlock(descriptor: int) -> None:
+    """Release the lock of an open file, which stays open. Raises OSError."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 class FileLock:
     """The exclusive lock of the file at ``path``, held from :meth:`take` to :meth:`release`.
 

@@ -1,4 +1,4 @@
-"""The file system for shared memory, which Chromium uses heavily."""
+"""The file system in memory, which Chromium and the values of contexts use."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def size(folder: Path = FOLDER) -> int | None:
         return shutil.disk_usage(folder).total
     except OSError:
         return None
+
+
+def free(folder: Path = FOLDER) -> int:
+    """Bytes that can still be written there; 0 if the system has none."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

@@ -87,6 +87,7 @@ def build_app() -> typer.Typer:
         ("run", _run, "Run workflows and save their outputs.", help_texts.RUN),
         ("convert", _convert, "Convert workflows to API prompts.", help_texts.CONVERT),
         ("explain", _explain, "Show what a conversion does with each node.", help_texts.EXPLAIN),
+        ("ports", _ports, "List the ports of workflows, without a server.", help_texts.PORTS),
         ("doctor", _doctor, "Check everything that a run needs.", help_texts.DOCTOR),
         ("conformance", _conformance, "Report where a server differs from ComfyUI.", help_texts.CONFORMANCE),
         ("snapshot", _snapshot, "Save a server's node definitions.", help_texts.SNAPSHOT),
@@ -231,6 +232,27 @@ def _explain(
 
         target = read_target(config, engine, attach, header, proxy)
         return explain_command(ExplainOptions(read_sources(workflows), target, as_json), terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+def _ports(
+    workflows: WorkflowArgument,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """List the ports of a workflow: role, id, type, node, and what is wrong. No server is started.
+
+    The role is input, output, passthru (connected on both sides), unconnected, or inactive (muted or bypassed). On
+    stdout: a table on a terminal; in a pipe one line for each port; with --json one document {workflow, ports, error},
+    a list of them for several workflows. Exit code 1 if a port has a problem that makes a run fail, such as no id.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.port_list import ports_command
+
+        return ports_command(read_sources(workflows), terminal, as_json=as_json)
 
     _guarded(work, quiet=quiet, verbose=verbose)
 

@@ -69,7 +69,7 @@ def find_leftovers() -> list[Leftover]:
     from discomfort._system.ownership import orphans
 
     found = [_process(process) for process in orphans()]
-    return found + _emulators() + _journals() + _locks()
+    return found + _emulators() + _contexts() + _journals() + _locks()
 
 
 def _emulators() -> list[Leftover]:
@@ -80,6 +80,17 @@ def _emulators() -> list[Leftover]:
 
     detail = "temporary files of a dead emulator"
     return [Leftover("folder", str(path), detail, remover(path)) for path in temporary.abandoned_folders()]
+
+
+def _contexts() -> list[Leftover]:
+    from discomfort._system import claimed_folders
+    from discomfort.context import folders
+
+    def remover(path: Path) -> Callable[[], str]:
+        return lambda: "" if claimed_folders.remove_abandoned(path) else "it could not be removed"
+
+    detail = "values of a context whose process has ended"
+    return [Leftover("folder", str(path), detail, remover(path)) for path in folders.leftovers()]
 
 
 def _locks() -> list[Leftover]:

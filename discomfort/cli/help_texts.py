@@ -52,6 +52,12 @@ EXPLAIN = [
     "discomfort explain workflow.json --attach http://gpu:8188",
     "discomfort explain workflow.json --json | jq -r '.install // empty'",
 ]
+PORTS = [
+    "Examples:",
+    "discomfort ports workflow.json",
+    "discomfort ports *.json                    check all of them",
+    "discomfort ports workflow.json --json | jq -r '.ports[].unique_id'",
+]
 DOCTOR = [
     "Examples:",
     "discomfort doctor",

@@ -46,10 +46,20 @@ async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
     """
     if isinstance(payload, Mapping):
         return unwrap(payload if isinstance(payload, dict) else dict(payload))
+    return unwrap(await to_thread(read_object_of, payload))
+
+
+def read_object_of(payload: Payload) -> JsonObject:
+    """The JSON object of a payload, whatever is in it: a copy of an object, or read from JSON text or a file.
+
+    Raises PayloadError, FileNotFoundError.
+    """
+    if isinstance(payload, Mapping):
+        return own_copy(payload)
     if isinstance(payload, str) and payload.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
-        return unwrap(await to_thread(parse_payload, payload))
+        return parse_payload(payload)
     if isinstance(payload, (str, os.PathLike)):
-        return unwrap(await to_thread(_read_payload, Path(payload)))
+        return _read_payload(Path(payload))
     raise PayloadError(f"a payload is an object, JSON text or a path, not {type(payload).__name__}")
 
 

@@ -14,12 +14,14 @@ import psutil
 import pytest
 from cli.conftest import Cli
 
+from discomfort import WorkflowContext
 from discomfort._system.ownership import OWNER_VARIABLE, orphans, owner_lives, owner_mark, start_of
 from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort.cli import cleaning
 from discomfort.cli.terminal import Terminal
 from discomfort.config import load_settings
 from discomfort.connector.resources import Resources, journal_directory
+from discomfort.context.folders import user_folder
 from discomfort.files.journal import Journal
 from discomfort.files.journal_entries import JournalEntry
 from discomfort.server.ports import lease_port
@@ -48,6 +50,7 @@ def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("discomfort._system.shared_memory.FOLDER", tmp_path / "shm")
 
 
 @pytest.fixture
@@ -219,6 +222,30 @@ def test_locks_and_emulators_folders(cli: Cli, nobody: None, tmp_path: Path, mon
     assert not folder.exists()
     assert lease.path.exists()
     lease.release()
+
+
+def test_contexts(cli: Cli, nobody: None, tmp_path: Path) -> None:
+    """The values of a killed program, on disk and in memory; not those of a living one."""
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from discomfort._system.claimed_folders import ClaimedFolder\n"
+        "[ClaimedFolder.make(Path(path)) for path in sys.argv[1:]]; os._exit(9)"
+    )
+    roots = [tmp_path / "tmp" / user_folder() / "contexts", tmp_path / "shm" / user_folder()]
+    for root in roots:
+        root.mkdir(parents=True)
+    dead = [root / "dead" for root in roots]
+    subprocess.run([sys.executable, "-c", code, *map(str, dead)], check=False)
+    with WorkflowContext() as context:
+        living = Path(context.receipt_path)
+        # Making a context removes what is in its own folders, so the dead one is made now.
+        subprocess.run([sys.executable, "-c", code, str(dead[0])], check=False)
+        assert cli("doctor", "--clean") == 1
+        assert all(str(path) in cli.out for path in dead)
+        assert context.run_id not in cli.out
+        assert cli("doctor", "--clean", "--yes") == 0
+        assert living.exists()
+    assert not any(path.exists() for path in dead)
 
 
 @pytest.mark.browser

@@ -49,9 +49,17 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.UnsafePromptError: lambda: exceptions.UnsafePromptError([PROBLEM]),
     exceptions.MissingNodesError: lambda: exceptions.MissingNodesError([exceptions.MissingNode("A", ("1",), "pack")]),
     exceptions.BrokenLinksError: lambda: exceptions.BrokenLinksError([PROBLEM]),
+    exceptions.WorkflowCycleError: lambda: exceptions.WorkflowCycleError(["3", "5"]),
+    exceptions.PortError: lambda: exceptions.PortError("cannot be stitched", [PROBLEM]),
+    exceptions.UnknownPortError: lambda: exceptions.UnknownPortError("modle", "is not there", ["clip", "model"]),
     exceptions.InputSelectorError: lambda: exceptions.InputSelectorError("a.b", "names nothing", ["c.d"]),
     exceptions.UploadError: lambda: exceptions.UploadError("outside"),
     exceptions.DiskFullError: lambda: exceptions.DiskFullError("/disk", "saving", filename="/disk/a", number=122),
+    exceptions.StorageFullError: lambda: exceptions.StorageFullError("/disk", "storing 'x'", remedy="Delete values."),
+    exceptions.UnsupportedValueError: lambda: exceptions.UnsupportedValueError(
+        "a socket cannot be stored", place="value[0]", remedy="Leave it out."
+    ),
+    exceptions.DamagedDataError: lambda: exceptions.DamagedDataError("is cut off", source="/dev/null"),
     exceptions.ConversionError: lambda: exceptions.ConversionError("failed", attempts=["one", "two"]),
     exceptions.ConversionTimeout: lambda: exceptions.ConversionTimeout("slow", attempts=["one"]),
     exceptions.MissingFrontendError: lambda: exceptions.MissingFrontendError("no frontend: 404"),

@@ -26,19 +26,20 @@ LAYERS = {
             "resources",
             "",
             "config",
+            "config_files",
             "history",
             "server_features",
         ],
         0,
     ),
     "_system": 1,
-    **dict.fromkeys(["discovery", "server", "client", "conversion", "files"], 2),
-    **dict.fromkeys(["connector", "comfy_serverless", "sync", "sync_run"], 3),
-    "discomfort": 4,
+    **dict.fromkeys(["discovery", "server", "client", "conversion", "files", "context"], 2),
+    **dict.fromkeys(["connector", "comfy_serverless", "sync", "sync_run", "workflow_context"], 3),
+    **dict.fromkeys(["orchestration", "discomfort", "workflow_tools"], 4),
     **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance"], 5),
 }
-PARTS = {"discovery", "server", "client", "conversion", "files"}
-HEAVY = {"playwright": "discomfort/conversion/browser", "torch": None, "ray": None}
+PARTS = {"discovery", "server", "client", "conversion", "files", "context"}
+HEAVY = {"playwright": "discomfort/conversion/browser", "torch": "discomfort/context/tensors", "ray": None}
 OUTSIDE = {
     "comfyui_emulator": set[str](),
     "comfyui_conformance": {"discomfort._json", "discomfort.exceptions", "discomfort.redaction"},
@@ -163,7 +164,7 @@ def test_the_cycle_check_would_notice() -> None:
 
 
 def test_heavy_libraries_are_imported_lazily_in_one_place() -> None:
-    """Playwright inside functions of the browser's modules; torch and ray nowhere."""
+    """Playwright inside functions of the browser's modules, torch in one of the context's; ray nowhere."""
     wrong = []
     for name, path in KNOWN.items():
         tree = ast.parse(path.read_text())

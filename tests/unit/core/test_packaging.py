@@ -77,13 +77,17 @@ def test_version_is_one() -> None:
 
 
 def test_installed_import_paths() -> None:
-    """discomfort.comfy_serverless and discomfort.discomfort give the same classes as the package."""
+    """The documented modules give the same classes as the package."""
     import discomfort
     from discomfort.comfy_serverless import ComfyConnector
     from discomfort.discomfort import Discomfort
+    from discomfort.workflow_context import WorkflowContext
+    from discomfort.workflow_tools import WorkflowTools
 
+    assert discomfort.WorkflowContext is WorkflowContext
     assert discomfort.ComfyConnector is ComfyConnector
     assert discomfort.Discomfort is Discomfort
+    assert discomfort.WorkflowTools is WorkflowTools
 
 
 @pytest.mark.parametrize("isolated", [True, False], ids=["cloned", "cloned-and-installed"])
@@ -92,12 +96,15 @@ def test_node_pack_import_paths(comfyui: Path, isolated: bool) -> None:
     code = (
         "from custom_nodes.discomfort.comfy_serverless import ComfyConnector\n"
         "from custom_nodes.discomfort.discomfort import Discomfort\n"
+        "from custom_nodes.discomfort.workflow_context import WorkflowContext\n"
+        "from custom_nodes.discomfort.workflow_tools import WorkflowTools\n"
         "import sys\n"
         "package = sys.modules['discomfort']\n"
-        "print(package.ComfyConnector is ComfyConnector, package.Discomfort is Discomfort, ComfyConnector.__module__)"
+        "print(package.ComfyConnector is ComfyConnector, package.Discomfort is Discomfort, ComfyConnector.__module__)\n"
+        "print(package.WorkflowContext is WorkflowContext, package.WorkflowTools is WorkflowTools)"
     )
 
-    assert python(code, comfyui, isolated=isolated) == "True True discomfort.connector.connector"
+    assert python(code, comfyui, isolated=isolated) == "True True discomfort.connector.connector\nTrue True"
 
 
 def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:
@@ -123,9 +130,10 @@ def test_loads_as_a_node_pack_without_importing_anything(comfyui: Path) -> None:
 
 
 def test_import_is_light() -> None:
-    """Importing the package and its connector loads neither the browser driver nor torch."""
+    """Importing the package, its connector and its tools loads neither the browser driver nor torch nor Pillow."""
     code = (
-        "import sys, discomfort, discomfort.connector\n"
+        "import sys, discomfort, discomfort.connector, discomfort.workflow_tools\n"
+        "discomfort.WorkflowTools()\n"
         "print([m for m in ('playwright', 'torch', 'typer', 'PIL') if m in sys.modules])"
     )
 

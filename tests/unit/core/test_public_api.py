@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import discomfort
-from discomfort import ComfyConnector, testing
+from discomfort import ComfyConnector, WorkflowTools, testing
 
 LIST = Path(__file__).with_name("public_api.txt")
 DOCUMENTED = (
@@ -19,6 +19,11 @@ DOCUMENTED = (
     "_test_server", "_ensure_fresh_websocket", "_delete_data", "_sync_cleanup",
 )  # fmt: skip
 """Methods of the connector that the specification names, although they begin with an underscore."""
+TOOLS = (
+    "_delete_passthru_ports", "_discover_context_handlers", "_get_workflow_with_reroutes_removed",
+    "_load_pass_by_rules", "_normalize_links", "_prepare_prompt_for_contextual_run", "_prune_workflow_to_output",
+)  # fmt: skip
+"""The same for the tools."""
 
 
 def lines() -> Iterator[str]:
@@ -28,6 +33,8 @@ def lines() -> Iterator[str]:
             yield from described(f"{module.__name__}.{name}", getattr(module, name))
     for name in DOCUMENTED:
         yield call(f"discomfort.ComfyConnector.{name}", getattr(ComfyConnector, name))
+    for name in TOOLS:
+        yield call(f"discomfort.WorkflowTools.{name}", getattr(WorkflowTools, name))
 
 
 def described(path: str, value: object) -> Iterator[str]:

@@ -1,0 +1,96 @@
+"""Encoded values in files of their own, which never change: written once, mapped by readers, in the end unlinked.
+
+A file gets its name when it is complete. The name is random, so only those who were given it can open the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import re
+import secrets
+import stat
+import sys
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+
+from .._system.descriptors import create, open_existing, write_all
+from ..exceptions import DamagedDataError
+
+NAME = re.compile(r"[0-9a-f]{32}")
+"""The name of a file with a value."""
+
+_PART = ".part"
+_MAPPED_FROM = 64 << 10
+"""Bytes from which a file is mapped rather than read."""
+_MOST_MAPPINGS = 256
+"""Each mapping keeps a descriptor open before Python 3.13, and a process may have few of them."""
+_mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+
+def write_blob(folder: Path, pieces: Iterable[bytes | memoryview], size: int, *, reserved: bool) -> str:
+    """Write a new file of ``size`` bytes into ``folder``, and return its name.
+
+    With ``reserved`` its space is taken before anything is written, so that a full file system in memory is an error
+    here, instead of a signal where the file is mapped. Raises OSError; then nothing is left.
+    """
+    name = secrets.token_hex(16)
+    temporary = folder / (name + _PART)
+    descriptor = create(temporary, 0o600)
+    try:
+        try:
+            if reserved and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, size)
+            for piece in pieces:
+                write_all(descriptor, piece)
+        finally:
+            os.close(descriptor)
+        temporary.replace(folder / name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return name
+
+
+def read_blob(path: Path) -> memoryview:
+    """The bytes of a file: a mapping that is private to this process, so that they can be changed, or a copy.
+
+    A mapping stays valid when the file is replaced or removed. Raises OSError, and DamagedDataError for anything but a
+    regular file.
+    """
+    descriptor = open_existing(path)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedDataError("is not a regular file", source=path)
+        if status.st_size >= _MAPPED_FROM and (_MAPS_WITHOUT_DESCRIPTOR or len(_mappings) < _MOST_MAPPINGS):
+            return memoryview(_mapped(descriptor, status.st_size))
+        return memoryview(_read(descriptor, status.st_size, path))
+    finally:
+        os.close(descriptor)
+
+
+_MAPS_WITHOUT_DESCRIPTOR = sys.version_info >= (3, 13)
+
+
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY, trackfd=False)
+    mapping = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
+    _mappings.add(mapping)
+    return mapping
+
+
+def _read(descriptor: int, size: int, path: Path) -> bytearray:
+    data = bytearray(size)
+    view, done = memoryview(data), 0
+    while done < size:
+        chunk = os.read(descriptor, min(size - done, 1 << 24))
+        if not chunk:
+            raise DamagedDataError(f"has {done} of {size} bytes", source=path)
+        view[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return data

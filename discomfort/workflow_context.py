@@ -1,0 +1,5 @@
+"""The documented import path of :class:`WorkflowContext`."""
+
+from discomfort.context.context import WorkflowContext
+
+__all__ = ["WorkflowContext"]
