@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import literal
 from browser.stub_server import StubServer, front_end_root, read_json
 from playwright.async_api import async_playwright
+from same_prompts import same
 from saved import DEFINITIONS, IS_SET, PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter, PromptCache
@@ -59,26 +60,13 @@ class Row:
     def add(self, name: str, seconds: float, prompt: Prompt | None) -> None:
         """Count one conversion."""
         self.seconds.append(seconds)
-        if prompt is None or not _same(prompt, self.expected.setdefault(name, prompt)):
+        if prompt is None or not same(prompt, self.expected.setdefault(name, prompt)):
             self.wrong.append(name)
 
     def __str__(self) -> str:
         median, slowest = statistics.median(self.seconds) * 1000, max(self.seconds) * 1000
         count = len(self.seconds)
         return f"{self.name:<34}{count:>6}{count - len(self.wrong):>7}{median:>13.3f}{slowest:>13.2f}"
-
-
-def _same(prompt: Prompt, expected: Prompt) -> bool:
-    return _without_nulls(prompt) == _without_nulls(expected)
-
-
-def _without_nulls(prompt: Prompt) -> Prompt:
-    # A node of unknown type has no class and no title; text leaves them out where an object has null.
-    nodes = {}
-    for node_id, node in prompt.items():
-        meta = {key: value for key, value in node.get("_meta", {}).items() if value is not None}
-        nodes[node_id] = {key: value for key, value in node.items() if value is not None} | {"_meta": meta}
-    return nodes
 
 
 async def measure_literal(url: str, names: list[str], expected: dict[str, Prompt]) -> Row:

@@ -20,6 +20,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browser.stub_server import StubServer, front_end_root, read_json
+from same_prompts import same
 from saved import PROMPTS, WORKFLOWS
 
 from discomfort.conversion import Converter
@@ -49,7 +50,7 @@ async def in_a_row(converter: Converter, runs: int) -> tuple[float, float, int]:
     for index in range(runs):
         name = NAMES[index % len(NAMES)]
         prompt = await converter.convert(read_json(WORKFLOWS / name), allow_missing=True)
-        wrong += prompt != read_json(PROMPTS / name)
+        wrong += not same(prompt, read_json(PROMPTS / name))
         # A page is recycled now and then, so one reading is luck: the median of the last fifty stands for "now".
         if index < WARM_UP or index >= runs - WARM_UP:
             readings.append(browser_memory())
@@ -69,7 +70,7 @@ async def at_once(converter: Converter, count: int) -> None:
     async def one(name: str) -> bool:
         prompt = await converter.convert(read_json(WORKFLOWS / name), allow_missing=True)
         waits.append(time.perf_counter() - started)
-        return bool(prompt == read_json(PROMPTS / name))
+        return same(prompt, read_json(PROMPTS / name))
 
     right = sum(await asyncio.gather(*(one(name) for name in NAMES[:count])))
     print(f"{count} at once: {right} right; first after {min(waits):.2f} s, last after {max(waits):.2f} s")

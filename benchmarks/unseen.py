@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import random
-import re
 import sys
 import tempfile
 from collections import Counter
@@ -26,6 +25,7 @@ from browser import literal
 from browser.background import settled
 from browser.stub_server import StubServer, front_end_root, read_json
 from playwright.async_api import Error, async_playwright
+from same_prompts import same
 
 from discomfort.conversion import Converter, PromptCache
 from discomfort.conversion.browser.chromium import existing_chromium
@@ -34,19 +34,6 @@ from discomfort.exceptions import DiscomfortError, MissingNodesError
 
 Prompts = dict[str, Any]
 LITERAL_TIMEOUT = 120.0
-
-
-PICTURE = re.compile(r"(scene(?:_[a-z]+)*_)[0-9]{13}\.png")
-"""A picture that a 3D viewer has taken for its node; its name has the time in milliseconds."""
-
-
-def normal(prompt: dict[str, Any]) -> str:
-    """A prompt as text; a node of unknown type has no class and no title, or null for them."""
-    nodes = {
-        node_id: node | {"class_type": node.get("class_type"), "_meta": {"title": node["_meta"].get("title")}}
-        for node_id, node in prompt.items()
-    }
-    return PICTURE.sub(r"\1TIME.png", json.dumps({key: dict(sorted(node.items())) for key, node in nodes.items()}))
 
 
 async def warm(converter: Converter, paths: list[Path], tally: Counter[str]) -> Prompts:
@@ -93,7 +80,7 @@ async def compared(url: str, paths: list[Path], made: Prompts, tally: Counter[st
                 tally["literal procedure failed" + ("" if path.name in made else ", and so did ours")] += 1
                 print(f"{path.name}: literally {str(error)[:200]}")
                 continue
-            equal = path.name in made and normal(prompt) == normal(made[path.name])
+            equal = path.name in made and same(prompt, made[path.name])
             tally["literal: equal" if equal else "literal: DIFFERENT"] += 1
             if not equal:
                 print(f"{path.name}: not what the literal procedure makes")
