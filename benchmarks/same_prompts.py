@@ -1,4 +1,4 @@
-"""When two prompts say the same, however a node without a class and a viewer's pictures are written."""
+"""Compares prompts. A node without a class, and the pictures of a 3D viewer, can be written in several ways."""
 
 from __future__ import annotations
 
