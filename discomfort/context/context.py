@@ -14,7 +14,7 @@ from discomfort.context.codecs import encode
 from discomfort.context.context_settings import check_run_id, load_context_settings
 from discomfort.context.export import check_destination, export
 from discomfort.context.receipts import FILENAME
-from discomfort.context.recipes import check_recipe
+from discomfort.context.recipes import as_given, check_recipe, needed_blobs
 from discomfort.context.records import Record, passed_by
 from discomfort.context.run_view import RunView
 from discomfort.context.storage import Storage
@@ -88,8 +88,8 @@ class WorkflowContext:
         """Store a value, and replace an older one of this id. If that fails, the older one stays.
 
         It goes to memory if it fits, else to disk, with a warning in the log; with ``use_ram=False`` to disk. JSON up
-        to 64 KiB is kept in the index. With ``pass_by="ref"``, ``data`` is a workflow or prompt with an output port of
-        this id, which makes the value when a run needs it.
+        to 64 KiB is kept in the index. With ``pass_by="ref"``, ``data`` is a :class:`Reference`, or a workflow or
+        prompt with an output port of this id, which makes the value when a run needs it.
 
         Raises:
             UnsupportedValueError: something in ``data`` cannot be stored; the place in it is named. A TypeError.
@@ -103,11 +103,12 @@ class WorkflowContext:
         storage = self._open_storage()
         if pass_by == "ref":
             check_recipe(data, unique_id)
-        record = passed_by(storage.write(encode(data), use_ram=use_ram), pass_by)
+        needs = storage.needed_files(needed_blobs(data))
+        record = passed_by(storage.write(encode(data), use_ram=use_ram), pass_by, needs)
         storage.commit({unique_id: record})
 
     def load(self, unique_id: str) -> Any:
-        """The value of an id, as a copy. For a reference, the workflow or prompt.
+        """The value of an id, as a copy. By reference: the :class:`Reference`, or the workflow or prompt that was saved.
 
         Raises:
             KeyError: there is none.
@@ -117,7 +118,7 @@ class WorkflowContext:
         storage = self._open_storage()
         key = _id_of(unique_id)
         try:
-            return storage.load(key, self._tensor_kind)
+            return as_given(storage.load(key, self._tensor_kind))
         except LookupError:
             raise self._missing(unique_id) from None
 
