@@ -114,8 +114,8 @@ def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:
     assert python("import sys; sys.path.insert(0, '')\nimport discomfort; print(discomfort.__version__)", tmp_path)
 
 
-def test_loads_as_a_node_pack_without_importing_anything(comfyui: Path) -> None:
-    """The way ComfyUI loads a folder: by file location, under the folder's path as its name."""
+def test_loads_as_a_node_pack_with_three_nodes(comfyui: Path) -> None:
+    """The way ComfyUI loads a folder: by file location, under the folder's path as its name. No library is imported."""
     code = (
         "import importlib.util, json, sys\n"
         "path = 'custom_nodes/discomfort'\n"
@@ -123,10 +123,14 @@ def test_loads_as_a_node_pack_without_importing_anything(comfyui: Path) -> None:
         "module = importlib.util.module_from_spec(spec)\n"
         "sys.modules[path] = module\n"
         "spec.loader.exec_module(module)\n"
-        "print(json.dumps([module.NODE_CLASS_MAPPINGS, 'aiohttp' in sys.modules, 'discomfort' in sys.modules]))"
+        "names = ('aiohttp', 'orjson', 'pydantic', 'discomfort', 'torch')\n"
+        "print(json.dumps([list(module.NODE_CLASS_MAPPINGS), [name for name in names if name in sys.modules]]))"
     )
 
-    assert json.loads(python(code, comfyui)) == [{}, False, False]
+    assert json.loads(python(code, comfyui)) == [
+        ["DiscomfortPort", "DiscomfortContextLoader", "DiscomfortContextSaver"],
+        [],
+    ]
 
 
 def test_import_is_light() -> None:

@@ -1,0 +1,97 @@
+"""``DiscomfortContextLoader``: in the place of a port where the value of a variable enters a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ..context.codecs import decode
+from ..context.exchange import HANDSHAKE, LOADER
+from ..context.trees import NodeList
+from ..exceptions import DamagedDataError, StateError
+from .any_type import ANY
+from .server_values import ValuePlace, handshake, load_value
+from .tensor_values import with_tensors
+
+_PLACE = ("run_id", "contexts", "memory", "storage", "blob")
+
+
+class DiscomfortContextLoader:
+    """Gives a value of a context: ``text`` has it encoded, or it is in the file ``blob``.
+
+    It has no ``IS_CHANGED``: ComfyUI runs it again, and what stands behind it, if one of its inputs differs. ``digest``
+    stands for the content. The place of the file may differ from save to save though the content does not, so it can be
+    told in the node's ``_meta`` instead, which does not count: ``{"discomfort": {"run_id": …, "blob": …, …}}``.
+    """
+
+    CATEGORY: ClassVar[str] = "discomfort/internal"
+    DESCRIPTION: ClassVar[str] = "Made by Discomfort runs, in the place of a port. Not for workflows."
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = (ANY,)
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("value",)
+    OUTPUT_IS_LIST: ClassVar[tuple[bool, ...]] = (True,)
+    FUNCTION: ClassVar[str] = "load_data"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        """The inputs, and in the default of a hidden one what the client wants to know about this server."""
+        text = ("STRING", {"default": ""})
+        return {
+            "required": {"run_id": text, "unique_id": text},
+            "optional": {
+                "blob": text,
+                "codec": text,
+                "digest": text,
+                "storage": ("STRING", {"default": "ram"}),
+                "contexts": ("STRING", {"default": "contexts"}),
+                "memory": text,
+                "text": text,
+                "is_list": ("BOOLEAN", {"default": False}),
+            },
+            # Not UNIQUE_ID, which would put the node's id into its cache key.
+            "hidden": {"prompt": "PROMPT", HANDSHAKE: ("DISCOMFORT", {"default": handshake().as_json()})},
+        }
+
+    def load_data(
+        self,
+        run_id: str,
+        unique_id: str,
+        codec: str = "",
+        digest: str = "",
+        text: str = "",
+        is_list: bool = False,
+        prompt: Mapping[str, Any] | None = None,
+        **place: str,
+    ) -> tuple[list[Any]]:
+        """The value, or the items of a list output. Raises StateError, DamagedDataError, OSError."""
+        if text:
+            value = decode("json", text.encode("utf-8", "surrogatepass"))
+        else:
+            told = {"run_id": run_id, **place}
+            if not told.get("blob"):
+                told |= _told_in_meta(prompt or {}, unique_id, digest)
+            value = _load(told, unique_id, codec)
+        if isinstance(value, NodeList) or (is_list and isinstance(value, list)):
+            return ([with_tensors(each) for each in value],)
+        return ([with_tensors(value)],)
+
+
+def _load(told: Mapping[str, str], unique_id: str, codec: str) -> Any:
+    place = ValuePlace(told["run_id"], told.get("contexts") or "contexts", told.get("memory") or "")
+    if not told.get("blob"):
+        raise StateError(f"the variable {unique_id!r} has no value: this node belongs to a Discomfort run")
+    try:
+        return load_value(place, told.get("storage") or "ram", told["blob"], codec)
+    except DamagedDataError as error:
+        raise DamagedDataError(f"the variable {unique_id!r} cannot be loaded: {error.problem}") from error
+
+
+def _told_in_meta(prompt: Mapping[str, Any], unique_id: str, digest: str) -> dict[str, str]:
+    """Where the value is, from the ``_meta`` of a loader with these inputs: all that have them have the same value."""
+    for node in prompt.values():
+        inputs = node.get("inputs") or {}
+        if node.get("class_type") == LOADER and (inputs.get("unique_id"), inputs.get("digest")) == (unique_id, digest):
+            meta = node.get("_meta")
+            told = meta.get(HANDSHAKE) if isinstance(meta, dict) else None
+            if isinstance(told, dict):
+                return {name: told[name] for name in _PLACE if isinstance(told.get(name), str)}
+    return {}
