@@ -145,7 +145,6 @@ Events belong to the callback: it may keep and change them. While an ``async`` c
 and previews that a newer one of the same node replaces are dropped; nothing else is."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class NodeOrigin:
     """The node of another workflow, which a reference brought into this run."""

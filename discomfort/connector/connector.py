@@ -48,7 +48,7 @@ from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
 from discomfort.connector.submissions import Submission, Submissions, check_prompt_id, interrupted
 from discomfort.conversion.explanation import Explanation
-from discomfort.exceptions import StateError, UploadError
+from discomfort.exceptions import ServerResponseError, StateError, UploadError
 from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
@@ -627,6 +627,21 @@ class ComfyConnector:
     async def _test_server(self) -> bool:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
         return await self._startup.run_self_test(self._prompts, self._policy)
+
+    async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
+        """The server's ``/object_info``, which is not to be changed; ``fresh``: fetched now.
+
+        Empty if the server does not have it. Raises ServerConnectionError, StateError.
+        """
+        async with self._call("run"):
+            await self._ensure_ready()
+            if fresh:
+                self._client().forget_definitions()
+            try:
+                return await self._prompts.with_server(lambda: self._client().shared_definitions())
+            except ServerResponseError as error:
+                _log.warning("ports have no types, since there are no node definitions: %s", error.problem)
+                return {}
 
     async def _ensure_fresh_websocket(self) -> None:
         """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""

@@ -97,7 +97,7 @@ class WorkflowContext:
             DiskFullError: the disk is full; StorageFullError, which is also a MemoryError, if memory is full too.
             StateError: after :meth:`shutdown`.
         """
-        unique_id = _checked_id(unique_id)
+        unique_id = checked_id(unique_id)
         if pass_by not in ("val", "ref"):
             raise ValueError(f"pass_by must be 'val' or 'ref', not {pass_by!r}")
         storage = self._open_storage()
@@ -108,7 +108,7 @@ class WorkflowContext:
         storage.commit({unique_id: record})
 
     def load(self, unique_id: str) -> Any:
-        """The value of an id, as a copy. By reference: the :class:`Reference`, or the workflow or prompt that was saved.
+        """The value of an id, as a copy. By reference it is the :class:`Reference`, or the workflow that was saved.
 
         Raises:
             KeyError: there is none.
@@ -261,7 +261,8 @@ def _id_of(unique_id: object) -> str:
     return unique_id.strip() if isinstance(unique_id, str) else ""
 
 
-def _checked_id(unique_id: object) -> str:
+def checked_id(unique_id: object) -> str:
+    """The id of a variable without the spaces around it. Raises TypeError, ValueError."""
     if not isinstance(unique_id, str):
         raise TypeError(f"unique_id must be a text, not {type(unique_id).__name__}")
     stripped = unique_id.strip()

@@ -1,7 +1,5 @@
 """The values of one context: in the file system in memory, on disk, or, if small, in the index itself."""
 
-# Longer than 400 lines: what keeps files and what removes them must be read side by side.
-
 from __future__ import annotations
 
 import contextlib
@@ -10,7 +8,6 @@ import logging
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,25 +178,6 @@ class Storage:
         """Remember the digest of a record's data, which whoever wrote it gave; else :meth:`digest` computes it."""
         if record.file is not None:
             self._digests[record.file] = digest
-
-    def linked(self, record: Record, name: str) -> tuple[Record, tuple[str, ...]]:
-        """The record of the same file under a second name, and the pin that keeps that until :meth:`unpin`.
-
-        Where links are not possible, and for a process that did not make the context, the record as it is.
-        """
-        folder = "disk:" if record.storage == "disk" else f"ram:{self._index.memory}/"
-        second = replace(record, file=folder + name, needs=())
-        with self._lock:
-            self._check_open()
-            try:
-                # Only the owner removes files.
-                if record.file is not None and self.is_owner:
-                    with contextlib.suppress(FileExistsError):
-                        self.path_of(second.file or "").hardlink_to(self.path_of(record.file))
-                    return second, self._index.table.pin([second])
-            except OSError as error:
-                _log.debug("%s has no second name: %s", record.file, error)
-            return record, self._index.table.pin([record])
 
     def needed_files(self, blobs: Iterable[str]) -> tuple[str, ...]:
         """The files of a reference's ``blobs`` that are in this context."""

@@ -1,0 +1,120 @@
+"""The check of a whole list of workflows before anything is sent: all that is wrong, in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from discomfort.exceptions import GraphProblem, PortError
+from discomfort.orchestration.binding import LoadedValue, plan_problems, planned, variable_type
+from discomfort.orchestration.node_pack import NodePack
+from discomfort.orchestration.steps import OpenRecipe, Step
+from discomfort.orchestration.variables import Variables
+from discomfort.workflow.compilation import Binding, ValueNode, compilation_problems
+from discomfort.workflow.pass_by import BY_REFERENCE, pass_by
+from discomfort.workflow.port_types import excludes
+from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
+
+_NO_FILES = "goes through files that the server shares (tier 1), and this server shares none: {}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListCheck:
+    """What the workflows of a list are checked against. ``variables`` has what the context and the inputs have."""
+
+    variables: Variables
+    rules: Mapping[str, str]
+    pack: NodePack
+    iterations: int
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Raises PortError with all problems of all workflows."""
+        problems: list[GraphProblem] = []
+        produced: dict[str, str] = {}
+        for step in steps:
+            found = [*self._step(step, produced), *self._returning(step, steps)]
+            place = f"{step.place()}: " if len(steps) > 1 else ""
+            problems += [replace(each, problem=place + each.problem) for each in dict.fromkeys(found)]
+            produced |= {unique_id: port.type for unique_id, port in step.ports.outputs().items()}
+        if problems:
+            raise PortError("nothing was sent, since the workflows cannot run", problems)
+
+    def _step(self, step: Step, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
+        bindings: dict[str, Binding] = {}
+        for unique_id, ports in step.ports.inputs().items():
+            binding = self._binding(unique_id, ports, produced)
+            if binding is None:
+                continue
+            if isinstance(binding, LoadedValue):
+                yield from self._loaded(binding, ports)
+                binding = ValueNode("")
+            bindings[unique_id] = binding
+        yield from compilation_problems(step.prompt, step.ports, bindings)
+        yield from self._recipes(step.ports, produced)
+        yield from self._outputs(step)
+
+    def _binding(
+        self, unique_id: str, ports: Sequence[PromptPort], produced: Mapping[str, str]
+    ) -> Binding | LoadedValue | None:
+        # What an earlier workflow writes is what is there then, whatever the context has now.
+        if unique_id in produced:
+            return ValueNode("", type=produced[unique_id])
+        if unique_id in self.variables.recipes:
+            return ValueNode("", type=self.variables.recipes[unique_id].type)
+        if unique_id in self.variables.values:
+            return planned(self.variables.values[unique_id], ports)
+        return None
+
+    def _loaded(self, plan: LoadedValue, ports: Sequence[PromptPort]) -> Iterator[GraphProblem]:
+        misfits = list(plan_problems(plan, ports))
+        yield from misfits
+        if not misfits and self.pack.obstacle:
+            yield ports[0].problem("its value " + _NO_FILES.format(self.pack.obstacle))
+
+    def _recipes(self, ports: PromptPorts, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
+        """The problems of the recipes that these ports need, at any depth."""
+        inputs = ports.inputs().items()
+        waiting: list[tuple[str, tuple[str, ...], PromptPort]] = [(key, (key,), same[0]) for key, same in inputs]
+        while waiting:
+            unique_id, trail, port = waiting.pop()
+            recipe = self.variables.recipes.get(unique_id)
+            if recipe is None or unique_id in produced:
+                continue
+            for each in recipe.ports.inputs():
+                if each in trail:
+                    yield port.problem(f"its reference needs itself: {' → '.join([*trail, each])}")
+                else:
+                    waiting.append((each, (*trail, each), port))
+            yield from self._recipe(recipe, port, produced)
+
+    def _recipe(self, recipe: OpenRecipe, port: PromptPort, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
+        bindings: dict[str, Binding] = {}
+        for unique_id, ports in recipe.ports.inputs().items():
+            binding = self._binding(unique_id, ports, produced)
+            if isinstance(binding, LoadedValue):
+                for problem in self._loaded(binding, ports):
+                    yield port.problem(f"its reference: {problem}")
+                binding = ValueNode("")
+            if binding is not None:
+                bindings[unique_id] = binding
+        for problem in compilation_problems(recipe.prompt, recipe.ports, bindings):
+            yield port.problem(f"its reference: {problem}")
+
+    def _outputs(self, step: Step) -> Iterator[GraphProblem]:
+        for port in step.ports.outputs().values():
+            if pass_by(self.rules, port.type) != BY_REFERENCE:
+                if self.pack.obstacle:
+                    yield port.problem("the value that it gives " + _NO_FILES.format(self.pack.obstacle))
+            elif self.pack.reference_sink(port.unique_id) is None:
+                yield port.problem("the server has no node that it can end with, neither DiscomfortPort nor PreviewAny")
+
+    def _returning(self, step: Step, steps: Sequence[Step]) -> Iterator[GraphProblem]:
+        """Outputs of this or a later workflow that return to an input of this one in the next iteration."""
+        if self.iterations == 1:
+            return
+        for unique_id, ports in step.ports.inputs().items():
+            for other in steps[steps.index(step) :]:
+                output = other.ports.outputs().get(unique_id)
+                if output is not None and excludes(output.type, variable_type(ports)):
+                    kind = variable_type(ports)
+                    yield ports[0].problem(f"takes {kind}, but gets {output.type} from {other.place()} afterwards")

@@ -1,0 +1,129 @@
+"""One call of ``Discomfort.run``: its list is prepared, checked as a whole, and run, iteration after iteration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort._system.concurrency import finish, to_thread
+from discomfort.connector.payloads import Payload
+from discomfort.context.context import WorkflowContext
+from discomfort.context.recipes import needed_blobs
+from discomfort.exceptions import PayloadError, RunTimeout
+from discomfort.orchestration.list_check import ListCheck
+from discomfort.orchestration.node_pack import node_pack
+from discomfort.orchestration.results import Results
+from discomfort.orchestration.step_progress import ProgressReports
+from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_value
+from discomfort.orchestration.steps import Conversions, Step
+from discomfort.orchestration.transient_values import TransientValues
+from discomfort.orchestration.variables import StoredValue, read_variables
+from discomfort.orchestration.warm_nodes import WarmNodes
+from discomfort.orchestration.worker import Worker
+from discomfort.progress import WorkflowProgressCallback
+from discomfort.workflow.prompt_ports import prompt_ports
+from discomfort.workflow.references import Reference, is_reference
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What a caller wants to run: checked, and copied where the caller could change it."""
+
+    workflows: Sequence[Payload]
+    inputs: Mapping[str, Any]
+    iterations: int
+    use_ram: bool
+    on_progress: WorkflowProgressCallback | None = None
+    timeout: float | None = None
+    extra_data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ListRun:
+    """Runs one list on one worker and one context."""
+
+    def __init__(
+        self, worker: Worker, context: WorkflowContext, rules: Mapping[str, str], warm: WarmNodes, order: RunOrder
+    ) -> None:
+        self._worker, self._context, self._rules, self._warm, self._order = worker, context, rules, warm, order
+        self._conversions = Conversions(worker)
+        self._inputs = {key: _as_reference(value) for key, value in order.inputs.items()}
+
+    async def perform(self) -> Results:
+        """Run everything within the timeout. Raises RunTimeout, and what the parts raise."""
+        timeout = self._order.timeout
+        try:
+            async with asyncio.timeout(timeout) as scope:
+                return await self._perform()
+        except TimeoutError as error:
+            if not scope.expired() or timeout is None:
+                raise
+            cause = None if isinstance(error.__cause__, asyncio.CancelledError) else error
+            raise RunTimeout(f"the call did not end within {timeout:g} s", timeout=timeout) from cause
+
+    async def _perform(self) -> Results:
+        order, results = self._order, Results()
+        steps = await self._conversions.steps(order.workflows)
+        steps, definitions = await self._checked(steps)
+        transient = TransientValues(self._context._open_storage())
+        around = RunSurroundings(
+            self._worker, self._context, self._conversions, definitions,
+            node_pack(definitions, is_attached=self._worker.engine == "attached"), self._rules, self._warm, transient,
+            order.use_ram, None if order.on_progress is None else ProgressReports(order.on_progress), order.extra_data,
+        )  # fmt: skip
+        try:
+            await finish(to_thread(self._save_inputs))
+            for iteration in range(1, order.iterations + 1):
+                for step in steps:
+                    await StepRun(around, step, iteration, results).perform()
+        finally:
+            await finish(to_thread(transient.drop))
+        return results
+
+    async def _checked(self, steps: Sequence[Step]) -> tuple[list[Step], JsonObject]:
+        """The steps with their ports, and the definitions. What fails with known definitions is checked with new ones:
+        their lists have the files and models that were added since."""
+        try:
+            return await self._checked_with(steps, await self._worker._node_definitions())
+        except PayloadError:
+            return await self._checked_with(steps, await self._worker._node_definitions(fresh=True))
+
+    async def _checked_with(self, steps: Sequence[Step], definitions: JsonObject) -> tuple[list[Step], JsonObject]:
+        found = [replace(step, ports=prompt_ports(step.prompt, definitions, step.workflow)) for step in steps]
+        needed = [unique_id for step in found for unique_id in step.ports.inputs()]
+        view = self._context._view()
+        try:
+
+            def load(unique_id: str) -> StoredValue | None:
+                if unique_id in self._inputs:
+                    return StoredValue(self._inputs[unique_id], isinstance(self._inputs[unique_id], Reference))
+                return stored_value(view, unique_id)
+
+            variables = await read_variables(needed, load, self._conversions, definitions)
+            pack = node_pack(definitions, is_attached=self._worker.engine == "attached")
+            ListCheck(variables, self._rules, pack, self._order.iterations).run(found)
+        finally:
+            await finish(to_thread(view.discard))
+        return found, definitions
+
+    def _save_inputs(self) -> None:
+        """Save all inputs at once. Blocking; raises UnsupportedValueError, DiskFullError, StateError."""
+        if not self._inputs:
+            return
+        with self._context._view() as view:
+            for unique_id, value in self._inputs.items():
+                needs = view.storage.needed_files(needed_blobs(value))
+                view.save(
+                    unique_id,
+                    value.copy() if isinstance(value, Reference) else value,
+                    use_ram=self._order.use_ram,
+                    pass_by="ref" if isinstance(value, Reference) else "val",
+                    needs=needs,
+                )
+            view.commit()
+
+
+def _as_reference(value: Any) -> Any:
+    return Reference.read(value) if is_reference(value) else value
