@@ -30,7 +30,7 @@ class Discomfort:
         cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
     ) -> Self:
         """Start the connector, as :meth:`ComfyConnector.create` does, with its arguments, errors and cancellation."""
-        return cls(await ComfyConnector.create(config_path, **settings))
+        return cls(await ComfyConnector._create(config_path, settings, loads_nodes=True))
 
     @property
     def Worker(self) -> ComfyConnector:  # noqa: N802 - the documented name
