@@ -38,8 +38,8 @@ DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
 _FILES = frozenset({CONFIG_ENV, config_files.CONTEXT_CONFIG_ENV, config_files.RULES_ENV})
 """Variables that name configuration files."""
-_MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
-"""Variables that mark server processes."""
+_MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER", "DISCOMFORT_CONTEXTS"})
+"""Variables that a connector sets for server processes."""
 
 
 def _not_bool(value: object) -> object:

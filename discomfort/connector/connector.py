@@ -85,10 +85,11 @@ class ComfyConnector:
         attach_url: str | None = None,
         headers: Mapping[str, str] | None = None,
         route: Route = DIRECT,
+        loads_nodes: bool = False,
     ) -> None:
         """Used by :meth:`create` and :meth:`attach`; starts nothing."""
         self._settings, self._loop = settings, asyncio.get_running_loop()
-        self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route)
+        self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route, loads_nodes=loads_nodes)
         self._lifecycle, self._events = Lifecycle(), EventLog()
         self._calls, self._background = Calls(), BackgroundTasks()
         self._wire(RestartBudget(settings.max_restarts))
@@ -144,11 +145,21 @@ class ComfyConnector:
             ServerStartError, ServerStartTimeout, BrowserError, SelfTestError: all are ``RuntimeError``; nothing is left
                 running.
         """
+        return await cls._create(config_path, settings)
+
+    @classmethod
+    async def _create(
+        cls, config_path: str | os.PathLike[str] | None, settings: SettingArguments, *, loads_nodes: bool = False
+    ) -> ComfyConnector:
+        """:meth:`create`. With ``loads_nodes`` an owned server loads our node pack, which orchestration needs.
+
+        An instance that lives stays as it is.
+        """
         current = cls.current()
         anything = config_path is None and not settings and current is not None
         wanted = current._settings if anything and current is not None else load_settings(config_path, **settings)
         while True:
-            instance = cls._claim(wanted)
+            instance = cls._claim(wanted, loads_nodes=loads_nodes)
             if instance._shutdown.begun:
                 await instance.kill_api()
                 continue
@@ -212,7 +223,14 @@ class ComfyConnector:
 
         Cancellation and errors as :meth:`create`.
         """
-        connector = cls(load_settings(config_path, **settings))
+        return await cls._launch(config_path, settings)
+
+    @classmethod
+    async def _launch(
+        cls, config_path: str | os.PathLike[str] | None, settings: SettingArguments, *, loads_nodes: bool = False
+    ) -> ComfyConnector:
+        """:meth:`launch`. ``loads_nodes`` as in :meth:`_create`."""
+        connector = cls(load_settings(config_path, **settings), loads_nodes=loads_nodes)
         await connector._start_for_caller()
         return connector
 
@@ -675,13 +693,13 @@ class ComfyConnector:
         return self._parts.client
 
     @classmethod
-    def _claim(cls, wanted: Settings) -> ComfyConnector:
+    def _claim(cls, wanted: Settings, *, loads_nodes: bool) -> ComfyConnector:
         """The process's instance, made on demand. No await and one thread at a time, so that only one is ever made."""
         with _claims:
-            return cls._claim_alone(wanted)
+            return cls._claim_alone(wanted, loads_nodes=loads_nodes)
 
     @classmethod
-    def _claim_alone(cls, wanted: Settings) -> ComfyConnector:
+    def _claim_alone(cls, wanted: Settings, *, loads_nodes: bool) -> ComfyConnector:
         instance = ComfyConnector._instance
         if instance is not None and instance._loop.is_closed():
             # Its tasks are gone with the loop, but server and browser still run.
@@ -689,7 +707,7 @@ class ComfyConnector:
             instance._sync_cleanup()
             instance = None
         if instance is None:
-            instance = ComfyConnector._instance = cls(wanted)
+            instance = ComfyConnector._instance = cls(wanted, loads_nodes=loads_nodes)
         elif instance._loop is not asyncio.get_running_loop():
             raise StateError(
                 "a connector is alive in another event loop of this process; await its kill_api() there first, "

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from discomfort.exceptions import GraphProblem, PortError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned, variable_type
-from discomfort.orchestration.node_pack import NodePack
 from discomfort.orchestration.steps import OpenRecipe, Step
+from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import Variables
 from discomfort.workflow.compilation import Binding, ValueNode, compilation_problems
 from discomfort.workflow.pass_by import BY_REFERENCE, pass_by
@@ -24,7 +24,7 @@ class ListCheck:
 
     variables: Variables
     rules: Mapping[str, str]
-    pack: NodePack
+    transport: Transport
     iterations: int
 
     def run(self, steps: Sequence[Step]) -> None:
@@ -68,8 +68,8 @@ class ListCheck:
     def _loaded(self, plan: LoadedValue, ports: Sequence[PromptPort]) -> Iterator[GraphProblem]:
         misfits = list(plan_problems(plan, ports))
         yield from misfits
-        if not misfits and self.pack.obstacle:
-            yield ports[0].problem("its value " + _NO_FILES.format(self.pack.obstacle))
+        if not misfits and self.transport.obstacle:
+            yield ports[0].problem("its value " + _NO_FILES.format(self.transport.obstacle))
 
     def _recipes(self, ports: PromptPorts, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
         """The problems of the recipes that these ports need, at any depth."""
@@ -103,9 +103,9 @@ class ListCheck:
     def _outputs(self, step: Step) -> Iterator[GraphProblem]:
         for port in step.ports.outputs().values():
             if pass_by(self.rules, port.type) != BY_REFERENCE:
-                if self.pack.obstacle:
-                    yield port.problem("the value that it gives " + _NO_FILES.format(self.pack.obstacle))
-            elif self.pack.reference_sink(port.unique_id) is None:
+                if self.transport.obstacle:
+                    yield port.problem("the value that it gives " + _NO_FILES.format(self.transport.obstacle))
+            elif self.transport.reference_sink(port.unique_id) is None:
                 yield port.problem("the server has no node that it can end with, neither DiscomfortPort nor PreviewAny")
 
     def _returning(self, step: Step, steps: Sequence[Step]) -> Iterator[GraphProblem]:

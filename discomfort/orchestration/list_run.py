@@ -14,12 +14,12 @@ from discomfort.context.context import WorkflowContext
 from discomfort.context.recipes import needed_blobs
 from discomfort.exceptions import PayloadError, RunTimeout
 from discomfort.orchestration.list_check import ListCheck
-from discomfort.orchestration.node_pack import node_pack
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.step_progress import ProgressReports
 from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_value
 from discomfort.orchestration.steps import Conversions, Step
 from discomfort.orchestration.transient_values import TransientValues
+from discomfort.orchestration.transport import transport_of
 from discomfort.orchestration.variables import StoredValue, read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
@@ -70,7 +70,7 @@ class ListRun:
         transient = TransientValues(self._context._open_storage())
         around = RunSurroundings(
             self._worker, self._context, self._conversions, definitions,
-            node_pack(definitions, is_attached=self._worker.engine == "attached"), self._rules, self._warm, transient,
+            transport_of(definitions, is_attached=self._worker.engine == "attached"), self._rules, self._warm, transient,
             order.use_ram, None if order.on_progress is None else ProgressReports(order.on_progress), order.extra_data,
         )  # fmt: skip
         try:
@@ -102,8 +102,8 @@ class ListRun:
                 return stored_value(view, unique_id)
 
             variables = await read_variables(needed, load, self._conversions, definitions)
-            pack = node_pack(definitions, is_attached=self._worker.engine == "attached")
-            ListCheck(variables, self._rules, pack, self._order.iterations).run(found)
+            transport = transport_of(definitions, is_attached=self._worker.engine == "attached")
+            ListCheck(variables, self._rules, transport, self._order.iterations).run(found)
         finally:
             await finish(to_thread(view.discard))
         return found, definitions

@@ -60,7 +60,7 @@ class Discomfort:
         wrong, before anything starts.
         """
         tools = WorkflowTools()
-        return cls(await ComfyConnector.create(config_path, **settings), tools)
+        return cls(await ComfyConnector._create(config_path, settings, loads_nodes=True), tools)
 
     @classmethod
     async def attach(

@@ -16,9 +16,9 @@ from discomfort.context.run_view import RunView
 from discomfort.context.trees import NodeList
 from discomfort.exceptions import PortError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned
-from discomfort.orchestration.node_pack import NodePack
 from discomfort.orchestration.steps import OpenRecipe, Step
 from discomfort.orchestration.transient_values import TransientValues
+from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import Variables
 from discomfort.workflow.compilation import Binding, Recipe, Sink, ValueNode, ancestors, compiled
 from discomfort.workflow.json_values import is_link
@@ -52,7 +52,7 @@ class PromptMaker:
     transient: TransientValues
     definitions: Mapping[str, Any]
     rules: Mapping[str, str]
-    pack: NodePack
+    transport: Transport
     use_ram: bool
     merged: dict[str, Reference] = field(default_factory=dict)
 
@@ -123,8 +123,12 @@ class PromptMaker:
 
     def _loader(self, unique_id: str, plan: LoadedValue) -> ValueNode:
         record = self.view.records.get(unique_id)
-        if plan.is_changed or record is None or (record.storage == "ram" and record.file and not self.pack.sees_memory):
-            record = self.transient.written(record, plan, use_ram=self.use_ram and self.pack.sees_memory)
+        if (
+            plan.is_changed
+            or record is None
+            or (record.storage == "ram" and record.file and not self.transport.sees_memory)
+        ):
+            record = self.transient.written(record, plan, use_ram=self.use_ram and self.transport.sees_memory)
         inputs: JsonObject = {"run_id": "", "unique_id": unique_id, "codec": record.codec}
         if isinstance(plan.value, NodeList):
             inputs["is_list"] = True
@@ -151,12 +155,12 @@ class PromptMaker:
     def _sink(self, port: PromptPort, nonce: str) -> Sink:
         rule = self._rule(port)
         if rule == BY_REFERENCE:
-            sink = self.pack.reference_sink(port.unique_id)
+            sink = self.transport.reference_sink(port.unique_id)
             if sink is None:
                 raise PortError(f"the server has no node that can end the reference {port.unique_id!r}")
             return sink
         storage = self.view.storage
-        is_in_memory = self.use_ram and self.pack.sees_memory and storage.memory_folder is not None
+        is_in_memory = self.use_ram and self.transport.sees_memory and storage.memory_folder is not None
         room = max(0, storage.room.limit - storage.usage()[0]) if is_in_memory else 0
         options = {"nonce": nonce, "use_ram": is_in_memory, "room": room, "mode": rule}
         return Sink(SAVER, {"unique_id": port.unique_id, **self._place(), **options})

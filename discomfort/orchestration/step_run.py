@@ -15,7 +15,6 @@ from discomfort.context.run_view import RunView
 from discomfort.context.storage import Storage
 from discomfort.exceptions import RunError
 from discomfort.history import History
-from discomfort.orchestration.node_pack import NodePack
 from discomfort.orchestration.places import NodeNames, placed
 from discomfort.orchestration.prompt_making import PromptMaker, StepPrompt
 from discomfort.orchestration.results import Results
@@ -23,6 +22,7 @@ from discomfort.orchestration.saved_values import SavedValue, saved_values
 from discomfort.orchestration.step_progress import ProgressReports
 from discomfort.orchestration.steps import Conversions, Step
 from discomfort.orchestration.transient_values import TransientValues
+from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import StoredValue, read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
@@ -39,7 +39,7 @@ class RunSurroundings:
     context: WorkflowContext
     conversions: Conversions
     definitions: Mapping[str, Any]
-    pack: NodePack
+    transport: Transport
     rules: Mapping[str, str]
     warm: WarmNodes
     transient: TransientValues
@@ -70,7 +70,7 @@ class StepRun:
             step.ports.inputs(), lambda unique_id: stored_value(view, unique_id), around.conversions, around.definitions
         )
         maker = PromptMaker(
-            view, variables, around.transient, around.definitions, around.rules, around.pack, around.use_ram
+            view, variables, around.transient, around.definitions, around.rules, around.transport, around.use_ram
         )
         kept = around.warm.nodes(view.storage, view.records, around.definitions)
         made = await finish(to_thread(maker.make, step, kept))
