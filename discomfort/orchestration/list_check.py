@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from discomfort.exceptions import GraphProblem, PortError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned, variable_type
+from discomfort.orchestration.reference_values import blobs_of, gone_values
 from discomfort.orchestration.steps import OpenRecipe, Step
 from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import Variables
-from discomfort.workflow.compilation import Binding, ValueNode, compilation_problems
+from discomfort.workflow.compilation import Binding, Recipe, ValueNode, compilation_problems
 from discomfort.workflow.pass_by import BY_REFERENCE, pass_by
 from discomfort.workflow.port_types import excludes
 from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
@@ -48,6 +49,8 @@ class ListCheck:
             if isinstance(binding, LoadedValue):
                 yield from self._loaded(binding, ports)
                 binding = ValueNode("")
+            elif isinstance(binding, Recipe):
+                yield from self._merged(binding, ports[0])
             bindings[unique_id] = binding
         yield from compilation_problems(step.prompt, step.ports, bindings)
         yield from self._recipes(step.ports, produced)
@@ -70,6 +73,15 @@ class ListCheck:
         yield from misfits
         if not misfits and self.transport.obstacle:
             yield ports[0].problem("its value " + _NO_FILES.format(self.transport.obstacle))
+
+    def _merged(self, recipe: Recipe, port: PromptPort) -> Iterator[GraphProblem]:
+        if self.transport.obstacle and blobs_of(recipe.nodes):
+            yield port.problem("a value that its reference loads " + _NO_FILES.format(self.transport.obstacle))
+        for unique_id in gone_values(recipe.nodes):
+            yield port.problem(
+                f"its reference loads the value {unique_id!r}, which is gone: its context has ended. "
+                "Keep the context in which a reference was made, or make it again"
+            )
 
     def _recipes(self, ports: PromptPorts, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
         """The problems of the recipes that these ports need, at any depth."""

@@ -19,7 +19,7 @@ from discomfort.orchestration.step_progress import ProgressReports
 from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_value
 from discomfort.orchestration.steps import Conversions, Step
 from discomfort.orchestration.transient_values import TransientValues
-from discomfort.orchestration.transport import transport_of
+from discomfort.orchestration.transport import Transport, transport_of
 from discomfort.orchestration.variables import StoredValue, read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
@@ -68,10 +68,10 @@ class ListRun:
         steps = await self._conversions.steps(order.workflows)
         steps, definitions = await self._checked(steps)
         transient = TransientValues(self._context._open_storage())
+        reports = None if order.on_progress is None else ProgressReports(order.on_progress)
         around = RunSurroundings(
-            self._worker, self._context, self._conversions, definitions,
-            transport_of(definitions, is_attached=self._worker.engine == "attached"), self._rules, self._warm, transient,
-            order.use_ram, None if order.on_progress is None else ProgressReports(order.on_progress), order.extra_data,
+            self._worker, self._context, self._conversions, definitions, self._transport(definitions), self._rules,
+            self._warm, transient, order.use_ram, reports, order.extra_data,
         )  # fmt: skip
         try:
             await finish(to_thread(self._save_inputs))
@@ -102,11 +102,14 @@ class ListRun:
                 return stored_value(view, unique_id)
 
             variables = await read_variables(needed, load, self._conversions, definitions)
-            transport = transport_of(definitions, is_attached=self._worker.engine == "attached")
-            ListCheck(variables, self._rules, transport, self._order.iterations).run(found)
+            check = ListCheck(variables, self._rules, self._transport(definitions), self._order.iterations)
+            await finish(to_thread(check.run, found))
         finally:
             await finish(to_thread(view.discard))
         return found, definitions
+
+    def _transport(self, definitions: JsonObject) -> Transport:
+        return transport_of(definitions, is_attached=self._worker.engine == "attached")
 
     def _save_inputs(self) -> None:
         """Save all inputs at once. Blocking; raises UnsupportedValueError, DiskFullError, StateError."""

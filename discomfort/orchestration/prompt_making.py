@@ -16,6 +16,7 @@ from discomfort.context.run_view import RunView
 from discomfort.context.trees import NodeList
 from discomfort.exceptions import PortError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned
+from discomfort.orchestration.reference_values import blobs_of
 from discomfort.orchestration.steps import OpenRecipe, Step
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Transport
@@ -123,12 +124,9 @@ class PromptMaker:
 
     def _loader(self, unique_id: str, plan: LoadedValue) -> ValueNode:
         record = self.view.records.get(unique_id)
-        if (
-            plan.is_changed
-            or record is None
-            or (record.storage == "ram" and record.file and not self.transport.sees_memory)
-        ):
-            record = self.transient.written(record, plan, use_ram=self.use_ram and self.transport.sees_memory)
+        sees_memory = self.transport.sees_memory
+        if plan.is_changed or record is None or (record.storage == "ram" and record.file and not sees_memory):
+            record = self.transient.written(record, plan, use_ram=self.use_ram and sees_memory)
         inputs: JsonObject = {"run_id": "", "unique_id": unique_id, "codec": record.codec}
         if isinstance(plan.value, NodeList):
             inputs["is_list"] = True
@@ -193,16 +191,6 @@ class PromptMaker:
     def _merged_type(self, output: NodeOutput) -> str:
         same = (each.type for each in self.merged.values() if tuple(each["output"]) == output)
         return next(same, ANY)
-
-
-def blobs_of(nodes: Mapping[str, Any]) -> list[str]:
-    """The stored values that nodes load: ``storage:run_id/name`` of each."""
-    found: dict[str, None] = {}
-    for node in nodes.values():
-        place = (node.get("_meta") or {}).get(HANDSHAKE)
-        if node["class_type"] == LOADER and isinstance(place, Mapping):
-            found[f"{place.get('storage')}:{place.get('run_id')}/{place.get('blob')}"] = None
-    return list(found)
 
 
 def _name_origins(prompt: JsonObject, names: Mapping[str, str], step: Step) -> None:
