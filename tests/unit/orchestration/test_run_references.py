@@ -99,7 +99,6 @@ async def test_values_that_are_gone(run: Run, worker: FakeWorker) -> None:
 
 async def test_open_references(run: Run, worker: FakeWorker, context: WorkflowContext) -> None:
     """A stored workflow gets its variables when it is used: from the context as it is then."""
-    workflow = {"id": "load", "nodes": [{"id": 9, "type": "X"}], "links": []}
     worker.prompts["load"] = {**LOADER, "8": port("unrelated"), "9": node("StandInAdd", a=["8", 0], b=1),
                               "10": port("sum", ["9", 0])}  # fmt: skip
     stored = {**LOADER, "6": node("DiscomfortPort", unique_id="unused")}
