@@ -23,6 +23,8 @@ NAME = re.compile(r"[0-9a-f]{32}")
 """The name of a file with a value."""
 
 _PART = ".part"
+BLOB_FILE = re.compile(NAME.pattern + r"(\.part)?")
+"""The same, or that of one which is being written."""
 _MAPPED_FROM = 64 << 10
 """Bytes from which a file is mapped rather than read."""
 _MOST_MAPPINGS = 256
@@ -30,13 +32,16 @@ _MOST_MAPPINGS = 256
 _mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
-def write_blob(folder: Path | int, pieces: Iterable[bytes | memoryview], size: int, *, reserved: bool) -> str:
+def write_blob(
+    folder: Path | int, pieces: Iterable[bytes | memoryview], size: int, *, reserved: bool, prefix: str = ""
+) -> str:
     """Write a new file of ``size`` bytes into ``folder``, a path or the descriptor of an open one; returns its name.
 
-    With ``reserved`` its space is taken before anything is written, so that a full file system in memory is an error
-    here, instead of a signal where the file is mapped. Raises OSError; then nothing is left.
+    The name begins with ``prefix``, at most 16 hex digits, by which the files of one run can be found. With
+    ``reserved`` its space is taken before anything is written, so that a full file system in memory is an error here,
+    instead of a signal where the file is mapped. Raises OSError; then nothing is left.
     """
-    name = secrets.token_hex(16)
+    name = prefix + secrets.token_hex(16)[len(prefix) :]
     within = folder if isinstance(folder, int) else None
     place = Path() if isinstance(folder, int) else folder
     temporary = place / (name + _PART)

@@ -49,9 +49,9 @@ class RunView:
         record = passed_by(self.storage.write(encode(value), use_ram=use_ram), pass_by, needs)
         return self._stage(unique_id, record)
 
-    def adopt(self, unique_id: str, storage: StorageType, name: str, codec: str, size: int) -> Record:
+    def adopt(self, unique_id: str, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:
         """Take over a file that another process wrote, as :meth:`Storage.adopt` does."""
-        return self._stage(unique_id, self.storage.adopt(storage, name, codec, size))
+        return self._stage(unique_id, self.storage.adopt(storage, name, codec, size, digest))
 
     def commit(self) -> dict[str, Record]:
         """Give all values their ids at once, and return their records. Raises StateError, OSError.

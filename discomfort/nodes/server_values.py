@@ -39,9 +39,9 @@ class ValuePlace:
 
     def folders(self, storage: str) -> tuple[str, ...]:
         """The folders on the way to a file, below the root. Raises DamagedDataError for what is not a name."""
-        names = {"ram": (self.memory or self.run_id,), "disk": (self.contexts, self.run_id)}.get(storage)
-        if names is None:
+        if storage not in ("ram", "disk"):
             raise DamagedDataError(f"storage is {str(storage)[:40]!r}, which is neither 'ram' nor 'disk'")
+        names = (self.memory or self.run_id,) if storage == "ram" else (self.contexts, self.run_id)
         for name in names:
             if not is_folder_name(name):
                 raise DamagedDataError(f"{str(name)[:80]!r} is not the name of a context")
@@ -64,18 +64,19 @@ def load_value(place: ValuePlace, storage: str, name: str, codec: str) -> Any:
     return decode(codec, data)
 
 
-def save_value(place: ValuePlace, encoded: EncodedValue, *, room: int) -> tuple[Storage, str]:
+def save_value(place: ValuePlace, encoded: EncodedValue, *, room: int, prefix: str) -> tuple[Storage, str]:
     """Write a value, into memory if it needs at most ``room`` bytes and there is a place, else on disk.
 
-    Returns where, and the name of the file. Raises DiskFullError, StateError, OSError.
+    The file's name begins with ``prefix``. Returns where it is, and its name. Raises DiskFullError, StateError,
+    OSError.
     """
     if encoded.size <= room:
         with contextlib.suppress(OSError, StateError), _opened(place, "ram") as folder:
             if shutil.disk_usage(folder).free >= encoded.size + _RESERVE:
-                return "ram", write_blob(folder, encoded.pieces(), encoded.size, reserved=True)
+                return "ram", write_blob(folder, encoded.pieces(), encoded.size, reserved=True, prefix=prefix)
     with _opened(place, "disk") as folder:
         try:
-            return "disk", write_blob(folder, encoded.pieces(), encoded.size, reserved=False)
+            return "disk", write_blob(folder, encoded.pieces(), encoded.size, reserved=False, prefix=prefix)
         except OSError as error:
             if error.errno in _FULL:
                 raise DiskFullError(_places().disk, "storing a value", number=error.errno or 0) from error
