@@ -22,6 +22,9 @@ HANDSHAKE = "discomfort"
 LOADER, SAVER, PORT = "DiscomfortContextLoader", "DiscomfortContextSaver", "DiscomfortPort"
 """The classes of the nodes."""
 
+PREFIX = 16
+"""Hex digits of a run's nonce with which the names of its files begin, so that the client finds all of them."""
+
 UI = "discomfort"
 """Key of a saver's record among its outputs in the history."""
 

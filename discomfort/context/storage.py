@@ -174,11 +174,6 @@ class Storage:
             found = self._digests[file] = hashlib.sha256(read_blob(self.path_of(file))).hexdigest()
         return found
 
-    def note_digest(self, record: Record, digest: str) -> None:
-        """Remember the digest of a record's data, which whoever wrote it gave; else :meth:`digest` computes it."""
-        if record.file is not None:
-            self._digests[record.file] = digest
-
     def needed_files(self, blobs: Iterable[str]) -> tuple[str, ...]:
         """The files of a reference's ``blobs`` that are in this context."""
         files = {f"ram:{self.run_id}": f"ram:{self._index.memory}/", f"disk:{self.run_id}": "disk:"}

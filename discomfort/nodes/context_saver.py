@@ -7,7 +7,7 @@ import threading
 from typing import Any, ClassVar
 
 from ..context.codecs import EncodedValue, encode
-from ..context.exchange import UI
+from ..context.exchange import PREFIX, UI
 from ..context.trees import NodeList
 from ..exceptions import UnsupportedValueError
 from .any_type import ANY
@@ -18,8 +18,6 @@ _INLINE = 64 << 10
 """Bytes up to which JSON goes into the record itself."""
 _MOST_RUNS = 100
 _NONCE = re.compile(r"[0-9a-f]{16,64}")
-_PREFIX = 16
-"""Hex digits of the nonce at the beginning of a file's name, by which the client finds what a failed run has left."""
 _LARGEST = (1 << 53) - 1
 """Bytes that an input can state: the largest integer that the frontend keeps."""
 
@@ -100,7 +98,7 @@ def _stored(encoded: EncodedValue, given: dict[str, Any]) -> dict[str, Any]:
         return {"storage": "ram", "text": encoded.head.decode("ascii")}
     place = ValuePlace(given.get("run_id", ""), given.get("contexts") or "contexts", given.get("memory") or "")
     nonce = str(given.get("nonce", ""))
-    prefix = nonce[:_PREFIX] if _NONCE.fullmatch(nonce) else ""
+    prefix = nonce[:PREFIX] if _NONCE.fullmatch(nonce) else ""
     with _lock:
         used = _used.get(nonce, 0)
         room = given.get("room", 0) - used if given.get("use_ram", True) else -1

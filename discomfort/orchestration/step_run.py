@@ -11,9 +11,8 @@ from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, to_thread
 from discomfort.context.codecs import decode
 from discomfort.context.context import WorkflowContext
+from discomfort.context.exchange import PREFIX
 from discomfort.context.run_view import RunView
-from discomfort.context.storage import Storage
-from discomfort.exceptions import RunError
 from discomfort.history import History
 from discomfort.orchestration.places import NodeNames, placed
 from discomfort.orchestration.prompt_making import PromptMaker, StepPrompt
@@ -75,22 +74,23 @@ class StepRun:
         kept = around.warm.nodes(view.storage, view.records, around.definitions)
         made = await finish(to_thread(maker.make, step, kept))
         names = NodeNames(made.prompt, step.origin)
-        with placed(self._place, names):
-            history = await self._sent(made, names, view.storage)
-        values = await finish(to_thread(self._collected, view, made, history))
+        try:
+            with placed(self._place, names):
+                history = await self._sent(made, names)
+            values = await finish(to_thread(self._collected, view, made, history))
+        except BaseException:
+            # What the server has saved, and nobody will ever read.
+            await finish(to_thread(view.storage.sweep, made.nonce[:PREFIX]))
+            raise
         self._results.update(values)
         self._results.histories.append(history)
 
-    async def _sent(self, made: StepPrompt, names: NodeNames, storage: Storage) -> History:
+    async def _sent(self, made: StepPrompt, names: NodeNames) -> History:
         around = self._around
         on_progress = None if around.reports is None else around.reports.of_step(self._place, names)
-        try:
-            return await around.worker.run_workflow(
-                made.prompt, use_workflow_json=False, on_progress=on_progress, extra_data=self._extra_data()
-            )
-        except RunError as error:
-            await finish(to_thread(_drop_saved, storage, error.history, made.nonce))
-            raise
+        return await around.worker.run_workflow(
+            made.prompt, use_workflow_json=False, on_progress=on_progress, extra_data=self._extra_data()
+        )
 
     def _extra_data(self) -> JsonObject:
         """The caller's extra data; with the workflow, so that saved pictures carry it."""
@@ -107,13 +107,9 @@ class StepRun:
             for unique_id, reference in made.references.items()
             if unique_id not in made.expected or (unique_id in saved and saved[unique_id].codec is None)
         }
-        try:
-            for unique_id, value in saved.items():
-                if unique_id in made.expected and value.codec is not None:
-                    self._stage(view, value)
-        except BaseException:
-            _drop_saved(view.storage, history, made.nonce)
-            raise
+        for unique_id, value in saved.items():
+            if unique_id in made.expected and value.codec is not None:
+                self._stage(view, value)
         for unique_id, reference in references.items():
             needs = view.storage.needed_files(reference.blobs)
             view.save(unique_id, reference.copy(), use_ram=self._around.use_ram, pass_by="ref", needs=needs)
@@ -131,9 +127,7 @@ class StepRun:
             found = decode(value.codec or "", value.text.encode("utf-8"))
             view.save(value.unique_id, found, use_ram=self._around.use_ram)
             return
-        record = view.adopt(value.unique_id, value.storage, value.blob, value.codec or "", value.size)
-        if value.digest:
-            view.storage.note_digest(record, value.digest)
+        view.adopt(value.unique_id, value.storage, value.blob, value.codec or "", value.size, value.digest)
 
     def _warn(self, saved: Mapping[str, SavedValue], expected: tuple[str, ...]) -> None:
         for unique_id in expected:
@@ -148,14 +142,3 @@ def stored_value(view: RunView, unique_id: str) -> StoredValue | None:
     """A value of a snapshot. Blocking; raises DamagedDataError."""
     record = view.records.get(unique_id)
     return None if record is None else StoredValue(view.load(unique_id), record.pass_by == "ref")
-
-
-def _drop_saved(storage: Storage, history: Mapping[str, Any], nonce: str) -> None:
-    """Remove the files that a failed run has saved. Never raises."""
-    history = history if "outputs" not in history else {"": history}
-    try:
-        for value in saved_values(history, nonce).values():
-            if value.blob:
-                storage.drop(storage.adopt(value.storage, value.blob, value.codec or "", value.size))
-    except (ValueError, OSError) as error:
-        _log.debug("what a failed run has saved stays until the context ends: %s", error)

@@ -193,3 +193,17 @@ async def test_contexts_that_were_shut_down(run: Run, context: WorkflowContext) 
         await run(ADD, {"a": 1}, context=context)
     with pytest.raises(TypeError, match="context is a WorkflowContext, not dict"):
         await run(ADD, {"a": 1}, context={})
+
+
+async def test_failed_runs_leave_no_file(run: Run, context: WorkflowContext) -> None:
+    """What a saver wrote before another node failed goes, too."""
+    context.save("picture", picture(0.5, (1, 64, 64, 3)))
+    failing = {
+        "1": port("picture"), "2": node("ImageInvert", image=["1", 0]), "3": port("inverted", ["2", 0]),
+        "4": node("StandInFail", value=-1), "5": port("number", ["4", 0]),
+    }  # fmt: skip
+    with pytest.raises(ExecutionError):
+        await run(failing, context=context)
+    folder = context._storage.memory_folder or context._storage.home
+    assert len([path for path in folder.iterdir() if len(path.name) == 32]) == 1
+    assert context.list_keys() == ["picture"]
