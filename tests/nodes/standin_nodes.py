@@ -286,5 +286,7 @@ _CLASSES = (
 for _class in _CLASSES:
     _class.CATEGORY = "stand-in"  # type: ignore[attr-defined]
 
-NODE_CLASS_MAPPINGS = {each.__name__: each for each in _CLASSES}
+_OWN_NAMES = {"StandIn" + each.__name__.removeprefix("StandIn"): each for each in _CLASSES}
+NODE_CLASS_MAPPINGS: dict[str, type] = {**{each.__name__: each for each in _CLASSES}, **_OWN_NAMES}
+"""Under the names of ComfyUI's nodes, which ComfyUI itself keeps, and all with the prefix ``StandIn``."""
 NODE_DISPLAY_NAME_MAPPINGS = {name: f"Stand-in {name}" for name in NODE_CLASS_MAPPINGS}
