@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from discomfort.exceptions import GraphProblem, PortError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned, variable_type
 from discomfort.orchestration.reference_values import blobs_of, gone_values
-from discomfort.orchestration.steps import OpenRecipe, Step
+from discomfort.orchestration.steps import OpenRecipe, WorkflowStep
 from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import Variables
 from discomfort.workflow.compilation import Binding, Recipe, ValueNode, compilation_problems
@@ -28,7 +28,7 @@ class ListCheck:
     transport: Transport
     iterations: int
 
-    def run(self, steps: Sequence[Step]) -> None:
+    def run(self, steps: Sequence[WorkflowStep]) -> None:
         """Raises PortError with all problems of all workflows."""
         problems: list[GraphProblem] = []
         produced: dict[str, str] = {}
@@ -40,7 +40,7 @@ class ListCheck:
         if problems:
             raise PortError("nothing was sent, since the workflows cannot run", problems)
 
-    def _step(self, step: Step, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
+    def _step(self, step: WorkflowStep, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
         bindings: dict[str, Binding] = {}
         for unique_id, ports in step.ports.inputs().items():
             binding = self._binding(unique_id, ports, produced)
@@ -112,7 +112,7 @@ class ListCheck:
         for problem in compilation_problems(recipe.prompt, recipe.ports, bindings):
             yield port.problem(f"its reference: {problem}")
 
-    def _outputs(self, step: Step) -> Iterator[GraphProblem]:
+    def _outputs(self, step: WorkflowStep) -> Iterator[GraphProblem]:
         for port in step.ports.outputs().values():
             if pass_by(self.rules, port.type) != BY_REFERENCE:
                 if self.transport.obstacle:
@@ -120,7 +120,7 @@ class ListCheck:
             elif self.transport.reference_sink(port.unique_id) is None:
                 yield port.problem("the server has no node that it can end with, neither DiscomfortPort nor PreviewAny")
 
-    def _returning(self, step: Step, steps: Sequence[Step]) -> Iterator[GraphProblem]:
+    def _returning(self, step: WorkflowStep, steps: Sequence[WorkflowStep]) -> Iterator[GraphProblem]:
         """Outputs of this or a later workflow that return to an input of this one in the next iteration."""
         if self.iterations == 1:
             return

@@ -17,7 +17,7 @@ from discomfort.orchestration.list_check import ListCheck
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.step_progress import ProgressReports
 from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_value
-from discomfort.orchestration.steps import Conversions, Step
+from discomfort.orchestration.steps import Conversions, WorkflowStep
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Transport, transport_of
 from discomfort.orchestration.variables import StoredValue, read_variables
@@ -82,7 +82,7 @@ class ListRun:
             await finish(to_thread(transient.drop))
         return results
 
-    async def _checked(self, steps: Sequence[Step]) -> tuple[list[Step], JsonObject]:
+    async def _checked(self, steps: Sequence[WorkflowStep]) -> tuple[list[WorkflowStep], JsonObject]:
         """The steps with their ports, and the definitions. What fails with known definitions is checked with new ones:
         their lists have the files and models that were added since."""
         try:
@@ -90,7 +90,9 @@ class ListRun:
         except PayloadError:
             return await self._checked_with(steps, await self._worker._node_definitions(fresh=True))
 
-    async def _checked_with(self, steps: Sequence[Step], definitions: JsonObject) -> tuple[list[Step], JsonObject]:
+    async def _checked_with(
+        self, steps: Sequence[WorkflowStep], definitions: JsonObject
+    ) -> tuple[list[WorkflowStep], JsonObject]:
         found = [replace(step, ports=prompt_ports(step.prompt, definitions, step.workflow)) for step in steps]
         needed = [unique_id for step in found for unique_id in step.ports.inputs()]
         view = self._context._view()

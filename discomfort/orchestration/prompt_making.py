@@ -17,7 +17,7 @@ from discomfort.context.trees import NodeList
 from discomfort.exceptions import PortError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned
 from discomfort.orchestration.reference_values import blobs_of
-from discomfort.orchestration.steps import OpenRecipe, Step
+from discomfort.orchestration.steps import OpenRecipe, WorkflowStep
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import Variables
@@ -57,7 +57,7 @@ class PromptMaker:
     use_ram: bool
     merged: dict[str, Reference] = field(default_factory=dict)
 
-    def make(self, step: Step, kept: list[Mapping[str, Any]]) -> StepPrompt:
+    def make(self, step: WorkflowStep, kept: list[Mapping[str, Any]]) -> StepPrompt:
         """The prompt of a step. Raises PortError, UnsupportedValueError, DiskFullError, OSError."""
         bindings = self._bindings(step.ports)
         nonce = secrets.token_hex(16)
@@ -193,7 +193,7 @@ class PromptMaker:
         return next(same, ANY)
 
 
-def _name_origins(prompt: JsonObject, names: Mapping[str, str], step: Step) -> None:
+def _name_origins(prompt: JsonObject, names: Mapping[str, str], step: WorkflowStep) -> None:
     for node_id in names.values():
         origin = (prompt[node_id].get("_meta") or {}).get("origin")
         if origin is not None and origin.get("workflow") == step.origin:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from discomfort.exceptions import WorkflowPlace
-from discomfort.orchestration.places import NodeNames
+from discomfort.orchestration.run_places import NodeNames
 from discomfort.progress import (
     Cached,
     ProgressCallback,

@@ -14,12 +14,12 @@ from discomfort.context.context import WorkflowContext
 from discomfort.context.exchange import PREFIX
 from discomfort.context.run_view import RunView
 from discomfort.history import History
-from discomfort.orchestration.places import NodeNames, placed
 from discomfort.orchestration.prompt_making import PromptMaker, StepPrompt
 from discomfort.orchestration.results import Results
+from discomfort.orchestration.run_places import NodeNames, placed
 from discomfort.orchestration.saved_values import SavedValue, saved_values
 from discomfort.orchestration.step_progress import ProgressReports
-from discomfort.orchestration.steps import Conversions, Step
+from discomfort.orchestration.steps import Conversions, WorkflowStep
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import StoredValue, read_variables
@@ -50,7 +50,7 @@ class RunSurroundings:
 class StepRun:
     """Runs one workflow once. Its outputs get into the context and into ``results`` together, or not at all."""
 
-    def __init__(self, around: RunSurroundings, step: Step, iteration: int, results: Results) -> None:
+    def __init__(self, around: RunSurroundings, step: WorkflowStep, iteration: int, results: Results) -> None:
         self._around, self._step, self._results = around, step, results
         self._place = step.place(iteration)
 

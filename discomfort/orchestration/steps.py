@@ -15,7 +15,7 @@ import orjson
 from discomfort._json import JsonObject
 from discomfort.connector.payloads import Payload, load_payload, taken
 from discomfort.exceptions import PortError, WorkflowPlace
-from discomfort.orchestration.places import placed
+from discomfort.orchestration.run_places import placed
 from discomfort.orchestration.worker import Worker
 from discomfort.workflow.compilation import ancestors
 from discomfort.workflow.detect import Kind
@@ -23,7 +23,7 @@ from discomfort.workflow.prompt_ports import PromptPorts, prompt_ports
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class WorkflowStep:
     """One workflow of the list. ``origin`` is the digest of its content; a prompt has no ``workflow``."""
 
     index: int
@@ -77,17 +77,17 @@ class Conversions:
         self._prompts: dict[str, JsonObject] = {}
         self._recipes: dict[tuple[str, str], OpenRecipe] = {}
 
-    async def steps(self, payloads: Iterable[Payload]) -> list[Step]:
+    async def steps(self, payloads: Iterable[Payload]) -> list[WorkflowStep]:
         """The steps of a list, without ports. Errors name the place in the list."""
         return [await self._step(index, payload) for index, payload in enumerate(payloads)]
 
-    async def _step(self, index: int, payload: Payload) -> Step:
+    async def _step(self, index: int, payload: Payload) -> WorkflowStep:
         name = _file_name(payload)
         with placed(WorkflowPlace(index, name, 0)):
             kind, graph = await load_payload(payload)
             origin = content_digest(graph)
             prompt = await self._prompt(kind, graph, origin)
-            return Step(index, name, origin, prompt, graph if kind == "workflow" else None)
+            return WorkflowStep(index, name, origin, prompt, graph if kind == "workflow" else None)
 
     async def recipe(self, unique_id: str, stored: Mapping[str, Any], definitions: Mapping[str, Any]) -> OpenRecipe:
         """The part of a stored workflow or prompt that makes the value of ``unique_id``. Raises PortError."""

@@ -1,4 +1,4 @@
-"""What a run needs of its connector."""
+"""The part of a connector that runs need, so that they can be tested without a server."""
 
 from __future__ import annotations
 
