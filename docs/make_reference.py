@@ -63,6 +63,10 @@ PAGES = {
         ],
     ),
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
+    "nodes.md": (
+        "Nodes",
+        ["discomfort.nodes.port_node", "discomfort.nodes.context_loader", "discomfort.nodes.context_saver"],
+    ),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states:State,Transition"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "versions.md": ("Versions of ComfyUI", ["discomfort.server_features:ServerFeatures"]),

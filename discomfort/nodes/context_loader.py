@@ -17,11 +17,27 @@ _PLACE = ("run_id", "contexts", "memory", "storage", "blob")
 
 
 class DiscomfortContextLoader:
-    """Gives a value of a context: ``text`` has it encoded, or it is in the file ``blob``.
+    """Gives a value of a context: the one that ``text`` has, or else the one in a file.
 
-    It has no ``IS_CHANGED``: ComfyUI runs it again, and what stands behind it, if one of its inputs differs. ``digest``
-    stands for the content. The place of the file may differ from save to save though the content does not, so it can be
-    told in the node's ``_meta`` instead, which does not count: ``{"discomfort": {"run_id": …, "blob": …, …}}``.
+    ============= =======================================================================================
+    input         meaning
+    ============= =======================================================================================
+    ``run_id``    the context
+    ``unique_id`` the variable
+    ``text``      a small value, encoded as JSON; then no other input is needed
+    ``blob``      the name of the file
+    ``storage``   where it is: ``ram`` or ``disk``
+    ``contexts``  the folder of contexts on disk (``CONTEXTS_DIR_NAME``)
+    ``memory``    the context's folder in memory, if that is not called ``run_id``
+    ``codec``     how the value is encoded: ``json`` or ``tensors``
+    ``digest``    stands for the content
+    ``is_list``   whether a plain list is a list output, as a ``NodeList`` always is
+    ============= =======================================================================================
+
+    It has no ``IS_CHANGED``: ComfyUI runs it again, and what stands behind it, if one of its inputs differs. The place
+    of the file differs from save to save though the content may not. So ``run_id``, ``blob``, ``storage``, ``contexts``
+    and ``memory`` can be in the node's ``_meta`` instead, under the key ``discomfort``, which ComfyUI does not compare.
+    ``blob`` is left out then, and ``run_id`` is empty.
     """
 
     CATEGORY: ClassVar[str] = "discomfort/internal"

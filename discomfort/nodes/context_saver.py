@@ -30,6 +30,24 @@ _lock = threading.Lock()
 class DiscomfortContextSaver:
     """Stores what arrives, and says in the history what it is and where: ``{"discomfort": [record]}``.
 
+    ============== ======================================================================================
+    input          meaning
+    ============== ======================================================================================
+    ``unique_id``  the variable
+    ``input_data`` the value, or all items of a list
+    ``run_id``     the context
+    ``contexts``   the folder of contexts on disk (``CONTEXTS_DIR_NAME``)
+    ``memory``     the context's folder in memory, if that is not called ``run_id``
+    ``nonce``      16 to 64 hex digits, new for each run; the first 16 begin the names of its files
+    ``use_ram``    whether the value may go into memory
+    ``room``       bytes of memory for all savers with this nonce
+    ``mode``       ``val`` or ``auto``
+    ``is_list``    whether the source is a list output, which a single item does not tell
+    ============== ======================================================================================
+
+    The record has ``unique_id``, ``nonce``, ``is_list``, ``codec``, ``size`` in bytes, ``digest``, ``storage`` (``ram``
+    or ``disk``), and either ``blob``, the name of the file, or ``text``, a small value as JSON.
+
     It runs in every prompt, though what stands before it may be cached, because its ``nonce`` differs each time. It
     raises if the value cannot be stored. With ``mode`` "auto" this does not apply to a value that no codec holds: its
     record has no codec, and the client keeps the reference.

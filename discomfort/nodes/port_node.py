@@ -9,13 +9,20 @@ from ..context.exchange import PORT
 from ..exceptions import PortError
 from .any_type import ANY
 
-_NOTHING = object()
-
 
 class DiscomfortPort:
     """A port. In a run something else stands in its place; in the plain UI it hands its input on.
 
-    It has no ``IS_CHANGED``: what stands behind a port that hands a value on stays in ComfyUI's cache.
+    ============== ======================================================================================
+    input          meaning
+    ============== ======================================================================================
+    ``unique_id``  the name of the variable; spaces around it do not count
+    ``input_data`` any value; without it the variable's value enters the workflow here
+    ``tags``       words for people, separated by commas
+    ============== ======================================================================================
+
+    Without ``input_data`` it raises an error if something is connected to its output, and else does nothing. It has no
+    ``IS_CHANGED``: what stands behind a port that hands a value on stays in ComfyUI's cache.
     """
 
     CATEGORY: ClassVar[str] = "discomfort/utilities"
@@ -46,11 +53,11 @@ class DiscomfortPort:
         return True
 
     def passthru(
-        self, unique_id: str, input_data: Any = _NOTHING, tags: str = "", prompt: Mapping[str, Any] | None = None
+        self, unique_id: str, tags: str = "", prompt: Mapping[str, Any] | None = None, **data: Any
     ) -> tuple[Any]:
-        """The input. Without one, nothing if nothing is connected behind the port. Raises PortError."""
-        if input_data is not _NOTHING:
-            return (input_data,)
+        """``input_data``. Without it, None if nothing is connected behind the port. Raises PortError."""
+        if "input_data" in data:
+            return (data["input_data"],)
         if _feeds_something(prompt or {}, unique_id):
             raise PortError(
                 f"port {unique_id.strip()!r} has no value outside of a Discomfort run; "

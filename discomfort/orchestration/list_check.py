@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from discomfort.exceptions import GraphProblem, PortError
+from discomfort.exceptions import GraphProblem, PortError, UnsupportedValueError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned, variable_type
 from discomfort.orchestration.reference_values import blobs_of, gone_values
 from discomfort.orchestration.steps import OpenRecipe, WorkflowStep
@@ -13,7 +13,7 @@ from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import Variables
 from discomfort.workflow.compilation import Binding, Recipe, ValueNode, compilation_problems
 from discomfort.workflow.pass_by import BY_REFERENCE, pass_by
-from discomfort.workflow.port_types import excludes
+from discomfort.workflow.port_types import ANY, excludes
 from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
 
 _NO_FILES = "goes through files that the server shares (tier 1), and this server shares none: {}"
@@ -21,24 +21,31 @@ _NO_FILES = "goes through files that the server shares (tier 1), and this server
 
 @dataclass(frozen=True, slots=True)
 class ListCheck:
-    """What the workflows of a list are checked against. ``variables`` has what the context and the inputs have."""
+    """What the workflows of a list are checked against. ``variables`` has what the context and the inputs have.
+
+    ``refused`` says of inputs why they cannot be stored.
+    """
 
     variables: Variables
+    refused: Mapping[str, UnsupportedValueError]
     rules: Mapping[str, str]
     transport: Transport
     iterations: int
 
     def run(self, steps: Sequence[WorkflowStep]) -> None:
-        """Raises PortError with all problems of all workflows."""
+        """Raises PortError with all problems of all workflows; UnsupportedValueError if there is only one of these."""
         problems: list[GraphProblem] = []
         produced: dict[str, str] = {}
         for step in steps:
-            found = [*self._step(step, produced), *self._returning(step, steps)]
+            found = [*self._step(step, produced), *self._returning(step, steps, produced)]
             place = f"{step.place()}: " if len(steps) > 1 else ""
             problems += [replace(each, problem=place + each.problem) for each in dict.fromkeys(found)]
             produced |= {unique_id: port.type for unique_id, port in step.ports.outputs().items()}
-        if problems:
-            raise PortError("nothing was sent, since the workflows cannot run", problems)
+        told = [f"inputs[{unique_id!r}]: {error}" for unique_id, error in self.refused.items()]
+        if not problems and len(told) == 1:
+            raise next(iter(self.refused.values()))
+        if problems or told:
+            raise PortError("; ".join(["nothing was sent, since the workflows cannot run", *told]), problems)
 
     def _step(self, step: WorkflowStep, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
         bindings: dict[str, Binding] = {}
@@ -60,8 +67,8 @@ class ListCheck:
         self, unique_id: str, ports: Sequence[PromptPort], produced: Mapping[str, str]
     ) -> Binding | LoadedValue | None:
         # What an earlier workflow writes is what is there then, whatever the context has now.
-        if unique_id in produced:
-            return ValueNode("", type=produced[unique_id])
+        if unique_id in produced or unique_id in self.refused:
+            return ValueNode("", type=produced.get(unique_id, ANY))
         if unique_id in self.variables.recipes:
             return ValueNode("", type=self.variables.recipes[unique_id].type)
         if unique_id in self.variables.values:
@@ -120,13 +127,15 @@ class ListCheck:
             elif self.transport.reference_sink(port.unique_id) is None:
                 yield port.problem("the server has no node that it can end with, neither DiscomfortPort nor PreviewAny")
 
-    def _returning(self, step: WorkflowStep, steps: Sequence[WorkflowStep]) -> Iterator[GraphProblem]:
+    def _returning(
+        self, step: WorkflowStep, steps: Sequence[WorkflowStep], produced: Container[str]
+    ) -> Iterator[GraphProblem]:
         """Outputs of this or a later workflow that return to an input of this one in the next iteration."""
-        if self.iterations == 1:
-            return
-        for unique_id, ports in step.ports.inputs().items():
-            for other in steps[steps.index(step) :]:
-                output = other.ports.outputs().get(unique_id)
-                if output is not None and excludes(output.type, variable_type(ports)):
-                    kind = variable_type(ports)
-                    yield ports[0].problem(f"takes {kind}, but gets {output.type} from {other.place()} afterwards")
+        for unique_id, ports in step.ports.inputs().items() if self.iterations > 1 else ():
+            later = (each for each in reversed(steps[step.index :]) if unique_id in each.ports.outputs())
+            last = next(later, None)
+            if last is None or unique_id in produced:
+                continue
+            taken, given = variable_type(ports), last.ports.outputs()[unique_id].type
+            if excludes(given, taken):
+                yield ports[0].problem(f"takes {taken}, but gets {given} from {last.place()} afterwards")

@@ -12,7 +12,9 @@ from discomfort._system.concurrency import finish, to_thread
 from discomfort.connector.payloads import Payload
 from discomfort.context.context import WorkflowContext
 from discomfort.context.recipes import needed_blobs
-from discomfort.exceptions import PayloadError, RunTimeout
+from discomfort.context.records import PassBy
+from discomfort.context.run_view import RunView
+from discomfort.exceptions import PayloadError, RunTimeout, UnsupportedValueError
 from discomfort.orchestration.list_check import ListCheck
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.step_progress import ProgressReports
@@ -20,7 +22,7 @@ from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_v
 from discomfort.orchestration.steps import Conversions, WorkflowStep
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Transport, transport_of
-from discomfort.orchestration.variables import StoredValue, read_variables
+from discomfort.orchestration.variables import read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
 from discomfort.progress import WorkflowProgressCallback
@@ -50,6 +52,7 @@ class ListRun:
         self._worker, self._context, self._rules, self._warm, self._order = worker, context, rules, warm, order
         self._conversions = Conversions(worker)
         self._inputs = {key: _as_reference(value) for key, value in order.inputs.items()}
+        self._refused: dict[str, UnsupportedValueError] = {}
 
     async def perform(self) -> Results:
         """Run everything within the timeout. Raises RunTimeout, and what the parts raise."""
@@ -65,16 +68,14 @@ class ListRun:
 
     async def _perform(self) -> Results:
         order, results = self._order, Results()
-        steps = await self._conversions.steps(order.workflows)
-        steps, definitions = await self._checked(steps)
-        transient = TransientValues(self._context._open_storage())
+        steps, definitions = await self._begin()
         reports = None if order.on_progress is None else ProgressReports(order.on_progress)
+        transient = TransientValues(self._context._open_storage())
         around = RunSurroundings(
             self._worker, self._context, self._conversions, definitions, self._transport(definitions), self._rules,
             self._warm, transient, order.use_ram, reports, order.extra_data,
         )  # fmt: skip
         try:
-            await finish(to_thread(self._save_inputs))
             for iteration in range(1, order.iterations + 1):
                 for step in steps:
                     await StepRun(around, step, iteration, results).perform()
@@ -82,52 +83,54 @@ class ListRun:
             await finish(to_thread(transient.drop))
         return results
 
-    async def _checked(self, steps: Sequence[WorkflowStep]) -> tuple[list[WorkflowStep], JsonObject]:
+    async def _begin(self) -> tuple[list[WorkflowStep], JsonObject]:
+        """Convert and check everything, and save the inputs. Returns the steps and the server's definitions."""
+        view = self._context._view()
+        try:
+            # First, since a program may change its values while this waits.
+            await finish(to_thread(self._stage_inputs, view))
+            steps = await self._conversions.steps(self._order.workflows)
+            found = await self._checked(steps, view)
+            await finish(to_thread(view.commit))
+            return found
+        finally:
+            await finish(to_thread(view.discard))
+
+    def _stage_inputs(self, view: RunView) -> None:
+        """Write the inputs, which get their ids with the commit. Blocking; raises DiskFullError, OSError."""
+        for unique_id, value in self._inputs.items():
+            needs = view.storage.needed_files(needed_blobs(value))
+            is_reference = isinstance(value, Reference)
+            pass_by: PassBy = "ref" if is_reference else "val"
+            given = value.copy() if is_reference else value
+            try:
+                view.save(unique_id, given, use_ram=self._order.use_ram, pass_by=pass_by, needs=needs)
+            except UnsupportedValueError as error:
+                self._refused[unique_id] = error
+
+    async def _checked(self, steps: Sequence[WorkflowStep], view: RunView) -> tuple[list[WorkflowStep], JsonObject]:
         """The steps with their ports, and the definitions. What fails with known definitions is checked with new ones:
         their lists have the files and models that were added since."""
         try:
-            return await self._checked_with(steps, await self._worker._node_definitions())
+            return await self._checked_with(steps, view, await self._worker._node_definitions())
         except PayloadError:
-            return await self._checked_with(steps, await self._worker._node_definitions(fresh=True))
+            return await self._checked_with(steps, view, await self._worker._node_definitions(fresh=True))
 
     async def _checked_with(
-        self, steps: Sequence[WorkflowStep], definitions: JsonObject
+        self, steps: Sequence[WorkflowStep], view: RunView, definitions: JsonObject
     ) -> tuple[list[WorkflowStep], JsonObject]:
         found = [replace(step, ports=prompt_ports(step.prompt, definitions, step.workflow)) for step in steps]
         needed = [unique_id for step in found for unique_id in step.ports.inputs()]
-        view = self._context._view()
-        try:
-
-            def load(unique_id: str) -> StoredValue | None:
-                if unique_id in self._inputs:
-                    return StoredValue(self._inputs[unique_id], isinstance(self._inputs[unique_id], Reference))
-                return stored_value(view, unique_id)
-
-            variables = await read_variables(needed, load, self._conversions, definitions)
-            check = ListCheck(variables, self._rules, self._transport(definitions), self._order.iterations)
-            await finish(to_thread(check.run, found))
-        finally:
-            await finish(to_thread(view.discard))
+        variables = await read_variables(
+            needed, lambda unique_id: stored_value(view, unique_id), self._conversions, definitions
+        )
+        transport = self._transport(definitions)
+        check = ListCheck(variables, self._refused, self._rules, transport, self._order.iterations)
+        await finish(to_thread(check.run, found))
         return found, definitions
 
     def _transport(self, definitions: JsonObject) -> Transport:
         return transport_of(definitions, is_attached=self._worker.engine == "attached")
-
-    def _save_inputs(self) -> None:
-        """Save all inputs at once. Blocking; raises UnsupportedValueError, DiskFullError, StateError."""
-        if not self._inputs:
-            return
-        with self._context._view() as view:
-            for unique_id, value in self._inputs.items():
-                needs = view.storage.needed_files(needed_blobs(value))
-                view.save(
-                    unique_id,
-                    value.copy() if isinstance(value, Reference) else value,
-                    use_ram=self._order.use_ram,
-                    pass_by="ref" if isinstance(value, Reference) else "val",
-                    needs=needs,
-                )
-            view.commit()
 
 
 def _as_reference(value: Any) -> Any:

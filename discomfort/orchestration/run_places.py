@@ -49,7 +49,7 @@ def placed(place: WorkflowPlace, names: NodeNames = NO_NAMES) -> Iterator[None]:
         if error.workflow is not None:
             raise
         raise _placed(error, place, names) from error.__cause__
-    except (FileNotFoundError, OSError) as error:
+    except OSError as error:
         error.add_note(f"in {place}")
         raise
 

@@ -25,6 +25,7 @@ from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import StoredValue, read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
+from discomfort.workflow.pass_by import BY_REFERENCE
 from discomfort.workflow.workflow_ports import PortRole
 
 _log = logging.getLogger("discomfort.run")
@@ -139,6 +140,6 @@ class StepRun:
 
 
 def stored_value(view: RunView, unique_id: str) -> StoredValue | None:
-    """A value of a snapshot. Blocking; raises DamagedDataError."""
-    record = view.records.get(unique_id)
-    return None if record is None else StoredValue(view.load(unique_id), record.pass_by == "ref")
+    """A value that a view has written, else that of its snapshot. Blocking; raises DamagedDataError."""
+    record = view.staged.get(unique_id) or view.records.get(unique_id)
+    return None if record is None else StoredValue(view.value_of(record), record.pass_by == BY_REFERENCE)

@@ -207,3 +207,33 @@ async def test_failed_runs_leave_no_file(run: Run, context: WorkflowContext) -> 
     folder = context._storage.memory_folder or context._storage.home
     assert len([path for path in folder.iterdir() if len(path.name) == 32]) == 1
     assert context.list_keys() == ["picture"]
+
+
+async def test_what_returns_is_the_last_value(run: Run) -> None:
+    """A value that another one replaces before the next iteration does not count."""
+    inverted = {"1": port("x"), "2": node("ImageInvert", image=["1", 0]), "3": port("x", ["2", 0])}
+    number = {**ADD, "3": port("x", ["2", 0])}
+    results = await run([inverted, number, {"1": port("p"), "2": port("x", ["1", 0])}],
+                        {"x": picture(), "p": picture(0.5), "a": 1}, iterations=2)  # fmt: skip
+    assert results["x"].shape == (1, 4, 4, 3)
+
+
+async def test_refused_inputs_among_other_problems(run: Run) -> None:
+    """All in one error."""
+    with pytest.raises(PortError, match=r"inputs\['a'\]: value: .*port 'test_input': it has no value"):
+        await run([ADD, INVERT], {"a": object()})
+
+
+async def test_inputs_are_taken_at_the_call(run: Run, worker: FakeWorker, context: WorkflowContext) -> None:
+    """What a program changes while the call waits does not count."""
+    given = picture(0.25)
+    workflow = {"id": "w", "nodes": [{"id": 1, "type": "X"}], "links": []}
+    worker.prompts["w"] = INVERT
+
+    async def change(*_: Any) -> Any:
+        given[:] = 1
+        return INVERT
+
+    worker.get_prompt_from_workflow = change  # type: ignore[method-assign]
+    results = await run(workflow, {"test_input": given}, context=context)
+    assert float(results["test_output"].mean()) == 0.75
