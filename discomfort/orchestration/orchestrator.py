@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from numbers import Real
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
+from discomfort._system.concurrency import finish, to_thread
 from discomfort._tracebacks import without_frames
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
@@ -178,8 +180,21 @@ class ListRuns:
             if not isinstance(context, WorkflowContext):
                 raise TypeError(f"context is a WorkflowContext, not {type(context).__name__}")
             return await ListRun(self._worker, context, rules, self._warm, order).perform()
-        with WorkflowContext() as temporary:
+        async with _temporary_context() as temporary:
             return await ListRun(self._worker, temporary, rules, self._warm, order).perform()
+
+
+@asynccontextmanager
+async def _temporary_context() -> AsyncIterator[WorkflowContext]:
+    """A context for one call, made and removed in threads, which touch the disk."""
+    made: list[WorkflowContext] = []
+    try:
+        # Kept here, so that a cancellation does not lose it.
+        await finish(to_thread(lambda: made.append(WorkflowContext())))
+        yield made[0]
+    finally:
+        for context in made:
+            await finish(to_thread(context.shutdown))
 
 
 def _checked_inputs(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
