@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
+import os
+import shutil
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,8 @@ from unit.nodes.conftest import inputs_of, written
 from discomfort.context.exchange import ServerPlaces
 from discomfort.context.storage import Storage
 from discomfort.context.trees import NodeList
-from discomfort.exceptions import StateError, UnsupportedValueError
+from discomfort.exceptions import DiskFullError, StateError, UnsupportedValueError
+from discomfort.nodes import server_values
 from discomfort.nodes.context_loader import DiscomfortContextLoader
 from discomfort.nodes.context_saver import DiscomfortContextSaver
 
@@ -125,6 +129,31 @@ def test_room(storage: Storage) -> None:
     assert save(IMAGE, nonce="c" * 32, use_ram=False)["storage"] == "disk"
     assert save(IMAGE, nonce="d" * 32, room=0)["storage"] == "disk"
     assert save(7, room=0) | {"nonce": ""} == save(7, use_ram=False) | {"nonce": ""}
+
+
+@pytest.mark.usefixtures("places")
+def test_memory_that_is_full(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other programs left there is not taken to the last byte; the value goes to disk."""
+    size = save(IMAGE)["size"]
+    for free, expected in ((size + (16 << 20), "ram"), (size + (16 << 20) - 1, "disk"), (0, "disk")):
+        monkeypatch.setattr(
+            server_values.shutil, "disk_usage", lambda _, free=free: shutil._ntuple_diskusage(1, 1, free)
+        )
+        assert save(IMAGE)["storage"] == expected
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_disk_that_is_full(storage: Storage, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The saver raises, also with ``auto``; small values need no disk."""
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(server_values, "write_blob", full)
+    with pytest.raises(DiskFullError, match="is full"):
+        save(IMAGE, mode="auto")
+    assert save("a")["text"] == '"a"'
 
 
 @pytest.mark.usefixtures("places")
