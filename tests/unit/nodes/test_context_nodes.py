@@ -18,7 +18,7 @@ from unit.nodes.conftest import inputs_of, written
 from discomfort.context.exchange import ServerPlaces
 from discomfort.context.storage import Storage
 from discomfort.context.trees import NodeList
-from discomfort.exceptions import DiskFullError, StateError, UnsupportedValueError
+from discomfort.exceptions import DamagedDataError, DiskFullError, StateError, UnsupportedValueError
 from discomfort.nodes import server_values
 from discomfort.nodes.context_loader import DiscomfortContextLoader
 from discomfort.nodes.context_saver import DiscomfortContextSaver
@@ -118,6 +118,36 @@ def test_place_in_the_meta(storage: Storage) -> None:
     assert np.array_equal(image, IMAGE + 1)
     with pytest.raises(StateError, match="'y' has no value"):
         load(run_id="", unique_id="y", digest="bb", codec="tensors", prompt=prompt)
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize(
+    "meta", [None, 5, {}, {"discomfort": 5}, {"discomfort": {"blob": 5}}, {"discomfort": {"blob": ""}}]
+)
+def test_other_meta(meta: object) -> None:
+    """What another program put there is no place."""
+    prompt = {"1": {"class_type": LOADER, "inputs": {"unique_id": "x", "digest": "aa"}, "_meta": meta}}
+    with pytest.raises((StateError, DamagedDataError), match="'x'"):
+        load(run_id="", unique_id="x", digest="aa", codec="tensors", prompt=prompt)
+
+
+@pytest.mark.usefixtures("places")
+def test_several_places(storage: Storage) -> None:
+    """Loaders of references come along in a prompt, and theirs may be gone: any place of the same content serves."""
+    gone, kept = written(storage, IMAGE), written(storage, IMAGE)
+    storage.drop(gone)
+    prompt = {
+        str(number): {
+            "class_type": LOADER,
+            "inputs": {"run_id": "", "unique_id": "x", "digest": "aa", "codec": "tensors"},
+            "_meta": {"discomfort": inputs_of(record)},
+        }
+        for number, record in enumerate((gone, kept, gone))
+    }
+    (image,) = load(run_id="", unique_id="x", digest="aa", codec="tensors", prompt=prompt)
+    assert np.array_equal(image, IMAGE)
+    with pytest.raises(StateError, match="is gone"):
+        load(run_id="", unique_id="x", digest="aa", codec="tensors", prompt={"0": prompt["0"]})
 
 
 @pytest.mark.usefixtures("places")
