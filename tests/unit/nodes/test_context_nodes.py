@@ -51,7 +51,7 @@ def loaded(record: dict[str, Any]) -> Any:
 
 
 @pytest.mark.usefixtures("places")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(value=VALUES)
 def test_values_survive(storage: Storage, value: Any) -> None:
     """Whatever a context can hold, from a saver to a loader; a list output stays one."""
