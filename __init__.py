@@ -3,7 +3,7 @@
 ComfyUI finds the nodes of ``discomfort/nodes`` here and imports nothing else. For programs that run in the ComfyUI
 folder, ``custom_nodes.discomfort.comfy_serverless`` is the same module as ``discomfort.comfy_serverless``, and so are
 ``discomfort``, ``workflow_context`` and ``workflow_tools`` there: one process has one class of each name, whatever its
-path.
+path. ``custom_nodes.discomfort.Discomfort`` is that class, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "Discomfort":
+        import importlib
+
+        return importlib.import_module("discomfort.discomfort").Discomfort
     # Programs that only use the library do not need the nodes.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

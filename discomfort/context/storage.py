@@ -280,6 +280,7 @@ class Storage:
         with self._lock:
             self._without_id.pop(record.file, None)
             if record.file is not None and not self._index.table.is_needed(record.file):
+                self._digests.pop(record.file, None)
                 folders.remove_file(self.path_of(record.file))
 
     def pinned_snapshot(self) -> tuple[dict[str, Record], tuple[str, ...]]:

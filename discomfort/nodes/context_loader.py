@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..context.codecs import decode
@@ -83,31 +83,36 @@ class DiscomfortContextLoader:
             value = decode("json", text.encode("utf-8", "surrogatepass"))
         else:
             told = {"run_id": run_id, **place}
-            if not told.get("blob"):
-                told |= _told_in_meta(prompt or {}, unique_id, digest)
-            value = _load(told, unique_id, codec)
+            places = [told] if told.get("blob") else [{**told, **each} for each in _in_meta(prompt, unique_id, digest)]
+            value = _loaded(places, unique_id, codec)
         if isinstance(value, NodeList) or (is_list and isinstance(value, list)):
             return ([with_tensors(each) for each in value],)
         return ([with_tensors(value)],)
 
 
-def _load(told: Mapping[str, str], unique_id: str, codec: str) -> Any:
-    place = ValuePlace(told["run_id"], told.get("contexts") or "contexts", told.get("memory") or "")
-    if not told.get("blob"):
-        raise StateError(f"the variable {unique_id!r} has no value: this node belongs to a Discomfort run")
-    try:
-        return load_value(place, told.get("storage") or "ram", told["blob"], codec)
-    except DamagedDataError as error:
-        raise DamagedDataError(f"the variable {unique_id!r} cannot be loaded: {error.problem}") from error
+def _loaded(places: Sequence[Mapping[str, str]], unique_id: str, codec: str) -> Any:
+    """The value at the first of these places that still has it. Raises StateError, DamagedDataError, OSError."""
+    problem = StateError(f"the variable {unique_id!r} has no value: this node belongs to a Discomfort run")
+    for told in places:
+        place = ValuePlace(told["run_id"], told.get("contexts") or "contexts", told.get("memory") or "")
+        try:
+            return load_value(place, told.get("storage") or "ram", told["blob"], codec)
+        except StateError as error:
+            problem = error
+        except DamagedDataError as error:
+            raise DamagedDataError(f"the variable {unique_id!r} cannot be loaded: {error.problem}") from error
+    raise problem
 
 
-def _told_in_meta(prompt: Mapping[str, Any], unique_id: str, digest: str) -> dict[str, str]:
-    """Where the value is, from the ``_meta`` of a loader with these inputs: all that have them have the same value."""
-    for node in prompt.values():
+def _in_meta(prompt: Mapping[str, Any] | None, unique_id: str, digest: str) -> Iterator[dict[str, str]]:
+    """The places that loaders with these inputs have in their ``_meta``: each has, or had, the same value.
+
+    Several have them if references come along, and older places may be gone.
+    """
+    for node in (prompt or {}).values():
         inputs = node.get("inputs") or {}
         if node.get("class_type") == LOADER and (inputs.get("unique_id"), inputs.get("digest")) == (unique_id, digest):
             meta = node.get("_meta")
             told = meta.get(HANDSHAKE) if isinstance(meta, dict) else None
-            if isinstance(told, dict):
-                return {name: told[name] for name in _PLACE if isinstance(told.get(name), str)}
-    return {}
+            if isinstance(told, dict) and isinstance(told.get("blob"), str):
+                yield {name: told[name] for name in _PLACE if isinstance(told.get(name), str)}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import pytest_asyncio
 from contract.engines import EngineUnderTest
 from contract.graphs import Prompt, node, record_of
+from waiting import until_blocking
 
 from discomfort import ComfyConnector, NodeList, WorkflowContext
 from discomfort.context.codecs import encode
@@ -275,3 +279,30 @@ async def test_probe_ends_with_the_connector(engine: EngineUnderTest) -> None:
         assert probe is not None
         assert all(path.is_dir() for path in probe.paths)
     assert not any(path.exists() for path in probe.paths)
+
+
+KILLED = """
+import asyncio, json, os, signal, sys
+from pathlib import Path
+from discomfort import ComfyConnector
+
+async def main():
+    settings = json.loads(sys.argv[1])
+    connector = await ComfyConnector._launch(None, settings, loads_nodes=True)
+    print(*connector._parts.probe.paths, sep="\\n", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+def test_probe_of_a_killed_program(engine: EngineUnderTest) -> None:
+    """The watchdog removes its folders."""
+    if engine.real:
+        pytest.skip("the same with every engine, and a start of this one takes long")
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in engine.settings.items()}
+    words = [sys.executable, "-c", KILLED, json.dumps({**settings, "browser": "lazy"})]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    assert len(paths) == 2, done.stderr
+    until_blocking(lambda: not any(path.exists() for path in paths))

@@ -101,10 +101,13 @@ def test_node_pack_import_paths(comfyui: Path, isolated: bool) -> None:
         "import sys\n"
         "package = sys.modules['discomfort']\n"
         "print(package.ComfyConnector is ComfyConnector, package.Discomfort is Discomfort, ComfyConnector.__module__)\n"
-        "print(package.WorkflowContext is WorkflowContext, package.WorkflowTools is WorkflowTools)"
+        "print(package.WorkflowContext is WorkflowContext, package.WorkflowTools is WorkflowTools)\n"
+        "from custom_nodes.discomfort import Discomfort as named, NODE_CLASS_MAPPINGS\n"
+        "print(named is Discomfort, len(NODE_CLASS_MAPPINGS))"
     )
 
-    assert python(code, comfyui, isolated=isolated) == "True True discomfort.connector.connector\nTrue True"
+    printed = python(code, comfyui, isolated=isolated).splitlines()
+    assert printed == ["True True discomfort.connector.connector", "True True", "True 3"]
 
 
 def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
+import os
+import shutil
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,8 @@ from unit.nodes.conftest import inputs_of, written
 from discomfort.context.exchange import ServerPlaces
 from discomfort.context.storage import Storage
 from discomfort.context.trees import NodeList
-from discomfort.exceptions import StateError, UnsupportedValueError
+from discomfort.exceptions import DamagedDataError, DiskFullError, StateError, UnsupportedValueError
+from discomfort.nodes import server_values
 from discomfort.nodes.context_loader import DiscomfortContextLoader
 from discomfort.nodes.context_saver import DiscomfortContextSaver
 
@@ -47,7 +51,7 @@ def loaded(record: dict[str, Any]) -> Any:
 
 
 @pytest.mark.usefixtures("places")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(value=VALUES)
 def test_values_survive(storage: Storage, value: Any) -> None:
     """Whatever a context can hold, from a saver to a loader; a list output stays one."""
@@ -117,6 +121,36 @@ def test_place_in_the_meta(storage: Storage) -> None:
 
 
 @pytest.mark.usefixtures("places")
+@pytest.mark.parametrize(
+    "meta", [None, 5, {}, {"discomfort": 5}, {"discomfort": {"blob": 5}}, {"discomfort": {"blob": ""}}]
+)
+def test_other_meta(meta: object) -> None:
+    """What another program put there is no place."""
+    prompt = {"1": {"class_type": LOADER, "inputs": {"unique_id": "x", "digest": "aa"}, "_meta": meta}}
+    with pytest.raises((StateError, DamagedDataError), match="'x'"):
+        load(run_id="", unique_id="x", digest="aa", codec="tensors", prompt=prompt)
+
+
+@pytest.mark.usefixtures("places")
+def test_several_places(storage: Storage) -> None:
+    """Loaders of references come along in a prompt, and theirs may be gone: any place of the same content serves."""
+    gone, kept = written(storage, IMAGE), written(storage, IMAGE)
+    storage.drop(gone)
+    prompt = {
+        str(number): {
+            "class_type": LOADER,
+            "inputs": {"run_id": "", "unique_id": "x", "digest": "aa", "codec": "tensors"},
+            "_meta": {"discomfort": inputs_of(record)},
+        }
+        for number, record in enumerate((gone, kept, gone))
+    }
+    (image,) = load(run_id="", unique_id="x", digest="aa", codec="tensors", prompt=prompt)
+    assert np.array_equal(image, IMAGE)
+    with pytest.raises(StateError, match="is gone"):
+        load(run_id="", unique_id="x", digest="aa", codec="tensors", prompt={"0": prompt["0"]})
+
+
+@pytest.mark.usefixtures("places")
 def test_room(storage: Storage) -> None:
     """Savers of one run share the room in memory; what does not fit goes to disk, as does all without ``use_ram``."""
     size = save(IMAGE, nonce="a" * 32)["size"]
@@ -125,6 +159,31 @@ def test_room(storage: Storage) -> None:
     assert save(IMAGE, nonce="c" * 32, use_ram=False)["storage"] == "disk"
     assert save(IMAGE, nonce="d" * 32, room=0)["storage"] == "disk"
     assert save(7, room=0) | {"nonce": ""} == save(7, use_ram=False) | {"nonce": ""}
+
+
+@pytest.mark.usefixtures("places")
+def test_memory_that_is_full(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other programs left there is not taken to the last byte; the value goes to disk."""
+    size = save(IMAGE)["size"]
+    for free, expected in ((size + (16 << 20), "ram"), (size + (16 << 20) - 1, "disk"), (0, "disk")):
+        monkeypatch.setattr(
+            server_values.shutil, "disk_usage", lambda _, free=free: shutil._ntuple_diskusage(1, 1, free)
+        )
+        assert save(IMAGE)["storage"] == expected
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_disk_that_is_full(storage: Storage, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The saver raises, also with ``auto``; small values need no disk."""
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(server_values, "write_blob", full)
+    with pytest.raises(DiskFullError, match="is full"):
+        save(IMAGE, mode="auto")
+    assert save("a")["text"] == '"a"'
 
 
 @pytest.mark.usefixtures("places")

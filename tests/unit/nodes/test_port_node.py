@@ -10,6 +10,8 @@ import pytest
 from discomfort.exceptions import PortError
 from discomfort.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from discomfort.nodes.port_node import DiscomfortPort
+from discomfort.orchestration import internal_nodes
+from discomfort.workflow import workflow_ports
 
 
 def port(unique_id: object, **inputs: object) -> dict[str, Any]:
@@ -36,6 +38,11 @@ def test_names_are_the_documented_ones() -> None:
     declared = DiscomfortPort.INPUT_TYPES()
     assert list(declared["required"]) == ["unique_id"]
     assert list(declared["optional"]) == ["input_data", "tags"]
+
+
+def test_class_names_are_those_of_the_client() -> None:
+    """Workflows and prompts are read with the same names."""
+    assert set(NODE_CLASS_MAPPINGS) == {workflow_ports.PORT, internal_nodes.LOADER, internal_nodes.SAVER}
 
 
 @pytest.mark.parametrize("name", NODE_CLASS_MAPPINGS)

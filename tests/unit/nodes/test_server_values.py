@@ -299,6 +299,7 @@ PARTS = st.none() | st.integers() | st.text() | st.just("/tmp") | st.just(TOKEN)
 OBJECTS = st.dictionaries(st.sampled_from(["memory", "disk", "token", "more"]), PARTS | st.lists(PARTS))
 
 
+@settings(deadline=None)
 @given(st.text() | (OBJECTS | st.lists(PARTS) | PARTS).map(json.dumps))
 def test_places_from_any_text(text: str) -> None:
     """They are those that a client writes, or a ValueError."""
@@ -310,6 +311,7 @@ def test_places_from_any_text(text: str) -> None:
     assert found.disk.startswith("/")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=90))
 def test_folder_names(text: str) -> None:
     """They are single names that begin with no dot."""

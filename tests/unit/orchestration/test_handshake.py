@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discomfort.context.exchange import HANDSHAKE, LOADER, VERSION, Handshake
@@ -64,6 +64,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_definition(definition: object) -> None:
     """A server may say what it likes: an answer, or the typed error."""
