@@ -18,7 +18,7 @@ from port_workflows import Graph
 from waiting import until
 
 from discomfort import ComfyConnector, Discomfort, NodeList, Reference, WorkflowContext
-from discomfort.exceptions import ExecutionError, PortError
+from discomfort.exceptions import ExecutionError, PortError, ServerDiedError
 
 
 def port(unique_id: str, source: list[Any] | None = None) -> dict[str, Any]:
@@ -207,3 +207,31 @@ async def test_workflows_of_the_ui(discomfort: Discomfort, engine: EngineUnderTe
     (output,) = [each for each in discomfort.Worker.outputs(results.histories[0]) if each.kind == "image"]
     saved = (await output.image()).info
     assert json.loads(saved["workflow"]) == workflow
+
+
+async def test_attached_server(discomfort: Discomfort) -> None:
+    """Numbers and references pass; a picture is refused, with its port and the tier."""
+    async with await Discomfort.attach(discomfort.Worker.server_address, browser="lazy") as attached:
+        inputs = {"model_name": "a.safetensors", "lora_name": "a.safetensors", "lora_strength": 2.0}
+        with attached.Context() as context:
+            results = await attached.run([LOADER], inputs, context=context)
+            lora = {**LOADER, "4": port("model"), "9": port("clip")}
+            lora["5"] = {**LOADER["5"], "inputs": {**LOADER["5"]["inputs"], "model": ["4", 0], "clip": ["9", 0]}}
+            more = await attached.run([{key: lora[key] for key in "2345679"}], context=context)
+        assert len(more["model"]["prompt"]) == len(results["model"]["prompt"]) + 1
+        with pytest.raises(PortError, match=r"port 'test_input': its value goes through files .* \(tier 1\)"):
+            await attached.run(INVERT, {"test_input": np.zeros((1, 8, 8, 3), np.float32)})
+
+
+async def test_restarted_server(discomfort: Discomfort, context: WorkflowContext) -> None:
+    """References and values outlive the server: they are recipes and files."""
+    inputs = {"model_name": "a.safetensors", "lora_name": "b.safetensors", "lora_strength": 0.5, "prompt": "x"}
+    context.save("latent", {"samples": np.zeros((1, 4, 2, 2), np.float32)})
+    first = await discomfort.run([LOADER, SAMPLER], {**inputs, "denoise": 1.0, "seed": 3}, context=context)
+    with pytest.raises(ServerDiedError) as caught:
+        await discomfort.run({"1": node("ContractDie", signal=9, code=0, last_words="bye")}, context=context)
+    again = await discomfort.run(SAMPLER, context=context)
+
+    assert str(caught.value.workflow) == "workflows[0], iteration 1"
+    assert np.array_equal(np.asarray(first["output_image"]), np.asarray(again["output_image"]))
+    assert (await counts(discomfort))["CheckpointLoaderSimple:a.safetensors"] == 1
