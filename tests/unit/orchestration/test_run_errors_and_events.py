@@ -237,3 +237,25 @@ async def test_inputs_are_taken_at_the_call(run: Run, worker: FakeWorker, contex
     worker.get_prompt_from_workflow = change  # type: ignore[method-assign]
     results = await run(workflow, {"test_input": given}, context=context)
     assert float(results["test_output"].mean()) == 0.75
+
+
+async def test_cancellation_anywhere(run: Run, context: WorkflowContext) -> None:
+    """Wherever it strikes: no file and no pin is left that no value needs, and the next run works."""
+    fitted = {"1": port("x"), "2": node("ImageInvert", image=["1", 0]), "3": port("y", ["2", 0]),
+              "4": port("z", ["2", 0])}  # fmt: skip
+    storage = context._storage
+    folder = storage.memory_folder or storage.home
+    for steps in range(40):
+        task = asyncio.create_task(
+            run([fitted, LOADER], {"x": picture(steps / 100, (32, 32, 3)), **NAME}, context=context)
+        )
+        for _ in range(steps):
+            await asyncio.to_thread(int)
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(outcome, dict | asyncio.CancelledError)
+        needed = {(file.rpartition("/")[2]) for record in storage.records().values() for file in record.files}
+        assert {path.name for path in folder.iterdir() if len(path.name) >= 32} == needed
+        assert not storage._index.table._pins
+        assert not storage._without_id.keys() - {record.file for record in storage.records().values()}
+    assert set(await run([fitted], {"x": picture()}, context=context)) == {"y", "z"}
