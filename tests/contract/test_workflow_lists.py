@@ -235,3 +235,26 @@ async def test_restarted_server(discomfort: Discomfort, context: WorkflowContext
     assert str(caught.value.workflow) == "workflows[0], iteration 1"
     assert np.array_equal(np.asarray(first["output_image"]), np.asarray(again["output_image"]))
     assert (await counts(discomfort))["CheckpointLoaderSimple:a.safetensors"] == 1
+
+
+@pytest.mark.browser
+async def test_pruned_workflows_as_references(discomfort: Discomfort, context: WorkflowContext) -> None:
+    """E12: what makes a value is saved by reference, and joined to the workflow that needs it."""
+    graph = Graph()
+    empty = graph.add("EmptyImage", "", "IMAGE:IMAGE", [8, 8, 1, 0xFFFFFF])
+    invert = graph.add("ImageInvert", "image:IMAGE", "IMAGE:IMAGE")
+    graph.link(empty, 0, invert)
+    graph.output("inverted", invert)
+    graph.output("made", empty)
+    pruned = discomfort.Tools._prune_workflow_to_output(graph.workflow(), "made")
+    context.save("test_input", {**pruned, "nodes": [renamed(each, "test_input") for each in pruned["nodes"]]},
+                 pass_by="ref")  # fmt: skip
+    results = await discomfort.run(INVERT, context=context)
+
+    assert np.array_equal(np.asarray(results["test_output"]), np.zeros((1, 8, 8, 3), np.float32))
+    assert len(pruned["nodes"]) == 2
+
+
+def renamed(each: dict[str, Any], unique_id: str) -> dict[str, Any]:
+    """A port with another id."""
+    return {**each, "widgets_values": [unique_id]} if each["type"] == "DiscomfortPort" else each
