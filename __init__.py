@@ -1,15 +1,48 @@
 """The repository as a ComfyUI node pack: ``ComfyUI/custom_nodes/discomfort``.
 
-ComfyUI finds no nodes here (there are none yet) and imports nothing else. For programs that run in the ComfyUI folder,
-``custom_nodes.discomfort.comfy_serverless`` is the same module as ``discomfort.comfy_serverless``, and so are
+ComfyUI finds the nodes of ``discomfort/nodes`` here and imports nothing else. For programs that run in the ComfyUI
+folder, ``custom_nodes.discomfort.comfy_serverless`` is the same module as ``discomfort.comfy_serverless``, and so are
 ``discomfort``, ``workflow_context`` and ``workflow_tools`` there: one process has one class of each name, whatever its
-path.
+path. ``custom_nodes.discomfort.Discomfort`` is that class, too.
 """
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {}
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+from __future__ import annotations
+
+from types import ModuleType
+
+NODE_CLASS_MAPPINGS: dict[str, type]
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str]
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Discomfort":
+        import importlib
+
+        return importlib.import_module("discomfort.discomfort").Discomfort
+    # Programs that only use the library do not need the nodes.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = _pack()
+    globals().update({each: getattr(found, each) for each in __all__})
+    return globals()[name]
+
+
+def _pack() -> ModuleType:
+    """The node pack, loaded below this module."""
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    source = Path(__file__).resolve().parent / "discomfort" / "nodes" / "pack" / "discomfort_nodes" / "__init__.py"
+    spec = importlib.util.spec_from_file_location(f"{__name__}.nodes", source)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{source} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _load_package() -> None:

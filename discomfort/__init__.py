@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from discomfort.context.arrays import RawTensor
     from discomfort.context.context import WorkflowContext
     from discomfort.context.trees import NodeList
-    from discomfort.discomfort import Discomfort
     from discomfort.exceptions import (
         BrokenLinksError,
         BrowserError,
@@ -63,18 +62,23 @@ if TYPE_CHECKING:
         UploadError,
         ValidationError,
         WorkflowCycleError,
+        WorkflowPlace,
     )
     from discomfort.history import History, HistoryRecord, HistoryStatus
+    from discomfort.orchestration.orchestrator import Discomfort
+    from discomfort.orchestration.results import Results
+    from discomfort.progress import WorkflowProgress
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
+    from discomfort.workflow.references import Reference
     from discomfort.workflow_tools import WorkflowTools
 
 # Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
 _HOMES = {
     "Artifact": "discomfort.client.artifact",
     "ComfyConnector": "discomfort.connector",
-    "Discomfort": "discomfort.discomfort",
+    "Discomfort": "discomfort.orchestration.orchestrator",
     "Editor": "discomfort.workflow.edit",
     "HealthReport": "discomfort.connector.health",
     "History": "discomfort.history",
@@ -85,6 +89,8 @@ _HOMES = {
     "RawTensor": "discomfort.context.arrays",
     "Run": "discomfort.connector.run_handle",
     "RunResult": "discomfort.connector.run_result",
+    "Reference": "discomfort.workflow.references",
+    "Results": "discomfort.orchestration.results",
     "RunStatus": "discomfort.connector.run_status",
     "ServerQueue": "discomfort.connector.server_queue",
     "SyncConnector": "discomfort.sync",
@@ -93,6 +99,7 @@ _HOMES = {
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
+    "WorkflowProgress": "discomfort.progress",
     "WorkflowTools": "discomfort.workflow_tools",
 }
 
@@ -130,8 +137,10 @@ __all__ = [
     "PortError",
     "PromptLostError",
     "RawTensor",
+    "Reference",
     "RestartLimitError",
     "ResultLostError",
+    "Results",
     "Run",
     "RunError",
     "RunResult",
@@ -159,6 +168,8 @@ __all__ = [
     "ValidationError",
     "WorkflowContext",
     "WorkflowCycleError",
+    "WorkflowPlace",
+    "WorkflowProgress",
     "WorkflowTools",
     "__version__",
 ]

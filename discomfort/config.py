@@ -38,8 +38,8 @@ DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
 _FILES = frozenset({CONFIG_ENV, config_files.CONTEXT_CONFIG_ENV, config_files.RULES_ENV})
 """Variables that name configuration files."""
-_MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER"})
-"""Variables that mark server processes."""
+_MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER", "DISCOMFORT_CONTEXTS"})
+"""Variables that a connector sets for server processes."""
 
 
 def _not_bool(value: object) -> object:
@@ -94,6 +94,8 @@ class Settings(BaseModel):
         cancel_restart_after: how long, in seconds, a cancelled node may keep running before the owned server is
             restarted (default: no limit).
         on_out_of_memory: ``raise``, or ``retry_once`` after asking the server to free its memory.
+        warm_nodes: how many nodes of references each prompt of ``Discomfort.run`` may carry along, without running
+            them, so that the server's cache keeps the models that they loaded; 0 for none.
     """
 
     # The input of a wrong setting may be a secret, and pydantic's own text shows it.
@@ -122,6 +124,7 @@ class Settings(BaseModel):
     max_restarts: _Int = Field(default=3, ge=0, le=1000)
     cancel_restart_after: _Float | None = Field(default=None, gt=0, le=86400, allow_inf_nan=False)
     on_out_of_memory: Literal["raise", "retry_once"] = "raise"
+    warm_nodes: _Int = Field(default=300, ge=0, le=10_000)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -255,6 +258,7 @@ class SettingArguments(TypedDict, total=False):
     max_restarts: int | None
     cancel_restart_after: float | None
     on_out_of_memory: Literal["raise", "retry_once"] | None
+    warm_nodes: int | None
 
 
 def load_settings(

@@ -68,11 +68,30 @@ from ._pickling import PortableError
 from .redaction import redact
 
 
+@dataclass(frozen=True, slots=True)
+class WorkflowPlace:
+    """Which workflow of a call of ``Discomfort.run`` it was: ``index`` in the list, from 0, and its file's name.
+
+    ``name`` is empty for an object. ``iteration`` counts from 1; it is 0 before the first one.
+    """
+
+    index: int
+    name: str
+    iteration: int
+
+    def __str__(self) -> str:
+        named = f"workflows[{self.index}]" + (f" {self.name!r}" if self.name else "")
+        return f"{named}, iteration {self.iteration}" if self.iteration else named
+
+
 class DiscomfortError(PortableError):
     """Base class of all errors raised by this library.
 
     Each can be pickled, copied, and sent to another process, with its class, its fields, its text and its cause.
+    ``workflow`` says which workflow of ``Discomfort.run`` it was; a note of the error has the same as text.
     """
+
+    workflow: WorkflowPlace | None = None
 
 
 class ConfigurationError(DiscomfortError, ValueError):

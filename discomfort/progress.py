@@ -144,10 +144,55 @@ the run goes on.
 Events belong to the callback: it may keep and change them. While an ``async`` callback is slower than the server, steps
 and previews that a newer one of the same node replaces are dropped; nothing else is."""
 
+
+@dataclass(frozen=True, slots=True)
+class NodeOrigin:
+    """The node of another workflow, which a reference brought into this run."""
+
+    workflow: str
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowProgress:
+    """An event of one workflow of ``Discomfort.run``.
+
+    ``workflow_index`` counts from 0, as the list does; ``workflow_name`` is the file's name, empty for an object;
+    ``iteration`` counts from 1. The ids in ``event`` are those of this workflow's nodes. For a node that a reference
+    brought, ``origin`` says where it is from.
+    """
+
+    workflow_index: int
+    workflow_name: str
+    iteration: int
+    event: ProgressEvent
+    origin: NodeOrigin | None = None
+
+    @property
+    def kind(self) -> str:
+        """The name of the event."""
+        return self.event.kind
+
+    def to_dict(self, *, with_data: bool = False) -> JsonObject:
+        """The event as :meth:`Event.to_dict` gives it, then the other fields."""
+        origin = None if self.origin is None else {"workflow": self.origin.workflow, "node_id": self.origin.node_id}
+        return {
+            **self.event.to_dict(with_data=with_data),
+            "workflow_index": self.workflow_index,
+            "workflow_name": self.workflow_name,
+            "iteration": self.iteration,
+            "origin": origin,
+        }
+
+
+WorkflowProgressCallback = Callable[[WorkflowProgress], Awaitable[None] | None]
+"""Called as :data:`ProgressCallback`, for each event of each workflow of a call of ``Discomfort.run``."""
+
 __all__ = [
     "Cached",
     "Done",
     "Event",
+    "NodeOrigin",
     "NodeOutput",
     "NodeStarted",
     "Preview",
@@ -156,4 +201,6 @@ __all__ = [
     "Queued",
     "Started",
     "Step",
+    "WorkflowProgress",
+    "WorkflowProgressCallback",
 ]

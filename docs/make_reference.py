@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 PAGES = {
-    "connector.md": ("The connector", ["discomfort.connector", "discomfort.sync", "discomfort.discomfort"]),
+    "connector.md": ("The connector", ["discomfort.connector", "discomfort.sync"]),
     "runs.md": (
         "Runs",
         [
@@ -32,6 +32,14 @@ PAGES = {
             "discomfort.history",
             "discomfort.connector.server_queue",
             "discomfort.sync_run",
+        ],
+    ),
+    "discomfort.md": (
+        "Discomfort",
+        [
+            "discomfort.orchestration.orchestrator:Discomfort",
+            "discomfort.orchestration.results",
+            "discomfort.workflow.references:Reference",
         ],
     ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
@@ -55,6 +63,10 @@ PAGES = {
         ],
     ),
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
+    "nodes.md": (
+        "Nodes",
+        ["discomfort.nodes.port_node", "discomfort.nodes.context_loader", "discomfort.nodes.context_saver"],
+    ),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states:State,Transition"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),
     "versions.md": ("Versions of ComfyUI", ["discomfort.server_features:ServerFeatures"]),
@@ -105,6 +117,7 @@ EXAMPLES: dict[str, object] = {
     "max_restarts": 5,
     "cancel_restart_after": 30,
     "on_out_of_memory": "retry_once",
+    "warm_nodes": 1000,
 }
 """A value of each setting, as a configuration file has it."""
 _OURS = ("discomfort", "comfyui_")

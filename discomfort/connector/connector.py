@@ -48,7 +48,7 @@ from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
 from discomfort.connector.submissions import Submission, Submissions, check_prompt_id, interrupted
 from discomfort.conversion.explanation import Explanation
-from discomfort.exceptions import StateError, UploadError
+from discomfort.exceptions import ServerResponseError, StateError, UploadError
 from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
@@ -85,10 +85,11 @@ class ComfyConnector:
         attach_url: str | None = None,
         headers: Mapping[str, str] | None = None,
         route: Route = DIRECT,
+        loads_nodes: bool = False,
     ) -> None:
         """Used by :meth:`create` and :meth:`attach`; starts nothing."""
         self._settings, self._loop = settings, asyncio.get_running_loop()
-        self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route)
+        self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route, loads_nodes=loads_nodes)
         self._lifecycle, self._events = Lifecycle(), EventLog()
         self._calls, self._background = Calls(), BackgroundTasks()
         self._wire(RestartBudget(settings.max_restarts))
@@ -144,11 +145,21 @@ class ComfyConnector:
             ServerStartError, ServerStartTimeout, BrowserError, SelfTestError: all are ``RuntimeError``; nothing is left
                 running.
         """
+        return await cls._create(config_path, settings)
+
+    @classmethod
+    async def _create(
+        cls, config_path: str | os.PathLike[str] | None, settings: SettingArguments, *, loads_nodes: bool = False
+    ) -> ComfyConnector:
+        """:meth:`create`. With ``loads_nodes`` an owned server loads our node pack, which orchestration needs.
+
+        An instance that lives stays as it is.
+        """
         current = cls.current()
         anything = config_path is None and not settings and current is not None
         wanted = current._settings if anything and current is not None else load_settings(config_path, **settings)
         while True:
-            instance = cls._claim(wanted)
+            instance = cls._claim(wanted, loads_nodes=loads_nodes)
             if instance._shutdown.begun:
                 await instance.kill_api()
                 continue
@@ -212,7 +223,14 @@ class ComfyConnector:
 
         Cancellation and errors as :meth:`create`.
         """
-        connector = cls(load_settings(config_path, **settings))
+        return await cls._launch(config_path, settings)
+
+    @classmethod
+    async def _launch(
+        cls, config_path: str | os.PathLike[str] | None, settings: SettingArguments, *, loads_nodes: bool = False
+    ) -> ComfyConnector:
+        """:meth:`launch`. ``loads_nodes`` as in :meth:`_create`."""
+        connector = cls(load_settings(config_path, **settings), loads_nodes=loads_nodes)
         await connector._start_for_caller()
         return connector
 
@@ -628,6 +646,21 @@ class ComfyConnector:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
         return await self._startup.run_self_test(self._prompts, self._policy)
 
+    async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
+        """The server's ``/object_info``, which is not to be changed; ``fresh``: fetched now.
+
+        Empty if the server does not have it. Raises ServerConnectionError, StateError.
+        """
+        async with self._call("run"):
+            await self._ensure_ready()
+            if fresh:
+                self._client().forget_definitions()
+            try:
+                return await self._prompts.with_server(lambda: self._client().shared_definitions())
+            except ServerResponseError as error:
+                _log.warning("ports have no types, since there are no node definitions: %s", error.problem)
+                return {}
+
     async def _ensure_fresh_websocket(self) -> None:
         """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""
         if self._parts.client is None:
@@ -660,13 +693,13 @@ class ComfyConnector:
         return self._parts.client
 
     @classmethod
-    def _claim(cls, wanted: Settings) -> ComfyConnector:
+    def _claim(cls, wanted: Settings, *, loads_nodes: bool) -> ComfyConnector:
         """The process's instance, made on demand. No await and one thread at a time, so that only one is ever made."""
         with _claims:
-            return cls._claim_alone(wanted)
+            return cls._claim_alone(wanted, loads_nodes=loads_nodes)
 
     @classmethod
-    def _claim_alone(cls, wanted: Settings) -> ComfyConnector:
+    def _claim_alone(cls, wanted: Settings, *, loads_nodes: bool) -> ComfyConnector:
         instance = ComfyConnector._instance
         if instance is not None and instance._loop.is_closed():
             # Its tasks are gone with the loop, but server and browser still run.
@@ -674,7 +707,7 @@ class ComfyConnector:
             instance._sync_cleanup()
             instance = None
         if instance is None:
-            instance = ComfyConnector._instance = cls(wanted)
+            instance = ComfyConnector._instance = cls(wanted, loads_nodes=loads_nodes)
         elif instance._loop is not asyncio.get_running_loop():
             raise StateError(
                 "a connector is alive in another event loop of this process; await its kill_api() there first, "

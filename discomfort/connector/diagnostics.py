@@ -168,6 +168,7 @@ def _engine(parts: Resources) -> JsonObject:
         "python": engine.python,
         "folders": {name: str(getattr(engine.folders, name)) for name in ("base", "input", "output", "temp", "models")},
         "url": parts.url,
+        "contexts": None if parts.probe is None else [str(path.parent) for path in parts.probe.paths],
     }
 
 

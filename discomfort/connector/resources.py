@@ -30,6 +30,7 @@ from discomfort._system.system_support import obstacle
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
 from discomfort.connector.release import ReleaseStep, release_all
+from discomfort.context.probe import Probe
 from discomfort.conversion import Converter
 from discomfort.conversion.browser.session import private_directory
 from discomfort.conversion.cache import PromptCache, default_directory
@@ -64,8 +65,11 @@ class Resources:
         attach_url: str | None = None,
         headers: Mapping[str, str] | None = None,
         route: Route = DIRECT,
+        loads_nodes: bool = False,
     ):
         self.settings, self.route = settings, route
+        self.loads_nodes = loads_nodes
+        self.probe: Probe | None = None
         self.attach_url = attach_url
         self.headers: dict[str, str] = dict(headers or {})
         self.engine: Engine | None = None
@@ -146,8 +150,10 @@ class Resources:
                 self._open_folders(journal)
 
     def _open_folders(self, journal: Journal) -> None:
-        self.engine = resolve_engine(engine_request(self.settings))
-        for path in self.engine.private:
+        self.engine = resolve_engine(engine_request(self.settings, loads_nodes=self.loads_nodes))
+        if self.loads_nodes:
+            self.probe = Probe()
+        for path in (*self.engine.private, *(self.probe.paths if self.probe is not None else ())):
             self._note_private(path)
         folders = self.engine.folders
         targets = {"input": folders.input, "output": folders.output, "temp": folders.temp, "models": folders.models}
@@ -229,6 +235,8 @@ class Resources:
             command = self.engine.command(self.take_port())
             # With the owner's pid and start in its environment, `doctor` can tell a server whose owner is dead.
             owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
+            if self.probe is not None:
+                owned |= self.probe.environment
             self.supervisor = supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)
             return supervisor
 
@@ -428,12 +436,15 @@ class Resources:
         folders = [*(self.engine.private if self.engine is not None else ())]
         if self.engine is not None:
             self.engine.discard()
+        if self.probe is not None:
+            folders += self.probe.paths
+            self.probe.close()
         if self.browser_directory is not None:
             folders.append(self.browser_directory)
             remove_tree(self.browser_directory)
         for path in folders:
             self._forget_private(path.parent.resolve() / path.name)
-        self.engine = self.browser_directory = None
+        self.engine = self.browser_directory = self.probe = None
 
     def _forget_private(self, path: Path) -> None:
         watchdog, journal = self.watchdog, self.journal
@@ -457,7 +468,7 @@ class Resources:
         self.watchdog = None
 
 
-def engine_request(settings: Settings) -> EngineRequest:
+def engine_request(settings: Settings, *, loads_nodes: bool = False) -> EngineRequest:
     """The settings that choose the engine, as discovery takes them."""
     return EngineRequest(
         kind=settings.engine,
@@ -471,6 +482,7 @@ def engine_request(settings: Settings) -> EngineRequest:
         cwd=Path.cwd(),
         environ=os.environ,
         sources=settings.sources,
+        loads_nodes=loads_nodes,
     )
 
 

@@ -23,6 +23,8 @@ NAME = re.compile(r"[0-9a-f]{32}")
 """The name of a file with a value."""
 
 _PART = ".part"
+BLOB_FILE = re.compile(NAME.pattern + r"(\.part)?")
+"""The same, or that of one which is being written."""
 _MAPPED_FROM = 64 << 10
 """Bytes from which a file is mapped rather than read."""
 _MOST_MAPPINGS = 256
@@ -30,15 +32,20 @@ _MOST_MAPPINGS = 256
 _mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
-def write_blob(folder: Path, pieces: Iterable[bytes | memoryview], size: int, *, reserved: bool) -> str:
-    """Write a new file of ``size`` bytes into ``folder``, and return its name.
+def write_blob(
+    folder: Path | int, pieces: Iterable[bytes | memoryview], size: int, *, reserved: bool, prefix: str = ""
+) -> str:
+    """Write a new file of ``size`` bytes into ``folder``, a path or the descriptor of an open one; returns its name.
 
-    With ``reserved`` its space is taken before anything is written, so that a full file system in memory is an error
-    here, instead of a signal where the file is mapped. Raises OSError; then nothing is left.
+    The name begins with ``prefix``, at most 16 hex digits, by which the files of one run can be found. With
+    ``reserved`` its space is taken before anything is written, so that a full file system in memory is an error here,
+    instead of a signal where the file is mapped. Raises OSError; then nothing is left.
     """
-    name = secrets.token_hex(16)
-    temporary = folder / (name + _PART)
-    descriptor = create(temporary, 0o600)
+    name = prefix + secrets.token_hex(16)[len(prefix) :]
+    within = folder if isinstance(folder, int) else None
+    place = Path() if isinstance(folder, int) else folder
+    temporary = place / (name + _PART)
+    descriptor = create(temporary, 0o600, within=within)
     try:
         try:
             if reserved and hasattr(os, "posix_fallocate"):
@@ -47,21 +54,21 @@ def write_blob(folder: Path, pieces: Iterable[bytes | memoryview], size: int, *,
                 write_all(descriptor, piece)
         finally:
             os.close(descriptor)
-        temporary.replace(folder / name)
+        os.replace(temporary, place / name, src_dir_fd=within, dst_dir_fd=within)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary, dir_fd=within)
         raise
     return name
 
 
-def read_blob(path: Path) -> memoryview:
+def read_blob(path: Path, *, within: int | None = None) -> memoryview:
     """The bytes of a file: a mapping that is private to this process, so that they can be changed, or a copy.
 
-    A mapping stays valid when the file is replaced or removed. Raises OSError, and DamagedDataError for anything but a
-    regular file.
+    ``path`` is a name if ``within`` is the descriptor of an open folder. A mapping stays valid when the file is
+    replaced or removed. Raises OSError, and DamagedDataError for anything but a regular file.
     """
-    descriptor = open_existing(path)
+    descriptor = open_existing(path, within=within)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

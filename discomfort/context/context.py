@@ -14,7 +14,7 @@ from discomfort.context.codecs import encode
 from discomfort.context.context_settings import check_run_id, load_context_settings
 from discomfort.context.export import check_destination, export
 from discomfort.context.receipts import FILENAME
-from discomfort.context.recipes import check_recipe
+from discomfort.context.recipes import as_given, check_recipe, needed_blobs
 from discomfort.context.records import Record, passed_by
 from discomfort.context.run_view import RunView
 from discomfort.context.storage import Storage
@@ -88,8 +88,8 @@ class WorkflowContext:
         """Store a value, and replace an older one of this id. If that fails, the older one stays.
 
         It goes to memory if it fits, else to disk, with a warning in the log; with ``use_ram=False`` to disk. JSON up
-        to 64 KiB is kept in the index. With ``pass_by="ref"``, ``data`` is a workflow or prompt with an output port of
-        this id, which makes the value when a run needs it.
+        to 64 KiB is kept in the index. With ``pass_by="ref"``, ``data`` is a :class:`Reference`, or a workflow or
+        prompt with an output port of this id, which makes the value when a run needs it.
 
         Raises:
             UnsupportedValueError: something in ``data`` cannot be stored; the place in it is named. A TypeError.
@@ -97,17 +97,18 @@ class WorkflowContext:
             DiskFullError: the disk is full; StorageFullError, which is also a MemoryError, if memory is full too.
             StateError: after :meth:`shutdown`.
         """
-        unique_id = _checked_id(unique_id)
+        unique_id = checked_id(unique_id)
         if pass_by not in ("val", "ref"):
             raise ValueError(f"pass_by must be 'val' or 'ref', not {pass_by!r}")
         storage = self._open_storage()
         if pass_by == "ref":
             check_recipe(data, unique_id)
-        record = passed_by(storage.write(encode(data), use_ram=use_ram), pass_by)
+        needs = storage.needed_files(needed_blobs(data))
+        record = passed_by(storage.write(encode(data), use_ram=use_ram), pass_by, needs)
         storage.commit({unique_id: record})
 
     def load(self, unique_id: str) -> Any:
-        """The value of an id, as a copy. For a reference, the workflow or prompt.
+        """The value of an id, as a copy. By reference it is the :class:`Reference`, or the workflow that was saved.
 
         Raises:
             KeyError: there is none.
@@ -117,7 +118,7 @@ class WorkflowContext:
         storage = self._open_storage()
         key = _id_of(unique_id)
         try:
-            return storage.load(key, self._tensor_kind)
+            return as_given(storage.load(key, self._tensor_kind))
         except LookupError:
             raise self._missing(unique_id) from None
 
@@ -260,7 +261,8 @@ def _id_of(unique_id: object) -> str:
     return unique_id.strip() if isinstance(unique_id, str) else ""
 
 
-def _checked_id(unique_id: object) -> str:
+def checked_id(unique_id: object) -> str:
+    """The id of a variable without the spaces around it. Raises TypeError, ValueError."""
     if not isinstance(unique_id, str):
         raise TypeError(f"unique_id must be a text, not {type(unique_id).__name__}")
     stripped = unique_id.strip()

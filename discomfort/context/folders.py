@@ -102,6 +102,15 @@ def remove_leftovers(*roots: Path) -> None:
         _remove_empty(root)
 
 
+def files_in(folder: Path) -> list[Path]:
+    """What is in a folder; nothing if it cannot be read. Never raises."""
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        _log.debug("%s cannot be read: %s", folder, error)
+        return []
+
+
 def remove_file(path: Path) -> None:
     """Remove one value's file. Never raises."""
     try:

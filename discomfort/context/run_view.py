@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from discomfort.context.codecs import encode
+from discomfort.context.recipes import as_given
 from discomfort.context.records import PassBy, Record, StorageType, passed_by
 from discomfort.context.storage import Storage
 from discomfort.context.tensors import TensorKind
@@ -26,11 +27,11 @@ class RunView:
 
     def load(self, unique_id: str) -> Any:
         """The value as it was when the view was made. Raises KeyError, DamagedDataError."""
-        return self.storage.held_value(self.records[unique_id], self._tensor_kind)
+        return as_given(self.storage.held_value(self.records[unique_id], self._tensor_kind))
 
     def value_of(self, record: Record) -> Any:
         """The value of a record that this view has, such as one that it has written. Raises DamagedDataError."""
-        return self.storage.held_value(record, self._tensor_kind)
+        return as_given(self.storage.held_value(record, self._tensor_kind))
 
     def save(
         self,
@@ -48,9 +49,9 @@ class RunView:
         record = passed_by(self.storage.write(encode(value), use_ram=use_ram), pass_by, needs)
         return self._stage(unique_id, record)
 
-    def adopt(self, unique_id: str, storage: StorageType, name: str, codec: str, size: int) -> Record:
+    def adopt(self, unique_id: str, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:
         """Take over a file that another process wrote, as :meth:`Storage.adopt` does."""
-        return self._stage(unique_id, self.storage.adopt(storage, name, codec, size))
+        return self._stage(unique_id, self.storage.adopt(storage, name, codec, size, digest))
 
     def commit(self) -> dict[str, Record]:
         """Give all values their ids at once, and return their records. Raises StateError, OSError.

@@ -7,14 +7,14 @@ import hashlib
 import logging
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from discomfort._system.claimed_folders import ClaimedFolder
 from discomfort._system.forks import in_forked_child
 from discomfort.context import folders
-from discomfort.context.blobs import NAME, read_blob, write_blob
+from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
 from discomfort.context.receipts import Receipts
@@ -174,6 +174,12 @@ class Storage:
             found = self._digests[file] = hashlib.sha256(read_blob(self.path_of(file))).hexdigest()
         return found
 
+    def needed_files(self, blobs: Iterable[str]) -> tuple[str, ...]:
+        """The files of a reference's ``blobs`` that are in this context."""
+        files = {f"ram:{self.run_id}": f"ram:{self._index.memory}/", f"disk:{self.run_id}": "disk:"}
+        parts = [blob.rpartition("/") for blob in blobs]
+        return tuple(files[place] + name for place, _, name in parts if place in files and NAME.fullmatch(name))
+
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def write(self, encoded: EncodedValue, *, use_ram: bool) -> Record:
@@ -201,10 +207,11 @@ class Storage:
             raise
         return Record("disk", encoded.codec, encoded.size, file=f"disk:{name}")
 
-    def adopt(self, storage: StorageType, name: str, codec: str, size: int) -> Record:
+    def adopt(self, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:
         """The record of a file that another process wrote into :attr:`memory_folder` or :attr:`home`.
 
-        :meth:`commit` or :meth:`drop` must follow. Raises DamagedDataError if it is not such a file, FileNotFoundError.
+        ``digest`` is what :meth:`digest` is to give for it. :meth:`commit` or :meth:`drop` must follow. Raises
+        DamagedDataError if it is not such a file, FileNotFoundError.
         """
         folder = self.home if storage == "disk" else self.memory_folder
         if folder is None or not NAME.fullmatch(name):
@@ -217,7 +224,22 @@ class Storage:
         if storage == "ram":
             with self._lock:
                 self._without_id[place + name] = size
+        if digest:
+            self._digests[place + name] = digest
         return record
+
+    def sweep(self, prefix: str) -> None:
+        """Remove the files whose names begin with ``prefix``, whole or not, except for those that an id or a pin has.
+
+        They are what a run has left that failed before it could say what it wrote. Never raises.
+        """
+        for place, folder in (("disk:", self.home), (f"ram:{self._index.memory}/", self.memory_folder)):
+            for path in [] if folder is None else folders.files_in(folder):
+                if path.name.startswith(prefix) and BLOB_FILE.fullmatch(path.name):
+                    with self._lock:
+                        if not self._index.table.is_needed(place + path.name):
+                            self._without_id.pop(place + path.name, None)
+                            folders.remove_file(path)
 
     def commit(
         self, saved: Mapping[str, Record], deleted: tuple[str, ...] = (), *, is_pinned: bool = False
@@ -258,6 +280,7 @@ class Storage:
         with self._lock:
             self._without_id.pop(record.file, None)
             if record.file is not None and not self._index.table.is_needed(record.file):
+                self._digests.pop(record.file, None)
                 folders.remove_file(self.path_of(record.file))
 
     def pinned_snapshot(self) -> tuple[dict[str, Record], tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Collection, Sequence
@@ -112,6 +113,17 @@ def option_value(words: Sequence[str], name: str, known: Collection[str] = ()) -
             found = value
         elif index + 1 < len(words) and not words[index + 1].startswith("--"):
             found = words[index + 1]
+    return found
+
+
+def option_values(words: Sequence[str], name: str, known: Collection[str] = ()) -> list[str]:
+    """The values of option ``name``, which takes several; empty if it is absent. The last occurrence counts."""
+    found: list[str] = []
+    for index, word in enumerate(words):
+        if _means(word, name, known):
+            _, equals, value = word.partition("=")
+            rest = itertools.takewhile(lambda other: not other.startswith("-"), words[index + 1 :])
+            found = [value] if equals else list(rest)
     return found
 
 

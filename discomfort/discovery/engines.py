@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from discomfort._system.server_command import ServerCommand
-from discomfort.discovery import command_line, interpreters, locations, server_environment
+from discomfort.discovery import command_line, interpreters, locations, node_pack, server_environment
 from discomfort.exceptions import ConfigurationError, ServerStartError
 
 _log = logging.getLogger("discomfort.discovery")
@@ -30,6 +30,7 @@ class EngineRequest:
 
     ``sources`` maps a setting to where its value came from, for error messages. ``environ`` is the environment to read.
     ``server_arguments`` are appended to the server's command line, ``environment`` is added to its variables.
+    With ``loads_nodes`` the server loads our node pack.
     """
 
     kind: Literal["auto", "comfyui", "emulator"]
@@ -43,6 +44,7 @@ class EngineRequest:
     sources: Mapping[str, str] = field(default_factory=dict)
     server_arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    loads_nodes: bool = False
 
     def source(self, key: str) -> str | None:
         """Where the value of setting ``key`` came from."""
@@ -241,13 +243,16 @@ def _comfyui(request: EngineRequest, plan: _Plan) -> Engine:
         # The frontend must come from the interpreter that runs, and a Python named in the command line wins.
         python = program
         known = command_line.known_options(plan.root)
+        words += node_pack.comfyui_options(words, known) if request.loads_nodes else []
         front_end = _front_end(words, known, plan.cwd, python)
+    # The program may be one that starts our emulator, such as ``uv run discomfort serve``.
+    is_emulator = plan.script is None and command_line.emulator_index(words) is not None
+    words += node_pack.emulator_options() if is_emulator and request.loads_nodes else []
     private = _private_folder(server_environment.TEMPORARY)
     if plan.script is not None:
         _isolate(words, known, private)
     return Engine(
-        # The program may be one that starts our emulator, such as ``uv run discomfort serve``.
-        kind="comfyui" if plan.script is not None or command_line.emulator_index(words) is None else "emulator",
+        kind="emulator" if is_emulator else "comfyui",
         argv=tuple(words),
         cwd=plan.cwd,
         folders=_folders(words[1:], known, plan.cwd, plan.root),
@@ -319,6 +324,7 @@ def _emulator(request: EngineRequest, reason: str) -> Engine:
     if not sys.executable:
         raise ServerStartError("the emulator needs a Python interpreter, but sys.executable is empty")
     words, cwd = _emulator_command(request)
+    words += node_pack.emulator_options() if request.loads_nodes else []
     named = command_line.option_value(words, "--base-directory")
     directory = Path(named) if named else request.emulator_directory
     environ = {**request.environ, **request.environment}

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from discomfort._json import JsonObject, copied
+from discomfort.context.exchange import LOADER, SAVER
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.nodes import iterate
 from discomfort.workflow.workflow_ports import PORT
-
-LOADER, SAVER = "DiscomfortContextLoader", "DiscomfortContextSaver"
-"""Their classes."""
 
 _ID_POSITIONS = {LOADER: 1, SAVER: 0}
 """Where ``unique_id`` stands among the saved values: a loader has ``[run_id, unique_id]``, a saver the reverse."""

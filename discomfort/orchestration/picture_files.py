@@ -28,15 +28,22 @@ def read_picture(path: str | os.PathLike[str]) -> Array:
 
     Raises FileNotFoundError, and Pillow's errors for files that are not pictures.
     """
-    import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened)
-        if picture.mode.startswith("I"):  # 16 bits, which Pillow's conversion would clip
-            grey = np.clip(np.asarray(picture, dtype=np.float32) / np.float32(65535), 0, 1)
-            return np.repeat(grey[None, :, :, None], 3, axis=3)
-        pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
+        return pixels_of(opened)
+
+
+def pixels_of(picture: Any) -> Array:
+    """The pixels of a picture of Pillow, as :func:`read_picture` gives them."""
+    import numpy as np
+    from PIL import ImageOps
+
+    turned = ImageOps.exif_transpose(picture)
+    if turned.mode.startswith("I"):  # 16 bits, which Pillow's conversion would clip
+        grey = np.clip(np.asarray(turned, dtype=np.float32) / np.float32(65535), 0, 1)
+        return np.repeat(grey[None, :, :, None], 3, axis=3)
+    pixels = np.asarray(turned.convert("RGB"), dtype=np.float32)
     return np.ascontiguousarray(pixels[None] / np.float32(255))
 
 

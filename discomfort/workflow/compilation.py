@@ -32,12 +32,13 @@ class Literal:
 class ValueNode:
     """A node that gives the value at its first output; it stands in place of the port, under its id.
 
-    ``type`` is that of the value, if it is known.
+    ``type`` is that of the value, if it is known. ``meta`` is for its ``_meta``, which no cache regards.
     """
 
     class_type: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     type: str = ANY
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ class _Compilation:
     def _in_place_of(self, port: PromptPort) -> JsonObject | None:
         binding, sink = self._binding(port), self._sinks.get(port.unique_id)
         if isinstance(binding, ValueNode):
-            return _node(binding.class_type, copied(binding.inputs), port)
+            node = _node(binding.class_type, copied(binding.inputs), port)
+            return {**node, "_meta": {**copied(binding.meta), **node["_meta"]}}
         if port.role is PortRole.OUTPUT and port.source is not None and sink is not None:
             return _node(sink.class_type, {**copied(sink.inputs), sink.name: self._resolved(port.source)}, port)
         return None

@@ -91,6 +91,7 @@ def emulator_home(home: Path, *, initial_port: int) -> EngineUnderTest:
     """An emulator with the test nodes, based in ``home``."""
     command = [sys.executable, "-m", "discomfort", "serve", "--base-directory", str(home)]
     command += ["--extra-nodes", str(NODES / "contract_nodes.py"), "--custom-node-directory", str(PACKS)]
+    command += ["--extra-nodes", str(NODES / "standin_nodes.py")]
     settings = {
         "engine": "emulator",
         "emulator_directory": home,

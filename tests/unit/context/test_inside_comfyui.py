@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,3 +51,47 @@ def test_values_without_the_library(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.stdout == "has 1 bytes, too few for a header False\n", done.stderr
+
+
+PACK_CODE = """
+import importlib.util, json, os, sys
+path = sys.argv[1] + "/discomfort/nodes/pack/discomfort_nodes"
+name = path.replace(".", "_x_")
+spec = importlib.util.spec_from_file_location(name, path + "/__init__.py")
+module = importlib.util.module_from_spec(spec)
+sys.modules[name] = module
+spec.loader.exec_module(module)
+
+import numpy as np
+os.environ["DISCOMFORT_CONTEXTS"] = json.dumps({"memory": None, "disk": sys.argv[2], "token": "0" * 32})
+os.makedirs(sys.argv[2] + "/contexts/run")
+for folder in ("", "/contexts", "/contexts/run"):
+    os.chmod(sys.argv[2] + folder, 0o700)
+nodes = module.NODE_CLASS_MAPPINGS
+image = np.ones((1, 8, 8, 3), np.float32)
+saver = nodes["DiscomfortContextSaver"]()
+(record,) = saver.save_output(unique_id=["x"], input_data=[image], run_id=["run"])["ui"]["discomfort"]
+loader = nodes["DiscomfortContextLoader"]()
+inputs = {name: record[name] for name in ("blob", "codec", "storage", "digest")}
+((found,),) = loader.load_data(run_id="run", unique_id="x", **inputs)
+others = [name for name in ("discomfort", "orjson", "pydantic", "psutil") if name in sys.modules]
+print(sorted(nodes), (found == image).all(), others)
+"""
+
+
+def test_pack_without_the_library(tmp_path: Path) -> None:
+    """ComfyUI loads it by its path, under the path as its name; the library is not imported as such."""
+    done = subprocess.run(
+        [sys.executable, "-c", PACK_CODE, str(ROOT), str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    names = ["DiscomfortContextLoader", "DiscomfortContextSaver", "DiscomfortPort"]
+    assert done.stdout == f"{names} True []\n", done.stderr
+
+
+@pytest.mark.parametrize("folder", ["nodes", "context", "_system"])
+def test_syntax_of_older_python(folder: str) -> None:
+    """ComfyUI may run on Python 3.10. Modules that it does not import may be newer only in what they import."""
+    for path in (ROOT / "discomfort" / folder).rglob("*.py"):
+        ast.parse(path.read_text(), str(path), feature_version=(3, 10))

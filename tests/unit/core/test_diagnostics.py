@@ -89,6 +89,7 @@ async def test_with_everything_there(tmp_path: Path) -> None:
         "python": "python3",
         "folders": {name: str(path) for name, path in folders.items()},
         "url": parts.url,
+        "contexts": None,
     }
     assert found["browser"]["conversions"] == {"paths": {"browser": 2}}
     assert found["connections"]["socket_connected"] is True

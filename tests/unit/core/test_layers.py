@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -36,7 +37,7 @@ LAYERS = {
     **dict.fromkeys(["discovery", "server", "client", "conversion", "files", "context"], 2),
     **dict.fromkeys(["connector", "comfy_serverless", "sync", "sync_run", "workflow_context"], 3),
     **dict.fromkeys(["orchestration", "discomfort", "workflow_tools"], 4),
-    **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance"], 5),
+    **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance", "nodes"], 5),
 }
 PARTS = {"discovery", "server", "client", "conversion", "files", "context"}
 HEAVY = {"playwright": "discomfort/conversion/browser", "torch": "discomfort/context/tensors", "ray": None}
@@ -139,6 +140,28 @@ def test_packages_beside_stand_alone() -> None:
         and module not in OUTSIDE[package]
     ]
     assert wrong == []
+
+
+def test_nodes_import_what_comfyui_has() -> None:
+    """The nodes, and all that they import of the library at any depth, import the standard library and numpy."""
+    edges = graph()
+    waiting, seen = [name for name in KNOWN if name.startswith("discomfort.nodes")], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += edges[name]
+    others = {
+        f"{name} imports {module}"
+        for name in seen
+        for module, node in imports(KNOWN[name])
+        if (root := module.split(".")[0]) not in sys.stdlib_module_names | {"numpy", "torch", "PIL", "discomfort"}
+        or (root == "discomfort" and isinstance(node, ast.ImportFrom) and not node.level)
+    }
+    assert others == set()
+    assert {unit(name) for name in seen} == {
+        "nodes", "context", "_system", "exceptions", "_error_text", "_pickling", "redaction"
+    }  # fmt: skip
 
 
 def cycle(edges: dict[str, set[str]]) -> list[str]:

@@ -101,10 +101,13 @@ def test_node_pack_import_paths(comfyui: Path, isolated: bool) -> None:
         "import sys\n"
         "package = sys.modules['discomfort']\n"
         "print(package.ComfyConnector is ComfyConnector, package.Discomfort is Discomfort, ComfyConnector.__module__)\n"
-        "print(package.WorkflowContext is WorkflowContext, package.WorkflowTools is WorkflowTools)"
+        "print(package.WorkflowContext is WorkflowContext, package.WorkflowTools is WorkflowTools)\n"
+        "from custom_nodes.discomfort import Discomfort as named, NODE_CLASS_MAPPINGS\n"
+        "print(named is Discomfort, len(NODE_CLASS_MAPPINGS))"
     )
 
-    assert python(code, comfyui, isolated=isolated) == "True True discomfort.connector.connector\nTrue True"
+    printed = python(code, comfyui, isolated=isolated).splitlines()
+    assert printed == ["True True discomfort.connector.connector", "True True", "True 3"]
 
 
 def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:
@@ -114,8 +117,8 @@ def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:
     assert python("import sys; sys.path.insert(0, '')\nimport discomfort; print(discomfort.__version__)", tmp_path)
 
 
-def test_loads_as_a_node_pack_without_importing_anything(comfyui: Path) -> None:
-    """The way ComfyUI loads a folder: by file location, under the folder's path as its name."""
+def test_loads_as_a_node_pack_with_three_nodes(comfyui: Path) -> None:
+    """The way ComfyUI loads a folder: by file location, under the folder's path as its name. No library is imported."""
     code = (
         "import importlib.util, json, sys\n"
         "path = 'custom_nodes/discomfort'\n"
@@ -123,10 +126,14 @@ def test_loads_as_a_node_pack_without_importing_anything(comfyui: Path) -> None:
         "module = importlib.util.module_from_spec(spec)\n"
         "sys.modules[path] = module\n"
         "spec.loader.exec_module(module)\n"
-        "print(json.dumps([module.NODE_CLASS_MAPPINGS, 'aiohttp' in sys.modules, 'discomfort' in sys.modules]))"
+        "names = ('aiohttp', 'orjson', 'pydantic', 'discomfort', 'torch')\n"
+        "print(json.dumps([list(module.NODE_CLASS_MAPPINGS), [name for name in names if name in sys.modules]]))"
     )
 
-    assert json.loads(python(code, comfyui)) == [{}, False, False]
+    assert json.loads(python(code, comfyui)) == [
+        ["DiscomfortPort", "DiscomfortContextLoader", "DiscomfortContextSaver"],
+        [],
+    ]
 
 
 def test_import_is_light() -> None:

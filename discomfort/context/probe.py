@@ -1,0 +1,48 @@
+"""The probe of a client: a folder in memory and one on disk, by which a server shows that it sees our contexts."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from pathlib import Path
+
+from discomfort._system import shared_memory
+from discomfort._system.claimed_folders import ClaimedFolder
+from discomfort.context import folders
+from discomfort.context.exchange import PROBES, VARIABLE, ServerPlaces, probe_name
+
+_log = logging.getLogger("discomfort.context")
+
+
+class Probe:
+    """Tells a server where contexts are. Its folders go with :meth:`close`, or at the latest after this process."""
+
+    def __init__(self) -> None:
+        """Raises ConfigurationError if the folder on disk cannot be used, OSError."""
+        token = secrets.token_hex(16)
+        root = folders.disk_root(PROBES)
+        folders.remove_leftovers(root)
+        self._claims = [folders.make_home(root, probe_name(token))]
+        memory = None
+        try:
+            self._claims.append(folders.make_memory_folder(shared_memory.FOLDER, probe_name(token)))
+            memory = str(self._claims[-1].path.parent)
+        except OSError as error:
+            _log.debug("no folder in memory: %s", error)
+        self.places = ServerPlaces(memory, str(root.parent.absolute()), token)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Its folders."""
+        return [claim.path for claim in self._claims]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable that tells a server where contexts are."""
+        return {VARIABLE: self.places.as_text()}
+
+    def close(self) -> None:
+        """Remove its folders. Safe to call twice. Does nothing in a forked child."""
+        claims: list[ClaimedFolder] = self._claims
+        for claim in claims:
+            folders.release(claim)

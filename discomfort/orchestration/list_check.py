@@ -1,0 +1,141 @@
+"""The check of a whole list of workflows before anything is sent: all that is wrong, in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from discomfort.exceptions import GraphProblem, PortError, UnsupportedValueError
+from discomfort.orchestration.binding import LoadedValue, plan_problems, planned, variable_type
+from discomfort.orchestration.reference_values import blobs_of, gone_values
+from discomfort.orchestration.steps import OpenRecipe, WorkflowStep
+from discomfort.orchestration.transport import Transport
+from discomfort.orchestration.variables import Variables
+from discomfort.workflow.compilation import Binding, Recipe, ValueNode, compilation_problems
+from discomfort.workflow.pass_by import BY_REFERENCE, pass_by
+from discomfort.workflow.port_types import ANY, excludes
+from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
+
+_NO_FILES = "goes through files that the server shares (tier 1), and this server shares none: {}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListCheck:
+    """What the workflows of a list are checked against. ``variables`` has what the context and the inputs have.
+
+    ``refused`` says of inputs why they cannot be stored.
+    """
+
+    variables: Variables
+    refused: Mapping[str, UnsupportedValueError]
+    rules: Mapping[str, str]
+    transport: Transport
+    iterations: int
+
+    def run(self, steps: Sequence[WorkflowStep]) -> None:
+        """Raises PortError with all problems of all workflows; UnsupportedValueError if there is only one of these."""
+        problems: list[GraphProblem] = []
+        produced: dict[str, str] = {}
+        for step in steps:
+            found = [*self._step(step, produced), *self._returning(step, steps, produced)]
+            place = f"{step.place()}: " if len(steps) > 1 else ""
+            problems += [replace(each, problem=place + each.problem) for each in dict.fromkeys(found)]
+            produced |= {unique_id: port.type for unique_id, port in step.ports.outputs().items()}
+        told = [f"inputs[{unique_id!r}]: {error}" for unique_id, error in self.refused.items()]
+        if not problems and len(told) == 1:
+            raise next(iter(self.refused.values()))
+        if problems or told:
+            raise PortError("; ".join(["nothing was sent, since the workflows cannot run", *told]), problems)
+
+    def _step(self, step: WorkflowStep, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
+        bindings: dict[str, Binding] = {}
+        for unique_id, ports in step.ports.inputs().items():
+            binding = self._binding(unique_id, ports, produced)
+            if binding is None:
+                continue
+            if isinstance(binding, LoadedValue):
+                yield from self._loaded(binding, ports)
+                binding = ValueNode("")
+            elif isinstance(binding, Recipe):
+                yield from self._merged(binding, ports[0])
+            bindings[unique_id] = binding
+        yield from compilation_problems(step.prompt, step.ports, bindings)
+        yield from self._recipes(step.ports, produced)
+        yield from self._outputs(step)
+
+    def _binding(
+        self, unique_id: str, ports: Sequence[PromptPort], produced: Mapping[str, str]
+    ) -> Binding | LoadedValue | None:
+        # What an earlier workflow writes is what is there then, whatever the context has now.
+        if unique_id in produced or unique_id in self.refused:
+            return ValueNode("", type=produced.get(unique_id, ANY))
+        if unique_id in self.variables.recipes:
+            return ValueNode("", type=self.variables.recipes[unique_id].type)
+        if unique_id in self.variables.values:
+            return planned(self.variables.values[unique_id], ports)
+        return None
+
+    def _loaded(self, plan: LoadedValue, ports: Sequence[PromptPort]) -> Iterator[GraphProblem]:
+        misfits = list(plan_problems(plan, ports))
+        yield from misfits
+        if not misfits and self.transport.obstacle:
+            yield ports[0].problem("its value " + _NO_FILES.format(self.transport.obstacle))
+
+    def _merged(self, recipe: Recipe, port: PromptPort) -> Iterator[GraphProblem]:
+        if self.transport.obstacle and blobs_of(recipe.nodes):
+            yield port.problem("a value that its reference loads " + _NO_FILES.format(self.transport.obstacle))
+        for unique_id in gone_values(recipe.nodes):
+            yield port.problem(
+                f"its reference loads the value {unique_id!r}, which is gone: its context has ended. "
+                "Keep the context in which a reference was made, or make it again"
+            )
+
+    def _recipes(self, ports: PromptPorts, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
+        """The problems of the recipes that these ports need, at any depth."""
+        inputs = ports.inputs().items()
+        waiting: list[tuple[str, tuple[str, ...], PromptPort]] = [(key, (key,), same[0]) for key, same in inputs]
+        while waiting:
+            unique_id, trail, port = waiting.pop()
+            recipe = self.variables.recipes.get(unique_id)
+            if recipe is None or unique_id in produced:
+                continue
+            for each in recipe.ports.inputs():
+                if each in trail:
+                    yield port.problem(f"its reference needs itself: {' → '.join([*trail, each])}")
+                else:
+                    waiting.append((each, (*trail, each), port))
+            yield from self._recipe(recipe, port, produced)
+
+    def _recipe(self, recipe: OpenRecipe, port: PromptPort, produced: Mapping[str, str]) -> Iterator[GraphProblem]:
+        bindings: dict[str, Binding] = {}
+        for unique_id, ports in recipe.ports.inputs().items():
+            binding = self._binding(unique_id, ports, produced)
+            if isinstance(binding, LoadedValue):
+                for problem in self._loaded(binding, ports):
+                    yield port.problem(f"its reference: {problem}")
+                binding = ValueNode("")
+            if binding is not None:
+                bindings[unique_id] = binding
+        for problem in compilation_problems(recipe.prompt, recipe.ports, bindings):
+            yield port.problem(f"its reference: {problem}")
+
+    def _outputs(self, step: WorkflowStep) -> Iterator[GraphProblem]:
+        for port in step.ports.outputs().values():
+            if pass_by(self.rules, port.type) != BY_REFERENCE:
+                if self.transport.obstacle:
+                    yield port.problem("the value that it gives " + _NO_FILES.format(self.transport.obstacle))
+            elif self.transport.reference_sink(port.unique_id) is None:
+                yield port.problem("the server has no node that it can end with, neither DiscomfortPort nor PreviewAny")
+
+    def _returning(
+        self, step: WorkflowStep, steps: Sequence[WorkflowStep], produced: Container[str]
+    ) -> Iterator[GraphProblem]:
+        """Outputs of this or a later workflow that return to an input of this one in the next iteration."""
+        for unique_id, ports in step.ports.inputs().items() if self.iterations > 1 else ():
+            later = (each for each in reversed(steps[step.index :]) if unique_id in each.ports.outputs())
+            last = next(later, None)
+            if last is None or unique_id in produced:
+                continue
+            taken, given = variable_type(ports), last.ports.outputs()[unique_id].type
+            if excludes(given, taken):
+                yield ports[0].problem(f"takes {taken}, but gets {given} from {last.place()} afterwards")

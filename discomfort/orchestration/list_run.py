@@ -1,0 +1,137 @@
+"""One call of ``Discomfort.run``: its list is prepared, checked as a whole, and run, iteration after iteration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort._system.concurrency import finish, to_thread
+from discomfort.connector.payloads import Payload
+from discomfort.context.context import WorkflowContext
+from discomfort.context.recipes import needed_blobs
+from discomfort.context.records import PassBy
+from discomfort.context.run_view import RunView
+from discomfort.exceptions import PayloadError, RunTimeout, UnsupportedValueError
+from discomfort.orchestration.list_check import ListCheck
+from discomfort.orchestration.results import Results
+from discomfort.orchestration.step_progress import ProgressReports
+from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_value
+from discomfort.orchestration.steps import Conversions, WorkflowStep
+from discomfort.orchestration.transient_values import TransientValues
+from discomfort.orchestration.transport import Transport, transport_of
+from discomfort.orchestration.variables import read_variables
+from discomfort.orchestration.warm_nodes import WarmNodes
+from discomfort.orchestration.worker import Worker
+from discomfort.progress import WorkflowProgressCallback
+from discomfort.workflow.prompt_ports import prompt_ports
+from discomfort.workflow.references import Reference, is_reference
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What a caller wants to run: checked, and copied where the caller could change it."""
+
+    workflows: Sequence[Payload]
+    inputs: Mapping[str, Any]
+    iterations: int
+    use_ram: bool
+    on_progress: WorkflowProgressCallback | None = None
+    timeout: float | None = None
+    extra_data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ListRun:
+    """Runs one list on one worker and one context."""
+
+    def __init__(
+        self, worker: Worker, context: WorkflowContext, rules: Mapping[str, str], warm: WarmNodes, order: RunOrder
+    ) -> None:
+        self._worker, self._context, self._rules, self._warm, self._order = worker, context, rules, warm, order
+        self._conversions = Conversions(worker)
+        self._inputs = {key: _as_reference(value) for key, value in order.inputs.items()}
+        self._refused: dict[str, UnsupportedValueError] = {}
+
+    async def perform(self) -> Results:
+        """Run everything within the timeout. Raises RunTimeout, and what the parts raise."""
+        timeout = self._order.timeout
+        try:
+            async with asyncio.timeout(timeout) as scope:
+                return await self._perform()
+        except TimeoutError as error:
+            if not scope.expired() or timeout is None:
+                raise
+            cause = None if isinstance(error.__cause__, asyncio.CancelledError) else error
+            raise RunTimeout(f"the call did not end within {timeout:g} s", timeout=timeout) from cause
+
+    async def _perform(self) -> Results:
+        order, results = self._order, Results()
+        steps, definitions = await self._begin()
+        reports = None if order.on_progress is None else ProgressReports(order.on_progress)
+        transient = TransientValues(self._context._open_storage())
+        around = RunSurroundings(
+            self._worker, self._context, self._conversions, definitions, self._transport(definitions), self._rules,
+            self._warm, transient, order.use_ram, reports, order.extra_data,
+        )  # fmt: skip
+        try:
+            for iteration in range(1, order.iterations + 1):
+                for step in steps:
+                    await StepRun(around, step, iteration, results).perform()
+        finally:
+            await finish(to_thread(transient.drop))
+        return results
+
+    async def _begin(self) -> tuple[list[WorkflowStep], JsonObject]:
+        """Convert and check everything, and save the inputs. Returns the steps and the server's definitions."""
+        view = self._context._view()
+        try:
+            # First, since a program may change its values while this waits.
+            await finish(to_thread(self._stage_inputs, view))
+            steps = await self._conversions.steps(self._order.workflows)
+            found = await self._checked(steps, view)
+            await finish(to_thread(view.commit))
+            return found
+        finally:
+            await finish(to_thread(view.discard))
+
+    def _stage_inputs(self, view: RunView) -> None:
+        """Write the inputs, which get their ids with the commit. Blocking; raises DiskFullError, OSError."""
+        for unique_id, value in self._inputs.items():
+            needs = view.storage.needed_files(needed_blobs(value))
+            is_reference = isinstance(value, Reference)
+            pass_by: PassBy = "ref" if is_reference else "val"
+            given = value.copy() if is_reference else value
+            try:
+                view.save(unique_id, given, use_ram=self._order.use_ram, pass_by=pass_by, needs=needs)
+            except UnsupportedValueError as error:
+                self._refused[unique_id] = error
+
+    async def _checked(self, steps: Sequence[WorkflowStep], view: RunView) -> tuple[list[WorkflowStep], JsonObject]:
+        """The steps with their ports, and the definitions. What fails with known definitions is checked with new ones:
+        their lists have the files and models that were added since."""
+        try:
+            return await self._checked_with(steps, view, await self._worker._node_definitions())
+        except PayloadError:
+            return await self._checked_with(steps, view, await self._worker._node_definitions(fresh=True))
+
+    async def _checked_with(
+        self, steps: Sequence[WorkflowStep], view: RunView, definitions: JsonObject
+    ) -> tuple[list[WorkflowStep], JsonObject]:
+        found = [replace(step, ports=prompt_ports(step.prompt, definitions, step.workflow)) for step in steps]
+        needed = [unique_id for step in found for unique_id in step.ports.inputs()]
+        variables = await read_variables(
+            needed, lambda unique_id: stored_value(view, unique_id), self._conversions, definitions
+        )
+        transport = self._transport(definitions)
+        check = ListCheck(variables, self._refused, self._rules, transport, self._order.iterations)
+        await finish(to_thread(check.run, found))
+        return found, definitions
+
+    def _transport(self, definitions: JsonObject) -> Transport:
+        return transport_of(definitions, is_attached=self._worker.engine == "attached")
+
+
+def _as_reference(value: Any) -> Any:
+    return Reference.read(value) if is_reference(value) else value

@@ -1,0 +1,145 @@
+"""The run of one workflow: a snapshot of the context, a prompt, its values, and one commit at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort._system.concurrency import finish, to_thread
+from discomfort.context.codecs import decode
+from discomfort.context.context import WorkflowContext
+from discomfort.context.exchange import PREFIX
+from discomfort.context.run_view import RunView
+from discomfort.history import History
+from discomfort.orchestration.prompt_making import PromptMaker, StepPrompt
+from discomfort.orchestration.results import Results
+from discomfort.orchestration.run_places import NodeNames, placed
+from discomfort.orchestration.saved_values import SavedValue, saved_values
+from discomfort.orchestration.step_progress import ProgressReports
+from discomfort.orchestration.steps import Conversions, WorkflowStep
+from discomfort.orchestration.transient_values import TransientValues
+from discomfort.orchestration.transport import Transport
+from discomfort.orchestration.variables import StoredValue, read_variables
+from discomfort.orchestration.warm_nodes import WarmNodes
+from discomfort.orchestration.worker import Worker
+from discomfort.workflow.pass_by import BY_REFERENCE
+from discomfort.workflow.workflow_ports import PortRole
+
+_log = logging.getLogger("discomfort.run")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSurroundings:
+    """What all steps of one call share."""
+
+    worker: Worker
+    context: WorkflowContext
+    conversions: Conversions
+    definitions: Mapping[str, Any]
+    transport: Transport
+    rules: Mapping[str, str]
+    warm: WarmNodes
+    transient: TransientValues
+    use_ram: bool
+    reports: ProgressReports | None
+    extra_data: Mapping[str, Any]
+
+
+class StepRun:
+    """Runs one workflow once. Its outputs get into the context and into ``results`` together, or not at all."""
+
+    def __init__(self, around: RunSurroundings, step: WorkflowStep, iteration: int, results: Results) -> None:
+        self._around, self._step, self._results = around, step, results
+        self._place = step.place(iteration)
+
+    async def perform(self) -> None:
+        """Run to the end. Errors say which workflow and iteration it was."""
+        with placed(self._place):
+            view = self._around.context._view()
+            try:
+                await self._perform(view)
+            finally:
+                await finish(to_thread(view.discard))
+
+    async def _perform(self, view: RunView) -> None:
+        around, step = self._around, self._step
+        variables = await read_variables(
+            step.ports.inputs(), lambda unique_id: stored_value(view, unique_id), around.conversions, around.definitions
+        )
+        maker = PromptMaker(
+            view, variables, around.transient, around.definitions, around.rules, around.transport, around.use_ram
+        )
+        kept = around.warm.nodes(view.storage, view.records, around.definitions)
+        made = await finish(to_thread(maker.make, step, kept))
+        names = NodeNames(made.prompt, step.origin)
+        try:
+            with placed(self._place, names):
+                history = await self._sent(made, names)
+            values = await finish(to_thread(self._collected, view, made, history))
+        except BaseException:
+            # What the server has saved, and nobody will ever read.
+            await finish(to_thread(view.storage.sweep, made.nonce[:PREFIX]))
+            raise
+        self._results.update(values)
+        self._results.histories.append(history)
+
+    async def _sent(self, made: StepPrompt, names: NodeNames) -> History:
+        around = self._around
+        on_progress = None if around.reports is None else around.reports.of_step(self._place, names)
+        return await around.worker.run_workflow(
+            made.prompt, use_workflow_json=False, on_progress=on_progress, extra_data=self._extra_data()
+        )
+
+    def _extra_data(self) -> JsonObject:
+        """The caller's extra data; with the workflow, so that saved pictures carry it."""
+        extra = dict(self._around.extra_data)
+        if self._step.workflow is not None:
+            extra["extra_pnginfo"] = {"workflow": self._step.workflow, **(extra.get("extra_pnginfo") or {})}
+        return extra
+
+    def _collected(self, view: RunView, made: StepPrompt, history: History) -> dict[str, Any]:
+        """Commit what the run has made, and return it. Blocking."""
+        saved = saved_values(history, made.nonce)
+        references = {
+            unique_id: reference
+            for unique_id, reference in made.references.items()
+            if unique_id not in made.expected or (unique_id in saved and saved[unique_id].codec is None)
+        }
+        for unique_id, value in saved.items():
+            if unique_id in made.expected and value.codec is not None:
+                self._stage(view, value)
+        for unique_id, reference in references.items():
+            needs = view.storage.needed_files(reference.blobs)
+            view.save(unique_id, reference.copy(), use_ram=self._around.use_ram, pass_by="ref", needs=needs)
+        self._warn(saved, made.expected)
+        records = view.commit()
+        for unique_id, reference in made.merged.items():
+            if unique_id in view.records and unique_id not in records:
+                self._around.warm.note(view.storage, unique_id, view.records[unique_id], reference)
+        for unique_id, reference in references.items():
+            self._around.warm.note(view.storage, unique_id, records[unique_id], reference)
+        return {each: references[each] if each in references else view.value_of(records[each]) for each in records}
+
+    def _stage(self, view: RunView, value: SavedValue) -> None:
+        if value.text is not None:
+            found = decode(value.codec or "", value.text.encode("utf-8"))
+            view.save(value.unique_id, found, use_ram=self._around.use_ram)
+            return
+        view.adopt(value.unique_id, value.storage, value.blob, value.codec or "", value.size, value.digest)
+
+    def _warn(self, saved: Mapping[str, SavedValue], expected: tuple[str, ...]) -> None:
+        for unique_id in expected:
+            if unique_id not in saved:
+                _log.warning("%s: nothing arrived at the OUTPUT port %r", self._place, unique_id)
+        for port in self._step.ports.ports:
+            if port.role is PortRole.OUTPUT and port.source is None:
+                _log.warning("%s: what feeds the OUTPUT port %r is muted", self._place, port.unique_id)
+
+
+def stored_value(view: RunView, unique_id: str) -> StoredValue | None:
+    """A value that a view has written, else that of its snapshot. Blocking; raises DamagedDataError."""
+    record = view.staged.get(unique_id) or view.records.get(unique_id)
+    return None if record is None else StoredValue(view.value_of(record), record.pass_by == BY_REFERENCE)

@@ -1,0 +1,40 @@
+"""The part of a connector that runs need, so that they can be tested without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from discomfort._json import JsonObject
+from discomfort.connector.payloads import Payload
+from discomfort.history import History
+from discomfort.progress import ProgressCallback
+
+
+class Worker(Protocol):
+    """The part of :class:`~discomfort.connector.ComfyConnector` that a run uses."""
+
+    @property
+    def engine(self) -> str:
+        """``attached`` for a server that somebody else runs."""
+        ...
+
+    async def run_workflow(
+        self,
+        payload: Payload,
+        use_workflow_json: bool = True,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        extra_data: Mapping[str, Any] | None = None,
+    ) -> History:
+        """Run a prompt to its end."""
+        ...
+
+    async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
+        """The prompt of a workflow."""
+        ...
+
+    async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
+        """The definitions of the server's nodes, which are not to be changed."""
+        ...
