@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nodes.standin_nodes import COUNTS
+from standins import COUNTS
 from unit.orchestration.fake_worker import FakeWorker
 
 from discomfort._system import shared_memory

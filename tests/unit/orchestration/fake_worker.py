@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from nodes.standin_nodes import COUNTS
-from nodes.standin_nodes import NODE_CLASS_MAPPINGS as STANDINS
+from standins import COUNTS
+from standins import NODE_CLASS_MAPPINGS as STANDINS
 
 from discomfort.exceptions import ExecutionError, NodeFailure
 from discomfort.nodes import NODE_CLASS_MAPPINGS as OURS

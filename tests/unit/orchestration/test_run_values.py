@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from standins import COUNTS
 from unit.orchestration.conftest import Run
 from unit.orchestration.fake_worker import FakeWorker, node, picture, port
 from unit.orchestration.test_running_lists import ADD, INVERT, LOADER
@@ -153,8 +154,6 @@ async def test_inputs_without_a_port(run: Run, context: WorkflowContext) -> None
 
 async def test_equal_values_are_found_in_the_cache(run: Run, context: WorkflowContext) -> None:
     """However often, and to whichever context, they are saved."""
-    from nodes.standin_nodes import COUNTS
-
     for _ in range(3):
         await run(INVERT, {"test_input": picture()}, context=context)
     await run(INVERT, {"test_input": picture()})

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nodes.standin_nodes import COUNTS
+from standins import COUNTS
 from unit.orchestration.conftest import Run, runner
 from unit.orchestration.fake_worker import FakeWorker, node, picture, port
 
