@@ -69,7 +69,9 @@ def test_loopback_unless_told_otherwise(tmp_path: Path) -> None:
     from discomfort.connector.resources import engine_request
     from discomfort.discovery.engines import resolve_engine
 
-    argv = resolve_engine(engine_request(settings)).command(1).argv
+    engine = resolve_engine(engine_request(settings))
+    argv = engine.command(1).argv
+    engine.discard()
     assert settings.connect_host == "127.0.0.1"
     assert not any("0.0.0.0" in word for word in argv)
     assert argv[argv.index("--host") + 1] == "127.0.0.1"
