@@ -94,7 +94,8 @@ class Emulator:
         for route in self.pack_routes:
             if isinstance(route, web.RouteDef):
                 for path in (route.path, f"/api{route.path}"):
-                    router.add_route(route.method, path, route.handler, **route.kwargs)
+                    # As aiohttp adds the routes of a table: one for GET also answers HEAD.
+                    web.RouteDef(route.method, path, route.handler, route.kwargs).register(router)
             else:
                 route.register(router)
         return router

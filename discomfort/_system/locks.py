@@ -10,8 +10,8 @@ import weakref
 from pathlib import Path
 from typing import Protocol
 
-from discomfort._system.descriptors import open_or_create
-from discomfort._system.forks import in_forked_child
+from .descriptors import open_or_create
+from .forks import in_forked_child
 
 try:
     import fcntl

@@ -7,6 +7,8 @@ ends each request under way with ServerConnectionError. Routes and answers are t
 what came later says so by a fact of ``server_features``.
 """
 
+# Longer than 400 lines: one method per route, and what all of them share.
+
 from __future__ import annotations
 
 import asyncio
@@ -21,7 +23,7 @@ import aiohttp
 from yarl import URL
 
 from discomfort._json import JsonObject, dumps, loads
-from discomfort._system.concurrency import EndableScopes, to_thread
+from discomfort._system.concurrency import EndableScopes, finish, to_thread
 from discomfort._system.http_sessions import DIRECT, ProxyRefused, Route, open_session, reason_of
 from discomfort.client.content import Content, ContentPayload, UploadSource
 from discomfort.exceptions import ServerConnectionError, ServerResponseError
@@ -72,6 +74,11 @@ def is_unanswered(error: BaseException) -> bool:
     if isinstance(error, ServerResponseError):
         return error.status in UNANSWERED
     return isinstance(error, ServerConnectionError)
+
+
+def upload_deadline(size: int | None) -> float:
+    """Seconds for an upload of so many bytes; ``None`` if that is not known before its end."""
+    return _LONGEST_UPLOAD if size is None else _LEAST_UPLOAD + size / _SLOWEST_UPLOAD
 
 
 class RestClient:
@@ -221,8 +228,7 @@ class RestClient:
             form.add_field("subfolder", subfolder)
             form.add_field("overwrite", "true" if overwrite else "false")
             form.add_field("image", ContentPayload(content), filename=content.name)
-            deadline = _LONGEST_UPLOAD if content.size is None else _LEAST_UPLOAD + content.size / _SLOWEST_UPLOAD
-            status, data = await self._call("POST", "/upload/image", form, deadline)
+            status, data = await self._call("POST", "/upload/image", form, upload_deadline(content.size))
         except ServerConnectionError:
             # aiohttp reports a failed read of the file as a broken connection.
             if content.failure is not None:
@@ -270,19 +276,52 @@ class RestClient:
                 written += len(chunk)
         return written
 
-    async def _chunks(self, filename: str, subfolder: str, folder: str) -> AsyncGenerator[bytes, None]:
+    async def stream_to(
+        self, write: Callable[[bytes], object], path: str, headers: Mapping[str, str], *, most: int
+    ) -> int:
+        """Stream the answer of ``GET path`` to ``write``, which is called in a thread; none is at work afterwards.
+
+        Returns the number of bytes; stops when they are more than ``most``. Raises ServerConnectionError,
+        ServerResponseError, and what ``write`` raises.
+        """
+        written = 0
+        url = URL(self.url + path, encoded=True)
+        async with self._guard(), contextlib.aclosing(self._streamed(url, path, headers)) as chunks:
+            async for chunk in chunks:
+                written += len(chunk)
+                if written > most:
+                    break
+                await finish(to_thread(write, chunk))
+        return written
+
+    def _chunks(self, filename: str, subfolder: str, folder: str) -> AsyncGenerator[bytes, None]:
         url = URL(self.url + "/view").with_query(filename=filename, subfolder=subfolder, type=folder)
+        return self._streamed(url, "/view", {})
+
+    async def _streamed(self, url: URL, path: str, headers: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=DEADLINE, sock_read=STREAM_SILENCE)
         try:
             async with self._session.get(
-                url, headers=self._headers, timeout=timeout, allow_redirects=False
+                url, headers={**self._headers, **headers}, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:
-                    raise self._unexpected("GET", "/view", response.status, await response.content.read(2000))
+                    raise self._unexpected("GET", path, response.status, await response.content.read(2000))
                 async for chunk in response.content.iter_chunked(_CHUNK):
                     yield chunk
         except _TRANSPORT as error:
             raise self._broken(error, STREAM_SILENCE) from error
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: aiohttp.Payload | None = None,
+        *,
+        deadline: float = DEADLINE,
+    ) -> tuple[int, bytes]:
+        """Any other request: returns status and body of the answer, whatever they are. Raises ServerConnectionError."""
+        return await self._call(method, path, body, deadline, headers)
 
     async def _get(self, path: str, deadline: float) -> JsonObject:
         status, data = await self._call("GET", path, None, deadline)
@@ -296,7 +335,12 @@ class RestClient:
             raise self._unexpected("POST", path, status, data)
 
     async def _call(
-        self, method: str, path: str, body: bytes | aiohttp.FormData | None, deadline: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | aiohttp.FormData | aiohttp.Payload | None,
+        deadline: float,
+        more: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         timeout = self._timeouts.get(deadline)
         if timeout is None:
@@ -304,7 +348,7 @@ class RestClient:
             # The few usual ones; each upload has one of its own.
             if len(self._timeouts) < 16:
                 self._timeouts[deadline] = timeout
-        headers = self._headers
+        headers = {**self._headers, **more} if more else self._headers
         data: Any = body
         if isinstance(body, bytes):
             headers = self._json_headers

@@ -33,6 +33,24 @@ PROBES = "probes"
 
 Storage = Literal["ram", "disk"]
 
+REMOTE = "remote"
+"""Storage of values that go through the routes of a server which shares no files with the client."""
+
+TOKEN = "DISCOMFORT_TOKEN"
+"""Environment variable with the token of the routes: a server without one has no routes."""
+
+TOKEN_HEADER = "X-Discomfort-Token"
+"""Header with the token. Not ``Authorization``, which a proxy before the server may need."""
+
+VALUES = "/discomfort/values"
+"""The routes: this one, and below it one for each value, by its digest."""
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+"""The SHA-256 of a value's bytes, which is its name on such a server."""
+
+_TOKENS = re.compile(r"[!-~]{16,512}")
+_LARGEST = (1 << 53) - 1
+
 _FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,80}")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
@@ -40,6 +58,11 @@ _TOKEN = re.compile(r"[0-9a-f]{32}")
 def is_folder_name(text: object) -> bool:
     """Whether a text names a single folder of contexts: no separator, no dot first."""
     return isinstance(text, str) and _FOLDER.fullmatch(text) is not None
+
+
+def is_token(text: object) -> bool:
+    """Whether a text can be a token: 16 to 512 visible characters, no spaces."""
+    return isinstance(text, str) and _TOKENS.fullmatch(text) is not None
 
 
 def probe_name(token: str) -> str:
@@ -76,12 +99,35 @@ class ServerPlaces:
 
 
 @dataclass(frozen=True)
+class RemoteLimits:
+    """What the routes of a server take, in bytes: a value has at most ``largest``, one request at most ``piece``."""
+
+    largest: int
+    piece: int
+
+    def as_json(self) -> dict[str, int]:
+        """As :meth:`of_json` reads it."""
+        return {"largest": self.largest, "piece": self.piece}
+
+    @classmethod
+    def of_json(cls, facts: object) -> RemoteLimits | None:
+        """The limits of :meth:`as_json`; ``None`` for anything else."""
+        found = [facts.get(name) for name in ("largest", "piece")] if isinstance(facts, dict) else []
+        if found and all(type(each) is int and 0 < each <= _LARGEST for each in found):
+            return cls(*found)
+        return None
+
+
+@dataclass(frozen=True)
 class Handshake:
-    """What the nodes of a server say: their version, and which of the client's folders they see (``ram``, ``disk``)."""
+    """What the nodes of a server say: their version, which of the client's folders they see (``ram``, ``disk``), and
+    the limits of their routes, ``None`` if they have none."""
 
     version: int
     sees: tuple[Storage, ...] = ()
+    remote: RemoteLimits | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The default of the hidden input."""
-        return {"version": self.version, "sees": list(self.sees)}
+        """The default of the hidden input. Everybody who can reach the server may read it."""
+        told: dict[str, Any] = {"version": self.version, "sees": list(self.sees)}
+        return told if self.remote is None else {**told, REMOTE: self.remote.as_json()}

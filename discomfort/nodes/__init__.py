@@ -1,7 +1,7 @@
 """The nodes of ComfyUI: ports, and the two nodes that take their place in a run.
 
 They live in ComfyUI's process, under any module name and on Python 3.10 or newer. So they import the standard library,
-numpy and, relative to themselves, what ``context`` has for that process; torch where ComfyUI has it.
+numpy and, relative to themselves, what ``context`` has for that process; torch and aiohttp where ComfyUI has them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from ..context.exchange import LOADER, PORT, SAVER
 from .context_loader import DiscomfortContextLoader
 from .context_saver import DiscomfortContextSaver
 from .port_node import DiscomfortPort
+from .value_routes import offer_routes
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     PORT: DiscomfortPort,
@@ -22,4 +23,4 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     SAVER: "Discomfort Context Saver (Internal)",
 }
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "offer_routes"]

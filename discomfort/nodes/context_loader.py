@@ -26,7 +26,7 @@ class DiscomfortContextLoader:
     ``unique_id`` the variable
     ``text``      a small value, encoded as JSON; then no other input is needed
     ``blob``      the name of the file
-    ``storage``   where it is: ``ram`` or ``disk``
+    ``storage``   where it is: ``ram``, ``disk``, or ``remote``: it was uploaded, and ``blob`` is its digest
     ``contexts``  the folder of contexts on disk (``CONTEXTS_DIR_NAME``)
     ``memory``    the context's folder in memory, if that is not called ``run_id``
     ``codec``     how the value is encoded: ``json`` or ``tensors``

@@ -7,11 +7,11 @@ import threading
 from typing import Any, ClassVar
 
 from ..context.codecs import EncodedValue, encode
-from ..context.exchange import PREFIX, UI
+from ..context.exchange import PREFIX, REMOTE, UI
 from ..context.trees import NodeList
 from ..exceptions import UnsupportedValueError
 from .any_type import ANY
-from .server_values import ValuePlace, save_value
+from .server_values import ValuePlace, save_remote_value, save_value
 from .tensor_values import ObjectDigests
 
 _INLINE = 64 << 10
@@ -43,10 +43,11 @@ class DiscomfortContextSaver:
     ``room``       bytes of memory for all savers with this nonce
     ``mode``       ``val`` or ``auto``
     ``is_list``    whether the source is a list output, which a single item does not tell
+    ``is_remote``  whether the client shares no files with this server, and fetches the value
     ============== ======================================================================================
 
-    The record has ``unique_id``, ``nonce``, ``is_list``, ``codec``, ``size`` in bytes, ``digest``, ``storage`` (``ram``
-    or ``disk``), and either ``blob``, the name of the file, or ``text``, a small value as JSON.
+    The record has ``unique_id``, ``nonce``, ``is_list``, ``codec``, ``size`` in bytes, ``digest``, ``storage``
+    (``ram``, ``disk`` or ``remote``), and either ``blob``, the name of the file, or ``text``, a small value as JSON.
 
     It runs in every prompt, though what stands before it may be cached, because its ``nonce`` differs each time. It
     raises if the value cannot be stored. With ``mode`` "auto" this does not apply to a value that no codec holds: its
@@ -75,6 +76,7 @@ class DiscomfortContextSaver:
                 "room": ("INT", {"default": 0, "min": 0, "max": _LARGEST}),
                 "mode": (["auto", "val"], {"default": "auto"}),
                 "is_list": ("BOOLEAN", {"default": False}),
+                "is_remote": ("BOOLEAN", {"default": False}),
             },
         }
 
@@ -114,6 +116,9 @@ def _stored(encoded: EncodedValue, given: dict[str, Any]) -> dict[str, Any]:
     """Where the value is, as the record has it."""
     if encoded.codec == "json" and encoded.size <= _INLINE:
         return {"storage": "ram", "text": encoded.head.decode("ascii")}
+    if given.get("is_remote"):
+        digest = save_remote_value(encoded)
+        return {"storage": REMOTE, "blob": digest, "digest": digest}
     place = ValuePlace(given.get("run_id", ""), given.get("contexts") or "contexts", given.get("memory") or "")
     nonce = str(given.get("nonce", ""))
     prefix = nonce[:PREFIX] if _NONCE.fullmatch(nonce) else ""

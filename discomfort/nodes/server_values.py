@@ -20,8 +20,21 @@ from .._system.descriptors import open_existing, open_folder
 from .._system.user import is_ours
 from ..context.blobs import NAME, read_blob, write_blob
 from ..context.codecs import EncodedValue, decode
-from ..context.exchange import PROBES, VARIABLE, VERSION, Handshake, ServerPlaces, Storage, is_folder_name, probe_name
+from ..context.exchange import (
+    PROBES,
+    REMOTE,
+    TOKEN,
+    VARIABLE,
+    VERSION,
+    Handshake,
+    ServerPlaces,
+    Storage,
+    is_folder_name,
+    probe_name,
+)
 from ..exceptions import DamagedDataError, DiskFullError, StateError
+from .value_folder import ValueFolder
+from .value_routes import offered_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_A_FILE = (errno.ELOOP, errno.EMLINK)
@@ -50,6 +63,8 @@ class ValuePlace:
 
 def load_value(place: ValuePlace, storage: str, name: str, codec: str) -> Any:
     """The value of a file. Raises DamagedDataError, StateError, OSError."""
+    if storage == REMOTE:
+        return decode(codec, _remote_values().read(name))
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise DamagedDataError(f"{str(name)[:80]!r} is not the name of a value")
     with _opened(place, storage) as folder:
@@ -83,6 +98,18 @@ def save_value(place: ValuePlace, encoded: EncodedValue, *, room: int, prefix: s
             raise
 
 
+def save_remote_value(encoded: EncodedValue) -> str:
+    """Store a value for a client that fetches it, and return its digest. Raises as :meth:`ValueFolder.save`."""
+    return _remote_values().save(encoded)
+
+
+def _remote_values() -> ValueFolder:
+    found = offered_folder()
+    if found is None:
+        raise StateError(f"this server has no routes for values: {TOKEN} is not in its environment")
+    return found
+
+
 def handshake() -> Handshake:
     """What the nodes say of themselves in ``/object_info``. Never raises."""
     sees: list[Storage] = []
@@ -92,7 +119,8 @@ def handshake() -> Handshake:
             with _opened(ValuePlace(probe, PROBES), storage) as folder:
                 os.close(open_existing("owner", within=folder))
                 sees.append(storage)
-    return Handshake(VERSION, tuple(sees))
+    remote = offered_folder()
+    return Handshake(VERSION, tuple(sees), None if remote is None else remote.limits.told)
 
 
 def _places() -> ServerPlaces:

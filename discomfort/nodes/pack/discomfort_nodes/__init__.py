@@ -20,6 +20,7 @@ def _nodes() -> ModuleType:
 
 
 _found = _nodes()
+_found.offer_routes()
 NODE_CLASS_MAPPINGS: dict[str, type] = _found.NODE_CLASS_MAPPINGS
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = _found.NODE_DISPLAY_NAME_MAPPINGS
 
