@@ -22,6 +22,7 @@ from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
 from discomfort.orchestration.tools import WorkflowTools
+from discomfort.orchestration.transport_choice import Transports
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
 from discomfort.progress import WorkflowProgressCallback
@@ -173,15 +174,16 @@ class ListRuns:
     def __init__(self, worker: Worker, warm_nodes: int) -> None:
         self._worker = worker
         self._warm = WarmNodes(warm_nodes)
+        self._transports = Transports(worker)
 
     async def perform(self, order: RunOrder, context: WorkflowContext | None, rules: Mapping[str, str]) -> Results:
         """Run a list in a context, or in one that ends with it."""
         if context is not None:
             if not isinstance(context, WorkflowContext):
                 raise TypeError(f"context is a WorkflowContext, not {type(context).__name__}")
-            return await ListRun(self._worker, context, rules, self._warm, order).perform()
+            return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
         async with _temporary_context() as temporary:
-            return await ListRun(self._worker, temporary, rules, self._warm, order).perform()
+            return await ListRun(self._worker, temporary, rules, self._warm, self._transports, order).perform()
 
 
 @asynccontextmanager
