@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,10 @@ DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
 _FILES = frozenset({CONFIG_ENV, config_files.CONTEXT_CONFIG_ENV, config_files.RULES_ENV})
 """Variables that name configuration files."""
+_SECRET = frozenset({"environment", "token"})
+"""Settings whose values are shown nowhere."""
+_OF_NODES = frozenset({"DISCOMFORT_VALUES_GB", "DISCOMFORT_LARGEST_VALUE_GB", "DISCOMFORT_VALUES_HOURS"})
+"""Variables that the nodes read in a server's process."""
 _MARKS = frozenset({"DISCOMFORT_SERVER_TOKEN", "DISCOMFORT_SERVER_OWNER", "DISCOMFORT_CONTEXTS"})
 """Variables that a connector sets for server processes."""
 
@@ -96,6 +101,8 @@ class Settings(BaseModel):
         on_out_of_memory: ``raise``, or ``retry_once`` after asking the server to free its memory.
         warm_nodes: how many nodes of references each prompt of ``Discomfort.run`` may carry along, without running
             them, so that the server's cache keeps the models that they loaded; 0 for none.
+        token: for ``Discomfort.attach``: the value of ``DISCOMFORT_TOKEN`` in the environment of a server that has our
+            nodes, 16 to 512 visible characters. With it, values pass as they are. No log, error or report shows it.
     """
 
     # The input of a wrong setting may be a secret, and pydantic's own text shows it.
@@ -125,6 +132,7 @@ class Settings(BaseModel):
     cancel_restart_after: _Float | None = Field(default=None, gt=0, le=86400, allow_inf_nan=False)
     on_out_of_memory: Literal["raise", "retry_once"] = "raise"
     warm_nodes: _Int = Field(default=300, ge=0, le=10_000)
+    token: SecretStr | None = None
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -151,6 +159,8 @@ class Settings(BaseModel):
     def shown(self, name: str) -> object:
         """The value of a setting for people to read: without secrets, as far as they can be recognised."""
         value = getattr(self, name)
+        if isinstance(value, SecretStr):
+            return STARS
         if isinstance(value, Mapping):
             return dict.fromkeys(value, STARS)
         if isinstance(value, tuple):
@@ -207,6 +217,13 @@ class Settings(BaseModel):
                 raise ValueError(problem)
         return dict(value)
 
+    @field_validator("token")
+    @classmethod
+    def _token_can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
+            raise ValueError("must be 16 to 512 visible characters without spaces")
+        return value
+
     @field_validator("api_url")
     @classmethod
     def _host_only(cls, value: str) -> str:
@@ -259,6 +276,7 @@ class SettingArguments(TypedDict, total=False):
     cancel_restart_after: float | None
     on_out_of_memory: Literal["raise", "retry_once"] | None
     warm_nodes: int | None
+    token: str | None
 
 
 def load_settings(
@@ -322,7 +340,7 @@ def unknown_variables() -> list[str]:
 
 def _variables_with_prefix() -> Iterator[tuple[str, str]]:
     for variable, value in os.environ.items():
-        if variable.startswith(ENV_PREFIX) and variable not in _MARKS | _FILES and value:
+        if variable.startswith(ENV_PREFIX) and variable not in _MARKS | _FILES | _OF_NODES and value:
             yield variable.removeprefix(ENV_PREFIX), value
 
 
@@ -360,5 +378,5 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> Configuratio
     name = str(first["loc"][0]) if first["loc"] else "?"
     problem = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    value = STARS if name == "environment" else first["input"]
+    value = STARS if name in _SECRET else first["input"]
     return ConfigurationError(problem + more, key=name.upper(), value=value, source=sources.get(name))

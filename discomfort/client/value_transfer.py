@@ -12,9 +12,9 @@ import hashlib
 import os
 import secrets
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
@@ -33,11 +33,11 @@ _CHUNK: Final = 256 << 10
 class ValueTransfer:
     """The values of one server. ``headers`` go with each request, beside those of ``rest``: they have the token.
 
-    Several calls at once for one value send it once; ``sent`` counts what was sent.
+    Several calls at once for one value send it once; ``sent`` counts the values that were sent.
     """
 
     def __init__(self, rest: RestClient, path: str, headers: Mapping[str, str]) -> None:
-        self._rest, self._path, self._headers = rest, path, dict(headers)
+        self.rest, self._path, self._headers = rest, path, dict(headers)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self.sent = 0
 
@@ -60,8 +60,8 @@ class ValueTransfer:
             raise self._unexpected("HEAD", f"/{digest}", status, told)
         return status == 200
 
-    async def send(self, digest: str, file: Path, size: int, piece: int) -> bool:
-        """Send a file of ``size`` bytes, unless the server has it. Returns whether it was sent.
+    async def send(self, digest: str, file: Path, piece: int) -> bool:
+        """Send a file, unless the server has it. Returns whether it was sent.
 
         No request has more than ``piece`` bytes. What a cancelled call has sent, the server removes by itself. Raises
         OSError if the file cannot be read, and as :meth:`state`.
@@ -70,6 +70,7 @@ class ValueTransfer:
         async with lock:
             if await self.has(digest):
                 return False
+            size = await to_thread(lambda: file.stat().st_size)
             upload, begin, is_complete = secrets.token_hex(16), 0, False
             while begin < size and not is_complete:
                 part = _FilePart(file, begin, min(piece, size - begin))
@@ -83,20 +84,19 @@ class ValueTransfer:
             self.sent += 1
             return True
 
-    async def fetch(self, digest: str, size: int, target: BinaryIO) -> None:
-        """Write a value of ``size`` bytes into ``target``, in a thread, which has ended when this returns or raises.
+    async def fetch(self, digest: str, size: int, write: Callable[[bytes], object]) -> None:
+        """Give a value of ``size`` bytes to ``write``, in a thread, which has ended when this returns or raises.
 
-        Raises DamagedDataError if it is not the value with this digest, OSError if ``target`` cannot be written, and as
-        :meth:`state`.
+        Raises DamagedDataError if it is not the value with this digest, what ``write`` raises, and as :meth:`state`.
         """
         content = hashlib.sha256()
 
-        def write(chunk: bytes) -> None:
-            target.write(chunk)
+        def written(chunk: bytes) -> None:
+            write(chunk)
             content.update(chunk)
 
         try:
-            received = await self._rest.stream_to(write, f"{self._path}/{digest}", self._headers, most=size)
+            received = await self.rest.stream_to(written, f"{self._path}/{digest}", self._headers, most=size)
         except ServerResponseError as error:
             raise self._unexpected("GET", f"/{digest}", error.status, _parsed(error.body.encode())) from error
         if received != size or content.hexdigest() != digest:
@@ -115,33 +115,29 @@ class ValueTransfer:
         return status != 202
 
     async def _asked(self, method: str, path: str, part: _FilePart | None = None) -> tuple[int, JsonObject]:
-        deadline = upload_deadline(0 if part is None else part.size)
-        status, data = await self._rest.call(method, self._path + path, self._headers, part, deadline=deadline)
+        deadline = upload_deadline(0 if part is None else part.length)
+        status, data = await self.rest.call(method, self._path + path, self._headers, part, deadline=deadline)
         return status, _parsed(data)
 
     def _unexpected(self, method: str, path: str, status: int, told: JsonObject) -> Exception:
         problem = told.get("error")
         if status == 401 and problem:
             return ConfigurationError(
-                f"the server at {self._rest.url} does not accept it", key="token", value="***",
+                f"the server at {self.rest.url} does not accept it", key="token", value="***",
                 remedy="It is the value of DISCOMFORT_TOKEN in the environment of that server",
             )  # fmt: skip
         meaning = str(problem or _MEANINGS.get(status) or "unexpected status")[:500]
-        return ServerResponseError(meaning, method=method, url=f"{self._rest.url}{self._path}{path}", status=status)
+        return ServerResponseError(meaning, method=method, url=f"{self.rest.url}{self._path}{path}", status=status)
 
 
 class _FilePart(aiohttp.Payload):
-    """A part of a file as the body of a request. ``failure`` is the error that reading raised, if any."""
+    """A part of a file, ``length`` bytes, as the body of a request. ``failure`` is the error of reading, if any."""
 
     def __init__(self, file: Path, begin: int, size: int) -> None:
         super().__init__(file, content_type="application/octet-stream")
-        self._file, self._begin, self._size = file, begin, size
+        self._file, self._begin, self.length = file, begin, size
+        self._size = size
         self.failure: OSError | None = None
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return self._size
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Not possible: these bytes are no text."""
@@ -150,9 +146,9 @@ class _FilePart(aiohttp.Payload):
     async def write(self, writer: AbstractStreamWriter) -> Any:
         """Send it."""
         done = 0
-        while done < self._size:
+        while done < self.length:
             try:
-                chunk = await to_thread(self._read, self._begin + done, min(_CHUNK, self._size - done))
+                chunk = await to_thread(self._read, self._begin + done, min(_CHUNK, self.length - done))
             except OSError as error:
                 self.failure = error
                 raise

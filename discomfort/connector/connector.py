@@ -9,12 +9,12 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, to_thread
@@ -24,6 +24,7 @@ from discomfort._tracebacks import without_frames
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.outputs import Output, collect_outputs
 from discomfort.client.upload import upload_blocking
+from discomfort.client.value_transfer import ValueTransfer
 from discomfort.config import SettingArguments, Settings, load_settings
 from discomfort.connector.background import BackgroundTasks
 from discomfort.connector.calls import Call, Calls
@@ -47,6 +48,7 @@ from discomfort.connector.shutdown import Shutdown
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
 from discomfort.connector.submissions import Submission, Submissions, check_prompt_id, interrupted
+from discomfort.context.exchange import TOKEN_HEADER, VALUES
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import ServerResponseError, StateError, UploadError
 from discomfort.history import History
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
 
 _log = logging.getLogger("discomfort.connector")
+
+T = TypeVar("T")
 
 _claims = threading.Lock()
 """Held while the process's instance is looked for or made, and only then."""
@@ -92,6 +96,7 @@ class ComfyConnector:
         self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route, loads_nodes=loads_nodes)
         self._lifecycle, self._events = Lifecycle(), EventLog()
         self._calls, self._background = Calls(), BackgroundTasks()
+        self._values: ValueTransfer | None = None
         self._wire(RestartBudget(settings.max_restarts))
 
     def _wire(self, budget: RestartBudget) -> None:
@@ -645,6 +650,25 @@ class ComfyConnector:
     async def _test_server(self) -> bool:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
         return await self._startup.run_self_test(self._prompts, self._policy)
+
+    @property
+    def _has_token(self) -> bool:
+        """Whether there is a token for the routes of our nodes."""
+        return self._settings.token is not None
+
+    async def _with_values(self, work: Callable[[ValueTransfer], Awaitable[T]]) -> T:
+        """Do something with the values that the server has. It ends as calls do. Raises StateError without a token."""
+        async with self._call("run"):
+            await self._ensure_ready()
+            return await self._prompts.with_server(lambda: work(self._transfer()))
+
+    def _transfer(self) -> ValueTransfer:
+        rest, token = self._client().rest, self._settings.token
+        if token is None:
+            raise StateError("there is no token for the values of the server")
+        if self._values is None or self._values.rest is not rest:
+            self._values = ValueTransfer(rest, VALUES, {TOKEN_HEADER: token.get_secret_value()})
+        return self._values
 
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The server's ``/object_info``, which is not to be changed; ``fresh``: fetched now.

@@ -121,9 +121,10 @@ class Resources:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The values that no report may contain: of headers, of the proxy's, and of variables for the server."""
+        """The values that no report may contain: of headers, of the proxy's, of variables for the server, the token."""
         proxy = [self.route.proxy_authorization] if self.route.proxy_authorization else []
-        return (*self.headers.values(), *proxy, *self.settings.server_environment.values())
+        token = [self.settings.token.get_secret_value()] if self.settings.token else []
+        return (*self.headers.values(), *proxy, *self.settings.server_environment.values(), *token)
 
     @property
     def url(self) -> str:

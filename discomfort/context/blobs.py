@@ -22,7 +22,8 @@ from ..exceptions import DamagedDataError
 NAME = re.compile(r"[0-9a-f]{32}")
 """The name of a file with a value."""
 
-_PART = ".part"
+PART = ".part"
+"""The ending of a file that is being written."""
 BLOB_FILE = re.compile(NAME.pattern + r"(\.part)?")
 """The same, or that of one which is being written."""
 _MAPPED_FROM = 64 << 10
@@ -44,7 +45,7 @@ def write_blob(
     name = prefix + secrets.token_hex(16)[len(prefix) :]
     within = folder if isinstance(folder, int) else None
     place = Path() if isinstance(folder, int) else folder
-    temporary = place / (name + _PART)
+    temporary = place / (name + PART)
     descriptor = create(temporary, 0o600, within=within)
     try:
         try:

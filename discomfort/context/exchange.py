@@ -112,10 +112,11 @@ class RemoteLimits:
     @classmethod
     def of_json(cls, facts: object) -> RemoteLimits | None:
         """The limits of :meth:`as_json`; ``None`` for anything else."""
-        found = [facts.get(name) for name in ("largest", "piece")] if isinstance(facts, dict) else []
-        if found and all(type(each) is int and 0 < each <= _LARGEST for each in found):
-            return cls(*found)
-        return None
+        if not isinstance(facts, dict):
+            return None
+        largest, piece = facts.get("largest"), facts.get("piece")
+        is_sound = all(type(each) is int and 0 < each <= _LARGEST for each in (largest, piece))
+        return cls(int(largest), int(piece)) if is_sound and largest and piece else None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..context.codecs import decode
-from ..context.exchange import HANDSHAKE, LOADER
+from ..context.exchange import HANDSHAKE, LOADER, REMOTE
 from ..context.trees import NodeList
 from ..exceptions import DamagedDataError, StateError
 from .any_type import ANY
-from .server_values import ValuePlace, handshake, load_value
+from .server_values import ValuePlace, handshake, is_remote_value, load_value
 from .tensor_values import with_tensors
 
 _PLACE = ("run_id", "contexts", "memory", "storage", "blob")
@@ -26,7 +26,7 @@ class DiscomfortContextLoader:
     ``unique_id`` the variable
     ``text``      a small value, encoded as JSON; then no other input is needed
     ``blob``      the name of the file
-    ``storage``   where it is: ``ram``, ``disk``, or ``remote``: it was uploaded, and ``blob`` is its digest
+    ``storage``   where it is: ``ram`` or ``disk``
     ``contexts``  the folder of contexts on disk (``CONTEXTS_DIR_NAME``)
     ``memory``    the context's folder in memory, if that is not called ``run_id``
     ``codec``     how the value is encoded: ``json`` or ``tensors``
@@ -37,7 +37,8 @@ class DiscomfortContextLoader:
     It has no ``IS_CHANGED``: ComfyUI runs it again, and what stands behind it, if one of its inputs differs. The place
     of the file differs from save to save though the content may not. So ``run_id``, ``blob``, ``storage``, ``contexts``
     and ``memory`` can be in the node's ``_meta`` instead, under the key ``discomfort``, which ComfyUI does not compare.
-    ``blob`` is left out then, and ``run_id`` is empty.
+    ``blob`` is left out then, and ``run_id`` is empty. Where the server sees no such file, the value is the one that
+    was uploaded with this ``digest``.
     """
 
     CATEGORY: ClassVar[str] = "discomfort/internal"
@@ -84,7 +85,7 @@ class DiscomfortContextLoader:
         else:
             told = {"run_id": run_id, **place}
             places = [told] if told.get("blob") else [{**told, **each} for each in _in_meta(prompt, unique_id, digest)]
-            value = _loaded(places, unique_id, codec)
+            value = _loaded([*places, {"storage": REMOTE, "blob": digest}], unique_id, codec)
         if isinstance(value, NodeList) or (is_list and isinstance(value, list)):
             return ([with_tensors(each) for each in value],)
         return ([with_tensors(value)],)
@@ -94,9 +95,12 @@ def _loaded(places: Sequence[Mapping[str, str]], unique_id: str, codec: str) -> 
     """The value at the first of these places that still has it. Raises StateError, DamagedDataError, OSError."""
     problem = StateError(f"the variable {unique_id!r} has no value: this node belongs to a Discomfort run")
     for told in places:
-        place = ValuePlace(told["run_id"], told.get("contexts") or "contexts", told.get("memory") or "")
+        place = ValuePlace(told.get("run_id", ""), told.get("contexts") or "contexts", told.get("memory") or "")
+        storage = told.get("storage") or "ram"
+        if storage == REMOTE and not is_remote_value(told["blob"]):
+            continue
         try:
-            return load_value(place, told.get("storage") or "ram", told["blob"], codec)
+            return load_value(place, storage, told["blob"], codec)
         except StateError as error:
             problem = error
         except DamagedDataError as error:

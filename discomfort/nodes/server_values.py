@@ -21,6 +21,7 @@ from .._system.user import is_ours
 from ..context.blobs import NAME, read_blob, write_blob
 from ..context.codecs import EncodedValue, decode
 from ..context.exchange import (
+    DIGEST,
     PROBES,
     REMOTE,
     TOKEN,
@@ -101,6 +102,14 @@ def save_value(place: ValuePlace, encoded: EncodedValue, *, room: int, prefix: s
 def save_remote_value(encoded: EncodedValue) -> str:
     """Store a value for a client that fetches it, and return its digest. Raises as :meth:`ValueFolder.save`."""
     return _remote_values().save(encoded)
+
+
+def is_remote_value(digest: str) -> bool:
+    """Whether a value with this digest is one of the routes, or could only be one."""
+    found = offered_folder()
+    if found is None or not DIGEST.fullmatch(digest):
+        return False
+    return found.has(digest) or not os.environ.get(VARIABLE)
 
 
 def _remote_values() -> ValueFolder:

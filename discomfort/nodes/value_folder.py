@@ -28,8 +28,6 @@ from ..exceptions import ConfigurationError, DamagedDataError, DiskFullError, St
 
 _log = logging.getLogger("discomfort.nodes")
 
-PART = ".part"
-"""The ending of a file that is being written."""
 PIECE = 64 << 20
 """Bytes of one request: less than proxies commonly take."""
 IDLE = 600.0

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._system.descriptors import create, write_all
+from ..context.blobs import PART
 from ..exceptions import DamagedDataError, StateError
-from .value_folder import IDLE, PART, ValueFolder
+from .value_folder import IDLE, ValueFolder
 
 UPLOAD = re.compile(r"[0-9a-f]{32}")
 """The id of an upload, which its client chooses at random."""

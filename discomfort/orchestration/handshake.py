@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from discomfort.context.exchange import HANDSHAKE, LOADER, VERSION, Handshake, Storage
+from discomfort.context.exchange import HANDSHAKE, LOADER, REMOTE, VERSION, Handshake, RemoteLimits, Storage
 from discomfort.exceptions import ServerError
 
 _STORAGES: tuple[Storage, ...] = ("ram", "disk")
@@ -37,7 +37,7 @@ def read_handshake(definitions: Mapping[str, Any], *, is_ours: bool) -> Handshak
         )
     sees = told.get("sees")
     seen = tuple(each for each in _STORAGES if each in sees) if is_ours and isinstance(sees, list) else ()
-    return Handshake(VERSION, seen)
+    return Handshake(VERSION, seen, RemoteLimits.of_json(told.get(REMOTE)))
 
 
 def _told(loader: object) -> Mapping[str, Any] | None:

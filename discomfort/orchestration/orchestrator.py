@@ -21,6 +21,7 @@ from discomfort.exceptions import ConfigurationError
 from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
+from discomfort.orchestration.token_check import check_token
 from discomfort.orchestration.tools import WorkflowTools
 from discomfort.orchestration.transport_choice import Transports
 from discomfort.orchestration.warm_nodes import WarmNodes
@@ -78,13 +79,20 @@ class Discomfort:
     ) -> Self:
         """Connect to a running server, as :meth:`ComfyConnector.attach` does, with its arguments and errors.
 
-        Such a server shares no files with this program, so constants and references can pass, pictures and other data
-        not yet: :meth:`run` raises PortError for a port that needs that.
+        Such a server shares no files with this program. If it has our nodes, and ``DISCOMFORT_TOKEN`` in its
+        environment, give that as ``token``: then all values pass as they are, over HTTP.
+
+        Raises ConfigurationError too if the server does not accept the token, or has no use for one that is given here.
         """
         tools = WorkflowTools()
         worker = await ComfyConnector.attach(
             url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings
         )
+        try:
+            await check_token(worker, is_demanded=worker._settings.sources.get("token") == "argument")
+        except BaseException:
+            await worker.kill_api()
+            raise
         return cls(worker, tools)
 
     @property

@@ -5,12 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from discomfort._system import shared_memory
 from discomfort.context import folders
 from discomfort.context.blobs import NAME
 from discomfort.context.exchange import HANDSHAKE, LOADER, is_folder_name
+
+
+class LoadedFile(NamedTuple):
+    """A stored value that a node loads. ``path`` is ``None`` for what is not the name of a file."""
+
+    unique_id: str
+    digest: str
+    path: Path | None
 
 
 def blobs_of(nodes: Mapping[str, Any]) -> list[str]:
@@ -25,11 +33,17 @@ def gone_values(nodes: Mapping[str, Any]) -> list[str]:
     return [unique_id for unique_id, path in found if path is None or not path.exists()]
 
 
+def loaded_files(nodes: Mapping[str, Any]) -> Iterator[LoadedFile]:
+    """The stored values that nodes load, with their files."""
+    for place in _places(nodes):
+        yield LoadedFile(str(place.get("unique_id")), str(place.get("digest")), _path(place))
+
+
 def _places(nodes: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for node in nodes.values():
         place = (node.get("_meta") or {}).get(HANDSHAKE)
         if node["class_type"] == LOADER and isinstance(place, Mapping):
-            yield {**place, "unique_id": node["inputs"].get("unique_id")}
+            yield {**place, **{name: node["inputs"].get(name) for name in ("unique_id", "digest")}}
 
 
 def _path(place: Mapping[str, Any]) -> Path | None:

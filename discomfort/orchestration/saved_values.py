@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from discomfort.context.exchange import UI
-from discomfort.context.records import StorageType
+from discomfort.context.exchange import DIGEST, REMOTE, UI
 from discomfort.exceptions import DamagedDataError
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+SavedStorage = Literal["ram", "disk", "remote"]
 
 
 @dataclass(frozen=True, slots=True)
 class SavedValue:
-    """One value: ``text`` is its JSON if it is small, else ``blob`` is the name of its file.
+    """One value: ``text`` is its JSON if it is small, else ``blob`` is the name of its file, or its digest on a server
+    from which it is fetched.
 
     ``codec`` is ``None`` for an object that stays in the server.
     """
 
     unique_id: str
     codec: str | None
-    storage: StorageType = "ram"
+    storage: SavedStorage = "ram"
     blob: str = ""
     size: int = 0
     text: str | None = None
@@ -52,12 +51,12 @@ def _value(entry: Mapping[str, Any]) -> SavedValue:
     is_sound = (
         isinstance(unique_id, str)
         and isinstance(codec, str | None)
-        and (codec is None or isinstance(text, str) or (isinstance(blob, str) and storage in ("ram", "disk")))
+        and (codec is None or isinstance(text, str) or _is_place(storage, blob))
         and (type(size) is int or codec is None)
     )
     if not is_sound:
         raise DamagedDataError(f"the server's record of a value is not one of ours: {str(dict(entry))[:200]}")
-    known = isinstance(digest, str) and _DIGEST.fullmatch(digest)
+    known = isinstance(digest, str) and DIGEST.fullmatch(digest)
     return SavedValue(
         str(unique_id),
         codec,
@@ -67,3 +66,9 @@ def _value(entry: Mapping[str, Any]) -> SavedValue:
         text,
         str(digest) if known else "",
     )
+
+
+def _is_place(storage: object, blob: object) -> bool:
+    if not isinstance(blob, str):
+        return False
+    return storage in ("ram", "disk") or (storage == REMOTE and DIGEST.fullmatch(blob) is not None)

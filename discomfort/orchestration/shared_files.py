@@ -13,7 +13,9 @@ from discomfort.context.codecs import decode
 from discomfort.context.exchange import HANDSHAKE, LOADER, PREFIX, SAVER
 from discomfort.context.records import Record
 from discomfort.context.run_view import RunView
+from discomfort.context.storage import Storage
 from discomfort.context.trees import NodeList
+from discomfort.exceptions import DamagedDataError
 from discomfort.history import History
 from discomfort.orchestration.saved_values import SavedValue, saved_values
 from discomfort.orchestration.transient_values import TransientValues
@@ -78,8 +80,7 @@ class _FilePassage:
         inputs = loader_inputs(value, record)
         if record.text is not None:
             return ValueNode(LOADER, inputs)
-        name = (record.file or "").rpartition("/")[2].rpartition(":")[2]
-        place = {**self._place(), "storage": record.storage, "blob": name}
+        place = file_place(self._view.storage, record)
         return ValueNode(LOADER, {**inputs, "digest": self._view.storage.digest(record)}, meta={HANDSHAKE: place})
 
     def sink(self, port: PromptPort, rule: str) -> Sink:
@@ -88,7 +89,7 @@ class _FilePassage:
         is_in_memory = self._use_ram and self._sees_memory and storage.memory_folder is not None
         room = max(0, storage.room.limit - storage.usage()[0]) if is_in_memory else 0
         options = {"nonce": self._nonce, "use_ram": is_in_memory, "room": room, "mode": rule}
-        return Sink(SAVER, {"unique_id": port.unique_id, **self._place(), **options})
+        return Sink(SAVER, {"unique_id": port.unique_id, **_context_place(storage), **options})
 
     def complete(self, prompt: JsonObject, port: PromptPort, *, is_list: bool) -> None:
         """Let a saver know that its source is a list even if that has one item."""
@@ -111,6 +112,8 @@ class _FilePassage:
             found = decode(value.codec or "", value.text.encode("utf-8"))
             self._view.save(value.unique_id, found, use_ram=self._use_ram)
             return
+        if value.storage == "remote":
+            raise DamagedDataError(f"the server saved {value.unique_id!r} to be fetched, though it shares files")
         self._view.adopt(value.unique_id, value.storage, value.blob, value.codec or "", value.size, value.digest)
 
     async def end(self, *, has_succeeded: bool) -> None:
@@ -118,10 +121,16 @@ class _FilePassage:
         if not has_succeeded:
             await to_thread(self._view.storage.sweep, self._nonce[:PREFIX])
 
-    def _place(self) -> dict[str, str]:
-        storage = self._view.storage
-        memory = "" if storage.memory_folder is None else storage.memory_folder.name
-        return {"run_id": storage.run_id, "contexts": storage.home.parent.name, "memory": memory}
+
+def _context_place(storage: Storage) -> dict[str, str]:
+    memory = "" if storage.memory_folder is None else storage.memory_folder.name
+    return {"run_id": storage.run_id, "contexts": storage.home.parent.name, "memory": memory}
+
+
+def file_place(storage: Storage, record: Record) -> dict[str, str]:
+    """Where the file of a value is, as a loader has it in its ``_meta``."""
+    name = (record.file or "").rpartition("/")[2].rpartition(":")[2]
+    return {**_context_place(storage), "storage": record.storage, "blob": name}
 
 
 def loader_inputs(value: WantedValue, record: Record) -> JsonObject:

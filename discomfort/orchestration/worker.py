@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from discomfort._json import JsonObject
+from discomfort.client.value_transfer import ValueTransfer
 from discomfort.connector.payloads import Payload
 from discomfort.history import History
 from discomfort.progress import ProgressCallback
+
+T = TypeVar("T")
 
 
 class Worker(Protocol):
@@ -37,4 +40,13 @@ class Worker(Protocol):
 
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The definitions of the server's nodes, which are not to be changed."""
+        ...
+
+    @property
+    def _has_token(self) -> bool:
+        """Whether there is a token for the server's routes of values."""
+        ...
+
+    async def _with_values(self, work: Callable[[ValueTransfer], Awaitable[T]]) -> T:
+        """Do something with the values that the server has."""
         ...

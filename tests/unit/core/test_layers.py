@@ -158,8 +158,10 @@ def test_nodes_import_what_comfyui_has() -> None:
         f"{name} imports {module}"
         for name in seen
         for module, node in imports(KNOWN[name])
-        if (root := module.split(".")[0]) not in sys.stdlib_module_names | {"numpy", "torch", "PIL", "discomfort"}
-        and (name, root) not in {("discomfort.nodes.value_routes", each) for each in ("aiohttp", "server")}
+        if (
+            (root := module.split(".")[0]) not in sys.stdlib_module_names | {"numpy", "torch", "PIL", "discomfort"}
+            and (name, root) not in {("discomfort.nodes.value_routes", each) for each in ("aiohttp", "server")}
+        )
         or (root == "discomfort" and isinstance(node, ast.ImportFrom) and not node.level)
     }
     assert others == set()
