@@ -143,7 +143,7 @@ class ValueFolder:
         limits = self.limits
         if size > limits.told.largest:
             raise UnsupportedValueError(
-                f"has {size / 1e9:.3f} GB, and this server takes {limits.told.largest / 1e9:.3f} GB",
+                f"has {size / 1e6:.1f} MB, and this server takes {limits.told.largest / 1e6:.1f}",
                 remedy="Set DISCOMFORT_LARGEST_VALUE_GB in its environment",
             )
         with self._lock:

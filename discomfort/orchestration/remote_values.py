@@ -146,7 +146,7 @@ class _RemotePassage:
         largest = self._transport.limits.largest
         if size > largest:
             raise PortError(
-                f"the variable {unique_id!r} has {size / 1e9:.3f} GB, and the server takes {largest / 1e9:.3f} GB: set "
+                f"the variable {unique_id!r} has {size / 1e6:.1f} MB, and the server takes {largest / 1e6:.1f}: set "
                 "DISCOMFORT_LARGEST_VALUE_GB in its environment"
             )
 

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,7 @@ class FakeWorker:
     """Evaluates one prompt at a time. Its cache drops what the present prompt does not have, as the classic one does.
 
     ``prompts`` has the prompts of workflows, by the workflow's ``id``. ``before`` is awaited before each prompt.
+    ``values`` stands for the routes of values, if there is a token.
     """
 
     def __init__(self, engine: str = "emulator", handshake: dict[str, Any] | None = None) -> None:
@@ -99,6 +100,7 @@ class FakeWorker:
         self.sent: list[Prompt] = []
         self.extra_data: list[Any] = []
         self.before: Callable[[Prompt], Any] | None = None
+        self.values: Any = None
         self.cancelled = 0
         self.refreshed = 0
         self._cache: dict[Any, tuple[list[list[Any]], dict[str, Any] | None]] = {}
@@ -108,6 +110,13 @@ class FakeWorker:
         """The prompt that a test has given for this workflow."""
         self.conversions[workflow["id"]] += 1
         return copy.deepcopy(self.prompts[workflow["id"]])
+
+    @property
+    def _has_token(self) -> bool:
+        return self.values is not None
+
+    async def _with_values(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        return await work(self.values)
 
     async def _node_definitions(self, *, fresh: bool = False) -> dict[str, Any]:
         self.refreshed += fresh
