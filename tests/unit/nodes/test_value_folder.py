@@ -102,8 +102,8 @@ def test_wrong_limits(text: str) -> None:
 
 
 @pytest.mark.parametrize("facts", [
-    None, [], {}, {"largest": 1}, {"largest": True, "piece": 1}, {"largest": 1, "piece": 0}, {"largest": "1", "piece": 1},
-    {"largest": 1 << 60, "piece": 1},
+    None, [], {}, {"largest": 1}, {"largest": True, "piece": 1}, {"largest": 1, "piece": 0},
+    {"largest": "1", "piece": 1}, {"largest": 1 << 60, "piece": 1},
 ], ids=str)  # fmt: skip
 def test_other_limits_are_none(facts: Any) -> None:
     """What a server tells is not trusted."""
