@@ -163,7 +163,7 @@ class CoreNodes:
         return _CorePassage(self, view, use_ram=use_ram)
 
     async def end(self) -> None:
-        """Tell of the files that stay on the server."""
+        """Log how many files stay on the server."""
         if self.sent_files:
             _log.info("%d uploaded files stay in the server's temporary folder until it starts again", self.sent_files)
         if self.made_latents:

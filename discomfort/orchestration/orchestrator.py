@@ -87,7 +87,7 @@ class Discomfort:
         Such a server shares no files with this program. Constants and references pass as always. If it does not have
         our nodes, IMAGE, MASK and LATENT pass through uploads and its own nodes, sound only to the server; pictures and
         masks in 8 bits, with a warning in the log, or not at all if ``exact=True``. :meth:`run` raises PortError for a
-        port whose value cannot pass, before anything is sent; :meth:`diagnostics` tells what is lost.
+        port whose value cannot pass, before anything is sent; :meth:`diagnostics` shows what is lost.
         """
         tools = WorkflowTools()
         worker = await ComfyConnector.attach(
