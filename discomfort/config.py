@@ -101,6 +101,8 @@ class Settings(BaseModel):
         on_out_of_memory: ``raise``, or ``retry_once`` after asking the server to free its memory.
         warm_nodes: how many nodes of references each prompt of ``Discomfort.run`` may carry along, without running
             them, so that the server's cache keeps the models that they loaded; 0 for none.
+        exact: on a server without our nodes, let ``Discomfort.run`` refuse values that would change on the way, such as
+            pictures, which pass in 8 bits, instead of a warning in the log.
         token: for ``Discomfort.attach``: the value of ``DISCOMFORT_TOKEN`` in the environment of a server that has our
             nodes, 16 to 512 visible characters. With it, values pass as they are. No log, error or report shows it.
     """
@@ -132,6 +134,7 @@ class Settings(BaseModel):
     cancel_restart_after: _Float | None = Field(default=None, gt=0, le=86400, allow_inf_nan=False)
     on_out_of_memory: Literal["raise", "retry_once"] = "raise"
     warm_nodes: _Int = Field(default=300, ge=0, le=10_000)
+    exact: bool = False
     token: SecretStr | None = None
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -276,6 +279,7 @@ class SettingArguments(TypedDict, total=False):
     cancel_restart_after: float | None
     on_out_of_memory: Literal["raise", "retry_once"] | None
     warm_nodes: int | None
+    exact: bool | None
     token: str | None
 
 

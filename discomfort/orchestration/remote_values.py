@@ -72,6 +72,7 @@ class RemoteValues:
     digests: ContentDigests = field(repr=False)
     tier: int = 2
     losses: Sequence[str] = ()
+    reason: str = "its nodes have routes for values"
 
     def input_problem(self, value: WantedValue) -> str:
         """Whether it is too large is found out when it has its file."""

@@ -33,6 +33,7 @@ class SharedFiles:
     definitions: Mapping[str, Any]
     sees_memory: bool
     tier: int = 1
+    reason: str = "the server sees the files of this program"
     losses: Sequence[str] = ()
 
     def input_problem(self, value: WantedValue) -> str:

@@ -90,6 +90,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def reason(self) -> str:
+        """Why this transport was chosen; for people."""
+        ...
+
+    @property
     def losses(self) -> Sequence[str]:
         """What does not pass, or not as it is; for people."""
         ...

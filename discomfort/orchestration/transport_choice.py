@@ -6,45 +6,57 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from discomfort.context.exchange import LOADER, PORT
 from discomfort.exceptions import ServerError
+from discomfort.orchestration.core_nodes import CoreNodes, Uploads
 from discomfort.orchestration.handshake import read_handshake
 from discomfort.orchestration.remote_values import ContentDigests, RemoteValues
 from discomfort.orchestration.shared_files import SharedFiles
 from discomfort.orchestration.transport import Transport
-from discomfort.orchestration.without_transport import WithoutTransport
 from discomfort.orchestration.worker import Worker
-from discomfort.workflow.workflow_ports import PORT
 
 _log = logging.getLogger("discomfort.run")
 
 
 class Transports:
-    """The transports to the server of one worker. What they keep between calls is kept here."""
+    """The transports to the server of one worker. What they keep between calls is kept here.
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._digests = ContentDigests()
-        self._has_told = False
+    ``is_exact``: values that would change on the way are refused.
+    """
+
+    def __init__(self, worker: Worker, *, is_exact: bool = False) -> None:
+        self._worker, self._is_exact = worker, is_exact
+        self._uploads, self._digests = Uploads(worker), ContentDigests()
+        self._told = ""
 
     def choose(self, definitions: Mapping[str, Any]) -> Transport:
         """The transport for one call of ``run``, with the definitions that hold for it. No I/O."""
         is_attached = self._worker.engine == "attached"
         try:
             told = read_handshake(definitions, is_ours=not is_attached)
-            obstacle = ""
+            reason = "it does not have them"
         except ServerError as error:
-            told, obstacle = None, str(error)
+            told, reason = None, str(error)
         if told is not None and "disk" in told.sees:
             return SharedFiles(definitions, sees_memory="ram" in told.sees)
+        offers_routes = told is not None and told.remote is not None
         if told is not None and told.remote is not None and self._worker._has_token:
             return RemoteValues(definitions, self._worker, told.remote, self._digests)
-        if told is not None and told.remote is not None and not self._has_told:
-            self._has_told = True
-            _log.warning("the server could pass all values as they are: give its DISCOMFORT_TOKEN as token to attach()")
-        if is_attached:
-            obstacle = "it is attached, and was not started by this program"
-        elif told is None:
-            obstacle = obstacle or "it was started without our nodes; end it, and start it with Discomfort.create()"
-        else:
-            obstacle = "its nodes do not see the folder of contexts; the server's log says why"
-        return WithoutTransport(definitions, obstacle, has_port=told is not None and PORT in definitions)
+        if offers_routes:
+            reason = "attach() did not get the DISCOMFORT_TOKEN of the server as token; with it all values pass"
+        elif told is not None and is_attached:
+            reason = "it is attached, and DISCOMFORT_TOKEN is not in its environment"
+        elif told is not None:
+            reason = "its nodes do not see the folder of contexts; the server's log says why"
+        elif not is_attached and LOADER not in definitions:
+            reason = "ComfyConnector.create() started it, before Discomfort.create() could bring them"
+        self._tell(reason, is_expected=is_attached and not offers_routes)
+        has_port = told is not None and PORT in definitions
+        return CoreNodes(definitions, self._worker, self._uploads, reason, has_port, self._is_exact)
+
+    def _tell(self, reason: str, *, is_expected: bool) -> None:
+        """One line in the log for each reason: a server of our own is expected to have the nodes."""
+        if reason != self._told:
+            self._told = reason
+            level = logging.INFO if is_expected else logging.WARNING
+            _log.log(level, "the server is used without our nodes (tier 3), since %s", reason)

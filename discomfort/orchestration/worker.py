@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from discomfort._json import JsonObject
 from discomfort.client.value_transfer import ValueTransfer
 from discomfort.connector.payloads import Payload
 from discomfort.history import History
 from discomfort.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from discomfort.client.outputs import Output
+    from discomfort.connector.file_upload import Upload
 
 T = TypeVar("T")
 
@@ -40,6 +44,18 @@ class Worker(Protocol):
 
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The definitions of the server's nodes, which are not to be changed."""
+        ...
+
+    async def upload(self, source: bytes, *, name: str, folder_type: str, subfolder: str) -> Upload:
+        """Upload a file."""
+        ...
+
+    def outputs(self, history: Mapping[str, Any]) -> list[Output]:
+        """What the nodes of a run gave."""
+        ...
+
+    async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
+        """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
         ...
 
     @property

@@ -164,4 +164,4 @@ async def test_no_token(remote: FakeWorker, context: WorkflowContext, caplog: py
     adds = {"1": port("n"), "2": node("StandInAdd", a=["1", 0], b=1)}
     for _ in range(2):
         await run(adds, {"n": 1}, context=context)
-    assert caplog.text.count("give its DISCOMFORT_TOKEN as token to attach()") == 1
+    assert caplog.text.count("attach() did not get the DISCOMFORT_TOKEN of the server") == 1
