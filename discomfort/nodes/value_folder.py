@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True)
-class ValueLimits:
+class FolderLimits:
     """``largest`` and ``total`` are bytes, of one value and of all; ``lifetime`` is seconds without use."""
 
     largest: int = 4 << 30
@@ -49,7 +49,7 @@ class ValueLimits:
     lifetime: float = 24 * 3600.0
 
     @classmethod
-    def of_environment(cls, environment: Mapping[str, str]) -> ValueLimits:
+    def of_environment(cls, environment: Mapping[str, str]) -> FolderLimits:
         """As the variables say. Raises ConfigurationError."""
         total = _number(environment, "DISCOMFORT_VALUES_GB", 16)
         largest = _number(environment, "DISCOMFORT_LARGEST_VALUE_GB", min(4, total))
@@ -63,7 +63,7 @@ class ValueLimits:
 
 
 LIMITS = ("DISCOMFORT_VALUES_GB", "DISCOMFORT_LARGEST_VALUE_GB", "DISCOMFORT_VALUES_HOURS")
-"""The variables of :class:`ValueLimits`."""
+"""The variables of :class:`FolderLimits`."""
 
 
 class _Entry(NamedTuple):
@@ -75,7 +75,7 @@ class _Entry(NamedTuple):
 class ValueFolder:
     """A folder with values, which names and removes its files. Thread-safe."""
 
-    def __init__(self, path: Path, limits: ValueLimits, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, limits: FolderLimits, clock: Callable[[], float] = time.time) -> None:
         self.path, self.limits, self.clock = path, limits, clock
         self._lock = threading.Lock()
 

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any
 from ..context.exchange import DIGEST, TOKEN, TOKEN_HEADER, VALUES, is_token
 from ..exceptions import ConfigurationError, DamagedDataError, DiskFullError, StateError, UnsupportedValueError
 from .own_folder import OwnFolder, remove_abandoned_folders
-from .value_folder import PIECE, ValueFolder, ValueLimits
-from .value_uploads import UPLOAD, TooManyUploads, Upload, ValueUploads
+from .value_folder import PIECE, FolderLimits, ValueFolder
+from .value_uploads import UPLOAD, TooManyUploads, ValueUpload, ValueUploads
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -63,7 +63,7 @@ def offer_routes() -> None:
         setattr(server, _ATTRIBUTE, path)
         # ComfyUI does not start if a route is there twice.
         if not any(getattr(route, "path", "").startswith(VALUES) for route in server.routes):
-            folder = ValueFolder(Path(path), ValueLimits.of_environment(os.environ))
+            folder = ValueFolder(Path(path), FolderLimits.of_environment(os.environ))
             ValueRoutes(folder, token).add_to(server.routes)
             _log.info("values of clients go through %s, into %s", VALUES, path)
     except (ImportError, AttributeError, LookupError, OSError, ConfigurationError) as error:
@@ -76,7 +76,7 @@ def offered_folder() -> ValueFolder | None:
         return None
     try:
         path = getattr(_server(), _ATTRIBUTE, None)
-        return None if path is None else ValueFolder(Path(path), ValueLimits.of_environment(os.environ))
+        return None if path is None else ValueFolder(Path(path), FolderLimits.of_environment(os.environ))
     except (ImportError, AttributeError, ConfigurationError):
         return None
 
@@ -188,7 +188,7 @@ class ValueRoutes:
             return self._refused(507, str(error))
         return await self._received(request, upload)
 
-    async def _received(self, request: web.Request, upload: Upload) -> web.StreamResponse:
+    async def _received(self, request: web.Request, upload: ValueUpload) -> web.StreamResponse:
         is_kept = False
         try:
             await self._written(request, upload)
@@ -209,7 +209,7 @@ class ValueRoutes:
         status, told = (201, {"complete": True}) if is_complete else (202, {"received": upload.received})
         return self._web.json_response(told, status=status)
 
-    async def _written(self, request: web.Request, upload: Upload) -> None:
+    async def _written(self, request: web.Request, upload: ValueUpload) -> None:
         """Write the body as it comes. Raises what reading it raises, DamagedDataError, OSError."""
         waiting = bytearray()
         while True:
@@ -222,7 +222,7 @@ class ValueRoutes:
                 return
 
     def _missing(self) -> web.StreamResponse:
-        return self._refused(404, "there is no such value, or not any more")
+        return self._refused(404, "there is no such value; it may have expired")
 
     def _refused(self, status: int, problem: str) -> web.StreamResponse:
         return self._web.json_response({"error": problem}, status=status)

@@ -22,7 +22,7 @@ _MOST = 64
 
 
 @dataclass
-class Upload:
+class ValueUpload:
     """One upload. ``is_busy`` while a request writes to it."""
 
     name: str
@@ -45,10 +45,10 @@ class ValueUploads:
 
     def __init__(self, folder: ValueFolder) -> None:
         self._folder = folder
-        self._uploads: dict[str, Upload] = {}
+        self._uploads: dict[str, ValueUpload] = {}
         self._lock = threading.RLock()
 
-    def piece(self, upload_id: str, digest: str, size: int, begin: int) -> Upload:
+    def piece(self, upload_id: str, digest: str, size: int, begin: int) -> ValueUpload:
         """The upload whose next piece begins at ``begin``, to be written now; :meth:`pause` or :meth:`drop` follows.
 
         Raises StateError if that is not its next piece, TooManyUploads, UnsupportedValueError, DiskFullError, OSError.
@@ -65,7 +65,7 @@ class ValueUploads:
             found.is_busy = True
             return found
 
-    def write(self, upload: Upload, data: bytes | bytearray | memoryview) -> None:
+    def write(self, upload: ValueUpload, data: bytes | bytearray | memoryview) -> None:
         """Add bytes. Raises DamagedDataError if they are too many, OSError."""
         if upload.received + len(data) > upload.size:
             raise DamagedDataError(f"has more than {upload.size} bytes")
@@ -78,7 +78,7 @@ class ValueUploads:
         upload.received += len(data)
         upload.used = self._folder.clock()
 
-    def pause(self, upload: Upload) -> bool:
+    def pause(self, upload: ValueUpload) -> bool:
         """End a piece; after the last one the value is there. Returns whether it is. Raises DamagedDataError, OSError.
 
         After an error the upload is to be dropped.
@@ -92,23 +92,23 @@ class ValueUploads:
         self._forget(upload)
         return True
 
-    def drop(self, upload: Upload) -> None:
+    def drop(self, upload: ValueUpload) -> None:
         """Give an upload up, and remove what it wrote. Safe to call twice. Never raises."""
         with contextlib.suppress(OSError):
             (self._folder.path / (upload.name + PART)).unlink()
         self._forget(upload)
 
-    def _begun(self, upload_id: str, digest: str, size: int) -> Upload:
+    def _begun(self, upload_id: str, digest: str, size: int) -> ValueUpload:
         if len(self._uploads) >= _MOST:
             raise TooManyUploads
         promised = sum(each.size - each.received for each in list(self._uploads.values()))
         self._folder.make_room(size, promised)
         descriptor = create(self._folder.path / (upload_id + PART), 0o600)
-        made = Upload(upload_id, digest, size, descriptor, self._folder.clock())
+        made = ValueUpload(upload_id, digest, size, descriptor, self._folder.clock())
         self._uploads[upload_id] = made
         return made
 
-    def _forget(self, upload: Upload) -> None:
+    def _forget(self, upload: ValueUpload) -> None:
         with upload.lock:
             descriptor, upload.descriptor = upload.descriptor, -1
         if descriptor >= 0:

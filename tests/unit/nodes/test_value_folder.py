@@ -19,7 +19,7 @@ from discomfort.context.exchange import TOKEN, VALUES, VARIABLE, Handshake, Remo
 from discomfort.exceptions import ConfigurationError, DamagedDataError, StateError, UnsupportedValueError
 from discomfort.nodes import NODE_CLASS_MAPPINGS, own_folder, server_values, value_routes
 from discomfort.nodes.own_folder import OwnFolder, remove_abandoned_folders
-from discomfort.nodes.value_folder import PIECE, ValueFolder, ValueLimits
+from discomfort.nodes.value_folder import PIECE, FolderLimits, ValueFolder
 
 LARGE = np.ones((1, 32, 32, 3), np.float32)
 
@@ -28,7 +28,7 @@ LARGE = np.ones((1, 32, 32, 3), np.float32)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ValueFolder:
     """One that the nodes of this process use."""
     monkeypatch.delenv(VARIABLE, raising=False)
-    made = ValueFolder(tmp_path, ValueLimits())
+    made = ValueFolder(tmp_path, FolderLimits())
     monkeypatch.setattr(server_values, "offered_folder", lambda: made)
     return made
 
@@ -78,19 +78,19 @@ def test_server_without_routes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_large_a_value(folder: ValueFolder) -> None:
     """The saver raises, with the remedy."""
-    small = ValueFolder(folder.path, ValueLimits(largest=1000))
+    small = ValueFolder(folder.path, FolderLimits(largest=1000))
     with pytest.raises(UnsupportedValueError, match="DISCOMFORT_LARGEST_VALUE_GB"):
         small.save(encode(LARGE))
 
 
 @pytest.mark.parametrize(("environment", "limits"), [
-    ({}, ValueLimits(4 * 10**9, 16 * 10**9, 86400.0)),
-    ({"DISCOMFORT_VALUES_GB": "2", "DISCOMFORT_VALUES_HOURS": "0.5"}, ValueLimits(2 * 10**9, 2 * 10**9, 1800.0)),
-    ({"DISCOMFORT_LARGEST_VALUE_GB": "0.001"}, ValueLimits(10**6, 16 * 10**9, 86400.0)),
+    ({}, FolderLimits(4 * 10**9, 16 * 10**9, 86400.0)),
+    ({"DISCOMFORT_VALUES_GB": "2", "DISCOMFORT_VALUES_HOURS": "0.5"}, FolderLimits(2 * 10**9, 2 * 10**9, 1800.0)),
+    ({"DISCOMFORT_LARGEST_VALUE_GB": "0.001"}, FolderLimits(10**6, 16 * 10**9, 86400.0)),
 ])  # fmt: skip
-def test_limits_of_the_environment(environment: dict[str, str], limits: ValueLimits) -> None:
+def test_limits_of_the_environment(environment: dict[str, str], limits: FolderLimits) -> None:
     """Each can be set, and clients are told."""
-    assert ValueLimits.of_environment(environment) == limits
+    assert FolderLimits.of_environment(environment) == limits
     assert Handshake(1, (), limits.told).as_json()["remote"] == {"largest": limits.told.largest, "piece": PIECE}
 
 
@@ -98,7 +98,7 @@ def test_limits_of_the_environment(environment: dict[str, str], limits: ValueLim
 def test_wrong_limits(text: str) -> None:
     """Anything else is an error with its name."""
     with pytest.raises(ConfigurationError, match="DISCOMFORT_VALUES_GB"):
-        ValueLimits.of_environment({"DISCOMFORT_VALUES_GB": text})
+        FolderLimits.of_environment({"DISCOMFORT_VALUES_GB": text})
 
 
 @pytest.mark.parametrize("facts", [
@@ -156,7 +156,7 @@ def test_offer(comfyui: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     found = value_routes.offered_folder()
     assert found is not None
     assert found.path.stat().st_mode & 0o777 == 0o700
-    assert server_values.handshake().remote == ValueLimits.of_environment({}).told
+    assert server_values.handshake().remote == FolderLimits.of_environment({}).told
 
 
 def test_wrong_settings_of_a_server(

@@ -23,7 +23,7 @@ from discomfort.client.value_transfer import ValueTransfer
 from discomfort.context.exchange import TOKEN_HEADER, VALUES
 from discomfort.exceptions import ConfigurationError, DamagedDataError, ServerConnectionError, ServerResponseError
 from discomfort.nodes import value_folder, value_uploads
-from discomfort.nodes.value_folder import ValueFolder, ValueLimits
+from discomfort.nodes.value_folder import FolderLimits, ValueFolder
 from discomfort.nodes.value_routes import ValueRoutes
 
 SECRET = "a-token-of-24-characters"
@@ -84,7 +84,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         folder = tmp_path / f"values-{len(made)}"
         folder.mkdir(0o700)
         clock, table = Clock(), web.RouteTableDef()
-        values = ValueFolder(folder, ValueLimits(**limits), clock)
+        values = ValueFolder(folder, FolderLimits(**limits), clock)
         ValueRoutes(values, SECRET).add_to(table)
         # The limit of ComfyUI does not hold for what is streamed.
         app = web.Application(client_max_size=1000)
@@ -346,7 +346,7 @@ async def test_damaged_value(make: Make, tmp_path: Path) -> None:
 async def test_missing_value(make: Make, tmp_path: Path) -> None:
     """It says what may have happened to it."""
     routes = await make()
-    with (tmp_path / "back").open("wb") as target, pytest.raises(ServerResponseError, match="not any more"):
+    with (tmp_path / "back").open("wb") as target, pytest.raises(ServerResponseError, match="it may have expired"):
         await routes.transfer.fetch(DIGEST, 1, target.write)
 
 

@@ -18,7 +18,7 @@ from discomfort.context.context import WorkflowContext
 from discomfort.context.exchange import VARIABLE
 from discomfort.exceptions import ConfigurationError, PortError, ServerConnectionError, ServerResponseError
 from discomfort.nodes import server_values
-from discomfort.nodes.value_folder import ValueFolder, ValueLimits
+from discomfort.nodes.value_folder import FolderLimits, ValueFolder
 from discomfort.orchestration.token_check import check_token
 
 INVERT = {"1": port("in"), "2": node("ImageInvert", image=["1", 0]), "3": port("out", ["2", 0])}
@@ -68,7 +68,7 @@ def values(places: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Val
     monkeypatch.delenv(VARIABLE)
     path = tmp_path / "values"
     path.mkdir()
-    folder = ValueFolder(path, ValueLimits())
+    folder = ValueFolder(path, FolderLimits())
     monkeypatch.setattr(server_values, "offered_folder", lambda: folder)
     return Values(folder)
 
