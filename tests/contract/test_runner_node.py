@@ -12,7 +12,7 @@ import pytest_asyncio
 from contract.engines import EngineUnderTest, with_small_frontend
 from contract.graphs import Prompt, node
 
-from discomfort import ComfyConnector, Discomfort, WorkflowContext
+from discomfort import ComfyConnector, Discomfort, FileValue, WorkflowContext
 from discomfort.exceptions import ExecutionError, ValidationError
 
 Stored = Callable[[str, Any], str]
@@ -194,3 +194,23 @@ async def test_files_that_are_refused(
     (engine.home / "input" / "text.json").write_text("{")
     with pytest.raises(ValidationError, match=REFUSED[name]):
         await discomfort.run({"1": runner(name, {}, ["x"])})
+
+
+async def test_files(discomfort: Discomfort, engine: EngineUnderTest) -> None:
+    """A video comes out as the file it is, and goes in as ComfyUI's own object; nothing is decoded."""
+    data = b"\0\0\0\x18ftypmp42" + bytes(1000)
+    (engine.home / "input" / "cat.mp4").write_bytes(data)
+    (video,) = (await discomfort.run({"1": node("LoadVideo", file="cat.mp4"), "2": port("v", ["1", 0])})).values()
+    assert video == FileValue(data, ".mp4")
+
+    shown = {"1": port("v"), "2": node("PreviewAny", source=["1", 0])}
+    results = await discomfort.run(shown, {"v": video})
+    ((record),) = results.histories[0].values()
+    assert "Video" in record["outputs"]["2"]["text"][0]
+
+
+async def test_files_that_this_comfyui_does_not_know(discomfort: Discomfort) -> None:
+    """The error names the suffix."""
+    shown = {"1": port("v"), "2": node("PreviewAny", source=["1", 0])}
+    with pytest.raises(ExecutionError, match=r"no node takes a file '.bin'"):
+        await discomfort.run(shown, {"v": FileValue(b"1", ".bin")})

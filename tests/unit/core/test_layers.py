@@ -41,7 +41,7 @@ LAYERS = {
     **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance", "nodes"], 5),
 }
 PARTS = {"discovery", "server", "client", "conversion", "files", "context"}
-COMFYUI = {"numpy", "torch", "PIL", "comfy", "comfy_api", "folder_paths", "nodes", "server"}
+COMFYUI = {"numpy", "torch", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes", "server"}
 """What is there in ComfyUI's process; its own modules are imported lazily."""
 HEAVY = {"playwright": "discomfort/conversion/browser", "torch": "discomfort/context/tensors", "ray": None}
 OUTSIDE = {

@@ -24,5 +24,6 @@ def _nodes() -> ModuleType:
 _found = _nodes()
 NODE_CLASS_MAPPINGS: dict[str, type] = _found.NODE_CLASS_MAPPINGS
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = _found.NODE_DISPLAY_NAME_MAPPINGS
+WEB_DIRECTORY = "./web"
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
