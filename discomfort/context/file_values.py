@@ -33,10 +33,10 @@ class FileValue:
     __slots__ = ("_data", "suffix")
 
     def __init__(self, data: bytes | bytearray | memoryview, suffix: str) -> None:
-        """Shares the data, which must not change. Raises ValueError for a suffix that is none."""
+        """Shares the data, which must not change. Raises ValueError for a suffix that names no type of file."""
         body = suffix[1:]
         if not suffix.startswith(".") or not body.isascii() or not body.isalnum() or len(suffix) > _LONGEST:
-            raise ValueError(f"{suffix!r} is no suffix of a file: give one such as '.mp4'")
+            raise ValueError(f"{suffix!r} is not the suffix of a file: give one such as '.mp4'")
         self._data = memoryview(data).cast("B")
         self.suffix = suffix.lower()
 

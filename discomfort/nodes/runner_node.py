@@ -307,7 +307,7 @@ def _type_of(value: Any, dynprompt: Any) -> str:
 
 
 def _linked(values: Mapping[str, Any], prefix: str) -> tuple[JsonObject, dict[str, Link]]:
-    """The links of variables, and the nodes that give those that are no links."""
+    """The links of variables, and the nodes that give the others."""
     nodes: JsonObject = {}
     links: dict[str, Link] = {}
     for index, (name, value) in enumerate(values.items()):

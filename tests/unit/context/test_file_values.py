@@ -88,9 +88,9 @@ def test_several_drawings() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "mp4", ".", "./x", ".m p", ".ü", ".mp4\n", "." + "a" * 20])
-def test_suffixes_that_are_none(suffix: str) -> None:
+def test_wrong_suffixes(suffix: str) -> None:
     """A suffix may become part of a name."""
-    with pytest.raises(ValueError, match="is no suffix"):
+    with pytest.raises(ValueError, match="is not the suffix"):
         FileValue(b"", suffix)
 
 
@@ -110,7 +110,7 @@ def test_files_of_programs(tmp_path: Path) -> None:
 
 
 def test_damaged_file() -> None:
-    """A file of other numbers than bytes, or with a suffix that is none, is refused."""
+    """A file of other numbers than bytes, or with a wrong suffix, is refused."""
     codec, data = written({"a": FileValue(b"1" * 8, ".mp4"), "b": np.zeros(8, np.uint8)})
     for wrong in (data.replace(b'".mp4', b'"/mp4'), data.replace(b".mp4", b"....")):
         with pytest.raises(DamagedDataError):

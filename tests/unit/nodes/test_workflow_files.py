@@ -73,7 +73,7 @@ def test_files_outside_of_the_folders(folders: WorkflowFolders, name: str) -> No
     ],
     ids=["cut off", "nested", "not text", "list", "empty", "no class", "large"],
 )
-def test_content_that_is_none(folders: WorkflowFolders, content: bytes, text: str) -> None:
+def test_wrong_content(folders: WorkflowFolders, content: bytes, text: str) -> None:
     """The error names the file."""
     (folders.base / "input" / "x.json").write_bytes(content)
     with pytest.raises(PayloadError, match=rf"x\.json.*{text}"):
@@ -81,7 +81,7 @@ def test_content_that_is_none(folders: WorkflowFolders, content: bytes, text: st
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\0.json", "b.txt", "b", "input", "/etc/passwd"])
-def test_names_that_are_none(folders: WorkflowFolders, name: str) -> None:
+def test_wrong_names(folders: WorkflowFolders, name: str) -> None:
     """Only JSON files have one."""
     with pytest.raises(PayloadError, match="workflow_json"):
         folders.read(name)
