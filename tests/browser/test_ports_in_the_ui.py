@@ -311,17 +311,17 @@ async def test_picture_for_the_tutorial(visit: Visit) -> None:
     """Ports as people see them. Set ``DISCOMFORT_SCREENSHOT`` to a path to get the picture of the docs."""
     await visit.load(await _saved(visit))
     await visit.page.evaluate("""() => {
-        const place = { EmptyImage: [330, 90], ImageInvert: [950, 90] };
-        const ports = { width: [40, 90], between: [640, 90], picture: [1180, 90], free: [640, 320] };
+        const place = { EmptyImage: [400, 90], ImageInvert: [1080, 90] };
+        const ports = { width: [40, 90], between: [730, 90], picture: [1290, 90], free: [730, 270] };
         for (const node of app.graph.nodes) {
           const id = node.widgets?.find((each) => each.name === "unique_id")?.value;
           node.pos = ports[id] ?? place[node.type] ?? node.pos;
         }
-        app.canvas.ds.reset(); app.canvas.ds.scale = 0.8; app.canvas.ds.offset = [40, 120];
+        app.canvas.ds.reset(); app.canvas.ds.scale = 0.75; app.canvas.ds.offset = [60, 80];
         app.canvas.setDirty(true, true);
     }""")
     await visit.page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => done(true)))")
-    picture = await visit.page.screenshot()
+    picture = await visit.page.screenshot(clip={"x": 60, "y": 70, "width": 1210, "height": 320})
     if PICTURE and visit.version == NEWER:
         Path(PICTURE).write_bytes(picture)
 
