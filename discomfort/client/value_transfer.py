@@ -140,7 +140,7 @@ class _FilePart(aiohttp.Payload):
         self.failure: OSError | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Not possible: these bytes are no text."""
+        """Not possible: a part of a file is not text."""
         raise TypeError("a part of a file is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> Any:

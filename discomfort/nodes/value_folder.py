@@ -80,7 +80,7 @@ class ValueFolder:
         self._lock = threading.Lock()
 
     def has(self, digest: str) -> bool:
-        """Whether the value is here; if so, it counts as used now. Raises DamagedDataError for what is no digest."""
+        """Whether the value is here; if so, it counts as used now. Raises DamagedDataError for another name."""
         return self._touch(_checked(digest), self.clock())
 
     def read(self, digest: str) -> memoryview:
