@@ -67,7 +67,7 @@ def write_value(name: str, value: Any, path: Path) -> list[Path]:
 
 
 def save_value(name: str, value: Any, fact: PortFact, folder: Path) -> list[Path]:
-    """Save a value that no ``--out`` names, if it is no text or number: ``[]`` then. Nothing is overwritten."""
+    """Save a value that no ``--out`` names. Nothing is overwritten. Texts and numbers are not saved: ``[]``."""
     suffix = _suffix(value, fact.type.upper())
     if not suffix:
         return []

@@ -193,7 +193,7 @@ def test_wrong_options(cli: Cli, server: Server, tmp_path: Path, options: list[s
 
 
 def test_ranges_are_told_apart(cli: Cli, server: Server, tmp_path: Path) -> None:
-    """A range is for --set; two files for one name, and a wrong type, are told as well."""
+    """A range is for --set; two files for one name, and a wrong type, are errors as well."""
     name = write(tmp_path / "add.json", add_workflow())
     assert cli("run", name, "--in", "n=0..3") == 2
     assert "'0..3' is a range; a port takes one value" in cli.err
@@ -269,7 +269,7 @@ def test_workflows_without_ports_stay_as_they_were(cli: Cli, tmp_path: Path) -> 
 
 
 def test_latent_files(tmp_path: Path) -> None:
-    """Old files have other units; a file without samples, and a value that is none, are told."""
+    """Old files have other units; a file without samples is an error, and so is another value."""
     path = tmp_path / "deep" / "x.latent"
     write_latent({"samples": picture(), "noise_mask": picture()}, path)
     assert np.array_equal(read_latent(path)["samples"], picture())
