@@ -114,7 +114,8 @@ async def test_ended_everywhere_in_create_with_browser(any_engine: EngineUnderTe
     assert len(found) > 15, found
     few = any_engine.real or not VISITS_ALL or blow in BROWSER_BLOWS
     pair = SERVER_BLOWS if blow in SERVER_BLOWS else BROWSER_BLOWS
-    problems = await sweep(bench, "create", blow, share(one_per_module(found) if few else found, blow, pair))
+    chosen = share(one_per_module(found) if few else found, blow, pair)
+    problems = await sweep(bench, "create", blow, chosen, [place for place in found if place not in chosen])
     assert not problems, "\n".join(problems)
 
 
@@ -175,7 +176,7 @@ async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, tra
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
             if not VISITS_ALL:
                 chosen = share(one_per_module(chosen), blow, LAUNCH_BLOWS)
-            problems += await sweep(bench, name, blow, chosen)
+            problems += await sweep(bench, name, blow, chosen, [place for place in found if place not in chosen])
     assert not problems, "\n".join(problems)
 
 
