@@ -5,12 +5,14 @@ from pathlib import Path
 
 from discomfort import Discomfort
 
+PHOTOS = sorted(Path("photos").glob("*.png"))
+
 
 async def main() -> None:
     async with await Discomfort.create() as discomfort:
         with discomfort.Context(max_ram_gb=4.0) as context:
             scores = {}
-            for photo in sorted(Path("photos").glob("*.png")):
+            for photo in PHOTOS:
                 picture = discomfort.Tools.open_image_as_tensor(photo)
                 if "before" not in context:
                     context.save("before", picture)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from discomfort.cli.inputs import check_target, read_headers
 from discomfort.cli.progress_bars import Display
@@ -66,7 +66,7 @@ async def open_connector(target: ServerTarget) -> ComfyConnector:
     # Here and not above: importing the connector takes longer than `--help` or a usage error may.
     from discomfort.connector import ComfyConnector
 
-    settings: SettingArguments = {} if target.engine is None else {"engine": target.engine}
+    settings = cast("SettingArguments", {} if target.engine is None else {"engine": target.engine})
     if target.attach is not None:
         return await ComfyConnector.attach(
             target.attach, headers=target.headers, proxy=target.proxy, config_path=target.config, **settings

@@ -33,7 +33,7 @@ def read_latent(path: Path) -> dict[str, Any]:
 
 def write_latent(value: Any, path: Path) -> None:
     """Write the samples of a latent; a file appears complete or not at all. Raises ValueError for another value."""
-    samples = value.get("samples") if isinstance(value, Mapping) else None
+    samples: Any = value.get("samples") if isinstance(value, Mapping) else None
     if not isinstance(samples, np.ndarray) and not is_tensor(samples):
         raise ValueError("a .latent file holds a LATENT: a dictionary with the array 'samples'")
     part = (tensor_part if is_tensor(samples) else array_part)(samples, "samples")[0]

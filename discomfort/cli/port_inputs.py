@@ -13,6 +13,7 @@ from discomfort._error_text import joined, nearest
 from discomfort.cli.inputs import UsageError
 from discomfort.cli.port_table import PortFact, PortTable
 from discomfort.exceptions import DamagedDataError
+from discomfort.workflow.port_types import is_known
 
 _MAX_FILE = 4 << 30
 _PICTURES = frozenset({"IMAGE", "MASK"})
@@ -32,7 +33,7 @@ def read_inputs(given: Mapping[str, str], table: PortTable) -> dict[str, Any]:
     for name in given:
         if name not in table.inputs:
             raise UsageError(f"--in {name}: {_unknown(name, 'INPUT', list(table.inputs))}")
-    missing = [f"{name} ({fact.type})" for name, fact in table.inputs.items() if fact.is_needed and name not in given]
+    missing = [_shown(name, fact) for name, fact in table.inputs.items() if fact.is_needed and name not in given]
     if missing:
         raise UsageError(f"values are missing for {joined(missing, ', ')}: give each with --in NAME=VALUE")
     values: dict[str, Any] = {}
@@ -48,6 +49,10 @@ def read_inputs(given: Mapping[str, str], table: PortTable) -> dict[str, Any]:
 def unknown_output(name: str, table: PortTable) -> UsageError:
     """The error about ``--out`` for a port that is not there."""
     return UsageError(f"--out {name}: {_unknown(name, 'OUTPUT', list(table.outputs))}")
+
+
+def _shown(name: str, fact: PortFact) -> str:
+    return f"{name} ({fact.type})" if is_known(fact.type) else name
 
 
 def _unknown(name: str, role: str, known: list[str]) -> str:
@@ -131,9 +136,8 @@ def _picture(path: Path, kind: str) -> Any:
 
     try:
         with Image.open(path) as opened:
-            if kind == "MASK" and not opened.mode.startswith("I"):
-                opened = ImageOps.exif_transpose(opened).convert("L")
-            pixels = pixels_of(opened)
+            is_light = kind == "MASK" and not opened.mode.startswith("I")
+            pixels = pixels_of(ImageOps.exif_transpose(opened).convert("L") if is_light else opened)
     except UnidentifiedImageError:
         raise ValueError("is not a picture") from None
     return pixels[..., 0] if kind == "MASK" else pixels
@@ -152,7 +156,7 @@ def _array(path: Path) -> Any:
 def _tree(path: Path) -> Any:
     from discomfort.context.codecs import decode
 
-    return decode("tensors", bytearray(path.read_bytes()))
+    return decode("tensors", memoryview(bytearray(path.read_bytes())))
 
 
 def _latent(path: Path) -> Any:

@@ -19,7 +19,16 @@ import pytest
 from unit.orchestration.conftest import Run
 from unit.orchestration.fake_worker import FakeWorker, node, picture, port
 
-from discomfort import Discomfort, Reference, Results, SyncConnector, SyncDiscomfort, WorkflowContext, WorkflowTools
+from discomfort import (
+    ComfyConnector,
+    Discomfort,
+    Reference,
+    Results,
+    SyncConnector,
+    SyncDiscomfort,
+    WorkflowContext,
+    WorkflowTools,
+)
 from discomfort._system.loop_thread import LoopThread
 from discomfort.exceptions import ExecutionError, PortError, StateError
 
@@ -216,6 +225,11 @@ def test_same_arguments_as_discomfort() -> None:
 def test_representations(discomfort: SyncDiscomfort) -> None:
     """Short, and without data."""
     assert repr(discomfort) == "<SyncDiscomfort ready emulator http://127.0.0.1:1>"
+    facts = {"state": "ready", "engine": "", "server_address": "http://x", "_settings": SimpleNamespace(warm_nodes=0)}
+    assert repr(Discomfort(cast(ComfyConnector, SimpleNamespace(**facts)))) == "<Discomfort ready - http://x>"
+    with discomfort.Context(run_id="batch") as context:
+        context.save("n", 1)
+        assert repr(context) == "<WorkflowContext batch: 1 value>"
     results = Results()
     assert repr(results) == "<Results of no port; 0 workflows ran>"
     reference = Reference(
