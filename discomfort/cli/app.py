@@ -165,7 +165,7 @@ def _run(
     values: the file of a picture or mask for IMAGE and MASK, .latent or .safetensors for other data, else JSON or text;
     @FILE reads text from a file, and @@ is one @. --out names the file of a value; the suffix is its format: a
     picture, .json, .txt, .npy, .safetensors, .latent. Pictures and data without --out are saved in --output, by the
-    name of the port; numbers and texts go to stdout.
+    name of the port; numbers and texts go to stdout. --json gives one document for the list.
     """
 
     def work(terminal: Terminal) -> int:

@@ -160,9 +160,9 @@ def _tree(path: Path) -> Any:
 
 
 def _latent(path: Path) -> Any:
-    from discomfort.cli.latent_files import read_latent
+    from discomfort.orchestration.core_files import read_latent
 
-    return read_latent(path)
+    return {"samples": read_latent(path.read_bytes(), "numpy")}
 
 
 _READERS: Mapping[str, Callable[[Path], Any]] = {

@@ -163,9 +163,14 @@ def _write_text(value: Any, path: Path) -> list[Path]:
 
 
 def _write_latent(value: Any, path: Path) -> list[Path]:
-    from discomfort.cli.latent_files import write_latent
+    from discomfort._system.atomic_files import write_atomically
+    from discomfort.orchestration.core_files import array_of, latent_file
 
-    write_latent(value, path)
+    samples = array_of(value.get("samples")) if isinstance(value, dict) else None
+    if samples is None:
+        raise ValueError("a .latent file holds a LATENT: a dictionary with the array 'samples'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, latent_file(samples).data)
     return [path]
 
 

@@ -134,9 +134,12 @@ class ListBatch(Batch):
         await self._save(connector, results, result)
 
     async def _save(self, connector: ComfyConnector, results: Results, result: Result) -> None:
-        for history in results.histories:
+        # The nodes in place of ports give the values; what all others give is saved as ever.
+        own = [{fact.node_id for fact in port_table([each]).outputs.values()} for each in self._options.sources]
+        for number, history in enumerate(results.histories):
+            ports = own[number % len(own)]
             await save_outputs(
-                [each for each in connector.outputs(history) if each.key != "discomfort"],
+                [each for each in connector.outputs(history) if each.node_id.partition("-collected")[0] not in ports],
                 self._options.output,
                 result.rows,
                 server_folder=connector.output_directory,

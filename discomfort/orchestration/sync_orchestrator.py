@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
+from discomfort._json import JsonObject
 from discomfort.connector.payloads import Payload
 from discomfort.context.context import WorkflowContext
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.tools import WorkflowTools
 from discomfort.progress import WorkflowProgressCallback
 from discomfort.sync import SyncConnector
+
+
+class RunsLists(Protocol):
+    """The coroutines of :class:`Discomfort`."""
+
+    @property
+    def Tools(self) -> WorkflowTools:  # noqa: N802 - the documented name
+        """See :attr:`Discomfort.Tools`."""
+        ...
+
+    async def run(self, *arguments: Any, **options: Any) -> Results:
+        """See :meth:`Discomfort.run`."""
+        ...
+
+    async def diagnostics(self) -> JsonObject:
+        """See :meth:`Discomfort.diagnostics`."""
+        ...
 
 
 class SyncDiscomfort:
@@ -30,11 +48,9 @@ class SyncDiscomfort:
     Context: ClassVar[type[WorkflowContext]] = WorkflowContext
     """The class of contexts."""
 
-    def __init__(
-        self, worker: SyncConnector, tools: WorkflowTools, run: Callable[..., Coroutine[Any, Any, Results]]
-    ) -> None:
-        """Used by :meth:`Discomfort.sync`; ``run`` is :meth:`Discomfort.run` of the worker's connector."""
-        self._worker, self._tools, self._run = worker, tools, run
+    def __init__(self, worker: SyncConnector, discomfort: RunsLists) -> None:
+        """Used by :meth:`Discomfort.sync`; ``discomfort`` is a :class:`Discomfort` with the worker's connector."""
+        self._worker, self._discomfort = worker, discomfort
 
     def __repr__(self) -> str:
         return f"<SyncDiscomfort {self._worker.state} {self._worker.engine or '-'} {self._worker.server_address}>"
@@ -47,7 +63,7 @@ class SyncDiscomfort:
     @property
     def Tools(self) -> WorkflowTools:  # noqa: N802 - the documented name
         """See :attr:`Discomfort.Tools`."""
-        return self._tools
+        return self._discomfort.Tools
 
     def run(
         self,
@@ -66,11 +82,15 @@ class SyncDiscomfort:
         A run that waits while another thread shuts this object down raises ExecutionInterrupted or StateError.
         """
         return self._worker._thread.call(
-            self._run(
+            self._discomfort.run(
                 workflows, inputs, iterations, use_ram, context,
                 on_progress=on_progress, timeout=timeout, extra_data=extra_data,
             )
         )  # fmt: skip
+
+    def diagnostics(self) -> JsonObject:
+        """See :meth:`Discomfort.diagnostics`."""
+        return self._worker._thread.call(self._discomfort.diagnostics())
 
     def shutdown(self) -> None:
         """Release the connector and end the thread, as :meth:`SyncConnector.kill_api` does. Contexts stay."""

@@ -18,8 +18,7 @@ from unit.orchestration.conftest import places
 from unit.orchestration.fake_worker import FakeWorker, node, picture, port
 
 from discomfort.cli.inputs import UsageError, read_pairs
-from discomfort.cli.latent_files import read_latent, write_latent
-from discomfort.exceptions import DamagedDataError
+from discomfort.orchestration.core_files import latent_file, read_latent
 
 assert places  # the fixture
 
@@ -37,15 +36,11 @@ class Server(FakeWorker):
 
     server_address = "http://127.0.0.1:1"
     output_directory = None
-    _settings = SimpleNamespace(warm_nodes=0)
+    _settings = SimpleNamespace(warm_nodes=0, exact=False)
 
     def __init__(self) -> None:
         super().__init__()
         self.ended = 0
-
-    def outputs(self, history: Any) -> list[Any]:
-        """Nothing but the values."""
-        return [SimpleNamespace(key="discomfort", filename=None) for _ in history]
 
     async def kill_api(self) -> None:
         self.ended += 1
@@ -103,6 +98,13 @@ def test_pictures(cli: Cli, server: Server, tmp_path: Path) -> None:
     assert cli.out == "output/inverted (2).png\n"
 
 
+def test_outputs_of_other_nodes(cli: Cli, server: Server, tmp_path: Path) -> None:
+    """They are reported beside the values; what the nodes in place of ports publish is not."""
+    counting = {**ADD, "4": node("StandInCounts")}
+    assert cli("run", write(tmp_path / "add.json", counting), "--in", "n=3") == 0
+    assert cli.out == '{"StandInAdd": 1}\n4\n'
+
+
 def test_masks(cli: Cli, server: Server, tmp_path: Path) -> None:
     """A mask is the brightness of a picture; it comes out as one."""
     mask = {"1": port("mask"), "2": node("Mask", mask=["1", 0]), "3": port("out", ["2", 0])}
@@ -116,7 +118,7 @@ def test_latents_and_models(cli: Cli, server: Server, tmp_path: Path) -> None:
     """A latent is saved as ComfyUI's, and read again; a model is a reference, which --out writes as JSON."""
     assert cli("run", write(tmp_path / "latent.json", LATENT), "--in", "width=64") == 0
     assert cli.out == "output/latent.latent\n"
-    assert read_latent(Path("output/latent.latent"))["samples"].shape == (2, 4, 8, 8)
+    assert read_latent(Path("output/latent.latent").read_bytes(), "numpy").shape == (2, 4, 8, 8)
 
     name = write(tmp_path / "load.json", LOADER)
     assert cli("run", name, "--in", "name=a.safetensors") == 0
@@ -268,18 +270,22 @@ def test_workflows_without_ports_stay_as_they_were(cli: Cli, tmp_path: Path) -> 
     assert not cli.opened[0].loads_nodes
 
 
-def test_latent_files(tmp_path: Path) -> None:
-    """Old files have other units; a file without samples is an error, and so is another value."""
-    path = tmp_path / "deep" / "x.latent"
-    write_latent({"samples": picture(), "noise_mask": picture()}, path)
-    assert np.array_equal(read_latent(path)["samples"], picture())
-    path.write_bytes(path.read_bytes().replace(b"latent_format_version_0", b"latent_format_version_1"))
-    assert np.allclose(read_latent(path)["samples"], picture() / 0.18215)
-    path.write_bytes(path.read_bytes().replace(b"latent_tensor", b"latent_tensos"))
-    with pytest.raises(DamagedDataError, match="latent_tensor"):
-        read_latent(path)
-    with pytest.raises(ValueError, match="holds a LATENT"):
-        write_latent({"samples": 3}, path)
+def test_latent_files(cli: Cli, server: Server, tmp_path: Path) -> None:
+    """A latent goes in as a file, too; old files have other units, and a file of something else is an error."""
+    graph = {"1": port("latent"), "2": node("VAEDecode", samples=["1", 0], vae=["3", 2]),
+             "3": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"), "4": port("image", ["2", 0])}  # fmt: skip
+    name, levels = write(tmp_path / "decode.json", graph), []
+    data = latent_file(picture()).data
+    for content in (data, data.replace(b"latent_format_version_0", b"latent_format_version_1")):
+        (tmp_path / "x.latent").write_bytes(content)
+        assert cli("run", name, "--in", "latent=x.latent", "--out", "image=image.npy") == 0
+        levels.append(float(np.load("image.npy").mean()))
+    assert levels[1] - levels[0] == pytest.approx(0.25 / 0.18215 - 0.25)
+    (tmp_path / "x.latent").write_bytes(data.replace(b"latent_tensor", b"latent_tensos"))
+    assert cli("run", name, "--in", "latent=x.latent") == 2
+    assert "has no 'latent_tensor'" in cli.err
+    assert cli("run", write(tmp_path / "any.json", ANY), "--in", "x=3", "--out", "y=y.latent") == 2
+    assert "holds a LATENT" in cli.err
 
 
 def test_pairs() -> None:

@@ -8,7 +8,7 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
@@ -60,7 +60,12 @@ def discomfort(worker: FakeWorker, run: Run, thread: LoopThread) -> SyncDiscomfo
     """The class itself, on a worker that is fake."""
     facts = {"state": "ready", "engine": "emulator", "server_address": "http://127.0.0.1:1"}
     face = SimpleNamespace(_thread=thread, connector=worker, kill_api=thread.close, **facts)
-    return SyncDiscomfort(cast(SyncConnector, face), WorkflowTools(), cast(Callable[..., Any], run))
+
+    async def diagnostics() -> dict[str, Any]:
+        return {"orchestration": {}}
+
+    made = SimpleNamespace(run=run, diagnostics=diagnostics, Tools=WorkflowTools())
+    return SyncDiscomfort(cast(SyncConnector, face), cast(Discomfort, made))
 
 
 @contextlib.contextmanager
@@ -88,6 +93,8 @@ def test_values(discomfort: SyncDiscomfort, worker: FakeWorker) -> None:
         assert context["n"] == 5
     assert threads == {"discomfort-test"}
     assert len(results.histories) == len(worker.sent) == 4
+    assert discomfort.diagnostics() == {"orchestration": {}}
+    assert discomfort.Tools.pass_by_rules["MODEL"] == "ref"
 
 
 def test_errors_are_those_of_the_coroutine(discomfort: SyncDiscomfort, worker: FakeWorker) -> None:
@@ -225,7 +232,12 @@ def test_same_arguments_as_discomfort() -> None:
 def test_representations(discomfort: SyncDiscomfort) -> None:
     """Short, and without data."""
     assert repr(discomfort) == "<SyncDiscomfort ready emulator http://127.0.0.1:1>"
-    facts = {"state": "ready", "engine": "", "server_address": "http://x", "_settings": SimpleNamespace(warm_nodes=0)}
+    facts = {
+        "state": "ready",
+        "engine": "",
+        "server_address": "http://x",
+        "_settings": SimpleNamespace(warm_nodes=0, exact=False),
+    }
     assert repr(Discomfort(cast(ComfyConnector, SimpleNamespace(**facts)))) == "<Discomfort ready - http://x>"
     with discomfort.Context(run_id="batch") as context:
         context.save("n", 1)
