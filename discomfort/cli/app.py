@@ -162,10 +162,10 @@ def _run(
 
     Ports: workflows with ports (discomfort ports WORKFLOW lists them) run as one list, in order. What an OUTPUT port
     gives, the INPUT ports of its name take in the workflows after it, and in the next iteration. --in gives the other
-    values: the file of a picture or mask for IMAGE and MASK, .latent or .safetensors for other data, else JSON or text;
-    @FILE reads text from a file, and @@ is one @. --out names the file of a value; the suffix is its format: a
-    picture, .json, .txt, .npy, .safetensors, .latent. Pictures and data without --out are saved in --output, by the
-    name of the port; numbers and texts go to stdout. --json gives one document for the list.
+    values: the file of a picture or mask for IMAGE and MASK, .latent or .safetensors for other data, the file itself
+    for a video, else JSON or text; @FILE reads text from a file, and @@ is one @. --out names the file of a value; the
+    suffix is its format: a picture, .json, .txt, .npy, .safetensors, .latent. Pictures and data without --out are saved
+    in --output, by the name of the port; numbers and texts go to stdout. --json gives one document for the list.
     """
 
     def work(terminal: Terminal) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from discomfort._error_text import joined, nearest
 from discomfort.cli.inputs import UsageError
 from discomfort.cli.port_table import PortFact, PortTable
+from discomfort.context.file_values import FILE_3D, SVG, VIDEO, FileValue
 from discomfort.exceptions import DamagedDataError
 from discomfort.workflow.port_types import is_known
 
@@ -51,6 +52,11 @@ def unknown_output(name: str, table: PortTable) -> UsageError:
     return UsageError(f"--out {name}: {_unknown(name, 'OUTPUT', list(table.outputs))}")
 
 
+def is_of_files(kind: str) -> bool:
+    """Whether the values of a type are files as they are, such as videos."""
+    return kind in (VIDEO, SVG) or kind.startswith(FILE_3D)
+
+
 def _shown(name: str, fact: PortFact) -> str:
     return f"{name} ({fact.type})" if is_known(fact.type) else name
 
@@ -63,7 +69,7 @@ def _unknown(name: str, role: str, known: list[str]) -> str:
 def _value(name: str, text: str, fact: PortFact) -> Any:
     kind = fact.type.upper()
     is_file = _names_file(text)
-    if is_file or (kind in _FROM_FILES and not text.startswith(("{", "["))):
+    if is_file or is_of_files(kind) or (kind in _FROM_FILES and not text.startswith(("{", "["))):
         path = Path(text[1:] if is_file else text)
         _readable(path)
         try:
@@ -104,6 +110,8 @@ def _read(path: Path, kind: str) -> Any:
     """The content of a file for a port of this type. Raises ValueError, DamagedDataError."""
     if kind in _TEXTS:
         return _text(path)
+    if is_of_files(kind):
+        return FileValue.read(path)
     suffix = path.suffix.lower()
     if suffix in _READERS and (kind not in _PICTURES or suffix in _ARRAYS):
         return _READERS[suffix](path)

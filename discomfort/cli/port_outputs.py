@@ -9,14 +9,16 @@ from typing import Any
 
 from discomfort._system.filenames import candidates, safe_filename
 from discomfort.cli.inputs import UsageError, check_directory
-from discomfort.cli.port_inputs import unknown_output
+from discomfort.cli.port_inputs import is_of_files, unknown_output
 from discomfort.cli.port_table import PortFact, PortTable
 from discomfort.cli.report import Row
+from discomfort.context.file_values import FileValue
 from discomfort.exceptions import UnsupportedValueError
 from discomfort.workflow.port_types import is_known
 from discomfort.workflow.references import Reference
 from discomfort.workflow.workflow_ports import PORT
 
+_Writer = Callable[[Any, Path], list[Path]]
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _DATA = (".safetensors", ".npy")
 _PLAIN = (".json", ".txt")
@@ -40,7 +42,7 @@ def read_files(given: Mapping[str, str], table: PortTable) -> dict[str, Path]:
             raise unknown_output(name, table)
         path, kind = Path(text), table.outputs[name].type.upper()
         fitting = _OF_TYPE.get(kind, SUFFIXES)
-        if path.suffix.lower() not in fitting:
+        if path.suffix.lower() not in fitting and not _may_be_file(path, kind):
             what = f"a {kind} is written to" if is_known(kind) and kind in _OF_TYPE else "known suffixes are"
             raise UsageError(f"--out {name}={text}: {what} {', '.join(fitting)}")
         if path.is_dir():
@@ -52,18 +54,42 @@ def read_files(given: Mapping[str, str], table: PortTable) -> dict[str, Path]:
     return files
 
 
+def _may_be_file(path: Path, kind: str) -> bool:
+    """Whether the value may be a file with this suffix, such as a video."""
+    if not path.suffix or (is_known(kind) and not is_of_files(kind)):
+        return False
+    try:
+        return bool(FileValue(b"", path.suffix).kind)
+    except ValueError:
+        return False
+
+
 def write_value(name: str, value: Any, path: Path) -> list[Path]:
     """Write a value to the file that ``--out`` names, replacing it; of several pictures, the others beside it.
 
     Raises UsageError if the format cannot hold the value, OSError.
     """
     try:
-        return _WRITERS[path.suffix.lower()](value, path)
+        if isinstance(value, FileValue):
+            return [_with_suffix(value, path).save(path)]
+        return _writer(path)(value, path)
     except (UnsupportedValueError, TypeError, ValueError) as error:
         if isinstance(error, OSError):
             raise
         problem = str(error).removesuffix(". Choose another suffix, such as .pkl")
         raise UsageError(f"--out {name}={path}: {problem}") from error
+
+
+def _with_suffix(value: FileValue, path: Path) -> FileValue:
+    if value.suffix != path.suffix.lower():
+        raise ValueError(f"the value is a {value.suffix} file, and is not converted")
+    return value
+
+
+def _writer(path: Path) -> _Writer:
+    if path.suffix.lower() not in _WRITERS:
+        raise ValueError(f"the value is not a {path.suffix} file; known suffixes are {', '.join(SUFFIXES)}")
+    return _WRITERS[path.suffix.lower()]
 
 
 def save_value(name: str, value: Any, fact: PortFact, folder: Path) -> list[Path]:
@@ -74,7 +100,7 @@ def save_value(name: str, value: Any, fact: PortFact, folder: Path) -> list[Path
     stem = safe_filename(name, "port")
     folder.mkdir(parents=True, exist_ok=True)
     free = next(each for each in candidates(stem + suffix) if not _is_taken(folder / each))
-    return _WRITERS[suffix](value, folder / free)
+    return write_value(name, value, folder / free)
 
 
 def rows(name: str, value: Any, fact: PortFact, paths: list[Path]) -> list[Row]:
@@ -95,6 +121,8 @@ def _is_taken(path: Path) -> bool:
 
 def _suffix(value: Any, kind: str) -> str:
     """The suffix by which a value is saved; empty for what is shown instead."""
+    if isinstance(value, FileValue):
+        return value.suffix
     first = value[0] if isinstance(value, list) and value else value
     if kind in ("IMAGE", "MASK") and _is_array(first):
         return ".png"
@@ -174,7 +202,7 @@ def _write_latent(value: Any, path: Path) -> list[Path]:
     return [path]
 
 
-_WRITERS: Mapping[str, Callable[[Any, Path], list[Path]]] = {
+_WRITERS: Mapping[str, _Writer] = {
     **dict.fromkeys(_PICTURES, _write_pictures),
     **dict.fromkeys(_DATA, _write_exported),
     ".latent": _write_latent,

@@ -17,7 +17,11 @@ from port_workflows import Graph
 from unit.orchestration.conftest import places
 from unit.orchestration.fake_worker import FakeWorker, node, picture, port
 
+from discomfort import FileValue
 from discomfort.cli.inputs import UsageError, read_pairs
+from discomfort.cli.port_inputs import read_inputs
+from discomfort.cli.port_outputs import read_files, save_value, write_value
+from discomfort.cli.port_table import PortFact, PortTable
 from discomfort.orchestration.core_files import latent_file, read_latent
 
 assert places  # the fixture
@@ -141,6 +145,28 @@ def test_texts_and_json(
         (tmp_path / given.partition("@")[2]).write_text(content, newline="")
     assert cli("run", write(tmp_path / "any.json", ANY), "--in", given, "--out", "y=y.json") == 0
     assert json.loads(Path("y.json").read_text()) == value
+
+
+def test_files_as_they_are(tmp_path: Path) -> None:
+    """A video goes in and out unchanged, under its own suffix only; without --out it gets a name of its own."""
+    fact = PortFact("VIDEO")
+    table = PortTable({"film": fact}, {"made": fact, "number": PortFact("INT")})
+    path = tmp_path / "in.mp4"
+    path.write_bytes(b"film")
+    value = read_inputs({"film": str(path)}, table)["film"]
+    assert read_inputs({"film": f"@{path}"}, table) == {"film": FileValue(b"film", ".mp4")}
+    out = str(tmp_path / "out.MP4")
+    assert write_value("made", value, read_files({"made": out}, table)["made"]) == [Path(out)]
+    assert Path(out).read_bytes() == b"film"
+    assert save_value("made", value, fact, tmp_path) == [tmp_path / "made.mp4"]
+    assert save_value("made", value, fact, tmp_path) == [tmp_path / "made (2).mp4"]
+    with pytest.raises(UsageError, match=r"the value is a .mp4 file, and is not converted"):
+        write_value("made", value, tmp_path / "out.webm")
+    with pytest.raises(UsageError, match=r"the value is not a .webm file"):
+        write_value("made", 3, tmp_path / "out.webm")
+    for name, file in (("made", "out.docx"), ("made", "out"), ("number", "out.mp4")):
+        with pytest.raises(UsageError, match="--out"):
+            read_files({name: file}, table)
 
 
 def test_text_port_takes_text(cli: Cli, server: Server, tmp_path: Path) -> None:
