@@ -30,6 +30,7 @@ def port(unique_id: str, source: list[Any] | None = None) -> dict[str, Any]:
 
 
 INVERT: Prompt = {"1": port("in"), "2": node("ImageInvert", image=["1", 0]), "3": port("out", ["2", 0])}
+BACK: Prompt = {"1": port("out"), "2": node("ImageInvert", image=["1", 0]), "3": port("end", ["2", 0])}
 FIRST: Prompt = {
     "1": port("in"),
     "2": node("LatentFromBatch", samples=["1", 0], batch_index=1, length=1),
@@ -90,8 +91,8 @@ async def test_pictures(attached: Discomfort, context: WorkflowContext, http: ai
 
     again = await attached.run(INVERT, {"in": image.copy()}, use_ram=False, context=context)
     assert np.array_equal(np.asarray(again["out"]), 1 - image)
-    back = await attached.run(INVERT, {"in": again["out"]}, context=context)
-    assert np.allclose(np.asarray(back["out"]), image, atol=1e-6)
+    back = await attached.run(BACK, context=context)
+    assert np.allclose(np.asarray(back["end"]), image, atol=1e-6)
     assert attached.Worker._transfer().sent == before + 1
 
     async with http.head(f"/api{VALUES}/{digest_of(context, 'in')}", headers=HEADERS) as answer:
@@ -139,8 +140,7 @@ async def test_value_that_the_server_lost(
     assert isinstance(made["out"], Reference)
     async with http.delete(f"{VALUES}/{digest_of(context, 'in')}", headers=HEADERS) as answer:
         assert answer.status == 204
-    twice: Prompt = {"1": port("out"), "2": node("ImageInvert", image=["1", 0]), "3": port("end", ["2", 0])}
-    results = await attached.run(twice, context=context)
+    results = await attached.run(BACK, context=context)
     assert np.allclose(np.asarray(results["end"]), image, atol=1e-6)
     assert attached.Worker._transfer().sent == before + 2
 
