@@ -175,6 +175,8 @@ class ValueRoutes:
         if length > PIECE or begin + length > size:
             return self._refused(413, f"a piece has at most {PIECE} bytes, and ends with the value")
         if await asyncio.to_thread(self._folder.has, digest):
+            # Another client was faster.
+            await asyncio.to_thread(self._uploads.abandon, upload_id)
             return self._web.json_response({"complete": True})
         try:
             upload = await asyncio.to_thread(self._uploads.piece, upload_id, digest, size, begin)

@@ -98,6 +98,13 @@ class ValueUploads:
             (self._folder.path / (upload.name + PART)).unlink()
         self._forget(upload)
 
+    def abandon(self, upload_id: str) -> None:
+        """Drop the upload with this id, if there is one and no request writes to it. Never raises."""
+        with self._lock:
+            found = self._uploads.get(upload_id)
+            if found is not None and not found.is_busy:
+                self.drop(found)
+
     def _begun(self, upload_id: str, digest: str, size: int) -> ValueUpload:
         if len(self._uploads) >= _MOST:
             raise TooManyUploads
