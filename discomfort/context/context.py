@@ -198,6 +198,21 @@ class WorkflowContext:
         """What one run reads and writes: a snapshot, and changes that count all at once."""
         return RunView(self._open_storage(), self._tensor_kind)
 
+    def _is_reusable(self) -> bool:
+        """Whether a new context would have these settings and folders now; then it gets its share of memory anew."""
+        settings = load_context_settings()
+        root = folders.disk_root(settings.contexts_dir_name)
+        home, memory = self._storage.home, self._storage.memory_folder
+        is_there = not self._is_closed() and home.exists() and (memory is None or memory.exists())
+        if not is_there or home.parent != root or settings.tensors != self._tensor_kind:
+            return False
+        self._storage.room = MemoryRoom(settings.ram_limit())
+        return True
+
+    def _clear(self) -> None:
+        """Remove all values. Raises what :meth:`save` raises."""
+        self._open_storage().clear()
+
     def shutdown(self) -> None:
         """Remove everything, if this object made the context; else only close it. Safe to call twice, in any thread.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,6 +53,16 @@ class RunView:
     def adopt(self, unique_id: str, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:
         """Take over a file that another process wrote, as :meth:`Storage.adopt` does."""
         return self._stage(unique_id, self.storage.adopt(storage, name, codec, size, digest))
+
+    @property
+    def has_files(self) -> bool:
+        """Whether :meth:`commit` or :meth:`discard` has something to do on a disk."""
+        return bool(self.staged) or bool(self._pin)
+
+    def is_inline(self, unique_ids: Iterable[str]) -> bool:
+        """Whether the values of these ids, as far as there are any, are in the index, and no file has to be read."""
+        found = (self.staged.get(each) or self.records.get(each) for each in unique_ids)
+        return all(record is None or record.text is not None for record in found)
 
     def commit(self) -> dict[str, Record]:
         """Give all values their ids at once, and return their records. Raises StateError, OSError.

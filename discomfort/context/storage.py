@@ -1,9 +1,10 @@
 """The values of one context: in the file system in memory, on disk, or, if small, in the index itself."""
 
+# Longer than 400 lines: everything that decides which files exist must be read side by side.
+
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import threading
 import weakref
@@ -17,6 +18,8 @@ from discomfort.context import folders
 from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
+from discomfort.context.digests import content_hash
+from discomfort.context.ended_runs import EndedRuns
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
 from discomfort.context.shared_index import SharedIndex
@@ -54,6 +57,7 @@ class Storage:
         self._without_id: dict[object, int] = {}
         self._has_warned = False
         self._digests: dict[str, str] = {}
+        self._ended = EndedRuns(home)
         self._release = weakref.finalize(self, _release, self._claims, receipts)
         with _living_lock:
             _living[home] = self
@@ -165,13 +169,13 @@ class Storage:
         return (self.room.root if place == "ram" else self.home) / name
 
     def digest(self, record: Record) -> str:
-        """The SHA-256 of a record's data: the same for equal values. Computed once for each file, about 1 ms per MB."""
+        """The digest of a record's data: the same for equal values. Computed once for each file."""
         if record.text is not None:
-            return hashlib.sha256(record.text.encode("utf-8")).hexdigest()
+            return content_hash(record.text.encode("utf-8"))
         file = record.file or ""
         found = self._digests.get(file)
         if found is None:
-            found = self._digests[file] = hashlib.sha256(read_blob(self.path_of(file))).hexdigest()
+            found = self._digests[file] = content_hash(read_blob(self.path_of(file)))
         return found
 
     def needed_files(self, blobs: Iterable[str]) -> tuple[str, ...]:
@@ -231,8 +235,11 @@ class Storage:
     def sweep(self, prefix: str) -> None:
         """Remove the files whose names begin with ``prefix``, whole or not, except for those that an id or a pin has.
 
-        They are what a run has left that failed before it could say what it wrote. Never raises.
+        They are what a run has left that failed before it could say what it wrote. Its savers write nothing any more.
+        Never raises.
         """
+        # First: a saver that looks for the mark after this removes its file; what one wrote that looked before is here.
+        self._ended.mark(prefix)
         for place, folder in (("disk:", self.home), (f"ram:{self._index.memory}/", self.memory_folder)):
             for path in [] if folder is None else folders.files_in(folder):
                 if path.name.startswith(prefix) and BLOB_FILE.fullmatch(path.name):
@@ -274,6 +281,13 @@ class Storage:
                 return None
             self.commit({}, (unique_id,))
             return found
+
+    def clear(self) -> None:
+        """Remove all ids. Raises StateError, OSError."""
+        with self._lock:
+            unique_ids = tuple(self.records())
+            if unique_ids:
+                self.commit({}, unique_ids)
 
     def drop(self, record: Record) -> None:
         """Remove the file of a written record, unless an id or a pin has it by now. Never raises."""
@@ -387,7 +401,7 @@ def _release(claims: list[ClaimedFolder], receipts: Receipts) -> None:
     receipts.close()
     # In memory first: the folder on disk says to other processes that the context lives.
     for claim in reversed(claims):
-        folders.release(claim)
+        claim.remove()
 
 
 def _after_fork_in_child() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import finish, in_pool, to_thread
 from discomfort.context.codecs import decode
 from discomfort.context.context import WorkflowContext
 from discomfort.context.exchange import PREFIX
@@ -19,10 +19,10 @@ from discomfort.orchestration.results import Results
 from discomfort.orchestration.run_places import NodeNames, placed
 from discomfort.orchestration.saved_values import SavedValue, saved_values
 from discomfort.orchestration.step_progress import ProgressReports
-from discomfort.orchestration.steps import Conversions, WorkflowStep
+from discomfort.orchestration.steps import Conversions, WorkflowStep, is_small
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Transport
-from discomfort.orchestration.variables import StoredValue, read_variables
+from discomfort.orchestration.variables import read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
 from discomfort.workflow.pass_by import BY_REFERENCE
@@ -62,23 +62,23 @@ class StepRun:
             try:
                 await self._perform(view)
             finally:
-                await finish(to_thread(view.discard))
+                await in_pool(view.discard, is_quick=not view.has_files)
 
     async def _perform(self, view: RunView) -> None:
         around, step = self._around, self._step
-        variables = await read_variables(
-            step.ports.inputs(), lambda unique_id: stored_value(view, unique_id), around.conversions, around.definitions
-        )
+        variables = await read_variables(step.ports.inputs(), view, around.conversions, around.definitions)
         maker = PromptMaker(
             view, variables, around.transient, around.definitions, around.rules, around.transport, around.use_ram
         )
         kept = around.warm.nodes(view.storage, view.records, around.definitions)
-        made = await finish(to_thread(maker.make, step, kept))
+        is_quick = variables.are_plain and not kept and is_small([step])
+        made = await in_pool(lambda: maker.make(step, kept), is_quick=is_quick)
         names = NodeNames(made.prompt, step.origin)
         try:
             with placed(self._place, names):
                 history = await self._sent(made, names)
-            values = await finish(to_thread(self._collected, view, made, history))
+            is_quick = not made.expected and not made.references
+            values = await in_pool(lambda: self._collected(view, made, history), is_quick=is_quick)
         except BaseException:
             # What the server has saved, and nobody will ever read.
             await finish(to_thread(view.storage.sweep, made.nonce[:PREFIX]))
@@ -121,7 +121,9 @@ class StepRun:
                 self._around.warm.note(view.storage, unique_id, view.records[unique_id], reference)
         for unique_id, reference in references.items():
             self._around.warm.note(view.storage, unique_id, records[unique_id], reference)
-        return {each: references[each] if each in references else view.value_of(records[each]) for each in records}
+        found = {each: references[each] if each in references else view.value_of(records[each]) for each in records}
+        view.discard()  # here, in this thread
+        return found
 
     def _stage(self, view: RunView, value: SavedValue) -> None:
         if value.text is not None:
@@ -137,9 +139,3 @@ class StepRun:
         for port in self._step.ports.ports:
             if port.role is PortRole.OUTPUT and port.source is None:
                 _log.warning("%s: what feeds the OUTPUT port %r is muted", self._place, port.unique_id)
-
-
-def stored_value(view: RunView, unique_id: str) -> StoredValue | None:
-    """A value that a view has written, else that of its snapshot. Blocking; raises DamagedDataError."""
-    record = view.staged.get(unique_id) or view.records.get(unique_id)
-    return None if record is None else StoredValue(view.value_of(record), record.pass_by == BY_REFERENCE)

@@ -27,6 +27,11 @@ class TransientValues:
             self._written[key if source is not None else (known,)] = known
         return known
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to drop."""
+        return not self._written
+
     def drop(self) -> None:
         """Remove the files."""
         written, self._written = self._written, {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +14,14 @@ from typing import IO
 
 import numpy as np
 import pytest
+from small_memory import small_memory
+from waiting import until_blocking
 
 from discomfort import WorkflowContext
 from discomfort._system import shared_memory
+from discomfort.config import load_settings
+from discomfort.connector.resources import Resources
+from discomfort.context.folders import disk_root
 
 ROOT = Path(__file__).parents[3]
 ARRAY = np.arange(500_000.0)
@@ -64,6 +68,12 @@ def rest_of(process: subprocess.Popen[str], given: str = "") -> tuple[str, str]:
 def memory_folder(run_id: str) -> Path:
     """The folder of a context in memory."""
     return shared_memory.FOLDER / f"discomfort-{os.geteuid()}" / run_id
+
+
+def left_of(run_id: str) -> list[Path]:
+    """The folders of contexts whose names begin with this."""
+    roots = [shared_memory.FOLDER / f"discomfort-{os.geteuid()}", disk_root("contexts")]
+    return [path for root in roots if root.is_dir() for path in root.iterdir() if path.name.startswith(run_id)]
 
 
 @pytest.fixture
@@ -116,6 +126,60 @@ def test_killed_program_leaves_nothing_after_the_next_start(run_id: str, number:
             assert WorkflowContext(run_id=f"{run_id}-other", create=False)["n"] == 7
         rest_of(other)
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+WATCHED = """
+from discomfort.server.watchdog import Watchdog
+first, second = Watchdog.start(), Watchdog.start()
+later = WorkflowContext(run_id=sys.argv[1] + "-later")
+later.save("memory", np.zeros(200_000))
+later.save("disk", np.zeros(200_000), use_ram=False)
+ended = WorkflowContext(run_id=sys.argv[1] + "-ended")
+ended.save("memory", np.zeros(200_000))
+ended.shutdown()
+second.close()
+os.kill(first.pid, int(sys.stdin.readline()))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_watched_program_leaves_nothing(run_id: str) -> None:
+    """Killed with a living watchdog: contexts from before and after it go, and nobody else's of the same name."""
+    with program(WATCHED, run_id) as process:
+        line_of(process.stdout)
+        assert process.stdin is not None
+        process.stdin.write("0\n")
+        process.stdin.flush()
+        assert line_of(process.stdout) == "ready"
+        assert len(left_of(run_id)) == 4
+        with WorkflowContext(run_id=f"{run_id}-ended") as other:
+            other.save("a", ARRAY)
+            process.kill()
+            process.wait(60)
+            until_blocking(lambda: len(left_of(run_id)) == 2)
+            assert np.array_equal(other["a"], ARRAY)
+    assert left_of(run_id) == []
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+def test_start_of_a_connector_removes_what_nobody_watched(run_id: str) -> None:
+    """The watchdog was killed too; the next connector, without any context, cleans up."""
+    with program(WATCHED, run_id) as process:
+        line_of(process.stdout)
+        assert process.stdin is not None
+        process.stdin.write("9\n")
+        process.stdin.flush()
+        assert line_of(process.stdout) == "ready"
+        process.kill()
+        process.wait(60)
+    assert len(left_of(run_id)) == 4
+    parts = Resources(load_settings(engine="emulator"), attach_url="http://127.0.0.1:1")
+    try:
+        parts.prepare()
+        assert left_of(run_id) == []
+    finally:
+        parts.kill_now()
 
 
 def test_id_of_a_killed_program_is_free(run_id: str) -> None:
@@ -204,6 +268,8 @@ again = WorkflowContext()
 for number in range(20):
     again.save(f"a{number}", np.full(300_000, number))
 ok = all(again[f"a{number}"][5] == number for number in range(20))
+again.export_data("a19", os.path.join(os.environ["TMPDIR"], "a.npy"))
+ok = ok and np.load(os.path.join(os.environ["TMPDIR"], "a.npy"))[5] == 19 and "a19" not in again
 print(info["storage_type"], context["big"].shape, ok, flush=True)
 """
 
@@ -211,14 +277,7 @@ print(info["storage_type"], context["big"].shape, ok, flush=True)
 @pytest.mark.parametrize("size", ["4m", "20m"])
 def test_small_shared_memory_is_survived(run_id: str, size: str) -> None:
     """A real file system of that size: values go to disk when it is full, and no process is killed by a signal."""
-    mount = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
-    unshare = ["unshare", "--mount", "--map-root-user", "--user"] if os.geteuid() else ["unshare", "--mount"]
-    prefix = [*unshare, "sh", "-c", mount, "sh"]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("this system does not let us mount a file system of our own")
+    prefix = small_memory(size)
     with program(SMALL, run_id, *prefix) as process:
         home = Path(line_of(process.stdout)).parent
         out, err = rest_of(process)

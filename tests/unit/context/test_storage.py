@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import orjson
 import pytest
 from unit.context.conftest import files_of
 
-from discomfort.context import blobs
+from discomfort.context import blobs, ended_runs
 from discomfort.context.capacity import RESERVE, MemoryRoom
 from discomfort.context.codecs import encode
+from discomfort.context.digests import content_hash
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, RecordTable
 from discomfort.context.storage import INLINE, Storage
@@ -269,6 +271,40 @@ def test_digest_is_of_the_content(storage: Storage) -> None:
 
     assert storage.digest(first) == storage.digest(second) != storage.digest(third)
     assert storage.digest(small) == storage.digest(same)
+
+
+def test_digest_of_long_data() -> None:
+    """Of all of it, in order; not that of what its pieces' digests would be as data."""
+    data = bytes(range(256)) * 20_000
+    others = [data[:-1], data + b"\0", data[1 << 20 :] + data[: 1 << 20], bytes(len(data)), b"", data[: 1 << 20]]
+    found = {content_hash(each) for each in (data, *others)}
+    assert len(found) == 7
+    assert content_hash(memoryview(bytearray(data))) == content_hash(data)
+    assert all(re.fullmatch("[0-9a-f]{64}", each) for each in found)
+
+
+def test_clearing(storage: Storage, memory_root: Path) -> None:
+    """No value and no file is left; what is pinned goes with the pin."""
+    storage.clear()
+    for unique_id in "abc":
+        put(storage, unique_id, ARRAY)
+    put(storage, "n", 1)
+    with storage.holding("a"):
+        storage.clear()
+        assert (storage.records(), storage.usage()) == ({}, (0, 0))
+        assert len(files_of(memory_root)) == 1
+    assert files_of(memory_root) == []
+    put(storage, "n", 2)
+    assert storage.load("n") == 2
+
+
+def test_marks_of_ended_runs_do_not_grow(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest are kept."""
+    monkeypatch.setattr(ended_runs, "_MOST", 3)
+    for number in range(10):
+        storage.sweep(f"{number:016x}")
+    marks = sorted(path.name for path in storage.home.iterdir() if path.name.startswith("ended-"))
+    assert marks == [f"ended-{number:016x}" for number in (7, 8, 9)]
 
 
 def test_table_counts_uses() -> None:
