@@ -159,11 +159,13 @@ async def loads(discomfort: Discomfort, context: WorkflowContext, rounds: int) -
         event = progress.event
         started += isinstance(event, NodeStarted) and event.class_type == "EmptyImage"
 
-    load = {"1": port("side"), "2": node("EmptyImage", width=["1", 0], height=["1", 0], batch_size=1, color=next(_number)),
+    sides = {"width": ["1", 0], "height": ["1", 0]}
+    load = {"1": port("side"), "2": node("EmptyImage", batch_size=1, color=next(_number), **sides),
             "3": port("model", "2", 0)}  # fmt: skip
     another = {"1": node("SolidMask", value=0.5, width=8, height=8), "2": node("MaskToImage", mask=["1", 0]),
                "3": node("PreviewImage", images=["2", 0])}  # fmt: skip
-    use = {"1": port("model"), "2": port("x"), "3": node("ImageCrop", image=["1", 0], width=8, height=8, x=["2", 0], y=0),
+    use = {"1": port("model"), "2": port("x"),
+           "3": node("ImageCrop", image=["1", 0], width=8, height=8, x=["2", 0], y=0),
            "4": node("PreviewImage", images=["3", 0])}  # fmt: skip
     rules = discomfort.Tools.pass_by_rules
     before, rules["IMAGE"] = rules["IMAGE"], "ref"

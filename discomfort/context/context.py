@@ -198,16 +198,14 @@ class WorkflowContext:
         """What one run reads and writes: a snapshot, and changes that count all at once."""
         return RunView(self._open_storage(), self._tensor_kind)
 
-    def _is_reusable(self) -> bool:
-        """Whether a new context would have these settings and folders now; then it gets its share of memory anew."""
-        settings = load_context_settings()
-        root = folders.disk_root(settings.contexts_dir_name)
+    def _is_usable(self) -> bool:
+        """Whether it is open, and its folders are still there."""
         home, memory = self._storage.home, self._storage.memory_folder
-        is_there = not self._is_closed() and home.exists() and (memory is None or memory.exists())
-        if not is_there or home.parent != root or settings.tensors != self._tensor_kind:
-            return False
-        self._storage.room = MemoryRoom(settings.ram_limit())
-        return True
+        return not self._is_closed() and home.exists() and (memory is None or memory.exists())
+
+    def _share_anew(self) -> None:
+        """Take the share of memory that a new context of these settings would get now."""
+        self._storage.room = MemoryRoom(load_context_settings().ram_limit())
 
     def _clear(self) -> None:
         """Remove all values. Raises what :meth:`save` raises."""

@@ -45,7 +45,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _after_fork_in_child() -> None:
-    global _pool, _pool_lock  # noqa: PLW0603 - the parent's threads do not exist in the child
+    global _pool, _pool_lock
     _pool, _pool_lock = None, threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Marks of runs that have ended without their values, in the folder of a context: their savers keep nothing any more."""
+"""Marks, in the folder of a context, of runs that have ended without their values: their savers keep nothing."""
 
 from __future__ import annotations
 

@@ -30,7 +30,6 @@ from discomfort.progress import WorkflowProgressCallback
 from discomfort.workflow.prompt_ports import prompt_ports
 from discomfort.workflow.references import Reference, is_reference
 
-
 _SHORT = INLINE // 6 - 2
 """Characters of a text whose JSON is kept in the index: each takes six bytes at most."""
 

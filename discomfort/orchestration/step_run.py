@@ -25,7 +25,6 @@ from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.variables import read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
-from discomfort.workflow.pass_by import BY_REFERENCE
 from discomfort.workflow.workflow_ports import PortRole
 
 _log = logging.getLogger("discomfort.run")

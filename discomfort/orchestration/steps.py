@@ -21,7 +21,6 @@ from discomfort.workflow.compilation import ancestors
 from discomfort.workflow.detect import Kind
 from discomfort.workflow.prompt_ports import PromptPorts, prompt_ports
 
-
 _FEW_NODES = 100
 
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 from discomfort._system.concurrency import finish, in_pool, to_thread
 from discomfort.context.context import WorkflowContext
+from discomfort.context.context_settings import settings_look
 from discomfort.exceptions import DiscomfortError
 
 _log = logging.getLogger("discomfort.run")
 
 _MOST_IDLE = 4
+_SHARE_SECONDS = 1.0
+"""How long a share of memory counts: to find out what the machine has left takes as long as a short run."""
+
+
+@dataclass(frozen=True, slots=True)
+class _IdleContext:
+    """An empty context, the settings that it was made for, and when it got its share of memory."""
+
+    context: WorkflowContext
+    look: tuple[object, ...]
+    shared_at: float
 
 
 class TemporaryContexts:
@@ -22,31 +36,35 @@ class TemporaryContexts:
     """
 
     def __init__(self) -> None:
-        self._idle: list[WorkflowContext] = []
+        self._idle: list[_IdleContext] = []
         self._is_closed = False
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[WorkflowContext]:
         """An empty context that no other call has, until the block ends. Raises what WorkflowContext raises."""
-        context = self._from_idle() or await self._new()
+        look = settings_look()
+        found = self._from_idle(look) or _IdleContext(await self._new(), look, time.monotonic())
         try:
-            yield context
+            yield found.context
         finally:
-            await self._give_back(context)
+            await self._give_back(found)
 
     def close(self) -> None:
         """Remove the idle ones. Blocking. Those in use are removed after it."""
         self._is_closed = True
         idle, self._idle = self._idle, []
-        for context in idle:
-            context.shutdown()
+        for each in idle:
+            each.context.shutdown()
 
-    def _from_idle(self) -> WorkflowContext | None:
+    def _from_idle(self, look: tuple[object, ...]) -> _IdleContext | None:
         while self._idle:
-            context = self._idle.pop()
-            if context._is_reusable():
-                return context
-            context.shutdown()
+            found = self._idle.pop()
+            if found.look == look and found.context._is_usable():
+                if time.monotonic() - found.shared_at > _SHARE_SECONDS:
+                    found.context._share_anew()
+                    return replace(found, shared_at=time.monotonic())
+                return found
+            found.context.shutdown()
         return None
 
     async def _new(self) -> WorkflowContext:
@@ -60,7 +78,8 @@ class TemporaryContexts:
             raise
         return made[0]
 
-    async def _give_back(self, context: WorkflowContext) -> None:
+    async def _give_back(self, found: _IdleContext) -> None:
+        context = found.context
         try:
             if not self._is_closed and len(self._idle) < _MOST_IDLE:
                 await in_pool(context._clear, is_quick=not len(context))
@@ -69,7 +88,7 @@ class TemporaryContexts:
         finally:
             # Cleared even if this was cancelled.
             if not self._is_closed and len(self._idle) < _MOST_IDLE and _is_empty(context):
-                self._idle.append(context)
+                self._idle.append(found)
             else:
                 await finish(to_thread(context.shutdown))
 

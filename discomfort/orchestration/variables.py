@@ -13,7 +13,6 @@ from discomfort.orchestration.steps import Conversions, OpenRecipe
 from discomfort.workflow.pass_by import BY_REFERENCE
 from discomfort.workflow.references import Reference
 
-
 _PLAIN = (str, int, float, bool)
 
 

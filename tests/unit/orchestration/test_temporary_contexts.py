@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from unit.orchestration.fake_worker import FakeWorker
+from waiting import until
 
 from discomfort.context.context import WorkflowContext
 from discomfort.orchestration.temporary_contexts import TemporaryContexts
@@ -57,8 +58,7 @@ async def test_calls_at_once() -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(6):
             group.create_task(call(number))
-        while len(seen) < 6:
-            await asyncio.sleep(0)
+        await until(lambda: len(seen) == 6)
         gate.set()
     assert len(set(seen)) == 6
     assert len(folders()) == 4
