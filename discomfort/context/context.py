@@ -39,8 +39,8 @@ class WorkflowContext:
 
     All methods may be called from any thread, and do their work in it. Large arrays are mapped rather than read, so
     they cost nothing until they are used. The values are private to this user. They are gone after :meth:`shutdown`,
-    when nothing refers to the context any more, and at the end of the program; if that was killed, when the next
-    context is made.
+    when nothing refers to the context any more, and at the end of the program. If that was killed, they go within
+    seconds if it had a connector, else when the next context or connector is made.
 
     Args:
         config_path: another ``workflow_context.json``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 from pathlib import Path
 
@@ -137,4 +138,5 @@ async def test_dropped_object_leaves_nothing(worker: FakeWorker) -> None:
     async with contexts.one() as context:
         assert isinstance(context, WorkflowContext)
     del contexts, context
+    gc.collect()
     assert folders() == []
