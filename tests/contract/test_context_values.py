@@ -366,7 +366,7 @@ def test_small_shared_memory(engine: EngineUnderTest, tmp_path: Path, size: str)
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in engine.settings.items()}
     words = [*prefix, sys.executable, "-c", SMALL, json.dumps({**settings, "browser": "lazy"})]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False, env=environment)
     storage = "disk" if size == "4m" else "(ram|disk)"
     assert re.fullmatch(rf"{storage} (\(|torch.Size\(\[)1, 1000, 500, 3[\])]+ 1\n", done.stdout), done.stderr
     assert done.returncode == 0

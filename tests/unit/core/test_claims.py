@@ -1,4 +1,4 @@
-"""Claims of this process: who is told of them, and the removal of what a killed process had claimed."""
+"""Claims of this process: their followers, and the removal of the folders of a killed one."""
 
 from __future__ import annotations
 
