@@ -105,7 +105,9 @@ def make_root(path: Path) -> None:
 
     Raises OSError, also if it belongs to somebody else, or is a link.
     """
-    path.mkdir(0o700, exist_ok=True)
+    # Not exist_ok, which raises FileExistsError if another process removes the folder just then.
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(0o700)
     status = path.stat(follow_symlinks=False)
     if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "is a link or a file, not a folder", str(path))

@@ -15,6 +15,7 @@ import sys
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from .._system.descriptors import create, open_existing, write_all
 from ..exceptions import DamagedDataError
@@ -29,11 +30,29 @@ _MAPPED_FROM = 64 << 10
 """Bytes from which a file is mapped rather than read."""
 _MOST_MAPPINGS = 256
 """Each mapping keeps a descriptor open before Python 3.13, and a process may have few of them."""
+_FOLLOWED = 1 << 20
+"""Bytes after which a follower is told."""
 _mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
+class WriteFollower(Protocol):
+    """What reads a file while it is written."""
+
+    def written(self, descriptor: int, end: int) -> None:
+        """The open file is complete up to ``end``."""
+
+    def wait(self) -> None:
+        """Return when the file is not read any more. It is closed then."""
+
+
 def write_blob(
-    folder: Path | int, pieces: Iterable[bytes | memoryview], size: int, *, reserved: bool, prefix: str = ""
+    folder: Path | int,
+    pieces: Iterable[bytes | memoryview],
+    size: int,
+    *,
+    reserved: bool,
+    prefix: str = "",
+    follower: WriteFollower | None = None,
 ) -> str:
     """Write a new file of ``size`` bytes into ``folder``, a path or the descriptor of an open one; returns its name.
 
@@ -50,9 +69,14 @@ def write_blob(
         try:
             if reserved and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
-            for piece in pieces:
-                write_all(descriptor, piece)
+            if follower is None:
+                for piece in pieces:
+                    write_all(descriptor, piece)
+            else:
+                _write_followed(descriptor, pieces, follower)
         finally:
+            if follower is not None:
+                follower.wait()
             os.close(descriptor)
         os.replace(temporary, place / name, src_dir_fd=within, dst_dir_fd=within)
     except BaseException:
@@ -60,6 +84,17 @@ def write_blob(
             os.unlink(temporary, dir_fd=within)
         raise
     return name
+
+
+def _write_followed(descriptor: int, pieces: Iterable[bytes | memoryview], follower: WriteFollower) -> None:
+    done = 0
+    for piece in pieces:
+        view = memoryview(piece)
+        for at in range(0, len(view), _FOLLOWED):
+            part = view[at : at + _FOLLOWED]
+            write_all(descriptor, part)
+            done += len(part)
+            follower.written(descriptor, done)
 
 
 def read_blob(path: Path, *, within: int | None = None) -> memoryview:

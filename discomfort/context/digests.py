@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from discomfort._system.forks import in_forked_child
 
-_PIECE = 1 << 20
+PIECE = 1 << 20
 """Bytes that one thread digests at a time. It is part of what the digest is of, so it never changes."""
 _THREADS = 8
 
@@ -22,13 +24,48 @@ def content_hash(data: bytes | memoryview) -> str:
     divided by the number of cores.
     """
     view = memoryview(data)
-    if len(view) <= _PIECE:
+    if len(view) <= PIECE:
         return hashlib.blake2b(view, digest_size=32).hexdigest()
     # Another key, so that no short value has the digest of a long one.
-    whole = hashlib.blake2b(len(view).to_bytes(8, "big"), digest_size=32, key=b"pieces")
-    for piece in _threads().map(_digest, [view[at : at + _PIECE] for at in range(0, len(view), _PIECE)]):
-        whole.update(piece)
-    return whole.hexdigest()
+    return _whole(len(view), _threads().map(_digest, [view[at : at + PIECE] for at in range(0, len(view), PIECE)]))
+
+
+class FileDigest:
+    """The digest of a file while it is written: other threads read back what is there, so that it takes no time."""
+
+    def __init__(self, size: int) -> None:
+        """``size`` is that of the whole file, more than :data:`PIECE`."""
+        self._size, self._at = size, 0
+        self._pieces: list[Future[bytes]] = []
+
+    def written(self, descriptor: int, end: int) -> None:
+        """Begin with what the open file has up to ``end``."""
+        while self._at < end and (self._at + PIECE <= end or end == self._size):
+            length = min(PIECE, self._size - self._at)
+            self._pieces.append(_threads().submit(_digest_in, descriptor, self._at, length))
+            self._at += length
+
+    def wait(self) -> None:
+        """Wait until the file is not needed any more. Never raises."""
+        wait(self._pieces)
+
+    def result(self) -> str:
+        """What :func:`content_hash` gives for the whole file. Raises OSError."""
+        return _whole(self._size, (piece.result() for piece in self._pieces))
+
+
+def _whole(size: int, pieces: Iterable[bytes]) -> str:
+    found = hashlib.blake2b(size.to_bytes(8, "big"), digest_size=32, key=b"pieces")
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _digest_in(descriptor: int, at: int, length: int) -> bytes:
+    data = os.pread(descriptor, length, at)
+    if len(data) != length:
+        raise OSError(errno.EIO, f"has {len(data)} of {length} bytes at {at}")
+    return hashlib.blake2b(data, digest_size=32).digest()
 
 
 def _digest(piece: memoryview) -> bytes:

@@ -42,12 +42,14 @@ class RunView:
         use_ram: bool = True,
         pass_by: PassBy = "val",
         needs: tuple[str, ...] = (),
+        is_digested: bool = False,
     ) -> Record:
         """Write a value, which gets its id with :meth:`commit`. Raises what :meth:`Storage.write` raises.
 
-        ``needs`` are files of this snapshot that the value refers to: they stay as long as it does.
+        ``is_digested`` is as there. ``needs`` are files of this snapshot that the value refers to: they stay as long as
+        it does.
         """
-        record = passed_by(self.storage.write(encode(value), use_ram=use_ram), pass_by, needs)
+        record = passed_by(self.storage.write(encode(value), use_ram=use_ram, is_digested=is_digested), pass_by, needs)
         return self._stage(unique_id, record)
 
     def adopt(self, unique_id: str, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:

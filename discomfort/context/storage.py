@@ -18,7 +18,7 @@ from discomfort.context import folders
 from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
-from discomfort.context.digests import content_hash
+from discomfort.context.digests import PIECE, FileDigest, content_hash
 from discomfort.context.ended_runs import EndedRuns
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
@@ -186,30 +186,30 @@ class Storage:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def write(self, encoded: EncodedValue, *, use_ram: bool) -> Record:
+    def write(self, encoded: EncodedValue, *, use_ram: bool, is_digested: bool = False) -> Record:
         """Write a value that no id has yet; :meth:`commit` or :meth:`drop` must follow.
 
-        It goes to memory if ``use_ram`` and there is room, else to disk. Raises DiskFullError, StorageFullError if
-        memory is full too, StateError, OSError.
+        It goes to memory if ``use_ram`` and there is room, else to disk. With ``is_digested``, its digest is found
+        while it is written. Raises DiskFullError, StorageFullError if memory is full too, StateError, OSError.
         """
         self._check_open()
         if use_ram and encoded.codec == "json" and encoded.size <= INLINE:
             return Record("ram", "json", encoded.size, text=encoded.head.decode("ascii"))
         obstacle = ""
         if use_ram:
-            record, obstacle = self._write_to_memory(encoded)
+            record, obstacle = self._write_to_memory(encoded, is_digested=is_digested)
             if record is not None:
                 return record
             self._warn_of_disk(encoded.size, obstacle)
         try:
-            name = write_blob(self.home, encoded.pieces(), encoded.size, reserved=False)
+            file = self._written(self.home, "disk:", encoded, is_reserved=False, is_digested=is_digested)
         except FileNotFoundError:
             self._check_open()  # shut down meanwhile
             raise
         except OSError as error:
             raise_if_full(error, self.home, "a value", obstacle)
             raise
-        return Record("disk", encoded.codec, encoded.size, file=f"disk:{name}")
+        return Record("disk", encoded.codec, encoded.size, file=file)
 
     def adopt(self, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:
         """The record of a file that another process wrote into :attr:`memory_folder` or :attr:`home`.
@@ -362,7 +362,15 @@ class Storage:
                 self._index.set_memory(claim.path.relative_to(self.room.root).as_posix())
             return self.memory_folder
 
-    def _write_to_memory(self, encoded: EncodedValue) -> tuple[Record | None, str]:
+    def _written(self, folder: Path, place: str, encoded: EncodedValue, *, is_reserved: bool, is_digested: bool) -> str:
+        follower = FileDigest(encoded.size) if is_digested and encoded.size > PIECE else None
+        name = write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved, follower=follower)
+        if follower is not None:
+            with contextlib.suppress(OSError):  # it is found when it is needed, then
+                self._digests[place + name] = follower.result()
+        return place + name
+
+    def _write_to_memory(self, encoded: EncodedValue, *, is_digested: bool) -> tuple[Record | None, str]:
         """The record, or ``None`` and the reason."""
         reservation = object()
         with self._lock:
@@ -374,13 +382,14 @@ class Storage:
                 return None, obstacle or f"no folder can be made in {self.room.root}"
             self._without_id[reservation] = encoded.size
         try:
-            name = write_blob(folder, encoded.pieces(), encoded.size, reserved=True)
+            place = f"ram:{self._index.memory}/"
+            file = self._written(folder, place, encoded, is_reserved=True, is_digested=is_digested)
         except OSError as error:
             return None, str(error)
         else:
-            record = Record("ram", encoded.codec, encoded.size, file=f"ram:{self._index.memory}/{name}")
+            record = Record("ram", encoded.codec, encoded.size, file=file)
             with self._lock:
-                self._without_id[record.file] = encoded.size
+                self._without_id[file] = encoded.size
             return record, ""
         finally:
             with self._lock:

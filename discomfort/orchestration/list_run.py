@@ -108,7 +108,12 @@ class ListRun:
             pass_by: PassBy = "ref" if is_reference else "val"
             given = value.copy() if is_reference else value
             try:
-                view.save(unique_id, given, use_ram=self._order.use_ram, pass_by=pass_by, needs=needs)
+                # A server will load most inputs that are not constants, by their digest.
+                is_digested = not is_reference
+                view.save(
+                    unique_id, given,
+                    use_ram=self._order.use_ram, pass_by=pass_by, needs=needs, is_digested=is_digested,
+                )  # fmt: skip
             except UnsupportedValueError as error:
                 self._refused[unique_id] = error
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -224,6 +225,23 @@ except RuntimeError as error:
         out, err = rest_of(process, "\n")
     assert out.split() == ["[]", "StateError"], err
     assert not memory_folder(f"{run_id}-maker").exists()
+
+
+def test_threads_make_contexts_at_once(run_id: str) -> None:
+    """Each has its own; the folders that they share come and go, and nothing is left."""
+
+    def work(number: int) -> float:
+        total = 0.0
+        for turn in range(6):
+            with WorkflowContext(run_id=f"{run_id}-{number}-{turn}") as context:
+                context.save("a", ARRAY + number, use_ram=turn % 2 == 0)
+                total += float(context["a"][0])
+        return total
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(work, range(8))) == [6.0 * number for number in range(8)]
+    assert left_of(run_id) == []
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
 
 def test_dropped_context_is_removed(run_id: str) -> None:

@@ -16,7 +16,7 @@ from unit.context.conftest import files_of
 from discomfort.context import blobs, ended_runs
 from discomfort.context.capacity import RESERVE, MemoryRoom
 from discomfort.context.codecs import encode
-from discomfort.context.digests import content_hash
+from discomfort.context.digests import PIECE, FileDigest, content_hash
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, RecordTable
 from discomfort.context.storage import INLINE, Storage
@@ -281,6 +281,39 @@ def test_digest_of_long_data() -> None:
     assert len(found) == 7
     assert content_hash(memoryview(bytearray(data))) == content_hash(data)
     assert all(re.fullmatch("[0-9a-f]{64}", each) for each in found)
+
+
+@pytest.mark.parametrize("size", [10, PIECE, PIECE + 1, 3 * PIECE, 5 * PIECE // 2])
+@pytest.mark.parametrize("use_ram", [True, False])
+def test_digest_while_it_is_written(storage: Storage, size: int, use_ram: bool) -> None:
+    """The same as that of the file afterwards."""
+    data = np.random.default_rng(1).integers(0, 255, size, np.uint8)
+    early = storage.write(encode(data), use_ram=use_ram, is_digested=True)
+    late = storage.write(encode(data), use_ram=use_ram)
+
+    known = storage._digests.get(early.file or "")
+    assert (known is not None) == (early.size > PIECE)
+    assert (
+        storage.digest(early) == storage.digest(late) == content_hash(blobs.read_blob(storage.path_of(late.file or "")))
+    )
+    storage.drop(early)
+    storage.drop(late)
+    assert storage._digests == {}
+
+
+def test_failure_while_it_is_digested(memory_root: Path) -> None:
+    """The file goes, and no thread reads it any more."""
+
+    def pieces() -> Any:
+        yield bytes(3 * PIECE)
+        raise OSError(errno.ENOSPC, "full")
+
+    follower = FileDigest(4 * PIECE)
+    with pytest.raises(OSError, match="full"):
+        blobs.write_blob(memory_root, pieces(), 4 * PIECE, reserved=True, follower=follower)
+    assert len(follower._pieces) == 3
+    assert all(piece.done() for piece in follower._pieces)
+    assert list(memory_root.iterdir()) == []
 
 
 def test_clearing(storage: Storage, memory_root: Path) -> None:
