@@ -79,8 +79,9 @@ class StepRun:
             is_quick = not made.expected and not made.references
             values = await in_pool(lambda: self._collected(view, made, history), is_quick=is_quick)
         except BaseException:
-            # What the server has saved, and nobody will ever read.
-            await finish(to_thread(view.storage.sweep, made.nonce[:PREFIX]))
+            if made.expected:
+                # What the server has saved, and nobody will ever read.
+                await finish(to_thread(view.storage.sweep, made.nonce[:PREFIX]))
             raise
         self._results.update(values)
         self._results.histories.append(history)
