@@ -138,5 +138,5 @@ async def test_dropped_object_leaves_nothing(worker: FakeWorker) -> None:
     async with contexts.one() as context:
         assert isinstance(context, WorkflowContext)
     del contexts, context
-    gc.collect()
-    assert folders() == []
+    # The thread that did the last work may still be about to let go of it.
+    await until(lambda: (gc.collect(), folders())[1] == [])
