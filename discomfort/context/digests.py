@@ -13,10 +13,13 @@ from discomfort._system.forks import in_forked_child
 
 PIECE = 1 << 20
 """Bytes that one thread digests at a time. It is part of what the digest is of, so it never changes."""
+IS_FOLLOWED = hasattr(os, "preadv")
+"""Whether this system lets :class:`FileDigest` read a file at any place."""
 _THREADS = 8
 
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
+_of_thread = threading.local()
 
 
 def content_hash(data: bytes | memoryview) -> str:
@@ -62,10 +65,13 @@ def _whole(size: int, pieces: Iterable[bytes]) -> str:
 
 
 def _digest_in(descriptor: int, at: int, length: int) -> bytes:
-    data = os.pread(descriptor, length, at)
-    if len(data) != length:
-        raise OSError(errno.EIO, f"has {len(data)} of {length} bytes at {at}")
-    return hashlib.blake2b(data, digest_size=32).digest()
+    # A buffer for each thread: new memory for each piece takes as long as to copy it.
+    if not hasattr(_of_thread, "buffer"):
+        _of_thread.buffer = bytearray(PIECE)
+    piece = memoryview(_of_thread.buffer)[:length]
+    if os.preadv(descriptor, [piece], at) != length:
+        raise OSError(errno.EIO, f"has no {length} bytes at {at}")
+    return _digest(piece)
 
 
 def _digest(piece: memoryview) -> bytes:

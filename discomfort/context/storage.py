@@ -18,7 +18,7 @@ from discomfort.context import folders
 from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
-from discomfort.context.digests import PIECE, FileDigest, content_hash
+from discomfort.context.digests import IS_FOLLOWED, PIECE, FileDigest, content_hash
 from discomfort.context.ended_runs import EndedRuns
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
@@ -363,7 +363,8 @@ class Storage:
             return self.memory_folder
 
     def _written(self, folder: Path, place: str, encoded: EncodedValue, *, is_reserved: bool, is_digested: bool) -> str:
-        follower = FileDigest(encoded.size) if is_digested and encoded.size > PIECE else None
+        is_digested = is_digested and IS_FOLLOWED and encoded.size > PIECE
+        follower = FileDigest(encoded.size) if is_digested else None
         name = write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved, follower=follower)
         if follower is not None:
             with contextlib.suppress(OSError):  # it is found when it is needed, then
