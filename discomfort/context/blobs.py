@@ -13,9 +13,8 @@ import secrets
 import stat
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
 from .._system.descriptors import create, open_existing, write_all
 from ..exceptions import DamagedDataError
@@ -30,19 +29,7 @@ _MAPPED_FROM = 64 << 10
 """Bytes from which a file is mapped rather than read."""
 _MOST_MAPPINGS = 256
 """Each mapping keeps a descriptor open before Python 3.13, and a process may have few of them."""
-_FOLLOWED = 1 << 20
-"""Bytes after which a follower is told."""
 _mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
-
-
-class WriteFollower(Protocol):
-    """What reads a file while it is written."""
-
-    def written(self, descriptor: int, end: int) -> None:
-        """The open file is complete up to ``end``."""
-
-    def wait(self) -> None:
-        """Return when the file is not read any more. It is closed then."""
 
 
 def write_blob(
@@ -52,13 +39,14 @@ def write_blob(
     *,
     reserved: bool,
     prefix: str = "",
-    follower: WriteFollower | None = None,
+    write: Callable[[int, Iterable[bytes | memoryview]], None] | None = None,
 ) -> str:
     """Write a new file of ``size`` bytes into ``folder``, a path or the descriptor of an open one; returns its name.
 
     The name begins with ``prefix``, at most 16 hex digits, by which the files of one run can be found. With
     ``reserved`` its space is taken before anything is written, so that a full file system in memory is an error here,
-    instead of a signal where the file is mapped. Raises OSError; then nothing is left.
+    instead of a signal where the file is mapped. ``write`` writes the pieces to the open file in its own way. Raises
+    OSError; then nothing is left.
     """
     name = prefix + secrets.token_hex(16)[len(prefix) :]
     within = folder if isinstance(folder, int) else None
@@ -69,14 +57,8 @@ def write_blob(
         try:
             if reserved and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
-            if follower is None:
-                for piece in pieces:
-                    write_all(descriptor, piece)
-            else:
-                _write_followed(descriptor, pieces, follower)
+            (write or _write_plain)(descriptor, pieces)
         finally:
-            if follower is not None:
-                follower.wait()
             os.close(descriptor)
         os.replace(temporary, place / name, src_dir_fd=within, dst_dir_fd=within)
     except BaseException:
@@ -86,15 +68,9 @@ def write_blob(
     return name
 
 
-def _write_followed(descriptor: int, pieces: Iterable[bytes | memoryview], follower: WriteFollower) -> None:
-    done = 0
+def _write_plain(descriptor: int, pieces: Iterable[bytes | memoryview]) -> None:
     for piece in pieces:
-        view = memoryview(piece)
-        for at in range(0, len(view), _FOLLOWED):
-            part = view[at : at + _FOLLOWED]
-            write_all(descriptor, part)
-            done += len(part)
-            follower.written(descriptor, done)
+        write_all(descriptor, piece)
 
 
 def read_blob(path: Path, *, within: int | None = None) -> memoryview:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import threading
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from discomfort._system.forks import in_forked_child
 
 PIECE = 1 << 20
 """Bytes that one thread digests at a time. It is part of what the digest is of, so it never changes."""
-IS_FOLLOWED = hasattr(os, "preadv")
-"""Whether this system lets :class:`FileDigest` read a file at any place."""
+CAN_WRITE = hasattr(os, "pwrite")
+"""Whether this system has what :func:`write_digested` needs."""
 _THREADS = 8
+_MOST_UNDER_WAY = 2 * _THREADS
 
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
@@ -33,28 +34,55 @@ def content_hash(data: bytes | memoryview) -> str:
     return _whole(len(view), _threads().map(_digest, [view[at : at + PIECE] for at in range(0, len(view), PIECE)]))
 
 
-class FileDigest:
-    """The digest of a file while it is written: other threads read back what is there, so that it takes no time."""
+def write_digested(descriptor: int, pieces: Iterable[bytes | memoryview], size: int) -> str:
+    """Write ``size`` bytes, more than :data:`PIECE`, to an open file; returns what :func:`content_hash` gives for it.
 
-    def __init__(self, size: int) -> None:
-        """``size`` is that of the whole file, more than :data:`PIECE`."""
-        self._size, self._at = size, 0
-        self._pieces: list[Future[bytes]] = []
+    Each piece is copied once more, so that what is digested is what is written, whoever changes the given bytes
+    meanwhile. All threads share the work. Raises OSError; then no thread uses the file any more.
+    """
+    digests: list[bytes] = []
+    under_way: deque[Future[bytes]] = deque()
+    at = 0
+    try:
+        for parts in _pieces_of_file(pieces):
+            # Not more, since the parts of an array whose items do not lie in order are copies.
+            if len(under_way) > _MOST_UNDER_WAY:
+                digests.append(under_way.popleft().result())
+            under_way.append(_threads().submit(_put, descriptor, parts, at))
+            at += sum(map(len, parts))
+        return _whole(size, [*digests, *(each.result() for each in under_way)])
+    finally:
+        wait(under_way)
 
-    def written(self, descriptor: int, end: int) -> None:
-        """Begin with what the open file has up to ``end``."""
-        while self._at < end and (self._at + PIECE <= end or end == self._size):
-            length = min(PIECE, self._size - self._at)
-            self._pieces.append(_threads().submit(_digest_in, descriptor, self._at, length))
-            self._at += length
 
-    def wait(self) -> None:
-        """Wait until the file is not needed any more. Never raises."""
-        wait(self._pieces)
+def _pieces_of_file(pieces: Iterable[bytes | memoryview]) -> Iterator[list[memoryview]]:
+    """The same bytes as the parts of each piece of the file."""
+    parts, room = list[memoryview](), PIECE
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            parts.append(view[:room])
+            view, room = view[room:], room - len(parts[-1])
+            if not room:
+                yield parts
+                parts, room = [], PIECE
+    if parts:
+        yield parts
 
-    def result(self) -> str:
-        """What :func:`content_hash` gives for the whole file. Raises OSError."""
-        return _whole(self._size, (piece.result() for piece in self._pieces))
+
+def _put(descriptor: int, parts: list[memoryview], at: int) -> bytes:
+    # A buffer for each thread: new memory for each piece takes as long as to copy it.
+    if not hasattr(_of_thread, "buffer"):
+        _of_thread.buffer = memoryview(bytearray(PIECE))
+    end = 0
+    for part in parts:
+        _of_thread.buffer[end : end + len(part)] = part
+        end += len(part)
+    piece = _of_thread.buffer[:end]
+    done = 0
+    while done < end:
+        done += os.pwrite(descriptor, piece[done:], at + done)
+    return _digest(piece)
 
 
 def _whole(size: int, pieces: Iterable[bytes]) -> str:
@@ -62,16 +90,6 @@ def _whole(size: int, pieces: Iterable[bytes]) -> str:
     for piece in pieces:
         found.update(piece)
     return found.hexdigest()
-
-
-def _digest_in(descriptor: int, at: int, length: int) -> bytes:
-    # A buffer for each thread: new memory for each piece takes as long as to copy it.
-    if not hasattr(_of_thread, "buffer"):
-        _of_thread.buffer = bytearray(PIECE)
-    piece = memoryview(_of_thread.buffer)[:length]
-    if os.preadv(descriptor, [piece], at) != length:
-        raise OSError(errno.EIO, f"has no {length} bytes at {at}")
-    return _digest(piece)
 
 
 def _digest(piece: memoryview) -> bytes:

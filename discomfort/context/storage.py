@@ -18,7 +18,7 @@ from discomfort.context import folders
 from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
-from discomfort.context.digests import IS_FOLLOWED, PIECE, FileDigest, content_hash
+from discomfort.context.digests import CAN_WRITE, PIECE, content_hash, write_digested
 from discomfort.context.ended_runs import EndedRuns
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
@@ -363,13 +363,16 @@ class Storage:
             return self.memory_folder
 
     def _written(self, folder: Path, place: str, encoded: EncodedValue, *, is_reserved: bool, is_digested: bool) -> str:
-        is_digested = is_digested and IS_FOLLOWED and encoded.size > PIECE
-        follower = FileDigest(encoded.size) if is_digested else None
-        name = write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved, follower=follower)
-        if follower is not None:
-            with contextlib.suppress(OSError):  # it is found when it is needed, then
-                self._digests[place + name] = follower.result()
-        return place + name
+        if not (is_digested and CAN_WRITE and encoded.size > PIECE):
+            return place + write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved)
+        digests: list[str] = []
+
+        def write(descriptor: int, pieces: Iterable[bytes | memoryview]) -> None:
+            digests.append(write_digested(descriptor, pieces, encoded.size))
+
+        file = place + write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved, write=write)
+        self._digests[file] = digests[0]
+        return file
 
     def _write_to_memory(self, encoded: EncodedValue, *, is_digested: bool) -> tuple[Record | None, str]:
         """The record, or ``None`` and the reason."""

@@ -16,7 +16,7 @@ from unit.context.conftest import files_of
 from discomfort.context import blobs, ended_runs
 from discomfort.context.capacity import RESERVE, MemoryRoom
 from discomfort.context.codecs import encode
-from discomfort.context.digests import PIECE, FileDigest, content_hash
+from discomfort.context.digests import PIECE, content_hash, write_digested
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, RecordTable
 from discomfort.context.storage import INLINE, Storage
@@ -302,18 +302,35 @@ def test_digest_while_it_is_written(storage: Storage, size: int, use_ram: bool) 
 
 
 def test_failure_while_it_is_digested(memory_root: Path) -> None:
-    """The file goes, and no thread reads it any more."""
+    """The file goes, and no thread writes to it any more: the error comes after the last of them."""
+    written: list[int] = []
 
     def pieces() -> Any:
         yield bytes(3 * PIECE)
         raise OSError(errno.ENOSPC, "full")
 
-    follower = FileDigest(4 * PIECE)
+    def write(descriptor: int, given: Any) -> None:
+        try:
+            write_digested(descriptor, given, 4 * PIECE)
+        finally:
+            written.append(os.fstat(descriptor).st_size)
+
     with pytest.raises(OSError, match="full"):
-        blobs.write_blob(memory_root, pieces(), 4 * PIECE, reserved=True, follower=follower)
-    assert len(follower._pieces) == 3
-    assert all(piece.done() for piece in follower._pieces)
+        blobs.write_blob(memory_root, pieces(), 4 * PIECE, reserved=False, write=write)
+    assert written == [3 * PIECE]
     assert list(memory_root.iterdir()) == []
+
+
+@pytest.mark.parametrize("sizes", [[PIECE + 1], [192, 3 * PIECE], [1, PIECE - 1, 0, 5, PIECE, 7], [100] * 20_000])
+def test_digested_in_any_pieces(tmp_path: Path, sizes: list[int]) -> None:
+    """The file has all bytes in order, and the digest is that of its content."""
+    data = np.random.default_rng(2).bytes(sum(sizes))
+    ends = np.cumsum(sizes).tolist()
+    pieces = [data[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    with (tmp_path / "file").open("w+b") as stream:
+        found = write_digested(stream.fileno(), pieces, len(data))
+    assert (tmp_path / "file").read_bytes() == data
+    assert found == content_hash(data)
 
 
 def test_clearing(storage: Storage, memory_root: Path) -> None:
