@@ -246,7 +246,8 @@ class WorkflowContext:
         self.shutdown()
 
     def __repr__(self) -> str:
-        state = "shut down" if self._is_closed() else f"{len(self)} values"
+        count = len(self)
+        state = "shut down" if self._is_closed() else f"{count} value{'' if count == 1 else 's'}"
         return f"<WorkflowContext {self._run_id}: {state}>"
 
     def _is_closed(self) -> bool:

@@ -23,12 +23,14 @@ from discomfort.exceptions import ConfigurationError, DiscomfortError
 from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
+from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
 from discomfort.orchestration.temporary_contexts import TemporaryContexts
 from discomfort.orchestration.tools import WorkflowTools
 from discomfort.orchestration.transport_choice import Transports
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
 from discomfort.progress import WorkflowProgressCallback
+from discomfort.sync import SyncConnector
 from discomfort.workflow.pass_by import CHOICES
 
 _FACTS_DEADLINE = 2.0
@@ -47,7 +49,8 @@ class Discomfort:
                     results = await discomfort.run("workflow.json", {"seed": seed}, context=context)
                     discomfort.Tools.save_comfy_image_to_disk(results["image"], f"fox_{seed}.png")
 
-    Make one with :meth:`create` or :meth:`attach`. Programs that only need the connector use that directly.
+    Make one with :meth:`create` or :meth:`attach`; :meth:`sync` makes one whose calls need no ``await``. Programs that
+    only need the connector use that directly.
     """
 
     Context: ClassVar[type[WorkflowContext]] = WorkflowContext
@@ -94,6 +97,40 @@ class Discomfort:
             url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings
         )
         return cls(worker, tools)
+
+    @classmethod
+    def sync(
+        cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
+    ) -> SyncDiscomfort:
+        """Start a server as :meth:`create` does, for scripts and notebooks without ``await``.
+
+        Further calls use the same server, as in a notebook whose cell is run again.
+        """
+        tools = WorkflowTools()
+        return cls._sync(SyncConnector._create(config_path, settings, loads_nodes=True), tools)
+
+    @classmethod
+    def sync_attach(
+        cls,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: SSLContext | bool | None = None,
+        proxy: str | None = None,
+        config_path: str | os.PathLike[str] | None = None,
+        **settings: Unpack[SettingArguments],
+    ) -> SyncDiscomfort:
+        """Connect to a running server as :meth:`attach` does, for scripts and notebooks without ``await``."""
+        tools = WorkflowTools()
+        worker = SyncConnector.attach(url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings)
+        return cls._sync(worker, tools)
+
+    @classmethod
+    def _sync(cls, worker: SyncConnector, tools: WorkflowTools) -> SyncDiscomfort:
+        return SyncDiscomfort(worker, cls(worker.connector, tools))
+
+    def __repr__(self) -> str:
+        return f"<Discomfort {self._worker.state} {self._worker.engine or '-'} {self._worker.server_address}>"
 
     @property
     def Worker(self) -> ComfyConnector:  # noqa: N802 - the documented name
