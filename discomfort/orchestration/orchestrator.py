@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import operator
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import in_pool, to_thread
 from discomfort._tracebacks import without_frames
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
@@ -25,6 +24,7 @@ from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
 from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
+from discomfort.orchestration.temporary_contexts import TemporaryContexts
 from discomfort.orchestration.token_check import check_token
 from discomfort.orchestration.tools import WorkflowTools
 from discomfort.orchestration.transport_choice import Transports
@@ -227,7 +227,10 @@ class Discomfort:
 
     async def shutdown(self) -> None:
         """Release the connector, as :meth:`ComfyConnector.kill_api` does. Safe to call twice. Contexts stay."""
-        await self._worker.kill_api()
+        try:
+            await self._worker.kill_api()
+        finally:
+            await in_pool(self._runs.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -244,6 +247,7 @@ class ListRuns:
     def __init__(self, worker: Worker, warm_nodes: int, *, is_exact: bool = False) -> None:
         self._worker = worker
         self._warm = WarmNodes(warm_nodes)
+        self._temporary = TemporaryContexts()
         self._transports = Transports(worker, is_exact=is_exact)
 
     async def transport_facts(self) -> JsonObject:
@@ -261,21 +265,12 @@ class ListRuns:
             if not isinstance(context, WorkflowContext):
                 raise TypeError(f"context is a WorkflowContext, not {type(context).__name__}")
             return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
-        async with _temporary_context() as temporary:
+        async with self._temporary.one() as temporary:
             return await ListRun(self._worker, temporary, rules, self._warm, self._transports, order).perform()
 
-
-@asynccontextmanager
-async def _temporary_context() -> AsyncIterator[WorkflowContext]:
-    """A context for one call, made and removed in threads, which touch the disk."""
-    made: list[WorkflowContext] = []
-    try:
-        # Kept here, so that a cancellation does not lose it.
-        await finish(to_thread(lambda: made.append(WorkflowContext())))
-        yield made[0]
-    finally:
-        for context in made:
-            await finish(to_thread(context.shutdown))
+    def close(self) -> None:
+        """Remove the contexts of calls that had none. Blocking. Safe to call twice."""
+        self._temporary.close()
 
 
 def _checked_inputs(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
