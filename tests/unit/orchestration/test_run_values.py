@@ -158,3 +158,14 @@ async def test_equal_values_are_found_in_the_cache(run: Run, context: WorkflowCo
         await run(INVERT, {"test_input": picture()}, context=context)
     await run(INVERT, {"test_input": picture()})
     assert COUNTS["ImageInvert"] == 1
+
+
+async def test_folders_of_the_context(run: Run, tmp_path: Path) -> None:
+    """D16: its values are found wherever they are; their place travels with the run."""
+    config = tmp_path / "own.json"
+    config.write_text('{"CONTEXTS_DIR_NAME": "mine"}')
+    with WorkflowContext(config_path=config) as context:
+        results = await run(INVERT, {"test_input": picture(0.25)}, use_ram=False, context=context)
+        path = Path((context.get_storage_info("test_output") or {})["path"])
+    assert float(results["test_output"].mean()) == 0.75
+    assert path.parent.parent.name == "mine"
