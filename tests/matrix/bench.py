@@ -80,22 +80,30 @@ class Bench(Protocol):
         """Give up the present connector, however it is."""
 
 
-async def sweep(bench: Bench, name: str, blow: Blow, found: Sequence[Place]) -> list[str]:
-    """Strike a call at each of its places; returns what was wrong, a line each."""
+async def sweep(bench: Bench, name: str, blow: Blow, found: Sequence[Place], spare: Sequence[Place] = ()) -> list[str]:
+    """Strike a call at each of its places; returns what was wrong, a line each.
+
+    At a place where the call has not started anything yet there is nothing to strike at. If that is so at all of them,
+    the spare ones follow, up to the first with a victim.
+    """
     began, hits, problems = time.monotonic(), 0, list[str]()
-    for number, place in enumerate(found):
+    for number, place in enumerate((*found, *spare)):
+        if number >= len(found) and hits:
+            break
         problem, hit = await _visit(bench, name, blow, place)
         hits += hit
         if problem:
             log.warning("%s", problem)
             problems.append(problem)
         if len(problems) >= MOST_PROBLEMS or (problems and time.monotonic() - began > LONGEST):
-            problems.append(f"{name}, {blow.name}: given up, {len(found) - number - 1} places were not visited")
+            problems.append(f"{name}, {blow.name}: given up, {max(0, len(found) - number - 1)} places were not visited")
             break
     seconds = time.monotonic() - began
     log.info("%s, %s: %d places, %d with a victim, %.1f s", name, blow.name, len(found), hits, seconds)
     if found and not hits:
-        problems.append(f"{name}, {blow.name}: there was nothing to strike at, at any of {len(found)} places")
+        problems.append(
+            f"{name}, {blow.name}: there was nothing to strike at, at any of {len(found) + len(spare)} places"
+        )
     return problems
 
 

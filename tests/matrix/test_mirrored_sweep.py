@@ -74,9 +74,10 @@ def affordable(engine: EngineUnderTest, found: Sequence[Place], blow: Blow) -> S
 
 
 CREATE_BLOWS = (KILL_API, KILL_SERVER, KILL_WATCHDOG, LOSE_SOCKET)
-COSTLY_BLOWS = (KILL_BROWSER, KILL_SERVER, KILL_API)
+COSTLY_BLOWS = (KILL_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API)
 SERVER_BLOWS = (KILL_SERVER, KILL_API)
-BROWSER_BLOWS = (KILL_STARTING_BROWSER, RESTART_BROWSER)
+BROWSER_BLOWS = (KILL_BROWSER, RESTART_BROWSER)
+LAUNCH_BLOWS = (KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API)
 
 
 def share(found: Sequence[Place], blow: Blow, among: Sequence[Blow]) -> Sequence[Place]:
@@ -111,8 +112,10 @@ async def test_ended_everywhere_in_create_with_browser(any_engine: EngineUnderTe
     bench = CreateBench(for_sweep(any_engine), trace)
     found = thin([place for place in await bench.find() if place[-1] not in without], innermost=1)
     assert len(found) > 15, found
-    few = any_engine.real or not VISITS_ALL or blow in (KILL_BROWSER, RESTART_BROWSER)
-    problems = await sweep(bench, "create", blow, share(one_per_module(found) if few else found, blow, SERVER_BLOWS))
+    few = any_engine.real or not VISITS_ALL or blow in BROWSER_BLOWS
+    pair = SERVER_BLOWS if blow in SERVER_BLOWS else BROWSER_BLOWS
+    chosen = share(one_per_module(found) if few else found, blow, pair)
+    problems = await sweep(bench, "create", blow, chosen, [place for place in found if place not in chosen])
     assert not problems, "\n".join(problems)
 
 
@@ -172,9 +175,8 @@ async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, tra
         for blow in (KILL_STARTING_BROWSER, RESTART_BROWSER, KILL_SERVER, KILL_API):
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
             if not VISITS_ALL:
-                pair = SERVER_BLOWS if blow in SERVER_BLOWS else BROWSER_BLOWS
-                chosen = share(one_per_module(chosen), blow, pair)
-            problems += await sweep(bench, name, blow, chosen)
+                chosen = share(one_per_module(chosen), blow, LAUNCH_BLOWS)
+            problems += await sweep(bench, name, blow, chosen, [place for place in found if place not in chosen])
     assert not problems, "\n".join(problems)
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -77,6 +78,11 @@ def modules() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def dotted(path: Path) -> str:
     """The module's name; a package's is that of its ``__init__``."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -88,7 +94,7 @@ KNOWN = {dotted(path): path for path in modules()}
 def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
     """Every module of ours or of others that a file imports, at any depth, for types only included."""
     package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -190,7 +196,7 @@ def test_heavy_libraries_are_imported_lazily_in_one_place() -> None:
     """Playwright inside functions of the browser's modules, torch in one of the context's; ray nowhere."""
     wrong = []
     for name, path in KNOWN.items():
-        tree = ast.parse(path.read_text())
+        tree = tree_of(path)
         top = set(map(id, tree.body))
         for module, node in imports(path):
             home = HEAVY.get(module.split(".")[0], "")
@@ -218,7 +224,7 @@ def test_no_name_stands_twice() -> None:
     classes: dict[str, list[str]] = defaultdict(list)
     for name, path in KNOWN.items():
         if name.startswith("discomfort"):
-            for node in ast.parse(path.read_text()).body:
+            for node in tree_of(path).body:
                 if isinstance(node, ast.ClassDef):
                     classes[node.name].append(name)
     assert {stem: count for stem, count in stems.items() if count > 1} == {}
@@ -266,7 +272,7 @@ def test_each_system_fact_is_in_its_home() -> None:
     for name, path in KNOWN.items():
         homes = SYSTEM_HOMES[name.split(".")[0]]
         if not any(name == home or name.startswith(f"{home}.") for home in homes):
-            wrong += [f"{name}: {fact}" for fact in system_facts(ast.parse(path.read_text()))]
+            wrong += [f"{name}: {fact}" for fact in system_facts(tree_of(path))]
     assert wrong == []
 
 
