@@ -106,7 +106,8 @@ class ListRun:
             try:
                 view.save(unique_id, given, use_ram=self._order.use_ram, pass_by=pass_by, needs=needs)
             except UnsupportedValueError as error:
-                self._refused[unique_id] = error
+                place = error.place.replace("value", f"inputs[{unique_id!r}]", 1)
+                self._refused[unique_id] = UnsupportedValueError(error.problem, place=place, remedy=error.remedy)
 
     async def _checked(self, steps: Sequence[WorkflowStep], view: RunView) -> tuple[list[WorkflowStep], JsonObject]:
         """The steps with their ports, and the definitions. What fails with known definitions is checked with new ones:

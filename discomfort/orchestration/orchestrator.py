@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -150,7 +151,7 @@ class Discomfort:
         """
         order = RunOrder(
             listed(workflows), _checked_inputs(inputs), _checked_iterations(iterations), bool(use_ram),
-            on_progress, _checked_timeout(timeout), own_extra_data(extra_data),
+            _checked_callback(on_progress), _checked_timeout(timeout), own_extra_data(extra_data),
         )  # fmt: skip
         return await self._runs.perform(order, context, _checked_rules(self._tools.pass_by_rules))
 
@@ -226,11 +227,21 @@ def _checked_iterations(iterations: object) -> int:
 def _checked_timeout(timeout: object) -> float | None:
     if timeout is not None and (not isinstance(timeout, Real) or isinstance(timeout, bool)):
         raise TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}")
+    if timeout is not None and math.isnan(timeout):
+        raise ValueError("timeout is a number of seconds or None, not NaN")
     return None if timeout is None else float(timeout)
+
+
+def _checked_callback(on_progress: WorkflowProgressCallback | None) -> WorkflowProgressCallback | None:
+    if on_progress is not None and not callable(on_progress):
+        raise TypeError(f"on_progress is a function that takes an event, not {type(on_progress).__name__}")
+    return on_progress
 
 
 def _checked_rules(rules: Mapping[str, str]) -> dict[str, str]:
     """The rules as they are now; a program may have changed them."""
+    if not isinstance(rules, Mapping) or not all(isinstance(name, str) for name in rules):
+        raise ConfigurationError("must be an object with names of types as keys", key="pass_by_rules", value=rules)
     for name, rule in rules.items():
         if rule not in CHOICES:
             raise ConfigurationError("must be 'val', 'ref' or 'auto'", key=name, value=rule, source="pass_by_rules")
