@@ -96,6 +96,8 @@ class Settings(BaseModel):
         on_out_of_memory: ``raise``, or ``retry_once`` after asking the server to free its memory.
         warm_nodes: how many nodes of references each prompt of ``Discomfort.run`` may carry along, without running
             them, so that the server's cache keeps the models that they loaded; 0 for none.
+        exact: on a server without our nodes, let ``Discomfort.run`` refuse values that would change on the way, such as
+            pictures, which pass in 8 bits, instead of a warning in the log.
     """
 
     # The input of a wrong setting may be a secret, and pydantic's own text shows it.
@@ -125,6 +127,7 @@ class Settings(BaseModel):
     cancel_restart_after: _Float | None = Field(default=None, gt=0, le=86400, allow_inf_nan=False)
     on_out_of_memory: Literal["raise", "retry_once"] = "raise"
     warm_nodes: _Int = Field(default=300, ge=0, le=10_000)
+    exact: bool = False
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -259,6 +262,7 @@ class SettingArguments(TypedDict, total=False):
     cancel_restart_after: float | None
     on_out_of_memory: Literal["raise", "retry_once"] | None
     warm_nodes: int | None
+    exact: bool | None
 
 
 def load_settings(

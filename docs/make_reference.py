@@ -118,6 +118,7 @@ EXAMPLES: dict[str, object] = {
     "cancel_restart_after": 30,
     "on_out_of_memory": "retry_once",
     "warm_nodes": 1000,
+    "exact": True,
 }
 """A value of each setting, as a configuration file has it."""
 _OURS = ("discomfort", "comfyui_")

@@ -237,6 +237,14 @@ class RestClient:
             raise self._unexpected("POST", "/upload/image", status, data, "the answer names no file")
         return stored
 
+    async def has_file(self, filename: str, subfolder: str = "", type: str = "output") -> bool:  # noqa: A002
+        """Whether the server's folder ``type`` has a file. Raises ServerConnectionError, ServerResponseError."""
+        query = URL("/view").with_query(filename=filename, subfolder=subfolder, type=type)
+        status, data = await self._call("HEAD", str(query), None, DEADLINE)
+        if status not in {200, 404}:
+            raise self._unexpected("HEAD", "/view", status, data)
+        return status == 200
+
     async def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:  # noqa: A002
         """The bytes of a file in the server's folder ``type``. Raises ServerResponseError for a missing file."""
         async with self._guard(), contextlib.aclosing(self._chunks(filename, subfolder, type)) as chunks:

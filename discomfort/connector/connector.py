@@ -661,6 +661,15 @@ class ComfyConnector:
                 _log.warning("ports have no types, since there are no node definitions: %s", error.problem)
                 return {}
 
+    async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
+        """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.
+
+        Raises ServerConnectionError, ServerResponseError, StateError.
+        """
+        async with self._call("run"):
+            await self._ensure_ready()
+            return await self._prompts.with_server(lambda: self._client().rest.has_file(name, subfolder, folder))
+
     async def _ensure_fresh_websocket(self) -> None:
         """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""
         if self._parts.client is None:

@@ -22,6 +22,7 @@ from discomfort.exceptions import (
     ServerDiedError,
     StateError,
 )
+from discomfort.workflow.workflow_ports import PORT
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -105,7 +106,9 @@ class Prompts:
 
     def raise_if_emulated(self, error: MissingNodesError) -> None:
         """Raise ``error`` with the remedy that fits the emulator, where installing packs does not help."""
-        if self._parts.engine is not None and self._parts.engine.kind == "emulator":
+        is_emulated = self._parts.engine is not None and self._parts.engine.kind == "emulator"
+        # A port has a remedy of its own.
+        if is_emulated and not any(each.class_type == PORT for each in error.missing):
             raise MissingNodesError(error.missing, remedy=_EMULATOR_REMEDY) from None
 
     async def _convert(self, workflow: JsonObject, *, survives: bool = True) -> JsonObject:

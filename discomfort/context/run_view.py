@@ -21,17 +21,17 @@ class RunView:
     """
 
     def __init__(self, storage: Storage, tensor_kind: TensorKind = "auto") -> None:
-        self.storage, self._tensor_kind = storage, tensor_kind
+        self.storage, self.tensor_kind = storage, tensor_kind
         self.records, self._pin = storage.pinned_snapshot()
         self.staged: dict[str, Record] = {}
 
     def load(self, unique_id: str) -> Any:
         """The value as it was when the view was made. Raises KeyError, DamagedDataError."""
-        return as_given(self.storage.held_value(self.records[unique_id], self._tensor_kind))
+        return as_given(self.storage.held_value(self.records[unique_id], self.tensor_kind))
 
     def value_of(self, record: Record) -> Any:
         """The value of a record that this view has, such as one that it has written. Raises DamagedDataError."""
-        return as_given(self.storage.held_value(record, self._tensor_kind))
+        return as_given(self.storage.held_value(record, self.tensor_kind))
 
     def save(
         self,

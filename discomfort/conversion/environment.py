@@ -16,7 +16,9 @@ import orjson
 
 from discomfort.conversion.native.rules import FILE_NAME, ValueLimits
 from discomfort.workflow.json_values import is_link
+from discomfort.workflow.port_definition import DIGEST, has_port
 from discomfort.workflow.subgraphs import find_node
+from discomfort.workflow.workflow_ports import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +35,8 @@ class Environment:
     ``digest`` stands for frontend, extensions, settings and node definitions without lists of files; ``lists`` for the
     node definitions with everything. ``files`` names the inputs that choose from a list of files, by class; ``limits``
     has what other inputs allow, by class and name. ``remotes`` are the paths (no leading ``/`` or ``api/``) that inputs
-    fetch their choices from. ``foreign``: the page runs scripts that are not the frontend's own.
+    fetch their choices from. ``foreign``: the page runs scripts that are not the frontend's own. ``has_port``: the
+    server defines ports; otherwise the page gets our definition.
     """
 
     digest: str
@@ -42,6 +45,7 @@ class Environment:
     limits: Mapping[str, Mapping[str, ValueLimits]] = field(default_factory=dict, repr=False, compare=False)
     remotes: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     foreign: bool = field(default=False, compare=False)
+    has_port: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, parts: Mapping[str, bytes], object_info: bytes) -> Environment:
@@ -61,10 +65,21 @@ class Environment:
         limits = {name: dict(_limits(info)) for name, info in definitions.items()}
         remotes = frozenset(path for info in definitions.values() for path in _remotes(info))
         foreign = any("extensions/" in name for name in parts)
-        return cls(hashed.hexdigest(), hashlib.sha256(object_info).hexdigest(), files, limits, remotes, foreign)
+        return cls(
+            hashed.hexdigest(),
+            hashlib.sha256(object_info).hexdigest(),
+            files,
+            limits,
+            remotes,
+            foreign,
+            PORT in definitions,
+        )
 
     def key(self, text: str) -> str:
         """The key under which the prompt of the workflow ``text`` (JSON) is stored."""
+        if not self.has_port and has_port(text):
+            # The page has our definition of it then.
+            text = DIGEST + text
         return hashlib.sha256(f"{self.digest}\0".encode() + text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def depends_on_file_lists(self, workflow: JsonObject, output: JsonObject) -> bool:

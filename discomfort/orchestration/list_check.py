@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from discomfort.exceptions import GraphProblem, PortError, UnsupportedValueError
 from discomfort.orchestration.binding import LoadedValue, plan_problems, planned, variable_type
-from discomfort.orchestration.reference_values import blobs_of, gone_values
+from discomfort.orchestration.prompt_making import is_list_output
+from discomfort.orchestration.reference_values import gone_values
 from discomfort.orchestration.steps import OpenRecipe, WorkflowStep
-from discomfort.orchestration.transport import Transport
+from discomfort.orchestration.transport import Transport, WantedValue
 from discomfort.orchestration.variables import Variables
 from discomfort.workflow.compilation import Binding, Recipe, ValueNode, compilation_problems
 from discomfort.workflow.pass_by import BY_REFERENCE, pass_by
 from discomfort.workflow.port_types import ANY, excludes
 from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
-
-_NO_FILES = "goes through files that the server shares (tier 1), and this server shares none: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class ListCheck:
     refused: Mapping[str, UnsupportedValueError]
     rules: Mapping[str, str]
     transport: Transport
+    definitions: Mapping[str, Any]
     iterations: int
 
     def run(self, steps: Sequence[WorkflowStep]) -> None:
@@ -54,7 +55,7 @@ class ListCheck:
             if binding is None:
                 continue
             if isinstance(binding, LoadedValue):
-                yield from self._loaded(binding, ports)
+                yield from self._loaded(unique_id, binding, ports)
                 binding = ValueNode("")
             elif isinstance(binding, Recipe):
                 yield from self._merged(binding, ports[0])
@@ -75,15 +76,18 @@ class ListCheck:
             return planned(self.variables.values[unique_id], ports)
         return None
 
-    def _loaded(self, plan: LoadedValue, ports: Sequence[PromptPort]) -> Iterator[GraphProblem]:
+    def _loaded(self, unique_id: str, plan: LoadedValue, ports: Sequence[PromptPort]) -> Iterator[GraphProblem]:
         misfits = list(plan_problems(plan, ports))
         yield from misfits
-        if not misfits and self.transport.obstacle:
-            yield ports[0].problem("its value " + _NO_FILES.format(self.transport.obstacle))
+        if not misfits:
+            problem = self.transport.input_problem(WantedValue(unique_id, variable_type(ports), plan))
+            if problem:
+                yield ports[0].problem(problem)
 
     def _merged(self, recipe: Recipe, port: PromptPort) -> Iterator[GraphProblem]:
-        if self.transport.obstacle and blobs_of(recipe.nodes):
-            yield port.problem("a value that its reference loads " + _NO_FILES.format(self.transport.obstacle))
+        problem = self.transport.reference_problem(recipe.nodes)
+        if problem:
+            yield port.problem(problem)
         for unique_id in gone_values(recipe.nodes):
             yield port.problem(
                 f"its reference loads the value {unique_id!r}, which is gone: its context has ended. "
@@ -111,7 +115,7 @@ class ListCheck:
         for unique_id, ports in recipe.ports.inputs().items():
             binding = self._binding(unique_id, ports, produced)
             if isinstance(binding, LoadedValue):
-                for problem in self._loaded(binding, ports):
+                for problem in self._loaded(unique_id, binding, ports):
                     yield port.problem(f"its reference: {problem}")
                 binding = ValueNode("")
             if binding is not None:
@@ -121,11 +125,18 @@ class ListCheck:
 
     def _outputs(self, step: WorkflowStep) -> Iterator[GraphProblem]:
         for port in step.ports.outputs().values():
-            if pass_by(self.rules, port.type) != BY_REFERENCE:
-                if self.transport.obstacle:
-                    yield port.problem("the value that it gives " + _NO_FILES.format(self.transport.obstacle))
+            rule = pass_by(self.rules, port.type)
+            if rule != BY_REFERENCE and self.transport.collects(port, rule):
+                problem = self.transport.output_problem(port, rule, is_list=self._is_list(step, port))
+                if problem:
+                    yield port.problem(problem)
             elif self.transport.reference_sink(port.unique_id) is None:
                 yield port.problem("the server has no node that it can end with, neither DiscomfortPort nor PreviewAny")
+
+    def _is_list(self, step: WorkflowStep, port: PromptPort) -> bool:
+        if port.source is None:
+            return False
+        return is_list_output(self.definitions, step.prompt[port.source[0]]["class_type"], port.source[1])
 
     def _returning(
         self, step: WorkflowStep, steps: Sequence[WorkflowStep], produced: Container[str]

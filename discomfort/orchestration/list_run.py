@@ -21,7 +21,8 @@ from discomfort.orchestration.step_progress import ProgressReports
 from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_value
 from discomfort.orchestration.steps import Conversions, WorkflowStep
 from discomfort.orchestration.transient_values import TransientValues
-from discomfort.orchestration.transport import Transport, transport_of
+from discomfort.orchestration.transport import Transport
+from discomfort.orchestration.transport_choice import Transports
 from discomfort.orchestration.variables import read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
@@ -47,9 +48,16 @@ class ListRun:
     """Runs one list on one worker and one context."""
 
     def __init__(
-        self, worker: Worker, context: WorkflowContext, rules: Mapping[str, str], warm: WarmNodes, order: RunOrder
+        self,
+        worker: Worker,
+        context: WorkflowContext,
+        rules: Mapping[str, str],
+        warm: WarmNodes,
+        transports: Transports,
+        order: RunOrder,
     ) -> None:
         self._worker, self._context, self._rules, self._warm, self._order = worker, context, rules, warm, order
+        self._transports = transports
         self._conversions = Conversions(worker)
         self._inputs = {key: _as_reference(value) for key, value in order.inputs.items()}
         self._refused: dict[str, UnsupportedValueError] = {}
@@ -68,11 +76,11 @@ class ListRun:
 
     async def _perform(self) -> Results:
         order, results = self._order, Results()
-        steps, definitions = await self._begin()
+        steps, definitions, transport = await self._begin()
         reports = None if order.on_progress is None else ProgressReports(order.on_progress)
         transient = TransientValues(self._context._open_storage())
         around = RunSurroundings(
-            self._worker, self._context, self._conversions, definitions, self._transport(definitions), self._rules,
+            self._worker, self._context, self._conversions, definitions, transport, self._rules,
             self._warm, transient, order.use_ram, reports, order.extra_data,
         )  # fmt: skip
         try:
@@ -80,11 +88,12 @@ class ListRun:
                 for step in steps:
                     await StepRun(around, step, iteration, results).perform()
         finally:
+            await finish(transport.end())
             await finish(to_thread(transient.drop))
         return results
 
-    async def _begin(self) -> tuple[list[WorkflowStep], JsonObject]:
-        """Convert and check everything, and save the inputs. Returns the steps and the server's definitions."""
+    async def _begin(self) -> tuple[list[WorkflowStep], JsonObject, Transport]:
+        """Convert and check everything, and save the inputs. Returns what the steps need."""
         view = self._context._view()
         try:
             # First, since a program may change its values while this waits.
@@ -109,7 +118,9 @@ class ListRun:
                 place = error.place.replace("value", f"inputs[{unique_id!r}]", 1)
                 self._refused[unique_id] = UnsupportedValueError(error.problem, place=place, remedy=error.remedy)
 
-    async def _checked(self, steps: Sequence[WorkflowStep], view: RunView) -> tuple[list[WorkflowStep], JsonObject]:
+    async def _checked(
+        self, steps: Sequence[WorkflowStep], view: RunView
+    ) -> tuple[list[WorkflowStep], JsonObject, Transport]:
         """The steps with their ports, and the definitions. What fails with known definitions is checked with new ones:
         their lists have the files and models that were added since."""
         try:
@@ -119,19 +130,16 @@ class ListRun:
 
     async def _checked_with(
         self, steps: Sequence[WorkflowStep], view: RunView, definitions: JsonObject
-    ) -> tuple[list[WorkflowStep], JsonObject]:
+    ) -> tuple[list[WorkflowStep], JsonObject, Transport]:
         found = [replace(step, ports=prompt_ports(step.prompt, definitions, step.workflow)) for step in steps]
         needed = [unique_id for step in found for unique_id in step.ports.inputs()]
         variables = await read_variables(
             needed, lambda unique_id: stored_value(view, unique_id), self._conversions, definitions
         )
-        transport = self._transport(definitions)
-        check = ListCheck(variables, self._refused, self._rules, transport, self._order.iterations)
+        transport = self._transports.choose(definitions)
+        check = ListCheck(variables, self._refused, self._rules, transport, definitions, self._order.iterations)
         await finish(to_thread(check.run, found))
-        return found, definitions
-
-    def _transport(self, definitions: JsonObject) -> Transport:
-        return transport_of(definitions, is_attached=self._worker.engine == "attached")
+        return found, definitions, transport
 
 
 def _as_reference(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import operator
 import os
@@ -12,21 +13,27 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
+from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, to_thread
 from discomfort._tracebacks import without_frames
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload, own_extra_data
+from discomfort.connector.states import State
 from discomfort.context.context import WorkflowContext, checked_id
-from discomfort.exceptions import ConfigurationError
+from discomfort.exceptions import ConfigurationError, DiscomfortError
 from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
 from discomfort.orchestration.tools import WorkflowTools
+from discomfort.orchestration.transport_choice import Transports
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
 from discomfort.progress import WorkflowProgressCallback
 from discomfort.workflow.pass_by import CHOICES
+
+_FACTS_DEADLINE = 2.0
+"""Seconds to wait for a server's node definitions, for a report."""
 
 
 class Discomfort:
@@ -51,7 +58,7 @@ class Discomfort:
         """Used by :meth:`create` and :meth:`attach`; starts nothing."""
         self._worker = worker
         self._tools = WorkflowTools() if tools is None else tools
-        self._runs = ListRuns(worker, worker._settings.warm_nodes)
+        self._runs = ListRuns(worker, worker._settings.warm_nodes, is_exact=worker._settings.exact)
 
     @classmethod
     async def create(
@@ -78,8 +85,10 @@ class Discomfort:
     ) -> Self:
         """Connect to a running server, as :meth:`ComfyConnector.attach` does, with its arguments and errors.
 
-        Such a server shares no files with this program, so constants and references can pass, pictures and other data
-        not yet: :meth:`run` raises PortError for a port that needs that.
+        Such a server shares no files with this program. Constants and references pass as always. If it does not have
+        our nodes, IMAGE, MASK and LATENT pass through uploads and its own nodes, sound only to the server; pictures and
+        masks in 8 bits, with a warning in the log, or not at all if ``exact=True``. :meth:`run` raises PortError for a
+        port whose value cannot pass, before anything is sent; :meth:`diagnostics` shows what is lost.
         """
         tools = WorkflowTools()
         worker = await ComfyConnector.attach(
@@ -155,6 +164,21 @@ class Discomfort:
         )  # fmt: skip
         return await self._runs.perform(order, context, _checked_rules(self._tools.pass_by_rules))
 
+    async def diagnostics(self) -> JsonObject:
+        """What a bug report should contain: that of :meth:`ComfyConnector.diagnostics`, and how values pass.
+
+        The section ``orchestration`` has the ``tier`` of the transport to the server (1: files that both see, 2: routes
+        of our nodes, 3: uploads and nodes that every ComfyUI has), its ``losses``, the ``reason`` of the choice, and
+        the paths of ``pass_by_rules.json`` and ``workflow_context.json``, ``None`` for built-in values. Works in every
+        state.
+        """
+        found = await self._worker.diagnostics()
+        if self._worker.state is State.READY:
+            facts = await self._runs.transport_facts()
+        else:
+            facts = {"tier": None, "reason": f"the connector is {self._worker.state}", "losses": []}
+        return {**found, "orchestration": {**facts, **await to_thread(self._tools._configuration_paths)}}
+
     async def shutdown(self) -> None:
         """Release the connector, as :meth:`ComfyConnector.kill_api` does. Safe to call twice. Contexts stay."""
         await self._worker.kill_api()
@@ -171,18 +195,28 @@ class Discomfort:
 class ListRuns:
     """The runs on one worker, which share the references that its server has made."""
 
-    def __init__(self, worker: Worker, warm_nodes: int) -> None:
+    def __init__(self, worker: Worker, warm_nodes: int, *, is_exact: bool = False) -> None:
         self._worker = worker
         self._warm = WarmNodes(warm_nodes)
+        self._transports = Transports(worker, is_exact=is_exact)
+
+    async def transport_facts(self) -> JsonObject:
+        """The transport as JSON; ``tier`` is ``None`` if the server cannot be asked."""
+        try:
+            async with asyncio.timeout(_FACTS_DEADLINE):
+                transport = self._transports.choose(await self._worker._node_definitions())
+        except (DiscomfortError, OSError) as error:
+            return {"tier": None, "reason": str(error)[:500], "losses": []}
+        return {"tier": transport.tier, "reason": transport.reason, "losses": list(transport.losses)}
 
     async def perform(self, order: RunOrder, context: WorkflowContext | None, rules: Mapping[str, str]) -> Results:
         """Run a list in a context, or in one that ends with it."""
         if context is not None:
             if not isinstance(context, WorkflowContext):
                 raise TypeError(f"context is a WorkflowContext, not {type(context).__name__}")
-            return await ListRun(self._worker, context, rules, self._warm, order).perform()
+            return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
         async with _temporary_context() as temporary:
-            return await ListRun(self._worker, temporary, rules, self._warm, order).perform()
+            return await ListRun(self._worker, temporary, rules, self._warm, self._transports, order).perform()
 
 
 @asynccontextmanager

@@ -9,23 +9,21 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, to_thread
-from discomfort.context.codecs import decode
 from discomfort.context.context import WorkflowContext
-from discomfort.context.exchange import PREFIX
 from discomfort.context.run_view import RunView
 from discomfort.history import History
 from discomfort.orchestration.prompt_making import PromptMaker, StepPrompt
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.run_places import NodeNames, placed
-from discomfort.orchestration.saved_values import SavedValue, saved_values
 from discomfort.orchestration.step_progress import ProgressReports
 from discomfort.orchestration.steps import Conversions, WorkflowStep
 from discomfort.orchestration.transient_values import TransientValues
-from discomfort.orchestration.transport import Transport
+from discomfort.orchestration.transport import Arrivals, Passage, Transport
 from discomfort.orchestration.variables import StoredValue, read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
 from discomfort.workflow.pass_by import BY_REFERENCE
+from discomfort.workflow.references import Reference
 from discomfort.workflow.workflow_ports import PortRole
 
 _log = logging.getLogger("discomfort.run")
@@ -69,22 +67,31 @@ class StepRun:
         variables = await read_variables(
             step.ports.inputs(), lambda unique_id: stored_value(view, unique_id), around.conversions, around.definitions
         )
-        maker = PromptMaker(
-            view, variables, around.transient, around.definitions, around.rules, around.transport, around.use_ram
-        )
-        kept = around.warm.nodes(view.storage, view.records, around.definitions)
-        made = await finish(to_thread(maker.make, step, kept))
-        names = NodeNames(made.prompt, step.origin)
+        passage = around.transport.passage(view, around.transient, use_ram=around.use_ram)
+        has_succeeded = False
         try:
-            with placed(self._place, names):
-                history = await self._sent(made, names)
-            values = await finish(to_thread(self._collected, view, made, history))
-        except BaseException:
-            # What the server has saved, and nobody will ever read.
-            await finish(to_thread(view.storage.sweep, made.nonce[:PREFIX]))
-            raise
+            maker = PromptMaker(view.records, variables, around.definitions, around.rules, around.transport, passage)
+            made, history, arrivals = await self._passed(maker, passage, view)
+            values = await finish(to_thread(self._committed, view, made, arrivals))
+            has_succeeded = True
+        finally:
+            await finish(passage.end(has_succeeded=has_succeeded))
         self._results.update(values)
         self._results.histories.append(history)
+
+    async def _passed(
+        self, maker: PromptMaker, passage: Passage, view: RunView
+    ) -> tuple[StepPrompt, History, Arrivals]:
+        """Send the values, run the prompt, and collect what it has made."""
+        around = self._around
+        wanted = await finish(to_thread(maker.want, self._step))
+        await passage.send(wanted, [each for each in maker.variables.values.values() if isinstance(each, Reference)])
+        kept = around.warm.nodes(view.storage, view.records, around.definitions)
+        made = await finish(to_thread(maker.make, self._step, kept))
+        names = NodeNames(made.prompt, self._step.origin)
+        with placed(self._place, names):
+            history = await self._sent(made, names)
+        return made, history, await passage.collect(history)
 
     async def _sent(self, made: StepPrompt, names: NodeNames) -> History:
         around = self._around
@@ -100,21 +107,17 @@ class StepRun:
             extra["extra_pnginfo"] = {"workflow": self._step.workflow, **(extra.get("extra_pnginfo") or {})}
         return extra
 
-    def _collected(self, view: RunView, made: StepPrompt, history: History) -> dict[str, Any]:
+    def _committed(self, view: RunView, made: StepPrompt, arrivals: Arrivals) -> dict[str, Any]:
         """Commit what the run has made, and return it. Blocking."""
-        saved = saved_values(history, made.nonce)
         references = {
             unique_id: reference
             for unique_id, reference in made.references.items()
-            if unique_id not in made.expected or (unique_id in saved and saved[unique_id].codec is None)
+            if unique_id not in made.expected or unique_id in arrivals.objects
         }
-        for unique_id, value in saved.items():
-            if unique_id in made.expected and value.codec is not None:
-                self._stage(view, value)
         for unique_id, reference in references.items():
             needs = view.storage.needed_files(reference.blobs)
             view.save(unique_id, reference.copy(), use_ram=self._around.use_ram, pass_by="ref", needs=needs)
-        self._warn(saved, made.expected)
+        self._warn(arrivals, made.expected)
         records = view.commit()
         for unique_id, reference in made.merged.items():
             if unique_id in view.records and unique_id not in records:
@@ -123,16 +126,9 @@ class StepRun:
             self._around.warm.note(view.storage, unique_id, records[unique_id], reference)
         return {each: references[each] if each in references else view.value_of(records[each]) for each in records}
 
-    def _stage(self, view: RunView, value: SavedValue) -> None:
-        if value.text is not None:
-            found = decode(value.codec or "", value.text.encode("utf-8"))
-            view.save(value.unique_id, found, use_ram=self._around.use_ram)
-            return
-        view.adopt(value.unique_id, value.storage, value.blob, value.codec or "", value.size, value.digest)
-
-    def _warn(self, saved: Mapping[str, SavedValue], expected: tuple[str, ...]) -> None:
+    def _warn(self, arrivals: Arrivals, expected: tuple[str, ...]) -> None:
         for unique_id in expected:
-            if unique_id not in saved:
+            if unique_id not in arrivals.staged | arrivals.objects:
                 _log.warning("%s: nothing arrived at the OUTPUT port %r", self._place, unique_id)
         for port in self._step.ports.ports:
             if port.role is PortRole.OUTPUT and port.source is None:

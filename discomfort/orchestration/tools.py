@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from discomfort._json import JsonObject, copied
+from discomfort.config_files import CONTEXT_CONFIG_ENV, RULES_ENV, chosen_file
 from discomfort.connector.payloads import Payload, read_object_of
+from discomfort.context.context_settings import FILENAME
 from discomfort.exceptions import PayloadError, PortError
 from discomfort.orchestration.internal_nodes import context_handlers, contextual_prompt
-from discomfort.orchestration.pass_by_rules import load_pass_by_rules
+from discomfort.orchestration.pass_by_rules import RULES_NAME, load_pass_by_rules
 from discomfort.orchestration.picture_files import read_picture, write_pictures
 from discomfort.workflow.detect import unwrap
 from discomfort.workflow.pruning import pruned_to_output
@@ -198,6 +200,13 @@ class WorkflowTools:
     def _load_pass_by_rules(self) -> dict[str, str]:
         """The rules as the file has them now."""
         return load_pass_by_rules(self._rules_path)
+
+    def _configuration_paths(self) -> dict[str, str | None]:
+        """The files in use by name; ``None`` for built-in values."""
+        rules = chosen_file(self._rules_path, RULES_ENV, RULES_NAME)
+        contexts = chosen_file(None, CONTEXT_CONFIG_ENV, FILENAME)
+        found = {RULES_NAME: rules, FILENAME: contexts}
+        return {name: None if path is None else str(path) for name, path in found.items()}
 
     def _discover_context_handlers(self, workflow: Payload) -> dict[str, list[dict[str, Any]]]:
         """The internal nodes in a workflow: ``loaders`` and ``savers``, each with ``node_id`` and ``unique_id``."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from discomfort._json import JsonObject
 from discomfort.connector.payloads import Payload
 from discomfort.history import History
 from discomfort.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from discomfort.client.outputs import Output
+    from discomfort.connector.file_upload import Upload
 
 
 class Worker(Protocol):
@@ -37,4 +41,16 @@ class Worker(Protocol):
 
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The definitions of the server's nodes, which are not to be changed."""
+        ...
+
+    async def upload(self, source: bytes, *, name: str, folder_type: str, subfolder: str) -> Upload:
+        """Upload a file."""
+        ...
+
+    def outputs(self, history: Mapping[str, Any]) -> list[Output]:
+        """What the nodes of a run gave."""
+        ...
+
+    async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
+        """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
         ...

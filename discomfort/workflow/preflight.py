@@ -14,13 +14,15 @@ whatever it is given; and a class that is not installed passes if the server has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from discomfort._error_text import packs_remedy
 from discomfort._json import JsonObject, copied
 from discomfort.exceptions import (
     GraphProblem,
     InputProblem,
+    MissingNode,
     MissingNodesError,
     PayloadError,
     UnsafePromptError,
@@ -32,6 +34,7 @@ from discomfort.workflow.json_values import describe, json_problem
 from discomfort.workflow.model_folders import model_remedy
 from discomfort.workflow.nodes import missing_in_prompt, title_of
 from discomfort.workflow.replacements import prepare_replaced, replaced_classes
+from discomfort.workflow.workflow_ports import PORT
 
 MAX_CHAIN = 900
 """Longest chain of links. ComfyUI validates recursively: 900 nodes in a chain pass on 0.3.64, 980 on
@@ -79,7 +82,7 @@ def check_prompt(
     if definitions is not None and (missing := missing_in_prompt(prompt, definitions)):
         replaced = replaced_classes([each.class_type for each in missing], definitions, replacements)
         if missing := [each for each in missing if each.class_type not in replaced]:
-            raise MissingNodesError(missing)
+            raise MissingNodesError(missing, remedy=_remedy(missing))
     check.links(definitions)
     if check.problems:
         raise UnsafePromptError(check.problems)
@@ -92,6 +95,15 @@ def check_prompt(
     if check.change_tokens:
         prompt = _without_change_tokens(prompt, check.change_tokens)
     return prepare_replaced(prompt, replaced, replacements or {}) if replaced else prompt
+
+
+def _remedy(missing: Sequence[MissingNode]) -> str:
+    """The remedy for missing types: a port needs a run, no pack."""
+    packs = [each.pack for each in missing if each.class_type != PORT]
+    if len(packs) == len(missing):
+        return ""
+    told = f"{PORT} stands for a value that Discomfort.run() gives: run the workflow with that, which needs no pack"
+    return f"{told}. {packs_remedy(packs)}" if packs else told
 
 
 class _Check:

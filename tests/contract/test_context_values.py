@@ -23,6 +23,7 @@ from discomfort.context.records import Record
 from discomfort.context.run_view import RunView
 from discomfort.exceptions import ExecutionError, ValidationError
 from discomfort.orchestration.handshake import read_handshake
+from discomfort.workflow.port_definition import DEFINITION
 
 IMAGE = np.linspace(0, 1, 64 * 48 * 3, dtype=np.float32).reshape(1, 48, 64, 3)
 
@@ -102,6 +103,14 @@ async def test_handshake(server: ComfyConnector) -> None:
     client = server._parts.client
     assert client is not None
     assert read_handshake(await client.definitions(), is_ours=True) == Handshake(VERSION, ("ram", "disk"))
+
+
+async def test_definition_of_ports(server: ComfyConnector) -> None:
+    """What pages of other servers are told is what a server with our nodes says."""
+    told = (await server._node_definitions())[PORT]
+    known = {name: value for name, value in DEFINITION.items() if name in told and name != "python_module"}
+    assert {name: told[name] for name in known} == known
+    assert {"input", "output", "output_node"} <= known.keys()
 
 
 async def test_cache_follows_the_content(server: ComfyConnector, view: RunView) -> None:

@@ -33,6 +33,7 @@ from discomfort._system.concurrency import EndableScopes, finish, to_thread
 from discomfort._system.http_sessions import DIRECT, Route, open_session
 from discomfort.conversion.gateway.forwarding import MAX_BYTES, parse_capture_upload, request_headers, response_headers
 from discomfort.exceptions import ServerConnectionError, StateError
+from discomfort.workflow.port_definition import with_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -339,6 +340,8 @@ class Gateway:
             return web.json_response({})
         if name in ("user.css", "userdata/user.css"):
             return web.Response(status=404)
+        if name == "object_info":
+            return await self._definitions(request)
         if self._root is not None and not path.startswith("api/"):
             found = await to_thread(self._static_file, path)
             if found is not None:
@@ -347,6 +350,14 @@ class Gateway:
                 headers = {"Cache-Control": "no-cache", "Content-Type": kind}
                 return self._with_policy(web.Response(body=await to_thread(found.read_bytes), headers=headers))
         return await self._forward(request)
+
+    async def _definitions(self, request: web.Request) -> web.StreamResponse:
+        """The server's node definitions, with that of our port: workflows with ports then convert on any server."""
+        answer = await self._forward(request, encoding="identity")
+        body = answer.body if isinstance(answer, web.Response) and answer.status == 200 else None
+        if isinstance(answer, web.Response) and isinstance(body, bytes) and "Content-Encoding" not in answer.headers:
+            answer.body = await to_thread(with_port, body)
+        return answer
 
     def _static_file(self, path: str) -> Path | None:
         root = self._root
@@ -428,10 +439,15 @@ class Gateway:
         self.server_lost.clear()
         return answer.status, body
 
-    async def _forward(self, request: web.Request, form: aiohttp.FormData | None = None) -> web.StreamResponse:
+    async def _forward(
+        self, request: web.Request, form: aiohttp.FormData | None = None, *, encoding: str | None = None
+    ) -> web.StreamResponse:
         session = await self._server()
         body = form if form is not None else await request.read() if request.can_read_body else None
         headers = request_headers(request, new_body=form is not None) | self._headers
+        if encoding is not None:
+            headers = {name: value for name, value in headers.items() if name.lower() != "accept-encoding"}
+            headers["Accept-Encoding"] = encoding
         # The raw path: file names of userdata contain encoded slashes, which decoding would turn into folders.
         target = URL(self.url + request.raw_path, encoded=True)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from typing import Any
 
@@ -134,3 +135,17 @@ def test_other_answers_are_no_definitions(body: bytes) -> None:
     """An answer that is not a JSON object is an error."""
     with pytest.raises(ValueError, match=r"JSON|unexpected|literal|expected"):
         Environment.of({}, body)
+
+
+def test_keys_of_workflows_with_ports() -> None:
+    """The page's own definition of ports counts where the server has none; other keys are as ever."""
+    without = environment()
+    having = environment(DEFINITIONS | {"DiscomfortPort": {"input": None}})
+    plain, ports = '{"nodes": [{"type": "Load"}]}', '{"nodes": [{"type": "DiscomfortPort"}]}'
+
+    def usual(known: Environment, text: str) -> str:
+        return hashlib.sha256(f"{known.digest}\0{text}".encode()).hexdigest()
+
+    assert without.key(plain) == usual(without, plain)
+    assert having.key(ports) == usual(having, ports)
+    assert without.key(ports) != usual(without, ports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from yarl import URL
 
 from discomfort.conversion.gateway.server import HOST_NAME, Gateway, front_end_version
 from discomfort.exceptions import StateError
+from discomfort.workflow.port_definition import DEFINITION
 
 
 class Server:
@@ -25,6 +27,7 @@ class Server:
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.forms: list[dict[str, Any]] = []
         self.settings: dict[str, Any] = {"Comfy.Locale": "fr"}
+        self.definitions: bytes | None = None
         self.index = b"<p>server"
         self.url = ""
         self.status = 200
@@ -38,6 +41,8 @@ class Server:
             return web.Response(body=self.index, status=self.status)
         if request.path == "/api/settings":
             return web.json_response(self.settings)
+        if request.path == "/api/object_info" and self.definitions is not None:
+            return web.Response(body=self.definitions, content_type="application/json")
         if request.path == "/api/system_stats":
             return web.json_response({"system": {"required_frontend_version": "1.2.3"}})
         headers = {"X-Kind": "server", "Set-Cookie": "a=b", "Content-Security-Policy": "default-src *"}
@@ -220,6 +225,25 @@ async def test_reads_that_need_no_server(open_page: Any, server: Server) -> None
         async with page.ask("GET", path) as answer:
             assert answer.status == 404
     assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [(b"{}", ["DiscomfortPort"]), (b' {"A": {"x": "DiscomfortPort"}}\n', ["A", "DiscomfortPort"]),
+     (b'{"DiscomfortPort": {}, "A": {}}', ["DiscomfortPort", "A"])],
+)  # fmt: skip
+async def test_definition_of_ports(open_page: Any, server: Server, told: bytes, names: list[str]) -> None:
+    """A page of a server without our nodes knows ports too. One that has them keeps its own; nothing else changes."""
+    server.definitions = told
+    page = await open_page()
+    async with page.ask("GET", "/api/object_info", headers={"Accept-Encoding": "gzip"}) as answer:
+        found = await answer.json()
+
+    assert list(found) == names
+    expected = {"DiscomfortPort": DEFINITION, **json.loads(told)}
+    assert found == expected
+    assert await page.gateway.get("/api/object_info") == (200, told)
+    assert server.seen[0][2]["Accept-Encoding"] == "identity"
 
 
 async def test_settings_are_the_servers_with_dialogs_off(open_page: Any, server: Server, static: Path) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from standins import COUNTS
 from standins import NODE_CLASS_MAPPINGS as STANDINS
 
+from discomfort.client.outputs import Output, collect_outputs
+from discomfort.connector.file_upload import Upload
 from discomfort.exceptions import ExecutionError, NodeFailure
 from discomfort.nodes import NODE_CLASS_MAPPINGS as OURS
 from discomfort.progress import Cached, Done, NodeStarted, ProgressCallback, Started
@@ -97,6 +99,7 @@ class FakeWorker:
         self.prompts: dict[str, Prompt] = {}
         self.conversions: Counter[str] = Counter()
         self.sent: list[Prompt] = []
+        self.files: dict[str, bytes] = {}
         self.extra_data: list[Any] = []
         self.before: Callable[[Prompt], Any] | None = None
         self.cancelled = 0
@@ -108,6 +111,18 @@ class FakeWorker:
         """The prompt that a test has given for this workflow."""
         self.conversions[workflow["id"]] += 1
         return copy.deepcopy(self.prompts[workflow["id"]])
+
+    async def upload(self, source: bytes, *, name: str, folder_type: str, subfolder: str) -> Upload:
+        """Keep a file."""
+        self.files[name] = source
+        return Upload(f"{subfolder}/{name}")
+
+    async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
+        return name in self.files
+
+    def outputs(self, history: Any) -> list[Output]:
+        """What the nodes published."""
+        return collect_outputs(history, None)
 
     async def _node_definitions(self, *, fresh: bool = False) -> dict[str, Any]:
         self.refreshed += fresh

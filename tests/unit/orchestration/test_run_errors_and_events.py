@@ -92,14 +92,14 @@ async def test_muted_sources(run: Run, worker: FakeWorker, caplog: pytest.LogCap
 
 
 async def test_attached_servers(worker: FakeWorker, places: None) -> None:
-    """Constants and references pass; a value that needs files is refused, with port and tier."""
+    """Constants and references pass; a value for which the server has no node is refused, with port, type and tier."""
     attached = FakeWorker(engine="attached")
     run = runner(attached)
     results = await run([LOADER, {**LORA, "8": port("unused")}], {**NAME, "strength": 1.0, "lora": "b.safetensors"})
     assert sorted(results) == ["clip", "model", "vae"]
-    with pytest.raises(PortError, match=r"port 'sum': the value that it gives goes through files .* \(tier 1\)"):
+    with pytest.raises(PortError, match=r"port 'sum': the value of type INT .* no node PreviewAny\..* \(tier 3\)"):
         await run(ADD, {"a": 1})
-    with pytest.raises(PortError, match="port 'test_input': its value goes through files"):
+    with pytest.raises(PortError, match="port 'test_input': its value of type IMAGE .* no node LoadImage"):
         await run(INVERT, {"test_input": picture()})
 
 
