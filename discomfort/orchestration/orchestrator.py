@@ -21,7 +21,7 @@ from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload, own_extra_data
 from discomfort.connector.states import State
 from discomfort.context.context import WorkflowContext, checked_id
-from discomfort.exceptions import ConfigurationError, DiscomfortError
+from discomfort.exceptions import ConfigurationError, DamagedDataError, DiscomfortError
 from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
@@ -214,7 +214,12 @@ class ListRuns:
         if context is not None:
             if not isinstance(context, WorkflowContext):
                 raise TypeError(f"context is a WorkflowContext, not {type(context).__name__}")
-            return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
+            try:
+                return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
+            except (DamagedDataError, OSError):
+                # If the context was shut down meanwhile, that is the reason why a file is gone.
+                context._open_storage()
+                raise
         async with _temporary_context() as temporary:
             return await ListRun(self._worker, temporary, rules, self._warm, self._transports, order).perform()
 

@@ -1,4 +1,4 @@
-"""What a program may give to ``Discomfort.run`` by mistake: each is an error that names it, before anything is sent."""
+"""What a program may do to ``Discomfort.run`` by mistake: each is an error that names it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from unit.orchestration.fake_worker import FakeWorker
-from unit.orchestration.test_running_lists import ADD
+from unit.orchestration.conftest import Run
+from unit.orchestration.fake_worker import FakeWorker, picture
+from unit.orchestration.test_running_lists import ADD, INVERT
 
-from discomfort import Discomfort
-from discomfort.exceptions import ConfigurationError, PortError
+from discomfort import Discomfort, WorkflowContext
+from discomfort.exceptions import ConfigurationError, PortError, StateError
 
 
 @pytest.fixture
@@ -82,3 +83,29 @@ async def test_endless_numbers(discomfort: Discomfort, worker: FakeWorker) -> No
     with pytest.raises(PortError, match="takes INT, given a number"):
         await discomfort.run(ADD, {"a": 1 << 20_000})
     assert worker.sent == []
+
+
+async def test_context_that_ends_meanwhile(run: Run, worker: FakeWorker) -> None:
+    """That is what the error says, not that files are gone."""
+    context = WorkflowContext()
+
+    async def end(_: Any) -> None:
+        context.shutdown()
+        raise FileNotFoundError(2, "No such file or directory", "value")
+
+    worker.before = end
+    with pytest.raises(StateError, match="was shut down") as caught:
+        await run(INVERT, {"test_input": picture()}, context=context)
+    assert isinstance(caught.value.__context__, FileNotFoundError)
+
+
+async def test_errors_of_the_system(run: Run, worker: FakeWorker) -> None:
+    """They say once where they arose."""
+
+    async def fail(_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    worker.before = fail
+    with pytest.raises(OSError, match="No space left") as caught:
+        await run(ADD, {"a": 1})
+    assert caught.value.__notes__ == ["in workflows[0], iteration 1"]
