@@ -12,8 +12,11 @@ from types import ModuleType
 
 NODE_CLASS_MAPPINGS: dict[str, type]
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str]
+WEB_DIRECTORY = "./discomfort/nodes/pack/discomfort_nodes/web"
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
+
+_OF_PACK = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
 
 
 def __getattr__(name: str) -> object:
@@ -22,10 +25,10 @@ def __getattr__(name: str) -> object:
 
         return importlib.import_module("discomfort.discomfort").Discomfort
     # Programs that only use the library do not need the nodes.
-    if name not in __all__:
+    if name not in _OF_PACK:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = _pack()
-    globals().update({each: getattr(found, each) for each in __all__})
+    globals().update({each: getattr(found, each) for each in _OF_PACK})
     return globals()[name]
 
 

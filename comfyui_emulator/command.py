@@ -70,6 +70,7 @@ async def serve(
         for taken in sockets:
             await web.SockSite(runner, taken, ssl_context=tls).start()
         actual = int(sockets[0].getsockname()[1])
+        runner.app[EMULATOR].context.address = hosts[0], actual
         # Before the address is told: whoever reads it may end the server at once.
         with _signals(stopped):
             banner(config)

@@ -21,7 +21,7 @@ Outside a running node, ``context()`` and ``GraphBuilder()`` raise ``LookupError
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,9 @@ class NodeContext:
 
     ``report``, ``text`` and ``send`` may be called from any thread. ``call`` counts the calls of the node in this run,
     ``graphs`` the sub-graphs that this call began. ``routes`` and ``replacements`` are the tables to which packs add
-    theirs while they are loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured.
+    theirs while they are loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured. ``classes``
+    are the node classes by name, those of packs included, once they are loaded. ``address`` is where the server
+    listens: host and port.
     """
 
     folders: Folders
@@ -107,6 +109,8 @@ class NodeContext:
     routes: Any = None
     replacements: Any = None
     comfyui: Path | None = None
+    classes: Mapping[str, type] = field(default_factory=dict)
+    address: tuple[str, int] | None = None
 
 
 _CONTEXT: ContextVar[NodeContext] = ContextVar("discomfort_emulator_node")

@@ -135,6 +135,7 @@ class Emulator:
                 self._failure = error
                 self._ready.set()
                 return
+            self.context.classes = {name: kind.cls for name, kind in registry.items() if kind.cls is not None}
             results = make_store(self.config.cache, self.config.cache_lru, self.config.cache_ram)
             self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
             self._ready.set()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from discomfort.connector.server_queue import ServerQueue
     from discomfort.context.arrays import RawTensor
     from discomfort.context.context import WorkflowContext
+    from discomfort.context.file_values import FileValue
     from discomfort.context.trees import NodeList
     from discomfort.exceptions import (
         BrokenLinksError,
@@ -85,6 +86,7 @@ _HOMES = {
     "HistoryRecord": "discomfort.history",
     "HistoryStatus": "discomfort.history",
     "NodeList": "discomfort.context.trees",
+    "FileValue": "discomfort.context.file_values",
     "Output": "discomfort.client.outputs",
     "RawTensor": "discomfort.context.arrays",
     "Run": "discomfort.connector.run_handle",
@@ -119,6 +121,7 @@ __all__ = [
     "ExecutionError",
     "ExecutionInterrupted",
     "FatalPromptError",
+    "FileValue",
     "GraphProblem",
     "HealthReport",
     "History",

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-JsonObject = dict[str, Any]
+from discomfort._json_objects import JsonObject, copied
 
-_ATOMS = frozenset({str, int, float, bool, type(None)})
+__all__ = ["JsonObject", "copied", "dumps", "loads"]
 
 
 def loads(data: bytes | str) -> Any:
@@ -36,20 +36,6 @@ def dumps(value: object) -> bytes:
         return json.dumps(value).encode()
     # orjson writes NaN as null, which would silently change the value. Most nulls are None, though.
     return json.dumps(value).encode() if b"null" in text and _may_be_non_finite(value) else text
-
-
-def copied(value: Any) -> Any:
-    """A copy of a JSON value: new objects and lists at every depth (a tuple becomes a list), all else the same.
-
-    Values of a caller are never shared with ours; this is the copy at that border. Ten times as fast as
-    :func:`copy.deepcopy`. Raises ``RecursionError`` for a value that contains itself.
-    """
-    # Most values are atoms. A look at their class costs a third of a call.
-    if isinstance(value, dict):
-        return {key: each if each.__class__ in _ATOMS else copied(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [each if each.__class__ in _ATOMS else copied(each) for each in value]
-    return value
 
 
 _EXPONENT_FULL = re.compile(rb"[g\xe7].{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)

@@ -49,6 +49,7 @@ PAGES = {
             "discomfort.context.context",
             "discomfort.context.context_settings:ContextSettings",
             "discomfort.context.trees:NodeList",
+            "discomfort.context.file_values:FileValue",
             "discomfort.context.arrays:RawTensor",
         ],
     ),
@@ -65,7 +66,12 @@ PAGES = {
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "nodes.md": (
         "Nodes",
-        ["discomfort.nodes.port_node", "discomfort.nodes.context_loader", "discomfort.nodes.context_saver"],
+        [
+            "discomfort.nodes.port_node",
+            "discomfort.nodes.runner_node:DiscomfortTestRunner",
+            "discomfort.nodes.context_loader",
+            "discomfort.nodes.context_saver",
+        ],
     ),
     "configuration.md": ("Configuration", ["discomfort.config", "discomfort.connector.states:State,Transition"]),
     "errors.md": ("Errors", ["discomfort.exceptions"]),

@@ -104,10 +104,11 @@ class InputImpl:
 
 
 class Types:
-    """Types that describe videos."""
+    """Types that describe videos and 3D files."""
 
     VideoCodec, VideoContainer = _values.VideoCodec, _values.VideoContainer
     VideoComponents = staticmethod(_values.VideoComponents)
+    File3D = staticmethod(_values.File3D)
 
 
 __all__ = ["IO", "UI", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "Input", "InputImpl", "Types", "io", "ui"]

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from comfyui_emulator.nodes.media.films import Video as VideoInput
+from comfyui_emulator.nodes.solids.meshes import File3D as FileOf3D
 
 ImageInput = MaskInput = np.ndarray
 
@@ -85,6 +86,11 @@ def VideoFromFile(  # noqa: N802 - as above
     """A video read from a file, or a part of it in seconds."""
     content = file.getvalue() if isinstance(file, io.BytesIO) else Path(file)
     return VideoInput(content, start=start_time, duration=duration)
+
+
+def File3D(source: str | io.BytesIO, file_format: str = "") -> FileOf3D:  # noqa: N802 - as above
+    """A 3D file: its path, or its content with its format."""
+    return FileOf3D(source.getvalue() if isinstance(source, io.BytesIO) else Path(source), file_format)
 
 
 __all__ = [

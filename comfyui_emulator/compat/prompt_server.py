@@ -21,6 +21,18 @@ class _Server:
         """The client of the running prompt. Always ``None`` here: messages go to all clients."""
         return None
 
+    @property
+    def address(self) -> str | None:
+        """The address on which the server listens, ``None`` before it does."""
+        told = runtime.context().address
+        return None if told is None else told[0]
+
+    @property
+    def port(self) -> int | None:
+        """The port on which the server listens, ``None`` before it does."""
+        told = runtime.context().address
+        return None if told is None else told[1]
+
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
         """Send a message to one client or to all. Any thread may call this."""
         send = runtime.context().send

@@ -68,6 +68,28 @@ class RunGraph:
         self._added[node_id] = node
         self._origins[node_id] = Origin(parent, display)
 
+    # The names below are ComfyUI's, for packs.
+
+    def get_node(self, node_id: str) -> JsonObject:
+        """:meth:`node`."""
+        return self.node(node_id)
+
+    def has_node(self, node_id: str) -> bool:
+        """Whether the graph contains the node."""
+        return node_id in self
+
+    def get_display_node_id(self, node_id: str) -> str:
+        """:meth:`display`."""
+        return self.display(node_id)
+
+    def get_real_node_id(self, node_id: str) -> str:
+        """:meth:`real`."""
+        return self.real(node_id)
+
+    def get_parent_node_id(self, node_id: str) -> str | None:
+        """:meth:`parent`."""
+        return self.parent(node_id)
+
     def parent(self, node_id: str) -> str | None:
         """The node whose expansion added this one."""
         origin = self._origins.get(node_id)

@@ -71,13 +71,17 @@ def resolve(kind: NodeType, returns: Returns, arrived: Callable[[str], Entry | N
         if not isinstance(result, Expansion):
             resolved.append(result)
             continue
-        values = list(result.result)
-        for position, source, slot in result_links(values):
+        values: list[Any] = []
+        links = {position: (source, slot) for position, source, slot in result_links(result.result)}
+        for position, value in enumerate(result.result):
+            if position not in links:
+                values.append(value)
+                continue
+            source, slot = links[position]
             entry = arrived(source)
             if entry is None:
                 raise ValueError(f"node {source} of the expansion has no result")
-            found = entry.values[slot]
-            is_list = position < len(kind.output_is_list) and kind.output_is_list[position]
-            values[position] = found if is_list or len(found) != 1 else found[0]
+            # As in ComfyUI, each item is an output of its own, so several items move the outputs behind them.
+            values += entry.values[slot]
         resolved.append(values)
     return merge(resolved, kind)

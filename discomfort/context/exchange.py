@@ -16,6 +16,9 @@ VERSION = 1
 VARIABLE = "DISCOMFORT_CONTEXTS"
 """Environment variable of a server: the JSON text of :class:`ServerPlaces`."""
 
+PYTHON = "DISCOMFORT_PYTHON"
+"""Environment variable of a server: the interpreter that has the library, by which our nodes convert workflows."""
+
 HANDSHAKE = "discomfort"
 """Hidden input of the loader, whose default says in ``/object_info`` what :class:`Handshake` has; key in ``_meta``."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from discomfort._system.atomic_files import streamed
 from discomfort.context import pictures, tensors
 from discomfort.context.codecs import encode
+from discomfort.context.file_values import FileValue
 from discomfort.exceptions import UnsupportedValueError
 
 _Writer = Callable[[Any, IO[bytes]], None]
@@ -21,12 +22,15 @@ _Writer = Callable[[Any, IO[bytes]], None]
 def export(value: Any, destination: Path, *, overwrite: bool) -> None:
     """Write a value to a file, which appears complete or not at all. Missing folders are made.
 
-    The suffixes ``.npy``, ``.safetensors``, ``.png`` and ``.json`` choose those formats; other names get a pickle.
+    The suffixes ``.npy``, ``.safetensors``, ``.png`` and ``.json`` choose those formats. A :class:`FileValue` under its
+    own suffix is written as it is; all else gets a pickle.
 
     Raises FileExistsError, IsADirectoryError, UnsupportedValueError if the format cannot hold the value, OSError.
     """
     check_destination(destination, overwrite=overwrite)
-    write = _WRITERS.get(destination.suffix.lower(), _write_pickle)
+    suffix = destination.suffix.lower()
+    is_file = isinstance(value, FileValue) and value.suffix == suffix
+    write = _write_file if is_file else _WRITERS.get(suffix, _write_pickle)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with streamed(destination, overwrite=overwrite) as stream:
         write(value, stream)
@@ -38,6 +42,10 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
         raise IsADirectoryError(21, "is a folder; give the name of a file in it", str(destination))
     if not overwrite and (destination.exists() or destination.is_symlink()):
         raise FileExistsError(17, "exists already; give another name, or overwrite=True", str(destination))
+
+
+def _write_file(value: FileValue, stream: IO[bytes]) -> None:
+    stream.write(value.view)
 
 
 def _write_pickle(value: Any, stream: IO[bytes]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sys
 from pathlib import Path
 
 from discomfort._system import shared_memory
 from discomfort._system.claimed_folders import ClaimedFolder
 from discomfort.context import folders
-from discomfort.context.exchange import PROBES, VARIABLE, ServerPlaces, probe_name
+from discomfort.context.exchange import PROBES, PYTHON, VARIABLE, ServerPlaces, probe_name
 
 _log = logging.getLogger("discomfort.context")
 
@@ -38,8 +39,10 @@ class Probe:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable that tells a server where contexts are."""
-        return {VARIABLE: self.places.as_text()}
+        """The variables that tell a server where contexts are, and which Python has the library."""
+        told = {VARIABLE: self.places.as_text()}
+        # A program that embeds Python has no interpreter to name.
+        return {**told, PYTHON: sys.executable} if sys.executable else told
 
     def close(self) -> None:
         """Remove its folders. Safe to call twice. Does nothing in a forked child."""

@@ -16,6 +16,7 @@ import numpy as np
 from ..exceptions import DamagedDataError, UnsupportedValueError
 from . import pictures, tensors
 from .arrays import Array, ArrayPart, RawTensor, array_at, array_part, foreign_part
+from .file_values import FileValue, file_of
 from .layout import ArraySpan
 
 DEEPEST = 200
@@ -120,6 +121,10 @@ class TreeWriter:
             return {_MARK: "picture", "n": self._keep(array_part(data, _place(keys))[0], keys), **facts}
         if isinstance(value, PurePath):
             return self._path(value, keys)
+        file = file_of(value, _place(keys))
+        if file is not None:
+            part = array_part(np.frombuffer(file.view, np.uint8), _place(keys))[0]
+            return {_MARK: "file", "n": self._keep(part, keys), "suffix": file.suffix}
         for plain in _PLAIN:
             if isinstance(value, plain):
                 return self.tree(plain(value), keys)
@@ -220,6 +225,12 @@ class TreeReader:
     def _picture(self, marker: dict[str, Any]) -> Any:
         return pictures.picture_of(self._numbers(marker), marker)
 
+    def _file(self, marker: dict[str, Any]) -> FileValue:
+        numbers = self._numbers(marker)
+        if numbers.dtype != np.uint8 or numbers.ndim != 1:
+            raise DamagedDataError("a file does not consist of bytes")
+        return FileValue(numbers.data, marker["suffix"])
+
     def _numbers(self, marker: dict[str, Any]) -> Array:
         span = self._spans.get(marker["n"])
         if span is None or self._data is None:
@@ -244,6 +255,7 @@ _READERS: Mapping[str, Callable[[TreeReader, dict[str, Any]], Any]] = {
     "tensor": TreeReader._tensor,
     "scalar": TreeReader._scalar,
     "picture": TreeReader._picture,
+    "file": TreeReader._file,
 }
 
 

@@ -12,15 +12,20 @@ from typing import Any
 import numpy as np
 
 from ..context.codecs import EncodedValue
+from ..context.file_values import FileValue
 from ..context.tensors import made_of
 from ..context.trees import NodeList
+from .file_objects import object_of
 
 _ATOMS = (str, int, float, bool, complex, type(None))
 _MOST_OBJECTS = 1000
 
 
 def with_tensors(value: Any) -> Any:
-    """The value with tensors in place of numpy's arrays, if torch can be imported and has their type."""
+    """The value with tensors in place of numpy's arrays, if torch has their type, and with ComfyUI's objects for files.
+
+    Raises UnsupportedValueError if this ComfyUI has no class for a file.
+    """
     if type(value) is np.ndarray:
         with contextlib.suppress(TypeError):  # text and dates, and what an older torch lacks
             return made_of(value, "", "auto")
@@ -31,7 +36,7 @@ def with_tensors(value: Any) -> Any:
         return NodeList(with_tensors(each) for each in value)
     if type(value) in (list, tuple):
         return type(value)(with_tensors(each) for each in value)
-    return value
+    return object_of(value) if isinstance(value, FileValue) else value
 
 
 class ObjectDigests:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from discomfort.context.file_values import FILE_3D, SVG, VIDEO, FileValue
 from discomfort.context.pictures import is_picture
 from discomfort.context.tensors import is_tensor
 from discomfort.orchestration.picture_files import pixels_of
@@ -42,7 +43,7 @@ def misfit(value: Any, kind: str) -> str:
         if kind in _DATA and isinstance(value, list):
             return ""
         return f"takes {kind}, an object of the server: give a reference, as a run returns it, not {described(value)}"
-    check = _CHECKS.get(kind)
+    check = _file_check(kind) or _CHECKS.get(kind)
     wanted = "" if check is None else check(value)
     return f"takes {kind}, {wanted}, given {described(value)}" if wanted else ""
 
@@ -98,8 +99,22 @@ def _audio(value: Any) -> str:
     return "" if is_audio else "a dictionary with 'waveform' and 'sample_rate'"
 
 
+def _file_check(kind: str) -> Callable[[Any], str] | None:
+    """The check of a type whose values are files: VIDEO, SVG, FILE_3D and its formats, such as FILE_3D_GLB."""
+    wanted = FILE_3D if kind.startswith(FILE_3D) else kind
+    if wanted not in (VIDEO, FILE_3D, SVG):
+        return None
+
+    def check(value: Any) -> str:
+        is_one = isinstance(value, FileValue) and value.kind == wanted
+        return "" if is_one else f"a FileValue of such a file, as FileValue.read({_EXAMPLES[wanted]!r}) gives"
+
+    return check
+
+
 def _sigmas(value: Any) -> str:
     return "" if _is_array(value) and value.ndim == 1 else "an array of one dimension"
 
 
+_EXAMPLES = {VIDEO: "cat.mp4", FILE_3D: "cat.glb", SVG: "cat.svg"}
 _CHECKS = {"IMAGE": _image, "MASK": _mask, "LATENT": _latent, "AUDIO": _audio, "SIGMAS": _sigmas}

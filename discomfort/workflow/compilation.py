@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from discomfort._json import JsonObject, copied
-from discomfort.exceptions import GraphProblem, InputSelectorError, PortError
-from discomfort.workflow.input_values import check_value
-from discomfort.workflow.json_values import describe, is_link, json_problem
-from discomfort.workflow.model_folders import model_remedy
-from discomfort.workflow.port_types import ANY, excludes, is_known
-from discomfort.workflow.prompt_ports import PORT_INPUT, FedInput, NodeOutput, PromptPort, PromptPorts
-from discomfort.workflow.workflow_ports import PORT, PortRole
+from .._json_objects import JsonObject, copied
+from ..exceptions import GraphProblem, InputSelectorError, PortError
+from .input_values import check_value
+from .json_values import describe, is_link, json_problem
+from .model_folders import model_remedy
+from .port_types import ANY, excludes, is_known
+from .prompt_ports import PORT_INPUT, FedInput, NodeOutput, PromptPort, PromptPorts
+from .workflow_ports import PORT, PortRole
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from discomfort._error_text import nearest
-from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, option_keys, spec_settings, spec_type, widget_type
-from discomfort.workflow.json_values import describe, json_problem
+from .._error_text import nearest
+from ..exceptions import InputSelectorError
+from .dynamic_inputs import DYNAMIC_COMBO, option_keys, spec_settings, spec_type, widget_type
+from .json_values import describe, json_problem
 
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO})
 """Types whose values are constants; values of other types arrive through links, unless an extension has a widget."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from discomfort._json import JsonObject
-from discomfort.workflow.javascript import id_text
-from discomfort.workflow.links import SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS, Link
-from discomfort.workflow.nodes import class_of
-from discomfort.workflow.port_types import ANY, is_known, slot_type
-from discomfort.workflow.scopes import GraphScope
-from discomfort.workflow.subgraphs import objects
+from .._json_objects import JsonObject
+from .javascript import id_text
+from .links import SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS, Link
+from .nodes import class_of
+from .port_types import ANY, is_known, slot_type
+from .scopes import GraphScope
+from .subgraphs import objects
 
 REROUTE = "Reroute"
 

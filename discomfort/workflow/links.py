@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from discomfort._json import JsonObject
-from discomfort.workflow.javascript import id_text
-from discomfort.workflow.subgraphs import link_list, objects
+from .._json_objects import JsonObject
+from .javascript import id_text
+from .subgraphs import link_list, objects
 
 SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS = "-10", "-20"
 """The ids that LiteGraph gives, inside a subgraph, to the nodes that stand for its inputs and its outputs."""

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from discomfort._json import JsonObject
-from discomfort.exceptions import MissingNode, PayloadError
-from discomfort.workflow.subgraphs import group_members, pack_of, subgraph_list
+from .._json_objects import JsonObject
+from ..exceptions import MissingNode, PayloadError
+from .subgraphs import group_members, pack_of, subgraph_list
 
 MAX_NODES = 200_000
 """Maximum number of nodes in a workflow once every subgraph is expanded; nesting multiplies them."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from discomfort.workflow.javascript import id_text
-from discomfort.workflow.nodes import FRONTEND_ONLY
-from discomfort.workflow.subgraphs import inner_nodes
+from .javascript import id_text
+from .nodes import FRONTEND_ONLY
+from .subgraphs import inner_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from discomfort._json import JsonObject
+    from .._json_objects import JsonObject
 
 _HOLDER: Final = "\0holder"
 """Placeholder class for a node that occurs in the prompt only as the prefix of other ids."""

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from discomfort._json import JsonObject
-from discomfort.exceptions import GraphProblem
-from discomfort.workflow.dynamic_inputs import expanded, input_specs, spec_type
-from discomfort.workflow.input_values import WIDGET_TYPES
-from discomfort.workflow.json_values import is_link
-from discomfort.workflow.nodes import title_of
-from discomfort.workflow.port_types import ANY, excludes, is_known, slot_type
-from discomfort.workflow.prompt_ids import PromptIds
-from discomfort.workflow.scopes import GraphScope
-from discomfort.workflow.workflow_ports import PORT, PortRole, WorkflowPort, workflow_ports
+from .._json_objects import JsonObject
+from ..exceptions import GraphProblem
+from .dynamic_inputs import expanded, input_specs, spec_type
+from .input_values import WIDGET_TYPES
+from .json_values import is_link
+from .nodes import title_of
+from .port_types import ANY, excludes, is_known, slot_type
+from .prompt_ids import PromptIds
+from .scopes import GraphScope
+from .workflow_ports import PORT, PortRole, WorkflowPort, workflow_ports
 
 PORT_INPUT = "input_data"
 """The input by which a value reaches a port."""

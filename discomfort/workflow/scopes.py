@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from discomfort._json import JsonObject
-from discomfort.workflow.javascript import id_text
-from discomfort.workflow.links import LinkTable
-from discomfort.workflow.nodes import MODE_BYPASSED, MODE_MUTED, iterate, subgraphs
-from discomfort.workflow.subgraphs import objects
+from .._json_objects import JsonObject
+from .javascript import id_text
+from .links import LinkTable
+from .nodes import MODE_BYPASSED, MODE_MUTED, iterate, subgraphs
+from .subgraphs import objects
 
 
 @dataclass(slots=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from discomfort._json import JsonObject
-from discomfort.workflow.javascript import id_text
+from .._json_objects import JsonObject
+from .javascript import id_text
 
 GROUP_PREFIXES = ("workflow>", "workflow/")
 """Prefixes of the type of a group node, before its name. Older workflows use a slash."""

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from typing import Any
 
-from discomfort._json import JsonObject
-from discomfort.exceptions import GraphProblem
-from discomfort.workflow.javascript import id_text
-from discomfort.workflow.link_ends import LinkEnd, origin_of, targets_of
-from discomfort.workflow.nodes import class_of
-from discomfort.workflow.port_types import ANY, excludes, is_known
-from discomfort.workflow.scopes import GraphScope, workflow_scope
-from discomfort.workflow.subgraphs import group_members, objects
+from .._json_objects import JsonObject
+from ..exceptions import GraphProblem
+from .javascript import id_text
+from .link_ends import LinkEnd, origin_of, targets_of
+from .nodes import class_of
+from .port_types import ANY, excludes, is_known
+from .scopes import GraphScope, workflow_scope
+from .subgraphs import group_members, objects
 
 PORT = "DiscomfortPort"
 """The class of a port."""
 
 
-class PortRole(StrEnum):
+class PortRole(str, Enum):  # noqa: UP042 - StrEnum needs Python 3.11, and ComfyUI may have 3.10
     """What a port does in a run."""
+
+    __str__ = str.__str__
 
     INPUT = "input"  # the variable's value enters here: something out of it, nothing into it
     OUTPUT = "output"  # what arrives here becomes the variable's value: something into it, nothing out of it

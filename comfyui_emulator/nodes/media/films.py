@@ -102,6 +102,10 @@ class Video:
         start = max(self._whole_duration() + self.start, 0.0) if self.start < 0 else self.start
         return float(start), float(self.duration)
 
+    def get_active_trim_window(self) -> tuple[float, float]:
+        """:meth:`window`, by the name that packs use."""
+        return self.window()
+
     def get_frame_count(self) -> int:
         """The number of images, mostly from what the file says about itself.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -169,3 +169,51 @@ def test_real_tensors() -> None:
         context.save("a", torch.nn.Parameter(torch.ones(100_000)))
         context["a"][0] = 5
         assert context["a"][0] == 1
+
+
+def test_tensors_of_a_device_come_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D23: only after ``detach`` and ``cpu`` is one read; what is stored does not know the device."""
+    steps: list[str] = []
+
+    class Tensor:
+        """A tensor on a device, of which numpy gets nothing until it is on the CPU."""
+
+        dtype, layout, requires_grad = "torch.float32", "strided", True
+        is_nested = is_quantized = False
+
+        def __init__(self, device: str = "cuda") -> None:
+            self.device = SimpleNamespace(type=device)
+
+        def detach(self) -> Tensor:
+            steps.append("detach")
+            return self
+
+        def cpu(self) -> Tensor:
+            steps.append("cpu")
+            return Tensor("cpu")
+
+        def resolve_conj(self) -> Tensor:
+            return self
+
+        resolve_neg = resolve_conj
+
+        def numpy(self) -> np.ndarray[Any, Any]:
+            assert self.device.type == "cpu"
+            return np.arange(3, dtype=np.float32)
+
+    torch = ModuleType("torch")
+    torch.Tensor, torch.strided = Tensor, "strided"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    codec, data = written({"samples": Tensor()})
+    monkeypatch.delitem(sys.modules, "torch")
+
+    assert steps == ["detach", "cpu"]
+    assert b"cuda" not in data
+    assert np.array_equal(decode(codec, data, "numpy")["samples"], [0, 1, 2])
+
+
+def test_tensors_without_data() -> None:
+    """A tensor of torch's ``meta`` device has no numbers to bring to the CPU."""
+    torch = pytest.importorskip("torch", reason="needs torch, which the package does not")
+    with pytest.raises(UnsupportedValueError, match="without data"):
+        encode({"samples": torch.empty(2, device="meta")})

@@ -22,6 +22,7 @@ LAYERS = {
             "_tracebacks",
             "progress",
             "_json",
+            "_json_objects",
             "_version",
             "redaction",
             "workflow",
@@ -41,6 +42,8 @@ LAYERS = {
     **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance", "nodes"], 5),
 }
 PARTS = {"discovery", "server", "client", "conversion", "files", "context"}
+COMFYUI = {"numpy", "torch", "PIL", "comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes", "server"}
+"""What is there in ComfyUI's process; its own modules are imported lazily."""
 HEAVY = {"playwright": "discomfort/conversion/browser", "torch": "discomfort/context/tensors", "ray": None}
 OUTSIDE = {
     "comfyui_emulator": set[str](),
@@ -149,7 +152,7 @@ def test_packages_beside_stand_alone() -> None:
 
 
 def test_nodes_import_what_comfyui_has() -> None:
-    """The nodes, and all that they import of the library at any depth, import the standard library and numpy."""
+    """The nodes, and all that they import of the library at any depth, import what ComfyUI has, and ComfyUI itself."""
     edges = graph()
     waiting, seen = [name for name in KNOWN if name.startswith("discomfort.nodes")], set[str]()
     while waiting:
@@ -161,13 +164,14 @@ def test_nodes_import_what_comfyui_has() -> None:
         f"{name} imports {module}"
         for name in seen
         for module, node in imports(KNOWN[name])
-        if (root := module.split(".")[0]) not in sys.stdlib_module_names | {"numpy", "torch", "PIL", "discomfort"}
+        if (root := module.split(".")[0]) not in sys.stdlib_module_names | COMFYUI | {"discomfort"}
         or (root == "discomfort" and isinstance(node, ast.ImportFrom) and not node.level)
     }
     assert others == set()
     assert {unit(name) for name in seen} == {
-        "nodes", "context", "_system", "exceptions", "_error_text", "_pickling", "redaction"
-    }  # fmt: skip
+        *("nodes", "context", "workflow", "_system"),
+        *("exceptions", "_error_text", "_pickling", "redaction", "_json_objects"),
+    }
 
 
 def cycle(edges: dict[str, set[str]]) -> list[str]:

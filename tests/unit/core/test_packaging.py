@@ -107,7 +107,7 @@ def test_node_pack_import_paths(comfyui: Path, isolated: bool) -> None:
     )
 
     printed = python(code, comfyui, isolated=isolated).splitlines()
-    assert printed == ["True True discomfort.connector.connector", "True True", "True 3"]
+    assert printed == ["True True discomfort.connector.connector", "True True", "True 7"]
 
 
 def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:
@@ -117,21 +117,22 @@ def test_package_is_not_hidden_by_the_repository(tmp_path: Path) -> None:
     assert python("import sys; sys.path.insert(0, '')\nimport discomfort; print(discomfort.__version__)", tmp_path)
 
 
-def test_loads_as_a_node_pack_with_three_nodes(comfyui: Path) -> None:
+def test_loads_as_a_node_pack(comfyui: Path) -> None:
     """The way ComfyUI loads a folder: by file location, under the folder's path as its name. No library is imported."""
     code = (
-        "import importlib.util, json, sys\n"
+        "import importlib.util, json, pathlib, sys\n"
         "path = 'custom_nodes/discomfort'\n"
         "spec = importlib.util.spec_from_file_location(path, path + '/__init__.py')\n"
         "module = importlib.util.module_from_spec(spec)\n"
         "sys.modules[path] = module\n"
         "spec.loader.exec_module(module)\n"
         "names = ('aiohttp', 'orjson', 'pydantic', 'discomfort', 'torch')\n"
-        "print(json.dumps([list(module.NODE_CLASS_MAPPINGS), [name for name in names if name in sys.modules]]))"
+        "assert (pathlib.Path(path) / module.WEB_DIRECTORY / 'discomfort_ports.js').is_file()\n"
+        "print(json.dumps([len(module.NODE_CLASS_MAPPINGS), [name for name in names if name in sys.modules]]))"
     )
 
     assert json.loads(python(code, comfyui)) == [
-        ["DiscomfortPort", "DiscomfortContextLoader", "DiscomfortContextSaver"],
+        7,
         [],
     ]
 

@@ -10,6 +10,7 @@ import pytest
 from discomfort.exceptions import PortError
 from discomfort.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from discomfort.nodes.port_node import DiscomfortPort
+from discomfort.nodes.runner_node import RUNNER, DiscomfortTestRunner
 from discomfort.orchestration import internal_nodes
 from discomfort.workflow import workflow_ports
 
@@ -28,26 +29,37 @@ def test_names_are_the_documented_ones() -> None:
         "DiscomfortPort": "Discomfort Port (Input/Output)",
         "DiscomfortContextLoader": "Discomfort Context Loader (Internal)",
         "DiscomfortContextSaver": "Discomfort Context Saver (Internal)",
+        "DiscomfortTestRunner": "Discomfort Test Runner",
+        "DiscomfortTestRunnerRounds": "Discomfort Test Runner Rounds (Internal)",
+        "DiscomfortTestRunnerValue": "Discomfort Test Runner Value (Internal)",
+        "DiscomfortTestRunnerResult": "Discomfort Test Runner Result (Internal)",
     }
     categories = {name: getattr(cls, "CATEGORY", "") for name, cls in NODE_CLASS_MAPPINGS.items()}
-    assert categories == {
+    assert {name: each for name, each in categories.items() if each != "discomfort/internal"} == {
         "DiscomfortPort": "discomfort/utilities",
-        "DiscomfortContextLoader": "discomfort/internal",
-        "DiscomfortContextSaver": "discomfort/internal",
+        "DiscomfortTestRunner": "discomfort/testing",
     }
     declared = DiscomfortPort.INPUT_TYPES()
     assert list(declared["required"]) == ["unique_id"]
     assert list(declared["optional"]) == ["input_data", "tags"]
+    declared = DiscomfortTestRunner.INPUT_TYPES()
+    assert list(declared["required"]) == ["workflow_json", "max_iterations"]
+    assert list(declared["optional"]) == [
+        *(name for slot in range(1, 6) for name in (f"input{slot}", f"unique_id_input{slot}")),
+        *(f"unique_id_output{slot}" for slot in range(1, 6)),
+    ]
 
 
 def test_class_names_are_those_of_the_client() -> None:
     """Workflows and prompts are read with the same names."""
-    assert set(NODE_CLASS_MAPPINGS) == {workflow_ports.PORT, internal_nodes.LOADER, internal_nodes.SAVER}
+    runners = {name for name in NODE_CLASS_MAPPINGS if name.startswith(RUNNER)}
+    known = {workflow_ports.PORT, internal_nodes.LOADER, internal_nodes.SAVER}
+    assert set(NODE_CLASS_MAPPINGS) - runners == known
 
 
-@pytest.mark.parametrize("name", NODE_CLASS_MAPPINGS)
+@pytest.mark.parametrize("name", [name for name in NODE_CLASS_MAPPINGS if name != RUNNER])
 def test_nothing_breaks_the_cache(name: str) -> None:
-    """No node says that it changes, and none has its own id in its cache key."""
+    """No node says that it changes, and none has its own id in its cache key; a test runner names its nodes by it."""
     cls: Any = NODE_CLASS_MAPPINGS[name]
     assert not hasattr(cls, "IS_CHANGED")
     assert "UNIQUE_ID" not in cls.INPUT_TYPES().get("hidden", {}).values()
