@@ -12,13 +12,14 @@ from unit.orchestration.fake_worker import FakeWorker, picture
 from unit.orchestration.test_running_lists import ADD, INVERT
 
 from discomfort import Discomfort, WorkflowContext
+from discomfort.config import Settings
 from discomfort.exceptions import ConfigurationError, PortError, StateError
 
 
 @pytest.fixture
 def discomfort(worker: FakeWorker) -> Discomfort:
     """On a worker without a server."""
-    worker._settings = type("Settings", (), {"warm_nodes": 300})()  # type: ignore[attr-defined]
+    worker._settings = Settings()  # type: ignore[attr-defined]
     return Discomfort(worker)  # type: ignore[arg-type]
 
 
