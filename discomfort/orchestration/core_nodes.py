@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from discomfort._json import JsonObject
@@ -47,42 +47,48 @@ _LOSSES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A value whose files are on the server: ``places`` has what an input takes for each, ``sent`` had to be sent."""
+
+    shipment: Shipment
+    places: Mapping[str, str]
+    sent: int = 0
+
+
 class Uploads:
-    """What was uploaded to the server of one worker so far, in all calls."""
+    """Uploads to the server of one worker, in all calls. Those of the last values are remembered."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._shipments: dict[tuple[str, str], Shipment] = {}
-        self._places: dict[str, str] = {}
+        self._known: dict[tuple[str, str], Shipped] = {}
 
-    async def ship(self, value: WantedValue) -> tuple[Shipment, int]:
-        """Have the files of a value on the server, and return how many of them had to be sent. Raises ServerError."""
+    async def ship(self, value: WantedValue) -> Shipped:
+        """Have the files of a value on the server. Raises ServerError."""
         key = _key(value)
-        known = None if key is None else self._shipments.get(key)
-        if known is not None and not [name for name in known.names + known.masks if not await self.has(name)]:
-            return known, 0
+        known = None if key is None else self._known.get(key)
+        if known is not None and await self._are_there(known):
+            return replace(known, sent=0)
         shipment, files = await to_thread(packed, value)
-        sent = 0
+        places: dict[str, str] = {}
         for file in files:
-            if not await self.has(file.name):
-                self._places[file.name] = await self._upload(file)
-                sent += 1
+            if file.name not in places:
+                places[file.name] = await self._upload(file)
+        made = Shipped(shipment, places, len(places))
         if key is not None:
-            self._shipments[key] = shipment
-            while len(self._shipments) > _MOST_SHIPMENTS:
-                del self._shipments[next(iter(self._shipments))]
-        return shipment, sent
+            self._known[key] = made
+            while len(self._known) > _MOST_SHIPMENTS:
+                del self._known[next(iter(self._known))]
+        return made
 
-    def recipe(self, shipment: Shipment) -> Recipe:
-        """The nodes that load what was shipped."""
-        return shipment.recipe(self._places)
-
-    async def has(self, name: str) -> bool:
-        """Whether the server still has a file that was uploaded. Raises ServerError."""
-        return name in self._places and await self.is_there(name)
+    async def _are_there(self, known: Shipped) -> bool:
+        for name in known.places:
+            if not await self.is_there(name):
+                return False
+        return True
 
     async def is_there(self, name: str) -> bool:
-        """Whether the server has a file, whoever uploaded it."""
+        """Whether the server has a file under its name. Raises ServerError."""
         return await self._worker._has_file(name, _FOLDER, "temp")
 
     async def _upload(self, file: ValueFile) -> str:
@@ -183,7 +189,7 @@ class CoreNodes:
 class _CorePassage:
     def __init__(self, transport: CoreNodes, view: RunView, *, use_ram: bool) -> None:
         self._transport, self._view, self._use_ram = transport, view, use_ram
-        self._shipments: dict[WantedValue, Shipment] = {}
+        self._shipped: dict[WantedValue, Shipped] = {}
         self._collectors: dict[str, Collector] = {}
 
     async def send(self, values: Sequence[WantedValue], references: Sequence[Reference]) -> None:
@@ -195,8 +201,8 @@ class _CorePassage:
                 raise PortError(f"the variable {value.unique_id!r}: {problem}")
             loss = await to_thread(loss_of, value)
             transport.tell(f"the value of {value.unique_id!r} is not sent as it is: {loss}" if loss else "")
-            self._shipments[value], sent = await transport.uploads.ship(value)
-            transport.sent_files += sent
+            shipped = self._shipped[value] = await transport.uploads.ship(value)
+            transport.sent_files += shipped.sent
         names = {name: each.unique_id for each in references for name in _uploaded(each["prompt"])}
         for name, unique_id in names.items():
             if not await transport.uploads.is_there(name):
@@ -207,7 +213,8 @@ class _CorePassage:
 
     def binding(self, value: WantedValue) -> Recipe:
         """The nodes that load its files."""
-        return self._transport.uploads.recipe(self._shipments[value])
+        shipped = self._shipped[value]
+        return shipped.shipment.recipe(shipped.places)
 
     def sink(self, port: PromptPort, rule: str) -> Sink:
         """A node that shows or saves the value."""

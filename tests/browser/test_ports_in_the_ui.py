@@ -317,11 +317,11 @@ async def test_picture_for_the_tutorial(visit: Visit) -> None:
           const id = node.widgets?.find((each) => each.name === "unique_id")?.value;
           node.pos = ports[id] ?? place[node.type] ?? node.pos;
         }
-        app.canvas.ds.reset(); app.canvas.ds.scale = 0.75; app.canvas.ds.offset = [60, 80];
+        app.canvas.ds.reset(); app.canvas.ds.scale = 0.75; app.canvas.ds.offset = [60, 140];
         app.canvas.setDirty(true, true);
     }""")
     await visit.page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => done(true)))")
-    picture = await visit.page.screenshot(clip={"x": 60, "y": 70, "width": 1210, "height": 320})
+    picture = await visit.page.screenshot(clip={"x": 60, "y": 120, "width": 1210, "height": 250})
     if PICTURE and visit.version == NEWER:
         Path(PICTURE).write_bytes(picture)
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from contract.engines import EngineUnderTest, with_small_frontend
 from contract.graphs import Prompt, node
+from port_workflows import Graph
 
 from discomfort import ComfyConnector, Discomfort, FileValue, WorkflowContext
 from discomfort.exceptions import ExecutionError, ValidationError
@@ -194,6 +195,25 @@ async def test_files_that_are_refused(
     (engine.home / "input" / "text.json").write_text("{")
     with pytest.raises(ValidationError, match=REFUSED[name]):
         await discomfort.run({"1": runner(name, {}, ["x"])})
+
+
+@pytest.mark.browser
+async def test_workflow_of_the_ui(discomfort: Discomfort, stored: Stored, engine: EngineUnderTest) -> None:
+    """It is converted by the client's Python, which ComfyUI's need not be like."""
+    if not engine.real:
+        pytest.skip("this emulator has the small frontend; test_ports_in_the_ui.py converts on one with the real one")
+    graph = Graph()
+    invert = graph.add("ImageInvert", "image:IMAGE", "IMAGE:IMAGE")
+    graph.input("image", invert)
+    graph.output("image", invert)
+    image = np.random.default_rng(3).random((1, 8, 8, 3), np.float32)
+    workflow = {
+        "1": port("given"),
+        "2": runner(stored("ui.json", graph.workflow()), {"image": ["1", 0]}, ["image"]),
+        "3": port("out", ["2", 0]),
+    }
+
+    assert np.array_equal(np.asarray((await discomfort.run(workflow, {"given": image}))["out"][0]), 1 - image)
 
 
 async def test_files(discomfort: Discomfort, engine: EngineUnderTest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -104,6 +105,19 @@ async def test_latents(discomfort: Discomfort, context: WorkflowContext, caplog:
         results = await discomfort.run(twice, {"in": masked}, context=context)
     assert list(results["out"]) == ["samples"]
     assert "the latent 'out' comes back without 'noise_mask'" in caplog.text
+
+
+async def test_sound(discomfort: Discomfort, engine: EngineUnderTest) -> None:
+    """Goes in as it is, also at an input of any type."""
+    if not engine.real:
+        pytest.importorskip("av")
+    sound = {"waveform": np.array([[[0.5, 0.125, -1.0], [0.0, 0.25, 2.5]]], np.float32), "sample_rate": 8000}
+    results = await discomfort.run({"1": port("in"), "2": node("PreviewAny", source=["1", 0])}, {"in": sound})
+    ((record),) = results.histories[0].values()
+    (text,) = record["outputs"]["2"]["text"]
+    assert "'sample_rate': 8000" in text
+    numbers = [float(each) for each in re.findall(r"-?\d+\.\d*", text.partition("sample_rate")[0])]
+    assert numbers == [0.5, 0.125, -1.0, 0.0, 0.25, 2.5]
 
 
 async def test_texts_and_numbers(discomfort: Discomfort) -> None:

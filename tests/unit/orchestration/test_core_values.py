@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unit.orchestration.fake_worker import FakeWorker
 
 from discomfort import NodeList
+from discomfort.context.records import Record
 from discomfort.exceptions import DamagedDataError
 from discomfort.orchestration.binding import LoadedValue
 from discomfort.orchestration.core_files import (
@@ -22,6 +24,7 @@ from discomfort.orchestration.core_files import (
     wave_file,
 )
 from discomfort.orchestration.core_inputs import kind_of, loss_of, packed, problem_of
+from discomfort.orchestration.core_nodes import Uploads
 from discomfort.orchestration.core_outputs import Collector, output_kind
 from discomfort.orchestration.transport import WantedValue
 from discomfort.workflow.prompt_ports import PromptPort
@@ -131,6 +134,21 @@ def classes_of(nodes: Any) -> dict[str, int]:
     """How many nodes of each class."""
     classes = [node["class_type"] for node in nodes.values()]
     return {name: classes.count(name) for name in classes}
+
+
+async def test_stored_values_are_sent_once() -> None:
+    """Until the server does not have their files any more; the file of a context never changes."""
+    worker = FakeWorker()
+    uploads = Uploads(worker)
+    record = Record("ram", "tensors", 1, file="ram:discomfort-1/a/" + "0" * 32)
+    value = WantedValue("v", "IMAGE", LoadedValue(picture(2, 2, 2, 3)), record)
+    sent = [(await uploads.ship(value)).sent for _ in range(2)]
+    worker.files.popitem()
+    sent.append((await uploads.ship(value)).sent)
+    shipped = await uploads.ship(value)
+
+    assert sent == [2, 0, 2]
+    assert list(shipped.places.values()) == [f"discomfort/{name} [temp]" for name in shipped.shipment.names]
 
 
 def test_masked_latents() -> None:
