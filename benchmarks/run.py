@@ -104,6 +104,7 @@ def main() -> int:
     print("\n#### without a server", flush=True)
     good.append(script("upload.py", "--gigabytes", "2" if options.full else "0.5"))
     good.append(script("context.py", *([] if options.full else ["--rounds", "200", "--killed", "0.1"])))
+    good.append(script("lists.py", *([] if options.full else ["--rounds", "20", "--pictures", "100"])))
     good.append(script("conversion.py", "--literal", "12" if options.full else "2"))
     if options.comfyui:
         good.append(script("benchmarks.parity", "--comfyui", str(options.comfyui.resolve())))

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.orchestration.orchestrator import Discomfort
     from discomfort.orchestration.results import Results
+    from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
     from discomfort.progress import WorkflowProgress
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
@@ -96,6 +97,7 @@ _HOMES = {
     "RunStatus": "discomfort.connector.run_status",
     "ServerQueue": "discomfort.connector.server_queue",
     "SyncConnector": "discomfort.sync",
+    "SyncDiscomfort": "discomfort.orchestration.sync_orchestrator",
     "SyncOutput": "discomfort.sync_run",
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
@@ -160,6 +162,7 @@ __all__ = [
     "StateError",
     "StorageFullError",
     "SyncConnector",
+    "SyncDiscomfort",
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",

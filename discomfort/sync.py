@@ -135,11 +135,22 @@ class SyncConnector(ConnectorFace):
 
         Further calls return the same object, as in a notebook whose cell is run again.
         """
+        return cls._create(config_path, settings)
+
+    @classmethod
+    def _create(
+        cls, config_path: str | os.PathLike[str] | None, settings: SettingArguments, *, loads_nodes: bool = False
+    ) -> Self:
+        """:meth:`create`. ``loads_nodes`` as in :meth:`ComfyConnector._create`."""
+
+        def make() -> Coroutine[Any, Any, ComfyConnector]:
+            return ComfyConnector._create(config_path, settings, loads_nodes=loads_nodes)
+
         with _claims:
             while (living := cls._living) is not None:
                 try:
                     if living._is_alive:
-                        living._thread.call(ComfyConnector.create(config_path, **settings))
+                        living._thread.call(make())
                         return living
                 except StateError:
                     if living._is_alive:
@@ -147,7 +158,7 @@ class SyncConnector(ConnectorFace):
                 # Another thread may still shut it down; after release_now() its thread still runs.
                 living.kill_api()
                 cls._living = None
-            cls._living = made = cls(lambda: ComfyConnector.create(config_path, **settings))
+            cls._living = made = cls(make)
             return made
 
     @classmethod

@@ -38,6 +38,7 @@ PAGES = {
         "Discomfort",
         [
             "discomfort.orchestration.orchestrator:Discomfort",
+            "discomfort.orchestration.sync_orchestrator",
             "discomfort.orchestration.results",
             "discomfort.workflow.references:Reference",
         ],

@@ -7,6 +7,7 @@ under a hidden name that contains the same facts, so none is ever half made, and
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -16,16 +17,16 @@ import stat
 from pathlib import Path
 
 from discomfort import _json
-from discomfort._system import locks
+from discomfort._system import claims, locks
+from discomfort._system.claims import FolderClaim
 from discomfort._system.descriptors import create, open_existing, write_all
 from discomfort._system.ownership import owner_lives, owner_mark
 from discomfort._system.process_table import pid_namespace
-from discomfort._system.removal import remove_tree
+from discomfort._system.removal import OWNER_FILE, remove_tree
 from discomfort._system.user import is_ours
 
 _log = logging.getLogger("discomfort._system.claimed_folders")
 
-_OWNER = "owner"
 _HIDDEN = re.compile(r"\.([0-9]+)-([0-9]+-[0-9a-f.-]+)-[0-9a-f]{8}")
 _LONGEST_OWNER = 4096
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
@@ -34,36 +35,30 @@ _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
 class ClaimedFolder:
     """A new folder of this process. It is private to the user. Not of a forked child, which only sees it."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
-        self._descriptor, self._pid = descriptor, os.getpid()
+    def __init__(self, claim: FolderClaim, descriptor: int) -> None:
+        self.path = claim.path
+        self._claim, self._descriptor, self._pid = claim, descriptor, os.getpid()
         locks.keep_from_children(self)
 
     @classmethod
-    def make(cls, path: Path) -> ClaimedFolder:
+    def make(cls, path: Path, *, parents: int = 0) -> ClaimedFolder:
         """Make it. An abandoned folder of that name is removed first.
+
+        With ``parents``, so many folders above it are removed with it, if they are empty then.
 
         Raises FileExistsError if the name belongs to a living process, or to something else; OSError.
         """
         remove_abandoned(path)
-        hidden = path.with_name(_hidden_name())
-        hidden.mkdir(0o700)
-        descriptor = -1
+        facts = {"mark": owner_mark(), "namespace": _namespace(), "claim": secrets.token_hex(8)}
+        claim = FolderClaim(path, path.with_name(_hidden_name()), _json.dumps(facts).decode(), parents)
+        claims.begin_claim(claim)
         try:
-            descriptor = create(hidden / _OWNER, 0o600)
-            if locks.AVAILABLE:
-                locks.try_lock(descriptor)
-            write_all(descriptor, _json.dumps({"mark": owner_mark(), "namespace": _namespace()}))
-            _rename(hidden, path)
-            claim = cls(path, descriptor)
-            descriptor = -1
+            claim.hidden.mkdir(0o700)
+            return cls(claim, _taken(claim))
         except BaseException:
-            remove_tree(hidden)
+            remove_tree(claim.hidden)
+            claims.end_claim(claim)
             raise
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
-        return claim
 
     @property
     def is_ours(self) -> bool:
@@ -76,9 +71,13 @@ class ClaimedFolder:
             return
         descriptor, self._descriptor = self._descriptor, -1
         try:
-            _remove(self.path)
+            _remove(self.path, self._claim.hidden)
+            with contextlib.suppress(OSError):  # others use them
+                for parent in self.path.parents[: self._claim.parents]:
+                    parent.rmdir()
         finally:
             os.close(descriptor)
+            claims.end_claim(self._claim)
 
     def leave_to_parent(self) -> None:
         """In a forked child: close the lock's descriptor, which does not unlock the parent's."""
@@ -87,12 +86,28 @@ class ClaimedFolder:
             os.close(descriptor)
 
 
+def _taken(claim: FolderClaim) -> int:
+    """Give a hidden folder its name; the descriptor that holds its lock. Raises FileExistsError, OSError."""
+    descriptor = create(claim.hidden / OWNER_FILE, 0o600)
+    try:
+        if locks.AVAILABLE:
+            locks.try_lock(descriptor)
+        write_all(descriptor, claim.owner.encode())
+        _rename(claim.hidden, claim.path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def make_root(path: Path) -> None:
     """Make the folder that claimed ones lie in, private to this user. Its parent must exist.
 
     Raises OSError, also if it belongs to somebody else, or is a link.
     """
-    path.mkdir(0o700, exist_ok=True)
+    # Not exist_ok, which raises FileExistsError if another process removes the folder just then.
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(0o700)
     status = path.stat(follow_symlinks=False)
     if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "is a link or a file, not a folder", str(path))
@@ -149,17 +164,16 @@ def remove_abandoned(path: Path) -> bool:
         return not os.path.lexists(path)
     try:
         # The lock, which this takes, keeps two processes from removing it, and one from a new folder of that name.
-        if not _is_abandoned(descriptor) or not locks.is_at(path / _OWNER, descriptor):
+        if not _is_abandoned(descriptor) or not locks.is_at(path / OWNER_FILE, descriptor):
             return False
         _log.info("removing %s, whose process has ended", path)
-        _remove(path)
+        _remove(path, path.with_name(_hidden_name()))
         return not os.path.lexists(path)
     finally:
         os.close(descriptor)
 
 
-def _remove(path: Path) -> None:
-    hidden = path.with_name(_hidden_name())
+def _remove(path: Path, hidden: Path) -> None:
     try:
         path.rename(hidden)
     except OSError as error:
@@ -185,7 +199,7 @@ def _open_owner(path: Path) -> int:
     try:
         if not _is_own_folder(path):
             return -1
-        return open_existing(path / _OWNER, writable=True)
+        return open_existing(path / OWNER_FILE, writable=True)
     except OSError:
         return -1
 

@@ -83,6 +83,14 @@ async def finish(work: Awaitable[T]) -> T:
     raise cancelled
 
 
+async def in_pool(work: Callable[[], T], *, is_quick: bool = False) -> T:
+    """Do short blocking ``work`` in one of our own threads, to its end even if cancelled.
+
+    ``is_quick`` says that it neither reads nor writes a disk, so it is done here: a thread would take longer.
+    """
+    return work() if is_quick else await finish(to_thread(work))
+
+
 async def see_through(begin: Callable[[], Awaitable[T]]) -> T:
     """Await ``begin()`` to its end despite cancellations. This task's own are ignored, and if the work is cancelled
     (Ctrl-C under ``asyncio.run`` cancels every task), it is started again. For shutdown only.

@@ -12,6 +12,7 @@ from discomfort.cli import help_texts
 from discomfort.cli.connect import ServerTarget, read_target
 from discomfort.cli.exit_codes import FAILED, USAGE
 from discomfort.cli.inputs import (
+    Source,
     UsageError,
     check_directory,
     check_files,
@@ -19,6 +20,7 @@ from discomfort.cli.inputs import (
     check_timeout,
     check_url,
     read_headers,
+    read_pairs,
     read_sources,
 )
 from discomfort.cli.options import (
@@ -31,11 +33,14 @@ from discomfort.cli.options import (
     ExclusiveOption,
     ForceOption,
     HeaderOption,
+    InOption,
     InputOption,
+    IterationsOption,
     JsonOption,
     ListOption,
     NameOption,
     OnlyOption,
+    OutOption,
     PromptFileOption,
     ProxyOption,
     QuietOption,
@@ -121,6 +126,9 @@ def _top(
 # Longer than other functions: the parameters are the options of the command, and the docstring is its help.
 def _run(
     workflows: WorkflowArgument,
+    values: InOption = None,
+    files: OutOption = None,
+    iterations: IterationsOption = None,
     assignments: SetOption = None,
     repeat: RepeatOption = 1,
     csv: CsvOption = None,
@@ -151,24 +159,59 @@ def _run(
 
     --name PATTERN names the files: {workflow}, {index} (of the run, from 1; {index:3} is 007), {repeat}, {NODE.INPUT};
     {{ and }} are braces, / makes folders below --output. The files of one run after the first get _2, _3 ...
+
+    Ports: workflows with ports (discomfort ports WORKFLOW lists them) run as one list, in order. What an OUTPUT port
+    gives, the INPUT ports of its name take in the workflows after it, and in the next iteration. --in gives the other
+    values: the file of a picture or mask for IMAGE and MASK, .latent or .safetensors for other data, the file itself
+    for a video, else JSON or text; @FILE reads text from a file, and @@ is one @. --out names the file of a value; the
+    suffix is its format: a picture, .json, .txt, .npy, .safetensors, .latent. Pictures and data without --out are saved
+    in --output, by the name of the port; numbers and texts go to stdout. --json gives one document for the list.
     """
 
     def work(terminal: Terminal) -> int:
+        from discomfort.cli.port_run import ListOptions, check_iterations, list_command, refuse_batches, wants_list
+
+        target, uploads = read_target(config, engine, attach, header, proxy), inputs or []
+        check_files(uploads)
+        check_directory(output)
+        sources = read_sources(workflows)
+        if not wants_list(sources, values or [], files or [], iterations):
+            return batches(terminal, sources, target, uploads)
+        refuse_batches(
+            {
+                "--set": assignments,
+                "--repeat": repeat != 1,
+                "--csv": csv,
+                "--name": name,
+                "--skip-existing": skip_existing,
+            }
+        )
+        options = ListOptions(
+            sources=sources,
+            target=target,
+            given=read_pairs("--in", values or []),
+            files=read_pairs("--out", files or []),
+            iterations=check_iterations(iterations),
+            uploads=uploads,
+            output=output,
+            json=as_json,
+            timeout=check_timeout(timeout),
+        )
+        return list_command(options, terminal)
+
+    def batches(terminal: Terminal, sources: list[Source], target: ServerTarget, uploads: list[Path]) -> int:
         from discomfort.cli.output_names import read_pattern
         from discomfort.cli.run import RunOptions, run_command
         from discomfort.cli.variants import read_variants
 
-        target, files = read_target(config, engine, attach, header, proxy), inputs or []
-        check_files(files)
-        check_directory(output)
         variants = read_variants(assignments or [], csv, repeat)
         if skip_existing and name is None:
             raise UsageError("--skip-existing needs --name: without it the server chooses the names of the files")
         options = RunOptions(
-            sources=read_sources(workflows),
+            sources=sources,
             target=target,
             variants=variants,
-            inputs=files,
+            inputs=uploads,
             output=output,
             name=None if name is None else read_pattern(name),
             skip_existing=skip_existing,

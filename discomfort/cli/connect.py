@@ -7,13 +7,14 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from discomfort.cli.inputs import check_target, read_headers
 from discomfort.cli.progress_bars import Display
 from discomfort.cli.terminal import LogHandler, Terminal
 
 if TYPE_CHECKING:
+    from discomfort.config import SettingArguments
     from discomfort.connector import ComfyConnector
 
 _log = logging.getLogger("discomfort.cli")
@@ -24,7 +25,7 @@ class ServerTarget:
     """The server that a command uses: one to start, or (``attach``) one that is running.
 
     ``headers`` are sent with every request to an attached server, ``proxy`` is the way to it; both may contain secrets,
-    so ``repr`` omits them.
+    so ``repr`` omits them. With ``loads_nodes``, a server that is started has the nodes of ports.
     """
 
     config: Path | None = None
@@ -32,6 +33,7 @@ class ServerTarget:
     attach: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy: str | None = field(default=None, repr=False)
+    loads_nodes: bool = False
 
 
 def read_target(
@@ -64,12 +66,12 @@ async def open_connector(target: ServerTarget) -> ComfyConnector:
     # Here and not above: importing the connector takes longer than `--help` or a usage error may.
     from discomfort.connector import ComfyConnector
 
-    settings: dict[str, Any] = {} if target.engine is None else {"engine": target.engine}
+    settings = cast("SettingArguments", {} if target.engine is None else {"engine": target.engine})
     if target.attach is not None:
         return await ComfyConnector.attach(
             target.attach, headers=target.headers, proxy=target.proxy, config_path=target.config, **settings
         )
-    return await ComfyConnector.create(target.config, **settings)
+    return await ComfyConnector._create(target.config, settings, loads_nodes=target.loads_nodes)
 
 
 @contextlib.asynccontextmanager

@@ -37,6 +37,8 @@ RUN = [
     "discomfort run workflow.json --set 'Positive prompt.text=a red fox'",
     "discomfort run workflow.json --input a.png --set LoadImage.image=a.png",
     "discomfort run picture.png                 the workflow inside a picture",
+    "discomfort run load.json sample.json --in seed=7 --in photo=in.png \\",
+    "    --out image=out.png                    values at ports",
     "cat workflow.json | discomfort run - --json | jq -r '.outputs[].path'",
     "discomfort run workflow.json --attach https://gpu:8188 --header @token.txt",
 ]

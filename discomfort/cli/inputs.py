@@ -91,6 +91,20 @@ def read_headers(texts: Sequence[str]) -> Mapping[str, str]:
     return headers
 
 
+def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts by name. Raises UsageError for one without a name, or for a name that is given twice."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name or not value:
+            raise UsageError(f"{option} {text!r}: expected NAME=VALUE; NAME is the unique_id of a port")
+        if name in found:
+            raise UsageError(f"{option} {name}: given twice")
+        found[name] = value
+    return found
+
+
 def check_timeout(seconds: float | None) -> float | None:
     """A number of seconds above zero, or none. Raises UsageError."""
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):

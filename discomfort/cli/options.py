@@ -61,6 +61,28 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+InOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--in",
+        metavar="NAME=VALUE",
+        help="Value for the INPUT ports of that name: JSON or text, a picture's file for IMAGE, or @FILE. Repeatable.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--out",
+        metavar="NAME=FILE",
+        help="File for the value of an OUTPUT port, replaced if it exists; the suffix is its format. Repeatable.",
+        show_default=False,
+    ),
+]
+IterationsOption = Annotated[
+    int | None,
+    typer.Option("--iterations", metavar="N", help="Run the workflows with ports N times over.", show_default=False),
+]
 InputOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -108,7 +130,9 @@ PromptFileOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="Time limit for each run.", show_default=False),
+    typer.Option(
+        "--timeout", metavar="SECONDS", help="Time limit for each run; with ports, for all of them.", show_default=False
+    ),
 ]
 StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
 CleanOption = Annotated[

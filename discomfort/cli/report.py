@@ -202,6 +202,11 @@ def show_result(terminal: Terminal, result: Result, *, several: bool) -> None:
         terminal.show(_table(result, several=several))
 
 
+def seconds_text(value: float) -> str:
+    """How long a run took."""
+    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+
+
 def _table(result: Result, *, several: bool) -> Table:
     title = Text(clean(result.workflow)) if several else None
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)

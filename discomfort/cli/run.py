@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from discomfort._system.concurrency import to_thread
 from discomfort.cli.batch import Batch, Job
 from discomfort.cli.connect import ServerTarget
 from discomfort.cli.exit_codes import OK
+from discomfort.cli.input_uploads import upload_inputs
 from discomfort.cli.inputs import Source
 from discomfort.cli.output_names import NamePattern
 from discomfort.cli.progress_bars import BatchPlace
-from discomfort.cli.report import Result, save_outputs, show_result
+from discomfort.cli.report import Result, save_outputs, seconds_text, show_result
 from discomfort.cli.run_plan import Edits, plan_jobs, plan_without_server
 from discomfort.cli.runner import Interrupted
 from discomfort.cli.terminal import Terminal
@@ -82,16 +82,7 @@ class RunBatch(Batch):
 
     async def prepare(self, connector: ComfyConnector) -> None:
         """Upload every ``--input`` file to the server's input folder, and check the values and names of all runs."""
-        for path in self._options.inputs:
-            self.display.phase(f"uploading {path.name}")
-            # Files on an attached server cannot be deleted, so uploads to it remain.
-            ephemeral = self.target.attach is None
-            stored = await to_thread(connector.upload_data, path, "input", is_ephemeral=ephemeral)
-            name = Path(stored).name
-            if name != path.name:
-                self.terminal.warn(
-                    f"{path.name} was stored as {name} on the server: --set its node's input to that name"
-                )
+        await upload_inputs(connector, self._options.inputs, self.target, self.terminal, self.display)
         await self._check(connector)
 
     async def _check(self, connector: ComfyConnector) -> None:
@@ -140,7 +131,7 @@ class RunBatch(Batch):
         if result.error is None:
             count = len(result.rows)
             outputs = "1 output" if count == 1 else f"{count} outputs" if count else "no outputs"
-            self.terminal.note(f"{self.about(job)}: done in {_seconds(result.seconds)}, {outputs}")
+            self.terminal.note(f"{self.about(job)}: done in {seconds_text(result.seconds)}, {outputs}")
         if not self._options.json:
             show_result(self.terminal, result, several=len(self.jobs) > 1)
 
@@ -181,7 +172,3 @@ class RunBatch(Batch):
         mean = sum(self._spent) / len(self._spent) if self._spent else None
         left = sum(not each.is_done for each in self.jobs[number - 1 :])
         return BatchPlace(number, len(self.jobs), label, None if mean is None else mean * left)
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"

@@ -30,6 +30,8 @@ from discomfort._system.system_support import obstacle
 from discomfort.client.comfy import ComfyClient
 from discomfort.config import Settings
 from discomfort.connector.release import ReleaseStep, release_all
+from discomfort.context.folders import remove_leftovers
+from discomfort.context.folders import roots as context_roots
 from discomfort.context.probe import Probe
 from discomfort.conversion import Converter
 from discomfort.conversion.browser.session import private_directory
@@ -143,6 +145,7 @@ class Resources:
             # The watchdog comes first: everything that the later steps create then survives no kill -9 of ours.
             if self.watchdog is None and (self.owned or not obstacle()):
                 self.watchdog = Watchdog.start()
+            remove_leftovers(*context_roots())
             journal = self.journal or self._open_journal(self.watchdog)
             # Recovery may have waited for another process, and a signal handler may have closed us in this thread.
             self._refuse_if_closed()
@@ -153,7 +156,7 @@ class Resources:
         self.engine = resolve_engine(engine_request(self.settings, loads_nodes=self.loads_nodes))
         if self.loads_nodes:
             self.probe = Probe()
-        for path in (*self.engine.private, *(self.probe.paths if self.probe is not None else ())):
+        for path in self.engine.private:
             self._note_private(path)
         folders = self.engine.folders
         targets = {"input": folders.input, "output": folders.output, "temp": folders.temp, "models": folders.models}
@@ -437,7 +440,6 @@ class Resources:
         if self.engine is not None:
             self.engine.discard()
         if self.probe is not None:
-            folders += self.probe.paths
             self.probe.close()
         if self.browser_directory is not None:
             folders.append(self.browser_directory)

@@ -13,7 +13,7 @@ import secrets
 import stat
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .._system.descriptors import create, open_existing, write_all
@@ -33,13 +33,20 @@ _mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
 def write_blob(
-    folder: Path | int, pieces: Iterable[bytes | memoryview], size: int, *, reserved: bool, prefix: str = ""
+    folder: Path | int,
+    pieces: Iterable[bytes | memoryview],
+    size: int,
+    *,
+    reserved: bool,
+    prefix: str = "",
+    write: Callable[[int, Iterable[bytes | memoryview]], None] | None = None,
 ) -> str:
     """Write a new file of ``size`` bytes into ``folder``, a path or the descriptor of an open one; returns its name.
 
     The name begins with ``prefix``, at most 16 hex digits, by which the files of one run can be found. With
     ``reserved`` its space is taken before anything is written, so that a full file system in memory is an error here,
-    instead of a signal where the file is mapped. Raises OSError; then nothing is left.
+    instead of a signal where the file is mapped. ``write`` writes the pieces to the open file in its own way. Raises
+    OSError; then nothing is left.
     """
     name = prefix + secrets.token_hex(16)[len(prefix) :]
     within = folder if isinstance(folder, int) else None
@@ -50,8 +57,7 @@ def write_blob(
         try:
             if reserved and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
-            for piece in pieces:
-                write_all(descriptor, piece)
+            (write or _write_plain)(descriptor, pieces)
         finally:
             os.close(descriptor)
         os.replace(temporary, place / name, src_dir_fd=within, dst_dir_fd=within)
@@ -60,6 +66,11 @@ def write_blob(
             os.unlink(temporary, dir_fd=within)
         raise
     return name
+
+
+def _write_plain(descriptor: int, pieces: Iterable[bytes | memoryview]) -> None:
+    for piece in pieces:
+        write_all(descriptor, piece)
 
 
 def read_blob(path: Path, *, within: int | None = None) -> memoryview:

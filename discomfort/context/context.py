@@ -39,8 +39,8 @@ class WorkflowContext:
 
     All methods may be called from any thread, and do their work in it. Large arrays are mapped rather than read, so
     they cost nothing until they are used. The values are private to this user. They are gone after :meth:`shutdown`,
-    when nothing refers to the context any more, and at the end of the program; if that was killed, when the next
-    context is made.
+    when nothing refers to the context any more, and at the end of the program. If that was killed, they go within
+    seconds if it had a connector, else when the next context or connector is made.
 
     Args:
         config_path: another ``workflow_context.json``.
@@ -198,6 +198,19 @@ class WorkflowContext:
         """What one run reads and writes: a snapshot, and changes that count all at once."""
         return RunView(self._open_storage(), self._tensor_kind)
 
+    def _is_usable(self) -> bool:
+        """Whether it is open, and its folders are still there."""
+        home, memory = self._storage.home, self._storage.memory_folder
+        return not self._is_closed() and home.exists() and (memory is None or memory.exists())
+
+    def _share_anew(self) -> None:
+        """Take the share of memory that a new context of these settings would get now."""
+        self._storage.room = MemoryRoom(load_context_settings().ram_limit())
+
+    def _clear(self) -> None:
+        """Remove all values. Raises what :meth:`save` raises."""
+        self._open_storage().clear()
+
     def shutdown(self) -> None:
         """Remove everything, if this object made the context; else only close it. Safe to call twice, in any thread.
 
@@ -233,7 +246,8 @@ class WorkflowContext:
         self.shutdown()
 
     def __repr__(self) -> str:
-        state = "shut down" if self._is_closed() else f"{len(self)} values"
+        count = len(self)
+        state = "shut down" if self._is_closed() else f"{count} value{'' if count == 1 else 's'}"
         return f"<WorkflowContext {self._run_id}: {state}>"
 
     def _is_closed(self) -> bool:

@@ -20,6 +20,7 @@ import logging
 import math
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +85,17 @@ def load_context_settings(config_path: str | os.PathLike[str] | None = None) -> 
         if value is not None:
             values[key.lower()] = _checked(key.upper(), value, str(path))
     return ContextSettings(**values, source=path)
+
+
+def settings_look() -> tuple[object, ...]:
+    """What decides the settings and folders of a context without arguments: equal as long as they are the same."""
+    path = chosen_file(None, CONTEXT_CONFIG_ENV, FILENAME)
+    try:
+        status = None if path is None else path.stat()
+    except OSError:
+        status = None
+    facts = () if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
+    return (tempfile.gettempdir(), path, *facts)
 
 
 def check_run_id(run_id: object) -> str:

@@ -50,6 +50,14 @@ def probe_name(token: str) -> str:
     return f"probe-{token}"
 
 
+def end_mark(prefix: str) -> str:
+    """The file on disk, in the folder of a context, by which the client says that a run has ended without its values.
+
+    A saver that is late finds it after it has written its file, and removes that.
+    """
+    return f"ended-{prefix}"
+
+
 @dataclass(frozen=True)
 class ServerPlaces:
     """The folders of all contexts of a user, in memory (``None``: there is none) and on disk; and the probe's token."""

@@ -77,18 +77,14 @@ def make_memory_folder(root: Path, run_id: str) -> ClaimedFolder:
         return _claimed(root / user_folder(), f"{run_id[:50]}-{secrets.token_hex(8)}")
 
 
-def release(claim: ClaimedFolder) -> None:
-    """Remove a context's folder, and the folders above it that are empty then. Never raises."""
-    if claim.is_ours:
-        claim.remove()
-        _remove_empty(claim.path.parent)
+def roots() -> list[Path]:
+    """All folders that this user's contexts are in, on disk and in memory; not all of them need exist."""
+    return [*sorted(files_in(Path(tempfile.gettempdir()) / user_folder())), shared_memory.FOLDER / user_folder()]
 
 
 def leftovers() -> list[Path]:
     """The folders of this user's contexts whose processes have ended, on disk and in memory. Nothing is changed."""
-    on_disk = Path(tempfile.gettempdir()) / user_folder()
-    roots = sorted(on_disk.iterdir()) if on_disk.is_dir() else []
-    return [path for root in (*roots, shared_memory.FOLDER / user_folder()) for path in claimed_folders.abandoned(root)]
+    return [path for root in roots() for path in claimed_folders.abandoned(root)]
 
 
 def remove_leftovers(*roots: Path) -> None:
@@ -133,6 +129,6 @@ def _claimed(root: Path, name: str, *, above: int = 0) -> ClaimedFolder:
         with contextlib.suppress(FileNotFoundError):
             for level in range(above, -1, -1):
                 claimed_folders.make_root(root.parents[level - 1] if level else root)
-            return ClaimedFolder.make(root / name)
+            return ClaimedFolder.make(root / name, parents=above + 1)
         # Another process has just removed the root, since it was empty.
     raise FileNotFoundError(2, "cannot be made, or is removed again and again", str(root))

@@ -16,13 +16,12 @@ _log = logging.getLogger("discomfort.context")
 
 
 class Probe:
-    """Tells a server where contexts are. Its folders go with :meth:`close`, or at the latest after this process."""
+    """Tells a server where contexts are. Its folders are claimed: they go with :meth:`close`, or with this process."""
 
     def __init__(self) -> None:
         """Raises ConfigurationError if the folder on disk cannot be used, OSError."""
         token = secrets.token_hex(16)
         root = folders.disk_root(PROBES)
-        folders.remove_leftovers(root)
         self._claims = [folders.make_home(root, probe_name(token))]
         memory = None
         try:
@@ -48,4 +47,4 @@ class Probe:
         """Remove its folders. Safe to call twice. Does nothing in a forked child."""
         claims: list[ClaimedFolder] = self._claims
         for claim in claims:
-            folders.release(claim)
+            claim.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,17 +42,29 @@ class RunView:
         use_ram: bool = True,
         pass_by: PassBy = "val",
         needs: tuple[str, ...] = (),
+        is_digested: bool = False,
     ) -> Record:
         """Write a value, which gets its id with :meth:`commit`. Raises what :meth:`Storage.write` raises.
 
-        ``needs`` are files of this snapshot that the value refers to: they stay as long as it does.
+        ``is_digested`` is as there. ``needs`` are files of this snapshot that the value refers to: they stay as long as
+        it does.
         """
-        record = passed_by(self.storage.write(encode(value), use_ram=use_ram), pass_by, needs)
+        record = passed_by(self.storage.write(encode(value), use_ram=use_ram, is_digested=is_digested), pass_by, needs)
         return self._stage(unique_id, record)
 
     def adopt(self, unique_id: str, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:
         """Take over a file that another process wrote, as :meth:`Storage.adopt` does."""
         return self._stage(unique_id, self.storage.adopt(storage, name, codec, size, digest))
+
+    @property
+    def has_files(self) -> bool:
+        """Whether :meth:`commit` or :meth:`discard` has something to do on a disk."""
+        return bool(self.staged) or bool(self._pin)
+
+    def is_inline(self, unique_ids: Iterable[str]) -> bool:
+        """Whether the values of these ids, as far as there are any, are in the index, and no file has to be read."""
+        found = (self.staged.get(each) or self.records.get(each) for each in unique_ids)
+        return all(record is None or record.text is not None for record in found)
 
     def commit(self) -> dict[str, Record]:
         """Give all values their ids at once, and return their records. Raises StateError, OSError.

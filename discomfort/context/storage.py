@@ -1,9 +1,10 @@
 """The values of one context: in the file system in memory, on disk, or, if small, in the index itself."""
 
+# Longer than 400 lines: everything that decides which files exist must be read side by side.
+
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import threading
 import weakref
@@ -17,6 +18,8 @@ from discomfort.context import folders
 from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
+from discomfort.context.digests import CAN_WRITE, PIECE, content_hash, write_digested
+from discomfort.context.ended_runs import EndedRuns
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
 from discomfort.context.shared_index import SharedIndex
@@ -54,6 +57,7 @@ class Storage:
         self._without_id: dict[object, int] = {}
         self._has_warned = False
         self._digests: dict[str, str] = {}
+        self._ended = EndedRuns(home)
         self._release = weakref.finalize(self, _release, self._claims, receipts)
         with _living_lock:
             _living[home] = self
@@ -165,13 +169,13 @@ class Storage:
         return (self.room.root if place == "ram" else self.home) / name
 
     def digest(self, record: Record) -> str:
-        """The SHA-256 of a record's data: the same for equal values. Computed once for each file, about 1 ms per MB."""
+        """The digest of a record's data: the same for equal values. Computed once for each file."""
         if record.text is not None:
-            return hashlib.sha256(record.text.encode("utf-8")).hexdigest()
+            return content_hash(record.text.encode("utf-8"))
         file = record.file or ""
         found = self._digests.get(file)
         if found is None:
-            found = self._digests[file] = hashlib.sha256(read_blob(self.path_of(file))).hexdigest()
+            found = self._digests[file] = content_hash(read_blob(self.path_of(file)))
         return found
 
     def needed_files(self, blobs: Iterable[str]) -> tuple[str, ...]:
@@ -182,30 +186,30 @@ class Storage:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def write(self, encoded: EncodedValue, *, use_ram: bool) -> Record:
+    def write(self, encoded: EncodedValue, *, use_ram: bool, is_digested: bool = False) -> Record:
         """Write a value that no id has yet; :meth:`commit` or :meth:`drop` must follow.
 
-        It goes to memory if ``use_ram`` and there is room, else to disk. Raises DiskFullError, StorageFullError if
-        memory is full too, StateError, OSError.
+        It goes to memory if ``use_ram`` and there is room, else to disk. With ``is_digested``, its digest is found
+        while it is written. Raises DiskFullError, StorageFullError if memory is full too, StateError, OSError.
         """
         self._check_open()
         if use_ram and encoded.codec == "json" and encoded.size <= INLINE:
             return Record("ram", "json", encoded.size, text=encoded.head.decode("ascii"))
         obstacle = ""
         if use_ram:
-            record, obstacle = self._write_to_memory(encoded)
+            record, obstacle = self._write_to_memory(encoded, is_digested=is_digested)
             if record is not None:
                 return record
             self._warn_of_disk(encoded.size, obstacle)
         try:
-            name = write_blob(self.home, encoded.pieces(), encoded.size, reserved=False)
+            file = self._written(self.home, "disk:", encoded, is_reserved=False, is_digested=is_digested)
         except FileNotFoundError:
             self._check_open()  # shut down meanwhile
             raise
         except OSError as error:
             raise_if_full(error, self.home, "a value", obstacle)
             raise
-        return Record("disk", encoded.codec, encoded.size, file=f"disk:{name}")
+        return Record("disk", encoded.codec, encoded.size, file=file)
 
     def adopt(self, storage: StorageType, name: str, codec: str, size: int, digest: str = "") -> Record:
         """The record of a file that another process wrote into :attr:`memory_folder` or :attr:`home`.
@@ -231,8 +235,11 @@ class Storage:
     def sweep(self, prefix: str) -> None:
         """Remove the files whose names begin with ``prefix``, whole or not, except for those that an id or a pin has.
 
-        They are what a run has left that failed before it could say what it wrote. Never raises.
+        They are what a run has left that failed before it could say what it wrote. Its savers write nothing any more.
+        Never raises.
         """
+        # First: a saver that looks for the mark after this removes its file; what one wrote that looked before is here.
+        self._ended.mark(prefix)
         for place, folder in (("disk:", self.home), (f"ram:{self._index.memory}/", self.memory_folder)):
             for path in [] if folder is None else folders.files_in(folder):
                 if path.name.startswith(prefix) and BLOB_FILE.fullmatch(path.name):
@@ -274,6 +281,13 @@ class Storage:
                 return None
             self.commit({}, (unique_id,))
             return found
+
+    def clear(self) -> None:
+        """Remove all ids. Raises StateError, OSError."""
+        with self._lock:
+            unique_ids = tuple(self.records())
+            if unique_ids:
+                self.commit({}, unique_ids)
 
     def drop(self, record: Record) -> None:
         """Remove the file of a written record, unless an id or a pin has it by now. Never raises."""
@@ -348,7 +362,19 @@ class Storage:
                 self._index.set_memory(claim.path.relative_to(self.room.root).as_posix())
             return self.memory_folder
 
-    def _write_to_memory(self, encoded: EncodedValue) -> tuple[Record | None, str]:
+    def _written(self, folder: Path, place: str, encoded: EncodedValue, *, is_reserved: bool, is_digested: bool) -> str:
+        if not (is_digested and CAN_WRITE and encoded.size > PIECE):
+            return place + write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved)
+        digests: list[str] = []
+
+        def write(descriptor: int, pieces: Iterable[bytes | memoryview]) -> None:
+            digests.append(write_digested(descriptor, pieces, encoded.size))
+
+        file = place + write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved, write=write)
+        self._digests[file] = digests[0]
+        return file
+
+    def _write_to_memory(self, encoded: EncodedValue, *, is_digested: bool) -> tuple[Record | None, str]:
         """The record, or ``None`` and the reason."""
         reservation = object()
         with self._lock:
@@ -360,13 +386,14 @@ class Storage:
                 return None, obstacle or f"no folder can be made in {self.room.root}"
             self._without_id[reservation] = encoded.size
         try:
-            name = write_blob(folder, encoded.pieces(), encoded.size, reserved=True)
+            place = f"ram:{self._index.memory}/"
+            file = self._written(folder, place, encoded, is_reserved=True, is_digested=is_digested)
         except OSError as error:
             return None, str(error)
         else:
-            record = Record("ram", encoded.codec, encoded.size, file=f"ram:{self._index.memory}/{name}")
+            record = Record("ram", encoded.codec, encoded.size, file=file)
             with self._lock:
-                self._without_id[record.file] = encoded.size
+                self._without_id[file] = encoded.size
             return record, ""
         finally:
             with self._lock:
@@ -387,7 +414,7 @@ def _release(claims: list[ClaimedFolder], receipts: Receipts) -> None:
     receipts.close()
     # In memory first: the folder on disk says to other processes that the context lives.
     for claim in reversed(claims):
-        folders.release(claim)
+        claim.remove()
 
 
 def _after_fork_in_child() -> None:

@@ -20,7 +20,17 @@ from .._system.descriptors import open_existing, open_folder
 from .._system.user import is_ours
 from ..context.blobs import NAME, read_blob, write_blob
 from ..context.codecs import EncodedValue, decode
-from ..context.exchange import PROBES, VARIABLE, VERSION, Handshake, ServerPlaces, Storage, is_folder_name, probe_name
+from ..context.exchange import (
+    PROBES,
+    VARIABLE,
+    VERSION,
+    Handshake,
+    ServerPlaces,
+    Storage,
+    end_mark,
+    is_folder_name,
+    probe_name,
+)
 from ..exceptions import DamagedDataError, DiskFullError, StateError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -67,9 +77,19 @@ def load_value(place: ValuePlace, storage: str, name: str, codec: str) -> Any:
 def save_value(place: ValuePlace, encoded: EncodedValue, *, room: int, prefix: str) -> tuple[Storage, str]:
     """Write a value, into memory if it needs at most ``room`` bytes and there is a place, else on disk.
 
-    The file's name begins with ``prefix``. Returns where it is, and its name. Raises DiskFullError, StateError,
-    OSError.
+    The file's name begins with ``prefix``. Returns where it is, and its name. Raises DiskFullError, OSError, and
+    StateError also if the run has ended, because it was cancelled; then no file is left.
     """
+    storage, name = _written(place, encoded, room=room, prefix=prefix)
+    if prefix and _has_ended(place, prefix):
+        # The client has looked for files of this run already.
+        with contextlib.suppress(OSError, StateError), _opened(place, storage) as folder:
+            os.unlink(name, dir_fd=folder)
+        raise StateError("the run has ended; nobody will read this value")
+    return storage, name
+
+
+def _written(place: ValuePlace, encoded: EncodedValue, *, room: int, prefix: str) -> tuple[Storage, str]:
     if encoded.size <= room:
         with contextlib.suppress(OSError, StateError), _opened(place, "ram") as folder:
             if shutil.disk_usage(folder).free >= encoded.size + _RESERVE:
@@ -81,6 +101,17 @@ def save_value(place: ValuePlace, encoded: EncodedValue, *, room: int, prefix: s
             if error.errno in _FULL:
                 raise DiskFullError(_places().disk, "storing a value", number=error.errno or 0) from error
             raise
+
+
+def _has_ended(place: ValuePlace, prefix: str) -> bool:
+    try:
+        with _opened(place, "disk") as folder:
+            os.stat(end_mark(prefix), dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except (OSError, StateError):
+        pass  # so the context has ended
+    return True
 
 
 def handshake() -> Handshake:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LATENT, _MARK = "latent_tensor", "latent_format_version_0"
 """The array of a latent, and an empty one that says that its numbers are not scaled."""
+_OLD_SCALE = 0.18215
+"""By which the numbers of a latent without that mark were multiplied."""
 _FLOAT_SAMPLES = 3
 _MODES = {"RGB", "RGBA"}
 
@@ -112,7 +114,8 @@ def read_latent(data: bytes, kind: TensorKind) -> Any:
     span = spans.get(_LATENT)
     if span is None:
         raise DamagedDataError(f"the server's latent has no {_LATENT!r}")
-    return made_of(array_at(buffer, span.begin, span.dtype, span.shape), span.dtype, kind)
+    made = made_of(array_at(buffer, span.begin, span.dtype, span.shape), span.dtype, kind)
+    return made if _MARK in spans else made / _OLD_SCALE
 
 
 def wave_file(channels: Array, rate: int) -> ValueFile:

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import finish, in_pool
 from discomfort.connector.payloads import Payload
 from discomfort.context.context import WorkflowContext
 from discomfort.context.recipes import needed_blobs
 from discomfort.context.records import PassBy
 from discomfort.context.run_view import RunView
+from discomfort.context.storage import INLINE
 from discomfort.exceptions import PayloadError, RunTimeout, UnsupportedValueError
 from discomfort.orchestration.list_check import ListCheck
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.step_progress import ProgressReports
-from discomfort.orchestration.step_run import RunSurroundings, StepRun, stored_value
-from discomfort.orchestration.steps import Conversions, WorkflowStep
+from discomfort.orchestration.step_run import RunSurroundings, StepRun
+from discomfort.orchestration.steps import Conversions, WorkflowStep, is_small
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Transport
 from discomfort.orchestration.transport_choice import Transports
@@ -29,6 +30,9 @@ from discomfort.orchestration.worker import Worker
 from discomfort.progress import WorkflowProgressCallback
 from discomfort.workflow.prompt_ports import prompt_ports
 from discomfort.workflow.references import Reference, is_reference
+
+_SHORT = INLINE // 6 - 2
+"""Characters of a text whose JSON is kept in the index: each takes six bytes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class ListRun:
                     await StepRun(around, step, iteration, results).perform()
         finally:
             await finish(transport.end())
-            await finish(to_thread(transient.drop))
+            await in_pool(transient.drop, is_quick=transient.is_empty)
         return results
 
     async def _begin(self) -> tuple[list[WorkflowStep], JsonObject, Transport]:
@@ -97,13 +101,13 @@ class ListRun:
         view = self._context._view()
         try:
             # First, since a program may change its values while this waits.
-            await finish(to_thread(self._stage_inputs, view))
+            await in_pool(lambda: self._stage_inputs(view), is_quick=self._order.use_ram and _are_plain(self._inputs))
             steps = await self._conversions.steps(self._order.workflows)
             found = await self._checked(steps, view)
-            await finish(to_thread(view.commit))
+            await in_pool(view.commit, is_quick=not view.staged)
             return found
         finally:
-            await finish(to_thread(view.discard))
+            await in_pool(view.discard, is_quick=not view.has_files)
 
     def _stage_inputs(self, view: RunView) -> None:
         """Write the inputs, which get their ids with the commit. Blocking; raises DiskFullError, OSError."""
@@ -113,7 +117,12 @@ class ListRun:
             pass_by: PassBy = "ref" if is_reference else "val"
             given = value.copy() if is_reference else value
             try:
-                view.save(unique_id, given, use_ram=self._order.use_ram, pass_by=pass_by, needs=needs)
+                # A server will load most inputs that are not constants, by their digest.
+                is_digested = not is_reference
+                view.save(
+                    unique_id, given,
+                    use_ram=self._order.use_ram, pass_by=pass_by, needs=needs, is_digested=is_digested,
+                )  # fmt: skip
             except UnsupportedValueError as error:
                 place = error.place.replace("value", f"inputs[{unique_id!r}]", 1)
                 self._refused[unique_id] = UnsupportedValueError(error.problem, place=place, remedy=error.remedy)
@@ -133,13 +142,19 @@ class ListRun:
     ) -> tuple[list[WorkflowStep], JsonObject, Transport]:
         found = [replace(step, ports=prompt_ports(step.prompt, definitions, step.workflow)) for step in steps]
         needed = [unique_id for step in found for unique_id in step.ports.inputs()]
-        variables = await read_variables(
-            needed, lambda unique_id: stored_value(view, unique_id), self._conversions, definitions
-        )
+        variables = await read_variables(needed, view, self._conversions, definitions)
         transport = self._transports.choose(definitions)
         check = ListCheck(variables, self._refused, self._rules, transport, definitions, self._order.iterations)
-        await finish(to_thread(check.run, found))
+        await in_pool(lambda: check.run(found), is_quick=variables.are_plain and is_small(found))
         return found, definitions, transport
+
+
+def _are_plain(values: Mapping[str, Any]) -> bool:
+    """Whether all are small numbers and texts, which are kept in the index."""
+    return all(
+        type(each) in (int, float, bool, type(None)) or (type(each) is str and len(each) < _SHORT)
+        for each in values.values()
+    )
 
 
 def _as_reference(value: Any) -> Any:

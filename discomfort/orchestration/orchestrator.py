@@ -6,15 +6,14 @@ import asyncio
 import math
 import operator
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, ClassVar, Self, Unpack
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import in_pool, to_thread
 from discomfort._tracebacks import without_frames
 from discomfort.config import SettingArguments
 from discomfort.connector import ComfyConnector
@@ -25,11 +24,14 @@ from discomfort.exceptions import ConfigurationError, DamagedDataError, Discomfo
 from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
+from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
+from discomfort.orchestration.temporary_contexts import TemporaryContexts
 from discomfort.orchestration.tools import WorkflowTools
 from discomfort.orchestration.transport_choice import Transports
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
 from discomfort.progress import WorkflowProgressCallback
+from discomfort.sync import SyncConnector
 from discomfort.workflow.pass_by import CHOICES
 
 _FACTS_DEADLINE = 2.0
@@ -48,7 +50,8 @@ class Discomfort:
                     results = await discomfort.run("workflow.json", {"seed": seed}, context=context)
                     discomfort.Tools.save_comfy_image_to_disk(results["image"], f"fox_{seed}.png")
 
-    Make one with :meth:`create` or :meth:`attach`. Programs that only need the connector use that directly.
+    Make one with :meth:`create` or :meth:`attach`; :meth:`sync` makes one whose calls need no ``await``. Programs that
+    only need the connector use that directly.
     """
 
     Context: ClassVar[type[WorkflowContext]] = WorkflowContext
@@ -95,6 +98,40 @@ class Discomfort:
             url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings
         )
         return cls(worker, tools)
+
+    @classmethod
+    def sync(
+        cls, config_path: str | os.PathLike[str] | None = None, **settings: Unpack[SettingArguments]
+    ) -> SyncDiscomfort:
+        """Start a server as :meth:`create` does, for scripts and notebooks without ``await``.
+
+        Further calls use the same server, as in a notebook whose cell is run again.
+        """
+        tools = WorkflowTools()
+        return cls._sync(SyncConnector._create(config_path, settings, loads_nodes=True), tools)
+
+    @classmethod
+    def sync_attach(
+        cls,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: SSLContext | bool | None = None,
+        proxy: str | None = None,
+        config_path: str | os.PathLike[str] | None = None,
+        **settings: Unpack[SettingArguments],
+    ) -> SyncDiscomfort:
+        """Connect to a running server as :meth:`attach` does, for scripts and notebooks without ``await``."""
+        tools = WorkflowTools()
+        worker = SyncConnector.attach(url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings)
+        return cls._sync(worker, tools)
+
+    @classmethod
+    def _sync(cls, worker: SyncConnector, tools: WorkflowTools) -> SyncDiscomfort:
+        return SyncDiscomfort(worker, cls(worker.connector, tools))
+
+    def __repr__(self) -> str:
+        return f"<Discomfort {self._worker.state} {self._worker.engine or '-'} {self._worker.server_address}>"
 
     @property
     def Worker(self) -> ComfyConnector:  # noqa: N802 - the documented name
@@ -181,7 +218,10 @@ class Discomfort:
 
     async def shutdown(self) -> None:
         """Release the connector, as :meth:`ComfyConnector.kill_api` does. Safe to call twice. Contexts stay."""
-        await self._worker.kill_api()
+        try:
+            await self._worker.kill_api()
+        finally:
+            await in_pool(self._runs.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -198,6 +238,7 @@ class ListRuns:
     def __init__(self, worker: Worker, warm_nodes: int, *, is_exact: bool = False) -> None:
         self._worker = worker
         self._warm = WarmNodes(warm_nodes)
+        self._temporary = TemporaryContexts()
         self._transports = Transports(worker, is_exact=is_exact)
 
     async def transport_facts(self) -> JsonObject:
@@ -220,21 +261,12 @@ class ListRuns:
                 # If the context was shut down meanwhile, that is the reason why a file is gone.
                 context._open_storage()
                 raise
-        async with _temporary_context() as temporary:
+        async with self._temporary.one() as temporary:
             return await ListRun(self._worker, temporary, rules, self._warm, self._transports, order).perform()
 
-
-@asynccontextmanager
-async def _temporary_context() -> AsyncIterator[WorkflowContext]:
-    """A context for one call, made and removed in threads, which touch the disk."""
-    made: list[WorkflowContext] = []
-    try:
-        # Kept here, so that a cancellation does not lose it.
-        await finish(to_thread(lambda: made.append(WorkflowContext())))
-        yield made[0]
-    finally:
-        for context in made:
-            await finish(to_thread(context.shutdown))
+    def close(self) -> None:
+        """Remove the contexts of calls that had none. Blocking. Safe to call twice."""
+        self._temporary.close()
 
 
 def _checked_inputs(inputs: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import in_pool, to_thread
 from discomfort.context.codecs import decode
 from discomfort.context.exchange import HANDSHAKE, LOADER, PREFIX, SAVER
 from discomfort.context.records import Record
@@ -67,6 +67,7 @@ class _FilePassage:
         self._view, self._transient = view, transient
         self._use_ram, self._sees_memory = use_ram, sees_memory
         self._nonce = secrets.token_hex(16)
+        self._has_savers = False
 
     async def send(self, values: Sequence[WantedValue], references: Sequence[Reference]) -> None:
         """The files are there already, or written by :meth:`binding`."""
@@ -85,6 +86,7 @@ class _FilePassage:
 
     def sink(self, port: PromptPort, rule: str) -> Sink:
         """A saver."""
+        self._has_savers = True
         storage = self._view.storage
         is_in_memory = self._use_ram and self._sees_memory and storage.memory_folder is not None
         room = max(0, storage.room.limit - storage.usage()[0]) if is_in_memory else 0
@@ -98,10 +100,11 @@ class _FilePassage:
 
     async def collect(self, history: History) -> Arrivals:
         """Take over the files that the savers have written."""
-        return await finish(to_thread(self._collected, history))
-
-    def _collected(self, history: History) -> Arrivals:
         saved = saved_values(history, self._nonce)
+        is_quick = self._use_ram and all(value.codec is None or value.text is not None for value in saved.values())
+        return await in_pool(lambda: self._collected(saved), is_quick=is_quick)
+
+    def _collected(self, saved: Mapping[str, SavedValue]) -> Arrivals:
         staged = {unique_id: value for unique_id, value in saved.items() if value.codec is not None}
         for value in staged.values():
             self._stage(value)
@@ -116,7 +119,7 @@ class _FilePassage:
 
     async def end(self, *, has_succeeded: bool) -> None:
         """Remove what the server has saved for a run that failed."""
-        if not has_succeeded:
+        if self._has_savers and not has_succeeded:
             await to_thread(self._view.storage.sweep, self._nonce[:PREFIX])
 
     def _place(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import finish, in_pool
 from discomfort.context.context import WorkflowContext
 from discomfort.context.run_view import RunView
 from discomfort.history import History
@@ -16,13 +16,12 @@ from discomfort.orchestration.prompt_making import PromptMaker, StepPrompt
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.run_places import NodeNames, placed
 from discomfort.orchestration.step_progress import ProgressReports
-from discomfort.orchestration.steps import Conversions, WorkflowStep
+from discomfort.orchestration.steps import Conversions, WorkflowStep, is_small
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Arrivals, Passage, Transport
-from discomfort.orchestration.variables import StoredValue, read_variables
+from discomfort.orchestration.variables import Variables, read_variables
 from discomfort.orchestration.warm_nodes import WarmNodes
 from discomfort.orchestration.worker import Worker
-from discomfort.workflow.pass_by import BY_REFERENCE
 from discomfort.workflow.references import Reference
 from discomfort.workflow.workflow_ports import PortRole
 
@@ -60,19 +59,17 @@ class StepRun:
             try:
                 await self._perform(view)
             finally:
-                await finish(to_thread(view.discard))
+                await in_pool(view.discard, is_quick=not view.has_files)
 
     async def _perform(self, view: RunView) -> None:
         around, step = self._around, self._step
-        variables = await read_variables(
-            step.ports.inputs(), lambda unique_id: stored_value(view, unique_id), around.conversions, around.definitions
-        )
+        variables = await read_variables(step.ports.inputs(), view, around.conversions, around.definitions)
         passage = around.transport.passage(view, around.transient, use_ram=around.use_ram)
         has_succeeded = False
         try:
-            maker = PromptMaker(view.records, variables, around.definitions, around.rules, around.transport, passage)
-            made, history, arrivals = await self._passed(maker, passage, view)
-            values = await finish(to_thread(self._committed, view, made, arrivals))
+            made, history, arrivals = await self._passed(variables, passage, view)
+            is_quick = not view.staged and not made.references
+            values = await in_pool(lambda: self._committed(view, made, arrivals), is_quick=is_quick)
             has_succeeded = True
         finally:
             await finish(passage.end(has_succeeded=has_succeeded))
@@ -80,14 +77,16 @@ class StepRun:
         self._results.histories.append(history)
 
     async def _passed(
-        self, maker: PromptMaker, passage: Passage, view: RunView
+        self, variables: Variables, passage: Passage, view: RunView
     ) -> tuple[StepPrompt, History, Arrivals]:
         """Send the values, run the prompt, and collect what it has made."""
         around = self._around
-        wanted = await finish(to_thread(maker.want, self._step))
-        await passage.send(wanted, [each for each in maker.variables.values.values() if isinstance(each, Reference)])
+        maker = PromptMaker(view.records, variables, around.definitions, around.rules, around.transport, passage)
         kept = around.warm.nodes(view.storage, view.records, around.definitions)
-        made = await finish(to_thread(maker.make, self._step, kept))
+        is_quick = variables.are_plain and not kept and is_small([self._step])
+        wanted = await in_pool(lambda: maker.want(self._step), is_quick=is_quick)
+        await passage.send(wanted, [each for each in variables.values.values() if isinstance(each, Reference)])
+        made = await in_pool(lambda: maker.make(self._step, kept), is_quick=is_quick)
         names = NodeNames(made.prompt, self._step.origin)
         with placed(self._place, names):
             history = await self._sent(made, names)
@@ -124,7 +123,9 @@ class StepRun:
                 self._around.warm.note(view.storage, unique_id, view.records[unique_id], reference)
         for unique_id, reference in references.items():
             self._around.warm.note(view.storage, unique_id, records[unique_id], reference)
-        return {each: references[each] if each in references else view.value_of(records[each]) for each in records}
+        found = {each: references[each] if each in references else view.value_of(records[each]) for each in records}
+        view.discard()  # here, in this thread
+        return found
 
     def _warn(self, arrivals: Arrivals, expected: tuple[str, ...]) -> None:
         for unique_id in expected:
@@ -133,9 +134,3 @@ class StepRun:
         for port in self._step.ports.ports:
             if port.role is PortRole.OUTPUT and port.source is None:
                 _log.warning("%s: what feeds the OUTPUT port %r is muted", self._place, port.unique_id)
-
-
-def stored_value(view: RunView, unique_id: str) -> StoredValue | None:
-    """A value that a view has written, else that of its snapshot. Blocking; raises DamagedDataError."""
-    record = view.staged.get(unique_id) or view.records.get(unique_id)
-    return None if record is None else StoredValue(view.value_of(record), record.pass_by == BY_REFERENCE)

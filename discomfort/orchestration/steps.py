@@ -22,6 +22,8 @@ from discomfort.workflow.compilation import ancestors
 from discomfort.workflow.detect import Kind
 from discomfort.workflow.prompt_ports import PromptPorts, prompt_ports
 
+_FEW_NODES = 100
+
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStep:
@@ -52,6 +54,11 @@ class OpenRecipe:
     def type(self) -> str:
         """The type of the value."""
         return self.ports.outputs()[self.unique_id].type
+
+
+def is_small(steps: Iterable[WorkflowStep]) -> bool:
+    """Whether prompts are so small that work on them takes less time than to hand it to a thread."""
+    return sum(len(step.prompt) for step in steps) <= _FEW_NODES
 
 
 _NO_LISTS = (bytes, bytearray, set, frozenset, IOBase)

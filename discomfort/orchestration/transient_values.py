@@ -23,9 +23,14 @@ class TransientValues:
         key = (source, plan.is_changed, str(getattr(plan.value, "shape", None)))
         known = None if source is None else self._written.get(key)
         if known is None:
-            known = self._storage.write(encode(plan.value), use_ram=use_ram)
+            known = self._storage.write(encode(plan.value), use_ram=use_ram, is_digested=True)
             self._written[key if source is not None else (known,)] = known
         return known
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to drop."""
+        return not self._written
 
     def drop(self) -> None:
         """Remove the files."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from discomfort._system.concurrency import finish, to_thread
+from discomfort._system.concurrency import in_pool
+from discomfort.context.run_view import RunView
 from discomfort.orchestration.steps import Conversions, OpenRecipe
+from discomfort.workflow.pass_by import BY_REFERENCE
 from discomfort.workflow.references import Reference
+
+_PLAIN = (str, int, float, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +31,22 @@ class Variables:
     values: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, OpenRecipe] = field(default_factory=dict)
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether there are only numbers and texts, which need no file."""
+        return not self.recipes and all(each is None or type(each) in _PLAIN for each in self.values.values())
+
     def __contains__(self, unique_id: str) -> bool:
         return unique_id in self.values or unique_id in self.recipes
 
 
 async def read_variables(
     unique_ids: Iterable[str],
-    load: Callable[[str], StoredValue | None],
+    view: RunView,
     conversions: Conversions,
     definitions: Mapping[str, Any],
 ) -> Variables:
-    """The values of these ids, as far as ``load``, which is called in a thread, has them.
+    """The values of these ids, as far as the view has them.
 
     Raises PortError or a conversion's error for a stored recipe that cannot be used.
     """
@@ -45,7 +55,8 @@ async def read_variables(
     while waiting:
         seen.update(waiting)
         batch, waiting = waiting, []
-        for unique_id, stored in await finish(to_thread(_loaded, batch, load)):
+        loaded = await in_pool(partial(_loaded, batch, view), is_quick=view.is_inline(batch))
+        for unique_id, stored in loaded:
             if stored.is_reference and not isinstance(stored.value, Reference):
                 recipe = await conversions.recipe(unique_id, stored.value, definitions)
                 found.recipes[unique_id] = recipe
@@ -55,6 +66,12 @@ async def read_variables(
     return found
 
 
-def _loaded(unique_ids: Iterable[str], load: Callable[[str], StoredValue | None]) -> list[tuple[str, StoredValue]]:
-    pairs = [(unique_id, load(unique_id)) for unique_id in unique_ids]
+def _loaded(unique_ids: Iterable[str], view: RunView) -> list[tuple[str, StoredValue]]:
+    pairs = [(unique_id, stored_value(view, unique_id)) for unique_id in unique_ids]
     return [(unique_id, stored) for unique_id, stored in pairs if stored is not None]
+
+
+def stored_value(view: RunView, unique_id: str) -> StoredValue | None:
+    """A value that a view has written, else that of its snapshot. Blocking; raises DamagedDataError."""
+    record = view.staged.get(unique_id) or view.records.get(unique_id)
+    return None if record is None else StoredValue(view.value_of(record), record.pass_by == BY_REFERENCE)

@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from discomfort._system import claims
+from discomfort._system.claims import FolderClaim
 from discomfort._system.detached_process import DetachedProcess
 from discomfort._system.forks import in_forked_child
 from discomfort._system.process_table import start_of
@@ -47,6 +49,8 @@ _Message = dict[str, Any]
 class Watchdog:
     """Ends registered processes and removes registered paths once this process has ended, for whatever reason.
 
+    It also removes all folders that this process claims (:mod:`discomfort._system.claims`), whoever makes them.
+
     The watchdog process holds the read end of a pipe whose write end only we have: it reads end of file when we end,
     SIGKILL included, and everything is gone within about 3 s. It is not our child: whatever kills us with all our
     children (Ray, systemd) does not kill it. Every call is thread-safe, and does nothing in a forked child or after
@@ -76,6 +80,7 @@ class Watchdog:
         watchdog = cls()
         watchdog._launch()
         _live.add(watchdog)
+        claims.follow(watchdog)
         return watchdog
 
     @property
@@ -92,7 +97,8 @@ class Watchdog:
             return not self._closed and self._process is not None and self._process.alive
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"watching {len(self._registered)}"
+        own = sum(kind != "claim" for kind, _ in list(self._registered))
+        state = "closed" if self._closed else f"watching {own}"
         return f"<Watchdog pid={self.pid} {state}>"
 
     def watch_process(self, pid: int, start_time: float, *, group: bool, token: str | None = None) -> None:
@@ -146,6 +152,17 @@ class Watchdog:
             for known in names:
                 self._forget(("path", known), {"op": "forget-path", "path": known})
 
+    def claimed(self, claim: FolderClaim) -> None:
+        """After our end, remove a claimed folder if it is still that one, and those above it that are empty then."""
+        root = os.path.realpath(claim.path.parents[claim.parents])
+        parts = list(claim.path.parts[-1 - claim.parents :])
+        message = {"op": "claim", "claim": str(claim.hidden), "root": root, "parts": parts}
+        self._register(("claim", claim.hidden), {**message, "hidden": claim.hidden.name, "owner": claim.owner})
+
+    def released(self, claim: FolderClaim) -> None:
+        """Stop watching a claimed folder."""
+        self._forget(("claim", claim.hidden), {"op": "forget-claim", "claim": str(claim.hidden)})
+
     def close(self) -> None:
         """End the watchdog process; registered processes and paths are not touched. Idempotent; at most about 4 s."""
         if os.getpid() != self._owner:
@@ -156,6 +173,7 @@ class Watchdog:
             self._closed = True
             self._registered.clear()
             _live.discard(self)
+            claims.unfollow(self)
             # Sent explicitly: the end of the pipe alone means that we died, and would start the cleanup.
             try:
                 self._write({"op": "close"})
@@ -191,7 +209,8 @@ class Watchdog:
             self._drop(told=False)
             self._launch()
             try:
-                for known in self._registered.values():
+                # A copy: a finalizer that runs meanwhile may release a folder.
+                for known in list(self._registered.values()):
                     self._write(known, _RESEND_SECONDS)
             except OSError as again:
                 raise ServerStartError(f"the watchdog process does not work: {again}") from again

@@ -21,7 +21,7 @@ from typing import Any
 from discomfort._system import signals
 from discomfort._system.detached_process import detach
 from discomfort._system.process_table import carries, start_of, table
-from discomfort._system.removal import remove_below
+from discomfort._system.removal import remove_below, remove_claimed
 
 TERM_SECONDS = 1.0
 KILL_SECONDS = 1.0
@@ -39,6 +39,7 @@ class Registry:
     def __init__(self) -> None:
         self.processes: dict[int, dict[str, Any]] = {}
         self.paths: dict[str, dict[str, Any]] = {}
+        self.claims: dict[str, dict[str, Any]] = {}
         self.closed = False
 
     def apply(self, line: bytes) -> None:
@@ -54,6 +55,10 @@ class Registry:
                 self.paths[str(message["path"])] = message
             elif operation == "forget-path":
                 self.paths.pop(str(message["path"]), None)
+            elif operation == "claim":
+                self.claims[str(message["claim"])] = message
+            elif operation == "forget-claim":
+                self.claims.pop(str(message["claim"]), None)
             elif operation == "close":
                 self.closed = True
         except (ValueError, KeyError, TypeError):
@@ -176,6 +181,16 @@ def remove_paths(registered: dict[str, dict[str, Any]]) -> None:
             break
 
 
+def remove_claims(registered: dict[str, dict[str, Any]]) -> None:
+    """Remove all folders that the parent had claimed; what belongs to another process by now stays."""
+    for entry in registered.values():
+        try:
+            parts = [str(part) for part in entry["parts"]]
+            remove_claimed(str(entry["root"]), parts, str(entry["hidden"]), str(entry["owner"]))
+        except (OSError, KeyError, TypeError, ValueError, IndexError):
+            continue  # It is gone already; or others use the folders above it.
+
+
 def main(arguments: list[str]) -> None:
     """Wait, then clean up; see the module."""
     signals.ignore_stops()
@@ -185,4 +200,5 @@ def main(arguments: list[str]) -> None:
     follow(0, parent, registry)
     if not registry.closed:
         end_processes(registry.processes, variable)
+        remove_claims(registry.claims)
         remove_paths(registry.paths)

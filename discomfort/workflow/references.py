@@ -129,7 +129,8 @@ class Reference(dict[str, Any]):
         return type(self).read, (dict(self.items()),)
 
     def __repr__(self) -> str:
-        return f"<Reference {self.unique_id!r} ({self.type}): {len(super().__getitem__('prompt'))} nodes>"
+        count = len(super().__getitem__("prompt"))
+        return f"<Reference {self.unique_id!r} ({self.type}): {count} node{'' if count == 1 else 's'}>"
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("a reference cannot be changed")

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cli.fakes_cli import write
+from PIL import Image
 
 NODES = Path(__file__).with_name("slow_nodes.py")
 PICTURE = {
@@ -106,6 +107,32 @@ def test_a_prompt_that_the_server_refuses(environment: dict[str, str], tmp_path:
     assert (process.returncode, out) == (1, "")
     assert "'EmptyImage' input 'width'" in err
     assert "Traceback" not in err
+
+
+def test_values_at_ports(environment: dict[str, str], tmp_path: Path) -> None:
+    """A picture goes in and comes out, twice over; the nodes of ports came with the server, and nothing is left."""
+    graph = {
+        "1": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "picture"}},
+        "2": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "by"}},
+        "3": {
+            "class_type": "ImageScaleBy",
+            "inputs": {"image": ["1", 0], "upscale_method": "area", "scale_by": ["2", 0]},
+        },
+        "4": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "picture", "input_data": ["3", 0]}},
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "p"}},
+    }
+    Image.new("RGB", (8, 4), "navy").save(tmp_path / "in.png")
+    words = ["run", write(tmp_path / "a.json", graph), "--in", "picture=in.png", "--in", "by=2"]
+    with start(environment, tmp_path, *words, "--iterations", "2", "--out", "picture=out.png") as process:
+        out, err = rest(process)
+
+    assert process.returncode == 0, err
+    assert out.splitlines() == ["output/p_00001_.png", "output/p_00002_.png", "out.png"]
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == (32, 16)
+    assert "run 2 of 2: a.json, iteration 2 of 2" in err
+    assert related(tmp_path) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_ctrl_c_stops_a_node_that_runs(environment: dict[str, str], tmp_path: Path) -> None:

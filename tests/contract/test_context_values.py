@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +16,7 @@ import pytest
 import pytest_asyncio
 from contract.engines import EngineUnderTest
 from contract.graphs import Prompt, node, record_of
+from small_memory import small_memory
 from waiting import until_blocking
 
 from discomfort import ComfyConnector, NodeList, WorkflowContext
@@ -292,26 +295,86 @@ async def test_probe_ends_with_the_connector(engine: EngineUnderTest) -> None:
 
 KILLED = """
 import asyncio, json, os, signal, sys
-from pathlib import Path
-from discomfort import ComfyConnector
+import numpy as np
+from discomfort import ComfyConnector, Discomfort, WorkflowContext
 
 async def main():
-    settings = json.loads(sys.argv[1])
-    connector = await ComfyConnector._launch(None, settings, loads_nodes=True)
-    print(*connector._parts.probe.paths, sep="\\n", flush=True)
+    settings, is_server_killed = json.loads(sys.argv[1])
+    before = WorkflowContext()
+    before.save("image", np.zeros((1, 512, 512, 3), np.float32))
+    discomfort = Discomfort(await ComfyConnector._launch(None, settings, loads_nodes=True))
+    after = WorkflowContext()
+    await discomfort.run(
+        {
+            "1": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "image"}},
+            "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+            "3": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "out", "input_data": ["2", 0]}},
+        },
+        {"image": before["image"]},
+        use_ram=False,
+        context=after,
+    )
+    before.save("out", after["out"])
+    parts = discomfort.Worker._parts
+    print(*parts.probe.paths, before.receipt_path, after.receipt_path, sep="\\n")
+    print(*(each._storage.memory_folder for each in (before, after)), sep="\\n", flush=True)
+    if is_server_killed:
+        os.kill(parts.supervisor.pid, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
 """
 
 
-def test_probe_of_a_killed_program(engine: EngineUnderTest) -> None:
-    """The watchdog removes its folders."""
+@pytest.mark.parametrize("is_server_killed", [False, True], ids=["program", "program and server"])
+def test_killed_program_leaves_no_values(engine: EngineUnderTest, tmp_path: Path, is_server_killed: bool) -> None:
+    """The watchdog removes the probe, and all contexts: from before the connector and after, in memory and on disk."""
     if engine.real:
         pytest.skip("the same with every engine, and a start of this one takes long")
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in engine.settings.items()}
-    words = [sys.executable, "-c", KILLED, json.dumps({**settings, "browser": "lazy"})]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+    words = [sys.executable, "-c", KILLED, json.dumps([{**settings, "browser": "lazy"}, is_server_killed])]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False, env=environment)
     paths = [Path(line) for line in done.stdout.splitlines()]
-    assert len(paths) == 2, done.stderr
+    assert len(paths) == 6, done.stderr
     until_blocking(lambda: not any(path.exists() for path in paths))
+    until_blocking(lambda: list(tmp_path.iterdir()) == [])
+
+
+SMALL = """
+import asyncio, json, sys
+import numpy as np
+from discomfort import ComfyConnector, Discomfort, WorkflowContext
+
+async def main():
+    settings = json.loads(sys.argv[1])
+    workflow = {
+        "1": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "image"}},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "DiscomfortPort", "inputs": {"unique_id": "image", "input_data": ["2", 0]}},
+    }
+    discomfort = Discomfort(await ComfyConnector._launch(None, settings, loads_nodes=True))
+    async with discomfort:
+        with WorkflowContext() as context:
+            image = np.random.default_rng(0).random((1, 1000, 500, 3), np.float32)
+            results = await discomfort.run(workflow, {"image": image}, iterations=3, context=context)
+            assert np.array_equal(np.asarray(results["image"]), 1 - (1 - (1 - image)))
+            results = await discomfort.run(workflow, {"image": results["image"]})
+            print(context.get_storage_info("image")["storage_type"], results["image"].shape, len(context))
+
+asyncio.run(main())
+"""
+
+
+def test_small_shared_memory(engine: EngineUnderTest, tmp_path: Path) -> None:
+    """Program and server go to disk when it is full, and no signal ends either of them (D12)."""
+    if engine.real:
+        pytest.skip("the same with every engine, and a start of this one takes long")
+    prefix = small_memory("4m")
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in engine.settings.items()}
+    words = [*prefix, sys.executable, "-c", SMALL, json.dumps({**settings, "browser": "lazy"})]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False, env=environment)
+    assert re.fullmatch(r"disk (\(|torch.Size\(\[)1, 1000, 500, 3[\])]+ 1\n", done.stdout), done.stderr
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []

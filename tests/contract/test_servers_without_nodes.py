@@ -136,6 +136,26 @@ async def test_texts_and_numbers(discomfort: Discomfort) -> None:
     assert [type(results[name]) for name in ("sum", "float", "boolean")] == [int, float, bool]
 
 
+async def test_cached_outputs(discomfort: Discomfort) -> None:
+    """Come back as those of nodes that ran: of two ports at one output, and if everything is in the server's cache."""
+    source = node("SolidMask", value=1.0, width=16, height=8)
+    workflow: Prompt = {
+        "1": source, "2": port("mask", ["1", 0]), "3": port("same", ["1", 0]),
+        "4": node("MaskToImage", mask=["1", 0]), "5": port("image", ["4", 0]), "6": port("image too", ["4", 0]),
+        "7": node("EmptyLatentImage", width=64, height=32, batch_size=1), "8": port("latent", ["7", 0]),
+        "9": port("latent too", ["7", 0]), "10": node("StandInAdd", a=2, b=5), "11": port("sum", ["10", 0]),
+        "12": port("sum too", ["10", 0]),
+    }  # fmt: skip
+    for _ in range(2):
+        results = await discomfort.run(workflow)
+        assert {name: np.asarray(results[name]).shape for name in ("mask", "same", "image", "image too")} == {
+            "mask": (1, 8, 16), "same": (1, 8, 16), "image": (1, 8, 16, 3), "image too": (1, 8, 16, 3),
+        }  # fmt: skip
+        latents = [np.asarray(results[name]["samples"]).shape for name in ("latent", "latent too")]
+        assert latents == [(1, 4, 4, 8)] * 2
+        assert (results["sum"], results["sum too"]) == (7, 7)
+
+
 async def test_strengths(discomfort: Discomfort, context: WorkflowContext) -> None:
     """R3: pictures and latents pass; each round is another picture, and the models are references as always."""
     context.save("input_image", np.full((1, 8, 8, 3), 0.25, np.float32))

@@ -1,4 +1,4 @@
-"""Nodes that stand in for a text encoder and a sampler, for the workflows of examples; for either engine.
+"""Nodes that stand in for a text encoder, a sampler and a judge, for the workflows of examples; for either engine.
 
 A picture shows what made it: its colour is that of the text and the seed, over the picture that was given, if any.
 """
@@ -90,4 +90,39 @@ class StandInSampler:
         return (to_image((base + np.frombuffer(colour, np.uint8).astype(np.float32) / 255) / 2),)
 
 
-NODE_CLASS_MAPPINGS = {"StandInText": StandInText, "StandInSampler": StandInSampler}
+class PaintingLight:
+    """The same picture, lighter."""
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "run"
+    CATEGORY = "stand-ins"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {"image": ("IMAGE",)}}
+
+    def run(self, image: Any) -> tuple[Any]:
+        return (image * 0.75 + 0.25,)
+
+
+class PaintingScore:
+    """How light a picture is."""
+
+    RETURN_TYPES = ("FLOAT",)
+    FUNCTION = "run"
+    CATEGORY = "stand-ins"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {"image": ("IMAGE",)}}
+
+    def run(self, image: Any) -> tuple[float]:
+        return (float(image.mean()),)
+
+
+NODE_CLASS_MAPPINGS = {
+    "StandInText": StandInText,
+    "StandInSampler": StandInSampler,
+    "PaintingLight": PaintingLight,
+    "PaintingScore": PaintingScore,
+}

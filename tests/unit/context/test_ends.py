@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import pytest
+from small_memory import small_memory
+from waiting import until_blocking
 
 from discomfort import WorkflowContext
 from discomfort._system import shared_memory
+from discomfort.config import load_settings
+from discomfort.connector.resources import Resources
+from discomfort.context.folders import disk_root
 
 ROOT = Path(__file__).parents[3]
 ARRAY = np.arange(500_000.0)
@@ -64,6 +69,12 @@ def rest_of(process: subprocess.Popen[str], given: str = "") -> tuple[str, str]:
 def memory_folder(run_id: str) -> Path:
     """The folder of a context in memory."""
     return shared_memory.FOLDER / f"discomfort-{os.geteuid()}" / run_id
+
+
+def left_of(run_id: str) -> list[Path]:
+    """The folders of contexts whose names begin with this."""
+    roots = [shared_memory.FOLDER / f"discomfort-{os.geteuid()}", disk_root("contexts")]
+    return [path for root in roots if root.is_dir() for path in root.iterdir() if path.name.startswith(run_id)]
 
 
 @pytest.fixture
@@ -118,6 +129,60 @@ def test_killed_program_leaves_nothing_after_the_next_start(run_id: str, number:
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
 
+WATCHED = """
+from discomfort.server.watchdog import Watchdog
+first, second = Watchdog.start(), Watchdog.start()
+later = WorkflowContext(run_id=sys.argv[1] + "-later")
+later.save("memory", np.zeros(200_000))
+later.save("disk", np.zeros(200_000), use_ram=False)
+ended = WorkflowContext(run_id=sys.argv[1] + "-ended")
+ended.save("memory", np.zeros(200_000))
+ended.shutdown()
+second.close()
+os.kill(first.pid, int(sys.stdin.readline()))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_watched_program_leaves_nothing(run_id: str) -> None:
+    """Killed with a living watchdog: contexts from before and after it go, and nobody else's of the same name."""
+    with program(WATCHED, run_id) as process:
+        line_of(process.stdout)
+        assert process.stdin is not None
+        process.stdin.write("0\n")
+        process.stdin.flush()
+        assert line_of(process.stdout) == "ready"
+        assert len(left_of(run_id)) == 4
+        with WorkflowContext(run_id=f"{run_id}-ended") as other:
+            other.save("a", ARRAY)
+            process.kill()
+            process.wait(60)
+            until_blocking(lambda: len(left_of(run_id)) == 2)
+            assert np.array_equal(other["a"], ARRAY)
+    assert left_of(run_id) == []
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+def test_start_of_a_connector_removes_what_nobody_watched(run_id: str) -> None:
+    """The watchdog was killed too; the next connector, without any context, cleans up."""
+    with program(WATCHED, run_id) as process:
+        line_of(process.stdout)
+        assert process.stdin is not None
+        process.stdin.write("9\n")
+        process.stdin.flush()
+        assert line_of(process.stdout) == "ready"
+        process.kill()
+        process.wait(60)
+    assert len(left_of(run_id)) == 4
+    parts = Resources(load_settings(engine="emulator"), attach_url="http://127.0.0.1:1")
+    try:
+        parts.prepare()
+        assert left_of(run_id) == []
+    finally:
+        parts.kill_now()
+
+
 def test_id_of_a_killed_program_is_free(run_id: str) -> None:
     """The new context begins empty."""
     with program(WAIT, run_id) as process:
@@ -162,6 +227,23 @@ except RuntimeError as error:
     assert not memory_folder(f"{run_id}-maker").exists()
 
 
+def test_threads_make_contexts_at_once(run_id: str) -> None:
+    """Each has its own; the folders that they share come and go, and nothing is left."""
+
+    def work(number: int) -> float:
+        total = 0.0
+        for turn in range(6):
+            with WorkflowContext(run_id=f"{run_id}-{number}-{turn}") as context:
+                context.save("a", ARRAY + number, use_ram=turn % 2 == 0)
+                total += float(context["a"][0])
+        return total
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(work, range(8))) == [6.0 * number for number in range(8)]
+    assert left_of(run_id) == []
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
 def test_dropped_context_is_removed(run_id: str) -> None:
     """One that nothing refers to, without an exit of the program."""
     context = WorkflowContext(run_id=run_id)
@@ -204,6 +286,8 @@ again = WorkflowContext()
 for number in range(20):
     again.save(f"a{number}", np.full(300_000, number))
 ok = all(again[f"a{number}"][5] == number for number in range(20))
+again.export_data("a19", os.path.join(os.environ["TMPDIR"], "a.npy"))
+ok = ok and np.load(os.path.join(os.environ["TMPDIR"], "a.npy"))[5] == 19 and "a19" not in again
 print(info["storage_type"], context["big"].shape, ok, flush=True)
 """
 
@@ -211,14 +295,7 @@ print(info["storage_type"], context["big"].shape, ok, flush=True)
 @pytest.mark.parametrize("size", ["4m", "20m"])
 def test_small_shared_memory_is_survived(run_id: str, size: str) -> None:
     """A real file system of that size: values go to disk when it is full, and no process is killed by a signal."""
-    mount = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
-    unshare = ["unshare", "--mount", "--map-root-user", "--user"] if os.geteuid() else ["unshare", "--mount"]
-    prefix = [*unshare, "sh", "-c", mount, "sh"]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("this system does not let us mount a file system of our own")
+    prefix = small_memory(size)
     with program(SMALL, run_id, *prefix) as process:
         home = Path(line_of(process.stdout)).parent
         out, err = rest_of(process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import orjson
 import pytest
 from unit.context.conftest import files_of
 
-from discomfort.context import blobs
+from discomfort.context import blobs, ended_runs
 from discomfort.context.capacity import RESERVE, MemoryRoom
 from discomfort.context.codecs import encode
+from discomfort.context.digests import PIECE, content_hash, write_digested
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, RecordTable
 from discomfort.context.storage import INLINE, Storage
@@ -269,6 +271,90 @@ def test_digest_is_of_the_content(storage: Storage) -> None:
 
     assert storage.digest(first) == storage.digest(second) != storage.digest(third)
     assert storage.digest(small) == storage.digest(same)
+
+
+def test_digest_of_long_data() -> None:
+    """Of all of it, in order; not that of what its pieces' digests would be as data."""
+    data = np.random.default_rng(0).bytes(5 << 20)
+    others = [data[:-1], data + b"\0", data[1 << 20 :] + data[: 1 << 20], bytes(len(data)), b"", data[: 1 << 20]]
+    found = {content_hash(each) for each in (data, *others)}
+    assert len(found) == 7
+    assert content_hash(memoryview(bytearray(data))) == content_hash(data)
+    assert all(re.fullmatch("[0-9a-f]{64}", each) for each in found)
+
+
+@pytest.mark.parametrize("size", [10, PIECE, PIECE + 1, 3 * PIECE, 5 * PIECE // 2])
+@pytest.mark.parametrize("use_ram", [True, False])
+def test_digest_while_it_is_written(storage: Storage, size: int, use_ram: bool) -> None:
+    """The same as that of the file afterwards."""
+    data = np.random.default_rng(1).integers(0, 255, size, np.uint8)
+    early = storage.write(encode(data), use_ram=use_ram, is_digested=True)
+    late = storage.write(encode(data), use_ram=use_ram)
+
+    known = storage._digests.get(early.file or "")
+    assert (known is not None) == (early.size > PIECE)
+    assert (
+        storage.digest(early) == storage.digest(late) == content_hash(blobs.read_blob(storage.path_of(late.file or "")))
+    )
+    storage.drop(early)
+    storage.drop(late)
+    assert storage._digests == {}
+
+
+def test_failure_while_it_is_digested(memory_root: Path) -> None:
+    """The file goes, and no thread writes to it any more: the error comes after the last of them."""
+    written: list[int] = []
+
+    def pieces() -> Any:
+        yield bytes(3 * PIECE)
+        raise OSError(errno.ENOSPC, "full")
+
+    def write(descriptor: int, given: Any) -> None:
+        try:
+            write_digested(descriptor, given, 4 * PIECE)
+        finally:
+            written.append(os.fstat(descriptor).st_size)
+
+    with pytest.raises(OSError, match="full"):
+        blobs.write_blob(memory_root, pieces(), 4 * PIECE, reserved=False, write=write)
+    assert written == [3 * PIECE]
+    assert list(memory_root.iterdir()) == []
+
+
+@pytest.mark.parametrize("sizes", [[PIECE + 1], [192, 3 * PIECE], [1, PIECE - 1, 0, 5, PIECE, 7], [100] * 20_000])
+def test_digested_in_any_pieces(tmp_path: Path, sizes: list[int]) -> None:
+    """The file has all bytes in order, and the digest is that of its content."""
+    data = np.random.default_rng(2).bytes(sum(sizes))
+    ends = np.cumsum(sizes).tolist()
+    pieces = [data[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    with (tmp_path / "file").open("w+b") as stream:
+        found = write_digested(stream.fileno(), pieces, len(data))
+    assert (tmp_path / "file").read_bytes() == data
+    assert found == content_hash(data)
+
+
+def test_clearing(storage: Storage, memory_root: Path) -> None:
+    """No value and no file is left; what is pinned goes with the pin."""
+    storage.clear()
+    for unique_id in "abc":
+        put(storage, unique_id, ARRAY)
+    put(storage, "n", 1)
+    with storage.holding("a"):
+        storage.clear()
+        assert (storage.records(), storage.usage()) == ({}, (0, 0))
+        assert len(files_of(memory_root)) == 1
+    assert files_of(memory_root) == []
+    put(storage, "n", 2)
+    assert storage.load("n") == 2
+
+
+def test_marks_of_ended_runs_do_not_grow(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest are kept."""
+    monkeypatch.setattr(ended_runs, "_MOST", 3)
+    for number in range(10):
+        storage.sweep(f"{number:016x}")
+    marks = sorted(path.name for path in storage.home.iterdir() if path.name.startswith("ended-"))
+    assert marks == [f"ended-{number:016x}" for number in (7, 8, 9)]
 
 
 def test_table_counts_uses() -> None:

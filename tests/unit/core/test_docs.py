@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MORE_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 WORKFLOW = ROOT / "examples" / "hello.json"
+WITH_PORTS = ROOT / "examples" / "soften.json"
 _COMMENT = re.compile(r"<!-- (not run|file|example): (.+) -->")
 _FENCE = re.compile(r"```(\w*)$")
 
@@ -52,7 +53,7 @@ class Block:
     @property
     def is_script(self) -> bool:
         """Whether it stands for itself; the others go on from what the page had before."""
-        return "asyncio.run(" in self.text or "SyncConnector.create(" in self.text
+        return any(start in self.text for start in ("asyncio.run(", "SyncConnector.create(", "Discomfort.sync("))
 
 
 def _blocks(*languages: str) -> list[Block]:
@@ -294,10 +295,11 @@ asyncio.run(main())
 
 @pytest.fixture
 def start_folder(tmp_path: Path) -> Path:
-    """A folder as the pages assume it: a saved workflow, and a few photos."""
+    """A folder as the pages assume it: saved workflows, and a few photos."""
     from PIL import Image
 
     (tmp_path / "workflow.json").write_bytes(WORKFLOW.read_bytes())
+    (tmp_path / WITH_PORTS.name).write_bytes(WITH_PORTS.read_bytes())
     (tmp_path / "photos").mkdir()
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
         Image.new("RGB", (32, 24), colour).save(tmp_path / "photos" / name)

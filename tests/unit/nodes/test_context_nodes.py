@@ -253,6 +253,18 @@ def test_names_begin_with_the_nonce(storage: Storage) -> None:
 
 
 @pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("use_ram", [True, False])
+def test_saver_that_is_late(storage: Storage, use_ram: bool) -> None:
+    """The client has given the run up, and looked for its files: none is left, and other runs are as ever."""
+    storage.sweep(NONCE[:16])
+    before = set(storage.home.iterdir()) | set(storage.memory_folder.iterdir() if storage.memory_folder else ())
+    with pytest.raises(StateError, match="the run has ended"):
+        save(IMAGE, use_ram=use_ram)
+    assert set(storage.home.iterdir()) | set(storage.memory_folder.iterdir() if storage.memory_folder else ()) == before
+    assert save(IMAGE, nonce="f" * 32, use_ram=use_ram)["blob"]
+
+
+@pytest.mark.usefixtures("places")
 @pytest.mark.parametrize("nonce", ["", "short", "../" * 8, "A" * 32, "0" * 65])
 def test_other_nonces(storage: Storage, nonce: str) -> None:
     """They are no part of a name."""
