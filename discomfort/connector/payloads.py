@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,6 +65,16 @@ def read_object_of(payload: Payload) -> JsonObject:
 
 
 def _read_payload(path: Path) -> JsonObject:
-    if "\0" in str(path) or not path.is_file():
+    if "\0" in str(path) or not _is_file(path):
         raise FileNotFoundError(f"the payload is neither JSON text nor an existing file: {str(path)[:300]!r}")
     return payload_from_file(path.read_bytes())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        # Some other text, such as a prompt's.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False

@@ -14,6 +14,8 @@ NOT_CONSTANT = object()
 """What :func:`constant_of` gives for all other values."""
 
 _DEEPEST = 100
+_LONGEST = 10_000
+"""Bits of a whole number: Python writes no number of more than 4,300 digits as text."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -28,7 +30,7 @@ def constant_of(value: object, depth: int = 0) -> Any:
     if isinstance(value, str):
         return NOT_CONSTANT if _SURROGATE.search(value) else str.__str__(value)
     if isinstance(value, int):
-        return int(value)
+        return int(value) if value.bit_length() <= _LONGEST else NOT_CONSTANT
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else NOT_CONSTANT
     if isinstance(value, os.PathLike):

@@ -42,7 +42,7 @@ class ListCheck:
             place = f"{step.place()}: " if len(steps) > 1 else ""
             problems += [replace(each, problem=place + each.problem) for each in dict.fromkeys(found)]
             produced |= {unique_id: port.type for unique_id, port in step.ports.outputs().items()}
-        told = [f"inputs[{unique_id!r}]: {error}" for unique_id, error in self.refused.items()]
+        told = [str(error) for error in self.refused.values()]
         if not problems and len(told) == 1:
             raise next(iter(self.refused.values()))
         if problems or told:

@@ -124,7 +124,8 @@ class ListRun:
                     use_ram=self._order.use_ram, pass_by=pass_by, needs=needs, is_digested=is_digested,
                 )  # fmt: skip
             except UnsupportedValueError as error:
-                self._refused[unique_id] = error
+                place = error.place.replace("value", f"inputs[{unique_id!r}]", 1)
+                self._refused[unique_id] = UnsupportedValueError(error.problem, place=place, remedy=error.remedy)
 
     async def _checked(
         self, steps: Sequence[WorkflowStep], view: RunView

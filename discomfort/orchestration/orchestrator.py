@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import operator
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload, own_extra_data
 from discomfort.connector.states import State
 from discomfort.context.context import WorkflowContext, checked_id
-from discomfort.exceptions import ConfigurationError, DiscomfortError
+from discomfort.exceptions import ConfigurationError, DamagedDataError, DiscomfortError
 from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
@@ -206,7 +207,7 @@ class Discomfort:
         """
         order = RunOrder(
             listed(workflows), _checked_inputs(inputs), _checked_iterations(iterations), bool(use_ram),
-            on_progress, _checked_timeout(timeout), own_extra_data(extra_data),
+            _checked_callback(on_progress), _checked_timeout(timeout), own_extra_data(extra_data),
         )  # fmt: skip
         return await self._runs.perform(order, context, _checked_rules(self._tools.pass_by_rules))
 
@@ -264,7 +265,12 @@ class ListRuns:
         if context is not None:
             if not isinstance(context, WorkflowContext):
                 raise TypeError(f"context is a WorkflowContext, not {type(context).__name__}")
-            return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
+            try:
+                return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
+            except (DamagedDataError, OSError):
+                # If the context was shut down meanwhile, that is the reason why a file is gone.
+                context._open_storage()
+                raise
         async with self._temporary.one() as temporary:
             return await ListRun(self._worker, temporary, rules, self._warm, self._transports, order).perform()
 
@@ -302,11 +308,21 @@ def _checked_iterations(iterations: object) -> int:
 def _checked_timeout(timeout: object) -> float | None:
     if timeout is not None and (not isinstance(timeout, Real) or isinstance(timeout, bool)):
         raise TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}")
+    if timeout is not None and math.isnan(timeout):
+        raise ValueError("timeout is a number of seconds or None, not NaN")
     return None if timeout is None else float(timeout)
+
+
+def _checked_callback(on_progress: WorkflowProgressCallback | None) -> WorkflowProgressCallback | None:
+    if on_progress is not None and not callable(on_progress):
+        raise TypeError(f"on_progress is a function that takes an event, not {type(on_progress).__name__}")
+    return on_progress
 
 
 def _checked_rules(rules: Mapping[str, str]) -> dict[str, str]:
     """The rules as they are now; a program may have changed them."""
+    if not isinstance(rules, Mapping) or not all(isinstance(name, str) for name in rules):
+        raise ConfigurationError("must be an object with names of types as keys", key="pass_by_rules", value=rules)
     for name, rule in rules.items():
         if rule not in CHOICES:
             raise ConfigurationError("must be 'val', 'ref' or 'auto'", key=name, value=rule, source="pass_by_rules")

@@ -50,7 +50,9 @@ def placed(place: WorkflowPlace, names: NodeNames = NO_NAMES) -> Iterator[None]:
             raise
         raise _placed(error, place, names) from error.__cause__
     except OSError as error:
-        error.add_note(f"in {place}")
+        note = f"in {place}"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
         raise
 
 

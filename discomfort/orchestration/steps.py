@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,15 @@ def is_small(steps: Iterable[WorkflowStep]) -> bool:
     return sum(len(step.prompt) for step in steps) <= _FEW_NODES
 
 
+_NO_LISTS = (bytes, bytearray, set, frozenset, IOBase)
+"""Can be iterated, but have no order, or are a workflow's text and no list."""
+
+
 def listed(workflows: object) -> list[Payload]:
     """The workflows of a list, or the one that is given alone, as they are now. Raises ValueError, TypeError."""
     if workflows is None or isinstance(workflows, str | os.PathLike | Mapping):
         items = [] if workflows is None or workflows == "" else [workflows]
-    elif isinstance(workflows, Iterable) and not isinstance(workflows, bytes | bytearray):
+    elif isinstance(workflows, Iterable) and not isinstance(workflows, _NO_LISTS):
         items = list(workflows)
     else:
         raise TypeError(f"workflows is a list of paths, JSON texts or objects, not {type(workflows).__name__}")

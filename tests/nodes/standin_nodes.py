@@ -1,12 +1,14 @@
 """Stand-ins for ComfyUI's nodes that need models, for tests; loads in ComfyUI, in the emulator, and without a server.
 
 They compute something tiny, in which each input can be seen, and count how often they run. ``StandInCounts`` publishes
-the counts.
+the counts. With ``STANDINS_REPLACE`` in the environment they take the place of ComfyUI's own nodes, so that workflows
+of the UI run as they are.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections import Counter
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 COUNTS: Counter[str] = Counter()
 """How often each node ran in this process: ``class`` or ``class:name``."""
 
-NAMES = ["a.safetensors", "b.safetensors"]
+NAMES = ["a.safetensors", "b.safetensors", "sd_xl_base_1.0.safetensors", "sd_xl_offset_example-lora_1.0.safetensors"]
 
 
 def _made(array: Any) -> Any:
@@ -132,26 +134,45 @@ class KSampler:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
-        numbers = {
-            "seed": ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF}),
-            "steps": ("INT", {"default": 20, "min": 1, "max": 10000}),
-            "cfg": ("FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0}),
-            "denoise": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0}),
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "seed": ("INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}),
+                "steps": ("INT", {"default": 20, "min": 1, "max": 10000}),
+                "cfg": ("FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0}),
+                "sampler_name": (["euler", "ddim"],),
+                "scheduler": (["normal", "karras"],),
+                "positive": ("CONDITIONING",),
+                "negative": ("CONDITIONING",),
+                "latent_image": ("LATENT",),
+                "denoise": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0}),
+            }
         }
-        links = {"model": ("MODEL",), "positive": ("CONDITIONING",), "latent_image": ("LATENT",)}
-        return {"required": {**links, **numbers}}
 
     def run(
         self, model: _Object, positive: _Object, latent_image: dict[str, Any], seed: int, steps: int, cfg: float,
-        denoise: float,
+        denoise: float, negative: _Object | None = None, **_: str,
     ) -> tuple[dict[str, Any]]:  # fmt: skip
         COUNTS["KSampler"] += 1
         level = model.value + positive.value + seed % 1000 + steps / 100 + cfg / 10
+        if negative is not None:
+            level -= negative.value / 2
         return ({"samples": latent_image["samples"] * (1 - denoise) + level},)
 
 
+class _SmallSampler(KSampler):
+    """With fewer inputs to state."""
+
+    _LEFT_OUT = frozenset({"sampler_name", "scheduler", "negative"})
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        inputs = super().INPUT_TYPES()["required"]
+        return {"required": {each: inputs[each] for each in inputs if each not in cls._LEFT_OUT}}
+
+
 class VAEDecode:
-    """A picture whose level is that of the latent."""
+    """A picture whose level is that of the latent, with as many pixels."""
 
     RETURN_TYPES = ("IMAGE",)
     FUNCTION = "run"
@@ -162,8 +183,9 @@ class VAEDecode:
 
     def run(self, samples: dict[str, Any], vae: _Object) -> tuple[Any]:
         COUNTS["VAEDecode"] += 1
-        level = float(samples["samples"].mean()) + vae.value
-        return (_made(np.full((1, 8, 8, 3), level, np.float32)),)
+        batch, _, height, width = samples["samples"].shape
+        levels = np.asarray(samples["samples"], np.float32).mean(axis=(1, 2, 3)) + vae.value
+        return (_made(np.full((batch, height, width, 3), levels.reshape(-1, 1, 1, 1), np.float32)),)
 
 
 class StandInRange:
@@ -260,6 +282,35 @@ class StandInFail:
         return (value,)
 
 
+class StandInImprove:
+    """A brighter picture."""
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "run"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {"image": ("IMAGE",)}}
+
+    def run(self, image: Any) -> tuple[Any]:
+        COUNTS["StandInImprove"] += 1
+        return (image + 0.125,)
+
+
+class StandInJudge:
+    """The mean of a picture, as its quality."""
+
+    RETURN_TYPES = ("FLOAT",)
+    FUNCTION = "run"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
+        return {"required": {"image": ("IMAGE",), "prompt": ("STRING", {"default": ""})}}
+
+    def run(self, image: Any, prompt: str) -> tuple[float]:
+        return (float(image.mean()),)
+
+
 class StandInCounts:
     """Publishes how often nodes ran."""
 
@@ -279,14 +330,24 @@ class StandInCounts:
         return {"ui": {"text": [json.dumps(COUNTS)]}}
 
 
-_CLASSES = (
-    CheckpointLoaderSimple, LoraLoader, CLIPTextEncode, EmptyLatentImage, VAEEncode, KSampler, VAEDecode, StandInRange,
-    StandInAdd, StandInObject, StandInValue, StandInAny, StandInFail, StandInCounts,
+_OF_COMFYUI = (CheckpointLoaderSimple, LoraLoader, CLIPTextEncode, EmptyLatentImage, VAEEncode, KSampler, VAEDecode)
+_OWN = (
+    StandInRange, StandInAdd, StandInObject, StandInValue, StandInAny, StandInFail, StandInImprove, StandInJudge,
+    StandInCounts,
 )  # fmt: skip
-for _class in _CLASSES:
+for _class in (*_OF_COMFYUI, *_OWN):
     _class.CATEGORY = "stand-in"  # type: ignore[attr-defined]
 
-_OWN_NAMES = {"StandIn" + each.__name__.removeprefix("StandIn"): each for each in _CLASSES}
-NODE_CLASS_MAPPINGS: dict[str, type] = {**{each.__name__: each for each in _CLASSES}, **_OWN_NAMES}
+_REPLACED = {each.__name__: each for each in _OF_COMFYUI}
+_OWN_NAMES = {"StandIn" + each.__name__.removeprefix("StandIn"): each for each in (*_OF_COMFYUI, *_OWN)}
+NODE_CLASS_MAPPINGS: dict[str, type] = {**_REPLACED, **_OWN_NAMES, "StandInKSampler": _SmallSampler}
 """Under the names of ComfyUI's nodes, which ComfyUI itself keeps, and all with the prefix ``StandIn``."""
 NODE_DISPLAY_NAME_MAPPINGS = {name: f"Stand-in {name}" for name in NODE_CLASS_MAPPINGS}
+
+if os.environ.get("STANDINS_REPLACE"):
+    try:
+        import nodes as _nodes
+    except ImportError:  # the emulator takes ours
+        pass
+    else:
+        _nodes.NODE_CLASS_MAPPINGS.update(_REPLACED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -291,3 +292,15 @@ def test_server_that_nobody_told(storage: Storage, monkeypatch: pytest.MonkeyPat
     with pytest.raises(StateError, match="DISCOMFORT_CONTEXTS|not started by Discomfort"):
         save(IMAGE)
     assert loaded(save([1, "a"])) == [[1, "a"]]
+
+
+@pytest.mark.usefixtures("places")
+def test_server_writes_no_index(storage: Storage) -> None:
+    """D26: loaders and savers neither read nor write it, so they wait for no lock, and cannot come in a wrong order."""
+    index = storage.home / "receipts.json"
+    before = index.read_bytes()
+    with index.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        records = [save(IMAGE + number) for number in range(3)]
+        assert [float(loaded(record)[0][0, 0, 0, 0]) for record in records] == [0, 1, 2]
+    assert index.read_bytes() == before

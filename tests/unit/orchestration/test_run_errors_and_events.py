@@ -220,7 +220,7 @@ async def test_what_returns_is_the_last_value(run: Run) -> None:
 
 async def test_refused_inputs_among_other_problems(run: Run) -> None:
     """All in one error."""
-    with pytest.raises(PortError, match=r"inputs\['a'\]: value: .*port 'test_input': it has no value"):
+    with pytest.raises(PortError, match=r"inputs\['a'\]: an object .*port 'test_input': it has no value"):
         await run([ADD, INVERT], {"a": object()})
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from example_count import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unit.orchestration.conftest import runner
@@ -74,7 +75,7 @@ def workflows(draw: st.DrawFn) -> Sums:
     return Sums(tuple(pairs), tuple(outputs.items()), draw(st.booleans()))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(workflows(), min_size=1, max_size=3),
     iterations=st.integers(1, 3),

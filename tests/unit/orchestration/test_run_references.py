@@ -83,7 +83,7 @@ async def test_fitted_values_of_references_stay(run: Run, worker: FakeWorker, co
     results = await run(
         {"1": port("encoded"), "2": port("vae"), "3": node("VAEDecode", samples=["1", 0], vae=["2", 0]),
          "4": port("image", ["3", 0])}, context=context)  # fmt: skip
-    assert results["image"].shape == (1, 8, 8, 3)
+    assert results["image"].shape == (1, 2, 2, 3)
 
 
 async def test_values_that_are_gone(run: Run, worker: FakeWorker) -> None:

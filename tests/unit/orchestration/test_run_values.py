@@ -51,7 +51,7 @@ def test_constants(value: object, constant: object) -> None:
     "value",
     [
         float("nan"), float("-inf"), (1, 2), np.zeros(1), np.complex64(1), b"x", {1}, NodeList([1]), "\ud800",
-        {"__value__": 1}, {1: 2}, [object()], np.datetime64("2020-01-01"),
+        {"__value__": 1}, {1: 2}, [1 << 20_000], [object()], np.datetime64("2020-01-01"),
     ],
 )  # fmt: skip
 def test_no_constants(value: object) -> None:
@@ -116,7 +116,7 @@ async def test_fitted_values_leave_no_file(run: Run, context: WorkflowContext) -
         (ADD, {"a": 7.5}, "takes a whole number, given the number 7.5"),
         (ADD, {"a": picture()}, "input 'a' takes INT, given a numpy array of shape [1, 4, 4, 3] and type float32"),
         (ADD, {"a": [1, 2]}, "takes INT, given a list of 2 items"),
-        (LOADER, {"name": "c.safetensors"}, "the string 'c.safetensors' is not among its 2 values"),
+        (LOADER, {"name": "c.safetensors"}, "the string 'c.safetensors' is not among its 4 values"),
         (INVERT, {"test_input": 3}, "takes IMAGE, an array [batch, height, width, channels] of floats from 0 to 1"),
         (INVERT, {"test_input": np.zeros((1, 2, 2, 3), np.uint8)}, "given a numpy array of shape [1, 2, 2, 3] and"),
         (MASK, {"mask": Image.new("RGBA", (2, 2))}, "takes MASK, an array"),
@@ -140,8 +140,8 @@ async def test_objects_of_the_server_need_references(run: Run) -> None:
 
 async def test_values_that_cannot_be_stored(run: Run, worker: FakeWorker, context: WorkflowContext) -> None:
     """Nothing is saved, not even the others."""
-    with pytest.raises(UnsupportedValueError):
-        await run(ADD, {"a": 1, "b": object()}, context=context)
+    with pytest.raises(UnsupportedValueError, match=r"^inputs\['b'\]\['c'\]\[0\]: an object of type object"):
+        await run(ADD, {"a": 1, "b": {"c": [object()]}}, context=context)
     assert len(context) == 0
     assert worker.sent == []
 
@@ -158,3 +158,14 @@ async def test_equal_values_are_found_in_the_cache(run: Run, context: WorkflowCo
         await run(INVERT, {"test_input": picture()}, context=context)
     await run(INVERT, {"test_input": picture()})
     assert COUNTS["ImageInvert"] == 1
+
+
+async def test_folders_of_the_context(run: Run, tmp_path: Path) -> None:
+    """D16: its values are found wherever they are; their place travels with the run."""
+    config = tmp_path / "own.json"
+    config.write_text('{"CONTEXTS_DIR_NAME": "mine"}')
+    with WorkflowContext(config_path=config) as context:
+        results = await run(INVERT, {"test_input": picture(0.25)}, use_ram=False, context=context)
+        path = Path((context.get_storage_info("test_output") or {})["path"])
+    assert float(results["test_output"].mean()) == 0.75
+    assert path.parent.parent.name == "mine"
