@@ -79,12 +79,12 @@ class RemoteValues:
         return ""
 
     def reference_problem(self, nodes: Mapping[str, Any]) -> str:
-        """What a server has saved that shares our files has no digest of its content there."""
+        """The digests of tier 1 are others, so its references cannot load values here."""
         for each in loaded_files(nodes):
             if each.path is not None and each.path.exists() and self.digests.of(each.path) != each.digest:
                 return (
-                    f"its reference loads the value {each.unique_id!r} as a server on this machine saved it, which "
-                    "this one cannot find (tier 2): make the reference again, on this server"
+                    f"its reference was made for a server that shares files, and loads the value {each.unique_id!r} by "
+                    "a digest that this one does not know (tier 2): make the reference again, on this server"
                 )
         return ""
 
