@@ -139,6 +139,6 @@ def test_root_is_private(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError):
         make_root(tmp_path / "link")
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(NotADirectoryError):
         make_root(tmp_path / "file")
     assert abandoned(tmp_path / "none") == []
