@@ -157,6 +157,13 @@ class ComfyClient:
         """:meth:`definitions` without the copy, for callers that only read them: nothing in them may be changed."""
         return await self._open_parts().definitions.get()
 
+    async def check_prompt(self, prompt: JsonObject, definitions: JsonObject | None) -> None:
+        """Raises what a run of the prompt raises before it is sent, by these definitions; ``None`` if there are none.
+
+        PayloadError (UnsafePromptError, MissingNodesError), ValidationError.
+        """
+        await self._open_parts().definitions.checked(prompt, definitions)
+
     def forget_definitions(self) -> None:
         """Fetch the definitions again when they are next needed, for example after a model was added."""
         if self._parts is not None:

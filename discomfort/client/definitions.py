@@ -66,15 +66,16 @@ class Definitions:
         definitions = self.known
         if definitions is not None:
             try:
-                return await self._checked(prompt, definitions)
+                return await self.checked(prompt, definitions)
             except UnsafePromptError:
                 raise
             except (PayloadError, ValidationError):
                 if self.known is definitions:
                     self.forget()
-        return await self._checked(prompt, await self._get_or_none())
+        return await self.checked(prompt, await self._get_or_none())
 
-    async def _checked(self, prompt: JsonObject, definitions: JsonObject | None) -> JsonObject:
+    async def checked(self, prompt: JsonObject, definitions: JsonObject | None) -> JsonObject:
+        """:meth:`check` by these definitions, ``None`` if there are none."""
         features = self._facts.known or await self._facts.get()
         try:
             return check_prompt(prompt, definitions, features=features)

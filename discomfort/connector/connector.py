@@ -685,6 +685,16 @@ class ComfyConnector:
                 _log.warning("ports have no types, since there are no node definitions: %s", error.problem)
                 return {}
 
+    async def _check_prompt(self, prompt: JsonObject, definitions: JsonObject) -> None:
+        """Raises what a run of the prompt raises before it is sent, by these definitions; empty if there are none.
+
+        PayloadError (UnsafePromptError, MissingNodesError), ValidationError, ServerConnectionError, StateError.
+        """
+        async with self._call("run"):
+            await self._ensure_ready()
+            named = self._policy.with_upload_names(prompt, definitions)
+            await self._prompts.with_server(lambda: self._client().check_prompt(named, definitions or None))
+
     async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.
 

@@ -168,6 +168,11 @@ class RunPolicy:
             await relay.finish(success=success)
         return history
 
+    def with_upload_names(self, prompt: JsonObject, definitions: Mapping[str, Any]) -> JsonObject:
+        """The prompt with the full names of uploads, as it is sent."""
+        engine = self._parts.engine
+        return prompt if engine is None else self.uploads.resolve(prompt, definitions, engine.folders.input)
+
     async def attempt(self, request: RunRequest) -> JsonObject:
         """Submit once to the present server. The only policy applied is the one for ignored cancellations."""
         # Read together, before the first await: a server lost later raises the count, which is how raise_if_dead()

@@ -14,9 +14,12 @@ from discomfort.orchestration.steps import OpenRecipe, WorkflowStep
 from discomfort.orchestration.transport import Transport, WantedValue
 from discomfort.orchestration.variables import Variables
 from discomfort.workflow.compilation import Binding, Recipe, ValueNode, compilation_problems
+from discomfort.workflow.json_values import is_link
+from discomfort.workflow.nodes import title_of
 from discomfort.workflow.pass_by import BY_REFERENCE, pass_by
-from discomfort.workflow.port_types import ANY, excludes
+from discomfort.workflow.port_types import ANY, excludes, is_known, slot_type
 from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
+from discomfort.workflow.workflow_ports import PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class ListCheck:
             elif isinstance(binding, Recipe):
                 yield from self._merged(binding, ports[0])
             bindings[unique_id] = binding
+        yield from self._links(step)
         yield from compilation_problems(step.prompt, step.ports, bindings)
         yield from self._recipes(step.ports, produced)
         yield from self._outputs(step)
@@ -132,6 +136,26 @@ class ListCheck:
                     yield port.problem(problem)
             elif self.transport.reference_sink(port.unique_id) is None:
                 yield port.problem("the server has no node that it can end with, neither DiscomfortPort nor PreviewAny")
+
+    def _links(self, step: WorkflowStep) -> Iterator[GraphProblem]:
+        """Links to outputs that a node does not have; a server tells them as an error in its own code."""
+        for node_id, node in step.prompt.items():
+            for name, value in node["inputs"].items():
+                text = self._link_problem(step.prompt[value[0]], value) if is_link(value) else ""
+                if text:
+                    yield GraphProblem(node_id, node["class_type"], title_of(node), name, text)
+
+    def _link_problem(self, source: Mapping[str, Any], link: Sequence[Any]) -> str:
+        kind = source["class_type"]
+        definition = self.definitions.get(kind)
+        outputs = definition.get("output") if isinstance(definition, Mapping) else None
+        if kind == PORT or not isinstance(outputs, list) or link[1] < len(outputs):
+            return ""
+        # Classes with outputs of any type may have more than they declare.
+        if not all(is_known(slot_type(each)) for each in outputs):
+            return ""
+        has = {0: "none", 1: "one: 0"}.get(len(outputs), f"0 to {len(outputs) - 1}")
+        return f"is linked to output {link[1]} of node {link[0]} {title_of(source) or kind!r}, which has {has}"
 
     def _is_list(self, step: WorkflowStep, port: PromptPort) -> bool:
         if port.source is None:

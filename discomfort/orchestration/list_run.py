@@ -15,9 +15,10 @@ from discomfort.context.recipes import needed_blobs
 from discomfort.context.records import PassBy
 from discomfort.context.run_view import RunView
 from discomfort.context.storage import INLINE
-from discomfort.exceptions import PayloadError, RunTimeout, UnsupportedValueError
+from discomfort.exceptions import PayloadError, RunTimeout, UnsafePromptError, UnsupportedValueError, ValidationError
 from discomfort.orchestration.list_check import ListCheck
 from discomfort.orchestration.results import Results
+from discomfort.orchestration.run_places import placed
 from discomfort.orchestration.step_progress import ProgressReports
 from discomfort.orchestration.step_run import RunSurroundings, StepRun
 from discomfort.orchestration.steps import Conversions, WorkflowStep, is_small
@@ -30,6 +31,7 @@ from discomfort.orchestration.worker import Worker
 from discomfort.progress import WorkflowProgressCallback
 from discomfort.workflow.prompt_ports import prompt_ports
 from discomfort.workflow.references import Reference, is_reference
+from discomfort.workflow.workflow_ports import PORT
 
 _SHORT = INLINE // 6 - 2
 """Characters of a text whose JSON is kept in the index: each takes six bytes at most."""
@@ -134,19 +136,34 @@ class ListRun:
         their lists have the files and models that were added since."""
         try:
             return await self._checked_with(steps, view, await self._worker._node_definitions())
-        except PayloadError:
+        except UnsafePromptError:
+            raise
+        except (PayloadError, ValidationError):
             return await self._checked_with(steps, view, await self._worker._node_definitions(fresh=True))
 
     async def _checked_with(
         self, steps: Sequence[WorkflowStep], view: RunView, definitions: JsonObject
     ) -> tuple[list[WorkflowStep], JsonObject, Transport]:
         found = [replace(step, ports=prompt_ports(step.prompt, definitions, step.workflow)) for step in steps]
+        await self._check_prompts(found, definitions)
         needed = [unique_id for step in found for unique_id in step.ports.inputs()]
         variables = await read_variables(needed, view, self._conversions, definitions)
         transport = self._transports.choose(definitions)
         check = ListCheck(variables, self._refused, self._rules, transport, definitions, self._order.iterations)
         await in_pool(lambda: check.run(found), is_quick=variables.are_plain and is_small(found))
         return found, definitions, transport
+
+    async def _check_prompts(self, steps: Sequence[WorkflowStep], definitions: JsonObject) -> None:
+        """Check what does not depend on values, as it is checked again when each prompt is sent."""
+        checked: set[str] = set()
+        for step in steps:
+            if step.origin in checked:
+                continue
+            checked.add(step.origin)
+            # No port is sent, so the server need not have it. What takes a value is an output node.
+            port = {**(definitions.get(PORT) or {}), "output_node": bool(step.ports.outputs())}
+            with placed(step.place()):
+                await self._worker._check_prompt(step.prompt, {**definitions, PORT: port} if definitions else {})
 
 
 def _are_plain(values: Mapping[str, Any]) -> bool:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from discomfort.exceptions import DiscomfortError, ExecutionError, WorkflowPlace
+from discomfort.exceptions import (
+    DiscomfortError,
+    ExecutionError,
+    MissingNodesError,
+    PortError,
+    RunError,
+    UnsafePromptError,
+    ValidationError,
+    WorkflowPlace,
+)
 from discomfort.progress import NodeOrigin
 
 
@@ -56,6 +66,36 @@ def placed(place: WorkflowPlace, names: NodeNames = NO_NAMES) -> Iterator[None]:
         raise
 
 
+def _named_nodes(error: DiscomfortError) -> list[str]:
+    """The nodes that an error's problems and missing classes name, once each."""
+    problems = [str(getattr(each, "node_id", "")) for each in getattr(error, "problems", ())]
+    missing = [node_id for each in getattr(error, "missing", ()) for node_id in each.node_ids]
+    return list(dict.fromkeys([*problems, *missing]))
+
+
+def _rename(error: DiscomfortError, own: Mapping[str, str]) -> None:
+    """Name nodes by their ids in the workflow, in the text and the fields. What a server answered stays."""
+    if not own.keys() & _named_nodes(error):
+        return
+    # Ids that are made of content stand for nothing else in a text.
+    made_ids = re.compile("|".join(map(re.escape, own)))
+
+    def renamed(text: str) -> str:
+        return made_ids.sub(lambda found: own[found[0]], text)
+
+    error.args = tuple(renamed(each) if isinstance(each, str) else each for each in error.args)
+    if isinstance(error, RunError):
+        error.problem = renamed(error.problem)
+    if isinstance(error, MissingNodesError):
+        error.missing = tuple(replace(each, node_ids=tuple(map(renamed, each.node_ids))) for each in error.missing)
+    elif isinstance(error, ValidationError):
+        error.problems = tuple(replace(each, node_id=renamed(each.node_id)) for each in error.problems)
+    elif isinstance(error, UnsafePromptError | PortError):
+        error.problems = tuple(
+            replace(each, node_id=renamed(each.node_id), problem=renamed(each.problem)) for each in error.problems
+        )
+
+
 def _placed(error: DiscomfortError, place: WorkflowPlace, names: NodeNames) -> DiscomfortError:
     # A copy, since the error of a lost server may belong to several runs.
     made = copy.copy(error)
@@ -66,9 +106,8 @@ def _placed(error: DiscomfortError, place: WorkflowPlace, names: NodeNames) -> D
             made = type(error)(replace(error.failure, node_id=own_id), prompt_id=error.prompt_id, history=error.history)
         notes += filter(None, [names.note(error.node_id) if own_id == error.node_id else ""])
     else:
-        problems = getattr(error, "problems", ())
-        ids = dict.fromkeys(str(getattr(each, "node_id", "")) for each in problems)
-        notes += filter(None, map(names.note, ids))
+        notes += [names.note(node_id) for node_id in _named_nodes(error) if node_id in names.others]
+        _rename(made, names.own)
     made.workflow = place
     made.__notes__ = [*notes, f"in {place}"]
     return made

@@ -46,6 +46,10 @@ class Worker(Protocol):
         """The definitions of the server's nodes, which are not to be changed."""
         ...
 
+    async def _check_prompt(self, prompt: JsonObject, definitions: JsonObject) -> None:
+        """Raises what a run of the prompt raises before it is sent, by these definitions; empty if there are none."""
+        ...
+
     async def upload(self, source: bytes, *, name: str, folder_type: str, subfolder: str) -> Upload:
         """Upload a file."""
         ...

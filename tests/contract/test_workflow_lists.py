@@ -18,7 +18,14 @@ from port_workflows import Graph
 from waiting import until
 
 from discomfort import ComfyConnector, Discomfort, NodeList, Reference, WorkflowContext
-from discomfort.exceptions import ExecutionError, PortError, ServerDiedError
+from discomfort.exceptions import (
+    ExecutionError,
+    MissingNodesError,
+    PayloadError,
+    PortError,
+    ServerDiedError,
+    UnsafePromptError,
+)
 
 
 def port(unique_id: str, source: list[Any] | None = None) -> dict[str, Any]:
@@ -167,6 +174,24 @@ async def test_nothing_is_sent(discomfort: Discomfort) -> None:
     """D22: a missing value is found before."""
     with pytest.raises(PortError, match="port 'n': it has no value"):
         await discomfort.run([ADD])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error", "text"),
+    [
+        ({"1": node("ImageInvert", image=["9", 0]), "2": port("x", ["1", 0])}, UnsafePromptError, "links to node '9'"),
+        ({"1": node("Nobody"), "2": port("x", ["1", 0])}, MissingNodesError, r"Nobody \(node 1\)"),
+        ({"1": port("n"), "2": node("StandInAdd", a=["1", 0], b=1)}, PayloadError, "no output node"),
+        ({"1": node("StandInAdd", a=1, b=1), "2": port("x", ["1", 4])}, PortError, "output 4 .* which has one: 0"),
+    ],
+)
+async def test_workflows_that_no_server_runs(
+    discomfort: Discomfort, context: WorkflowContext, prompt: Prompt, error: type[Exception], text: str
+) -> None:
+    """Are told before an earlier workflow has run."""
+    with pytest.raises(error, match=text):
+        await discomfort.run([ADD, prompt], {"n": 1}, context=context)
+    assert "n" not in context
 
 
 async def test_overlapping_calls(discomfort: Discomfort) -> None:

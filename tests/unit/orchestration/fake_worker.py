@@ -19,6 +19,7 @@ from discomfort.exceptions import ExecutionError, NodeFailure
 from discomfort.nodes import NODE_CLASS_MAPPINGS as OURS
 from discomfort.progress import Cached, Done, NodeStarted, ProgressCallback, Started
 from discomfort.workflow.json_values import is_link
+from discomfort.workflow.preflight import check_prompt
 
 Prompt = dict[str, Any]
 
@@ -136,6 +137,9 @@ class FakeWorker:
     async def _node_definitions(self, *, fresh: bool = False) -> dict[str, Any]:
         self.refreshed += fresh
         return self.definitions
+
+    async def _check_prompt(self, prompt: Prompt, definitions: dict[str, Any]) -> None:
+        check_prompt(prompt, definitions or None)
 
     async def run_workflow(
         self,

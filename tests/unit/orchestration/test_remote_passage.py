@@ -161,7 +161,7 @@ async def test_no_token(remote: FakeWorker, context: WorkflowContext, caplog: py
     """The log says, once, what it would give."""
     remote.values = None
     run = runner(remote)
-    adds = {"1": port("n"), "2": node("StandInAdd", a=["1", 0], b=1)}
+    adds = {"1": port("n"), "2": node("StandInAdd", a=["1", 0], b=1), "3": port("sum", ["2", 0])}
     for _ in range(2):
-        await run(adds, {"n": 1}, context=context)
+        await run(adds, {"n": 1}, context=context, rules={"INT": "ref"})
     assert caplog.text.count("attach() did not get the DISCOMFORT_TOKEN of the server") == 1
