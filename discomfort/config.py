@@ -8,6 +8,7 @@ relative to the working directory.
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
@@ -362,8 +363,9 @@ def _variable_problem(name: object, content: object) -> str:
 def _known_key(key: str, value: object, source: str) -> str:
     name = key.lower()
     if name not in Settings.model_fields:
-        # No setting but ``environment`` is an object, and that one's values are secrets.
-        shown = STARS if isinstance(value, Mapping) else value
+        # No setting but ``environment`` is an object, and that one's values are secrets, as is ``token``.
+        may_be_secret = isinstance(value, Mapping) or bool(difflib.get_close_matches(name, ["token"]))
+        shown = STARS if may_be_secret else value
         raise ConfigurationError(f"unknown key{_nearest(key)}", key=key, value=shown, source=source)
     return name
 

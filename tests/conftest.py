@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 LONGEST = "test_mirrored_sweep.py"
 BUSIEST = "browser"
@@ -17,11 +18,14 @@ BETWEEN = 3
 
 
 def pytest_configure() -> None:
-    """Give signals their usual meaning.
+    """Give signals their usual meaning, and property tests the time that they take.
 
     A shell leaves SIGINT ignored in what it starts in the background, and nohup SIGHUP; the programs that tests start
     would inherit that, and people start theirs otherwise.
     """
+    # How long an example takes says more about the machine than about the code.
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

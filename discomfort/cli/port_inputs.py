@@ -118,7 +118,7 @@ def _read(path: Path, kind: str) -> Any:
     if kind in _PICTURES or (kind not in _FROM_FILES and _is_picture(path)):
         return _picture(path, kind)
     if kind in _FROM_FILES:
-        raise ValueError(f"a {kind} is read from {', '.join(_READERS)}")
+        raise ValueError(f"{kind} is read from {', '.join(_READERS)}")
     return _json_or_text(_text(path))
 
 

@@ -43,7 +43,7 @@ def read_files(given: Mapping[str, str], table: PortTable) -> dict[str, Path]:
         path, kind = Path(text), table.outputs[name].type.upper()
         fitting = _OF_TYPE.get(kind, SUFFIXES)
         if path.suffix.lower() not in fitting and not _may_be_file(path, kind):
-            what = f"a {kind} is written to" if is_known(kind) and kind in _OF_TYPE else "known suffixes are"
+            what = f"{kind} is written to" if is_known(kind) and kind in _OF_TYPE else "known suffixes are"
             raise UsageError(f"--out {name}={text}: {what} {', '.join(fitting)}")
         if path.is_dir():
             raise UsageError(f"--out {name}={text}: is a folder; give the name of a file in it")

@@ -103,7 +103,7 @@ class Discomfort:
             url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings
         )
         try:
-            await check_token(worker, is_demanded=worker._settings.sources.get("token") == "argument")
+            await _check_token(worker)
         except BaseException:
             await worker.kill_api()
             raise
@@ -134,6 +134,11 @@ class Discomfort:
         """Connect to a running server as :meth:`attach` does, for scripts and notebooks without ``await``."""
         tools = WorkflowTools()
         worker = SyncConnector.attach(url, headers=headers, ssl=ssl, proxy=proxy, config_path=config_path, **settings)
+        try:
+            worker._thread.call(_check_token(worker.connector))
+        except BaseException:
+            worker.kill_api()
+            raise
         return cls._sync(worker, tools)
 
     @classmethod
@@ -279,6 +284,10 @@ class ListRuns:
         self._temporary.close()
 
 
+async def _check_token(worker: ComfyConnector) -> None:
+    await check_token(worker, is_demanded=worker._settings.sources.get("token") == "argument")
+
+
 def _checked_inputs(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
     if inputs is None:
         return {}
@@ -310,6 +319,8 @@ def _checked_timeout(timeout: object) -> float | None:
         raise TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}")
     if timeout is not None and math.isnan(timeout):
         raise ValueError("timeout is a number of seconds or None, not NaN")
+    if timeout is not None and timeout < 0:
+        raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout}")
     return None if timeout is None else float(timeout)
 
 

@@ -20,18 +20,29 @@ _DATA = frozenset({"CONDITIONING"})
 _SINGLE = {"IMAGE": 3, "MASK": 2}
 """How many dimensions one picture has, without that of the batch."""
 
+_MOST_CHANNELS = 4
+
 
 def fitted(value: Any, kind: str) -> Any:
     """The value as a port of this type takes it; the same object if it fits as it is.
 
-    A picture of Pillow becomes an array. IMAGE ``[H, W, C]`` and MASK ``[H, W]`` get the dimension of the batch.
+    A picture of Pillow becomes an array. IMAGE ``[H, W, C]`` and MASK ``[H, W]`` get the dimension of the batch, and
+    their floats are those of ComfyUI, of 32 bits: its nodes fail on others.
     """
     kind = kind.upper()
     if kind not in _SINGLE:
         return value
     if is_picture(value):
         value = _picture(value, kind)
-    return value[None] if _is_array(value) and value.ndim == _SINGLE[kind] else value
+    if not _is_array(value):
+        return value
+    return _single_precision(value[None] if value.ndim == _SINGLE[kind] else value)
+
+
+def _single_precision(value: Any) -> Any:
+    if not _is_float(value):
+        return value
+    return value.astype(np.float32, copy=False) if isinstance(value, np.ndarray) else value.float()
 
 
 def misfit(value: Any, kind: str) -> str:
@@ -79,13 +90,15 @@ def _picture(value: Any, kind: str) -> Any:
 
 
 def _image(value: Any) -> str:
-    if _is_array(value) and value.ndim == _SINGLE["IMAGE"] + 1 and _is_float(value):
+    is_shaped = _is_array(value) and value.ndim == _SINGLE["IMAGE"] + 1 and 0 not in value.shape
+    # More channels are a picture [channels, height, width], as other libraries have it.
+    if is_shaped and _is_float(value) and value.shape[-1] <= _MOST_CHANNELS:
         return ""
-    return "an array [batch, height, width, channels] of floats from 0 to 1"
+    return "an array [batch, height, width, channels] of floats from 0 to 1, with at most 4 channels"
 
 
 def _mask(value: Any) -> str:
-    is_shaped = _is_array(value) and value.ndim in (_SINGLE["MASK"] + 1, _SINGLE["MASK"] + 2)
+    is_shaped = _is_array(value) and value.ndim in (_SINGLE["MASK"] + 1, _SINGLE["MASK"] + 2) and 0 not in value.shape
     return "" if is_shaped and _is_float(value) else "an array [batch, height, width] of floats from 0 to 1"
 
 

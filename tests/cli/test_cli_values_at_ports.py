@@ -203,7 +203,7 @@ def test_json_document(cli: Cli, server: Server, tmp_path: Path) -> None:
         (["--in", "image=gone.png"], "gone.png: No such file or directory"),
         (["--in", "image=invert.json"], "--in image: invert.json: is not"),
         (["--in", "image=in.png", "--out", "image=out.png"], "--out image: no OUTPUT port has this unique_id"),
-        (["--in", "image=in.png", "--out", "inverted=out.txt"], "a IMAGE is written to .png"),
+        (["--in", "image=in.png", "--out", "inverted=out.txt"], "IMAGE is written to .png"),
         (["--in", "image=in.png", "--out", "inverted=folder.png"], "is a folder"),
         (["--in", "image=in.png", "--iterations", "0"], "--iterations 0: must be at least 1"),
         (["--in", "image=in.png", "--repeat", "2"], "--repeat does not go with ports"),
@@ -226,7 +226,7 @@ def test_ranges_are_told_apart(cli: Cli, server: Server, tmp_path: Path) -> None
     assert cli("run", name, "--in", "n=0..3") == 2
     assert "'0..3' is a range; a port takes one value" in cli.err
     assert cli("run", name, "--in", "n=3", "--out", "n=n.png") == 2
-    assert "a INT is written to .json, .txt" in cli.err
+    assert "INT is written to .json, .txt" in cli.err
     assert cli.opened == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import shlex
@@ -154,6 +155,13 @@ async def test_wrong_tokens(server: ComfyConnector, caplog: pytest.LogCaptureFix
     with pytest.raises(ConfigurationError, match="16 to 512 visible characters") as caught:
         await Discomfort.attach(server.server_address, token="short", browser="lazy")
     assert "'short'" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="does not accept it"):
+        await asyncio.to_thread(
+            Discomfort.sync_attach, server.server_address, token="a-wrong-token-of-ours", browser="lazy"
+        )
+    with pytest.raises(ConfigurationError, match="unknown key; the nearest known key is TOKEN") as caught:
+        await Discomfort.attach(server.server_address, tokn="another-secret-of-ours")  # type: ignore[call-arg]
+    assert "another-secret" not in str(caught.value)
 
 
 async def test_token_shows_nowhere(attached: Discomfort, http: aiohttp.ClientSession) -> None:

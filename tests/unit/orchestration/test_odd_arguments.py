@@ -49,6 +49,7 @@ async def test_workflows(
     [
         ({"on_progress": 5}, TypeError, "on_progress"),
         ({"timeout": float("nan")}, ValueError, "timeout .* NaN"),
+        ({"timeout": -1}, ValueError, "timeout is a number of seconds from 0 on, not -1"),
         ({"timeout": "1"}, TypeError, "timeout"),
         ({"context": {}}, TypeError, "context is a WorkflowContext"),
         ({"iterations": 1.0}, TypeError, "iterations"),

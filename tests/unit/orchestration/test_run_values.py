@@ -100,6 +100,15 @@ async def test_pictures_are_fitted(run: Run, context: WorkflowContext) -> None:
     assert (await run(MASK, {"mask": Image.new("L", (6, 4), 255)}))["out"].mean() == 1.0
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+async def test_precision_of_pictures(run: Run, kind: type) -> None:
+    """The server's nodes work with floats of 32 bits: others are made such."""
+    results = await run(INVERT, {"test_input": picture(0.25).astype(kind)})
+    assert np.array_equal(results["test_output"], picture(0.75))
+    assert np.asarray(results["test_output"]).dtype == np.float32
+    assert np.asarray((await run(MASK, {"mask": picture(0.5, (4, 4)).astype(kind)}))["out"]).dtype == np.float32
+
+
 async def test_fitted_values_leave_no_file(run: Run, context: WorkflowContext) -> None:
     """What was made of a value for the server goes with the call."""
     await run(INVERT, {"test_input": picture(0.25, (64, 64, 3))}, iterations=3, context=context)
@@ -119,7 +128,10 @@ async def test_fitted_values_leave_no_file(run: Run, context: WorkflowContext) -
         (LOADER, {"name": "c.safetensors"}, "the string 'c.safetensors' is not among its 4 values"),
         (INVERT, {"test_input": 3}, "takes IMAGE, an array [batch, height, width, channels] of floats from 0 to 1"),
         (INVERT, {"test_input": np.zeros((1, 2, 2, 3), np.uint8)}, "given a numpy array of shape [1, 2, 2, 3] and"),
+        (INVERT, {"test_input": picture(0.5, (3, 8, 8))}, "at most 4 channels, given a numpy array of shape [1, 3,"),
+        (INVERT, {"test_input": picture(0.5, (0, 8, 8, 3))}, "given a numpy array of shape [0, 8, 8, 3]"),
         (MASK, {"mask": Image.new("RGBA", (2, 2))}, "takes MASK, an array"),
+        (MASK, {"mask": picture(0.5, (0, 8, 8))}, "given a numpy array of shape [0, 8, 8]"),
     ],
 )  # fmt: skip
 async def test_values_that_do_not_fit(run: Run, worker: FakeWorker, workflow: Any, inputs: Any, problem: str) -> None:
