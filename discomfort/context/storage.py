@@ -18,7 +18,7 @@ from discomfort.context import folders
 from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
-from discomfort.context.digests import CAN_WRITE, PIECE, content_hash, write_digested
+from discomfort.context.digests import content_hash, write_digested
 from discomfort.context.ended_runs import EndedRuns
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
@@ -363,12 +363,12 @@ class Storage:
             return self.memory_folder
 
     def _written(self, folder: Path, place: str, encoded: EncodedValue, *, is_reserved: bool, is_digested: bool) -> str:
-        if not (is_digested and CAN_WRITE and encoded.size > PIECE):
+        if not is_digested:
             return place + write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved)
         digests: list[str] = []
 
         def write(descriptor: int, pieces: Iterable[bytes | memoryview]) -> None:
-            digests.append(write_digested(descriptor, pieces, encoded.size))
+            digests.append(write_digested(descriptor, pieces))
 
         file = place + write_blob(folder, encoded.pieces(), encoded.size, reserved=is_reserved, write=write)
         self._digests[file] = digests[0]
