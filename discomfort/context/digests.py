@@ -1,8 +1,8 @@
 """Digests of stored values: BLAKE3 of their content, so that equal values have equal ones.
 
 Every picture that goes to a server is digested, so the time matters. BLAKE3 takes 0.2 ms per MB on one core, what
-``hashlib`` has about 1 ms. A hash that is faster still, but not made to withstand people, is of no use: whoever can make
-two pictures with one digest gets the result of the one for the other from the server's cache.
+``hashlib`` has about 1 ms. A hash that is faster still, but not made to withstand people, is of no use: whoever can
+make two pictures with one digest gets the result of the one for the other from the server's cache.
 """
 
 from __future__ import annotations
