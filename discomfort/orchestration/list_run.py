@@ -94,8 +94,11 @@ class ListRun:
                 for step in steps:
                     await StepRun(around, step, iteration, results).perform()
         finally:
-            await finish(transport.end())
-            await in_pool(transient.drop, is_quick=transient.is_empty)
+            try:
+                await finish(transport.end())
+            finally:
+                # Even if the cancellation comes just now.
+                await in_pool(transient.drop, is_quick=transient.is_empty)
         return results
 
     async def _begin(self) -> tuple[list[WorkflowStep], JsonObject, Transport]:

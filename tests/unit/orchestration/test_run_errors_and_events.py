@@ -16,6 +16,7 @@ from unit.orchestration.test_running_lists import ADD, INVERT, LATENT, LOADER, L
 
 from discomfort.context.context import WorkflowContext
 from discomfort.exceptions import ExecutionError, PayloadError, PortError, RunTimeout, StateError
+from discomfort.orchestration.shared_files import SharedFiles
 from discomfort.orchestration.steps import listed
 from discomfort.progress import WorkflowProgress
 
@@ -259,3 +260,23 @@ async def test_cancellation_anywhere(run: Run, context: WorkflowContext) -> None
         assert not storage._index.table._pins
         assert not storage._without_id.keys() - {record.file for record in storage.records().values()}
     assert set(await run([fitted], {"x": picture()}, context=context)) == {"y", "z"}
+
+
+async def test_cancellation_at_the_end(run: Run, context: WorkflowContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the transport ends: what was written for the server goes all the same."""
+    reached, gate = asyncio.Event(), asyncio.Event()
+
+    async def end(_: SharedFiles) -> None:
+        reached.set()
+        await gate.wait()
+
+    monkeypatch.setattr(SharedFiles, "end", end)
+    task = asyncio.create_task(run(INVERT, {"test_input": picture(0.5, (32, 32, 3))}, context=context))
+    await reached.wait()
+    task.cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    storage = context._storage
+    needed = {file for record in storage.records().values() for file in record.files}
+    assert storage._without_id.keys() <= needed
