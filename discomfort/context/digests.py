@@ -7,14 +7,16 @@ make two pictures with one digest gets the result of the one for the other from 
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from blake3 import blake3
 
 from discomfort._system.descriptors import write_all
 
 PIECE = 1 << 20
-"""Bytes that are copied, digested and written at a time."""
+"""Bytes that are written and digested at a time; a multiple of every system's pages."""
 
 
 def content_hash(data: bytes | memoryview) -> str:
@@ -23,25 +25,35 @@ def content_hash(data: bytes | memoryview) -> str:
 
 
 def write_digested(descriptor: int, pieces: Iterable[bytes | memoryview]) -> str:
-    """Write pieces to an open file; returns what :func:`content_hash` gives for all of them. Raises OSError.
+    """Write pieces to an empty open file; returns what :func:`content_hash` gives for all of them. Raises OSError.
 
-    They are copied first, so that what is digested is what is written, whoever changes the given bytes meanwhile.
+    A second thread digests what stands in the file, mapped, while the next piece is written. So the digest is that of
+    the file, whoever changes the given bytes meanwhile, and nothing is copied for that.
     """
-    found = blake3()
-    buffer, end = memoryview(bytearray(PIECE)), 0
-    for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            part = view[: PIECE - end]
-            buffer[end : end + len(part)] = part
-            view, end = view[len(part) :], end + len(part)
-            if end == PIECE:
-                _put(descriptor, buffer, found)
-                end = 0
-    _put(descriptor, buffer[:end], found)
+    found, end, digested = blake3(), 0, 0
+    windows: list[Future[None]] = []
+    with ThreadPoolExecutor(1, "discomfort-digest") as follower:
+        for part in _parts(pieces):
+            write_all(descriptor, part)
+            end += len(part)
+            while end - digested >= PIECE:
+                windows.append(follower.submit(_digest, found, descriptor, digested, PIECE))
+                digested += PIECE
+        for window in windows:
+            window.result()
+    if end > digested:
+        _digest(found, descriptor, digested, end - digested)
     return found.hexdigest()
 
 
-def _put(descriptor: int, data: memoryview, found: blake3) -> None:
-    found.update(data)
-    write_all(descriptor, data)
+def _parts(pieces: Iterable[bytes | memoryview]) -> Iterable[memoryview]:
+    """The pieces, none longer than ``PIECE``."""
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), PIECE):
+            yield view[start : start + PIECE]
+
+
+def _digest(found: blake3, descriptor: int, start: int, length: int) -> None:
+    with mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start) as window:
+        found.update(window)

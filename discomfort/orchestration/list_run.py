@@ -142,7 +142,8 @@ class ListRun:
         except UnsafePromptError:
             raise
         except (PayloadError, ValidationError):
-            return await self._checked_with(steps, view, await self._worker._node_definitions(fresh=True))
+            pass  # Checked again below, where an error does not show this one as its cause.
+        return await self._checked_with(steps, view, await self._worker._node_definitions(fresh=True))
 
     async def _checked_with(
         self, steps: Sequence[WorkflowStep], view: RunView, definitions: JsonObject
