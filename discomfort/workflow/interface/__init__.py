@@ -1,0 +1,1 @@
+"""The interface of a workflow: what it takes and gives, by name."""
