@@ -39,7 +39,7 @@ from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
 from discomfort.connector.run_handle import Run
-from discomfort.connector.run_policy import RunPolicy, RunRequest
+from discomfort.connector.run_policy import RunPolicy, RunRequest, spending
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_uploads import RunUploads
 from discomfort.connector.server_loss import ServerLoss
@@ -55,6 +55,7 @@ from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
+from discomfort.workflow.partner_nodes import Spending, partner_nodes
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
@@ -317,6 +318,8 @@ class ComfyConnector:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> History:
         """Run a workflow or a prompt to its end and return its history, ``{prompt_id: {"prompt", "outputs", …}}``.
 
@@ -331,9 +334,14 @@ class ComfyConnector:
         happens to runs under way when the server dies; ``on_out_of_memory`` may run a prompt once more. If a run is
         resubmitted, its events start again from the beginning; ``Done`` is still reported once, at the end.
 
+        Nodes that cost money, ComfyUI's partner nodes, run only with ``allow_paid=True``. ``api_key`` is their key,
+        from platform.comfy.org; it goes with prompts that have such nodes, and is kept nowhere. By default both are
+        those of the settings, as in ``DISCOMFORT_API_KEY``.
+
         Raises:
             PayloadError: neither workflow nor prompt. UnsafePromptError: the prompt would crash the server.
             MissingNodesError: the server lacks node types. FileNotFoundError: no such file.
+            PaidNodesError: nodes cost money, and the call does not allow that.
             ValidationError: the server refused the prompt or a part of it.
             ExecutionError: a node raised. OutOfMemoryError: it ran out of memory. ExecutionInterrupted: somebody
                 interrupted the run. PromptLostError: the server no longer knows the prompt.
@@ -342,7 +350,9 @@ class ComfyConnector:
                 resubmitted.
             ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
-        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_extra_data(extra_data))
+        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
+        extra = own_extra_data(extra_data)
+        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, extra, spent)
         return await self._submissions.make(submission, observed=False).perform()
 
     @without_frames
@@ -355,6 +365,8 @@ class ComfyConnector:
         files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Run:
         """Submit a workflow or prompt, and return the :class:`Run` as soon as the server has it.
 
@@ -364,8 +376,9 @@ class ComfyConnector:
 
         Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
-        filling = self._filling(values, files)
-        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
+        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
+        filling, extra = self._filling(values, files, spent), own_extra_data(extra_data)
+        submission = Submission(taken(payload), use_workflow_json, None, timeout, extra, spent, filling)
         run = self._submissions.make(submission, observed=True)
         run.begin()
         await run.wait_announced()
@@ -394,6 +407,8 @@ class ComfyConnector:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> RunResult:
         """Set inputs, run the workflow or prompt to its end, and return its outputs::
 
@@ -408,14 +423,20 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
-        filling = self._filling(values, files)
-        submission = Submission(taken(payload), None, on_progress, timeout, own_extra_data(extra_data), filling)
+        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
+        filling, extra = self._filling(values, files, spent), own_extra_data(extra_data)
+        submission = Submission(taken(payload), None, on_progress, timeout, extra, spent, filling)
         run = self._submissions.make(submission, observed=False)
         history = await run.perform()
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
 
-    def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
-        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)
+    def _filling(
+        self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None, spent: Spending
+    ) -> PayloadFilling:
+        async def check(graph: JsonObject) -> None:
+            spent.extra_data(None, partner_nodes(graph, await self._node_definitions()))
+
+        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads, check=check)
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -473,7 +494,8 @@ class ComfyConnector:
         async with self._call("plan"):
             await self._ensure_ready()
             kind, graph = await load_payload(workflow)
-            order = PlanOrder(kind, graph, payload_name(workflow), given, has_key=api_key is not None)
+            has_key = spending(self._settings, api_key=api_key).api_key is not None
+            order = PlanOrder(kind, graph, payload_name(workflow), given, has_key=has_key)
             return await Planner(ServerView(self._parts, self._prompts), order).make()
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
@@ -720,15 +742,19 @@ class ComfyConnector:
                 _log.warning("ports have no types, since there are no node definitions: %s", error.problem)
                 return {}
 
-    async def _check_prompt(self, prompt: JsonObject, definitions: JsonObject) -> None:
+    async def _check_prompt(
+        self, prompt: JsonObject, definitions: JsonObject, *, allow_paid: bool | None = None
+    ) -> None:
         """Raises what a run of the prompt raises before it is sent, by these definitions; empty if there are none.
 
-        PayloadError (UnsafePromptError, MissingNodesError), ValidationError, ServerConnectionError, StateError.
+        PayloadError (UnsafePromptError, MissingNodesError, PaidNodesError), ValidationError, ServerConnectionError,
+        StateError.
         """
         async with self._call("run"):
             await self._ensure_ready()
             named = self._policy.with_upload_names(prompt, definitions)
             await self._prompts.with_server(lambda: self._client().check_prompt(named, definitions or None))
+            spending(self._settings, allow_paid=allow_paid).extra_data(None, partner_nodes(named, definitions))
 
     async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.
