@@ -487,6 +487,7 @@ class ComfyConnector:
         (no such input), ServerConnectionError, ServerResponseError, StateError.
         """
         from discomfort.connector.server_view import ServerView
+        from discomfort.planning import remote_facts
         from discomfort.planning.planner import Planner, PlanOrder
 
         workflow = taken(workflow)
@@ -496,7 +497,8 @@ class ComfyConnector:
             kind, graph = await load_payload(workflow)
             has_key = spending(self._settings, api_key=api_key).api_key is not None
             order = PlanOrder(kind, graph, payload_name(workflow), given, has_key=has_key)
-            return await Planner(ServerView(self._parts, self._prompts), order).make()
+            look_up = remote_facts.look_up if online else None
+            return await Planner(ServerView(self._parts, self._prompts), order, look_up).make()
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.

@@ -52,6 +52,10 @@ _log = logging.getLogger("discomfort.planning")
 _CACHED = "which nodes the server would take from its cache: ComfyUI does not tell what its cache has"
 
 
+LookUp = Callable[[Sequence[ModelNeed]], Awaitable[tuple[tuple[ModelNeed, ...], list[str]]]]
+"""Completes models, and says what could not be found out."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanOrder:
     """What is to be planned. ``values`` are set in the prompt, by selector (``KSampler.seed``)."""
@@ -70,7 +74,7 @@ class Planner:
         self,
         server: PlannedServer,
         order: PlanOrder,
-        look_up: Callable[[Sequence[ModelNeed]], Awaitable[tuple[ModelNeed, ...]]] | None = None,
+        look_up: LookUp | None = None,
     ) -> None:
         self._server, self._order, self._look_up = server, order, look_up
         self._problems: list[str] = []
@@ -224,7 +228,11 @@ class Planner:
             declared += await self._listed_models({use.name for use in uses}, declared)
         folders = folders_of(uses, declared)
         needs = model_needs(uses, declared, await self._listings(folders))
-        return needs if self._look_up is None else await self._look_up(needs)
+        if self._look_up is None:
+            return needs
+        needs, unknown = await self._look_up(needs)
+        self._unknown += unknown
+        return needs
 
     def _unnamed_uses(
         self, workflow: JsonObject | None, missing: Sequence[MissingNode], declared: Sequence[DeclaredModel]
