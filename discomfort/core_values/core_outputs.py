@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import to_thread
 from discomfort.context.trees import NodeList
+from discomfort.core_values.core_files import read_latent, read_png
 from discomfort.exceptions import DamagedDataError
-from discomfort.orchestration.core_files import read_latent, read_png
 from discomfort.workflow.compilation import Sink
 from discomfort.workflow.prompt_ports import PromptPort
 
