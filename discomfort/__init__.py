@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from discomfort.context.file_values import FileValue
     from discomfort.context.trees import NodeList
     from discomfort.exceptions import (
+        ArgumentProblem,
         BrokenLinksError,
         BrowserError,
+        CallError,
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
@@ -108,9 +110,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "ArgumentProblem",
     "Artifact",
     "BrokenLinksError",
     "BrowserError",
+    "CallError",
     "ComfyConnector",
     "ConfigurationError",
     "ConversionError",

@@ -34,7 +34,7 @@ _DIMENSIONS = {"IMAGE": 4, "MASK": 3}
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """A value of a kind (IMAGE, MASK, LATENT or AUDIO) as the names of files, without their content."""
+    """A value of a kind (IMAGE, MASK, LATENT, AUDIO or VIDEO) as the names of files, without their content."""
 
     kind: str
     names: tuple[str, ...]
@@ -52,6 +52,8 @@ class Shipment:
                 end = nodes.add("SetLatentNoiseMask", samples=end, mask=mask)
         elif self.kind == "AUDIO":
             end = nodes.add("LoadAudio", audio=files[0])
+        elif self.kind == "VIDEO":
+            end = nodes.add("LoadVideo", file=files[0])
         elif self.kind == "MASK":
             end = _mask(nodes, files)
         else:
