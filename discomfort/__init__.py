@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from discomfort.context.file_values import FileValue
     from discomfort.context.trees import NodeList
     from discomfort.exceptions import (
+        ArgumentProblem,
         BrokenLinksError,
         BrowserError,
+        CallError,
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
@@ -112,9 +114,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "ArgumentProblem",
     "Artifact",
     "BrokenLinksError",
     "BrowserError",
+    "CallError",
     "ComfyConnector",
     "ConfigurationError",
     "ConversionError",

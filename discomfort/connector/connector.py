@@ -33,7 +33,7 @@ from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.event_log import EventLog
 from discomfort.connector.file_upload import Upload, UploadTarget, upload, upload_to_folder
 from discomfort.connector.health import Health, HealthReport, StuckWatch
-from discomfort.connector.payload_filling import PayloadFilling
+from discomfort.connector.payload_filling import Filling, PayloadFilling
 from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, payload_name, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
@@ -55,10 +55,11 @@ from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
-from discomfort.workflow.partner_nodes import Spending, partner_nodes
+from discomfort.workflow.partner_nodes import partner_nodes
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
+    from discomfort.functions.workflow_function import WorkflowFunction
     from discomfort.planning.workflow_plan import WorkflowPlan
 
 _log = logging.getLogger("discomfort.connector")
@@ -376,13 +377,10 @@ class ComfyConnector:
 
         Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
-        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
-        filling, extra = self._filling(values, files, spent), own_extra_data(extra_data)
-        submission = Submission(taken(payload), use_workflow_json, None, timeout, extra, spent, filling)
-        run = self._submissions.make(submission, observed=True)
-        run.begin()
-        await run.wait_announced()
-        return Run(run, self.outputs)
+        return await self._submit_filled(
+            self._filling(values, files, allow_paid), taken(payload), use_workflow_json=use_workflow_json,
+            timeout=timeout, extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
+        )  # fmt: skip
 
     @without_frames
     async def find(self, prompt_id: str) -> Run:
@@ -423,20 +421,97 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
+        return await self._run_filled(
+            self._filling(values, files, allow_paid),
+            taken(payload),
+            on_progress=on_progress,
+            timeout=timeout,
+            extra_data=extra_data,
+            allow_paid=allow_paid,
+            api_key=api_key,
+        )
+
+    @without_frames
+    async def load(
+        self,
+        workflow: Payload,
+        interface: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        name: str | None = None,
+    ) -> WorkflowFunction:
+        """Load a workflow or prompt as a function of its named inputs, which gives its named outputs::
+
+            upscale = await connector.load("upscale.json")
+            result = await upscale(image="photo.jpg", scale=4)
+            await result.image.save("out")
+
+        The names come from ``interface``, a sidecar: a mapping, or the path of a YAML or JSON file (without it, the
+        file ``upscale.discomfort.yaml`` beside the workflow, if there is one); then from ports, from ComfyUI's App
+        Mode, and from nodes of other packs that declare inputs. ``name`` is the function's name in messages; that of
+        the file by default. The workflow is converted here, and again only if the server's nodes change.
+
+        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar that is none.
+        """
+        from discomfort.functions.loading import load_function
+
+        return await load_function(self, workflow, interface=interface, name=name)
+
+    async def _run_filled(
+        self,
+        filling: Filling,
+        payload: Payload | None = None,
+        *,
+        on_progress: ProgressCallback | None,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
+    ) -> RunResult:
+        """Run what ``filling`` makes of ``payload`` to its end. Raises as :meth:`run`."""
         spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
-        filling, extra = self._filling(values, files, spent), own_extra_data(extra_data)
-        submission = Submission(taken(payload), None, on_progress, timeout, extra, spent, filling)
+        submission = Submission(payload or {}, None, on_progress, timeout, own_extra_data(extra_data), spent, filling)
         run = self._submissions.make(submission, observed=False)
         history = await run.perform()
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
 
+    async def _submit_filled(
+        self,
+        filling: Filling,
+        payload: Payload | None = None,
+        *,
+        use_workflow_json: bool | None = None,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
+    ) -> Run:
+        """Submit what ``filling`` makes of ``payload``. Raises as :meth:`submit`."""
+        spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
+        submission = Submission(payload or {}, use_workflow_json, None, timeout, extra, spent, filling)
+        run = self._submissions.make(submission, observed=True)
+        run.begin()
+        await run.wait_announced()
+        return Run(run, self.outputs)
+
+    async def _upload_for_run(self, source: UploadContent) -> Upload:
+        """Upload a file under a name of its own, until :meth:`_discard_after_run`. Raises as :meth:`upload`."""
+        return await self._run_uploads.make(source)
+
+    async def _discard_after_run(self, uploads: list[Upload]) -> None:
+        """Delete such files where the server is owned. Never raises."""
+        await self._run_uploads.discard(uploads)
+
     def _filling(
-        self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None, spent: Spending
+        self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None, allow_paid: bool | None
     ) -> PayloadFilling:
         async def check(graph: JsonObject) -> None:
-            spent.extra_data(None, partner_nodes(graph, await self._node_definitions()))
+            self._refuse_paid(graph, await self._node_definitions(), allow_paid=allow_paid)
 
         return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads, check=check)
+
+    def _refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
+        """Raise PaidNodesError if a workflow or prompt has nodes that cost money, and may not run them."""
+        spending(self._settings, allow_paid=allow_paid).extra_data(None, partner_nodes(graph, definitions))
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -756,7 +831,7 @@ class ComfyConnector:
             await self._ensure_ready()
             named = self._policy.with_upload_names(prompt, definitions)
             await self._prompts.with_server(lambda: self._client().check_prompt(named, definitions or None))
-            spending(self._settings, allow_paid=allow_paid).extra_data(None, partner_nodes(named, definitions))
+            self._refuse_paid(named, definitions, allow_paid=allow_paid)
 
     async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.
