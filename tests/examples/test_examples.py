@@ -9,8 +9,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from examples.desk import EXAMPLES, Desk, workflow
+from PIL import Image
 from waiting import until_blocking
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
