@@ -1,4 +1,4 @@
-"""Who wants to know at once that a context ends, such as a run that works with it."""
+"""Watchers of a context, which are told at once when it ends, such as a run that works with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What works with a context ends with it."""
+"""The end of a context, with which a run that uses it ends."""
 
 from __future__ import annotations
 
