@@ -321,9 +321,10 @@ class SyncConnector(ConnectorFace):
         *,
         online: bool = False,
         api_key: str | None = None,
+        **named: Any,
     ) -> WorkflowPlan:
         """See :meth:`ComfyConnector.plan`."""
-        return self._thread.call(self._connector.plan(workflow, values, online=online, api_key=api_key))
+        return self._thread.call(self._connector.plan(workflow, values, online=online, api_key=api_key, **named))
 
     def upload(
         self,

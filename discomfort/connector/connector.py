@@ -9,7 +9,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from ssl import SSLContext
@@ -44,6 +44,7 @@ from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_uploads import RunUploads
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.server_queue import ServerQueue, read_queue
+from discomfort.connector.shared_uploads import SharedUploads
 from discomfort.connector.shutdown import Shutdown
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
@@ -60,7 +61,9 @@ from discomfort.workflow.partner_nodes import partner_nodes
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
     from discomfort.functions.workflow_function import WorkflowFunction
+    from discomfort.planning.needs import ValueNeed
     from discomfort.planning.workflow_plan import WorkflowPlan
+    from discomfort.workflow.detect import Kind
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -126,6 +129,9 @@ class ComfyConnector:
         )  # fmt: skip
         self._run_uploads = RunUploads(
             self.upload, self.discard_upload, spawn=background.spawn, are_ephemeral=parts.owned
+        )
+        self._call_uploads = SharedUploads(
+            self.upload, self._run_uploads.delete, self._has_file, are_ephemeral=parts.owned
         )
         self._shutdown = Shutdown(parts, lifecycle, calls, background, self._startup, forget=self._forget_instance)
 
@@ -450,7 +456,7 @@ class ComfyConnector:
         Mode, and from nodes of other packs that declare inputs. ``name`` is the function's name in messages; that of
         the file by default. The workflow is converted here, and again only if the server's nodes change.
 
-        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar that is none.
+        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar of another form.
         """
         from discomfort.functions.loading import load_function
 
@@ -493,13 +499,13 @@ class ComfyConnector:
         await run.wait_announced()
         return Run(run, self.outputs)
 
-    async def _upload_for_run(self, source: UploadContent) -> Upload:
-        """Upload a file under a name of its own, until :meth:`_discard_after_run`. Raises as :meth:`upload`."""
-        return await self._run_uploads.make(source)
+    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`_discard_after_call`. Raises as :meth:`upload`."""
+        return await self._call_uploads.take(source, name, subfolder)
 
-    async def _discard_after_run(self, uploads: list[Upload]) -> None:
-        """Delete such files where the server is owned. Never raises."""
-        await self._run_uploads.discard(uploads)
+    async def _discard_after_call(self, made: Upload) -> None:
+        """Delete such a file where the server is owned and no other call needs it. Never raises."""
+        await self._call_uploads.leave(made)
 
     def _filling(
         self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None, allow_paid: bool | None
@@ -546,6 +552,7 @@ class ComfyConnector:
         *,
         online: bool = False,
         api_key: str | None = None,
+        **named: Any,
     ) -> WorkflowPlan:
         """What a workflow or prompt needs on this server, and what of it is missing. Nothing is run or fetched::
 
@@ -554,24 +561,44 @@ class ComfyConnector:
             if not plan.is_ready: …
 
         ``values`` are set first, by selector, as by :meth:`run`; here a wrong one is in the plan, with the nearest that
-        is allowed. A workflow with unknown node types is planned as far as possible. Only the server is asked; with
-        ``online`` the hosts of missing models too, for size, digest, and whether they are gated: by HEAD requests to
-        the addresses in the workflow, without credentials. ``api_key`` only says that there is one, for paid nodes.
+        is allowed. ``named`` are inputs of the interface, as for a call of :meth:`load`. A workflow with unknown node
+        types is planned as far as possible. Only the server is asked; with ``online`` the hosts of missing models too,
+        for size, digest, and whether they are gated: by HEAD requests to the addresses in the workflow, without
+        credentials. ``api_key`` only says that there is one, for paid nodes.
 
         Safe to cancel. Raises PayloadError (neither a workflow nor a prompt), FileNotFoundError, InputSelectorError
-        (no such input), ServerConnectionError, ServerResponseError, StateError.
+        (no such input), ServerConnectionError, ServerResponseError, StateError; with ``named`` also as :meth:`load`.
         """
+        workflow = taken(workflow)
+        if named:
+            function = (await self.load(workflow)).with_options(api_key=api_key)
+            return await function.plan({**own_copy(values or {}), **named})
+        async with self._call("plan"):
+            kind, graph = await load_payload(workflow)
+        name, given = payload_name(workflow), own_copy(values or {})
+        return await self._plan(kind, graph, name, given, online=online, api_key=api_key)
+
+    async def _plan(
+        self,
+        kind: Kind,
+        graph: JsonObject,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        brought: Collection[str] = (),
+        wrong: Sequence[ValueNeed] = (),
+        online: bool = False,
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
         from discomfort.connector.server_view import ServerView
         from discomfort.planning import remote_facts
         from discomfort.planning.planner import Planner, PlanOrder
 
-        workflow = taken(workflow)
-        given = own_copy(values or {})
+        has_key = spending(self._settings, api_key=api_key).api_key is not None
+        order = PlanOrder(kind, graph, name, values, frozenset(brought), tuple(wrong), has_key)
         async with self._call("plan"):
             await self._ensure_ready()
-            kind, graph = await load_payload(workflow)
-            has_key = spending(self._settings, api_key=api_key).api_key is not None
-            order = PlanOrder(kind, graph, payload_name(workflow), given, has_key=has_key)
             look_up = remote_facts.look_up if online else None
             return await Planner(ServerView(self._parts, self._prompts), order, look_up).make()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from discomfort._json import JsonObject
@@ -10,10 +10,15 @@ from discomfort.connector.payload_filling import Filling
 from discomfort.connector.payloads import Payload
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
+from discomfort.planning.needs import ValueNeed
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback
+from discomfort.workflow.detect import Kind
 
 if TYPE_CHECKING:
-    from discomfort.connector.file_upload import Upload, UploadContent
+    from pathlib import Path
+
+    from discomfort.connector.file_upload import Upload
 
 
 class FunctionHost(Protocol):
@@ -36,16 +41,30 @@ class FunctionHost(Protocol):
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
         ...
 
+    async def _plan(
+        self,
+        kind: Kind,
+        graph: JsonObject,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        brought: Collection[str] = (),
+        wrong: Sequence[ValueNeed] = (),
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
+        ...
+
     def _refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
         """Raise PaidNodesError if a prompt has nodes that cost money, and may not run them."""
         ...
 
-    async def _upload_for_run(self, source: UploadContent) -> Upload:
-        """Upload a file under a name of its own, until :meth:`_discard_after_run`."""
+    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`_discard_after_call`; equal ones are one."""
         ...
 
-    async def _discard_after_run(self, uploads: list[Upload]) -> None:
-        """Delete such files where the server is owned. Never raises."""
+    async def _discard_after_call(self, made: Upload) -> None:
+        """Delete such a file where the server is owned and no other call needs it. Never raises."""
         ...
 
     async def _run_filled(

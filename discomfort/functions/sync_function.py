@@ -14,6 +14,7 @@ from discomfort.exceptions import ArgumentProblem
 from discomfort.functions.call_result import CallResult, ResultFace
 from discomfort.functions.sync_typed_outputs import SyncItems, sync_items
 from discomfort.functions.workflow_function import CallRun, WorkflowFunction
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync_run import SyncOutput, SyncRun, sync_output
 from discomfort.workflow.interface.parameters import Interface
@@ -44,6 +45,8 @@ class SyncFunction:
     def __init__(self, function: WorkflowFunction, thread: LoopThread) -> None:
         """Made by :meth:`SyncConnector.load`."""
         self._function, self._thread = function, thread
+        self.__doc__ = function.__doc__
+        self.__signature__ = function.__signature__
 
     def __repr__(self) -> str:
         return f"<SyncFunction {self.name}: {self.interface!r}>"
@@ -86,6 +89,10 @@ class SyncFunction:
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """See :meth:`WorkflowFunction.problems`."""
         return self._function.problems(values, **named)
+
+    def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
+        """See :meth:`WorkflowFunction.plan`."""
+        return self._thread.call(self._function.plan(values, **named))
 
     def __call__(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> SyncCallResult:
         """See :meth:`WorkflowFunction.__call__`. Ctrl-C ends the run."""

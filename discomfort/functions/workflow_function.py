@@ -21,6 +21,8 @@ from discomfort.functions.call_result import CallResult, named_outputs
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import LoadedWorkflow
 from discomfort.history import History
+from discomfort.planning.needs import ValueNeed
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.workflow.edit import Editor
 from discomfort.workflow.interface.parameters import Interface
@@ -53,6 +55,9 @@ class WorkflowFunction:
         """Used by :func:`load_function`; ``loaded`` is prepared."""
         self._name, self._host, self._loaded = name, host, loaded
         self._options = options or CallOptions()
+        # For help(), editors and inspect.signature.
+        self.__doc__ = self.interface.docstring(name)
+        self.__signature__ = self.interface.signature()
 
     @property
     def name(self) -> str:
@@ -144,6 +149,31 @@ class WorkflowFunction:
             return self._result(call, filling, made)
 
         return CallRun(run, result)
+
+    @without_frames
+    async def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
+        """What a call with these values would need that the server does not have; nothing is sent or run.
+
+        Values that a call would refuse are in the plan, as ``values``. Raises as :meth:`ComfyConnector.plan`.
+        """
+        call = bound(await self._loaded.prepared(), _merged(values, named))
+        await call.check_files(self._host)
+        given = {**(values or {}), **named}
+        wrong = [
+            ValueNeed(
+                input=each.name,
+                value=given.get(each.name),
+                problem=each.problem,
+                nearest=next(iter(each.candidates), None),
+            )
+            for each in call.problems
+        ]
+        inputs = call.workflow.interface.inputs
+        brought = {str(target) for name in call.deliveries for target in inputs[name].targets}
+        kind, graph = self._loaded.source
+        return await self._host._plan(
+            kind, graph, self._name, sent_values(call), brought=brought, wrong=wrong, api_key=self._options.api_key
+        )
 
     async def _bound(self, values: Mapping[str, Any]) -> BoundCall:
         call = bound(await self._loaded.prepared(), values)

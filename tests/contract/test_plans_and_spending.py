@@ -73,6 +73,20 @@ async def test_files_and_values(connector: ComfyConnector) -> None:
         await connector.plan(prompt, {"Source.widht": 5})
 
 
+async def test_named_values_are_planned(connector: ComfyConnector) -> None:
+    """As a call would have them: a file that the call brings is not missing, a value outside of its bounds is told."""
+    prompt = {**picture_prompt(), "3": node("LoadImage", image="gone.png"), "4": node("PreviewImage", images=["3", 0])}
+    names = {"inputs": {"width": "Source.width", "image": "LoadImage.image"}}
+    function = await connector.load(prompt, names)
+
+    lacking = await function.plan(width=0)
+    ready = await function.plan(width=8, image=b"content")
+
+    assert [(need.input, need.nearest) for need in lacking.values] == [("width", "1")]
+    assert [need.input for need in lacking.files] == ["3.image"]
+    assert ready.is_ready, str(ready)
+
+
 async def test_a_paid_node_is_in_the_plan(connector: ComfyConnector) -> None:
     """With a key nothing is missing."""
     without, with_key = await connector.plan(PAID), await connector.plan(PAID, api_key=MARKER)
@@ -90,6 +104,8 @@ async def test_paid_nodes_run_only_if_that_is_allowed(connector: ComfyConnector,
     with pytest.raises(PaidNodesError):
         await Discomfort(connector).run([picture_prompt(), PAID])
     with pytest.raises(PaidNodesError):
+        await (await connector.load(PAID))()
+    with pytest.raises(PaidNodesError):
         await connector.run({**PAID, "2": node("LoadImage", image="x")}, files={"LoadImage.image": b"no picture"})
     async with raw.get("/history") as answer:
         history = await answer.json()
@@ -98,6 +114,7 @@ async def test_paid_nodes_run_only_if_that_is_allowed(connector: ComfyConnector,
     allowed = await connector.run_workflow(PAID, False, allow_paid=True)
     assert next(iter(allowed.values()))["status"]["completed"] is True
     await Discomfort(connector).run(PAID, allow_paid=True)
+    await (await connector.load(PAID)).with_options(allow_paid=True)()
 
 
 async def test_a_key_is_kept_nowhere(
