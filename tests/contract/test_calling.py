@@ -102,6 +102,14 @@ async def test_an_output_is_an_input_without_a_transfer(
     assert path.read_bytes().startswith(b"\xff\xd8\xff")
 
 
+async def test_an_output_of_another_server(server: ComfyConnector, connector: ComfyConnector) -> None:
+    """Is transferred."""
+    pixels = levels(4, 4, 3)
+    once = await (await connector.load(INVERT, INVERT_NAMES))(image=pixels)
+    result = await (await server.load(INVERT, INVERT_NAMES))(image=once.negative)
+    assert np.abs(np.rint(await result.negative.numpy() * 255)[0] - pixels).max() <= 2
+
+
 async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path: Path) -> None:
     """Values, names, files: one error, with the nearest that would be right, and nothing is sent."""
     names = {
@@ -291,5 +299,10 @@ async def test_sound_and_video(server: ComfyConnector, engine: EngineUnderTest, 
     assert len((await by_port(film=made.film)).frames) == 4
     with pytest.raises(CallError, match="takes VIDEO, given an output of the kind 'audio'"):
         await by_port(film=made.same)
+    shown = await server.load(
+        {"1": node("DiscomfortPort", unique_id="any"), "2": node("PreviewAny", "Shown", source=["1", 0])}
+    )
+    assert "[[" in str((await shown(any=result.frames[0])).shown)
+    assert str((await shown(any=5)).shown) == "5"
     again = await film(sound=sound)
     assert len(again.same) == 1
