@@ -1,8 +1,9 @@
-"""Plans of all official templates: ``python benchmarks/plans.py --comfyui PATH [--templates FOLDER] [--keep FILE]``.
+"""Plans of all official templates: ``python benchmarks/plans.py --comfyui PATH [--templates FOLDER] [--by-widgets]``.
 
 Each template is planned on a ComfyUI without models. Every model that its file lists must be in the plan with folder
 and address. Then empty files with all these names are put in place, and everything is planned again: no model and no
-input file may be missing. ``--keep FILE`` has one line for each template that is done, so that a run can be continued.
+input file may be missing. ``--by-widgets`` needs minutes instead of hours. ``--keep FILE`` has one line for each
+template that is done, so that a run can be continued.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from discomfort import ComfyConnector
+from discomfort.connector.server_view import ServerView
+from discomfort.conversion.explanation import Explanation
+from discomfort.exceptions import ConversionError
+from discomfort.planning.planner import Planner, PlanOrder
 from discomfort.planning.workflow_plan import WorkflowPlan
 
 
@@ -27,38 +32,73 @@ def main() -> None:
     given = arguments()
     paths = [path for path in sorted(given.templates.glob("*.json")) if is_workflow(path) and given.only in path.name]
     with tempfile.TemporaryDirectory() as base:
-        rows = asyncio.run(planned(given.comfyui, Path(base), paths, given.keep))
+        rows = asyncio.run(planned(given, Path(base), paths))
     table(rows)
 
 
-async def planned(comfyui: Path, base: Path, paths: list[Path], keep: Path | None) -> list[dict[str, Any]]:
+async def planned(given: Any, base: Path, paths: list[Path]) -> list[dict[str, Any]]:
     """One row for each template, of both rounds."""
-    done = read(keep)
+    done, keep = read(given.keep), given.keep
     for folder in ("models", "input", "output", "user", "custom_nodes"):
         (base / folder).mkdir()
     async with await ComfyConnector.launch(
-        engine="comfyui", comfyui_path=comfyui, server_arguments=["--cpu", "--base-directory", str(base)],
-        initial_port=18790,
+        engine="comfyui", comfyui_path=given.comfyui, server_arguments=["--cpu", "--base-directory", str(base)],
+        initial_port=18790, browser="lazy",
     ) as connector:  # fmt: skip
+        make = Plans(connector, by_widgets=given.by_widgets)
         waiting = [path for path in paths if path.name not in done]
         places: list[tuple[Path, WorkflowPlan]] = []
         for number, path in enumerate(waiting, 1):
             started = time.perf_counter()
-            plan = await connector.plan(path, api_key="none")
+            plan = await make.plan(path)
             done[path.name] = first_row(path, plan)
             places.append((path, plan))
             print(f"{number}/{len(waiting)} {path.name}: {time.perf_counter() - started:.1f} s", flush=True)
         for _, plan in places:
             place(plan, base)
+        make = Plans(connector, by_widgets=given.by_widgets)
         for path, _ in places:
-            done[path.name] |= second_row(await connector.plan(path, api_key="none"))
+            done[path.name] |= second_row(await make.plan(path))
             write(keep, done[path.name])
     return [done[path.name] for path in paths]
 
 
+class Plans:
+    """The plans of one round. ``by_widgets``: without a browser, as where a workflow cannot be converted."""
+
+    def __init__(self, connector: ComfyConnector, *, by_widgets: bool) -> None:
+        self._connector = connector
+        self._view = Unconverted(connector) if by_widgets else None
+
+    async def plan(self, path: Path) -> WorkflowPlan:
+        """The plan of one template."""
+        if self._view is None:
+            return await self._connector.plan(path, api_key="none")
+        order = PlanOrder("workflow", content(path), path.name, has_key=True)
+        return await Planner(self._view, order).make()
+
+
+class Unconverted(ServerView):
+    """A server that converts nothing, and whose definitions are fetched once for all plans."""
+
+    def __init__(self, connector: ComfyConnector) -> None:
+        super().__init__(connector._parts, connector._prompts)
+        self._known: dict[str, Any] | None = None
+
+    async def definitions(self) -> dict[str, Any]:
+        """As they were at the first plan."""
+        if self._known is None:
+            self._known = await super().definitions()
+        return self._known
+
+    async def explain(self, workflow: dict[str, Any]) -> Explanation:
+        """Raises ConversionError."""
+        raise ConversionError("this round has no browser")
+
+
 def first_row(path: Path, plan: WorkflowPlan) -> dict[str, Any]:
     """What the plan says, beside what the file lists."""
-    listed = set(listed_models(json.loads(path.read_text("utf-8"))))
+    listed = set(listed_models(content(path)))
     named = {(model.name, model.folder, model.url) for model in plan.models}
     return {
         "template": path.name,
@@ -124,7 +164,7 @@ def table(rows: list[dict[str, Any]]) -> None:
     ]
     print("\n| what | number |\n|---|---|")
     print("\n".join(f"| {what} | {number} |" for what, number in lines))
-    for key in ("not_named", "without_folder", "false_models", "false_files", "problems"):
+    for key in ("not_named", "without_folder", "false_models", "false_files"):
         for row in rows:
             if row[key]:
                 print(f"{key}: {row['template']}: {row[key]}")
@@ -136,6 +176,8 @@ def listed_models(workflow: Any) -> Iterator[tuple[str, str, str]]:
         properties = workflow.get("properties")
         for models in (workflow.get("models"), properties.get("models") if isinstance(properties, dict) else None):
             for entry in models if isinstance(models, list) else ():
+                if not (isinstance(entry, dict) and "name" in entry):
+                    continue  # a value of a node that has the same name
                 yield entry["name"], entry["directory"], entry["url"]
         for value in workflow.values():
             yield from listed_models(value)
@@ -146,8 +188,13 @@ def listed_models(workflow: Any) -> Iterator[tuple[str, str, str]]:
 
 def is_workflow(path: Path) -> bool:
     """Whether a file of the package is a template, and no index."""
-    content = json.loads(path.read_text("utf-8"))
-    return isinstance(content, dict) and isinstance(content.get("nodes"), list)
+    found = content(path)
+    return isinstance(found, dict) and isinstance(found.get("nodes"), list)
+
+
+def content(path: Path) -> Any:
+    """What a file has."""
+    return json.loads(path.read_text("utf-8"))
 
 
 def read(keep: Path | None) -> dict[str, dict[str, Any]]:
@@ -173,6 +220,7 @@ def arguments() -> Any:
     parser.add_argument("--comfyui", type=Path, required=True, metavar="PATH", help="the ComfyUI to plan on")
     parser.add_argument("--templates", type=Path, default=default, required=default is None, metavar="FOLDER")
     parser.add_argument("--only", default="", metavar="TEXT", help="templates whose name has TEXT")
+    parser.add_argument("--by-widgets", action="store_true", help="without a browser, by the saved widgets alone")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="a line for each template, to continue from")
     return parser.parse_args()
 

@@ -23,13 +23,9 @@ from discomfort.workflow.port_types import is_known
 
 @dataclass(slots=True)
 class BoundCall:
-    """The values of a call by the names of the interface, and those that are set by selector.
-
-    ``given`` are the names and selectors that the caller gave; the other values are defaults.
-    """
+    """The values of a call by the names of the interface, and those that are set by selector."""
 
     workflow: PreparedWorkflow
-    given: frozenset[str] = frozenset()
     constants: dict[str, Any] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     selected: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +49,7 @@ class BoundCall:
 
 def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
     """The call with these values, and its problems. No I/O. Other keys than the names of inputs are selectors."""
-    call = BoundCall(workflow, frozenset(values))
+    call = BoundCall(workflow)
     inputs = workflow.interface.inputs
     for name, value in values.items():
         parameter = inputs.get(name)

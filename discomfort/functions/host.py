@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from discomfort.connector.file_upload import Upload
-    from discomfort.planning.workflow_plan import WorkflowPlan
 
 
 class FunctionHost(Protocol):

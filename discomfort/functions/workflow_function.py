@@ -167,11 +167,11 @@ class WorkflowFunction:
                 nearest=next(iter(each.candidates), None),
             )
             for each in call.problems
-            # The default file of an input is that of the workflow, which is looked for as such.
-            if each.name in call.given or each.name not in call.deliveries
+            # The plan itself finds the files that the workflow names.
+            if each.name in given or each.name not in call.deliveries
         ]
         inputs = call.workflow.interface.inputs
-        brought = {str(target) for name in call.given & set(call.deliveries) for target in inputs[name].targets}
+        brought = {str(target) for name in call.deliveries if name in given for target in inputs[name].targets}
         kind, graph = self._loaded.source
         return await self._host._plan(
             kind, graph, self._name, sent_values(call), brought=brought, wrong=wrong, api_key=self._options.api_key

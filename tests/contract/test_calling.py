@@ -177,7 +177,7 @@ async def test_plan_of_a_call(server: ComfyConnector, tmp_path: Path) -> None:
     plan = await invert.plan(image=tmp_path / "photo.png")
     assert plan.is_ready
     assert plan.name == "workflow"
-    assert [each.input for each in (await invert.plan(image=None)).values] == ["image"]
+    assert [need.input for need in (await invert.plan(image=None)).values] == ["image"]
     assert [each.name for each in (await invert.plan()).files] == ["none.png"]
 
 
