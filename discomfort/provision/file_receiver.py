@@ -25,7 +25,7 @@ from discomfort.provision.partial_file import FileVersion, PartialFile
 Stage = Literal["waiting", "receiving", "checking", "done"]
 Tell = Callable[[Stage, int, int | None], None]
 
-_BLOCK = 2 << 20
+_BLOCK, _BLOCK_SECONDS = 2 << 20, 1.0
 _CONNECT_SECONDS = 30.0
 _UNTOLD_PIECE = 64 << 20
 """Bytes after which the disk is looked at again, while a file of unknown size arrives."""
@@ -156,7 +156,7 @@ class FileReceiver:
         A connection that breaks loses no byte that arrived before.
         """
         pace = _Pace(self._limits, arrived)
-        block = bytearray()
+        block, since = bytearray(), time.monotonic()
         try:
             while data := await response.content.readany():
                 block += data
@@ -165,11 +165,13 @@ class FileReceiver:
                     block.clear()
                     raise self._damaged(f"more bytes arrive than the {self.total:,} of the wanted file")
                 self._check(pace, arrived)
-                if len(block) >= _BLOCK:
+                # By time too: a slow one would lose much when it is killed.
+                if len(block) >= _BLOCK or time.monotonic() - since > _BLOCK_SECONDS:
                     self._tell("receiving", arrived, self.total)
-                    full, block = block, bytearray()
+                    full, block, since = block, bytearray(), time.monotonic()
                     yield full
         except (aiohttp.ClientError, TimeoutError, TryAgain):
+            block += _unread(response.content)
             if block:
                 yield block
             raise
@@ -207,6 +209,11 @@ class _Pace:
         if count >= self._limits.slowest * seconds:
             return None
         return f"only {readable(count)} arrived in {seconds:.0f} s"
+
+
+def _unread(content: aiohttp.StreamReader) -> bytes:
+    """What arrived before the connection broke. aiohttp raises before it hands it over, and has no call for it."""
+    return b"".join(getattr(content, "_buffer", ()))
 
 
 async def _append(part: PartialFile, block: bytearray) -> None:

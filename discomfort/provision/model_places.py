@@ -43,11 +43,12 @@ class KindFolder:
 
 @dataclass(frozen=True, slots=True)
 class ModelTarget:
-    """A file below ``root``, the folder of its kind: ``parts`` are the subfolders. ``others`` may have it already."""
+    """A file below ``root``, a folder of its ``kind``: ``parts`` are the subfolders. ``others`` may have it already."""
 
     root: Path
     parts: tuple[str, ...]
     name: str
+    kind: str
     others: tuple[Path, ...] = ()
 
     @property
@@ -114,7 +115,8 @@ def place_of(kind: str, name: str, kinds: dict[str, KindFolder], extra_endings: 
             "pass extensions=[…] (--extension) if it is one all the same"
         )
     root = known.preferred
-    return ModelTarget(root, tuple(parts[:-1]), parts[-1], tuple(path for path in known.paths if path != root))
+    others = tuple(path for path in known.paths if path != root)
+    return ModelTarget(root, tuple(parts[:-1]), parts[-1], known.kind, others)
 
 
 def _lower(endings: Collection[str]) -> Sequence[str]:

@@ -106,7 +106,7 @@ class Provider:
         packs = await round_.run(proposal.packs)
         if any(item.outcome != "failed" for item in (*models, *packs)):
             self._server.forget_definitions()
-        models = [await self._listed(item) for item in models]
+        models = [await self._listed(*each) for each in zip(proposal.models, models, strict=True)]
         plan = await self._server.new_plan()
         report = ProvideReport(
             proposal, (*models, *packs, *impossible), is_restarted=round_.is_restarted,
@@ -158,13 +158,12 @@ class Provider:
         )  # fmt: skip
         return await fetch.run(proposal.models)
 
-    async def _listed(self, item: ProvidedItem) -> ProvidedItem:
+    async def _listed(self, offer: ModelOffer, item: ProvidedItem) -> ProvidedItem:
         """The item, failed if the server does not find its file."""
         if item.outcome == "failed":
             return item
-        kind, _, name = item.name.partition("/")
-        names = await self._server.model_names(kind)
-        if names is None or name in {each.replace("\\", "/") for each in names}:
+        names = await self._server.model_names(offer.target.kind)
+        if names is None or offer.need.name in {each.replace("\\", "/") for each in names}:
             return item
         problem = f"{item.name} is at {item.path}, and the server does not list it"
         remedy = "Is models_directory the folder that it reads?" if self._options.models_directory else ""
