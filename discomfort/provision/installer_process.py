@@ -39,12 +39,12 @@ class Installer:
             process = await in_thread(lambda: _start(words, cwd, {**self.environ, **more}))
         except OSError as error:
             raise PackInstallError(f"{words[0]} cannot be run: {error.strerror or error}", pack=self.pack) from error
-        own = OwnProcess.of(process.pid)
+        own, say = OwnProcess.of(process.pid), self._say_soon(asyncio.get_running_loop())
         if own is not None:
             self.server.watch(own.pid, own.start_time)
         try:
             async with asyncio.timeout(self.seconds):
-                code = await in_own_thread(lambda: _read(process, lines, self._say_soon(asyncio.get_running_loop())))
+                code = await in_own_thread(lambda: _read(process, lines, say))
         except TimeoutError as error:
             raise PackInstallError(
                 f"{words[0]} did not end within {self.seconds:g} s", pack=self.pack, log_tail=lines,

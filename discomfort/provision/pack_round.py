@@ -50,7 +50,7 @@ class PackRound:
         items = [await self._install(offer) for offer in offers]
         if all(item.outcome == "failed" for item in items):
             return items
-        if self._server.is_busy:
+        if await self._server.is_busy():
             self.restart_reason = "runs are under way, which a restart would end; call provide() again after them"
             return items
         if (broken := await self._restart(custom_nodes, before)) is not None:

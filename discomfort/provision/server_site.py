@@ -29,8 +29,7 @@ class ProvidedServer(Protocol):
     def site(self) -> ServerSite:
         """Where it is."""
 
-    @property
-    def is_busy(self) -> bool:
+    async def is_busy(self) -> bool:
         """Whether runs are under way, which a restart would end."""
 
     async def model_folders(self) -> Any:
@@ -43,7 +42,7 @@ class ProvidedServer(Protocol):
         """Have the definitions of nodes, with their lists of models, fetched again when they are next needed."""
 
     async def restart(self) -> None:
-        """Stop and start it. Raises ServerStartError, SelfTestError."""
+        """Stop and start it. Raises StateError if runs are under way, ServerStartError, SelfTestError."""
 
     async def class_types(self) -> frozenset[str]:
         """The classes of nodes that it knows now."""

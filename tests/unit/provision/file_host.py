@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that serves one file, with every fault that a host can have, one request at a time."""
+"""A small HTTP server on loopback that serves one file, with every fault that a host can have."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from typing import Any
 from discomfort.planning.needs import FileDigest, ModelNeed, PackNeed
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.provision.file_receiver import DownloadLimits
-from discomfort.provision.provider import Consent, Provider, ProvideOptions
 from discomfort.provision.provide_progress import ProvideProgress
 from discomfort.provision.provide_report import ProvideReport
+from discomfort.provision.provider import Consent, ProvideOptions, Provider
 from discomfort.provision.server_site import ServerSite
 
 NAME = "model.safetensors"
@@ -20,24 +20,29 @@ HASTY = DownloadLimits(stall=0.3, tries=2, first_pause=0.01)
 
 
 class StandInServer:
-    """A server in ``home`` that runs nothing: ``starts`` counts its restarts, ``refuses`` are errors of those to come."""
+    """A server in ``home`` that runs nothing: ``starts`` counts its restarts, ``refuses`` are errors of the next."""
 
     def __init__(self, home: Path, *, is_ours: bool = True, python: str = "python3") -> None:
         self.models, self.packs = home / "models", home / "custom_nodes"
         for folder in (self.models / "checkpoints", self.packs):
             folder.mkdir(parents=True, exist_ok=True)
         self.site = ServerSite(is_ours, python, home, self.packs)
-        self.is_busy = False
+        self.busy = False
         self.starts, self.forgotten = 0, 0
         self.refuses: list[Exception] = []
         self.watched: list[int] = []
         self.kinds: Any = [
-            {"name": "checkpoints", "folders": [str(self.models / "checkpoints")], "extensions": [".safetensors", ".pt"]},
+            {"name": "checkpoints",
+             "folders": [str(self.models / "checkpoints")],
+             "extensions": [".safetensors", ".pt"]},
             {"name": "diffusion_models",
              "folders": [str(self.models / "unet"), str(self.models / "diffusion_models")],
              "extensions": [".safetensors"]},
             {"name": "custom_nodes", "folders": [str(self.packs)]},
         ]  # fmt: skip
+
+    async def is_busy(self) -> bool:
+        return self.busy
 
     async def model_folders(self) -> Any:
         return self.kinds

@@ -284,7 +284,7 @@ async def test_a_function_for_progress_that_raises(
     host: FileHost, server: StandInServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged, and the downloads go on."""
-    from discomfort.provision.provider import Provider, ProvideOptions
+    from discomfort.provision.provider import ProvideOptions, Provider
 
     def broken(event: object) -> None:
         raise RuntimeError("mine")
