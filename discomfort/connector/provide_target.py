@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from discomfort._json import loads
 from discomfort.client.comfy import ComfyClient
 from discomfort.connector.resources import Resources
 from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.server_view import ServerView
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
 from discomfort.discovery.command_line import script_index
@@ -32,10 +32,11 @@ class ProvideTarget:
         startup: Startup,
         loss: ServerLoss,
         client: Callable[[], ComfyClient],
+        view: ServerView,
         plan_again: Callable[[], Awaitable[WorkflowPlan | None]],
     ) -> None:
         self._parts, self._lifecycle, self._startup, self._loss = parts, lifecycle, startup, loss
-        self._client, self._plan_again = client, plan_again
+        self._client, self._view, self._plan_again = client, view, plan_again
 
     @property
     def site(self) -> ServerSite:
@@ -52,19 +53,12 @@ class ProvideTarget:
 
     async def model_folders(self) -> Any:
         """The answer of ``/experiment/models``; ``None`` if there is none."""
-        return await self._answer("/experiment/models")
+        return await self._view.get("/experiment/models")
 
     async def model_names(self, kind: str) -> list[str] | None:
         """The models of a kind that the server lists; ``None`` if it does not say."""
-        found = await self._answer(f"/models/{kind}")
+        found = await self._view.get(f"/models/{kind}")
         return [name for name in found if isinstance(name, str)] if isinstance(found, list) else None
-
-    async def _answer(self, path: str) -> Any:
-        status, data = await self._client().rest.call("GET", path, {})
-        try:
-            return loads(data) if status == 200 else None
-        except (ValueError, RecursionError):
-            return None
 
     def forget_definitions(self) -> None:
         """Have the definitions of nodes fetched again when they are next needed."""
