@@ -1,1 +1,1 @@
-"""What a plan lacks is fetched and installed, with consent: models, node packs."""
+"""The models and node packs that a plan lacks are fetched and installed, with consent."""

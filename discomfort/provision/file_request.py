@@ -1,4 +1,4 @@
-"""One HTTP request for a file, or for the rest of it: redirects, tokens, and what each answer means."""
+"""A single HTTP request for a file, or for the rest of it: redirects, tokens, and what each answer means."""
 
 from __future__ import annotations
 

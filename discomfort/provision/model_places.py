@@ -1,4 +1,4 @@
-"""Where a model belongs: the server's folders for each kind of model, and names that stay inside of them."""
+"""The server's folders for each kind of model, and names that stay inside of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each missing pack can be installed, and why not. What a workflow says of it is checked before it is used."""
+"""Ways to install each missing pack, or the reason why there is none. A workflow's words are checked before use."""
 
 from __future__ import annotations
 

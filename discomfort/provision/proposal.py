@@ -1,4 +1,4 @@
-"""What would be fetched and installed, for people to agree to."""
+"""A proposal: the models and packs that would be fetched and installed, for people to agree to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was provided, what not, and why."""
+"""The report of a provision: each model and pack, and what became of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a provision needs to know of a server, and have done by it."""
+"""The server of a provision: what it has to say, and what it has to do."""
 
 from __future__ import annotations
 

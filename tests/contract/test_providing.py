@@ -63,9 +63,7 @@ HELLO: Prompt = {"1": node("ProvidedHello", text="hello")}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def connector(
-    engine: EngineUnderTest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[ComfyConnector]:
+async def connector(engine: EngineUnderTest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComfyConnector]:
     """A server of this file's own, whose folder of packs is its own too."""
     settings: dict[str, Any] = {**with_small_frontend(engine).settings, "browser": "lazy"}
     packs = engine.home / "custom_nodes" if engine.real else tmp_path_factory.mktemp("packs")
