@@ -1,4 +1,4 @@
-"""``discomfort provide`` with a fake connector and files on loopback: it shows, asks, fetches, and says what is missing."""
+"""``discomfort provide`` with a fake connector and files on loopback: it shows, asks, and fetches."""
 
 from __future__ import annotations
 
@@ -72,11 +72,10 @@ def target(cli: Cli, host: str, tmp_path: Path) -> Path:
 
 def test_yes_fetches(cli: Cli, target: Path, tmp_path: Path) -> None:
     """What was fetched is on stdout, progress on stderr, and the code is 0."""
-    code = cli(
-        "provide", "--yes", "--set", "Text.text=x", "--timeout", "60", write(tmp_path / "a.json", workflow("Text"))
-    )
+    name = write(tmp_path / "a.json", workflow("Text"))
 
-    assert code == 0
+    assert cli("provide", "--yes", "--set", "Text.text=x", "--timeout", "60", name) == 0
+
     assert cli.out == f"fetched: checkpoints/{NAME} ({target}, 7.0 kB)\n"
     assert f"checkpoints/{NAME}: done" in cli.err
     assert target.read_bytes() == b"weights" * 1000

@@ -1,4 +1,4 @@
-"""What a plan lacks arrives on a server: models in its lists, packs as nodes that run. On loopback, with our own pack."""
+"""Models and packs that a plan lacks arrive on a server: in its lists, and as nodes that run. All on loopback."""
 
 from __future__ import annotations
 
