@@ -57,8 +57,9 @@ class FileDownload:
         async with self._locked():
             if await self._is_there():
                 return "present"
-            part = await in_thread(lambda: PartialFile(target, self._goal.digest))
+            part = PartialFile(target, self._goal.digest)
             try:
+                await in_thread(part.open)
                 await self._receive(part)
                 await self._publish(part)
             except (DiskFullError, DamagedDownloadError) as error:
@@ -124,7 +125,9 @@ class FileDownload:
             try:
                 await self._receiver.attempt(part)
             except TryAgain as failed:
-                failures = 1 if part.size > before else failures + 1
+                # A byte for each attempt would be one for each pause, without end.
+                has_moved = part.size - before >= self._limits.slowest * self._limits.stall
+                failures = 1 if has_moved else failures + 1
                 await self._pause(failed, failures)
                 continue
             problem = await self._problem(part)

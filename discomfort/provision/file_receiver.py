@@ -36,8 +36,8 @@ class DownloadLimits:
     """How patient a download is. Times are in seconds.
 
     It has stalled when less than ``slowest`` bytes per second arrive over ``stall``. After ``tries`` attempts in a row
-    without a new byte it is given up; the pauses between them begin with ``first_pause`` and double. A server that asks
-    for more than ``longest_wait`` is not waited for.
+    that bring less than that, it is given up; the pauses between them begin with ``first_pause`` and double. A server
+    that asks for more than ``longest_wait`` is not waited for.
     """
 
     stall: float = 30.0
@@ -125,7 +125,7 @@ class FileReceiver:
     def _learn(self, answer: FileAnswer, part: PartialFile) -> None:
         """Take over what the answer says of the file; refuse one that is another file, or whose end cannot be told."""
         goal = self._goal
-        if goal.digest is None and answer.linked_sha256:
+        if not part.algorithm and answer.linked_sha256:
             part.expect(FileDigest("sha256", answer.linked_sha256))
         if answer.total is not None and goal.size is not None and answer.total != goal.size:
             raise self._damaged(f"the server offers {answer.total:,} bytes, the wanted file has {goal.size:,}")

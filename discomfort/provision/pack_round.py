@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from discomfort._system.concurrency import finish, in_thread
-from discomfort.exceptions import DiscomfortError, PackInstallError
+from discomfort.exceptions import DiscomfortError, PackInstallError, StateError
 from discomfort.provision.installer_process import Installer
 from discomfort.provision.pack_install import PackInstall, disable, pack_folders
 from discomfort.provision.proposal import PackOffer
@@ -42,7 +42,10 @@ class PackRound:
         self.is_restarted, self.restart_reason = False, ""
 
     async def run(self, offers: tuple[PackOffer, ...]) -> list[ProvidedItem]:
-        """Install them one after the other, then restart the server. Raises the server's errors if it stays down."""
+        """Install them one after the other, then restart the server. Raises the server's errors if it stays down.
+
+        Each takes its time, so no deadline of the models counts for it.
+        """
         custom_nodes = self._server.site.custom_nodes
         if not offers or custom_nodes is None:
             return []
@@ -53,7 +56,12 @@ class PackRound:
         if await self._server.is_busy():
             self.restart_reason = "runs are under way, which a restart would end; call provide() again after them"
             return items
-        if (broken := await self._restart(custom_nodes, before)) is not None:
+        try:
+            broken = await self._restart(custom_nodes, before)
+        except StateError as error:
+            self.restart_reason = str(error)
+            return items
+        if broken is not None:
             return [item if item.outcome == "failed" else failed_item(item, broken) for item in items]
         return await self._loaded(offers, items)
 
@@ -77,6 +85,8 @@ class PackRound:
         self._tell("starting the server with the new packs")
         try:
             await self._server.restart()
+        except StateError:
+            raise
         except DiscomfortError as error:
             new = sorted(await in_thread(lambda: pack_folders(custom_nodes)) - before)
             if not new:

@@ -45,9 +45,9 @@ def lock_path(target: Path) -> Path:
 
 
 class PartialFile:
-    """The open partial file of ``target``. Its lock must be held. All methods raise OSError, DiskFullError among them.
+    """The partial file of ``target``, from :meth:`open` to :meth:`close`. Its lock must be held.
 
-    With ``digest`` its bytes are digested as they are written.
+    With ``digest`` its bytes are digested as they are written. All methods raise OSError, DiskFullError among them.
     """
 
     size: int
@@ -57,11 +57,16 @@ class PartialFile:
         self.target = target
         self._path, self._wanted = part_path(target), digest
         self._notes = self._path.with_name(self._path.name + ".json")
-        with writing_to(target.parent, "fetching", target):
+        self._descriptor = -1
+        self.size, self.version = 0, None
+        self._digest: Digesting | None = None
+
+    def open(self) -> None:
+        """Open what an earlier process left, or create it."""
+        with writing_to(self.target.parent, "fetching", self.target):
             self._descriptor = open_or_create(self._path, 0o666)
         self.size = os.fstat(self._descriptor).st_size
         self.version = self._read_notes() if self.size else None
-        self._digest: Digesting | None = None
         if self.version is None:
             self.start_over()
         else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from discomfort._system.concurrency import in_thread
-from discomfort.exceptions import ConfigurationError, ConsentError, DownloadError, ProvideError
+from discomfort.exceptions import ConfigurationError, ConsentError, DiscomfortError, DownloadError, ProvideError
 from discomfort.planning.needs import ModelNeed
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.provision.addresses import checked_url
@@ -25,6 +26,8 @@ from discomfort.provision.proposal import ModelOffer, Obstacle, PackOffer, Propo
 from discomfort.provision.provide_progress import ProvideProgress, ProvideReporter
 from discomfort.provision.provide_report import ProvidedItem, ProvideReport, failed_item, failures_of
 from discomfort.provision.server_site import ProvidedServer
+
+_log = logging.getLogger("discomfort.provision")
 
 Consent = Callable[[Proposal], bool | Awaitable[bool]]
 """Is asked before anything is fetched; what it returns decides."""
@@ -107,12 +110,20 @@ class Provider:
         if any(item.outcome != "failed" for item in (*models, *packs)):
             self._server.forget_definitions()
         models = [await self._listed(*each) for each in zip(proposal.models, models, strict=True)]
-        plan = await self._server.new_plan()
+        plan = await self._planned_again()
         report = ProvideReport(
             proposal, (*models, *packs, *impossible), is_restarted=round_.is_restarted,
             restart_reason=round_.restart_reason, plan=plan,
         )  # fmt: skip
         return _without_failures(report)
+
+    async def _planned_again(self) -> WorkflowPlan | None:
+        try:
+            return await self._server.new_plan()
+        except DiscomfortError as error:
+            # What was provided is there all the same, and the report has to say so.
+            _log.warning("the new plan could not be made: %s", error)
+            return None
 
     @property
     def _protocols(self) -> str:

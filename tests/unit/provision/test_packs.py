@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from unit.provision.pack_host import PackHost, git, program, served, stand_in_python
 from unit.provision.provide_site import StandInServer, plan, provide
-from waiting import until
+from waiting import has_ended, until
 
 from discomfort.exceptions import ConsentError, PackInstallError, ProvideError, ServerStartError
 from discomfort.planning.needs import PackNeed
@@ -278,13 +279,14 @@ async def test_cancellation_leaves_nothing(host: PackHost, tmp_path: Path) -> No
     server = StandInServer(tmp_path / "home", python=str(stand_in_python(tmp_path / "venv", "pip", script=script)))
     task = asyncio.create_task(install(server, need(host.repository("pack", {**PACK, "requirements.txt": "x"}))))
     await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    running = psutil.Process(int((tmp_path / "pid").read_text()))
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
     assert folders(server) == []
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    assert has_ended(running)
     assert server.watched == []
 
 
