@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from discomfort._system.concurrency import finish, in_own_thread, in_thread
+from discomfort._system.concurrency import finish, in_own_thread
 from discomfort._system.process_tree import OwnProcess, kill_trees
 from discomfort.exceptions import PackInstallError
 from discomfort.provision.server_site import ProvidedServer
@@ -17,6 +18,7 @@ from discomfort.redaction import redact
 
 _TAIL = 30
 _LONGEST_LINE = 2000
+_REAP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +37,19 @@ class Installer:
         If cancelled, or too slow, it is killed with all its children. Raises PackInstallError.
         """
         lines: deque[str] = deque(maxlen=_TAIL)
-        try:
-            process = await in_thread(lambda: _start(words, cwd, {**self.environ, **more}))
-        except OSError as error:
-            raise PackInstallError(f"{words[0]} cannot be run: {error.strerror or error}", pack=self.pack) from error
-        own, say = OwnProcess.of(process.pid), self._say_soon(asyncio.get_running_loop())
-        if own is not None:
-            self.server.watch(own.pid, own.start_time)
+        say = self._say_soon(asyncio.get_running_loop())
+        job = _Job(list(words), cwd, {**self.environ, **more}, lines, say, self.server)
         try:
             async with asyncio.timeout(self.seconds):
-                code = await in_own_thread(lambda: _read(process, lines, say))
+                code = await in_own_thread(job.work)
         except TimeoutError as error:
             raise PackInstallError(
                 f"{words[0]} did not end within {self.seconds:g} s", pack=self.pack, log_tail=lines,
             ) from error  # fmt: skip
+        except OSError as error:
+            raise PackInstallError(f"{words[0]} cannot be run: {error.strerror or error}", pack=self.pack) from error
         finally:
-            if own is not None:
-                await finish(in_own_thread(lambda: kill_trees([own])))
-                self.server.forget(own.pid)
+            await finish(in_own_thread(job.end))
         if code:
             problem = f"{Path(words[0]).name} {' '.join(words[1:3])} ended with exit code {code}"
             raise PackInstallError(redact(problem), pack=self.pack, log_tail=lines)
@@ -69,19 +66,51 @@ def _in_loop(loop: asyncio.AbstractEventLoop, say: Callable[[str], None], line: 
         return
 
 
-def _start(words: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        list(words), cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+class _Job:
+    """One program. :meth:`end` may come at any moment, also before it is started, which it is not then."""
 
+    def __init__(
+        self,
+        words: list[str],
+        cwd: Path,
+        environ: Mapping[str, str],
+        lines: deque[str],
+        say: Callable[[str], None],
+        server: ProvidedServer,
+    ) -> None:
+        self._words, self._cwd, self._environ = words, cwd, environ
+        self._lines, self._say, self._server = lines, say, server
+        self._lock, self._is_over = threading.Lock(), False
+        self._own: OwnProcess | None = None
+        self._reaped = threading.Event()
 
-def _read(process: subprocess.Popen[bytes], lines: deque[str], say: Callable[[str], None]) -> int:
-    with process:
-        stream = process.stdout
-        while stream is not None and (raw := stream.readline(_LONGEST_LINE)):
-            line = redact(raw.decode(errors="replace").rstrip())
-            if line:
-                lines.append(line)
-                say(line)
-    return process.returncode
+    def work(self) -> int:
+        """Start it, and read its output to the end; the exit code. Raises OSError."""
+        with self._lock:
+            if self._is_over:
+                return -1
+            process = subprocess.Popen(
+                self._words, cwd=self._cwd, env=dict(self._environ), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            self._own = OwnProcess.of(process.pid)
+            if self._own is not None:
+                self._server.watch(self._own.pid, self._own.start_time)
+        with process:
+            stream = process.stdout
+            while stream is not None and (raw := stream.readline(_LONGEST_LINE)):
+                line = redact(raw.decode(errors="replace").rstrip())
+                if line:
+                    self._lines.append(line)
+                    self._say(line)
+        self._reaped.set()
+        return process.returncode
+
+    def end(self) -> None:
+        """Kill it, if it still runs, with all its children."""
+        with self._lock:
+            self._is_over, own = True, self._own
+        if own is not None:
+            kill_trees([own])
+            self._reaped.wait(_REAP_SECONDS)
+            self._server.forget(own.pid)
