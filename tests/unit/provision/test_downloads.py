@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from small_memory import small_memory
 from unit.provision.file_host import Answer, FileHost, body, cut, redirect, silent, status
 from unit.provision.provide_site import HASTY, NAME, StandInServer, model, plan, provide, sha256
 from waiting import until
@@ -321,12 +322,27 @@ asyncio.run(provide(StandInServer(Path(sys.argv[1])), plan(model(sys.argv[2]))))
 """
 
 
-async def _program(server: StandInServer, url: str) -> asyncio.subprocess.Process:
+FILLING = """
+import asyncio, sys
+from pathlib import Path
+from discomfort.exceptions import DiskFullError, ProvideError
+from unit.provision.provide_site import StandInServer, model, plan, provide
+server = StandInServer(Path("/dev/shm"))
+try:
+    asyncio.run(provide(server, plan(model(sys.argv[1]))))
+except ProvideError as error:
+    print(type(error.failures[0]).__name__, sorted(path.name for path in server.models.rglob("*.*")))
+"""
+
+
+def _environ() -> dict[str, str]:
     tests = Path(__file__).parents[2]
-    environ = {**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, str(server.models.parent), url, env=environ
-    )
+    return {**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"}
+
+
+async def _program(server: StandInServer, url: str) -> asyncio.subprocess.Process:
+    words = [sys.executable, "-c", PROGRAM, str(server.models.parent), url]
+    return await asyncio.create_subprocess_exec(*words, env=_environ())
 
 
 async def test_a_killed_process_goes_on_later(host: FileHost, server: StandInServer) -> None:
@@ -409,6 +425,18 @@ async def test_too_little_room(host: FileHost, server: StandInServer) -> None:
     assert isinstance(error, DiskFullError)
     assert "stay free" in str(error)
     assert not target(server).exists()
+
+
+async def test_a_disk_that_becomes_full(host: FileHost) -> None:
+    """If nothing told the size, a full disk is found in the middle: a typed error, and the room is given back."""
+    content = bytes(3_000_000)
+    host.script.append(body(b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content), Transfer_Encoding="chunked"))
+    words = [*small_memory("1m"), sys.executable, "-c", FILLING, host.url()]
+
+    program = await asyncio.create_subprocess_exec(*words, env=_environ(), stdout=asyncio.subprocess.PIPE)
+    said, _ = await program.communicate()
+
+    assert said.decode().strip() == "DiskFullError []"
 
 
 async def test_one_that_fails_does_not_stop_the_others(host: FileHost, server: StandInServer) -> None:
