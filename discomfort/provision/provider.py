@@ -121,7 +121,7 @@ class Provider:
         try:
             return await self._server.new_plan()
         except DiscomfortError as error:
-            # What was provided is there all the same, and the report has to say so.
+            # What was provided is there all the same, and the report names it.
             _log.warning("the new plan could not be made: %s", error)
             return None
 

@@ -1,4 +1,4 @@
-"""The server of a provision: what it has to say, and what it has to do."""
+"""The server of a provision: its answers, and its tasks."""
 
 from __future__ import annotations
 
