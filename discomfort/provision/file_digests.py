@@ -41,7 +41,7 @@ def begin_digest(wanted: FileDigest) -> Digesting:
         return _Crc32()
     if wanted.algorithm == "blake3":
         return blake3()
-    # They tell damage, and are not relied upon against people, for whom md5 and sha1 are no obstacle.
+    # They find damage. People can make two files with one md5 or sha1, so neither is relied upon against them.
     return hashlib.new(wanted.algorithm, usedforsecurity=False)
 
 

@@ -104,7 +104,7 @@ def place_of(kind: str, name: str, kinds: dict[str, KindFolder], extra_endings: 
         for part in parts:
             check_name(part, "the name")
     except UploadError as error:
-        raise NoPlaceError(f"it would leave its folder, or is no name everywhere: {error}") from error
+        raise NoPlaceError(f"it would leave its folder, or its name is not valid everywhere: {error}") from error
     if any(part.startswith(".") for part in parts) or len(parts[-1].encode()) > _LONGEST_NAME:
         raise NoPlaceError("its name is hidden, or too long")
     ending = Path(parts[-1]).suffix.lower()
