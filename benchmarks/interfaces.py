@@ -26,10 +26,11 @@ from benchmarks.same_prompts import same
 from discomfort import ComfyConnector
 from discomfort._json import copied
 from discomfort.conversion.browser.chromium import existing_chromium
-from discomfort.exceptions import DiscomfortError
+from discomfort.exceptions import MissingNodesError
 from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
 from discomfort.workflow.interface.placing import place_value
 from discomfort.workflow.interface.sources import interface_of
+from discomfort.workflow.interface.widget_targets import WidgetTargets
 
 Json = dict[str, Any]
 
@@ -78,8 +79,7 @@ class Outcome:
     names: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
-    beyond: list[str] = field(default_factory=list)
-    """Entries that App Mode drops, and we find."""
+    notes: list[str] = field(default_factory=list)
 
 
 def other_values(parameter: Parameter) -> list[Any]:
@@ -113,16 +113,16 @@ class Check:
     async def outcome(self, name: str, workflow: Json) -> Outcome:
         found = Outcome(name)
         text = json.dumps(workflow)
+        await self._page.evaluate("async (text) => { await app.loadGraphData(JSON.parse(text)); }", text)
+        base = json.loads(await self._page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
         try:
             prompt = await self._connector.get_prompt_from_workflow(workflow)
-        except DiscomfortError as error:
-            found.differences.append(f"not converted: {str(error)[:300]}")
-            return found
+        except MissingNodesError as error:
+            found.notes.append(f"not converted, the page's prompt is taken: {str(error)[:200]}")
+            prompt = base = {key: each for key, each in base.items() if each.get("class_type")}
         whole = interface_of(prompt, self._definitions, workflow=workflow)
         found.names = [*whole.inputs, "->", *whole.outputs]
         found.problems = [str(problem) for problem in whole.problems]
-        await self._page.evaluate("async (text) => { await app.loadGraphData(JSON.parse(text)); }", text)
-        base = json.loads(await self._page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
         if not same(base, prompt):
             found.differences.append("the page and the connector make different prompts")
         for entry in workflow["extra"]["linearData"].get("inputs", ()):
@@ -139,28 +139,53 @@ class Check:
         if not inputs:
             found.stale += 1
             if seen is not None:
-                found.differences.append(f"{entry}: the frontend finds {seen}, we do not")
+                found.notes.append(f"without effect: {entry[0]} {entry[1]}, which the frontend finds")
+                await self._has_no_effect(seen[0], text, base, found)
             return
         found.inputs += 1
         if seen is None:
-            found.beyond.append(f"{entry[0]} {entry[1]}")
-            path, name = inputs[0].targets[0].node_id.split(":"), inputs[0].targets[0].input_name
-        else:
-            _, node_id, name = map(unquote, seen[0].split(":", 2))
-            path = [node_id]
+            found.notes.append(f"only ours: {entry[0]} {entry[1]}")
+        path, name = place_of(entry, inputs[0], workflow, base) if seen is None else seen_place(seen[0])
         for value in other_values(inputs[0]):
             found.set += 1
-            typed = await self._page.evaluate(
-                "([text, path, name, value]) => window.typed(text, path, name, value)", [text, path, name, value]
-            )
+            typed = await self._typed(text, path, name, value)
             expected = copied(base)
             place_value(expected, inputs[0].targets, value, self._definitions)
             if typed is None:
                 found.differences.append(f"{entry}: the page has no widget {name!r} in node {path}")
-            elif same(ordered(json.loads(typed)), ordered(expected)):
+            elif same(ordered(typed), ordered(expected)):
                 found.arrived += 1
             else:
-                found.differences.append(f"{entry} = {value!r}: {difference(expected, json.loads(typed))}")
+                found.differences.append(f"{entry} = {value!r}: {difference(expected, typed)}")
+
+    async def _has_no_effect(self, widget: str, text: str, base: Json, found: Outcome) -> None:
+        """Nothing that is typed there changes the prompt."""
+        path, name = seen_place(widget)
+        for value in (5, "typed by the check"):
+            typed = await self._typed(text, path, name, value)
+            if typed is not None and not same(ordered(typed), ordered(base)):
+                found.differences.append(f"{widget} = {value!r}: {difference(base, typed)}")
+
+    async def _typed(self, text: str, path: list[str], name: str, value: Any) -> Json | None:
+        """The page's prompt after a value was typed into a widget; ``None`` if it has no such widget."""
+        script = "([text, path, name, value]) => window.typed(text, path, name, value)"
+        made = await self._page.evaluate(script, [text, path, name, value])
+        return None if made is None else {key: each for key, each in json.loads(made).items() if each.get("class_type")}
+
+
+def seen_place(widget: str) -> tuple[list[str], str]:
+    """Node and name in a widget's id of the frontend."""
+    _, node_id, name = map(unquote, widget.split(":", 2))
+    return [node_id], name
+
+
+def place_of(entry: list[Any], parameter: Parameter, workflow: Json, prompt: Json) -> tuple[list[str], str]:
+    """Where an entry is typed that App Mode drops: a ``PrimitiveNode`` in a subgraph, else the target itself."""
+    key = str(entry[0])
+    for scope in WidgetTargets(workflow, prompt).root.walk():
+        if scope.nodes.get(key, {}).get("type") == "PrimitiveNode":
+            return [*scope.prefix.split(":")[:-1], key], str(entry[1])
+    return parameter.targets[0].node_id.split(":"), parameter.targets[0].input_name
 
 
 def ordered(prompt: Json) -> Json:
@@ -232,8 +257,8 @@ async def main() -> None:
             print(f"    {' '.join(found.names)}")
             for line in found.differences:
                 print(f"    DIFFERENT {line}")
-            for line in found.beyond:
-                print(f"    only ours {line}")
+            for line in found.notes:
+                print(f"    {line}")
             for line in found.problems:
                 print(f"    {line}", flush=True)
     sums = {

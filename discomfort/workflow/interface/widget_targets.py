@@ -14,8 +14,8 @@ from discomfort._json import JsonObject
 from discomfort.workflow.interface.declarations import InputTarget
 from discomfort.workflow.javascript import id_text
 from discomfort.workflow.json_values import is_link
-from discomfort.workflow.link_ends import LinkEnd, origin_of, targets_of
-from discomfort.workflow.links import SUBGRAPH_INPUTS
+from discomfort.workflow.link_ends import REROUTE, LinkEnd, origin_of, targets_of
+from discomfort.workflow.links import SUBGRAPH_INPUTS, Link
 from discomfort.workflow.nodes import class_of
 from discomfort.workflow.promotions import promotions
 from discomfort.workflow.prompt_ids import PromptIds
@@ -48,13 +48,23 @@ class Widget:
         return None
 
     @property
+    def border(self) -> int | None:
+        """The number of the subgraph's input that it stands for; ``None`` if its node is not a subgraph's."""
+        child, at = self.scope.children.get(self.key), self.socket
+        if child is None:
+            return None
+        if at is not None:
+            return child.border_slot("inputs", at)
+        names = [entry.get("name") for entry in objects(child.graph.get("inputs"))]
+        return names.index(self.name) if self.name in names else None
+
+    @property
     def label(self) -> str:
         """The name that somebody gave to it in the UI; else ``""``."""
-        at = self.socket
+        at, border = self.socket, self.border
         entries = [] if at is None else [list(objects(self.node.get("inputs")))[at]]
-        if at is not None and self.key in self.scope.children:
-            borders = list(objects(self.scope.children[self.key].graph.get("inputs")))
-            entries += borders[at : at + 1]
+        if border is not None:
+            entries.append(list(objects(self.scope.children[self.key].graph.get("inputs")))[border])
         labels = (entry.get("label") for entry in entries)
         return next((label for label in labels if isinstance(label, str) and label), "")
 
@@ -99,7 +109,7 @@ class WidgetTargets:
             return ["value"]
         if key not in scope.children:
             return []
-        own = [_widget_of(entry) for entry in objects(node.get("inputs")) if entry.get("widget")]
+        own = [str(entry.get("name")) for entry in objects(scope.children[key].graph.get("inputs"))]
         shown = promotions(node, set(scope.children[key].nodes)).entries
         return list(dict.fromkeys([*own, *(name for _, name in shown)]))
 
@@ -113,12 +123,13 @@ class WidgetTargets:
             if link is not None and link.origin == SUBGRAPH_INPUTS:
                 outer = self._outer(widget.scope, link.origin_slot)
                 if outer is None:
-                    break  # the node of the subgraph has no such input, so the widget inside counts
+                    break
                 widget = outer
                 continue
             feeder = origin_of(widget.scope, link)
             if feeder is not None and class_of(feeder.node) == _PRIMITIVE:
-                widget = Widget(feeder.scope, id_text(feeder.node.get("id")), "value")
+                source = Widget(feeder.scope, id_text(feeder.node.get("id")), "value")
+                widget = source if self._inside(source) else widget
             elif feeder is not None:
                 where = f"output {feeder.slot} of node {self._ids[id(feeder.scope), id_text(feeder.node.get('id'))]}"
                 return Reached(widget, (), f"it is fed by {where} ({feeder.class_type})", "name an input of that node")
@@ -145,25 +156,35 @@ class WidgetTargets:
         return found
 
     def _outer(self, scope: GraphScope, index: int) -> Widget | None:
-        """The widget of a subgraph's node for an input of the subgraph."""
-        slot = scope.host_slot("inputs", index)
-        if scope.parent is None or scope.host is None or slot is None:
+        """The widget of a subgraph's node for an input of the subgraph. It may have no socket there."""
+        borders = list(objects(scope.graph.get("inputs")))
+        if scope.parent is None or scope.host is None or index >= len(borders):
             return None
-        entry = list(objects(scope.host.get("inputs")))[slot]
+        slot = scope.host_slot("inputs", index)
+        entry = borders[index] if slot is None else list(objects(scope.host.get("inputs")))[slot]
         return Widget(scope.parent, scope.host_id, _widget_of(entry))
 
-    def _inside(self, widget: Widget) -> Iterable[InputTarget]:
+    def _inside(self, widget: Widget) -> list[InputTarget]:
         scope, key = widget.scope, widget.key
         if class_of(widget.node) == _PRIMITIVE:
-            return self._ends(targets_of(scope, key, 0))
+            return [target for link in scope.links.out_of(key, 0) for target in self._fed(scope, link)]
         if key not in scope.children:
             return [InputTarget(self.prompt_id(scope, key), widget.name)]
-        child, at = scope.children[key], widget.socket
-        border = None if at is None else child.border_slot("inputs", at)
+        child, border = scope.children[key], widget.border
         if border is not None:
             return self._ends(targets_of(child, SUBGRAPH_INPUTS, border))
         inner = promotions(widget.node, set(child.nodes)).inside(widget.name)
         return [] if inner is None or inner not in child.nodes else self._inside(Widget(child, inner, widget.name))
+
+    def _fed(self, scope: GraphScope, link: Link) -> list[InputTarget]:
+        """What a ``PrimitiveNode`` sets by one of its links. A reroute does not pass it on (1.27.10 to 1.58.1)."""
+        node = scope.nodes.get(link.target)
+        if node is None or class_of(node) == REROUTE:
+            return []
+        entries = list(objects(node.get("inputs")))
+        if link.target_slot >= len(entries):
+            return []
+        return self._inside(Widget(scope, link.target, _widget_of(entries[link.target_slot])))
 
     def _ends(self, ends: Iterable[LinkEnd]) -> list[InputTarget]:
         found = []
