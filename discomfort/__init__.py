@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from discomfort.context.file_values import FileValue
     from discomfort.context.trees import NodeList
     from discomfort.exceptions import (
+        ArgumentProblem,
         BrokenLinksError,
         BrowserError,
+        CallError,
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
         MissingNodesError,
         NodeFailure,
         OutOfMemoryError,
+        PaidNode,
+        PaidNodesError,
         PayloadError,
         PortError,
         PromptLostError,
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
     from discomfort.orchestration.orchestrator import Discomfort
     from discomfort.orchestration.results import Results
     from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
+    from discomfort.planning.workflow_plan import WorkflowPlan
     from discomfort.progress import WorkflowProgress
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
@@ -103,14 +108,17 @@ _HOMES = {
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
+    "WorkflowPlan": "discomfort.planning.workflow_plan",
     "WorkflowProgress": "discomfort.progress",
     "WorkflowTools": "discomfort.workflow_tools",
 }
 
 __all__ = [
+    "ArgumentProblem",
     "Artifact",
     "BrokenLinksError",
     "BrowserError",
+    "CallError",
     "ComfyConnector",
     "ConfigurationError",
     "ConversionError",
@@ -138,6 +146,8 @@ __all__ = [
     "NodeList",
     "OutOfMemoryError",
     "Output",
+    "PaidNode",
+    "PaidNodesError",
     "PayloadError",
     "PortError",
     "PromptLostError",
@@ -175,6 +185,7 @@ __all__ = [
     "WorkflowContext",
     "WorkflowCycleError",
     "WorkflowPlace",
+    "WorkflowPlan",
     "WorkflowProgress",
     "WorkflowTools",
     "__version__",
