@@ -4,7 +4,7 @@ For each template with ``extra.linearData``: its interface, then each input set 
 prompt through its targets, once in the page of the frontend, which then makes the prompt. Both must be equal. The page
 also says which entries App Mode itself finds. The templates come from the package ``comfyui-workflow-templates-json``.
 
-    python -m benchmarks.interfaces --comfyui PATH --templates FOLDER [--front-end-root FOLDER] [--only NAME]
+    python -m benchmarks.interfaces (--comfyui PATH | --url URL) --templates FOLDER [--only NAME]
 """
 
 from __future__ import annotations
@@ -207,8 +207,14 @@ def difference(ours: Json, typed: Json) -> str:
 
 
 @asynccontextmanager
-async def checking(comfyui: Path, front_end_root: Path | None) -> AsyncIterator[Check]:
-    """A check against a ComfyUI of its own, without models."""
+async def connected(
+    comfyui: Path | None, url: str | None, front_end_root: Path | None
+) -> AsyncIterator[ComfyConnector]:
+    """A connector to a server that runs already, or to a ComfyUI of its own without models."""
+    if url is not None:
+        async with await ComfyConnector.attach(url) as connector:
+            yield connector
+        return
     with tempfile.TemporaryDirectory(prefix="interfaces-") as home:
         for name in ("custom_nodes", "input", "models", "output", "user"):
             (Path(home) / name).mkdir()
@@ -216,20 +222,27 @@ async def checking(comfyui: Path, front_end_root: Path | None) -> AsyncIterator[
         if front_end_root is not None:
             command += f" --front-end-root {front_end_root}"
         settings: Any = {"comfyui_path": str(comfyui), "api_command_line": command, "initial_port": 18990}
-        async with await ComfyConnector.create(**settings) as connector, async_playwright() as playwright:
-            executable = existing_chromium(None, playwright.chromium.executable_path)
-            browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-            page = await browser.new_page(viewport={"width": 1280, "height": 720})
-            page.set_default_timeout(120_000)
-            url = str(connector.server_address)
-            seen = {"Comfy.TutorialCompleted": True, "Comfy.Graph.CanvasInfo": False}
-            await page.request.post(f"{url}/settings", data=seen)
-            await page.goto(url)
-            await page.wait_for_function(READY)
-            await page.evaluate(HELPERS)
-            definitions = await (await page.request.get(f"{url}/object_info")).json()
-            yield Check(connector, page, definitions)
-            await browser.close()
+        async with await ComfyConnector.create(**settings) as connector:
+            yield connector
+
+
+@asynccontextmanager
+async def checking(connector: ComfyConnector) -> AsyncIterator[Check]:
+    """A check on that server."""
+    async with async_playwright() as playwright:
+        executable = existing_chromium(None, playwright.chromium.executable_path)
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": 1280, "height": 720})
+        page.set_default_timeout(300_000)
+        url = str(connector.server_address)
+        seen = {"Comfy.TutorialCompleted": True, "Comfy.Graph.CanvasInfo": False}
+        await page.request.post(f"{url}/settings", data=seen)
+        await page.goto(url)
+        await page.wait_for_function(READY)
+        await page.evaluate(HELPERS)
+        definitions = await (await page.request.get(f"{url}/object_info")).json()
+        yield Check(connector, page, definitions)
+        await browser.close()
 
 
 def templates(folder: Path, only: str | None) -> Iterator[tuple[str, Json]]:
@@ -243,13 +256,18 @@ def templates(folder: Path, only: str | None) -> Iterator[tuple[str, Json]]:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--comfyui", type=Path, required=True)
+    server = parser.add_mutually_exclusive_group(required=True)
+    server.add_argument("--comfyui", type=Path)
+    server.add_argument("--url", help="of a ComfyUI that runs already")
     parser.add_argument("--templates", type=Path, required=True)
     parser.add_argument("--front-end-root", type=Path)
     parser.add_argument("--only")
     options = parser.parse_args()
     outcomes = []
-    async with checking(options.comfyui, options.front_end_root) as check:
+    async with (
+        connected(options.comfyui, options.url, options.front_end_root) as connector,
+        checking(connector) as check,
+    ):
         for name, workflow in templates(options.templates, options.only):
             found = await check.outcome(name, workflow)
             outcomes.append(found)
