@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,19 +107,21 @@ def _numbers(parameter: Parameter) -> Iterator[int | float]:
 class Check:
     """A connector, and a page of the frontend of its server."""
 
-    def __init__(self, connector: ComfyConnector, page: Page, definitions: Json) -> None:
+    def __init__(self, connector: ComfyConnector, page: Page, definitions: Json, *, is_alone: bool) -> None:
         self._connector, self._page, self._definitions = connector, page, definitions
+        self._is_alone = is_alone
 
     async def outcome(self, name: str, workflow: Json) -> Outcome:
         found = Outcome(name)
         text = json.dumps(workflow)
         await self._page.evaluate("async (text) => { await app.loadGraphData(JSON.parse(text)); }", text)
         base = json.loads(await self._page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
+        base = {key: each for key, each in base.items() if each.get("class_type")}
         try:
-            prompt = await self._connector.get_prompt_from_workflow(workflow)
+            prompt = base if self._is_alone else await self._connector.get_prompt_from_workflow(workflow)
         except MissingNodesError as error:
             found.notes.append(f"not converted, the page's prompt is taken: {str(error)[:200]}")
-            prompt = base = {key: each for key, each in base.items() if each.get("class_type")}
+            prompt = base
         whole = interface_of(prompt, self._definitions, workflow=workflow)
         found.names = [*whole.inputs, "->", *whole.outputs]
         found.problems = [str(problem) for problem in whole.problems]
@@ -212,7 +214,7 @@ async def connected(
 ) -> AsyncIterator[ComfyConnector]:
     """A connector to a server that runs already, or to a ComfyUI of its own without models."""
     if url is not None:
-        async with await ComfyConnector.attach(url) as connector:
+        async with await ComfyConnector.attach(url, browser="lazy") as connector:
             yield connector
         return
     with tempfile.TemporaryDirectory(prefix="interfaces-") as home:
@@ -227,8 +229,8 @@ async def connected(
 
 
 @asynccontextmanager
-async def checking(connector: ComfyConnector) -> AsyncIterator[Check]:
-    """A check on that server."""
+async def checking(connector: ComfyConnector, *, is_alone: bool) -> AsyncIterator[Check]:
+    """A check on that server. ``is_alone``: the page makes all prompts, without the connector's conversion."""
     async with async_playwright() as playwright:
         executable = existing_chromium(None, playwright.chromium.executable_path)
         browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
@@ -241,16 +243,16 @@ async def checking(connector: ComfyConnector) -> AsyncIterator[Check]:
         await page.wait_for_function(READY)
         await page.evaluate(HELPERS)
         definitions = await (await page.request.get(f"{url}/object_info")).json()
-        yield Check(connector, page, definitions)
+        yield Check(connector, page, definitions, is_alone=is_alone)
         await browser.close()
 
 
-def templates(folder: Path, only: str | None) -> Iterator[tuple[str, Json]]:
+def templates(folder: Path, only: Sequence[str]) -> Iterator[tuple[str, Json]]:
     """The templates with App Mode's data, by name."""
     for path in sorted(folder.rglob("*.json")):
         workflow = json.loads(path.read_bytes())
         extra = workflow.get("extra") if isinstance(workflow, dict) else None
-        if isinstance(extra, dict) and "linearData" in extra and (only is None or only in path.name):
+        if isinstance(extra, dict) and "linearData" in extra and (not only or any(part in path.name for part in only)):
             yield path.name.removesuffix(".json"), workflow
 
 
@@ -261,12 +263,13 @@ async def main() -> None:
     server.add_argument("--url", help="of a ComfyUI that runs already")
     parser.add_argument("--templates", type=Path, required=True)
     parser.add_argument("--front-end-root", type=Path)
-    parser.add_argument("--only")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="part of a template's name")
+    parser.add_argument("--page-only", action="store_true", help="do not compare with the connector's conversion")
     options = parser.parse_args()
     outcomes = []
     async with (
         connected(options.comfyui, options.url, options.front_end_root) as connector,
-        checking(connector) as check,
+        checking(connector, is_alone=options.page_only) as check,
     ):
         for name, workflow in templates(options.templates, options.only):
             found = await check.outcome(name, workflow)

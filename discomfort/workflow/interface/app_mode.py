@@ -138,7 +138,7 @@ class _AppMode:
         places = [self._widgets.prompt_id(scope, node_id) for scope in scopes]
         if scopes and scopes[0] is self._widgets.root:
             places = places[:1]
-        kept = [place for place in places if place in self._prompt]
+        kept = [place for place in places or [node_id] if place in self._prompt]
         if len(kept) != 1:
             problem = (
                 f"{len(kept)} nodes may be meant ({', '.join(kept)})"

@@ -37,7 +37,9 @@ def place_value(prompt: JsonObject, targets: Iterable[InputTarget], value: Any, 
         before = inputs.get(name)
         if spec is not None and spec_type(spec) == DYNAMIC_COMBO and value != before:
             _choose(inputs, name, spec, value)
-        if node["class_type"] == CUSTOM_COMBO and name == "choice" and "index" in inputs:
+        # The frontend (1.49.6) leaves the number as it is where a subgraph's node shows the combo.
+        is_outside = ":" not in target.node_id
+        if node["class_type"] == CUSTOM_COMBO and name == "choice" and "index" in inputs and is_outside:
             options = written_options(node)
             inputs["index"] = options.index(value) if value in options else -1
         if isinstance(before, dict) and "__type__" in before and "__value__" in before:

@@ -32,7 +32,7 @@ class InputEntry:
 class OutputEntry:
     """One output that a source declares; ``given`` are fields of ``InterfaceOutput``.
 
-    ``is_named``: somebody gave it its name; otherwise it has the name of what it saves, and a number is no surprise.
+    ``is_named``: somebody gave it its name; otherwise it has the name of what it saves, and a number if that is taken.
     """
 
     source: Source

@@ -141,14 +141,14 @@ class WidgetTargets:
         found = []
         for host_key, child in scope.children.items():
             host = scope.nodes[host_key]
-            for index, border in enumerate(objects(child.graph.get("inputs"))):
+            for index, _ in enumerate(objects(child.graph.get("inputs"))):
                 outer = self._outer(child, index)
                 first = next(iter(child.links.out_of(SUBGRAPH_INPUTS, index)), None)
                 inner = child.nodes.get(first.target) if first is not None else None
                 slots = list(objects(inner.get("inputs"))) if inner is not None else []
                 if outer is None or first is None or first.target != key or first.target_slot >= len(slots):
                     continue
-                if _widget_of(slots[first.target_slot]) == name or border.get("name") == name:
+                if _widget_of(slots[first.target_slot]) == name:
                     found.append(outer)
             listed = promotions(host, set(child.nodes)).entries
             if not any(each.key == host_key for each in found) and (key, name) in listed and key in child.nodes:
@@ -189,19 +189,36 @@ class WidgetTargets:
     def _ends(self, ends: Iterable[LinkEnd]) -> list[InputTarget]:
         found = []
         for end in ends:
-            entry = list(objects(end.node.get("inputs")))[end.slot]
-            found.append(InputTarget(self.prompt_id(end.scope, id_text(end.node.get("id"))), _widget_of(entry)))
+            entries = list(objects(end.node.get("inputs")))
+            if end.slot < len(entries):
+                name = _widget_of(entries[end.slot])
+                found.append(InputTarget(self.prompt_id(end.scope, id_text(end.node.get("id"))), name))
         return found
 
-    def _known(self, widget: Widget, targets: Iterable[InputTarget]) -> Reached:
-        every = list(targets)
-        kept = tuple(target for target in every if _takes_constant(self._prompt, target))
+    def _known(self, widget: Widget, targets: list[InputTarget]) -> Reached:
+        kept = tuple(target for target in targets if _takes_constant(self._prompt, target))
+        if class_of(widget.node) == _PRIMITIVE:
+            kept = self._arrived(widget, kept)
         if kept:
             return Reached(widget, kept)
-        problem = (
-            f"no input of the prompt has its value ({', '.join(map(str, every))})" if every else "it feeds no input"
-        )
-        return Reached(widget, (), problem)
+        if targets:
+            return Reached(widget, (), f"no input of the prompt has its value ({', '.join(map(str, targets))})")
+        links = widget.scope.links.out_of(widget.key, 0) if class_of(widget.node) == _PRIMITIVE else []
+        nodes = [widget.scope.nodes.get(link.target) for link in links]
+        if any(node is not None and class_of(node) == REROUTE for node in nodes):
+            problem = "its value has no effect in ComfyUI either: a Reroute does not pass it on"
+            return Reached(widget, (), problem, "link the PrimitiveNode with the inputs themselves")
+        return Reached(widget, (), "it feeds no input")
+
+    def _arrived(self, widget: Widget, targets: tuple[InputTarget, ...]) -> tuple[InputTarget, ...]:
+        """The inputs at which the value of a ``PrimitiveNode`` has arrived.
+
+        The frontend (1.49.6) misses some: those of a dynamic combo, whose slots may have moved since the file was made.
+        """
+        values = widget.node.get("widgets_values")
+        own = values[0] if isinstance(values, list) and values else None
+        equal = tuple(each for each in targets if self._prompt[each.node_id]["inputs"][each.input_name] == own)
+        return equal or targets
 
 
 def _widget_of(entry: Mapping[str, Any]) -> str:
