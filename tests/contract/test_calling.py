@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
-from contract.engines import EngineUnderTest, with_small_frontend
+from contract.engines import REPOSITORY, EngineUnderTest, with_small_frontend
 from contract.graphs import Prompt, node, picture_prompt
 from PIL import Image
 
 from discomfort import CallError, ComfyConnector, SyncConnector
 
+EXAMPLES = REPOSITORY / "examples"
 INVERT: Prompt = {
     "1": node("LoadImage", "Photo", image="none.png"),
     "2": node("ImageInvert", image=["1", 0]),
@@ -62,6 +64,23 @@ async def test_a_picture_in_every_form(server: ComfyConnector, engine: EngineUnd
     assert input_files(engine) == before
 
 
+@pytest.mark.browser
+async def test_a_script_of_a_stranger(connector: ComfyConnector, tmp_path: Path) -> None:
+    """A workflow of App Mode is loaded, called and its picture saved; it has the workflow with these values."""
+    Image.new("RGB", (5, 4), "red").save(tmp_path / "photo.png")
+    upscale = await connector.load(EXAMPLES / "upscale.json")
+    assert list(upscale.interface.inputs) == ["image", "scale", "upscale_method"]
+    result = await upscale(image=tmp_path / "photo.png", scale=3, upscale_method="area")
+    (path,) = await result.image.save(tmp_path / "out")
+    assert path.name == "image.png"
+    with Image.open(path) as picture:
+        assert picture.size == (15, 12)
+        assert json.loads(picture.info["workflow"])["nodes"][1]["widgets_values"] == ["area", 3]
+    with pytest.raises(CallError) as caught:
+        await upscale(image=tmp_path / "photo.png", scale=99, upscale_method="lanzcos")
+    assert [each.candidates[0] for each in caught.value.problems] == ["8.0", "'lanczos'"]
+
+
 async def test_equal_files_are_one(server: ComfyConnector, engine: EngineUnderTest) -> None:
     """Calls side by side share an upload, which goes with the last; later the server still knows what it has loaded."""
     before = input_files(engine)
@@ -100,6 +119,21 @@ async def test_an_output_is_an_input_without_a_transfer(
     (path,) = await again.negative.save(tmp_path / "new" / "again.jpg")
     assert path.name == "again.jpg"
     assert path.read_bytes().startswith(b"\xff\xd8\xff")
+
+
+async def test_an_attached_server(server: ComfyConnector, engine: EngineUnderTest) -> None:
+    """Files cannot be deleted there, so the same one is sent once, and an output is named as on an owned one."""
+    before = input_files(engine)
+    async with await ComfyConnector.attach(server.server_address, browser="lazy") as attached:
+        invert = await attached.load(INVERT, INVERT_NAMES)
+        for _ in range(2):
+            once = await invert(image=levels(3, 3, 3))
+        (made,) = set(input_files(engine)) - set(before)
+        assert made.endswith("-image.png")
+        (engine.home / "input" / made).unlink()
+        twice = await invert(image=once.negative)
+        assert len(twice.negative) == 1
+        assert input_files(engine) == before
 
 
 async def test_an_output_of_another_server(server: ComfyConnector, connector: ComfyConnector) -> None:
@@ -162,7 +196,7 @@ async def test_plan_of_a_call(server: ComfyConnector, tmp_path: Path) -> None:
     plan = await invert.plan(image=tmp_path / "photo.png")
     assert plan.is_ready
     assert plan.name == "workflow"
-    assert (await invert.plan(image=None)).problems
+    assert [need.input for need in (await invert.plan(image=None)).values] == ["image"]
     assert [each.name for each in (await invert.plan()).files] == ["none.png"]
 
 
