@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from discomfort._json import JsonObject, copied
 from discomfort._tracebacks import without_frames
@@ -77,7 +77,7 @@ class WorkflowFunction:
         timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
         extra_data: Mapping[str, Any] | None = None,
-    ) -> WorkflowFunction:
+    ) -> Self:
         """A copy whose calls have these options; those that are not given stay as they are.
 
         ``timeout`` is in seconds, for the whole call: conversion, uploads, queue and execution. ``on_progress``
@@ -85,7 +85,7 @@ class WorkflowFunction:
         """
         given: dict[str, Any] = {"timeout": timeout, "on_progress": on_progress, "extra_data": extra_data}
         changed = {key: value for key, value in given.items() if value is not None}
-        return WorkflowFunction(self._name, self._host, self._loaded, replace(self._options, **changed))
+        return type(self)(self._name, self._host, self._loaded, replace(self._options, **changed))
 
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """What is wrong with these values; empty if a call would take them. No I/O: files are not looked for."""
