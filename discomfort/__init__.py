@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         MissingNodesError,
         NodeFailure,
         OutOfMemoryError,
+        PaidNode,
+        PaidNodesError,
         PayloadError,
         PortError,
         PromptLostError,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from discomfort.orchestration.orchestrator import Discomfort
     from discomfort.orchestration.results import Results
     from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
+    from discomfort.planning.workflow_plan import WorkflowPlan
     from discomfort.progress import WorkflowProgress
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
@@ -105,6 +108,7 @@ _HOMES = {
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
+    "WorkflowPlan": "discomfort.planning.workflow_plan",
     "WorkflowProgress": "discomfort.progress",
     "WorkflowTools": "discomfort.workflow_tools",
 }
@@ -142,6 +146,8 @@ __all__ = [
     "NodeList",
     "OutOfMemoryError",
     "Output",
+    "PaidNode",
+    "PaidNodesError",
     "PayloadError",
     "PortError",
     "PromptLostError",
@@ -179,6 +185,7 @@ __all__ = [
     "WorkflowContext",
     "WorkflowCycleError",
     "WorkflowPlace",
+    "WorkflowPlan",
     "WorkflowProgress",
     "WorkflowTools",
     "__version__",

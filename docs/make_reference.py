@@ -64,6 +64,7 @@ PAGES = {
             "discomfort.conversion.explanation:NodeFate,Explanation",
         ],
     ),
+    "plans.md": ("Plans", ["discomfort.planning.workflow_plan:WorkflowPlan", "discomfort.planning.needs"]),
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "nodes.md": (
         "Nodes",

@@ -76,7 +76,7 @@ class LocalFile:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedFile:
+class FileByName:
     """A text that names a file: of this machine if it is there, else in the server's folders."""
 
     name: str
@@ -205,7 +205,7 @@ def named_file(value: str | os.PathLike[str]) -> CallFile:
     path = os.fspath(value)
     if not isinstance(path, str) or not path or "\0" in path:
         raise ValueTrouble(f"takes the path of a file, given {path!r}")
-    return NamedFile(path) if isinstance(value, str) else LocalFile(Path(path))
+    return FileByName(path) if isinstance(value, str) else LocalFile(Path(path))
 
 
 def _parts(value: str) -> tuple[str, str, str]:

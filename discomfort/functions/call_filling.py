@@ -1,4 +1,4 @@
-"""The way of a call's values to the server, in the time of its run: uploads first, then the prompt."""
+"""Uploads and prompt of one call, in the time of its run: the files first, then the prompt that names them."""
 
 from __future__ import annotations
 

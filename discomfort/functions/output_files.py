@@ -1,4 +1,4 @@
-"""Items of one output as files and arrays: what the typed outputs do, for those that await and those that do not."""
+"""Items of one output as files and arrays, for typed outputs that await and for those that block."""
 
 from __future__ import annotations
 
