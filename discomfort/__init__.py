@@ -69,6 +69,9 @@ if TYPE_CHECKING:
         WorkflowCycleError,
         WorkflowPlace,
     )
+    from discomfort.functions.call_result import CallResult
+    from discomfort.functions.sync_function import SyncFunction
+    from discomfort.functions.workflow_function import CallRun, WorkflowFunction
     from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.orchestration.orchestrator import Discomfort
     from discomfort.orchestration.results import Results
@@ -84,6 +87,8 @@ if TYPE_CHECKING:
 # Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
 _HOMES = {
     "Artifact": "discomfort.client.artifact",
+    "CallResult": "discomfort.functions.call_result",
+    "CallRun": "discomfort.functions.workflow_function",
     "ComfyConnector": "discomfort.connector",
     "Discomfort": "discomfort.orchestration.orchestrator",
     "Editor": "discomfort.workflow.edit",
@@ -103,11 +108,13 @@ _HOMES = {
     "ServerQueue": "discomfort.connector.server_queue",
     "SyncConnector": "discomfort.sync",
     "SyncDiscomfort": "discomfort.orchestration.sync_orchestrator",
+    "SyncFunction": "discomfort.functions.sync_function",
     "SyncOutput": "discomfort.sync_run",
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
+    "WorkflowFunction": "discomfort.functions.workflow_function",
     "WorkflowPlan": "discomfort.planning.workflow_plan",
     "WorkflowProgress": "discomfort.progress",
     "WorkflowTools": "discomfort.workflow_tools",
@@ -119,6 +126,8 @@ __all__ = [
     "BrokenLinksError",
     "BrowserError",
     "CallError",
+    "CallResult",
+    "CallRun",
     "ComfyConnector",
     "ConfigurationError",
     "ConversionError",
@@ -173,6 +182,7 @@ __all__ = [
     "StorageFullError",
     "SyncConnector",
     "SyncDiscomfort",
+    "SyncFunction",
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
@@ -184,6 +194,7 @@ __all__ = [
     "ValidationError",
     "WorkflowContext",
     "WorkflowCycleError",
+    "WorkflowFunction",
     "WorkflowPlace",
     "WorkflowPlan",
     "WorkflowProgress",

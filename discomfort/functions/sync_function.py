@@ -44,6 +44,8 @@ class SyncFunction:
     def __init__(self, function: WorkflowFunction, thread: LoopThread) -> None:
         """Made by :meth:`SyncConnector.load`."""
         self._function, self._thread = function, thread
+        self.__doc__ = function.__doc__
+        self.__signature__ = function.__signature__
 
     def __repr__(self) -> str:
         return f"<SyncFunction {self.name}: {self.interface!r}>"

@@ -51,6 +51,9 @@ class WorkflowFunction:
         """Used by :func:`load_function`; ``loaded`` is prepared."""
         self._name, self._host, self._loaded = name, host, loaded
         self._options = options or CallOptions()
+        # For help(), editors and inspect.signature.
+        self.__doc__ = self.interface.docstring(name)
+        self.__signature__ = self.interface.signature()
 
     @property
     def name(self) -> str:
