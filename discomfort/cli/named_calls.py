@@ -23,10 +23,27 @@ if TYPE_CHECKING:
     from discomfort.workflow.edit import Editor
 
 
-def go_to_ports(named: Mapping[str, str | None], sources: Sequence[Source]) -> bool:
-    """Whether the workflows have ports, and each name is that of an INPUT port: then they run as a list."""
+def divided(
+    named: Mapping[str, str | None], given: Mapping[str, str], sources: Sequence[Source], *, is_list: bool
+) -> tuple[dict[str, str], dict[str, str | None]]:
+    """The values for ports, and those for calls by name, of the options ``--NAME`` and of ``--in``.
+
+    Workflows with ports run as one list if all names are those of INPUT ports. ``is_list`` says that an option asks for
+    it. Raises UsageError if that cannot be, or if a name is given twice.
+    """
+    twice = next((name for name in named if name in given), None)
+    if twice is not None:
+        raise UsageError(f"--{twice} and --in {twice}: given twice")
     table = port_table(sources)
-    return bool(table) and all(name in table.inputs for name in named)
+    if named and table and all(name in table.inputs for name in named):
+        return {**given, **{name: "true" if text is None else text for name, text in named.items()}}, {}
+    if named and is_list:
+        raise UsageError(
+            f"--{next(iter(named))}: --out and --iterations are for ports, and no INPUT port has this name"
+        )
+    if named or (given and not table and not is_list):
+        return {}, {**given, **named}
+    return dict(given), {}
 
 
 class NamedCalls:
