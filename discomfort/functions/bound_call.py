@@ -9,6 +9,7 @@ from typing import Any
 from discomfort._error_text import nearest
 from discomfort._json import JsonObject
 from discomfort.client.outputs import OutputFields
+from discomfort.context.file_values import FILE_3D
 from discomfort.core_values.core_inputs import kind_of
 from discomfort.exceptions import ArgumentProblem, CallError, InputSelectorError
 from discomfort.functions.deliveries import Delivery, file_delivery, value_delivery
@@ -71,7 +72,8 @@ def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[Argume
     workflow = call.workflow
     try:
         if parameter.upload is not None:
-            may_be_named = workflow.finds_outputs(parameter)
+            # The nodes of 0.3.64 take 3D files from the list of their own folder only.
+            may_be_named = workflow.finds_outputs(parameter) and not parameter.type.startswith(FILE_3D)
             call.deliveries[parameter.name] = file_delivery(value, _file_type(parameter), may_be_named=may_be_named)
         elif _takes_constant(parameter, value):
             constant = checked_constant(parameter, _inline(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from discomfort.client.artifact import Artifact
 from discomfort.client.outputs import Output, OutputFields
-from discomfort.context.file_values import FileValue
+from discomfort.context.file_values import FILE_3D, FileValue
 from discomfort.context.pictures import is_picture
 from discomfort.context.tensors import is_tensor
 from discomfort.core_values.core_files import ValueFile, array_of, eight_bits, latent_file, png_file, wave_file
@@ -49,10 +50,9 @@ class Delivery:
     files: Mapping[str, CallFile] = field(repr=False)
 
     @property
-    def only_file(self) -> CallFile:
-        """The file of a value that has one."""
-        (file,) = self.files.values()
-        return file
+    def subfolder(self) -> str:
+        """Where ComfyUI looks for such files in its input folder."""
+        return "3d" if self.shipment.kind.startswith(FILE_3D) else ""
 
 
 def file_delivery(value: object, kind: str, *, may_be_named: bool) -> Delivery:
@@ -131,8 +131,10 @@ def _file(value: object, kind: str, *, may_be_named: bool) -> CallFile:
         return DataFile(value.view, stem + value.suffix)
     if is_picture(value) or _is_array(value) or isinstance(value, Mapping):
         return MadeFile(_maker(value, kind), stem)
+    if isinstance(value, io.TextIOBase):
+        raise ValueTrouble("the file object gives text: open it in binary mode, as open(path, 'rb')")
     if callable(getattr(value, "read", None)):
-        return OpenFile(cast("BinaryIO", value))
+        return OpenFile(cast("BinaryIO", value), stem)
     raise ValueTrouble(f"takes {kind}: {_FORMS}, given {described(value)}")
 
 
@@ -205,8 +207,6 @@ def _levels_of(picture: Any) -> Array:
 
 
 def _picture_file(picture: Any) -> ValueFile:
-    import io
-
     stream = io.BytesIO()
     writable = picture if picture.mode in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA") else picture.convert("RGB")
     writable.save(stream, "PNG", compress_level=1)

@@ -13,7 +13,9 @@ from discomfort.connector.run_result import RunResult
 from discomfort.progress import ProgressCallback
 
 if TYPE_CHECKING:
-    from discomfort.connector.file_upload import Upload, UploadContent
+    from pathlib import Path
+
+    from discomfort.connector.file_upload import Upload
 
 
 class FunctionHost(Protocol):
@@ -36,12 +38,12 @@ class FunctionHost(Protocol):
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
         ...
 
-    async def _upload_for_run(self, source: UploadContent) -> Upload:
-        """Upload a file under a name of its own, until :meth:`_discard_after_run`."""
+    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`_discard_after_call`; equal ones are one."""
         ...
 
-    async def _discard_after_run(self, uploads: list[Upload]) -> None:
-        """Delete such files where the server is owned. Never raises."""
+    async def _discard_after_call(self, made: Upload) -> None:
+        """Delete such a file where the server is owned and no other call needs it. Never raises."""
         ...
 
     async def _run_filled(

@@ -62,6 +62,25 @@ async def test_a_picture_in_every_form(server: ComfyConnector, engine: EngineUnd
     assert input_files(engine) == before
 
 
+async def test_equal_files_are_one(server: ComfyConnector, engine: EngineUnderTest) -> None:
+    """Calls side by side share an upload, which goes with the last; later the server still knows what it has loaded."""
+    before = input_files(engine)
+    invert = await server.load(INVERT, INVERT_NAMES)
+    pixels = levels(5, 5, 3)
+    pixels[0, 0] = 77
+    runs = [await invert.submit(image=pixels) for _ in range(3)]
+    results = [await run for run in runs]
+    names = {next(iter(result.history.values()))["prompt"][2]["1"]["inputs"]["image"] for result in results}
+    assert len(names) == 1
+    assert input_files(engine) == before
+    result = await invert(image=pixels)
+    (record,) = result.history.values()
+    cached = [data["nodes"] for kind, data in record["status"]["messages"] if kind == "execution_cached"]
+    assert "1" in cached[0]
+    assert "2" in cached[0]
+    assert len(result.negative) == 1
+
+
 async def test_an_output_is_an_input_without_a_transfer(
     server: ComfyConnector, engine: EngineUnderTest, tmp_path: Path
 ) -> None:
@@ -105,6 +124,7 @@ async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path
         (tmp_path / "gone.png", "there is no file"), ("gone.png", "neither here nor in the server's folder 'input'"),
         ("http://127.0.0.1/cat.png", "takes no address"), (b"", "no bytes"), (3, "takes IMAGE: a path, bytes"),
         (levels(2, 4, 4, 3), "takes one picture"), ([levels(2, 2, 3)] * 2, "takes one file, given 2"),
+        (io.StringIO("x"), "open it in binary mode"),
         (np.full((2, 2, 3), 1.5), "outside of 0 to 1"), ({"samples": 1}, "takes IMAGE: a path"),
     ]  # fmt: skip
     for value, text in wrong:
