@@ -135,7 +135,9 @@ def _meaning(parameter: Parameter) -> str:
         few = [shortened(as_word(choice), 60) for choice in parameter.choices[:_MOST_CHOICES]]
         more = len(parameter.choices) - len(few)
         kind = "One of: " + ", ".join(few) + (f", and {more} more" if more else "")
-    default = "[required]" if parameter.is_required else f"[default: {shortened(as_word(parameter.default), 60)}]"
+    default = "[required]" if parameter.is_required else ""
+    if not parameter.is_required and parameter.default is not None:
+        default = f"[default: {shortened(as_word(parameter.default), 60)}]"
     return f"{_sentence(told, kind)} {default}".strip()
 
 
