@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from discomfort.connector.file_upload import Upload
+    from discomfort.planning.workflow_plan import WorkflowPlan
 
 
 class FunctionHost(Protocol):
@@ -28,6 +29,10 @@ class FunctionHost(Protocol):
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """The prompt of a workflow."""
+        ...
+
+    async def plan(self, workflow: Payload) -> WorkflowPlan:
+        """What a workflow or prompt needs on the server."""
         ...
 
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
