@@ -12,7 +12,7 @@ from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.interface.declarations import NO_DEFAULT, InputTarget, InterfaceOutput, Parameter
 from discomfort.workflow.interface.interface_text import details, one_line_of
 from discomfort.workflow.interface.json_schemas import is_json
-from discomfort.workflow.interface.naming import free_name
+from discomfort.workflow.interface.naming import free_name, identifier
 from discomfort.workflow.interface.parameter_facts import input_facts
 from discomfort.workflow.interface.parameters import Interface
 from discomfort.workflow.json_values import is_link
@@ -120,7 +120,8 @@ class _Draft:
                 if is_link(value) and value[0] in self._prompt:
                     continue
                 target = InputTarget(node_id, input_name)
-                name = free_name((input_name, f"{title_of(node) or node['class_type']} {input_name}"), taken, "input")
+                texts = (input_name, f"{title_of(node) or node['class_type']} {input_name}")
+                name = free_name([each for each in map(identifier, texts) if each] or ["input"], taken)
                 taken.add(name)
                 facts = input_facts(self._prompt, target, self._definitions)
                 about = details(Parameter(name=name, source="output", **facts))
