@@ -39,7 +39,7 @@ FileInput: TypeAlias = Union[str, "os.PathLike[str]", _Bytes, _OutputOfRun, "Fil
 ImageInput: TypeAlias = FileInput | ArraySource | PictureSource
 """A picture or a mask: as a file, of Pillow, or as an array with values from 0 to 1."""
 ImagesInput: TypeAlias = ImageInput | Sequence[ImageInput]
-"""One or several pictures, as an input takes them that is no file of the workflow."""
+"""One or several pictures, for an input that is fed by a link, such as a port."""
 AudioInput: TypeAlias = FileInput | Mapping[str, Any]
 """A sound: as a file, or as ComfyUI has it, with ``waveform`` and ``sample_rate``."""
 VideoInput: TypeAlias = FileInput
