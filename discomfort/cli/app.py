@@ -1,5 +1,7 @@
 """The command line's grammar and its help; what the commands do is in their own modules."""
 
+# Longer than 400 lines: the options of a command are its parameters, and its docstring is its help.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +29,7 @@ from discomfort.cli.inputs import (
 from discomfort.cli.interface_options import SidecarOption, interface, stubs
 from discomfort.cli.options import (
     AgainstOption,
+    AllowPaidOption,
     AttachOption,
     CleanOption,
     ConfigOption,
@@ -158,6 +161,7 @@ def _run(
     as_json: JsonOption = False,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
+    allow_paid: AllowPaidOption = False,
     engine: EngineOption = None,
     attach: AttachOption = None,
     header: HeaderOption = None,
@@ -222,6 +226,7 @@ def _run(
             output=output,
             json=as_json,
             timeout=check_timeout(timeout),
+            allow_paid=allow_paid or None,
         )
         return list_command(options, terminal)
 
@@ -253,6 +258,7 @@ def _run(
             named=named,
             sidecar=sidecar,
             own=sorted(own_options(build_app()).names) if named else (),
+            allow_paid=allow_paid or None,
         )
         return run_command(options, terminal)
 

@@ -84,10 +84,18 @@ class NamedCalls:
         return editor
 
     async def run(
-        self, connector: ComfyConnector, job: Job, *, on_progress: ProgressCallback, timeout: float | None
+        self,
+        connector: ComfyConnector,
+        job: Job,
+        *,
+        on_progress: ProgressCallback,
+        timeout: float | None,
+        allow_paid: bool | None,
     ) -> History:
         """Do one run, and return its history."""
-        function = self._functions[job.position].with_options(timeout=timeout, on_progress=on_progress)
+        function = self._functions[job.position].with_options(
+            timeout=timeout, on_progress=on_progress, allow_paid=allow_paid
+        )
         return (await function({**job.variant.values, **self._values[job.position]})).history
 
     def _read(self, function: WorkflowFunction) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class RunOptions:
     named: Mapping[str, str | None] = field(default_factory=dict)
     sidecar: Path | None = None
     own: Sequence[str] = ()
+    allow_paid: bool | None = None
 
 
 def run_command(options: RunOptions, terminal: Terminal) -> int:
@@ -115,7 +116,11 @@ class RunBatch(Batch):
             self.display.place(self._place(job))
         self.display.phase(f"{label}: preparing")
         result.history = await self._edits.run(
-            connector, job, on_progress=self.display.event, timeout=self._options.timeout
+            connector,
+            job,
+            on_progress=self.display.event,
+            timeout=self._options.timeout,
+            allow_paid=self._options.allow_paid,
         )
         self.display.phase(f"{label}: saving")
         await save_outputs(

@@ -87,12 +87,23 @@ class Edits:
         return (await self.editor(connector, job)).payload, base.is_workflow, base.extra
 
     async def run(
-        self, connector: ComfyConnector, job: Job, *, on_progress: ProgressCallback, timeout: float | None
+        self,
+        connector: ComfyConnector,
+        job: Job,
+        *,
+        on_progress: ProgressCallback,
+        timeout: float | None,
+        allow_paid: bool | None,
     ) -> History:
         """Do one run, and return its history."""
         payload, is_workflow, extra = await self.apply(connector, job)
         return await connector.run_workflow(
-            payload, is_workflow, on_progress=on_progress, timeout=timeout, extra_data=extra
+            payload,
+            is_workflow,
+            on_progress=on_progress,
+            timeout=timeout,
+            extra_data=extra,
+            allow_paid=allow_paid,
         )
 
     async def _problems(self, connector: ComfyConnector, base: Base) -> list[Exception]:
