@@ -205,13 +205,7 @@ class FakeFunction:
     async def __call__(self, values: dict[str, Any]) -> Any:
         """Run the prompt."""
         self.connector.calls.append(("call", values))
-        history = await self.connector.run_workflow(
-            self.prompt,
-            False,
-            on_progress=self.options["on_progress"],
-            timeout=self.options["timeout"],
-            extra_data=None,
-        )
+        history = await self.connector.run_workflow(self.prompt, False, extra_data=None, **self.options)
         return SimpleNamespace(history=history)
 
 
