@@ -78,6 +78,14 @@ PAGES = {
         ],
     ),
     "plans.md": ("Plans", ["discomfort.planning.workflow_plan:WorkflowPlan", "discomfort.planning.needs"]),
+    "provision.md": (
+        "Provision",
+        [
+            "discomfort.provision.proposal:Proposal,ModelOffer,PackOffer,Obstacle",
+            "discomfort.provision.provide_report:ProvideReport,ProvidedItem",
+            "discomfort.provision.provide_progress:ProvideProgress",
+        ],
+    ),
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "nodes.md": (
         "Nodes",

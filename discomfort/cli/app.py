@@ -29,13 +29,18 @@ from discomfort.cli.inputs import (
 from discomfort.cli.interface_options import SidecarOption, interface, stubs
 from discomfort.cli.options import (
     AgainstOption,
+    AgreeOption,
     AllowPaidOption,
+    AnyVersionOption,
     AttachOption,
     CleanOption,
     ConfigOption,
     CsvOption,
+    DryRunOption,
     EngineOption,
     ExclusiveOption,
+    ExtensionOption,
+    FetchTimeoutOption,
     ForceOption,
     HeaderOption,
     InOption,
@@ -43,11 +48,13 @@ from discomfort.cli.options import (
     IterationsOption,
     JsonOption,
     ListOption,
+    ModelsOption,
     NameOption,
     OnlineOption,
     OnlyOption,
     OutOption,
     PlanSetOption,
+    PrivateOption,
     PromptFileOption,
     ProxyOption,
     QuietOption,
@@ -110,6 +117,7 @@ def build_app() -> typer.Typer:
         ("convert", _convert, "Convert workflows to API prompts.", help_texts.CONVERT),
         ("explain", _explain, "Show what a conversion does with each node.", help_texts.EXPLAIN),
         ("plan", _plan, "Show what workflows need, and what is missing.", help_texts.PLAN),
+        ("provide", _provide, "Fetch the models and packs that workflows lack.", help_texts.PROVIDE),
         ("interface", interface, "Show the named inputs and outputs of workflows.", help_texts.INTERFACE),
         ("stubs", stubs, "Write types of workflows for editors and checkers.", help_texts.STUBS),
         ("ports", _ports, "List the ports of workflows, without a server.", help_texts.PORTS),
@@ -348,6 +356,61 @@ def _plan(
         values = read_assignments(assignments or [])
         options = PlanOptions(read_sources(workflows), target, values, online=online, json=as_json)
         return plan_command(options, terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+# Longer than other functions: the parameters are the options of the command, and the docstring is its help.
+def _provide(
+    workflows: WorkflowArgument,
+    assignments: PlanSetOption = None,
+    yes: AgreeOption = False,
+    dry_run: DryRunOption = False,
+    timeout: FetchTimeoutOption = None,
+    models_directory: ModelsOption = None,
+    allow_private: PrivateOption = False,
+    extensions: ExtensionOption = None,
+    any_version: AnyVersionOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    proxy: ProxyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Fetch the models and install the node packs that a workflow lacks, after showing them and asking.
+
+    Each model is shown with host, size, hash and target. What was stopped goes on where it was; a file of other content
+    is never replaced. Tokens come from HF_TOKEN, CIVITAI_API_TOKEN, DOWNLOAD_TOKEN_<HOST>, or the keyring. Packs are
+    installed by ComfyUI's manager, comfy-cli or git, and their code may do all that you may. Without a terminal, --yes
+    is needed. --json gives one document {workflow, complete, items, proposal, plan, error}, a list of them for several
+    workflows. Exit code 1 if something is still missing.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.plan_command import read_assignments
+        from discomfort.cli.provide_command import ProvideCommandOptions, provide_command
+
+        target = read_target(config, engine, attach, header, proxy)
+        how = {
+            "timeout": check_timeout(timeout),
+            "models_directory": models_directory,
+            "allow_private": allow_private,
+            "extensions": extensions or [],
+            "any_version": any_version,
+        }
+        options = ProvideCommandOptions(
+            sources=read_sources(workflows),
+            target=target,
+            values=read_assignments(assignments or []),
+            yes=yes,
+            dry_run=dry_run,
+            json=as_json,
+            how=how,
+        )
+        return provide_command(options, terminal)
 
     _guarded(work, quiet=quiet, verbose=verbose)
 

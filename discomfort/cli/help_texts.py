@@ -56,6 +56,12 @@ EXPLAIN = [
     "discomfort explain workflow.json --attach http://gpu:8188",
     "discomfort explain workflow.json --json | jq -r '.install // empty'",
 ]
+PROVIDE = [
+    "Examples:",
+    "discomfort provide workflow.json           show, ask, fetch",
+    "discomfort provide workflow.json --dry-run",
+    "HF_TOKEN=hf_... discomfort provide workflow.json --yes   gated models",
+]
 PLAN = [
     "Examples:",
     "discomfort plan workflow.json",
