@@ -164,6 +164,8 @@ async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path
     invert = await server.load(INVERT, INVERT_NAMES)
     wrong = [
         (tmp_path / "gone.png", "there is no file"), ("gone.png", "neither here nor in the server's folder 'input'"),
+        ("/gone/cat.png", "there is no file '/gone/cat.png'"), ("../cat.png", "there is no file"),
+        ("x" * 5000, "there is no file"),
         ("http://127.0.0.1/cat.png", "takes no address"), (b"", "no bytes"), (3, "takes IMAGE: a path, bytes"),
         (levels(2, 4, 4, 3), "takes one picture"), ([levels(2, 2, 3)] * 2, "takes one file, given 2"),
         (io.StringIO("x"), "open it in binary mode"),
