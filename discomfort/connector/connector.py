@@ -401,9 +401,10 @@ class ComfyConnector:
             )
             await result.save("results")
 
-        ``values`` are set as by :meth:`Editor.set`. ``files`` are uploaded first, as by :meth:`upload`, under names of
-        their own; on an owned server they are deleted after the run. The other arguments are those of
-        :meth:`run_workflow`, and so is the cancellation.
+        ``values`` are set as by :meth:`Editor.set`, and on the prompt where their place in a workflow is uncertain;
+        each is compared with the prompt, so that what is accepted arrives. ``files`` are uploaded first, as by
+        :meth:`upload`, under names of their own; on an owned server they are deleted after the run. The other arguments
+        are those of :meth:`run_workflow`, and so is the cancellation.
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
@@ -414,7 +415,13 @@ class ComfyConnector:
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
 
     def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
-        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)
+        return PayloadFilling(
+            own_copy(values or {}),
+            files,
+            edit=self.edit,
+            convert=self._prompts.from_workflow,
+            uploads=self._run_uploads,
+        )
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -453,7 +460,10 @@ class ComfyConnector:
     async def edit(self, payload: Payload) -> Editor:
         """An editor for a workflow or prompt that knows the server's node definitions: ``.set("KSampler.seed", 42)``.
 
-        It changes a copy: run ``editor.payload``. Raises PayloadError, ServerConnectionError.
+        It changes a copy: run ``editor.payload``, which knows what was set in it. When a workflow is converted, each
+        value is compared with the prompt. Where the frontend reads the widgets from other places than its node's class
+        has them, the values are set on the prompt of the workflow as it was before; where that is not exact,
+        InputSelectorError says what stands in the way. Raises PayloadError, ServerConnectionError.
         """
         payload = taken(payload)
         async with self._call("edit"):

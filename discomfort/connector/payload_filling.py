@@ -23,24 +23,31 @@ class PayloadFilling:
         files: Mapping[str, UploadContent] | None,
         *,
         edit: Callable[[Payload], Awaitable[Editor]],
+        convert: Callable[[Payload], Awaitable[object]],
         uploads: RunUploads,
     ) -> None:
         self._values, self._files, self._edit = dict(values or {}), dict(files or {}), edit
+        self._convert = convert
         self._uploads, self._made = uploads, list[Upload]()
 
     async def fill(self, payload: Payload) -> Payload:
-        """The filled payload. Every selector is resolved and every value set before anything is uploaded."""
+        """The filled payload. Every selector is resolved and every value set before anything is uploaded.
+
+        What has no certain place in a workflow is set on its prompt, which is therefore made before the uploads.
+        """
         if not self._values and not self._files:
             return payload
         editor = await self._edit(payload)
         for selector, value in self._values.items():
-            editor.set(selector, value)
+            editor.set_or_defer(selector, value)
+        if self._files and any(one.deferred for one in editor.sets):
+            await self._convert(editor.payload)
         for selector in self._files:
-            editor.get(selector)
+            editor.find(selector)
         for selector, source in self._files.items():
             upload = await self._uploads.make(source)
             self._made.append(upload)
-            editor.set(selector, upload.value)
+            editor.set_or_defer(selector, upload.value)
         return editor.payload
 
     async def take_back(self) -> None:

@@ -42,7 +42,7 @@ def shown_inputs(graph: JsonObject, is_widget: IsWidget) -> dict[int, ShownInput
             for key in slot.get("linkIds") or ()
             if (link := links.get(id_text(key))) is not None
             if (node := nodes.get(node_id := link.target)) is not None
-            if (name := _linked_name(node, key)) is not None and is_widget(node_id, name)
+            if (name := linked_name(node, key)) is not None and is_widget(node_id, name)
         ]
         if targets:
             name, label = str(slot.get("name")), slot.get("label")
@@ -71,8 +71,8 @@ def _original(entry: JsonObject) -> list[Any]:
     return [str(each) for each in original] if isinstance(original, list) else []
 
 
-def _linked_name(node: JsonObject, link: Any) -> str | None:
-    """The input of a node inside that a link from the subgraph's inputs feeds."""
+def linked_name(node: JsonObject, link: Any) -> str | None:
+    """The input of a node that a link feeds, ``None`` without one."""
     entry = next((each for each in sockets(node) if each.get("link") == link), None)
     if entry is None:
         return None

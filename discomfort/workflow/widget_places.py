@@ -69,10 +69,11 @@ Place = WidgetPlace | KeptPlace
 class WidgetSource:
     """One value: all its places, of which the last counts in the newest frontends, and the input that declares it.
 
-    ``reaches`` are the other inputs of the prompt that get the same value.
+    ``reaches`` are the inputs that get the value, if they are others; ``primitive`` is the PrimitiveNode that holds it.
     """
 
     places: tuple[Place, ...]
     node_id: str
     name: str
     reaches: tuple[tuple[str, str], ...] = ()
+    primitive: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from discomfort._json import JsonObject
@@ -13,7 +14,7 @@ from discomfort.workflow.javascript import id_text
 from discomfort.workflow.links import SUBGRAPH_INPUTS, Link, read_links
 from discomfort.workflow.nodes import WorkflowNode, class_of
 from discomfort.workflow.promotions import OF_AN_INPUT, Promotions, promotions
-from discomfort.workflow.shown_inputs import ShownInput, host_entry, kept_entries, shown_inputs
+from discomfort.workflow.shown_inputs import ShownInput, host_entry, kept_entries, linked_name, shown_inputs
 from discomfort.workflow.subgraphs import is_group, link_list
 from discomfort.workflow.widget_places import KeptPlace, Place, WidgetPlace, WidgetSource
 from discomfort.workflow.widgets import WidgetMap, locate, saved_widget_names, sockets
@@ -112,8 +113,27 @@ class WidgetSources:
         if entry is not None:
             return self._fed(node_id, name, entry["link"], selector)
         self._refuse_shared(found, selector)
-        own = self._own(node_id, name, selector)
-        return WidgetSource((own, *self._promoted(node_id, name, selector)), node_id, name)
+        places = (self._own(node_id, name, selector), *self._promoted(node_id, name, selector))
+        primitive = node_id if class_of(found.node) == "PrimitiveNode" else ""
+        return WidgetSource(places, node_id, name, primitive=primitive)
+
+    def ends(self, source: WidgetSource) -> Iterator[tuple[str, str]]:
+        """The inputs that get the value, by node id and name: of a PrimitiveNode, all that it feeds."""
+        if not source.primitive:
+            yield from source.reaches or ((source.node_id, source.name),)
+            return
+        found, prefix = self._nodes[source.primitive], source.primitive.rpartition(":")[0]
+        own = id_text(found.node.get("id"))
+        for link in self._graph_links(found.graph).values():
+            target_id = f"{prefix}:{link.target}" if prefix else link.target
+            if link.origin != own or target_id not in self._nodes:
+                continue
+            name = linked_name(self._nodes[target_id].node, link.key)
+            shown = next((each for each in self.shown(target_id).values() if each.name == name), None)
+            if shown is not None:
+                yield from self._ends(target_id, shown)
+            elif name is not None:
+                yield target_id, name
 
     def _own(self, node_id: str, name: str, selector: str) -> WidgetPlace:
         found, located = self._nodes[node_id], self.map(node_id)
@@ -177,7 +197,7 @@ class WidgetSources:
             around = self._promoted(host_id, shown.name, selector)
             source = WidgetSource((*inside, *self._at_host(host_id, shown, selector), *around), "", "")
         node_id, name = self._first(host_id, shown)
-        return WidgetSource(source.places, node_id, name, tuple(self._ends(host_id, shown)))
+        return replace(source, node_id=node_id, name=name, reaches=tuple(self._ends(host_id, shown)))
 
     def _at_host(self, host_id: str, shown: ShownInput, selector: str) -> list[Place]:
         """The values that the host has for one of its inputs."""
@@ -246,7 +266,7 @@ class WidgetSources:
                     problem = f"is fed by input {origin.origin_slot} of its subgraph, {_way(is_rerouted)}; {_CONVERT}"
                     raise InputSelectorError(selector, problem)
                 source = self._shown_input(prefix, origin.origin_slot, selector)
-                return WidgetSource(source.places, node_id, name, source.reaches)
+                return replace(source, node_id=node_id, name=name)
             feeder_id = f"{prefix}:{origin.origin}" if origin and prefix else origin.origin if origin else ""
             node = self._graph_node(found.graph, origin.origin) if origin else None
             if node is None or origin is None:
@@ -259,7 +279,7 @@ class WidgetSources:
                 raise InputSelectorError(selector, f"is fed by a PrimitiveNode {_REROUTED}; {_CONVERT}")
             if class_of(node) == "PrimitiveNode" and locate(node, None).positions:
                 self._refuse_shared(found, selector)
-                return WidgetSource((WidgetPlace(node, 0, "value"),), node_id, name)
+                return WidgetSource((WidgetPlace(node, 0, "value"),), node_id, name, primitive=feeder_id)
             candidates = [f"#{feeder_id}.{each}" for each in self.map(feeder_id).positions]
             remedy = "; set that node instead" if candidates else ""
             problem = f"is fed by output {origin.origin_slot} of {self._describe(feeder_id)}{remedy}"

@@ -52,6 +52,22 @@ class WorkflowGraph:
         """Return the widget's saved value; of a promoted one, that of the outermost node that has one."""
         return self._sources.find(node_id, name, selector).places[-1].read()
 
+    def ends(self, node_id: str, name: str) -> list[tuple[str, str]]:
+        """Return the inputs, by node id and name, that get this value in the prompt."""
+        return list(self._sources.ends(self._sources.find(node_id, name, name)))
+
+    def is_active(self, node_id: str) -> bool:
+        """Return whether the node, and every subgraph around it, is neither muted nor bypassed."""
+        return self._nodes[node_id].active if node_id in self._nodes else True
+
+    def describe(self, node_id: str) -> str:
+        """Return the node's id, title and class, for errors."""
+        return self._describe(node_id) if node_id in self._nodes else f"node #{node_id}"
+
+    def check_place(self, node_id: str, name: str, selector: str) -> None:
+        """Raise InputSelectorError as :meth:`set` does where no place is certain."""
+        self._sources.find(node_id, name, selector)
+
     def set(self, node_id: str, name: str, value: Any, selector: str) -> None:
         """Replace the widget's saved value, wherever it is saved."""
         source = self._sources.find(node_id, name, selector)
