@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from discomfort.context.file_values import FileValue
     from discomfort.context.trees import NodeList
     from discomfort.exceptions import (
+        ArgumentProblem,
         BrokenLinksError,
         BrowserError,
+        CallError,
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
         MissingNodesError,
         NodeFailure,
         OutOfMemoryError,
+        PaidNode,
+        PaidNodesError,
         PayloadError,
         PortError,
         PromptLostError,
@@ -65,10 +69,14 @@ if TYPE_CHECKING:
         WorkflowCycleError,
         WorkflowPlace,
     )
+    from discomfort.functions.call_result import CallResult
+    from discomfort.functions.sync_function import SyncFunction
+    from discomfort.functions.workflow_function import CallRun, WorkflowFunction
     from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.orchestration.orchestrator import Discomfort
     from discomfort.orchestration.results import Results
     from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
+    from discomfort.planning.workflow_plan import WorkflowPlan
     from discomfort.progress import WorkflowProgress
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
@@ -79,6 +87,8 @@ if TYPE_CHECKING:
 # Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
 _HOMES = {
     "Artifact": "discomfort.client.artifact",
+    "CallResult": "discomfort.functions.call_result",
+    "CallRun": "discomfort.functions.workflow_function",
     "ComfyConnector": "discomfort.connector",
     "Discomfort": "discomfort.orchestration.orchestrator",
     "Editor": "discomfort.workflow.edit",
@@ -98,19 +108,26 @@ _HOMES = {
     "ServerQueue": "discomfort.connector.server_queue",
     "SyncConnector": "discomfort.sync",
     "SyncDiscomfort": "discomfort.orchestration.sync_orchestrator",
+    "SyncFunction": "discomfort.functions.sync_function",
     "SyncOutput": "discomfort.sync_run",
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
+    "WorkflowFunction": "discomfort.functions.workflow_function",
+    "WorkflowPlan": "discomfort.planning.workflow_plan",
     "WorkflowProgress": "discomfort.progress",
     "WorkflowTools": "discomfort.workflow_tools",
 }
 
 __all__ = [
+    "ArgumentProblem",
     "Artifact",
     "BrokenLinksError",
     "BrowserError",
+    "CallError",
+    "CallResult",
+    "CallRun",
     "ComfyConnector",
     "ConfigurationError",
     "ConversionError",
@@ -138,6 +155,8 @@ __all__ = [
     "NodeList",
     "OutOfMemoryError",
     "Output",
+    "PaidNode",
+    "PaidNodesError",
     "PayloadError",
     "PortError",
     "PromptLostError",
@@ -163,6 +182,7 @@ __all__ = [
     "StorageFullError",
     "SyncConnector",
     "SyncDiscomfort",
+    "SyncFunction",
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
@@ -174,7 +194,9 @@ __all__ = [
     "ValidationError",
     "WorkflowContext",
     "WorkflowCycleError",
+    "WorkflowFunction",
     "WorkflowPlace",
+    "WorkflowPlan",
     "WorkflowProgress",
     "WorkflowTools",
     "__version__",

@@ -7,10 +7,12 @@
     ├── PayloadError                ValueError        the payload is neither a workflow nor a prompt
     │   ├── UnsafePromptError                         the server would crash, or fail without a reason
     │   ├── MissingNodesError                         the server lacks node types
+    │   ├── PaidNodesError                            nodes cost money, and the call does not allow it
     │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
     │   ├── WorkflowCycleError                        links of a workflow run in a circle
     │   ├── PortError                                 ports of workflows contradict each other, or lack a value
-    │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
+    │   ├── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
+    │   └── CallError               TypeError         a workflow was called with values that it does not take
     ├── UnknownPortError            KeyError          no port has this id
     ├── UploadError                 ValueError        a destination that is not allowed
     ├── DiskFullError               OSError           no space left for an upload, an output or a value
@@ -173,6 +175,34 @@ class MissingNodesError(PayloadError):
         super().__init__(f"{count}: {joined(missing)}. {self.remedy}")
 
 
+@dataclass(frozen=True, slots=True)
+class PaidNode:
+    """A node that calls a paid service."""
+
+    node_id: str
+    class_type: str
+    title: str | None = None
+
+    def __str__(self) -> str:
+        return place(self.node_id, self.class_type, self.title)
+
+
+class PaidNodesError(PayloadError):
+    """Nodes call paid services, and the call does not allow that; nothing was sent. ``nodes`` lists all of them.
+
+    ``nodes`` is empty if the server has no node definitions, so that nothing tells which nodes cost money, and the call
+    gives a key.
+    """
+
+    def __init__(self, nodes: Sequence[PaidNode]) -> None:
+        self.nodes: tuple[PaidNode, ...] = tuple(nodes)
+        self.remedy: str = "Pass allow_paid=True (--allow-paid on the command line) to run them"
+        told = f"{len(nodes)} node(s) call paid services: {joined(nodes)}"
+        if not nodes:
+            told = "a key for paid services was given, and nothing tells which nodes would use it"
+        super().__init__(f"the workflow was not sent, {told}. {self.remedy}")
+
+
 class BrokenLinksError(PayloadError):
     """Inputs of a workflow are linked to links or nodes that it does not have; ``problems`` lists all of them."""
 
@@ -226,6 +256,34 @@ class InputSelectorError(PayloadError):
         self.selector, self.problem, self.candidates, self.remedy = selector, problem, tuple(candidates), remedy
         hint = f". Candidates: {joined(self.candidates, ', ')}" if candidates else ""
         super().__init__(f"{selector!r}: {problem}{hint}" + (f". {remedy}" if remedy else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentProblem:
+    """One wrong value of a call: ``name`` is the input, or the selector, for which it was given.
+
+    ``candidates`` are values or names that may be meant, the nearest first.
+    """
+
+    name: str
+    problem: str
+    candidates: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        hint = f". Nearest: {joined(self.candidates, ', ', 5)}" if self.candidates else ""
+        return f"{self.name}: {self.problem}{hint}"
+
+
+class CallError(PayloadError, TypeError):
+    """A workflow was called with values that it does not take; nothing was sent.
+
+    ``function`` is the name of the workflow, ``problems`` lists every :class:`ArgumentProblem`.
+    """
+
+    def __init__(self, function: str, problems: Sequence[ArgumentProblem]) -> None:
+        self.function: str = function
+        self.problems: tuple[ArgumentProblem, ...] = tuple(problems)
+        super().__init__(f"{function}() was not called: {joined(self.problems)}")
 
 
 class UploadError(DiscomfortError, ValueError):

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from discomfort.connector.file_upload import UploadContent
+    from discomfort.functions.sync_function import SyncFunction
+    from discomfort.planning.workflow_plan import WorkflowPlan
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -254,6 +256,18 @@ class SyncConnector(ConnectorFace):
         )
         return sync_result(self._thread.call(run), self._thread)
 
+    def load(
+        self,
+        workflow: Payload,
+        interface: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        name: str | None = None,
+    ) -> SyncFunction:
+        """See :meth:`ComfyConnector.load`; the function and its results need no ``await``."""
+        from discomfort.functions.sync_function import SyncFunction
+
+        return SyncFunction(self._thread.call(self._connector.load(workflow, interface, name=name)), self._thread)
+
     def queue(self) -> ServerQueue:
         """See :meth:`ComfyConnector.queue`."""
         return self._thread.call(self._connector.queue())
@@ -273,6 +287,17 @@ class SyncConnector(ConnectorFace):
     def explain(self, workflow: Payload) -> Explanation:
         """See :meth:`ComfyConnector.explain`."""
         return self._thread.call(self._connector.explain(workflow))
+
+    def plan(
+        self,
+        workflow: Payload,
+        values: Mapping[str, Any] | None = None,
+        *,
+        online: bool = False,
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """See :meth:`ComfyConnector.plan`."""
+        return self._thread.call(self._connector.plan(workflow, values, online=online, api_key=api_key))
 
     def upload(
         self,

@@ -33,8 +33,8 @@ from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.event_log import EventLog
 from discomfort.connector.file_upload import Upload, UploadTarget, upload, upload_to_folder
 from discomfort.connector.health import Health, HealthReport, StuckWatch
-from discomfort.connector.payload_filling import PayloadFilling
-from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, taken
+from discomfort.connector.payload_filling import Filling, PayloadFilling
+from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, payload_name, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
@@ -44,6 +44,7 @@ from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_uploads import RunUploads
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.server_queue import ServerQueue, read_queue
+from discomfort.connector.shared_uploads import SharedUploads
 from discomfort.connector.shutdown import Shutdown
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
@@ -58,6 +59,8 @@ from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
+    from discomfort.functions.workflow_function import WorkflowFunction
+    from discomfort.planning.workflow_plan import WorkflowPlan
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -123,6 +126,9 @@ class ComfyConnector:
         )  # fmt: skip
         self._run_uploads = RunUploads(
             self.upload, self.discard_upload, spawn=background.spawn, are_ephemeral=parts.owned
+        )
+        self._call_uploads = SharedUploads(
+            self.upload, self._run_uploads.delete, self._has_file, are_ephemeral=parts.owned
         )
         self._shutdown = Shutdown(parts, lifecycle, calls, background, self._startup, forget=self._forget_instance)
 
@@ -363,12 +369,10 @@ class ComfyConnector:
 
         Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
-        filling = self._filling(values, files)
-        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
-        run = self._submissions.make(submission, observed=True)
-        run.begin()
-        await run.wait_announced()
-        return Run(run, self.outputs)
+        return await self._submit_filled(
+            self._filling(values, files), taken(payload),
+            use_workflow_json=use_workflow_json, timeout=timeout, extra_data=extra_data,
+        )  # fmt: skip
 
     @without_frames
     async def find(self, prompt_id: str) -> Run:
@@ -408,11 +412,77 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
-        filling = self._filling(values, files)
-        submission = Submission(taken(payload), None, on_progress, timeout, own_extra_data(extra_data), filling)
+        return await self._run_filled(
+            self._filling(values, files),
+            taken(payload),
+            on_progress=on_progress,
+            timeout=timeout,
+            extra_data=extra_data,
+        )
+
+    @without_frames
+    async def load(
+        self,
+        workflow: Payload,
+        interface: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        name: str | None = None,
+    ) -> WorkflowFunction:
+        """Load a workflow or prompt as a function of its named inputs, which gives its named outputs::
+
+            upscale = await connector.load("upscale.json")
+            result = await upscale(image="photo.jpg", scale=4)
+            await result.image.save("out")
+
+        The names come from ``interface``, a sidecar: a mapping, or the path of a YAML or JSON file (without it, the
+        file ``upscale.discomfort.yaml`` beside the workflow, if there is one); then from ports, from ComfyUI's App
+        Mode, and from nodes of other packs that declare inputs. ``name`` is the function's name in messages; that of
+        the file by default. The workflow is converted here, and again only if the server's nodes change.
+
+        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar of another form.
+        """
+        from discomfort.functions.loading import load_function
+
+        return await load_function(self, workflow, interface=interface, name=name)
+
+    async def _run_filled(
+        self,
+        filling: Filling,
+        payload: Payload | None = None,
+        *,
+        on_progress: ProgressCallback | None,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+    ) -> RunResult:
+        """Run what ``filling`` makes of ``payload`` to its end. Raises as :meth:`run`."""
+        submission = Submission(payload or {}, None, on_progress, timeout, own_extra_data(extra_data), filling)
         run = self._submissions.make(submission, observed=False)
         history = await run.perform()
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
+
+    async def _submit_filled(
+        self,
+        filling: Filling,
+        payload: Payload | None = None,
+        *,
+        use_workflow_json: bool | None = None,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+    ) -> Run:
+        """Submit what ``filling`` makes of ``payload``. Raises as :meth:`submit`."""
+        submission = Submission(payload or {}, use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
+        run = self._submissions.make(submission, observed=True)
+        run.begin()
+        await run.wait_announced()
+        return Run(run, self.outputs)
+
+    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`_discard_after_call`. Raises as :meth:`upload`."""
+        return await self._call_uploads.take(source, name, subfolder)
+
+    async def _discard_after_call(self, made: Upload) -> None:
+        """Delete such a file where the server is owned and no other call needs it. Never raises."""
+        await self._call_uploads.leave(made)
 
     def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
         return PayloadFilling(
@@ -447,6 +517,40 @@ class ComfyConnector:
         async with self._call("explain"):
             await self._ensure_ready()
             return await self._prompts.explain(workflow)
+
+    @without_frames
+    async def plan(
+        self,
+        workflow: Payload,
+        values: Mapping[str, Any] | None = None,
+        *,
+        online: bool = False,
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """What a workflow or prompt needs on this server, and what of it is missing. Nothing is run or fetched::
+
+            plan = await connector.plan("workflow.json")
+            print(plan)                             # models with folder and URL, packs, input files, wrong values, …
+            if not plan.is_ready: …
+
+        ``values`` are set first, by selector, as by :meth:`run`; here a wrong one is in the plan, with the nearest that
+        is allowed. A workflow with unknown node types is planned as far as possible. Only the server is asked; with
+        ``online`` the hosts of missing models too, for size, digest, and whether they are gated: by HEAD requests to
+        the addresses in the workflow, without credentials. ``api_key`` only says that there is one, for paid nodes.
+
+        Safe to cancel. Raises PayloadError (neither a workflow nor a prompt), FileNotFoundError, InputSelectorError
+        (no such input), ServerConnectionError, ServerResponseError, StateError.
+        """
+        from discomfort.connector.server_view import ServerView
+        from discomfort.planning.planner import Planner, PlanOrder
+
+        workflow = taken(workflow)
+        given = own_copy(values or {})
+        async with self._call("plan"):
+            await self._ensure_ready()
+            kind, graph = await load_payload(workflow)
+            order = PlanOrder(kind, graph, payload_name(workflow), given, has_key=api_key is not None)
+            return await Planner(ServerView(self._parts, self._prompts), order).make()
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from examples.desk import EXAMPLES, Desk, workflow
+from PIL import Image
 from waiting import until_blocking
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -19,6 +20,7 @@ LINES = {
     "runpod_handler.py": 25,
     "resumable_batch.py": 20,
     "image_to_image.py": 20,
+    "call_workflow.py": 12,
     "two_servers.py": 15,
     "parameter_sweep.py": 25,
     "batch_with_state.py": 25,
@@ -50,6 +52,19 @@ def test_image_to_image(desk: Desk) -> None:
     first, second = desk.pictures()
     assert first.read_bytes() != second.read_bytes()
     assert not list((desk.engine.home / "input").rglob("*photo.png"))
+
+
+def test_call_workflow(desk: Desk) -> None:
+    """The picture is as many times larger as was said, and its name is that of the output."""
+    shutil.copy(EXAMPLES / "upscale.json", desk.folder)
+    small = Image.open(desk.folder / "photo.png").size
+
+    printed = desk.run(str(EXAMPLES / "call_workflow.py"), "photo.png", "3")
+
+    assert "scale           float 0.01…8" in printed
+    assert printed.split()[-1] == str(Path("results", "image.png"))
+    (picture,) = desk.pictures()
+    assert Image.open(picture).size == (small[0] * 3, small[1] * 3)
 
 
 def test_resumable_batch(desk: Desk) -> None:

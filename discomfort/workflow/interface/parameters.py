@@ -1,108 +1,98 @@
-"""Named inputs and outputs of a workflow, whatever declared them."""
+"""Named inputs and outputs of a workflow, whatever declared them, and the forms in which others read them."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Final, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
-Source = Literal["sidecar", "port", "app", "node", "output"]
-"""What declared a name: the sidecar, a ``DiscomfortPort``, ComfyUI's App Mode, a declaring node of another pack, or an
-output node by its title."""
+from discomfort._json import JsonObject
+from discomfort.workflow.interface.call_signatures import docstring_of, signature_of
+from discomfort.workflow.interface.declarations import (
+    NO_DEFAULT,
+    InputTarget,
+    InterfaceOutput,
+    InterfaceProblem,
+    NoDefault,
+    Parameter,
+    Source,
+    UploadKind,
+)
+from discomfort.workflow.interface.interface_text import one_line, table
+from discomfort.workflow.interface.json_schemas import FileForm, is_json, schema_of_inputs
+from discomfort.workflow.interface.value_models import model_of_inputs
 
-UploadKind = Literal["image", "mask", "audio", "video", "file"]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
-
-class NoDefault(Enum):
-    """The default of a parameter that the caller must give."""
-
-    NO_DEFAULT = "no default"
-
-
-NO_DEFAULT: Final = NoDefault.NO_DEFAULT
-
-
-@dataclass(frozen=True, slots=True)
-class InputTarget:
-    """One input of one node of the prompt; ``node_id`` is ``10:3`` for node 3 in the subgraph instance 10."""
-
-    node_id: str
-    input_name: str
-
-    def __str__(self) -> str:
-        return f"{self.node_id}.{self.input_name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One named input.
-
-    ``type`` is ComfyUI's: ``INT``, ``FLOAT``, ``STRING``, ``BOOLEAN``, ``COMBO``, or what flows through links:
-    ``IMAGE``, ``MASK``, ``AUDIO``, ``VIDEO``, ``LATENT``, …. An input that names an uploaded file (``LoadImage.image``)
-    has the type of that file's content, and ``upload`` says how it is given. ``targets`` are the inputs that get the
-    value; a ``DiscomfortPort`` has none, but its id as ``port``. ``default`` is what the workflow has.
-    """
-
-    name: str
-    type: str
-    source: Source
-    targets: tuple[InputTarget, ...] = ()
-    port: str | None = None
-    default: Any = NO_DEFAULT
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-    choices: tuple[Any, ...] | None = None
-    upload: UploadKind | None = None
-    label: str = ""
-    description: str = ""
-    is_hidden: bool = False
-    is_multiline: bool = False
-
-    @property
-    def is_required(self) -> bool:
-        """Whether the caller must give it."""
-        return self.default is NO_DEFAULT
+__all__ = [
+    "NO_DEFAULT",
+    "InputTarget",
+    "Interface",
+    "InterfaceOutput",
+    "InterfaceProblem",
+    "NoDefault",
+    "Parameter",
+    "Source",
+    "UploadKind",
+]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterfaceOutput:
-    """One named output: what the node ``node_id`` of the prompt returns, or the ``DiscomfortPort`` ``port`` takes.
-
-    ``type`` is ComfyUI's type, or ``""`` where only a run shows it.
-    """
-
-    name: str
-    type: str
-    source: Source
-    node_id: str
-    port: str | None = None
-    label: str = ""
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class InterfaceProblem:
-    """An entry of a source that the interface has not, or has in another way, with the reason and what to do."""
-
-    source: Source
-    entry: str
-    problem: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{self.source}: {self.entry}: {self.problem}{remedy}"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Interface:
     """What a workflow takes and gives: ``inputs`` and ``outputs`` by name, in the order in which they were declared.
 
-    ``problems`` tells what a source declared in vain.
+    ``problems`` has the entries of a source that could not be used. ``str`` is a table of all, ``repr`` one line. A
+    hidden parameter keeps the workflow's value unless a call gives another one; only the table and ``as_json`` have it.
     """
 
     inputs: Mapping[str, Parameter] = field(default_factory=dict)
     outputs: Mapping[str, InterfaceOutput] = field(default_factory=dict)
     problems: tuple[InterfaceProblem, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Parameter, ...]:
+        """The inputs that are not hidden."""
+        return tuple(parameter for parameter in self.inputs.values() if not parameter.is_hidden)
+
+    def __repr__(self) -> str:
+        return one_line(self.shown, self.outputs.values())
+
+    def __str__(self) -> str:
+        return table(self.inputs.values(), self.outputs.values(), self.problems)
+
+    def json_schema(self, files: FileForm = "path", *, title: str = "") -> JsonObject:
+        """A JSON Schema (draft 2020-12) of the inputs, as OpenAPI 3.1 and MCP take it.
+
+        A file is a string: its path or its name on the server, or with ``files="base64"`` its bytes. ``x-comfyui-type``
+        is ComfyUI's type, of files and of what JSON cannot have.
+        """
+        return schema_of_inputs(self.shown, files, title=title)
+
+    def model(self, name: str = "Values") -> type[BaseModel]:
+        """A new pydantic model of the inputs; ``upscale(**values.model_dump(by_alias=True))`` calls with its values."""
+        return model_of_inputs(self.shown, name)
+
+    def signature(self) -> inspect.Signature:
+        """The keyword-only parameters of a call, with types and defaults."""
+        return signature_of(self.shown)
+
+    def docstring(self, name: str, about: str = "Runs the workflow.") -> str:
+        """What ``help`` shows: the call of ``name`` in one line, ``about``, the arguments and the outputs."""
+        return docstring_of(name, self.shown, self.outputs.values(), about)
+
+    def as_json(self) -> JsonObject:
+        """Everything as JSON: lists of inputs, outputs and problems, each with its fields.
+
+        An input that must be given has no ``default``. A number that JSON cannot have is left out.
+        """
+        return {
+            "inputs": [_without_holes(asdict(each)) for each in self.inputs.values()],
+            "outputs": [_without_holes(asdict(each)) for each in self.outputs.values()],
+            "problems": [asdict(each) for each in self.problems],
+        }
+
+
+def _without_holes(fields: JsonObject) -> JsonObject:
+    return {key: value for key, value in fields.items() if is_json(value) and (value is not None or key == "default")}
