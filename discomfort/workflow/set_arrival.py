@@ -1,4 +1,4 @@
-"""Whether the values that an editor set in a workflow are in the prompt that the frontend made of it. Pure."""
+"""Compares the values that an editor set in a workflow with the prompt that the frontend made of it. Pure."""
 
 from __future__ import annotations
 

@@ -98,7 +98,11 @@ class WidgetSources:
         if self._nodes[node_id].type in self._subgraphs:
             return any(each.name == name for each in self.shown(node_id).values())
         located, node = self.map(node_id), self._nodes[node_id].node
-        return name in located.positions or name in located.absent or name in saved_widget_names(node)
+        if name in located.positions or name in located.absent:
+            return True
+        # What its class no longer has is no widget, whatever was saved; dynamic inputs are known with their values only.
+        is_declared = self.definition(node) is None or "." in name or name in self.specs(node_id)
+        return is_declared and name in saved_widget_names(node)
 
     # --- where its values are --------------------------------------------------------------------------------------
 

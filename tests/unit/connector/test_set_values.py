@@ -20,6 +20,19 @@ Json = dict[str, Any]
 MODES = ["fixed", "randomize"]
 
 
+CHOICES = {
+    "scheduler": "simple",
+    "sampler": "ddim",
+    "dilation": 9,
+    "cycle": 5,
+    "steps": 33,
+    "tiled": True,
+    "denoise": 0.25,
+    "wildcard": "a fox",
+    "guide_size": 64.0,
+}
+
+
 def _detailer() -> Json:
     """A class in the shape of a detector's: a seed, numbers, lists and texts, the newest input last."""
     required = {
@@ -218,8 +231,7 @@ def _cases(count: int) -> Iterator[tuple[int, Page, list[Any], dict[str, Any]]]:
         for _ in range(chance.choice((0, 0, 1))):
             values.pop(chance.randrange(len(values)))
         values = values[: chance.choice((len(values), len(values), chance.randrange(len(values) + 1)))]
-        choices = {"scheduler": "simple", "sampler": "ddim", "dilation": 9, "cycle": 5, "steps": 33, "tiled": True,
-                   "denoise": 0.25, "wildcard": "a fox", "seed": 2**60 + chance.randrange(9), "guide_size": 64.0}  # fmt: skip
+        choices = {**CHOICES, "seed": 2**60 + chance.randrange(9)}
         names = chance.sample(sorted(choices), chance.randint(1, 4))
         fed = chance.sample(names, chance.choice((0, 0, 0, 1)))
         yield (
