@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from discomfort._json import JsonObject
 from discomfort.connector.file_upload import Upload
 from discomfort.connector.payloads import Payload
 from discomfort.connector.run_uploads import RunUploads
@@ -35,27 +36,26 @@ class PayloadFilling:
         files: Mapping[str, UploadContent] | None,
         *,
         edit: Callable[[Payload], Awaitable[Editor]],
-        convert: Callable[[Payload], Awaitable[object]],
         uploads: RunUploads,
+        check: Callable[[JsonObject], Awaitable[None]],
     ) -> None:
         self._values, self._files, self._edit = dict(values or {}), dict(files or {}), edit
-        self._convert = convert
-        self._uploads, self._made = uploads, list[Upload]()
+        self._uploads, self._check, self._made = uploads, check, list[Upload]()
 
     async def fill(self, payload: Payload) -> Payload:
-        """The filled payload. Every selector is resolved and every value set before anything is uploaded.
+        """The filled payload. Selectors are resolved, values set, and all is checked before anything is uploaded.
 
-        What has no certain place in a workflow is set on its prompt, which is therefore made before the uploads.
+        What has no certain place in a workflow is set on its prompt, which ``check`` therefore makes.
         """
         if not self._values and not self._files:
             return payload
         editor = await self._edit(payload)
         for selector, value in self._values.items():
             editor.set_or_defer(selector, value)
-        if self._files and any(one.deferred for one in editor.sets):
-            await self._convert(editor.payload)
         for selector in self._files:
             editor.find(selector)
+        if self._files:
+            await self._check(editor.payload)
         for selector, source in self._files.items():
             upload = await self._uploads.make(source)
             self._made.append(upload)

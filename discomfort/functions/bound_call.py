@@ -10,15 +10,15 @@ from discomfort._error_text import nearest
 from discomfort._json import JsonObject
 from discomfort.client.outputs import OutputFields
 from discomfort.context.file_values import FILE_3D
-from discomfort.core_values.core_inputs import kind_of
 from discomfort.exceptions import ArgumentProblem, CallError, InputSelectorError
-from discomfort.functions.deliveries import Delivery, file_delivery, value_delivery
+from discomfort.functions.deliveries import LOADED_TYPES, Delivery, file_delivery, kind_of_value, value_delivery
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import PreparedWorkflow
 from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
-from discomfort.workflow.port_types import ANY, is_known
+from discomfort.workflow.interface.parameter_facts import input_spec
+from discomfort.workflow.port_types import is_known
 
 
 @dataclass(slots=True)
@@ -81,20 +81,22 @@ def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[Argume
             call.constants[parameter.name] = constant
         else:
             kind = parameter.type.upper().split(",")[0].strip()
-            kind = kind if is_known(parameter.type) else kind_of(value, ANY)
+            kind = kind if is_known(parameter.type) else kind_of_value(value)
             call.deliveries[parameter.name] = value_delivery(value, kind, workflow.definitions)
     except ValueTrouble as trouble:
         yield ArgumentProblem(parameter.name, trouble.problem, trouble.candidates)
 
 
 def _check_fed_inputs(workflow: PreparedWorkflow, parameter: Parameter, value: Any) -> None:
-    """Raise ValueTrouble if an input that the parameter's port feeds does not take the value."""
-    for port in workflow.ports.inputs().get(parameter.port or "", ()):
-        for target in port.targets:
-            try:
-                check_value(parameter.name, value, target.spec)
-            except InputSelectorError as error:
-                raise ValueTrouble(f"{error.problem} ({target})", error.candidates[:5]) from None
+    """Raise ValueTrouble if an input that gets the value, or that the parameter's port feeds, does not take it."""
+    specs = [(str(each), input_spec(workflow.prompt, each, workflow.definitions)) for each in parameter.targets]
+    ports = workflow.ports.inputs().get(parameter.port or "", ())
+    specs += [(str(target), target.spec) for port in ports for target in port.targets]
+    for place, spec in specs:
+        try:
+            check_value(parameter.name, value, spec)
+        except InputSelectorError as error:
+            raise ValueTrouble(f"{error.problem} ({place})", error.candidates[:5]) from None
 
 
 def _file_type(parameter: Parameter) -> str:
@@ -105,9 +107,12 @@ def _file_type(parameter: Parameter) -> str:
 
 def _takes_constant(parameter: Parameter, value: object) -> bool:
     if not is_known(parameter.type) and parameter.choices is None:
-        return not kind_of(value, ANY)
+        return not kind_of_value(value)
     kinds = {each.strip().upper() for each in parameter.type.split(",")}
-    return parameter.choices is not None or bool(kinds & CONSTANT_TYPES)
+    if parameter.choices is not None or kinds & CONSTANT_TYPES:
+        return True
+    # A widget of a type of its own, such as BOUNDING_BOX.
+    return parameter.port is None and parameter.default is not NO_DEFAULT and not kinds & LOADED_TYPES
 
 
 def _inline(value: Any) -> Any:

@@ -14,7 +14,7 @@ from discomfort.context.file_values import FILE_3D, FileValue
 from discomfort.context.pictures import is_picture
 from discomfort.context.tensors import is_tensor
 from discomfort.core_values.core_files import ValueFile, array_of, eight_bits, latent_file, png_file, wave_file
-from discomfort.core_values.core_inputs import Shipment, packed, problem_of
+from discomfort.core_values.core_inputs import Shipment, kind_of, packed, problem_of
 from discomfort.core_values.value_fitting import described, fitted, misfit
 from discomfort.functions.call_files import (
     CallFile,
@@ -28,6 +28,7 @@ from discomfort.functions.call_files import (
 )
 from discomfort.functions.value_checks import ValueTrouble
 from discomfort.sync_run import SyncOutput
+from discomfort.workflow.port_types import ANY
 
 if TYPE_CHECKING:
     from discomfort.core_values.core_files import Array
@@ -39,6 +40,7 @@ FILE_KINDS: Mapping[str, tuple[str, ...]] = {
 """Kinds of outputs that each type may be loaded from; any other type from any."""
 LOADED_TYPES = frozenset(FILE_KINDS)
 """Types that ComfyUI's own nodes load from files."""
+_TYPES_OF_KINDS = {"image": "IMAGE", "video": "VIDEO", "audio": "AUDIO"}
 _FORMS = "a path, bytes, a file object, a picture of Pillow, an array, or an output of another run"
 
 
@@ -91,6 +93,18 @@ def value_delivery(value: object, kind: str, classes: Container[str]) -> Deliver
     if missing:
         raise ValueTrouble(f"takes {kind}, and the server has no node {', '.join(missing)} to load it")
     return made
+
+
+def kind_of_value(value: object) -> str:
+    """The type of a value for inputs of unknown type; empty for constants, and where only the content would tell."""
+    items = _items(value)
+    first = items[0] if items else None
+    if isinstance(first, OutputFields):
+        is_latent = (first.filename or "").endswith(".latent")
+        return "LATENT" if is_latent else _TYPES_OF_KINDS.get(first.kind, "")
+    if isinstance(first, FileValue):
+        return first.kind
+    return "IMAGE" if is_picture(first) else kind_of(value, ANY)
 
 
 def _of_files(files: list[CallFile], kind: str) -> Delivery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from discomfort._json import JsonObject
@@ -10,7 +10,10 @@ from discomfort.connector.payload_filling import Filling
 from discomfort.connector.payloads import Payload
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
+from discomfort.planning.needs import ValueNeed
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback
+from discomfort.workflow.detect import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +41,24 @@ class FunctionHost(Protocol):
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
         ...
 
+    async def _plan(
+        self,
+        kind: Kind,
+        graph: JsonObject,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        brought: Collection[str] = (),
+        wrong: Sequence[ValueNeed] = (),
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
+        ...
+
+    def _refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
+        """Raise PaidNodesError if a prompt has nodes that cost money, and may not run them."""
+        ...
+
     async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
         """Have a file on the server until :meth:`_discard_after_call`; equal ones are one."""
         ...
@@ -53,12 +74,20 @@ class FunctionHost(Protocol):
         on_progress: ProgressCallback | None,
         timeout: float | None,
         extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> RunResult:
         """Run the payload that ``filling`` makes, to its end."""
         ...
 
     async def _submit_filled(
-        self, filling: Filling, *, timeout: float | None, extra_data: Mapping[str, Any] | None
+        self,
+        filling: Filling,
+        *,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Run:
         """Submit the payload that ``filling`` makes."""
         ...

@@ -14,6 +14,7 @@ from discomfort.exceptions import ArgumentProblem
 from discomfort.functions.call_result import CallResult, ResultFace
 from discomfort.functions.sync_typed_outputs import SyncItems, sync_items
 from discomfort.functions.workflow_function import CallRun, WorkflowFunction
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync_run import SyncOutput, SyncRun, sync_output
 from discomfort.workflow.interface.parameters import Interface
@@ -76,14 +77,22 @@ class SyncFunction:
         timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> SyncFunction:
         """See :meth:`WorkflowFunction.with_options`; ``on_progress`` is called in the connector's thread."""
-        made = self._function.with_options(timeout=timeout, on_progress=on_progress, extra_data=extra_data)
+        made = self._function.with_options(
+            timeout=timeout, on_progress=on_progress, extra_data=extra_data, allow_paid=allow_paid, api_key=api_key
+        )
         return SyncFunction(made, self._thread)
 
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """See :meth:`WorkflowFunction.problems`."""
         return self._function.problems(values, **named)
+
+    def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
+        """See :meth:`WorkflowFunction.plan`."""
+        return self._thread.call(self._function.plan(values, **named))
 
     def __call__(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> SyncCallResult:
         """See :meth:`WorkflowFunction.__call__`. Ctrl-C ends the run."""

@@ -100,7 +100,7 @@ class WidgetSources:
         located, node = self.map(node_id), self._nodes[node_id].node
         if name in located.positions or name in located.absent:
             return True
-        # What its class no longer has is no widget, whatever was saved; dynamic inputs are known with their values only.
+        # What its class does not have is no widget, although it was saved. Dynamic inputs depend on the values.
         is_declared = self.definition(node) is None or "." in name or name in self.specs(node_id)
         return is_declared and name in saved_widget_names(node)
 

@@ -102,6 +102,29 @@ async def test_an_output_is_an_input_without_a_transfer(
     assert path.read_bytes().startswith(b"\xff\xd8\xff")
 
 
+async def test_an_attached_server(server: ComfyConnector, engine: EngineUnderTest) -> None:
+    """Files cannot be deleted there, so the same one is sent once, and an output is named as on an owned one."""
+    before = input_files(engine)
+    async with await ComfyConnector.attach(server.server_address, browser="lazy") as attached:
+        invert = await attached.load(INVERT, INVERT_NAMES)
+        for _ in range(2):
+            once = await invert(image=levels(3, 3, 3))
+        (made,) = set(input_files(engine)) - set(before)
+        assert made.endswith("-image.png")
+        (engine.home / "input" / made).unlink()
+        twice = await invert(image=once.negative)
+        assert len(twice.negative) == 1
+        assert input_files(engine) == before
+
+
+async def test_an_output_of_another_server(server: ComfyConnector, connector: ComfyConnector) -> None:
+    """Is transferred."""
+    pixels = levels(4, 4, 3)
+    once = await (await connector.load(INVERT, INVERT_NAMES))(image=pixels)
+    result = await (await server.load(INVERT, INVERT_NAMES))(image=once.negative)
+    assert np.abs(np.rint(await result.negative.numpy() * 255)[0] - pixels).max() <= 2
+
+
 async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path: Path) -> None:
     """Values, names, files: one error, with the nearest that would be right, and nothing is sent."""
     names = {
@@ -145,6 +168,17 @@ async def test_constants_and_selectors(server: ComfyConnector) -> None:
         await paint({"Source.heigth": 5})
     with pytest.raises(TypeError, match="given twice"):
         await paint({"width": 5}, width=5)
+
+
+async def test_plan_of_a_call(server: ComfyConnector, tmp_path: Path) -> None:
+    """The values of the call count instead of the workflow's: a given picture is not missing, a wrong value is told."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "photo.png")
+    invert = await server.load(INVERT, INVERT_NAMES)
+    plan = await invert.plan(image=tmp_path / "photo.png")
+    assert plan.is_ready
+    assert plan.name == "workflow"
+    assert [need.input for need in (await invert.plan(image=None)).values] == ["image"]
+    assert [each.name for each in (await invert.plan()).files] == ["none.png"]
 
 
 async def test_ports(server: ComfyConnector, tmp_path: Path) -> None:
@@ -242,3 +276,48 @@ def test_without_await(engine: EngineUnderTest, tmp_path: Path) -> None:
         assert [each.name for each in invert.problems(image=3)] == ["image"]
         assert list(inspect.signature(invert).parameters) == ["image"]
         assert input_files(engine) == []
+
+
+async def test_sound_and_video(server: ComfyConnector, engine: EngineUnderTest, tmp_path: Path) -> None:
+    """Go in as files and come out as files, by ports and by nodes, and from one call into the next."""
+    if not engine.real:
+        pytest.importorskip("av")
+    film = await server.load(
+        {
+            "1": node("EmptyImage", width=32, height=32, batch_size=4, color=0x804020),
+            "2": node("DiscomfortPort", unique_id="sound"),
+            "3": node("CreateVideo", images=["1", 0], audio=["2", 0], fps=4.0),
+            "4": node("DiscomfortPort", unique_id="film", input_data=["3", 0]),
+            "5": node("DiscomfortPort", unique_id="same", input_data=["2", 0]),
+        }
+    )
+    wave = np.zeros((1, 1, 8000), np.float32)
+    made = await film(sound={"waveform": wave, "sample_rate": 8000})
+    assert made.film.only.kind == "video"
+    (path,) = await made.film.save(tmp_path)
+    assert path.name == "film.mp4"
+    assert path.read_bytes()[4:8] == b"ftyp"
+    (sound,) = await made.same.save(tmp_path)
+    assert sound.stat().st_size > 0
+    with pytest.raises(ValueError, match="save it under that"):
+        await made.film.save(tmp_path / "film.webm")
+    parts = {
+        "1": node("LoadVideo", file="none.mp4"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": node("PreviewImage", "Frames", images=["2", 0]),
+    }
+    frames = await server.load(parts, {"inputs": {"film": "1.file"}})
+    for form in (path, made.film, path.read_bytes()):
+        result = await frames(film=form)
+        assert len(result.frames) == 4
+    by_port = await server.load({**parts, "1": node("DiscomfortPort", unique_id="film")})
+    assert len((await by_port(film=made.film)).frames) == 4
+    with pytest.raises(CallError, match="takes VIDEO, given an output of the kind 'audio'"):
+        await by_port(film=made.same)
+    shown = await server.load(
+        {"1": node("DiscomfortPort", unique_id="any"), "2": node("PreviewAny", "Shown", source=["1", 0])}
+    )
+    assert "[[" in str((await shown(any=result.frames[0])).shown)
+    assert str((await shown(any=5)).shown) == "5"
+    again = await film(sound=sound)
+    assert len(again.same) == 1
