@@ -100,7 +100,7 @@ class WidgetSources:
         located, node = self.map(node_id), self._nodes[node_id].node
         if name in located.positions or name in located.absent:
             return True
-        # What its class does not have is no widget, although it was saved. Dynamic inputs depend on the values.
+        # An input that its class does not declare has no widget. Dynamic inputs depend on the values.
         is_declared = self.definition(node) is None or "." in name or name in self.specs(node_id)
         return is_declared and name in saved_widget_names(node)
 
