@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ExecutionError,
         ExecutionInterrupted,
         FatalPromptError,
+        FolderInUseError,
         GraphProblem,
         InputProblem,
         InputSelectorError,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         ServerStartTimeout,
         StateError,
         StorageFullError,
+        SweepError,
         UnknownPortError,
         UnsafePromptError,
         UnsupportedValueError,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from discomfort.orchestration.results import Results
     from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
     from discomfort.progress import WorkflowProgress
+    from discomfort.sweeps import Sweep, SweepProgress, SweepReport, SweepResult
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
@@ -96,6 +99,10 @@ _HOMES = {
     "Results": "discomfort.orchestration.results",
     "RunStatus": "discomfort.connector.run_status",
     "ServerQueue": "discomfort.connector.server_queue",
+    "Sweep": "discomfort.sweeps",
+    "SweepProgress": "discomfort.sweeps",
+    "SweepReport": "discomfort.sweeps",
+    "SweepResult": "discomfort.sweeps",
     "SyncConnector": "discomfort.sync",
     "SyncDiscomfort": "discomfort.orchestration.sync_orchestrator",
     "SyncOutput": "discomfort.sync_run",
@@ -123,6 +130,7 @@ __all__ = [
     "ExecutionError",
     "ExecutionInterrupted",
     "FatalPromptError",
+    "FolderInUseError",
     "FileValue",
     "GraphProblem",
     "HealthReport",
@@ -161,6 +169,11 @@ __all__ = [
     "ServerStartTimeout",
     "StateError",
     "StorageFullError",
+    "Sweep",
+    "SweepError",
+    "SweepProgress",
+    "SweepReport",
+    "SweepResult",
     "SyncConnector",
     "SyncDiscomfort",
     "SyncOutput",

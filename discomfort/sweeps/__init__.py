@@ -1,0 +1,6 @@
+"""Sweeps: one workflow with many values, whose results a folder keeps."""
+
+from discomfort.sweeps.sweep import Sweep
+from discomfort.sweeps.sweep_results import SweepProgress, SweepReport, SweepResult
+
+__all__ = ["Sweep", "SweepProgress", "SweepReport", "SweepResult"]
