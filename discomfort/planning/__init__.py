@@ -1,1 +1,1 @@
-"""What a workflow needs before it can run, and whether it is there."""
+"""The plan of a workflow: what it needs before it can run, and whether it is there."""

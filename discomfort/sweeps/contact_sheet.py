@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import math
 from collections.abc import Sequence
@@ -97,18 +98,18 @@ def _text(draw: ImageDraw, text: str, left: int, top: int, width: int, lines: in
 def _broken(text: str, width: int, font: Any, most: int) -> list[str]:
     lines: list[str] = []
     for paragraph in text.split("\n"):
-        line = ""
-        for character in paragraph:
-            if character.isprintable() and font.getlength(line + character) > width:
-                # At the last blank, if there is one in the second half.
-                cut = line.rfind(" ") + 1
-                cut = cut if cut > len(line) // 2 else len(line)
-                lines.append(line[:cut])
-                line = line[cut:]
-                if len(lines) >= most:
-                    return lines
-            line += character if character.isprintable() else " "
-        lines.append(line)
+        rest = "".join(character if character.isprintable() else " " for character in paragraph)
+        while len(lines) < most:
+            # The longest beginning that fits, at least one character.
+            fits = bisect.bisect(range(1, min(len(rest), width)), width, key=lambda n: font.getlength(rest[:n])) or 1
+            if len(rest) <= fits + 1 and font.getlength(rest) <= width:
+                lines.append(rest)
+                break
+            # At the last blank, if there is one in the second half.
+            cut = rest.rfind(" ", 0, fits) + 1
+            cut = cut if cut > fits // 2 else fits
+            lines.append(rest[:cut])
+            rest = rest[cut:]
     return lines[:most]
 
 

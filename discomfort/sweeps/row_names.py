@@ -9,8 +9,8 @@ from discomfort._system.filenames import safe_filename
 from discomfort.sweeps.value_forms import label
 
 _LONGEST_VALUE = 40
-_LONGEST = 120
-"""Characters of a value and of a name; a suffix and a number must fit, too."""
+_LONGEST = 110
+"""Bytes of a value and of a name; a part of the key, the output's name, a number and the extension must fit, too."""
 
 RESERVED = frozenset({"results", "contact_sheet"})
 """The names of the sweep's own files."""
@@ -33,9 +33,9 @@ def row_label(forms: Mapping[str, Any], names: Sequence[str]) -> str:
 def row_name(forms: Mapping[str, Any], names: Sequence[str], *, given: str = "", otherwise: str = "result") -> str:
     """A plain file name without extension; values never make folders. Two rows may have the same."""
     if given:
-        return _plain(given)[:_LONGEST]
-    parts = [f"{name}={_plain(label(forms[name])[:_LONGEST_VALUE])}" for name in names if name in forms]
-    return _plain("_".join(parts)[:_LONGEST] or otherwise)
+        return _plain(given, _LONGEST)
+    parts = [f"{name}={_plain(label(forms[name]), _LONGEST_VALUE)}" for name in names if name in forms]
+    return _plain("_".join(parts) or otherwise, _LONGEST)
 
 
 def distinct_names(names: Mapping[str, str], taken: Sequence[str] = ()) -> dict[str, str]:
@@ -46,7 +46,6 @@ def distinct_names(names: Mapping[str, str], taken: Sequence[str] = ()) -> dict[
     return {key: name if counts[name.casefold()] == 1 else f"{name}_{key[:8]}" for key, name in names.items()}
 
 
-def _plain(text: str) -> str:
-    # A dot would begin an extension.
-    joined = "_".join(text.replace("/", "_").replace("\\", "_").split())
-    return safe_filename(joined, "_")
+def _plain(text: str, longest: int) -> str:
+    joined = "_".join(text[:1000].replace("/", "_").replace("\\", "_").split())
+    return safe_filename(safe_filename(joined, "_").encode()[:longest].decode("utf-8", "ignore"), "_")

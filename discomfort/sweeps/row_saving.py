@@ -12,7 +12,7 @@ from discomfort._json import JsonObject
 from discomfort.client.run_times import RunTimes
 from discomfort.sweeps.sweep_folder import StagedFile, names_of
 from discomfort.sweeps.sweep_results import SweepFile, SweepResult
-from discomfort.sweeps.swept_function import CallResult
+from discomfort.sweeps.swept_function import SweptCall, SweptOutput
 
 
 @dataclass(slots=True)
@@ -34,20 +34,29 @@ class SavedCall:
         }
 
 
-async def save_call(answer: CallResult, stage: Path) -> SavedCall:
-    """Save every file of a call in ``stage``. Raises what :meth:`Output.save` raises."""
+async def save_call(answer: SweptCall, stage: Path) -> SavedCall:
+    """Save every file of a call in ``stage``: its named outputs, or all of them if those are none.
+
+    Raises what :meth:`Output.save` raises.
+    """
     saved = SavedCall(answer.prompt_id, _server_seconds(answer.history))
-    for number, output in enumerate(answer.outputs, 1):
+    named = [(name, output) for name in answer.keys() for output in answer[name].outputs]  # noqa: SIM118 - no mapping
+    outputs: list[tuple[str, SweptOutput]] = named or [(output.title or "output", output) for output in answer.outputs]
+    several = len({name for name, output in named if output.filename is not None}) > 1
+    counts: dict[str, int] = {}
+    for number, (name, output) in enumerate(outputs, 1):
         if output.filename is not None:
             # The name on the server may be anything; only its extension is kept.
             suffix = Path(output.filename).suffix
             suffix = suffix if suffix.isascii() and suffix[1:].isalnum() else ".bin"
             path = await output.save(stage, f"{number}{suffix}")
-            saved.files.append(StagedFile(path, output.title, output.kind))
+            of_name = f"_{name}" if several else ""
+            counts[of_name] = count = counts.get(of_name, 0) + 1
+            saved.files.append(StagedFile(path, name, output.kind, of_name + (f"_{count}" if count > 1 else "")))
         else:
-            title, place = output.title or "output", 2
+            title, place = name, 2
             while title in saved.texts:
-                title, place = f"{output.title or 'output'} ({place})", place + 1
+                title, place = f"{name} ({place})", place + 1
             saved.texts[title] = output.value
     return saved
 

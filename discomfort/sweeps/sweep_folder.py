@@ -39,11 +39,12 @@ _PATIENCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A file of a row in its staging folder, and the output that it is."""
+    """A file of a row in its staging folder, the name of its output, and what its name has after that of the row."""
 
     path: Path
     output: str
     kind: str
+    tail: str = ""
 
 
 class SweepFolder:
@@ -105,7 +106,7 @@ class SweepFolder:
         with writing_to(self.path, "saving a result"):
             for file in files:
                 _sync(file.path)
-            names = self._free_names(str(record["name"]), [file.path.suffix for file in files])
+            names = self._free_names(str(record["name"]), [file.tail + file.path.suffix for file in files])
             told = [
                 {"output": file.output, "kind": file.kind, "file": name, "staged": file.path.name}
                 for file, name in zip(files, names, strict=True)
@@ -139,9 +140,10 @@ class SweepFolder:
         if self._lock is not None:
             self._lock.release()
 
-    def _free_names(self, name: str, suffixes: Sequence[str]) -> list[str]:
-        for base in candidates(name):
-            names = [f"{base}{suffix}" if n == 1 else f"{base}_{n}{suffix}" for n, suffix in enumerate(suffixes, 1)]
+    def _free_names(self, name: str, tails: Sequence[str]) -> list[str]:
+        # With a dot at the end, what follows another dot is no extension.
+        for base in candidates(f"{name}."):
+            names = [safe_filename(base.rstrip(".") + tail, "_") for tail in tails]
             if not any(os.path.lexists(self.path / each) for each in names):
                 return names
         raise FileExistsError(f"{self.path / name} and all names after it are taken")

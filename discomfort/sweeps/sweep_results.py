@@ -1,4 +1,4 @@
-"""What a sweep tells: the result of each row, its progress, and the report at its end."""
+"""Results of a sweep: those of its rows, its progress, and the report at its end."""
 
 from __future__ import annotations
 

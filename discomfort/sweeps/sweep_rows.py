@@ -112,14 +112,14 @@ def _typed(interface: Interface, cells: Mapping[str, str]) -> dict[str, Any]:
 
 
 def typed(text: str, parameter: Parameter | None) -> Any:
-    """A text as a value of that parameter: text for texts and files, else JSON if it parses as such."""
-    if parameter is None or parameter.type == "STRING" or takes_content(parameter):
+    """A text as the value of that input: text for texts and files, else JSON if it parses as such."""
+    if parameter is not None and (parameter.type == "STRING" or takes_content(parameter)):
         return text
-    if parameter.choices is not None and text in parameter.choices:
+    if parameter is not None and text in (parameter.choices or ()):
         return text
     try:
         # A spreadsheet writes TRUE.
-        return json.loads(text.lower() if parameter.type == "BOOLEAN" else text)
+        return json.loads(text.lower() if parameter is not None and parameter.type == "BOOLEAN" else text)
     except (ValueError, RecursionError):
         return text
 
@@ -135,15 +135,16 @@ def _with_paths(interface: Interface, cells: Mapping[str, Any], folder: Path) ->
 
 def _check_names(interface: Interface, names: Mapping[str, Any], place: str) -> None:
     for name in names:
-        if name not in interface.inputs and name != NAME_COLUMN:
+        # Selectors are checked by the call.
+        if name not in interface.inputs and name != NAME_COLUMN and "." not in name.strip("."):
             known = nearest(name, list(interface.inputs))
-            remedy = f"Its inputs are {joined(known, ', ')}" if known else "It has no named inputs"
+            remedy = f"Its inputs are {joined(known, ', ')}" if known else "It has no named inputs: use KSampler.seed"
             raise SweepError(f"the workflow has no input {name!r}", place=place, remedy=remedy)
 
 
 def _several(name: str, value: Any, parameter: Parameter | None) -> list[Any]:
     """The values that a name takes: those of a list, a range, a generator or a row of numbers; else the value alone."""
-    if parameter is None:
+    if name == NAME_COLUMN and parameter is None:
         raise SweepError("names of rows come from a table", place=name)
     if hasattr(value, "ndim"):
         is_row = value.ndim == 1 and not takes_content(parameter)

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from discomfort._error_text import joined
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import in_thread
 from discomfort.exceptions import (
@@ -20,6 +21,7 @@ from discomfort.exceptions import (
     ServerConnectionError,
     ServerStartError,
     StateError,
+    SweepError,
 )
 from discomfort.progress import ProgressEvent
 from discomfort.sweeps.contact_sheet import write_sheets
@@ -196,8 +198,20 @@ class RunningSweep:
             label = row.name or row_label(forms, names)
             result = SweepResult(index=row.index, name=name, label=label, values=forms, key=key)
             tasks[key] = _Task([row], result, problem)
+        if self.raises:
+            self._check(tasks.values())
         await in_thread(lambda: self._look_up(tasks))
         return list(tasks.values())
+
+    def _check(self, tasks: Iterable[_Task]) -> None:
+        """Raise what is wrong with the values of all rows before the first one runs."""
+        wrong = []
+        for task in tasks:
+            row = task.rows[0]
+            found = [task.problem] if task.problem is not None else self.function.problems(row.values)
+            wrong += [f"{row.place or f'row {row.index}'}: {problem}" for problem in found]
+        if wrong:
+            raise SweepError(joined(wrong), place=f"{self.function.name}: {len(wrong)} wrong value(s)")
 
     def _look_up(self, tasks: dict[str, _Task]) -> None:
         missing: dict[str, str] = {}
@@ -245,7 +259,7 @@ class RunningSweep:
         function = self.function
         if self.on_progress is not None:
             function = function.with_options(on_progress=lambda event: self._tell(task.result, event))
-        answer = await function(**task.rows[0].values)
+        answer = await function(task.rows[0].values)
         stage = await in_thread(self._held.stage)
         try:
             saved = await save_call(answer, stage)

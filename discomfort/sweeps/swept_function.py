@@ -1,8 +1,8 @@
-"""What a sweep needs of a workflow that is called as a function, so that it can be tested without a server."""
+"""The part of a workflow function that sweeps need, so that they can be tested without a server."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -39,7 +39,7 @@ class SweptOutput(Protocol):
         ...
 
 
-class CallResult(Protocol):
+class SweptCall(Protocol):
     """What a call gives."""
 
     @property
@@ -55,6 +55,14 @@ class CallResult(Protocol):
     @property
     def history(self) -> Any:
         """ComfyUI's record."""
+        ...
+
+    def keys(self) -> list[str]:
+        """The names of the outputs that the interface has."""
+        ...
+
+    def __getitem__(self, name: str) -> Any:
+        """One of these outputs; ``outputs`` are its items."""
         ...
 
 
@@ -80,6 +88,10 @@ class SweptFunction(Protocol):
         """A copy whose calls report to ``on_progress``."""
         ...
 
-    def __call__(self, **values: Any) -> Awaitable[CallResult]:
+    def problems(self, values: Mapping[str, Any], /) -> Sequence[object]:
+        """What is wrong with these values, as far as that is known without a server."""
+        ...
+
+    def __call__(self, values: Mapping[str, Any], /) -> Awaitable[SweptCall]:
         """Run it."""
         ...

@@ -39,9 +39,12 @@ class ValueForms:
             return await in_own_thread(lambda: self._file_form(value))
         if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
             value = value.item()  # numpy's numbers
-        if hasattr(value, "read") and hasattr(value, "prompt_id"):
-            content = await value.read()
-            return {"file": getattr(value, "filename", None) or "value", _CONTENT: hashlib.sha256(content).hexdigest()}
+        outputs = _outputs_of(value)
+        if outputs:
+            hashed = hashlib.sha256()
+            for output in outputs:
+                hashed.update(await output.read())
+            return {"file": str(outputs[0].filename or "value"), _CONTENT: hashed.hexdigest()}
         if _is_plain(value):
             return _plain(value, name)
         return {"file": type(value).__name__.lower(), _CONTENT: await in_own_thread(lambda: _digest(value, name))}
@@ -63,6 +66,16 @@ class ValueForms:
                     hashed.update(block)
                 self._digests[key] = hashed.hexdigest()
             return self._digests[key]
+
+
+def _outputs_of(value: Any) -> list[Any]:
+    """The outputs of another run that a value is; those of a synchronous connector as its loop has them."""
+    found = getattr(value, "outputs", [value])
+    if not isinstance(found, list | tuple) or not all(
+        hasattr(each, "read") and hasattr(each, "prompt_id") for each in found
+    ):
+        return []
+    return [getattr(each, "output", each) for each in found]
 
 
 def label(form: Any) -> str:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from PIL import Image
@@ -60,6 +61,15 @@ class FakeResult:
     prompt_id: str
     outputs: list[FakeOutput]
     history: Mapping[str, Any] = field(default_factory=dict)
+    named: dict[str, list[int]] = field(default_factory=dict)
+
+    def keys(self) -> list[str]:
+        """The names of the outputs."""
+        return list(self.named)
+
+    def __getitem__(self, name: str) -> Any:
+        """One of them."""
+        return SimpleNamespace(outputs=[self.outputs[index] for index in self.named[name]])
 
 
 def picture(seed: int) -> bytes:
@@ -80,18 +90,25 @@ class FakeFunction:
     calls: list[dict[str, Any]] = field(default_factory=list)
     on_progress: ProgressCallback | None = None
     pictures: int = 1
+    named: dict[str, list[int]] = field(default_factory=dict)
 
     def with_options(self, *, on_progress: ProgressCallback | None) -> FakeFunction:
         """A copy with another callback."""
         return replace(self, on_progress=on_progress)
 
-    async def __call__(self, **values: Any) -> FakeResult:
+    def problems(self, values: Mapping[str, Any], /) -> list[str]:
+        """Seeds below 0."""
+        return ["seed: takes 0 or more"] if values.get("seed", 0) < 0 else []
+
+    async def __call__(self, values: Mapping[str, Any], /) -> FakeResult:
         """Make a picture and a text."""
-        self.calls.append(values)
+        self.calls.append(dict(values))
         number = len(self.calls)
         if self.on_progress is not None and (answer := self.on_progress(Started(f"id-{number}"))) is not None:
             await answer
         if self.before is not None:
             await self.before(values)
         outputs = [FakeOutput("Image", "image", f"x_{n}.png", picture(number)) for n in range(self.pictures)]
-        return FakeResult(f"id-{number}", [*outputs, FakeOutput("Caption", "text", None, f"made {number}")])
+        return FakeResult(
+            f"id-{number}", [*outputs, FakeOutput("Caption", "text", None, f"made {number}")], named=self.named
+        )

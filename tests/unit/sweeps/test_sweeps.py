@@ -8,8 +8,9 @@ import errno
 import json
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -110,11 +111,12 @@ async def test_titles_do_not_count_and_the_workflow_does(tmp_path: Path) -> None
 async def test_names_are_contained_and_never_collide(tmp_path: Path) -> None:
     """Values make no folders, and no two rows share a file: not in another case, nor cut off, nor of our own files."""
     long = "x" * 300
-    texts = ["../../etc", "a/b", "a\\b", "a b", "A_B", long + "1", long + "2", "con", "\n", "é", "."]
-    report = await grid(FakeFunction(), text=texts).run(tmp_path / "out")
+    long_names = ["\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 100 + end for end in ("", "x")]
+    texts = [*long_names, "../../etc", "a/b", "a\\b", "a b", "A_B", long + "1", long + "2", "con", "\n", "é", "."]
+    report = await grid(FakeFunction(pictures=2), text=texts).run(tmp_path / "out")
 
     names = [file.name for file in report.files]
-    assert len({name.casefold() for name in names}) == len(texts)
+    assert len({name.casefold() for name in names}) == 2 * len(texts)
     assert all(file.parent == tmp_path / "out" and file.is_file() for file in report.files)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -123,6 +125,47 @@ async def test_names_are_contained_and_never_collide(tmp_path: Path) -> None:
     assert [len(row.files) for row in report] == [1, 1, 1]
     assert report.files[2] == tmp_path / "out" / "_x.y.png"
     assert report.files[0].name.startswith("results_")
+
+
+async def test_named_outputs_are_what_is_saved(tmp_path: Path) -> None:
+    """They are in the files' names where there are several; other outputs are left out."""
+    function = FakeFunction(pictures=4, named={"image": [0, 1], "mask": [2]})
+    report = await grid(function, seed=[1, 2]).run(tmp_path)
+
+    assert [file.path.name for file in report.rows[0].files] == [
+        "seed=1_image.png", "seed=1_image_2.png", "seed=1_mask.png",
+    ]  # fmt: skip
+    assert [file.output for file in report.rows[0].files] == ["image", "image", "mask"]
+    assert report.rows[0].texts == {}
+
+
+async def test_outputs_of_other_calls_are_values(tmp_path: Path) -> None:
+    """They count by content, whatever their prompt is, and those of a synchronous connector are read in its loop."""
+
+    @dataclass
+    class Made:
+        content: bytes
+        prompt_id: str = "p"
+        filename: str = "made.png"
+
+        async def read(self) -> bytes:
+            return self.content
+
+    first, same, other = Made(b"1"), Made(b"1", "q"), Made(b"2")
+    typed = SimpleNamespace(outputs=(SimpleNamespace(read=None, prompt_id="p", output=other),))
+    function = FakeFunction()
+    report = await grid(function, photo=[first, same, other, typed]).run(tmp_path)
+    assert len(function.calls) == 2
+    assert report.rows[0].values["photo"]["file"] == "made.png"
+
+
+async def test_values_by_selector(tmp_path: Path) -> None:
+    """Inputs without a name are set by selector, as a call does."""
+    (tmp_path / "t.csv").write_text("Sampler.seed,text\n3,1\n")
+    function = FakeFunction()
+    await Sweep.of_table(function, tmp_path / "t.csv", {"Sampler.cfg": [1, 2]}).run(tmp_path)
+    assert function.calls == [{"Sampler.seed": 3, "text": "1", "Sampler.cfg": cfg} for cfg in (1, 2)]
+    assert results(tmp_path) == ["Sampler.cfg=1.png", "Sampler.cfg=2.png"]
 
 
 async def test_files_of_others_stay(tmp_path: Path) -> None:
@@ -188,6 +231,15 @@ async def test_failed_row_raises_where_asked(tmp_path: Path) -> None:
     assert results(tmp_path) == ["seed=0.png"]
     statuses = [json.loads(line)["status"] for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert statuses == ["waiting", "done", "failed", "waiting"]
+
+
+async def test_all_values_are_checked_first_where_errors_are_raised(tmp_path: Path) -> None:
+    """What is wrong with any row is told before the first one runs, with its place."""
+    function = FakeFunction()
+    with pytest.raises(SweepError) as caught:
+        await grid(function, seed=[1, -1, -2]).run(tmp_path, on_error="raise")
+    assert str(caught.value) == "fake: 2 wrong value(s): row 2: seed: takes 0 or more; row 3: seed: takes 0 or more"
+    assert function.calls == []
 
 
 async def test_lost_server_ends_the_sweep(tmp_path: Path) -> None:
