@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         MissingNodesError,
         NodeFailure,
         OutOfMemoryError,
+        PaidNode,
+        PaidNodesError,
         PayloadError,
         PortError,
         PromptLostError,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from discomfort.orchestration.orchestrator import Discomfort
     from discomfort.orchestration.results import Results
     from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
+    from discomfort.planning.workflow_plan import WorkflowPlan
     from discomfort.progress import WorkflowProgress
     from discomfort.sweeps import Sweep, SweepProgress, SweepReport, SweepResult
     from discomfort.sync import SyncConnector
@@ -110,6 +113,7 @@ _HOMES = {
     "SyncRunResult": "discomfort.sync_run",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
+    "WorkflowPlan": "discomfort.planning.workflow_plan",
     "WorkflowProgress": "discomfort.progress",
     "WorkflowTools": "discomfort.workflow_tools",
 }
@@ -146,6 +150,8 @@ __all__ = [
     "NodeList",
     "OutOfMemoryError",
     "Output",
+    "PaidNode",
+    "PaidNodesError",
     "PayloadError",
     "PortError",
     "PromptLostError",
@@ -188,6 +194,7 @@ __all__ = [
     "WorkflowContext",
     "WorkflowCycleError",
     "WorkflowPlace",
+    "WorkflowPlan",
     "WorkflowProgress",
     "WorkflowTools",
     "__version__",

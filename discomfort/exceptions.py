@@ -7,6 +7,7 @@
     ├── PayloadError                ValueError        the payload is neither a workflow nor a prompt
     │   ├── UnsafePromptError                         the server would crash, or fail without a reason
     │   ├── MissingNodesError                         the server lacks node types
+    │   ├── PaidNodesError                            nodes cost money, and the call does not allow it
     │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
     │   ├── WorkflowCycleError                        links of a workflow run in a circle
     │   ├── PortError                                 ports of workflows contradict each other, or lack a value
@@ -173,6 +174,34 @@ class MissingNodesError(PayloadError):
         self.remedy: str = remedy or packs_remedy([each.pack for each in missing])
         count = f"{len(missing)} node type(s) are not installed on the server"
         super().__init__(f"{count}: {joined(missing)}. {self.remedy}")
+
+
+@dataclass(frozen=True, slots=True)
+class PaidNode:
+    """A node that calls a paid service."""
+
+    node_id: str
+    class_type: str
+    title: str | None = None
+
+    def __str__(self) -> str:
+        return place(self.node_id, self.class_type, self.title)
+
+
+class PaidNodesError(PayloadError):
+    """Nodes call paid services, and the call does not allow that; nothing was sent. ``nodes`` lists all of them.
+
+    ``nodes`` is empty if the server has no node definitions, so that nothing tells which nodes cost money, and the call
+    gives a key.
+    """
+
+    def __init__(self, nodes: Sequence[PaidNode]) -> None:
+        self.nodes: tuple[PaidNode, ...] = tuple(nodes)
+        self.remedy: str = "Pass allow_paid=True (--allow-paid on the command line) to run them"
+        told = f"{len(nodes)} node(s) call paid services: {joined(nodes)}"
+        if not nodes:
+            told = "a key for paid services was given, and nothing tells which nodes would use it"
+        super().__init__(f"the workflow was not sent, {told}. {self.remedy}")
 
 
 class BrokenLinksError(PayloadError):

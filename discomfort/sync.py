@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from discomfort.connector.file_upload import UploadContent
+    from discomfort.planning.workflow_plan import WorkflowPlan
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -273,6 +274,17 @@ class SyncConnector(ConnectorFace):
     def explain(self, workflow: Payload) -> Explanation:
         """See :meth:`ComfyConnector.explain`."""
         return self._thread.call(self._connector.explain(workflow))
+
+    def plan(
+        self,
+        workflow: Payload,
+        values: Mapping[str, Any] | None = None,
+        *,
+        online: bool = False,
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """See :meth:`ComfyConnector.plan`."""
+        return self._thread.call(self._connector.plan(workflow, values, online=online, api_key=api_key))
 
     def upload(
         self,

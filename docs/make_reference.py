@@ -43,6 +43,10 @@ PAGES = {
             "discomfort.workflow.references:Reference",
         ],
     ),
+    "sweeps.md": (
+        "Sweeps",
+        ["discomfort.sweeps.sweep", "discomfort.sweeps.sweep_results", "discomfort.sweeps.sync_sweep"],
+    ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
     "contexts.md": (
         "Contexts",
@@ -64,6 +68,7 @@ PAGES = {
             "discomfort.conversion.explanation:NodeFate,Explanation",
         ],
     ),
+    "plans.md": ("Plans", ["discomfort.planning.workflow_plan:WorkflowPlan", "discomfort.planning.needs"]),
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "nodes.md": (
         "Nodes",

@@ -39,8 +39,10 @@ from discomfort.cli.options import (
     JsonOption,
     ListOption,
     NameOption,
+    OnlineOption,
     OnlyOption,
     OutOption,
+    PlanSetOption,
     PromptFileOption,
     ProxyOption,
     QuietOption,
@@ -92,6 +94,7 @@ def build_app() -> typer.Typer:
         ("run", _run, "Run workflows and save their outputs.", help_texts.RUN),
         ("convert", _convert, "Convert workflows to API prompts.", help_texts.CONVERT),
         ("explain", _explain, "Show what a conversion does with each node.", help_texts.EXPLAIN),
+        ("plan", _plan, "Show what workflows need, and what is missing.", help_texts.PLAN),
         ("ports", _ports, "List the ports of workflows, without a server.", help_texts.PORTS),
         ("doctor", _doctor, "Check everything that a run needs.", help_texts.DOCTOR),
         ("conformance", _conformance, "Report where a server differs from ComfyUI.", help_texts.CONFORMANCE),
@@ -275,6 +278,38 @@ def _explain(
 
         target = read_target(config, engine, attach, header, proxy)
         return explain_command(ExplainOptions(read_sources(workflows), target, as_json), terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+def _plan(
+    workflows: WorkflowArgument,
+    assignments: PlanSetOption = None,
+    online: OnlineOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    proxy: ProxyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Show what a workflow needs before it can run, and what of it is missing. Nothing is run or fetched.
+
+    Models with folder, URL and digest as the workflow has them; node packs with the command that installs them, or the
+    error with which they did not load; input files, values that the server refuses with the nearest allowed ones, and
+    nodes that cost money. --json gives one document {workflow, ready, models, packs, files, values, partners, ...}, a
+    list of them for several workflows. Exit code 1 if something is missing.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.plan_command import PlanOptions, plan_command, read_assignments
+
+        target = read_target(config, engine, attach, header, proxy)
+        values = read_assignments(assignments or [])
+        options = PlanOptions(read_sources(workflows), target, values, online=online, json=as_json)
+        return plan_command(options, terminal)
 
     _guarded(work, quiet=quiet, verbose=verbose)
 

@@ -54,6 +54,12 @@ EXPLAIN = [
     "discomfort explain workflow.json --attach http://gpu:8188",
     "discomfort explain workflow.json --json | jq -r '.install // empty'",
 ]
+PLAN = [
+    "Examples:",
+    "discomfort plan workflow.json",
+    "discomfort plan workflow.json --online     with the sizes of missing models",
+    "discomfort plan *.json --json | jq -r '.[].models[] | select(.is_missing) | .url'",
+]
 PORTS = [
     "Examples:",
     "discomfort ports workflow.json",

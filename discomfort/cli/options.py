@@ -134,6 +134,23 @@ TimeoutOption = Annotated[
         "--timeout", metavar="SECONDS", help="Time limit for each run; with ports, for all of them.", show_default=False
     ),
 ]
+PlanSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NODE.INPUT=VALUE",
+        help="Plan with this value; NODE is a node's title, class or id. Repeatable.",
+        show_default=False,
+    ),
+]
+OnlineOption = Annotated[
+    bool,
+    typer.Option("--online", help="Ask the hosts of missing models for sizes, digests, and whether they are gated."),
+]
+AllowPaidOption = Annotated[
+    bool,
+    typer.Option("--allow-paid", help="Run nodes that cost money; the key is $DISCOMFORT_API_KEY."),
+]
 StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
 CleanOption = Annotated[
     bool,

@@ -34,7 +34,7 @@ from discomfort.connector.event_log import EventLog
 from discomfort.connector.file_upload import Upload, UploadTarget, upload, upload_to_folder
 from discomfort.connector.health import Health, HealthReport, StuckWatch
 from discomfort.connector.payload_filling import PayloadFilling
-from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, taken
+from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, payload_name, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
@@ -58,6 +58,7 @@ from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
+    from discomfort.planning.workflow_plan import WorkflowPlan
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -440,6 +441,40 @@ class ComfyConnector:
         async with self._call("explain"):
             await self._ensure_ready()
             return await self._prompts.explain(workflow)
+
+    @without_frames
+    async def plan(
+        self,
+        workflow: Payload,
+        values: Mapping[str, Any] | None = None,
+        *,
+        online: bool = False,
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """What a workflow or prompt needs on this server, and what of it is missing. Nothing is run or fetched::
+
+            plan = await connector.plan("workflow.json")
+            print(plan)                             # models with folder and URL, packs, input files, wrong values, …
+            if not plan.is_ready: …
+
+        ``values`` are set first, by selector, as by :meth:`run`; here a wrong one is in the plan, with the nearest that
+        is allowed. A workflow with unknown node types is planned as far as possible. Only the server is asked; with
+        ``online`` the hosts of missing models too, for size, digest, and whether they are gated: by HEAD requests to
+        the addresses in the workflow, without credentials. ``api_key`` only says that there is one, for paid nodes.
+
+        Safe to cancel. Raises PayloadError (neither a workflow nor a prompt), FileNotFoundError, InputSelectorError
+        (no such input), ServerConnectionError, ServerResponseError, StateError.
+        """
+        from discomfort.connector.server_view import ServerView
+        from discomfort.planning.planner import Planner, PlanOrder
+
+        workflow = taken(workflow)
+        given = own_copy(values or {})
+        async with self._call("plan"):
+            await self._ensure_ready()
+            kind, graph = await load_payload(workflow)
+            order = PlanOrder(kind, graph, payload_name(workflow), given, has_key=api_key is not None)
+            return await Planner(ServerView(self._parts, self._prompts), order).make()
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.

@@ -50,6 +50,13 @@ async def load_payload(payload: Payload) -> tuple[Kind, JsonObject]:
     return unwrap(await to_thread(read_object_of, payload))
 
 
+def payload_name(payload: Payload) -> str:
+    """The name of a payload's file; empty for an object or JSON text."""
+    if isinstance(payload, Mapping) or (isinstance(payload, str) and _is_json(payload)):
+        return ""
+    return Path(payload).name
+
+
 def read_object_of(payload: Payload) -> JsonObject:
     """The JSON object of a payload, whatever is in it: a copy of an object, or read from JSON text or a file.
 
@@ -57,11 +64,15 @@ def read_object_of(payload: Payload) -> JsonObject:
     """
     if isinstance(payload, Mapping):
         return own_copy(payload)
-    if isinstance(payload, str) and payload.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+    if isinstance(payload, str) and _is_json(payload):
         return parse_payload(payload)
     if isinstance(payload, (str, os.PathLike)):
         return _read_payload(Path(payload))
     raise PayloadError(f"a payload is an object, JSON text or a path, not {type(payload).__name__}")
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
 
 
 def _read_payload(path: Path) -> JsonObject:

@@ -145,7 +145,8 @@ def _counted(number: int, what: str) -> str:
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
     if lines:
         yield f"{title}:"
-        yield from (f"  {line}" for line in lines)
+        # Names come from workflows: a line break in one must not look like a line of the plan.
+        yield from (f"  {' '.join(line.split())}" for line in lines)
 
 
 def _model_line(model: ModelNeed) -> str:
@@ -182,9 +183,11 @@ def _paid(need: PartnerNeed) -> str:
 
 
 def _space_line(space: FolderSpace) -> str:
-    unsized = f" and {_counted(space.unsized, 'model')} of unknown size" if space.unsized else ""
+    needed = [size_text(space.needed)] if space.needed or not space.unsized else []
+    needed += [f"{_counted(space.unsized, 'model')} of unknown size"] if space.unsized else []
     free = "unknown" if space.free is None else size_text(space.free)
-    return f"{space.folder} ({space.path}): needs {size_text(space.needed)}{unsized}; free: {free}"
+    where = f" ({space.path})" if space.path else ""
+    return f"{space.folder}{where}: needs {' and '.join(needed)}; free: {free}"
 
 
 def _memory_line(memory: MemoryNeed) -> str:

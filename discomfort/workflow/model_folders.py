@@ -21,6 +21,15 @@ _BY_CLASS = {
     ("UpscaleModelLoader", "model_name"): "upscale_models",
     ("LatentUpscaleModelLoader", "model_name"): "latent_upscale_models",
     ("ModelPatchLoader", "name"): "model_patches",
+    ("LTXAVTextEncoderLoader", "text_encoder"): "text_encoders",
+    ("TrainLoraNode", "existing_lora"): "loras",
+    ("DiffusersLoader", "model_path"): "diffusers",
+    ("LoadBackgroundRemovalModel", "bg_removal_name"): "background_removal",
+    ("FrameInterpolationModelLoader", "model_name"): "frame_interpolation",
+    ("LoadMediaPipeFaceLandmarker", "model_name"): "detection",
+    ("LoadMoGeModel", "model_name"): "geometry_estimation",
+    ("LoadDA3Model", "model_name"): "geometry_estimation",
+    ("OpticalFlowLoader", "model_name"): "optical_flow",
 }
 # CLIPLoader has clip_name, DualCLIPLoader clip_name1 and clip_name2, and so on.
 _TEXT_ENCODER = re.compile(r"clip_name\d?")

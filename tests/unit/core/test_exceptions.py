@@ -48,6 +48,7 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.PayloadError: lambda: exceptions.PayloadError("neither"),
     exceptions.UnsafePromptError: lambda: exceptions.UnsafePromptError([PROBLEM]),
     exceptions.MissingNodesError: lambda: exceptions.MissingNodesError([exceptions.MissingNode("A", ("1",), "pack")]),
+    exceptions.PaidNodesError: lambda: exceptions.PaidNodesError([exceptions.PaidNode("1", "A", "title")]),
     exceptions.BrokenLinksError: lambda: exceptions.BrokenLinksError([PROBLEM]),
     exceptions.WorkflowCycleError: lambda: exceptions.WorkflowCycleError(["3", "5"]),
     exceptions.PortError: lambda: exceptions.PortError("cannot be stitched", [PROBLEM]),
