@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from discomfort.context.file_values import FileValue
     from discomfort.context.trees import NodeList
     from discomfort.exceptions import (
+        ArgumentProblem,
         BrokenLinksError,
         BrowserError,
+        CallError,
         ConfigurationError,
         ConversionError,
         ConversionTimeout,
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
     from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
     from discomfort.planning.workflow_plan import WorkflowPlan
     from discomfort.progress import WorkflowProgress
-    from discomfort.sweeps import Sweep, SweepProgress, SweepReport, SweepResult
+    from discomfort.sweeps import Sweep, SweepProgress, SweepReport, SweepResult, SyncSweep
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
@@ -111,6 +113,7 @@ _HOMES = {
     "SyncOutput": "discomfort.sync_run",
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
+    "SyncSweep": "discomfort.sweeps",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
     "WorkflowPlan": "discomfort.planning.workflow_plan",
@@ -119,9 +122,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "ArgumentProblem",
     "Artifact",
     "BrokenLinksError",
     "BrowserError",
+    "CallError",
     "ComfyConnector",
     "ConfigurationError",
     "ConversionError",
@@ -185,6 +190,7 @@ __all__ = [
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
+    "SyncSweep",
     "UnknownPortError",
     "UnsafePromptError",
     "UnsupportedValueError",

@@ -11,7 +11,8 @@
     │   ├── BrokenLinksError                          inputs are linked to nodes or links that do not exist
     │   ├── WorkflowCycleError                        links of a workflow run in a circle
     │   ├── PortError                                 ports of workflows contradict each other, or lack a value
-    │   └── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
+    │   ├── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
+    │   └── CallError               TypeError         a workflow was called with values that it does not take
     ├── UnknownPortError            KeyError          no port has this id
     ├── UploadError                 ValueError        a destination that is not allowed
     ├── SweepError                  ValueError        a grid or table of values that cannot be used
@@ -257,6 +258,34 @@ class InputSelectorError(PayloadError):
         self.selector, self.problem, self.candidates, self.remedy = selector, problem, tuple(candidates), remedy
         hint = f". Candidates: {joined(self.candidates, ', ')}" if candidates else ""
         super().__init__(f"{selector!r}: {problem}{hint}" + (f". {remedy}" if remedy else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentProblem:
+    """One wrong value of a call: ``name`` is the input, or the selector, for which it was given.
+
+    ``candidates`` are values or names that may be meant, the nearest first.
+    """
+
+    name: str
+    problem: str
+    candidates: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        hint = f". Nearest: {joined(self.candidates, ', ', 5)}" if self.candidates else ""
+        return f"{self.name}: {self.problem}{hint}"
+
+
+class CallError(PayloadError, TypeError):
+    """A workflow was called with values that it does not take; nothing was sent.
+
+    ``function`` is the name of the workflow, ``problems`` lists every :class:`ArgumentProblem`.
+    """
+
+    def __init__(self, function: str, problems: Sequence[ArgumentProblem]) -> None:
+        self.function: str = function
+        self.problems: tuple[ArgumentProblem, ...] = tuple(problems)
+        super().__init__(f"{function}() was not called: {joined(self.problems)}")
 
 
 class UploadError(DiscomfortError, ValueError):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from discomfort.connector.file_upload import UploadContent
+    from discomfort.functions.sync_function import SyncFunction
     from discomfort.planning.workflow_plan import WorkflowPlan
 
 _log = logging.getLogger("discomfort.connector")
@@ -254,6 +255,18 @@ class SyncConnector(ConnectorFace):
             payload, values, files, on_progress=on_progress, timeout=timeout, extra_data=extra_data
         )
         return sync_result(self._thread.call(run), self._thread)
+
+    def load(
+        self,
+        workflow: Payload,
+        interface: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        name: str | None = None,
+    ) -> SyncFunction:
+        """See :meth:`ComfyConnector.load`; the function and its results need no ``await``."""
+        from discomfort.functions.sync_function import SyncFunction
+
+        return SyncFunction(self._thread.call(self._connector.load(workflow, interface, name=name)), self._thread)
 
     def queue(self) -> ServerQueue:
         """See :meth:`ComfyConnector.queue`."""

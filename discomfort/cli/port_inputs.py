@@ -140,7 +140,7 @@ def _is_picture(path: Path) -> bool:
 def _picture(path: Path, kind: str) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    from discomfort.orchestration.picture_files import pixels_of
+    from discomfort.core_values.picture_files import pixels_of
 
     try:
         with Image.open(path) as opened:
@@ -168,7 +168,7 @@ def _tree(path: Path) -> Any:
 
 
 def _latent(path: Path) -> Any:
-    from discomfort.orchestration.core_files import read_latent
+    from discomfort.core_values.core_files import read_latent
 
     return {"samples": read_latent(path.read_bytes(), "numpy")}
 

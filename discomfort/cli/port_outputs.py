@@ -151,7 +151,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _write_pictures(value: Any, path: Path) -> list[Path]:
-    from discomfort.orchestration.picture_files import write_pictures
+    from discomfort.core_values.picture_files import write_pictures
 
     if isinstance(value, Reference) or not all(_is_array(each) for each in _items(value)):
         raise ValueError(f"a picture is an array, not {type(value).__name__}")
@@ -192,7 +192,7 @@ def _write_text(value: Any, path: Path) -> list[Path]:
 
 def _write_latent(value: Any, path: Path) -> list[Path]:
     from discomfort._system.atomic_files import write_atomically
-    from discomfort.orchestration.core_files import array_of, latent_file
+    from discomfort.core_values.core_files import array_of, latent_file
 
     samples = array_of(value.get("samples")) if isinstance(value, dict) else None
     if samples is None:

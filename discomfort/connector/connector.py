@@ -33,7 +33,7 @@ from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.event_log import EventLog
 from discomfort.connector.file_upload import Upload, UploadTarget, upload, upload_to_folder
 from discomfort.connector.health import Health, HealthReport, StuckWatch
-from discomfort.connector.payload_filling import PayloadFilling
+from discomfort.connector.payload_filling import Filling, PayloadFilling
 from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, payload_name, taken
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
@@ -58,6 +58,7 @@ from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
+    from discomfort.functions.workflow_function import WorkflowFunction
     from discomfort.planning.workflow_plan import WorkflowPlan
 
 _log = logging.getLogger("discomfort.connector")
@@ -364,12 +365,10 @@ class ComfyConnector:
 
         Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
-        filling = self._filling(values, files)
-        submission = Submission(taken(payload), use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
-        run = self._submissions.make(submission, observed=True)
-        run.begin()
-        await run.wait_announced()
-        return Run(run, self.outputs)
+        return await self._submit_filled(
+            self._filling(values, files), taken(payload),
+            use_workflow_json=use_workflow_json, timeout=timeout, extra_data=extra_data,
+        )  # fmt: skip
 
     @without_frames
     async def find(self, prompt_id: str) -> Run:
@@ -408,11 +407,77 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
-        filling = self._filling(values, files)
-        submission = Submission(taken(payload), None, on_progress, timeout, own_extra_data(extra_data), filling)
+        return await self._run_filled(
+            self._filling(values, files),
+            taken(payload),
+            on_progress=on_progress,
+            timeout=timeout,
+            extra_data=extra_data,
+        )
+
+    @without_frames
+    async def load(
+        self,
+        workflow: Payload,
+        interface: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        name: str | None = None,
+    ) -> WorkflowFunction:
+        """Load a workflow or prompt as a function of its named inputs, which gives its named outputs::
+
+            upscale = await connector.load("upscale.json")
+            result = await upscale(image="photo.jpg", scale=4)
+            await result.image.save("out")
+
+        The names come from ``interface``, a sidecar: a mapping, or the path of a YAML or JSON file (without it, the
+        file ``upscale.discomfort.yaml`` beside the workflow, if there is one); then from ports, from ComfyUI's App
+        Mode, and from nodes of other packs that declare inputs. ``name`` is the function's name in messages; that of
+        the file by default. The workflow is converted here, and again only if the server's nodes change.
+
+        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar that is none.
+        """
+        from discomfort.functions.loading import load_function
+
+        return await load_function(self, workflow, interface=interface, name=name)
+
+    async def _run_filled(
+        self,
+        filling: Filling,
+        payload: Payload | None = None,
+        *,
+        on_progress: ProgressCallback | None,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+    ) -> RunResult:
+        """Run what ``filling`` makes of ``payload`` to its end. Raises as :meth:`run`."""
+        submission = Submission(payload or {}, None, on_progress, timeout, own_extra_data(extra_data), filling)
         run = self._submissions.make(submission, observed=False)
         history = await run.perform()
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
+
+    async def _submit_filled(
+        self,
+        filling: Filling,
+        payload: Payload | None = None,
+        *,
+        use_workflow_json: bool | None = None,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+    ) -> Run:
+        """Submit what ``filling`` makes of ``payload``. Raises as :meth:`submit`."""
+        submission = Submission(payload or {}, use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
+        run = self._submissions.make(submission, observed=True)
+        run.begin()
+        await run.wait_announced()
+        return Run(run, self.outputs)
+
+    async def _upload_for_run(self, source: UploadContent) -> Upload:
+        """Upload a file under a name of its own, until :meth:`_discard_after_run`. Raises as :meth:`upload`."""
+        return await self._run_uploads.make(source)
+
+    async def _discard_after_run(self, uploads: list[Upload]) -> None:
+        """Delete such files where the server is owned. Never raises."""
+        await self._run_uploads.discard(uploads)
 
     def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
         return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)

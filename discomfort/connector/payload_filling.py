@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from discomfort.connector.file_upload import Upload
 from discomfort.connector.payloads import Payload
@@ -12,6 +12,18 @@ from discomfort.workflow.edit import Editor
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
+
+
+class Filling(Protocol):
+    """Makes the payload that a run sends, within the run's time, and takes back what it uploaded for it."""
+
+    async def fill(self, payload: Payload) -> Payload:
+        """The payload to run. Called once, when there is a server."""
+        ...
+
+    async def take_back(self) -> None:
+        """Called once at the end of the run, whatever it came to. Never raises."""
+        ...
 
 
 class PayloadFilling:

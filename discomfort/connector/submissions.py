@@ -14,7 +14,7 @@ from discomfort._json import JsonObject
 from discomfort.client.runs import PromptRun
 from discomfort.connector.calls import Call, Calls
 from discomfort.connector.event_stream import EventStream
-from discomfort.connector.payload_filling import PayloadFilling
+from discomfort.connector.payload_filling import Filling
 from discomfort.connector.payloads import Payload
 from discomfort.connector.prompts import Prompts
 from discomfort.connector.resources import Resources
@@ -38,7 +38,7 @@ class Submission:
     on_progress: ProgressCallback | None = None
     timeout: float | None = None
     extra_data: Mapping[str, Any] | None = None
-    filling: PayloadFilling | None = None
+    filling: Filling | None = None
     """Makes the payload to run from the given one, within the timeout; its uploads are discarded after the run."""
 
 

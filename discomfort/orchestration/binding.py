@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from discomfort.context.trees import NodeList
+from discomfort.core_values.constants import NOT_CONSTANT, constant_of
+from discomfort.core_values.value_fitting import described, fitted, misfit
 from discomfort.exceptions import GraphProblem
-from discomfort.orchestration.constants import NOT_CONSTANT, constant_of
-from discomfort.orchestration.value_fitting import described, fitted, misfit
 from discomfort.workflow.compilation import Literal, Recipe
 from discomfort.workflow.port_types import ANY, is_known
 from discomfort.workflow.prompt_ports import PromptPort

@@ -12,11 +12,11 @@ from discomfort._json import JsonObject
 from discomfort._system.concurrency import finish, to_thread
 from discomfort.context.exchange import LOADER
 from discomfort.context.run_view import RunView
+from discomfort.core_values.core_files import ValueFile
+from discomfort.core_values.core_inputs import Shipment, loss_of, packed, problem_of
+from discomfort.core_values.core_outputs import LATENT_FOLDER, Collector, output_classes, output_kind
 from discomfort.exceptions import PortError
 from discomfort.history import History
-from discomfort.orchestration.core_files import ValueFile
-from discomfort.orchestration.core_inputs import Shipment, loss_of, packed, problem_of
-from discomfort.orchestration.core_outputs import LATENT_FOLDER, Collector, output_classes, output_kind
 from discomfort.orchestration.transient_values import TransientValues
 from discomfort.orchestration.transport import Arrivals, Passage, WantedValue, plain_reference_sink
 from discomfort.orchestration.worker import Worker
@@ -69,7 +69,7 @@ class Uploads:
         known = None if key is None else self._known.get(key)
         if known is not None and await self._are_there(known):
             return replace(known, sent=0)
-        shipment, files = await to_thread(packed, value)
+        shipment, files = await to_thread(packed, value.plan.value, value.type)
         places: dict[str, str] = {}
         for file in files:
             if file.name not in places:
@@ -128,9 +128,9 @@ class CoreNodes:
 
     def input_problem(self, value: WantedValue) -> str:
         """A kind of value that has no file, and, if exact, one that a file changes."""
-        problem = problem_of(value, self.definitions)
+        problem = problem_of(value.plan.value, value.type, self.definitions)
         if not problem and self.is_exact:
-            loss = loss_of(value)
+            loss = loss_of(value.plan.value, value.type)
             problem = f"{loss}, which exact=True refuses" if loss else ""
         return self._told_as(f"its value of type {value.type} cannot reach the server: {problem}") if problem else ""
 
@@ -199,7 +199,7 @@ class _CorePassage:
             problem = await to_thread(transport.input_problem, value)
             if problem:
                 raise PortError(f"the variable {value.unique_id!r}: {problem}")
-            loss = await to_thread(loss_of, value)
+            loss = await to_thread(loss_of, value.plan.value, value.type)
             transport.tell(f"the value of {value.unique_id!r} is not sent as it is: {loss}" if loss else "")
             shipped = self._shipped[value] = await transport.uploads.ship(value)
             transport.sent_files += shipped.sent

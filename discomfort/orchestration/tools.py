@@ -11,10 +11,10 @@ from discomfort._json import JsonObject, copied
 from discomfort.config_files import CONTEXT_CONFIG_ENV, RULES_ENV, chosen_file
 from discomfort.connector.payloads import Payload, read_object_of
 from discomfort.context.context_settings import FILENAME
+from discomfort.core_values.picture_files import read_picture, write_pictures
 from discomfort.exceptions import PayloadError, PortError
 from discomfort.orchestration.internal_nodes import context_handlers, contextual_prompt
 from discomfort.orchestration.pass_by_rules import RULES_NAME, load_pass_by_rules
-from discomfort.orchestration.picture_files import read_picture, write_pictures
 from discomfort.workflow.detect import unwrap
 from discomfort.workflow.pruning import pruned_to_output
 from discomfort.workflow.reroutes import (

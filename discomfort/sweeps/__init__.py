@@ -2,5 +2,6 @@
 
 from discomfort.sweeps.sweep import Sweep
 from discomfort.sweeps.sweep_results import SweepProgress, SweepReport, SweepResult
+from discomfort.sweeps.sync_sweep import SyncSweep
 
-__all__ = ["Sweep", "SweepProgress", "SweepReport", "SweepResult"]
+__all__ = ["Sweep", "SweepProgress", "SweepReport", "SweepResult", "SyncSweep"]

@@ -22,7 +22,7 @@ from discomfort.cli.inputs import UsageError, read_pairs
 from discomfort.cli.port_inputs import read_inputs
 from discomfort.cli.port_outputs import read_files, save_value, write_value
 from discomfort.cli.port_table import PortFact, PortTable
-from discomfort.orchestration.core_files import latent_file, read_latent
+from discomfort.core_values.core_files import latent_file, read_latent
 
 assert places  # the fixture
 

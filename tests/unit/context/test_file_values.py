@@ -13,8 +13,8 @@ from unit.context.test_codecs import written
 
 from discomfort import FileValue, UnsupportedValueError, WorkflowContext
 from discomfort.context.codecs import decode, encode
+from discomfort.core_values.value_fitting import misfit
 from discomfort.exceptions import DamagedDataError
-from discomfort.orchestration.value_fitting import misfit
 
 MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256))
 

@@ -37,7 +37,19 @@ LAYERS = {
     ),
     "_system": 1,
     **dict.fromkeys(["discovery", "server", "client", "conversion", "files", "context"], 2),
-    **dict.fromkeys(["connector", "comfy_serverless", "sync", "sync_run", "workflow_context", "planning", "sweeps"], 3),
+    **dict.fromkeys(
+        [
+            "connector",
+            "core_values",
+            "functions",
+            "planning",
+            "comfy_serverless",
+            "sync",
+            "sync_run",
+            "workflow_context",
+        ],
+        3,
+    ),
     **dict.fromkeys(["orchestration", "discomfort", "workflow_tools"], 4),
     **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance", "nodes"], 5),
 }

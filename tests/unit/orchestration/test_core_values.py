@@ -12,9 +12,7 @@ from unit.orchestration.fake_worker import FakeWorker
 
 from discomfort import NodeList
 from discomfort.context.records import Record
-from discomfort.exceptions import DamagedDataError
-from discomfort.orchestration.binding import LoadedValue
-from discomfort.orchestration.core_files import (
+from discomfort.core_values.core_files import (
     are_eight_bits,
     eight_bits,
     latent_file,
@@ -23,9 +21,11 @@ from discomfort.orchestration.core_files import (
     read_png,
     wave_file,
 )
-from discomfort.orchestration.core_inputs import kind_of, loss_of, packed, problem_of
+from discomfort.core_values.core_inputs import kind_of, loss_of, packed, problem_of
+from discomfort.core_values.core_outputs import Collector, output_kind
+from discomfort.exceptions import DamagedDataError
+from discomfort.orchestration.binding import LoadedValue
 from discomfort.orchestration.core_nodes import Uploads
-from discomfort.orchestration.core_outputs import Collector, output_kind
 from discomfort.orchestration.transport import WantedValue
 from discomfort.workflow.prompt_ports import PromptPort
 from discomfort.workflow.workflow_ports import PortRole
@@ -84,7 +84,7 @@ def test_sound_is_interleaved() -> None:
 )  # fmt: skip
 def test_kinds(value: Any, kind: str, expected: str) -> None:
     """Come from the type of the input, or from the value where that is unknown."""
-    assert kind_of(wanted(value, kind)) == expected
+    assert kind_of(value, kind) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_kinds(value: Any, kind: str, expected: str) -> None:
 )  # fmt: skip
 def test_what_cannot_pass(value: Any, kind: str, text: str) -> None:
     """Is told with its reason."""
-    assert text in problem_of(wanted(value, kind), CLASSES)
+    assert text in problem_of(value, kind, CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -110,16 +110,16 @@ def test_what_cannot_pass(value: Any, kind: str, text: str) -> None:
 )  # fmt: skip
 def test_losses(value: Any, kind: str, text: str) -> None:
     """Are told only where there are some."""
-    assert not problem_of(wanted(value, kind), CLASSES)
-    assert text in loss_of(wanted(value, kind))
-    assert bool(text) == bool(loss_of(wanted(value, kind)))
+    assert not problem_of(value, kind, CLASSES)
+    assert text in loss_of(value, kind)
+    assert bool(text) == bool(loss_of(value, kind))
 
 
 def test_batches_keep_their_order() -> None:
     """Joined in pairs of pairs; equal pictures are one file and one node."""
     batch = picture(5, 2, 2, 3)
     batch[4] = batch[0]
-    shipment, files = packed(wanted(batch, "IMAGE"))
+    shipment, files = packed(batch, "IMAGE")
     recipe = shipment.recipe({file.name: file.name for file in files})
 
     def leaves(node_id: str) -> list[str]:
@@ -154,7 +154,7 @@ async def test_stored_values_are_sent_once() -> None:
 def test_masked_latents() -> None:
     """Get their mask back by a node of its own."""
     value = wanted({**LATENT, "noise_mask": picture(2, 1, 4, 4)}, "LATENT")
-    shipment, files = packed(value)
+    shipment, files = packed(value.plan.value, value.type)
     recipe = shipment.recipe({file.name: file.name for file in files})
     assert classes_of(recipe.nodes) == {
         "LoadLatent": 1, "LoadImage": 2, "ImageBatch": 1, "ImageToMask": 1, "SetLatentNoiseMask": 1,

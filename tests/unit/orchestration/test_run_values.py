@@ -18,8 +18,8 @@ from unit.orchestration.test_running_lists import ADD, INVERT, LOADER
 
 from discomfort import NodeList
 from discomfort.context.context import WorkflowContext
+from discomfort.core_values.constants import NOT_CONSTANT, constant_of
 from discomfort.exceptions import PortError, UnsupportedValueError
-from discomfort.orchestration.constants import NOT_CONSTANT, constant_of
 
 ANY = {"1": port("value"), "2": node("StandInAny", value=["1", 0]), "3": port("out", ["2", 0])}
 MASK = {"1": port("mask"), "2": node("Mask", mask=["1", 0]), "3": port("out", ["2", 0])}

@@ -10,7 +10,7 @@ import numpy as np
 from discomfort.context.file_values import FILE_3D, SVG, VIDEO, FileValue
 from discomfort.context.pictures import is_picture
 from discomfort.context.tensors import is_tensor
-from discomfort.orchestration.picture_files import pixels_of
+from discomfort.core_values.picture_files import pixels_of
 from discomfort.workflow.json_values import describe
 from discomfort.workflow.pass_by import BUILT_IN_RULES, BY_REFERENCE
 from discomfort.workflow.port_types import is_known

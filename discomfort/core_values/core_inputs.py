@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from discomfort._json import JsonObject
 from discomfort.context.trees import NodeList
-from discomfort.orchestration.core_files import (
+from discomfort.core_values.core_files import (
     ValueFile,
     are_eight_bits,
     array_of,
@@ -18,14 +18,13 @@ from discomfort.orchestration.core_files import (
     png_file,
     wave_file,
 )
-from discomfort.orchestration.transport import WantedValue
-from discomfort.orchestration.value_fitting import described
+from discomfort.core_values.value_fitting import described
 from discomfort.workflow.compilation import Recipe
 from discomfort.workflow.port_types import is_known
 from discomfort.workflow.prompt_ports import NodeOutput
 
 if TYPE_CHECKING:
-    from discomfort.orchestration.core_files import Array
+    from discomfort.core_values.core_files import Array
 
 _HARMLESS = frozenset({"downscale_ratio_spacial"})
 """What newer versions keep beside the samples of an empty latent; a sampler does without it."""
@@ -35,7 +34,7 @@ _DIMENSIONS = {"IMAGE": 4, "MASK": 3}
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """A value of a kind (IMAGE, MASK, LATENT or AUDIO) as the names of files, without their content."""
+    """A value of a kind (IMAGE, MASK, LATENT, AUDIO or VIDEO) as the names of files, without their content."""
 
     kind: str
     names: tuple[str, ...]
@@ -53,6 +52,8 @@ class Shipment:
                 end = nodes.add("SetLatentNoiseMask", samples=end, mask=mask)
         elif self.kind == "AUDIO":
             end = nodes.add("LoadAudio", audio=files[0])
+        elif self.kind == "VIDEO":
+            end = nodes.add("LoadVideo", file=files[0])
         elif self.kind == "MASK":
             end = _mask(nodes, files)
         else:
@@ -66,11 +67,13 @@ class Shipment:
         return sorted({node["class_type"] for node in self.recipe(dict(zip(every, every, strict=True))).nodes.values()})
 
 
-def kind_of(value: WantedValue) -> str:
-    """IMAGE, MASK, LATENT or AUDIO: by the type of the inputs, or, where that is unknown, by the value; else empty."""
-    content = value.plan.value
-    if is_known(value.type):
-        return next((each for each in value.type.upper().split(",") if each.strip() in _FORMS), "").strip()
+def kind_of(content: Any, taken: str) -> str:
+    """IMAGE, MASK, LATENT or AUDIO: by the type ``taken`` of the inputs, or, where that is unknown, by the value.
+
+    Empty if it is none of them.
+    """
+    if is_known(taken):
+        return next((each for each in taken.upper().split(",") if each.strip() in _FORMS), "").strip()
     if isinstance(content, Mapping):
         return "LATENT" if "samples" in content else "AUDIO" if "waveform" in content else ""
     array = array_of(content)
@@ -79,30 +82,30 @@ def kind_of(value: WantedValue) -> str:
     return next((kind for kind, count in _DIMENSIONS.items() if array.ndim == count), "")
 
 
-def problem_of(value: WantedValue, classes: Container[str]) -> str:
+def problem_of(content: Any, taken: str, classes: Container[str]) -> str:
     """Why a value cannot become files, or a server without our nodes cannot load them; empty if it can."""
-    kind = kind_of(value)
-    if isinstance(value.plan.value, NodeList):
+    kind = kind_of(content, taken)
+    if isinstance(content, NodeList):
         return "a list of values cannot pass"
     if not kind:
-        return f"{described(value.plan.value)} cannot pass, only constants, IMAGE, MASK, LATENT and AUDIO can"
-    problem = next(_FORMS[kind].problems(value.plan.value), "")
+        return f"{described(content)} cannot pass, only constants, IMAGE, MASK, LATENT and AUDIO can"
+    problem = next(_FORMS[kind].problems(content), "")
     if problem:
         return problem
-    shipment, _ = _FORMS[kind].outline(value.plan.value)
+    shipment, _ = _FORMS[kind].outline(content)
     missing = [name for name in shipment.classes if name not in classes]
     return f"the server has no node {', '.join(missing)}" if missing else ""
 
 
-def loss_of(value: WantedValue) -> str:
+def loss_of(content: Any, taken: str) -> str:
     """What is lost of a value that can pass; empty if nothing is."""
-    return _FORMS[kind_of(value)].loss(value.plan.value)
+    return _FORMS[kind_of(content, taken)].loss(content)
 
 
-def packed(value: WantedValue) -> tuple[Shipment, list[ValueFile]]:
+def packed(content: Any, taken: str) -> tuple[Shipment, list[ValueFile]]:
     """A value that can pass as files, and what loads them."""
-    kind = kind_of(value)
-    shipment, parts = _FORMS[kind].outline(value.plan.value)
+    kind = kind_of(content, taken)
+    shipment, parts = _FORMS[kind].outline(content)
     files = [make() for make in parts]
     names = tuple(file.name for file in files)
     count = len(shipment.names)

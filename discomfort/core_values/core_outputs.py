@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from discomfort._json import JsonObject
 from discomfort._system.concurrency import to_thread
 from discomfort.context.trees import NodeList
+from discomfort.core_values.core_files import read_latent, read_png
 from discomfort.exceptions import DamagedDataError
-from discomfort.orchestration.core_files import read_latent, read_png
 from discomfort.workflow.compilation import Sink
 from discomfort.workflow.prompt_ports import PromptPort
 
@@ -89,7 +89,7 @@ class Collector:
         if self.kind == "LATENT":
             data = await found[0].read()
             return {"samples": await to_thread(read_latent, data, tensor_kind)}
-        values = [self._of_text(each.value) for each in found]
+        values = [self.shown_value(each.value) for each in found]
         return NodeList(values) if self.is_list or len(values) > 1 else values[0]
 
     def lost_keys(self, outputs: Mapping[str, Sequence[Output]]) -> list[str]:
@@ -97,7 +97,8 @@ class Collector:
         texts = [str(each.value) for node_id in self.nodes[1:] for each in outputs.get(node_id, ())]
         return sorted({key for text in texts for key in _KEY.findall(text)} - {"samples", "downscale_ratio_spacial"})
 
-    def _of_text(self, text: object) -> Any:
+    def shown_value(self, text: object) -> Any:
+        """The number or text that a preview shows. Raises DamagedDataError."""
         if self.kind == "text" or not isinstance(text, str):
             return text
         if text in _WORDS:

@@ -1,0 +1,141 @@
+"""One call with its values checked: what is set in the prompt, and what must reach the server first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from discomfort._error_text import nearest
+from discomfort._json import JsonObject
+from discomfort.client.outputs import OutputFields
+from discomfort.core_values.core_inputs import kind_of
+from discomfort.exceptions import ArgumentProblem, CallError, InputSelectorError
+from discomfort.functions.deliveries import Delivery, file_delivery, value_delivery
+from discomfort.functions.host import FunctionHost
+from discomfort.functions.loaded_workflow import PreparedWorkflow
+from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
+from discomfort.workflow.input_values import check_value
+from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
+from discomfort.workflow.port_types import ANY, is_known
+
+
+@dataclass(slots=True)
+class BoundCall:
+    """The values of a call by the names of the interface, and those that are set by selector."""
+
+    workflow: PreparedWorkflow
+    constants: dict[str, Any] = field(default_factory=dict)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    selected: dict[str, Any] = field(default_factory=dict)
+    problems: list[ArgumentProblem] = field(default_factory=list)
+
+    async def check_files(self, host: FunctionHost) -> None:
+        """Add the problems of files that are not there. Raises ServerError, StateError."""
+        for name, delivery in self.deliveries.items():
+            for file in delivery.files.values():
+                problem = await file.problem(host)
+                if problem:
+                    self.problems.append(ArgumentProblem(name, problem))
+                    break
+
+    def raise_problems(self, function: str) -> None:
+        """Raise CallError if there are problems, in the order of the interface."""
+        if self.problems:
+            order = {name: place for place, name in enumerate(self.workflow.interface.inputs)}
+            raise CallError(function, sorted(self.problems, key=lambda each: order.get(each.name, len(order))))
+
+
+def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
+    """The call with these values, and its problems. No I/O. Keys that are no name of an input are selectors."""
+    call = BoundCall(workflow)
+    inputs = workflow.interface.inputs
+    for name, value in values.items():
+        parameter = inputs.get(name)
+        if parameter is None:
+            call.problems.extend(_selected(call, name, value))
+        else:
+            call.problems.extend(_given(call, parameter, value))
+    for name, parameter in inputs.items():
+        if name in values:
+            continue
+        if parameter.default is NO_DEFAULT:
+            call.problems.append(ArgumentProblem(name, f"is missing: it takes {parameter.type}"))
+        elif parameter.port is not None or parameter.source == "sidecar":
+            # What the prompt has is the default of all others.
+            call.problems.extend(_given(call, parameter, parameter.default))
+    return call
+
+
+def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[ArgumentProblem]:
+    workflow = call.workflow
+    try:
+        if parameter.upload is not None:
+            may_be_named = workflow.finds_outputs(parameter)
+            call.deliveries[parameter.name] = file_delivery(value, _file_type(parameter), may_be_named=may_be_named)
+        elif _takes_constant(parameter, value):
+            constant = checked_constant(parameter, _inline(value))
+            _check_fed_inputs(workflow, parameter, constant)
+            call.constants[parameter.name] = constant
+        else:
+            kind = parameter.type.upper().split(",")[0].strip()
+            kind = kind if is_known(parameter.type) else kind_of(value, ANY)
+            call.deliveries[parameter.name] = value_delivery(value, kind, workflow.definitions)
+    except ValueTrouble as trouble:
+        yield ArgumentProblem(parameter.name, trouble.problem, trouble.candidates)
+
+
+def _check_fed_inputs(workflow: PreparedWorkflow, parameter: Parameter, value: Any) -> None:
+    """Raise ValueTrouble if an input that the parameter's port feeds does not take the value."""
+    for port in workflow.ports.inputs().get(parameter.port or "", ()):
+        for target in port.targets:
+            try:
+                check_value(parameter.name, value, target.spec)
+            except InputSelectorError as error:
+                raise ValueTrouble(f"{error.problem} ({target})", error.candidates[:5]) from None
+
+
+def _file_type(parameter: Parameter) -> str:
+    if parameter.upload == "mask":
+        return "MASK"
+    return parameter.type.upper() if is_known(parameter.type) and parameter.type != "COMBO" else parameter.upload or ""
+
+
+def _takes_constant(parameter: Parameter, value: object) -> bool:
+    if not is_known(parameter.type) and parameter.choices is None:
+        return not kind_of(value, ANY)
+    kinds = {each.strip().upper() for each in parameter.type.split(",")}
+    return parameter.choices is not None or bool(kinds & CONSTANT_TYPES)
+
+
+def _inline(value: Any) -> Any:
+    """The text or number that an output of another run is."""
+    outputs = getattr(value, "outputs", None)
+    if isinstance(outputs, tuple) and len(outputs) == 1 and hasattr(value, "value"):
+        return value.value
+    if isinstance(value, OutputFields) and value.filename is None:
+        return value.value
+    return value
+
+
+def _selected(call: BoundCall, selector: str, value: Any) -> Iterator[ArgumentProblem]:
+    known = list(call.workflow.interface.inputs)
+    if "." not in selector:
+        near = tuple(nearest(selector, known)[:3])
+        text = "there is no input of this name" + ("" if known else ": the workflow declares none")
+        yield ArgumentProblem(selector, text, near)
+        return
+    try:
+        call.workflow.editor().set(selector, _inline(value))
+    except InputSelectorError as error:
+        yield ArgumentProblem(selector, error.problem, error.candidates[:5])
+    else:
+        call.selected[selector] = _inline(value)
+
+
+def sent_values(call: BoundCall) -> JsonObject:
+    """The constants of a call by the input of the prompt that gets them."""
+    inputs = call.workflow.interface.inputs
+    return {
+        str(target): value for name, value in call.constants.items() for target in inputs[name].targets
+    } | call.selected

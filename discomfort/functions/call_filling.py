@@ -1,0 +1,31 @@
+"""Uploads and prompt of one call, in the time of its run: the files first, then the prompt that names them."""
+
+from __future__ import annotations
+
+from discomfort.connector.payloads import Payload
+from discomfort.functions.bound_call import BoundCall
+from discomfort.functions.call_files import BroughtFiles
+from discomfort.functions.host import FunctionHost
+from discomfort.functions.prompt_filling import FilledPrompt, filled_prompt
+
+
+class CallFilling:
+    """Fills the prompt of one call. ``filled`` is there once :meth:`fill` has returned."""
+
+    def __init__(self, call: BoundCall, host: FunctionHost) -> None:
+        self._call, self._files = call, BroughtFiles(host)
+        self.filled: FilledPrompt | None = None
+
+    async def fill(self, payload: Payload) -> Payload:
+        """The prompt to run, with the files of the call on the server. Raises OSError, ServerError, PortError."""
+        places: dict[str, dict[str, str]] = {}
+        for name, delivery in self._call.deliveries.items():
+            brought = places[name] = {}
+            for key, file in delivery.files.items():
+                brought[key] = await file.bring(self._files)
+        self.filled = filled_prompt(self._call, places)
+        return self.filled.prompt
+
+    async def take_back(self) -> None:
+        """Discards the uploads."""
+        await self._files.discard()

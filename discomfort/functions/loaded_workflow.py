@@ -1,0 +1,80 @@
+"""A workflow that was loaded: converted once, and again only if the server's nodes have changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from discomfort._json import JsonObject
+from discomfort.functions.host import FunctionHost
+from discomfort.workflow.detect import Kind
+from discomfort.workflow.edit import Editor
+from discomfort.workflow.interface.declarations import Parameter
+from discomfort.workflow.interface.parameters import Interface
+from discomfort.workflow.interface.sources import interface_of
+from discomfort.workflow.prompt_ports import PromptPorts, prompt_ports
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedWorkflow:
+    """A workflow as one server has it. ``workflow`` is ``None`` if it was loaded as a prompt."""
+
+    prompt: JsonObject = field(repr=False)
+    workflow: JsonObject | None = field(repr=False)
+    definitions: Mapping[str, Any] = field(repr=False)
+    interface: Interface
+    ports: PromptPorts = field(repr=False, default_factory=PromptPorts)
+
+    def editor(self) -> Editor:
+        """An editor of a copy of the prompt."""
+        return Editor(self.prompt, self.definitions)
+
+    def finds_outputs(self, parameter: Parameter) -> bool:
+        """Whether the inputs of a parameter find files in the folders of outputs: those of ComfyUI's own nodes do."""
+        return all(self._is_own(target.node_id) for target in parameter.targets)
+
+    def _is_own(self, node_id: str) -> bool:
+        node = self.prompt.get(node_id)
+        definition = self.definitions.get(node["class_type"]) if isinstance(node, Mapping) else None
+        module = definition.get("python_module") if isinstance(definition, Mapping) else None
+        return isinstance(module, str) and module.partition(".")[0] in ("nodes", "comfy_extras")
+
+
+class LoadedWorkflow:
+    """What all functions of one ``load`` share. ``graph`` is not changed."""
+
+    def __init__(self, host: FunctionHost, kind: Kind, graph: JsonObject, sidecar: Mapping[str, Any] | None) -> None:
+        self._host, self._kind, self._graph, self._sidecar = host, kind, graph, sidecar
+        self._prepared: PreparedWorkflow | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def known(self) -> PreparedWorkflow:
+        """As it was last prepared."""
+        if self._prepared is None:
+            raise RuntimeError("the workflow was not prepared")
+        return self._prepared
+
+    async def prepared(self) -> PreparedWorkflow:
+        """As the present server has it. Raises as ``get_prompt_from_workflow`` does."""
+        definitions = await self._host._node_definitions()
+        if self._is_current(definitions):
+            return self.known
+        # One conversion for all calls that wait for it.
+        async with self._lock:
+            if not self._is_current(definitions):
+                self._prepared = await self._prepare(definitions)
+        return self.known
+
+    def _is_current(self, definitions: Mapping[str, Any]) -> bool:
+        # The same object as long as the connection is the same.
+        known = self._prepared
+        return known is not None and (known.definitions is definitions or known.definitions == definitions)
+
+    async def _prepare(self, definitions: Mapping[str, Any]) -> PreparedWorkflow:
+        workflow = self._graph if self._kind == "workflow" else None
+        prompt = self._graph if workflow is None else await self._host.get_prompt_from_workflow(workflow)
+        interface = interface_of(prompt, definitions, workflow=workflow, sidecar=self._sidecar)
+        return PreparedWorkflow(prompt, workflow, definitions, interface, prompt_ports(prompt, definitions, workflow))
