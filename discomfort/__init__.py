@@ -71,13 +71,16 @@ if TYPE_CHECKING:
         WorkflowCycleError,
         WorkflowPlace,
     )
+    from discomfort.functions.call_result import CallResult
+    from discomfort.functions.sync_function import SyncFunction
+    from discomfort.functions.workflow_function import CallRun, WorkflowFunction
     from discomfort.history import History, HistoryRecord, HistoryStatus
     from discomfort.orchestration.orchestrator import Discomfort
     from discomfort.orchestration.results import Results
     from discomfort.orchestration.sync_orchestrator import SyncDiscomfort
     from discomfort.planning.workflow_plan import WorkflowPlan
     from discomfort.progress import WorkflowProgress
-    from discomfort.sweeps import Sweep, SweepProgress, SweepReport, SweepResult, SyncSweep
+    from discomfort.sweeps import LiveTable, Sweep, SweepProgress, SweepReport, SweepResult, SyncSweep
     from discomfort.sync import SyncConnector
     from discomfort.sync_run import SyncOutput, SyncRun, SyncRunResult
     from discomfort.workflow.edit import Editor
@@ -87,6 +90,8 @@ if TYPE_CHECKING:
 # Resolved at first use: the emulator starts from this package and must not wait for all of it to be imported.
 _HOMES = {
     "Artifact": "discomfort.client.artifact",
+    "CallResult": "discomfort.functions.call_result",
+    "CallRun": "discomfort.functions.workflow_function",
     "ComfyConnector": "discomfort.connector",
     "Discomfort": "discomfort.orchestration.orchestrator",
     "Editor": "discomfort.workflow.edit",
@@ -94,6 +99,7 @@ _HOMES = {
     "History": "discomfort.history",
     "HistoryRecord": "discomfort.history",
     "HistoryStatus": "discomfort.history",
+    "LiveTable": "discomfort.sweeps",
     "NodeList": "discomfort.context.trees",
     "FileValue": "discomfort.context.file_values",
     "Output": "discomfort.client.outputs",
@@ -110,12 +116,14 @@ _HOMES = {
     "SweepResult": "discomfort.sweeps",
     "SyncConnector": "discomfort.sync",
     "SyncDiscomfort": "discomfort.orchestration.sync_orchestrator",
+    "SyncFunction": "discomfort.functions.sync_function",
     "SyncOutput": "discomfort.sync_run",
     "SyncRun": "discomfort.sync_run",
     "SyncRunResult": "discomfort.sync_run",
     "SyncSweep": "discomfort.sweeps",
     "Upload": "discomfort.connector.file_upload",
     "WorkflowContext": "discomfort.context.context",
+    "WorkflowFunction": "discomfort.functions.workflow_function",
     "WorkflowPlan": "discomfort.planning.workflow_plan",
     "WorkflowProgress": "discomfort.progress",
     "WorkflowTools": "discomfort.workflow_tools",
@@ -127,6 +135,8 @@ __all__ = [
     "BrokenLinksError",
     "BrowserError",
     "CallError",
+    "CallResult",
+    "CallRun",
     "ComfyConnector",
     "ConfigurationError",
     "ConversionError",
@@ -148,6 +158,7 @@ __all__ = [
     "HistoryStatus",
     "InputProblem",
     "InputSelectorError",
+    "LiveTable",
     "MissingFrontendError",
     "MissingNode",
     "MissingNodesError",
@@ -187,6 +198,7 @@ __all__ = [
     "SweepResult",
     "SyncConnector",
     "SyncDiscomfort",
+    "SyncFunction",
     "SyncOutput",
     "SyncRun",
     "SyncRunResult",
@@ -199,6 +211,7 @@ __all__ = [
     "ValidationError",
     "WorkflowContext",
     "WorkflowCycleError",
+    "WorkflowFunction",
     "WorkflowPlace",
     "WorkflowPlan",
     "WorkflowProgress",

@@ -414,7 +414,9 @@ class FolderInUseError(StateError):
     def __init__(self, folder: str | os.PathLike[str], *, pid: int | None = None) -> None:
         self.folder, self.pid = os.fspath(folder), pid
         who = f"process {pid}" if pid else "another process"
-        super().__init__(f"{self.folder}: {who} runs a sweep in this folder. Wait for its end, or choose another folder")
+        super().__init__(
+            f"{self.folder}: {who} runs a sweep in this folder. Wait for its end, or choose another folder"
+        )
 
 
 class ServerError(DiscomfortError, RuntimeError):

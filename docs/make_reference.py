@@ -68,6 +68,16 @@ PAGES = {
             "discomfort.conversion.explanation:NodeFate,Explanation",
         ],
     ),
+    "functions.md": (
+        "Workflows as functions",
+        [
+            "discomfort.functions.workflow_function:WorkflowFunction,CallRun",
+            "discomfort.functions.call_result:CallResult",
+            "discomfort.functions.typed_outputs",
+            "discomfort.functions.sync_function",
+            "discomfort.functions.sync_typed_outputs",
+        ],
+    ),
     "plans.md": ("Plans", ["discomfort.planning.workflow_plan:WorkflowPlan", "discomfort.planning.needs"]),
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "nodes.md": (

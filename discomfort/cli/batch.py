@@ -16,7 +16,14 @@ from discomfort.cli.report import Result
 from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import LogHandler, Terminal
 from discomfort.cli.variants import Variant
-from discomfort.exceptions import ConfigurationError, InputSelectorError, PayloadError, PortError, UploadError
+from discomfort.exceptions import (
+    ConfigurationError,
+    InputSelectorError,
+    PayloadError,
+    PortError,
+    SweepError,
+    UploadError,
+)
 
 if TYPE_CHECKING:
     from discomfort.connector import ComfyConnector
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 
 def exit_code(error: BaseException) -> int:
     """2 if the user must change the command, a file or the configuration; 1 if something failed."""
-    wrong = isinstance(error, (ConfigurationError, InputSelectorError, PortError, UploadError, UsageError))
+    wrong = isinstance(error, (ConfigurationError, InputSelectorError, PortError, SweepError, UploadError, UsageError))
     return USAGE if wrong or isinstance(error, (FileNotFoundError, FileExistsError)) else FAILED
 
 

@@ -434,7 +434,7 @@ class ComfyConnector:
         Mode, and from nodes of other packs that declare inputs. ``name`` is the function's name in messages; that of
         the file by default. The workflow is converted here, and again only if the server's nodes change.
 
-        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar that is none.
+        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar of another form.
         """
         from discomfort.functions.loading import load_function
 

@@ -47,7 +47,7 @@ class BoundCall:
 
 
 def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
-    """The call with these values, and its problems. No I/O. Keys that are no name of an input are selectors."""
+    """The call with these values, and its problems. No I/O. Other keys than the names of inputs are selectors."""
     call = BoundCall(workflow)
     inputs = workflow.interface.inputs
     for name, value in values.items():

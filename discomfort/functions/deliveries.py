@@ -216,7 +216,7 @@ def _picture_file(picture: Any) -> ValueFile:
 def _pixels(value: Any, *, is_mask: bool) -> Array:
     """The bytes ``[height, width, 1, 3 or 4]`` of one picture or mask. Raises ValueTrouble.
 
-    Of three dimensions, the first is the batch for a mask, and for a picture whose last is no number of channels.
+    Of three dimensions, the first is the batch for a mask, and for a picture whose last one cannot be its channels.
     """
     import numpy as np
 

@@ -19,6 +19,7 @@ from discomfort.sync_run import SyncOutput, SyncRun, sync_output
 from discomfort.workflow.interface.parameters import Interface
 
 if TYPE_CHECKING:
+    from discomfort.functions.input_form import InputForm
     from discomfort.sweeps import SyncSweep
     from discomfort.sweeps.sweep_rows import TableSource
 
@@ -48,6 +49,8 @@ class SyncFunction:
     def __init__(self, function: WorkflowFunction, thread: LoopThread) -> None:
         """Made by :meth:`SyncConnector.load`."""
         self._function, self._thread = function, thread
+        self.__doc__ = function.__doc__
+        self.__signature__ = function.__signature__
 
     def __repr__(self) -> str:
         return f"<SyncFunction {self.name}: {self.interface!r}>"
@@ -86,6 +89,12 @@ class SyncFunction:
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """See :meth:`WorkflowFunction.problems`."""
         return self._function.problems(values, **named)
+
+    def form(self) -> InputForm:
+        """See :meth:`WorkflowFunction.form`. The button blocks the kernel until the result is there."""
+        from discomfort.functions.input_form import InputForm
+
+        return InputForm(self)
 
     def grid(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> SyncSweep:
         """See :meth:`WorkflowFunction.grid`."""

@@ -100,7 +100,7 @@ class Image(SavedItems):
     async def numpy(self) -> Any:
         """All pictures as float32 from 0 to 1, ``[batch, height, width, 3 or 4]``: ComfyUI's IMAGE.
 
-        Raises ValueError if their sizes differ, PayloadError for files that are no pictures.
+        Raises ValueError if their sizes differ, PayloadError for files that cannot be read as pictures.
         """
         return await pixels(self.outputs, "numpy", is_mask=False)
 

@@ -25,7 +25,7 @@ class ValueTrouble(Exception):
 def checked_constant(parameter: Parameter, value: object) -> Any:
     """The JSON value that the prompt gets. Raises ValueTrouble.
 
-    Nothing is converted but what is the same in JSON: ``4`` is a FLOAT, the string ``"4"`` is no number.
+    Nothing is converted but what is the same in JSON: ``4`` is a FLOAT, the string ``"4"`` is not a number.
     """
     plain = constant_of(value)
     if plain is NOT_CONSTANT:

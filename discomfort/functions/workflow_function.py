@@ -26,6 +26,7 @@ from discomfort.workflow.edit import Editor
 from discomfort.workflow.interface.parameters import Interface
 
 if TYPE_CHECKING:
+    from discomfort.functions.input_form import InputForm
     from discomfort.sweeps import Sweep
     from discomfort.sweeps.sweep_rows import TableSource
 
@@ -55,6 +56,9 @@ class WorkflowFunction:
         """Used by :func:`load_function`; ``loaded`` is prepared."""
         self._name, self._host, self._loaded = name, host, loaded
         self._options = options or CallOptions()
+        # For help(), editors and inspect.signature.
+        self.__doc__ = self.interface.docstring(name)
+        self.__signature__ = self.interface.signature()
 
     @property
     def name(self) -> str:
@@ -94,6 +98,14 @@ class WorkflowFunction:
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """What is wrong with these values; empty if a call would take them. No I/O: files are not looked for."""
         return bound(self._loaded.known, _merged(values, named)).problems
+
+    def form(self) -> InputForm:
+        """A form for a notebook, with a field for each input and a button that runs it. Raises ConfigurationError
+        without ipywidgets, which ``pip install 'discomfort[notebook]'`` installs.
+        """
+        from discomfort.functions.input_form import InputForm
+
+        return InputForm(self)
 
     def grid(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> Sweep:
         """Every combination of values, as ``upscale.grid(seed=range(8), cfg=[5, 7])``; the last name changes fastest.

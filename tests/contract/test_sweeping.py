@@ -83,6 +83,7 @@ async def runs_at(url: str) -> Counter[int]:
     return Counter(each["color"] for each in inputs if each.get("width") == 8 and isinstance(each.get("color"), int))
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs SIGKILL")
 async def test_sweep_that_is_killed_five_times(server: ComfyConnector, tmp_path: Path) -> None:
     """200 results in the end, and nothing was made twice but what ran when the program was killed."""
@@ -140,17 +141,18 @@ async def test_pictures_of_a_table(server: ComfyConnector, tmp_path: Path) -> No
             "1": node("LoadImage", "Photo", image="none.png"),
             "2": node("ImageInvert", image=["1", 0]),
             "3": node("PreviewImage", "Negative", images=["2", 0]),
-        }
+        },
+        {"inputs": {"photo": "Photo.image"}},
     )
     for number in range(2):
         Image.new("RGB", (8, 8), (number, 9, 9)).save(tmp_path / f"{number}.png")
-    (tmp_path / "t.csv").write_text("name,Photo.image\nfirst,0.png\nsecond,1.png\n")
+    (tmp_path / "t.csv").write_text("name,photo\nfirst,0.png\nsecond,1.png\n")
     report = await invert.table(tmp_path / "t.csv").run(tmp_path / "out")
     assert [path.name for path in report.files] == ["first.png", "second.png"]
 
     (tmp_path / "0.png").rename(tmp_path / "moved.png")
-    result = await invert({"Photo.image": tmp_path / "moved.png"})
-    report = await invert.grid({"Photo.image": [tmp_path / "moved.png", result.negative]}).run(tmp_path / "out")
+    result = await invert(photo=tmp_path / "moved.png")
+    report = await invert.grid(photo=[tmp_path / "moved.png", result.negative]).run(tmp_path / "out")
 
     assert [row.is_new for row in report] == [False, True]
     with Image.open(report.files[1]) as picture:

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from discomfort._json import JsonObject
 from discomfort.workflow.interface.declarations import InterfaceProblem
+from discomfort.workflow.interface.parameter_facts import input_facts
 from discomfort.workflow.interface.source_entries import InputEntry, OutputEntry, SourceEntries
 from discomfort.workflow.interface.title_outputs import output_names, output_type
 from discomfort.workflow.interface.widget_targets import Reached, Widget, WidgetTargets
@@ -69,7 +70,7 @@ class _AppMode:
         elif not reached.targets:
             self._problem("input", text, reached.problem, reached.remedy)
         else:
-            names, given = self._names(reached.widget)
+            names, given = self._names(reached)
             self._found.inputs.append(
                 InputEntry(source="app", entry=f"input {text}", names=names, targets=reached.targets, given=given)
             )
@@ -101,10 +102,12 @@ class _AppMode:
         if inside:
             yield inside
 
-    def _names(self, widget: Widget) -> tuple[tuple[str, ...], dict[str, Any]]:
+    def _names(self, reached: Reached) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Names by the label, else by title and widget; and the label for people."""
+        widget, label = reached.widget, reached.widget.label
         title = self._title(widget.scope, widget.node)
-        label = widget.label
+        facts = input_facts(self._prompt, reached.targets[0], self._definitions)
+        own = facts["type"] if facts.get("upload") else widget.name
         host = widget.scope.host
         around = title or (self._title(widget.scope.parent, host) if widget.scope.parent is not None and host else "")
         if label:
@@ -114,7 +117,7 @@ class _AppMode:
         elif class_of(widget.node) == "PrimitiveNode" and title:
             names = (title,)
         else:
-            names = (widget.name, f"{around} {widget.name}")
+            names = (own, f"{around} {own}")
         return names, {"label": label or (title if title and widget.name in _GENERAL else "")}
 
     def _title(self, scope: GraphScope, node: JsonObject) -> str:
@@ -140,6 +143,11 @@ class _AppMode:
                 else ("its node is muted, bypassed or not an output" if places else "the workflow has no such node")
             )
             self._problem("output", node_id, problem)
+            return
+        kind = self._prompt[kept[0]]["class_type"]
+        definition = self._definitions.get(kind)
+        if isinstance(definition, Mapping) and not definition.get("output_node"):
+            self._problem("output", node_id, f"{kind} is not an output node")
             return
         names = output_names(self._prompt, kept[0], self._definitions)
         given = {"type": output_type(self._prompt, kept[0], self._definitions)}

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from discomfort._json import JsonObject
-from discomfort.workflow.interface.naming import free_name, identifier
+from discomfort.workflow.interface.naming import free_name, names_of
 from discomfort.workflow.interface.parameter_facts import input_facts
 from discomfort.workflow.interface.parameters import (
+    NO_DEFAULT,
     InputTarget,
     Interface,
     InterfaceOutput,
     InterfaceProblem,
     Parameter,
-    Source,
 )
 from discomfort.workflow.interface.source_entries import InputEntry, OutputEntry, SourceEntries
 from discomfort.workflow.port_types import ANY
@@ -32,36 +32,33 @@ def merged(sources: Sequence[SourceEntries], prompt: JsonObject, definitions: Ma
             if own & taken:
                 continue  # a higher source has named it
             taken |= own
-            name = _named(entry.source, entry.entry, entry.names, inputs, "input", problems)
+            name = _named(entry, inputs, "input", problems)
             inputs[name] = _parameter(name, entry, prompt, definitions)
         for each in source.outputs:
             if not any((known.node_id, known.port) == (each.node_id, each.port) for known in outputs.values()):
-                name = _named(each.source, each.entry, each.names, outputs, "output", problems)
+                name = _named(each, outputs, "output", problems)
                 outputs[name] = _output(name, each)
         problems += source.problems
     return Interface(inputs, outputs, tuple(problems))
 
 
 def _named(
-    source: Source,
-    entry: str,
-    wanted: Sequence[str],
-    taken: Mapping[str, Any],
-    otherwise: str,
-    problems: list[InterfaceProblem],
+    entry: InputEntry | OutputEntry, taken: Mapping[str, Any], what: str, problems: list[InterfaceProblem]
 ) -> str:
-    name = free_name(wanted, taken, otherwise)
-    first = next((own for text in wanted if (own := identifier(text))), None)
-    # Outputs that only have the type of what they save are numbered without a word: nobody gave them that name.
-    if first is not None and name != first and source != "output":
-        problem = f"another {otherwise} has the name {first!r}, so this one is {name!r}"
-        problems.append(InterfaceProblem(source, entry, problem, "give one of them a label or title of its own"))
+    names = names_of(entry.names, is_exact=entry.is_exact) or [what]
+    name = free_name(names, taken)
+    # Outputs that are named by what they save are numbered without a word: nobody gave them that name.
+    if name != names[0] and entry.source != "output":
+        problem = f"another {what} has the name {names[0]!r}, so this one is {name!r}"
+        problems.append(InterfaceProblem(entry.source, entry.entry, problem, "give one of them another label or title"))
     return name
 
 
 def _parameter(name: str, entry: InputEntry, prompt: JsonObject, definitions: Mapping[str, Any]) -> Parameter:
     facts = input_facts(prompt, entry.targets[0], definitions) if entry.targets else {"type": ANY}
     fields = facts | dict(entry.given)
+    if entry.is_required:
+        fields["default"] = NO_DEFAULT
     return Parameter(name=name, source=entry.source, targets=entry.targets, port=entry.port, **fields)
 
 

@@ -28,9 +28,13 @@ def identifier(text: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) or keyword.issoftkeyword(name) else name
 
 
-def free_name(wanted: Sequence[str], taken: Container[str], otherwise: str) -> str:
-    """The first wanted name that is free, else the last one with a number; ``otherwise`` if no text makes a name."""
-    names = [name for text in wanted if (name := identifier(text))] or [otherwise]
+def names_of(wanted: Sequence[str], *, is_exact: bool) -> list[str]:
+    """The names that these texts make; with ``is_exact`` a text that is a name stays as it is."""
+    return [name for text in wanted if (name := text if is_exact and _is_name(text) else identifier(text))]
+
+
+def free_name(names: Sequence[str], taken: Container[str]) -> str:
+    """The first name that is free, else the last one with a number."""
     for name in names:
         if name not in taken:
             return name
@@ -38,3 +42,8 @@ def free_name(wanted: Sequence[str], taken: Container[str], otherwise: str) -> s
     while f"{names[-1]}_{number}" in taken:
         number += 1
     return f"{names[-1]}_{number}"
+
+
+def _is_name(text: str) -> bool:
+    reserved = keyword.iskeyword(text) or keyword.issoftkeyword(text)
+    return text.isidentifier() and not text.startswith("_") and not reserved

@@ -1,4 +1,4 @@
-"""What the server's definitions say about an input: type, bounds, choices, and the kind of file that it names."""
+"""Facts about an input from the server's definitions: type, bounds, choices, and the kind of file that it names."""
 
 from __future__ import annotations
 

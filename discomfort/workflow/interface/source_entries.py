@@ -13,13 +13,16 @@ from discomfort.workflow.interface.declarations import InputTarget, InterfacePro
 class InputEntry:
     """One input that a source declares. ``entry`` names it in problems, as its source does.
 
-    ``names`` are the wanted names, the best first. ``given`` are fields of ``Parameter`` that the source sets itself;
+    ``names`` are the wanted names, the best first; with ``is_exact`` they are kept as they are if Python takes them as
+    names. ``given`` are fields of ``Parameter`` that the source sets itself;
     the others come from the definition of the first target.
     """
 
     source: Source
     entry: str
     names: tuple[str, ...]
+    is_exact: bool = False
+    is_required: bool = False
     targets: tuple[InputTarget, ...] = ()
     port: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -32,6 +35,7 @@ class OutputEntry:
     source: Source
     entry: str
     names: tuple[str, ...]
+    is_exact: bool = False
     node_id: str
     port: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict)

@@ -7,8 +7,12 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.workflow.interface.app_mode import app_entries
+from discomfort.workflow.interface.declaring_nodes import node_entries
 from discomfort.workflow.interface.merging import merged
 from discomfort.workflow.interface.parameters import Interface
+from discomfort.workflow.interface.port_entries import port_entries
+from discomfort.workflow.interface.selector_targets import SelectorTargets
+from discomfort.workflow.interface.sidecar import sidecar_entries
 from discomfort.workflow.interface.title_outputs import title_outputs
 
 
@@ -25,11 +29,18 @@ def interface_of(
     the server's ``/object_info``. The sources, the highest first: ``sidecar``, ``DiscomfortPort`` nodes, ComfyUI's App
     Mode, the declaring nodes of other packs; for the outputs of a workflow that declares none, its output nodes.
 
-    What a source declares in vain is among the interface's ``problems``.
+    An entry that cannot be used is among the interface's ``problems``.
     """
-    sources = []
+    sources = [port_entries(prompt, definitions, workflow)]
     if workflow is not None:
         sources.append(app_entries(workflow, prompt, definitions))
+    sources.append(node_entries(prompt, definitions))
+    by_title = title_outputs(prompt, definitions)
     if not any(source.outputs for source in sources):
-        sources.append(title_outputs(prompt, definitions))
+        sources.append(by_title)
+    if sidecar is not None:
+        known = SelectorTargets(workflow, prompt, definitions)
+        lower = merged(sources, prompt, definitions)
+        highest = sidecar_entries(sidecar, lower, known.inputs, known.node)
+        sources = [highest, *(each for each in sources if each is not by_title or not highest.outputs)]
     return merged(sources, prompt, definitions)

@@ -92,6 +92,17 @@ class WidgetTargets:
         """The id that a node has in the prompt, or would have."""
         return self._ids[id(scope), key]
 
+    def names(self, scope: GraphScope, key: str) -> list[str]:
+        """The widgets of a node that the prompt does not have: of a ``PrimitiveNode``, or of a subgraph's node."""
+        node = scope.nodes[key]
+        if class_of(node) == _PRIMITIVE:
+            return ["value"]
+        if key not in scope.children:
+            return []
+        own = [_widget_of(entry) for entry in objects(node.get("inputs")) if entry.get("widget")]
+        shown = promotions(node, set(scope.children[key].nodes)).entries
+        return list(dict.fromkeys([*own, *(name for _, name in shown)]))
+
     def reach(self, widget: Widget) -> Reached:
         """Where the value of a widget goes; behind the widgets of subgraphs that show it."""
         for _ in range(_MOST_HOPS):

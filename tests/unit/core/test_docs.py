@@ -28,6 +28,7 @@ PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").r
 MORE_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 WORKFLOW = ROOT / "examples" / "hello.json"
 WITH_PORTS = ROOT / "examples" / "soften.json"
+IN_APP_MODE = ROOT / "examples" / "upscale.json"
 _COMMENT = re.compile(r"<!-- (not run|file|example): (.+) -->")
 _FENCE = re.compile(r"```(\w*)$")
 
@@ -299,7 +300,9 @@ def start_folder(tmp_path: Path) -> Path:
     from PIL import Image
 
     (tmp_path / "workflow.json").write_bytes(WORKFLOW.read_bytes())
-    (tmp_path / WITH_PORTS.name).write_bytes(WITH_PORTS.read_bytes())
+    for path in (WITH_PORTS, IN_APP_MODE):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    Image.new("RGB", (32, 24), "green").save(tmp_path / "photo.png")
     (tmp_path / "photos").mkdir()
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
         Image.new("RGB", (32, 24), colour).save(tmp_path / "photos" / name)

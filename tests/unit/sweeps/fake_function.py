@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from discomfort.progress import ProgressCallback, Started
+from discomfort.sweeps import Sweep
 from discomfort.workflow.interface.declarations import InputTarget, Parameter
 from discomfort.workflow.interface.parameters import Interface
 
@@ -89,12 +90,23 @@ class FakeFunction:
     name: str = "fake"
     calls: list[dict[str, Any]] = field(default_factory=list)
     on_progress: ProgressCallback | None = None
+    timeout: float | None = None
     pictures: int = 1
     named: dict[str, list[int]] = field(default_factory=dict)
 
-    def with_options(self, *, on_progress: ProgressCallback | None) -> FakeFunction:
-        """A copy with another callback."""
-        return replace(self, on_progress=on_progress)
+    def with_options(
+        self, *, on_progress: ProgressCallback | None = None, timeout: float | None = None
+    ) -> FakeFunction:
+        """A copy with another callback, or another time limit."""
+        return replace(self, on_progress=on_progress or self.on_progress, timeout=timeout or self.timeout)
+
+    def grid(self, values: Mapping[str, Any]) -> Sweep:
+        """As the real one."""
+        return Sweep.of_grid(self, values)
+
+    def table(self, rows: Any, values: Mapping[str, Any]) -> Sweep:
+        """As the real one."""
+        return Sweep.of_table(self, rows, values)
 
     def problems(self, values: Mapping[str, Any], /) -> list[str]:
         """Seeds below 0."""

@@ -1,0 +1,106 @@
+"""Looks up the selectors of a sidecar: in the prompt, and for widgets that it does not have, in the workflow.
+
+The prompt has no ``PrimitiveNode``, no subgraph's node and not their titles; the workflow has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from discomfort._error_text import nearest
+from discomfort._json import JsonObject
+from discomfort.exceptions import InputSelectorError
+from discomfort.workflow.interface.declarations import InputTarget, InterfaceProblem
+from discomfort.workflow.interface.widget_targets import Widget, WidgetTargets
+from discomfort.workflow.json_values import is_link
+from discomfort.workflow.nodes import class_of, title_of
+from discomfort.workflow.prompt_graph import PromptGraph
+from discomfort.workflow.scopes import GraphScope
+from discomfort.workflow.selectors import Index, Target
+
+_SOURCE: Final = "sidecar"
+
+
+class SelectorTargets:
+    """The inputs and nodes that selectors name."""
+
+    def __init__(self, workflow: JsonObject | None, prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
+        self._prompt = prompt
+        graph = PromptGraph(prompt, definitions)
+        self._index = Index(graph.targets, graph.names)
+        self._widgets = None if workflow is None else WidgetTargets(workflow, prompt)
+        self._places = {} if self._widgets is None else _places(self._widgets)
+
+    def inputs(self, selector: str) -> tuple[InputTarget, ...] | InterfaceProblem:
+        """The inputs that get the value of the one widget that a selector names."""
+        try:
+            node_id, name = self._index.resolve(selector)
+        except InputSelectorError as error:
+            return self._in_workflow(selector, error)
+        link = self._prompt[node_id]["inputs"].get(name)
+        if is_link(link) and link[0] in self._prompt:
+            feeder = self._prompt[link[0]]
+            named = title_of(feeder) or feeder["class_type"]
+            problem = f"{selector!r} is fed by output {link[1]} of node {link[0]} ({named})"
+            return InterfaceProblem(_SOURCE, selector, problem, "name an input of that node")
+        return (InputTarget(node_id, name),)
+
+    def node(self, selector: str) -> str | InterfaceProblem:
+        """The id of the one node of the prompt that a title, a class or an id names."""
+        for matches in self._nodes(selector):
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                problem = f"{len(matches)} nodes match {selector!r}"
+                return InterfaceProblem(_SOURCE, selector, problem, f"name one by its id: {', '.join(matches)}")
+        known = {title_of(node) or "": None for node in self._prompt.values()} | {
+            node["class_type"]: None for node in self._prompt.values()
+        }
+        near = nearest(selector, [name for name in known if name], cutoff=0.5)[:3]
+        remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+        return InterfaceProblem(_SOURCE, selector, f"there is no node {selector!r}", remedy)
+
+    def _nodes(self, selector: str) -> Sequence[list[str]]:
+        text = selector.removeprefix("#")
+        by_id = [text] if text in self._prompt else []
+        titled, kinds = selector.removeprefix("@"), selector.removeprefix("%")
+        by_title = [node_id for node_id, node in self._prompt.items() if title_of(node) == titled]
+        by_kind = [node_id for node_id, node in self._prompt.items() if node["class_type"] == kinds]
+        return by_id, by_title, by_kind
+
+    def _in_workflow(self, selector: str, error: InputSelectorError) -> tuple[InputTarget, ...] | InterfaceProblem:
+        """The inputs behind a widget that only the workflow has; else what the prompt's selectors say."""
+        node_text = selector.rpartition(".")[0]
+        near = [each for each in error.candidates if nearest(node_text, [each.rpartition(".")[0]], cutoff=0.5)][:3]
+        remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+        unknown = InterfaceProblem(_SOURCE, selector, f"{selector!r}: {error.problem}", remedy)
+        if self._widgets is None:
+            return unknown
+        targets = [Target(key, _title(*place), _kind(*place)) for key, place in self._places.items()]
+        index = Index(targets, lambda key: self._names(*self._places[key]))
+        try:
+            node_id, name = index.resolve(selector)
+        except InputSelectorError:
+            return unknown
+        reached = self._widgets.reach(Widget(*self._places[node_id], name))
+        if reached.targets:
+            return reached.targets
+        return InterfaceProblem(_SOURCE, selector, f"{selector!r}: {reached.problem}", reached.remedy)
+
+    def _names(self, scope: GraphScope, key: str) -> list[str]:
+        return self._widgets.names(scope, key) if self._widgets is not None else []
+
+
+def _places(widgets: WidgetTargets) -> dict[str, tuple[GraphScope, str]]:
+    return {widgets.prompt_id(scope, key): (scope, key) for scope in widgets.root.walk() for key in scope.nodes}
+
+
+def _title(scope: GraphScope, key: str) -> str | None:
+    title = scope.nodes[key].get("title")
+    return title if isinstance(title, str) and title else None
+
+
+def _kind(scope: GraphScope, key: str) -> str:
+    child = scope.children.get(key)
+    return str(child.graph.get("name") or "") if child is not None else class_of(scope.nodes[key])

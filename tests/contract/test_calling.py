@@ -1,0 +1,224 @@
+"""Workflows as functions: values in by name in every form, typed outputs back, and nothing left on the server."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from contract.engines import EngineUnderTest, with_small_frontend
+from contract.graphs import Prompt, node, picture_prompt
+from PIL import Image
+
+from discomfort import CallError, ComfyConnector, SyncConnector
+
+INVERT: Prompt = {
+    "1": node("LoadImage", "Photo", image="none.png"),
+    "2": node("ImageInvert", image=["1", 0]),
+    "3": node("PreviewImage", "Negative", images=["2", 0]),
+}
+INVERT_NAMES = {"inputs": {"image": "Photo.image"}}
+ADD: Prompt = {"1": node("ContractShow", "Show", value=3)}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server(engine: EngineUnderTest) -> AsyncIterator[ComfyConnector]:
+    """A server of this file's own: what it leaves in its folders is looked at."""
+    settings: Any = {**with_small_frontend(engine).settings, "browser": "lazy"}
+    async with await ComfyConnector.launch(**settings) as connector:
+        yield connector
+
+
+def levels(*shape: int) -> Any:
+    """Bytes of a picture."""
+    return np.random.default_rng(3).integers(0, 256, shape, np.uint8)
+
+
+def input_files(engine: EngineUnderTest) -> list[str]:
+    """What is in the server's input folder."""
+    return sorted(path.name for path in (engine.home / "input").rglob("*") if path.is_file())
+
+
+async def test_a_picture_in_every_form(server: ComfyConnector, engine: EngineUnderTest, tmp_path: Path) -> None:
+    """Path, text, bytes, file object, Pillow, arrays of both kinds: the same result, and no upload is left."""
+    before = input_files(engine)
+    pixels = levels(6, 5, 3)
+    picture, path = Image.fromarray(pixels), tmp_path / "photo.png"
+    picture.save(path)
+    data = path.read_bytes()
+    invert = await server.load(INVERT, INVERT_NAMES)
+    floats = pixels.astype(np.float32) / np.float32(255)
+    for form in (path, str(path), data, io.BytesIO(data), picture, pixels, floats, floats[None]):
+        result = await invert(image=form)
+        found = await result.negative.numpy()
+        # SaveImage cuts off where it could round.
+        assert np.abs(np.rint(found[0] * 255) - (255.0 - pixels)).max() <= 1, type(form)
+    assert input_files(engine) == before
+
+
+async def test_an_output_is_an_input_without_a_transfer(
+    server: ComfyConnector, engine: EngineUnderTest, tmp_path: Path
+) -> None:
+    """On the same server the file is named where it is: twice inverted is the picture itself."""
+    invert = await server.load(INVERT, INVERT_NAMES)
+    pixels = levels(4, 4, 3)
+    once = await invert(image=pixels)
+    before = input_files(engine)
+    twice = await invert.submit(image=once.negative)
+    assert input_files(engine) == before
+    result = await twice
+    (record,) = result.history.values()
+    given = record["prompt"][2]["1"]["inputs"]["image"]
+    assert given == f"{once.negative.only.filename} [temp]"
+    assert np.abs(np.rint(await result.negative.numpy() * 255)[0] - pixels).max() <= 2
+    again = await invert(image=once.outputs[0])
+    (path,) = await again.negative.save(tmp_path / "new" / "again.jpg")
+    assert path.name == "again.jpg"
+    assert path.read_bytes().startswith(b"\xff\xd8\xff")
+
+
+async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path: Path) -> None:
+    """Values, names, files: one error, with the nearest that would be right, and nothing is sent."""
+    names = {
+        "inputs": {"width": "Source.width", "color": "Source.color", "prefix": "Out.filename_prefix"},
+    }
+    paint = await server.load(picture_prompt(prefix="calling"), names)
+    queue = await server.queue()
+    with pytest.raises(CallError) as caught:
+        await paint(width=100_000, colour=1, color="7", prefix=5)
+    problems = {each.name: each for each in caught.value.problems}
+    assert list(problems) == ["width", "color", "prefix", "colour"]
+    assert problems["width"].candidates == ("16384",)
+    assert "from 1 to 16384" in problems["width"].problem
+    assert problems["color"].candidates == ("7",)
+    assert problems["prefix"].candidates == ("'5'",)
+    assert problems["colour"].candidates[0] == "color"
+    assert isinstance(caught.value, TypeError)
+    invert = await server.load(INVERT, INVERT_NAMES)
+    wrong = [
+        (tmp_path / "gone.png", "there is no file"), ("gone.png", "neither here nor in the server's folder 'input'"),
+        ("http://127.0.0.1/cat.png", "takes no address"), (b"", "no bytes"), (3, "takes IMAGE: a path, bytes"),
+        (levels(2, 4, 4, 3), "takes one picture"), ([levels(2, 2, 3)] * 2, "takes one file, given 2"),
+        (np.full((2, 2, 3), 1.5), "outside of 0 to 1"), ({"samples": 1}, "takes IMAGE: a path"),
+    ]  # fmt: skip
+    for value, text in wrong:
+        with pytest.raises(CallError, match=re.escape(text)):
+            await invert(image=value)
+    assert await server.queue() == queue
+
+
+async def test_constants_and_selectors(server: ComfyConnector) -> None:
+    """What has no name is set by selector; numbers of numpy are numbers; what is not given stays."""
+    names = {"inputs": {"width": "Source.width"}}
+    paint = await server.load(picture_prompt(color=0x102030), names)
+    result = await paint({"Source.height": 5}, width=np.int64(7))
+    picture = await result["out"].pil()
+    assert picture.size == (7, 5)
+    assert picture.convert("RGB").getpixel((0, 0)) == (0x10, 0x20, 0x30)
+    with pytest.raises(CallError, match="Source.height"):
+        await paint({"Source.heigth": 5})
+    with pytest.raises(TypeError, match="given twice"):
+        await paint({"width": 5}, width=5)
+
+
+async def test_ports(server: ComfyConnector, tmp_path: Path) -> None:
+    """Constants go to what a port feeds, pictures in and out by ComfyUI's own nodes, a batch stays one."""
+    workflow: Prompt = {
+        "1": node("DiscomfortPort", unique_id="image"),
+        "2": node("DiscomfortPort", unique_id="times"),
+        "3": node("RepeatImageBatch", image=["1", 0], amount=["2", 0]),
+        "4": node("DiscomfortPort", unique_id="images", input_data=["3", 0]),
+        "5": node("ImageToMask", image=["3", 0], channel="red"),
+        "6": node("DiscomfortPort", unique_id="mask", input_data=["5", 0]),
+    }
+    repeat = await server.load(workflow)
+    pixels = levels(2, 4, 6, 3)
+    result = await repeat(image=pixels.astype(np.float32) / np.float32(255), times=2)
+    assert len(result.images) == 4
+    found = np.rint(await result.images.numpy() * 255)
+    assert np.abs(found - np.concatenate([pixels, pixels])).max() <= 1
+    mask = await result.mask.numpy()
+    assert np.abs(np.rint(mask * 255) - found[..., 0]).max() <= 1
+    files = await result.save(tmp_path / "all")
+    assert [path.name for path in files[:5]] == [
+        "images.png", "images_2.png", "images_3.png", "images_4.png", "mask.png",
+    ]  # fmt: skip
+    again = await repeat(image=[result.images[1], Image.fromarray(pixels[0])], times=1)
+    assert len(again.images) == 2
+    with pytest.raises(CallError, match="is missing: it takes IMAGE") as caught:
+        await repeat(times=0)
+    assert [each.name for each in caught.value.problems] == ["image", "times"]
+
+
+async def test_masks_and_latents(server: ComfyConnector) -> None:
+    """A mask array is that mask whichever channel is read, and a latent comes back with its numbers."""
+    mask = levels(4, 4)
+    for channel in ("alpha", "red"):
+        prompt = {
+            "1": node("LoadImageMask", image="none.png", channel=channel),
+            "2": node("MaskToImage", mask=["1", 0]),
+            "3": node("PreviewImage", "Shown", images=["2", 0]),
+        }
+        show = await server.load(prompt, {"inputs": {"mask": "1.image"}})
+        for form in (mask, mask[None].astype(np.float32) / np.float32(255), Image.fromarray(mask)):
+            result = await show(mask=form)
+            assert np.abs(np.rint((await result.shown.numpy())[0, ..., 0] * 255) - mask).max() <= 1
+    latent = {
+        "1": node("DiscomfortPort", unique_id="latent"),
+        "2": node("LatentMultiply", samples=["1", 0], multiplier=2.0),
+        "3": node("DiscomfortPort", unique_id="twice", input_data=["2", 0]),
+    }
+    double = await server.load(latent)
+    samples = np.arange(16, dtype=np.float32).reshape(1, 4, 2, 2)
+    once = await double(latent={"samples": samples})
+    twice = await double(latent=once.twice)
+    assert np.array_equal(await twice.twice.numpy(), samples * 4)
+
+
+async def test_texts_and_numbers(server: ComfyConnector) -> None:
+    """Come back as such, and go into the next call as such."""
+    show = await server.load({"1": node("ContractShow", "Show", value=3)}, {"inputs": {"value": "Show.value"}})
+    result = await show(value=12)
+    assert str(result.show) == "12"
+    with pytest.raises(CallError, match="takes a whole number"):
+        await show(value=result.show)
+    number = await server.load(
+        {
+            "1": node("DiscomfortPort", unique_id="n"),
+            "2": node("ContractShow", value=["1", 0]),
+            "3": node("DiscomfortPort", unique_id="same", input_data=["2", 0]),
+        }
+    )
+    first = await number(n=7)
+    assert first.same.value == 7
+    second = await number(n=first.same)
+    assert second.same.value == 7
+    with pytest.raises(AttributeError, match="has no output 'sane'. It has: same"):
+        second.sane  # noqa: B018
+
+
+def test_without_await(engine: EngineUnderTest, tmp_path: Path) -> None:
+    """``SyncConnector.load`` gives a function whose calls, runs and outputs block, and whose outputs are inputs too."""
+    settings: Any = {**with_small_frontend(engine).settings, "browser": "lazy"}
+    pixels = levels(4, 6, 3)
+    with SyncConnector.launch(**settings) as connector:
+        invert = connector.load(INVERT, INVERT_NAMES, name="invert")
+        once = invert(image=pixels)
+        assert np.abs(np.rint(once.negative.numpy()[0] * 255) - (255.0 - pixels)).max() <= 1
+        run = invert.with_options(timeout=60).submit(image=once.negative)
+        twice = run.wait()
+        assert run.done
+        assert twice.negative.pil().size == (6, 4)
+        assert [path.name for path in twice.save(tmp_path)] == ["negative.png"]
+        assert twice.negative.read() == (tmp_path / "negative.png").read_bytes()
+        with pytest.raises(CallError, match="picture: there is no input of this name. Nearest: image"):
+            invert(picture=pixels)
+        assert [each.name for each in invert.problems(image=3)] == ["image"]
+        assert list(inspect.signature(invert).parameters) == ["image"]
+        assert input_files(engine) == []
