@@ -45,7 +45,12 @@ PAGES = {
     ),
     "sweeps.md": (
         "Sweeps",
-        ["discomfort.sweeps.sweep", "discomfort.sweeps.sweep_results", "discomfort.sweeps.sync_sweep"],
+        [
+            "discomfort.sweeps.sweep",
+            "discomfort.sweeps.sweep_results",
+            "discomfort.sweeps.sync_sweep",
+            "discomfort.sweeps.live_table",
+        ],
     ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
     "contexts.md": (
@@ -76,6 +81,7 @@ PAGES = {
             "discomfort.functions.typed_outputs",
             "discomfort.functions.sync_function",
             "discomfort.functions.sync_typed_outputs",
+            "discomfort.functions.input_form:InputForm",
         ],
     ),
     "plans.md": ("Plans", ["discomfort.planning.workflow_plan:WorkflowPlan", "discomfort.planning.needs"]),

@@ -44,6 +44,7 @@ from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_uploads import RunUploads
 from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.server_queue import ServerQueue, read_queue
+from discomfort.connector.shared_uploads import SharedUploads
 from discomfort.connector.shutdown import Shutdown
 from discomfort.connector.startup import Startup
 from discomfort.connector.states import Lifecycle, State
@@ -125,6 +126,9 @@ class ComfyConnector:
         )  # fmt: skip
         self._run_uploads = RunUploads(
             self.upload, self.discard_upload, spawn=background.spawn, are_ephemeral=parts.owned
+        )
+        self._call_uploads = SharedUploads(
+            self.upload, self._run_uploads.delete, self._has_file, are_ephemeral=parts.owned
         )
         self._shutdown = Shutdown(parts, lifecycle, calls, background, self._startup, forget=self._forget_instance)
 
@@ -471,13 +475,13 @@ class ComfyConnector:
         await run.wait_announced()
         return Run(run, self.outputs)
 
-    async def _upload_for_run(self, source: UploadContent) -> Upload:
-        """Upload a file under a name of its own, until :meth:`_discard_after_run`. Raises as :meth:`upload`."""
-        return await self._run_uploads.make(source)
+    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`_discard_after_call`. Raises as :meth:`upload`."""
+        return await self._call_uploads.take(source, name, subfolder)
 
-    async def _discard_after_run(self, uploads: list[Upload]) -> None:
-        """Delete such files where the server is owned. Never raises."""
-        await self._run_uploads.discard(uploads)
+    async def _discard_after_call(self, made: Upload) -> None:
+        """Delete such a file where the server is owned and no other call needs it. Never raises."""
+        await self._call_uploads.leave(made)
 
     def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
         return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)

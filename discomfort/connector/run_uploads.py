@@ -56,6 +56,10 @@ class RunUploads:
         if paths:
             await finish(in_own_thread(lambda: self._discard_now(paths)))
 
+    async def delete(self, path: Path) -> None:
+        """Delete one file, or log why it cannot be deleted."""
+        await in_own_thread(lambda: self._discard_now([path]))
+
     def _discard_now(self, paths: Sequence[Path]) -> None:
         for path in paths:
             try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -12,6 +14,7 @@ from discomfort.context import folders
 from discomfort.context.capacity import MemoryRoom
 from discomfort.context.codecs import encode
 from discomfort.context.context_settings import check_run_id, load_context_settings
+from discomfort.context.end_watchers import EndWatchers
 from discomfort.context.export import check_destination, export
 from discomfort.context.receipts import FILENAME
 from discomfort.context.recipes import as_given, check_recipe, needed_blobs
@@ -73,6 +76,7 @@ class WorkflowContext:
         self._is_creator, self._pid = create, os.getpid()
         self._storage = (Storage.create if create else Storage.open)(root, self._run_id, room)
         self._is_shut_down = False
+        self._end_watchers = EndWatchers()
 
     @property
     def run_id(self) -> str:
@@ -198,6 +202,12 @@ class WorkflowContext:
         """What one run reads and writes: a snapshot, and changes that count all at once."""
         return RunView(self._open_storage(), self._tensor_kind)
 
+    @contextmanager
+    def _watched(self, ended: Callable[[], None]) -> Iterator[None]:
+        """A block in which ``ended`` is called, in any thread, when this process shuts the context down."""
+        with self._end_watchers.watched(ended), self._storage.end_watchers.watched(ended):
+            yield
+
     def _is_usable(self) -> bool:
         """Whether it is open, and its folders are still there."""
         home, memory = self._storage.home, self._storage.memory_folder
@@ -214,11 +224,13 @@ class WorkflowContext:
     def shutdown(self) -> None:
         """Remove everything, if this object made the context; else only close it. Safe to call twice, in any thread.
 
+        Runs of this process that work with it raise StateError at once; those of another one, when they next need it.
         Arrays that were loaded stay valid. In a forked child nothing is removed.
         """
         if self._is_shut_down:
             return
         self._is_shut_down = True
+        self._end_watchers.tell()
         if self._is_creator and self._pid == os.getpid():
             self._storage.close()
 
@@ -255,8 +267,11 @@ class WorkflowContext:
 
     def _open_storage(self) -> Storage:
         if self._is_closed():
-            raise StateError(f"the context {self._run_id!r} was shut down; make a new one")
+            raise self._end_error()
         return self._storage
+
+    def _end_error(self) -> StateError:
+        return StateError(f"the context {self._run_id!r} was shut down; make a new one")
 
     def _record(self, unique_id: str) -> Record:
         record = self._storage.record(_id_of(unique_id))

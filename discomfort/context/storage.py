@@ -19,6 +19,7 @@ from discomfort.context.blobs import BLOB_FILE, NAME, read_blob, write_blob
 from discomfort.context.capacity import MemoryRoom, raise_if_full
 from discomfort.context.codecs import EncodedValue, decode
 from discomfort.context.digests import content_hash, write_digested
+from discomfort.context.end_watchers import EndWatchers
 from discomfort.context.ended_runs import EndedRuns
 from discomfort.context.receipts import Receipts
 from discomfort.context.records import Record, StorageType
@@ -58,6 +59,7 @@ class Storage:
         self._has_warned = False
         self._digests: dict[str, str] = {}
         self._ended = EndedRuns(home)
+        self.end_watchers = EndWatchers()
         self._release = weakref.finalize(self, _release, self._claims, receipts)
         with _living_lock:
             _living[home] = self
@@ -326,6 +328,7 @@ class Storage:
         with self._lock:
             self._index.forget()
             self._digests.clear()
+        self.end_watchers.tell()
         self._release()
 
     def after_fork(self) -> None:

@@ -9,22 +9,26 @@ from typing import Any
 from discomfort._error_text import nearest
 from discomfort._json import JsonObject
 from discomfort.client.outputs import OutputFields
-from discomfort.core_values.core_inputs import kind_of
+from discomfort.context.file_values import FILE_3D
 from discomfort.exceptions import ArgumentProblem, CallError, InputSelectorError
-from discomfort.functions.deliveries import Delivery, file_delivery, value_delivery
+from discomfort.functions.deliveries import Delivery, file_delivery, kind_of_value, value_delivery
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import PreparedWorkflow
 from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
-from discomfort.workflow.port_types import ANY, is_known
+from discomfort.workflow.port_types import is_known
 
 
 @dataclass(slots=True)
 class BoundCall:
-    """The values of a call by the names of the interface, and those that are set by selector."""
+    """The values of a call by the names of the interface, and those that are set by selector.
+
+    ``given`` are the names and selectors that the caller gave; the other values are defaults.
+    """
 
     workflow: PreparedWorkflow
+    given: frozenset[str] = frozenset()
     constants: dict[str, Any] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     selected: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +52,7 @@ class BoundCall:
 
 def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
     """The call with these values, and its problems. No I/O. Other keys than the names of inputs are selectors."""
-    call = BoundCall(workflow)
+    call = BoundCall(workflow, frozenset(values))
     inputs = workflow.interface.inputs
     for name, value in values.items():
         parameter = inputs.get(name)
@@ -71,7 +75,8 @@ def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[Argume
     workflow = call.workflow
     try:
         if parameter.upload is not None:
-            may_be_named = workflow.finds_outputs(parameter)
+            # The nodes of 0.3.64 take 3D files from the list of their own folder only.
+            may_be_named = workflow.finds_outputs(parameter) and not parameter.type.startswith(FILE_3D)
             call.deliveries[parameter.name] = file_delivery(value, _file_type(parameter), may_be_named=may_be_named)
         elif _takes_constant(parameter, value):
             constant = checked_constant(parameter, _inline(value))
@@ -79,7 +84,7 @@ def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[Argume
             call.constants[parameter.name] = constant
         else:
             kind = parameter.type.upper().split(",")[0].strip()
-            kind = kind if is_known(parameter.type) else kind_of(value, ANY)
+            kind = kind if is_known(parameter.type) else kind_of_value(value)
             call.deliveries[parameter.name] = value_delivery(value, kind, workflow.definitions)
     except ValueTrouble as trouble:
         yield ArgumentProblem(parameter.name, trouble.problem, trouble.candidates)
@@ -103,7 +108,7 @@ def _file_type(parameter: Parameter) -> str:
 
 def _takes_constant(parameter: Parameter, value: object) -> bool:
     if not is_known(parameter.type) and parameter.choices is None:
-        return not kind_of(value, ANY)
+        return not kind_of_value(value)
     kinds = {each.strip().upper() for each in parameter.type.split(",")}
     return parameter.choices is not None or bool(kinds & CONSTANT_TYPES)
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from discomfort._system.concurrency import in_own_thread, to_thread
+from discomfort._system.concurrency import finish, in_own_thread, to_thread
+from discomfort._system.filenames import safe_filename
 from discomfort.client.outputs import OutputFields
 from discomfort.core_values.core_files import ValueFile
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.value_checks import ValueTrouble
 
 if TYPE_CHECKING:
-    from discomfort.connector.file_upload import Upload, UploadContent
+    from discomfort.connector.file_upload import Upload
 
 _ANNOTATED = re.compile(r"(?P<path>.+?)(?: \[(?P<folder>input|output|temp)\])?", re.DOTALL)
 _MARKS = (
@@ -45,18 +45,25 @@ class BroughtFiles:
 
     def __init__(self, host: FunctionHost) -> None:
         self.host = host
+        self.subfolder = ""
         self._uploads: list[Upload] = []
 
-    async def upload(self, source: UploadContent) -> str:
-        """Upload a file under a name that no other call uses."""
-        made = await self.host._upload_for_run(source)
+    async def upload(self, source: Path | bytes, name: str) -> str:
+        """Have a file on the server; ``name`` is the end of its name there."""
+        made = await self.host._upload_for_call(source, name, self.subfolder)
         self._uploads.append(made)
         return made.value
 
     async def discard(self) -> None:
-        """Delete the uploads on an owned server. Never raises."""
+        """Delete the uploads on an owned server, as far as no other call needs them. Never raises."""
         uploads, self._uploads = self._uploads, []
-        await self.host._discard_after_run(uploads)
+
+        async def discard() -> None:
+            for made in uploads:
+                await self.host._discard_after_call(made)
+
+        if uploads:
+            await finish(discard())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class LocalFile:
 
     async def bring(self, brought: BroughtFiles) -> str:
         """Uploads it."""
-        return await brought.upload(self.path)
+        return await brought.upload(self.path, self.path.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ class FileByName:
     async def bring(self, brought: BroughtFiles) -> str:
         """Uploads the one of this machine; another one is taken as it is."""
         if await to_thread(_is_file, Path(self.name)):
-            return await brought.upload(Path(self.name))
+            return await brought.upload(Path(self.name), Path(self.name).name)
         return self.name
 
 
@@ -112,7 +119,7 @@ class DataFile:
 
     async def bring(self, brought: BroughtFiles) -> str:
         """Uploads it."""
-        return await brought.upload(cast("BinaryIO", _NamedBytes(self.data, self.name)))
+        return await brought.upload(bytes(self.data), self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ class MadeFile:
     async def bring(self, brought: BroughtFiles) -> str:
         """Makes and uploads it."""
         made = await in_own_thread(self.make)
-        return await brought.upload(cast("BinaryIO", _NamedBytes(made.data, f"{self.stem}{made.suffix}")))
+        return await brought.upload(made.data, f"{self.stem}{made.suffix}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,7 @@ class OpenFile:
     """A file object of the caller, read from where it is."""
 
     stream: BinaryIO
+    stem: str
 
     async def problem(self, host: FunctionHost) -> str:
         """Only if it is closed."""
@@ -144,7 +152,12 @@ class OpenFile:
 
     async def bring(self, brought: BroughtFiles) -> str:
         """Uploads what is left in it."""
-        return await brought.upload(self.stream)
+        data = await in_own_thread(self.stream.read)
+        name = getattr(self.stream, "name", None)
+        if not isinstance(data, bytes):
+            raise TypeError(f"the file object {name!r} gives {type(data).__name__}: open it in binary mode")
+        own = Path(name).name if isinstance(name, str) else ""
+        return await brought.upload(data, own or data_file(data, self.stem).name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +185,10 @@ class OutputFile:
         if self._is_of(brought.host) and self.may_be_named:
             return f"{PurePosixPath(output.subfolder, output.filename or '')} [{output.folder}]"
         data = await self.read()
-        return await brought.upload(cast("BinaryIO", _NamedBytes(data, output.filename or "file")))
+        return await brought.upload(data, safe_filename(output.filename or "file"))
 
     def _is_of(self, host: FunctionHost) -> bool:
         return self.address == host.server_address.rstrip("/")
-
-
-class _NamedBytes(io.BytesIO):
-    """Bytes as a file object with a name."""
-
-    def __init__(self, data: bytes | memoryview, name: str) -> None:
-        super().__init__(data)
-        self.name = name
 
 
 def data_file(data: Any, stem: str) -> DataFile:

@@ -21,6 +21,7 @@ class CallFilling:
         places: dict[str, dict[str, str]] = {}
         for name, delivery in self._call.deliveries.items():
             brought = places[name] = {}
+            self._files.subfolder = delivery.subfolder
             for key, file in delivery.files.items():
                 brought[key] = await file.bring(self._files)
         self.filled = filled_prompt(self._call, places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from discomfort.client.artifact import Artifact
 from discomfort.client.outputs import Output, OutputFields
-from discomfort.context.file_values import FileValue
+from discomfort.context.file_values import FILE_3D, FileValue
 from discomfort.context.pictures import is_picture
 from discomfort.context.tensors import is_tensor
 from discomfort.core_values.core_files import ValueFile, array_of, eight_bits, latent_file, png_file, wave_file
-from discomfort.core_values.core_inputs import Shipment, packed, problem_of
+from discomfort.core_values.core_inputs import Shipment, kind_of, packed, problem_of
 from discomfort.core_values.value_fitting import described, fitted, misfit
 from discomfort.functions.call_files import (
     CallFile,
@@ -27,6 +28,7 @@ from discomfort.functions.call_files import (
 )
 from discomfort.functions.value_checks import ValueTrouble
 from discomfort.sync_run import SyncOutput
+from discomfort.workflow.port_types import ANY
 
 if TYPE_CHECKING:
     from discomfort.core_values.core_files import Array
@@ -38,6 +40,7 @@ FILE_KINDS: Mapping[str, tuple[str, ...]] = {
 """Kinds of outputs that each type may be loaded from; any other type from any."""
 LOADED_TYPES = frozenset(FILE_KINDS)
 """Types that ComfyUI's own nodes load from files."""
+_TYPES_OF_KINDS = {"image": "IMAGE", "video": "VIDEO", "audio": "AUDIO"}
 _FORMS = "a path, bytes, a file object, a picture of Pillow, an array, or an output of another run"
 
 
@@ -49,10 +52,9 @@ class Delivery:
     files: Mapping[str, CallFile] = field(repr=False)
 
     @property
-    def only_file(self) -> CallFile:
-        """The file of a value that has one."""
-        (file,) = self.files.values()
-        return file
+    def subfolder(self) -> str:
+        """Where ComfyUI looks for such files in its input folder."""
+        return "3d" if self.shipment.kind.startswith(FILE_3D) else ""
 
 
 def file_delivery(value: object, kind: str, *, may_be_named: bool) -> Delivery:
@@ -93,6 +95,18 @@ def value_delivery(value: object, kind: str, classes: Container[str]) -> Deliver
     return made
 
 
+def kind_of_value(value: object) -> str:
+    """The type of a value for inputs of unknown type; empty for constants, and where only the content would tell."""
+    items = _items(value)
+    first = items[0] if items else None
+    if isinstance(first, OutputFields):
+        is_latent = (first.filename or "").endswith(".latent")
+        return "LATENT" if is_latent else _TYPES_OF_KINDS.get(first.kind, "")
+    if isinstance(first, FileValue):
+        return first.kind
+    return "IMAGE" if is_picture(first) else kind_of(value, ANY)
+
+
 def _of_files(files: list[CallFile], kind: str) -> Delivery:
     named = {str(index): file for index, file in enumerate(files)}
     return Delivery(Shipment(kind, tuple(named)), named)
@@ -131,8 +145,10 @@ def _file(value: object, kind: str, *, may_be_named: bool) -> CallFile:
         return DataFile(value.view, stem + value.suffix)
     if is_picture(value) or _is_array(value) or isinstance(value, Mapping):
         return MadeFile(_maker(value, kind), stem)
+    if isinstance(value, io.TextIOBase):
+        raise ValueTrouble("the file object gives text: open it in binary mode, as open(path, 'rb')")
     if callable(getattr(value, "read", None)):
-        return OpenFile(cast("BinaryIO", value))
+        return OpenFile(cast("BinaryIO", value), stem)
     raise ValueTrouble(f"takes {kind}: {_FORMS}, given {described(value)}")
 
 
@@ -205,8 +221,6 @@ def _levels_of(picture: Any) -> Array:
 
 
 def _picture_file(picture: Any) -> ValueFile:
-    import io
-
     stream = io.BytesIO()
     writable = picture if picture.mode in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA") else picture.convert("RGB")
     writable.save(stream, "PNG", compress_level=1)

@@ -13,7 +13,10 @@ from discomfort.connector.run_result import RunResult
 from discomfort.progress import ProgressCallback
 
 if TYPE_CHECKING:
-    from discomfort.connector.file_upload import Upload, UploadContent
+    from pathlib import Path
+
+    from discomfort.connector.file_upload import Upload
+    from discomfort.planning.workflow_plan import WorkflowPlan
 
 
 class FunctionHost(Protocol):
@@ -28,6 +31,10 @@ class FunctionHost(Protocol):
         """The prompt of a workflow."""
         ...
 
+    async def plan(self, workflow: Payload) -> WorkflowPlan:
+        """What a workflow or prompt needs on the server."""
+        ...
+
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The definitions of the server's nodes, which are not to be changed."""
         ...
@@ -36,12 +43,12 @@ class FunctionHost(Protocol):
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
         ...
 
-    async def _upload_for_run(self, source: UploadContent) -> Upload:
-        """Upload a file under a name of its own, until :meth:`_discard_after_run`."""
+    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`_discard_after_call`; equal ones are one."""
         ...
 
-    async def _discard_after_run(self, uploads: list[Upload]) -> None:
-        """Delete such files where the server is owned. Never raises."""
+    async def _discard_after_call(self, made: Upload) -> None:
+        """Delete such a file where the server is owned and no other call needs it. Never raises."""
         ...
 
     async def _run_filled(

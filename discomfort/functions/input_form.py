@@ -111,9 +111,10 @@ class InputForm:
         self._shown.value = show() if show is not None else html.escape(repr(result))
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
+        from IPython import display
 
-        display(self.box)
+        show: Any = display.display
+        show(self.box)
 
 
 def _field(kit: Any, parameter: Parameter) -> tuple[Any, Callable[[], Any]]:

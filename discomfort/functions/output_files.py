@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
 _OPAQUE = frozenset({"JPEG", "PPM", "BMP"})
+_MOVING = frozenset({".gif", ".webp", ".apng", ".avif"})
+"""Moving pictures that Pillow reads; another format gets the first frame only."""
 _INLINE = frozenset({"text", "value"})
 
 
@@ -66,7 +68,7 @@ async def _save_as(output: Output, path: Path) -> Path:
             made.unlink(missing_ok=True)
             raise
         return path
-    if output.kind not in ("image", "video"):
+    if output.kind != "image" and own not in _MOVING:
         raise ValueError(f"{path.name!r} ends with {path.suffix}, but the output is a {own} file: save it under that")
     data = await output.read()
     encoded = await in_own_thread(lambda: _encoded(data, path, output.filename or ""))

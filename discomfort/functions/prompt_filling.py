@@ -6,7 +6,7 @@ Pure; the given prompt is not changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discomfort._json import JsonObject, copied
@@ -15,7 +15,8 @@ from discomfort.exceptions import PortError
 from discomfort.functions.bound_call import BoundCall
 from discomfort.workflow.compilation import Binding, Literal, Recipe, Sink, compiled
 from discomfort.workflow.interface.declarations import InterfaceOutput, Parameter
-from discomfort.workflow.prompt_ports import PromptPort
+from discomfort.workflow.port_types import is_known
+from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
 
 VIDEO_FOLDER = "discomfort"
 """Folder in the server's output folder for the videos of ports."""
@@ -104,7 +105,8 @@ def _compile(filled: FilledPrompt, call: BoundCall, bindings: Mapping[str, Bindi
     sinks: dict[str, Sink] = {}
     for unique_id, port in ports.items():
         if unique_id in named:
-            sinks[unique_id] = _sink(filled, named[unique_id], port, workflow.definitions)
+            known = replace(port, source_type=_type_of(port, workflow.ports))
+            sinks[unique_id] = _sink(filled, named[unique_id], known, workflow.definitions)
     filled.prompt = compiled(filled.prompt, workflow.ports, bindings, sinks)
     for unique_id, output in named.items():
         collector = filled.collectors.get(output.name)
@@ -113,6 +115,13 @@ def _compile(filled: FilledPrompt, call: BoundCall, bindings: Mapping[str, Bindi
             filled.nodes[output.name] = collector.nodes[0]
         elif unique_id in ports:
             filled.nodes[output.name] = ports[unique_id].node_id
+
+
+def _type_of(port: PromptPort, ports: PromptPorts) -> str:
+    """The type of what an OUTPUT port takes; that of an INPUT port which is all that feeds it, if it is one."""
+    if is_known(port.type) or port.source is None:
+        return port.type
+    return next((each.type for each in ports.ports if each.node_id == port.source[0]), port.type)
 
 
 def _sink(filled: FilledPrompt, output: InterfaceOutput, port: PromptPort, definitions: Mapping[str, Any]) -> Sink:

@@ -14,6 +14,7 @@ from discomfort.exceptions import ArgumentProblem
 from discomfort.functions.call_result import CallResult, ResultFace
 from discomfort.functions.sync_typed_outputs import SyncItems, sync_items
 from discomfort.functions.workflow_function import CallRun, WorkflowFunction
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync_run import SyncOutput, SyncRun, sync_output
 from discomfort.workflow.interface.parameters import Interface
@@ -107,6 +108,10 @@ class SyncFunction:
         from discomfort.sweeps import SyncSweep
 
         return SyncSweep(self._function.table(rows, values, **named), self._thread)
+
+    def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
+        """See :meth:`WorkflowFunction.plan`."""
+        return self._thread.call(self._function.plan(values, **named))
 
     def __call__(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> SyncCallResult:
         """See :meth:`WorkflowFunction.__call__`. Ctrl-C ends the run."""

@@ -17,10 +17,12 @@ from discomfort.connector.run_status import RunStatus
 from discomfort.exceptions import ArgumentProblem, InputSelectorError, RunTimeout
 from discomfort.functions.bound_call import BoundCall, bound, sent_values
 from discomfort.functions.call_filling import CallFilling
+from discomfort.functions.call_plans import plan_of_call
 from discomfort.functions.call_result import CallResult, named_outputs
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import LoadedWorkflow
 from discomfort.history import History
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.workflow.edit import Editor
 from discomfort.workflow.interface.parameters import Interface
@@ -167,6 +169,19 @@ class WorkflowFunction:
             return self._result(call, filling, made)
 
         return CallRun(run, result)
+
+    @without_frames
+    async def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
+        """What a call with these values needs on the server, and what of it is missing; nothing is run or sent.
+
+        As :meth:`ComfyConnector.plan`, for the values of the call instead of those in the workflow. Wrong values are
+        among the problems of the plan. Raises as that does.
+        """
+        workflow = await self._loaded.prepared()
+        call = bound(workflow, _merged(values, named))
+        await call.check_files(self._host)
+        plan = await self._host.plan(workflow.prompt if workflow.workflow is None else workflow.workflow)
+        return plan_of_call(replace(plan, name=plan.name or self._name), call)
 
     async def _bound(self, values: Mapping[str, Any]) -> BoundCall:
         call = bound(await self._loaded.prepared(), values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,6 +34,8 @@ from discomfort.progress import WorkflowProgressCallback
 from discomfort.workflow.prompt_ports import prompt_ports
 from discomfort.workflow.references import Reference, is_reference
 from discomfort.workflow.workflow_ports import PORT
+
+_log = logging.getLogger("discomfort.run")
 
 _SHORT = INLINE // 6 - 2
 """Characters of a text whose JSON is kept in the index: each takes six bytes at most."""
@@ -67,6 +71,7 @@ class ListRun:
         self._conversions = Conversions(worker)
         self._inputs = {key: _as_reference(value) for key, value in order.inputs.items()}
         self._refused: dict[str, UnsupportedValueError] = {}
+        self._told: set[str] = set()
 
     async def perform(self) -> Results:
         """Run everything within the timeout. Raises RunTimeout, and what the parts raise."""
@@ -152,10 +157,21 @@ class ListRun:
         await self._check_prompts(found, definitions)
         needed = [unique_id for step in found for unique_id in step.ports.inputs()]
         variables = await read_variables(needed, view, self._conversions, definitions)
+        self._tell_strangers(needed)
         transport = self._transports.choose(definitions)
         check = ListCheck(variables, self._refused, self._rules, transport, definitions, self._order.iterations)
         await in_pool(lambda: check.run(found), is_quick=variables.are_plain and is_small(found))
         return found, definitions, transport
+
+    def _tell_strangers(self, needed: Sequence[str]) -> None:
+        """Log the inputs that no port takes, which may be meant, or misspelt."""
+        for unique_id in self._inputs.keys() - set(needed) - self._told:
+            self._told.add(unique_id)
+            near = difflib.get_close_matches(unique_id, set(needed) - self._inputs.keys(), 1)
+            if near:
+                _log.warning("no INPUT port takes inputs[%r]; did you mean %r?", unique_id, near[0])
+            else:
+                _log.info("no INPUT port takes inputs[%r]; it is saved to the context", unique_id)
 
     async def _check_prompts(self, steps: Sequence[WorkflowStep], definitions: JsonObject) -> None:
         """Check what does not depend on values, as it is checked again when each prompt is sent."""

@@ -20,7 +20,8 @@ from discomfort.connector import ComfyConnector
 from discomfort.connector.payloads import Payload, own_extra_data
 from discomfort.connector.states import State
 from discomfort.context.context import WorkflowContext, checked_id
-from discomfort.exceptions import ConfigurationError, DamagedDataError, DiscomfortError
+from discomfort.exceptions import ConfigurationError, DamagedDataError, DiscomfortError, ExecutionError
+from discomfort.orchestration.context_end import ended_with
 from discomfort.orchestration.list_run import ListRun, RunOrder
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.steps import listed
@@ -189,7 +190,7 @@ class Discomfort:
             workflows: paths, JSON texts or objects, of workflows or prompts; or a single one. Each file is read once,
                 and each distinct workflow is converted once.
             inputs: values by ``unique_id``, saved to the context before the first iteration; they stay there. An id
-                without a port is saved, too.
+                without a port is saved, too, and logged: as a warning if a port that lacks a value has a similar id.
             iterations: how often the list is run, 1 or more.
             use_ram: keep what this call stores in memory, if it fits, else on disk; ``False``: on disk.
             context: keeps the variables after the call. Default: one that ends with the call.
@@ -271,10 +272,12 @@ class ListRuns:
             if not isinstance(context, WorkflowContext):
                 raise TypeError(f"context is a WorkflowContext, not {type(context).__name__}")
             try:
-                return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
-            except (DamagedDataError, OSError):
-                # If the context was shut down meanwhile, that is the reason why a file is gone.
-                context._open_storage()
+                async with ended_with(context):
+                    return await ListRun(self._worker, context, rules, self._warm, self._transports, order).perform()
+            except (DamagedDataError, ExecutionError, OSError) as error:
+                # If the context was shut down meanwhile, that is why a file is gone, here or for the server.
+                if context._is_closed():
+                    raise context._end_error() from error
                 raise
         async with self._temporary.one() as temporary:
             return await ListRun(self._worker, temporary, rules, self._warm, self._transports, order).perform()

@@ -29,7 +29,8 @@ class LiveTable:
         except ImportError as error:
             remedy = "Install it: pip install 'discomfort[notebook]'"
             raise ConfigurationError("a live table needs a notebook, and IPython is missing", remedy=remedy) from error
-        self._html, self._display = HTML, display
+        self._html: Any = HTML
+        self._display: Any = display
         self._handle: Any = None
         self._recent: deque[SweepResult] = deque(maxlen=_RECENT)
         self._shown = float("-inf")

@@ -7,7 +7,7 @@ on others without a link (Use Everywhere, Set and Get) then see the nodes of all
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,12 @@ def stitched(
     same id, or if a port to be connected is in a subgraph that is used several times.
     """
     parts = [WorkflowPart(copied(workflow)) for workflow in workflows]
-    joints, shadowed = _plan(parts)
+    joints, left_out = _plan(parts)
     problems = [problem for number, part in enumerate(parts, 1) for problem in _shared_outputs(number, part)]
     problems += [problem for joint in joints for problem in _problems(parts, joint)]
     if problems:
         raise PortError("the workflows cannot be stitched", problems)
-    merged = _merged(parts, _slots(parts, joints), shadowed)
+    merged = _merged(parts, _slots(parts, joints), left_out)
     roles = [PortRole.INPUT] * delete_input_ports + [PortRole.OUTPUT] * delete_output_ports
     if roles:
         delete_ports(merged, roles)
@@ -94,14 +94,35 @@ def _delete_once(workflow: JsonObject, roles: Sequence[PortRole]) -> bool:
 
 
 def _plan(parts: Sequence[WorkflowPart]) -> tuple[list[Joint], list[tuple[int, WorkflowPort]]]:
-    """Which ports are joined, and which OUTPUT ports are replaced by later ones before anybody takes their value."""
+    """Which ports are joined, and which are left out: OUTPUT ports that later ones replace before anybody takes their
+    value, and what feeds only them.
+
+    An INPUT that feeds only such ports is not joined: with something into it and nothing out of it, it would become an
+    OUTPUT of the whole.
+    """
+    idle: set[tuple[int, str]] = set()
+    while True:
+        joints, shadowed = _joints(parts, idle)
+        gone = _in_vain(parts, [each for each in shadowed if _can_go(parts, each)])
+        names = {(number, port.node_id) for number, port in gone}
+        ends = [(joint.target_part, joint.target) for joint in joints]
+        more = {(number, port.node_id) for number, port in ends if _feeds_only(names, number, port)}
+        if not more:
+            return joints, gone
+        idle |= more
+
+
+def _joints(
+    parts: Sequence[WorkflowPart], idle: Container[tuple[int, str]]
+) -> tuple[list[Joint], list[tuple[int, WorkflowPort]]]:
+    """What is joined, without these INPUT ports, and the OUTPUT ports that are replaced before they are needed."""
     joints: list[Joint] = []
     shadowed: list[tuple[int, WorkflowPort]] = []
     current: dict[str, tuple[int, WorkflowPort]] = {}
     taken: set[int] = set()
     for number, part in enumerate(parts):
         for port in part.ports.of(PortRole.INPUT):
-            if port.unique_id in current:
+            if port.unique_id in current and (number, port.node_id) not in idle:
                 source_part, source = current[port.unique_id]
                 joints.append(Joint(source_part, source, number, port))
                 taken.add(id(source))
@@ -111,6 +132,36 @@ def _plan(parts: Sequence[WorkflowPart]) -> tuple[list[Joint], list[tuple[int, W
                 shadowed.append(before)
             current[port.unique_id] = number, port
     return joints, shadowed
+
+
+def _can_go(parts: Sequence[WorkflowPart], place: tuple[int, WorkflowPort]) -> bool:
+    """Inside a subgraph it may be the port of another use, too: there it stays."""
+    number, port = place
+    return not port.scope.prefix or parts[number].problem(port) is None
+
+
+def _in_vain(
+    parts: Sequence[WorkflowPart], shadowed: Sequence[tuple[int, WorkflowPort]]
+) -> list[tuple[int, WorkflowPort]]:
+    """These ports, and those that only hand something on to them: such a port would become an OUTPUT without them."""
+    gone = list(shadowed)
+    handing_on = [(number, port) for number, part in enumerate(parts) for port in part.ports.of(PortRole.PASSTHRU)]
+    while True:
+        names = {(number, port.node_id) for number, port in gone}
+        more = [
+            (number, port)
+            for number, port in handing_on
+            if (number, port.node_id) not in names
+            and _feeds_only(names, number, port)
+            and _can_go(parts, (number, port))
+        ]
+        if not more:
+            return gone
+        gone += more
+
+
+def _feeds_only(names: Container[tuple[int, str]], number: int, port: WorkflowPort) -> bool:
+    return bool(port.targets) and all((number, end.node_id) in names for end in port.targets)
 
 
 def _shared_outputs(number: int, part: WorkflowPart) -> Iterator[GraphProblem]:
@@ -148,12 +199,10 @@ def _slots(parts: Sequence[WorkflowPart], joints: Sequence[Joint]) -> list[tuple
 def _merged(
     parts: Sequence[WorkflowPart],
     joints: Sequence[tuple[int, Slot, int, Slot, str]],
-    shadowed: Sequence[tuple[int, WorkflowPort]],
+    left_out: Sequence[tuple[int, WorkflowPort]],
 ) -> JsonObject:
-    for number, port in shadowed:
-        # Inside a subgraph it may be the port of another use, too: there it stays.
-        if not port.scope.prefix or parts[number].problem(port) is None:
-            remove_nodes(port.scope.graph, {id_text(port.node.get("id"))})
+    for _, port in left_out:
+        remove_nodes(port.scope.graph, {id_text(port.node.get("id"))})
     last, pool = LastIds(), DefinitionPool()
     graphs = [part.workflow for part in parts]
     lay_side_by_side(graphs)

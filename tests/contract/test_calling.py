@@ -62,6 +62,25 @@ async def test_a_picture_in_every_form(server: ComfyConnector, engine: EngineUnd
     assert input_files(engine) == before
 
 
+async def test_equal_files_are_one(server: ComfyConnector, engine: EngineUnderTest) -> None:
+    """Calls side by side share an upload, which goes with the last; later the server still knows what it has loaded."""
+    before = input_files(engine)
+    invert = await server.load(INVERT, INVERT_NAMES)
+    pixels = levels(5, 5, 3)
+    pixels[0, 0] = 77
+    runs = [await invert.submit(image=pixels) for _ in range(3)]
+    results = [await run for run in runs]
+    names = {next(iter(result.history.values()))["prompt"][2]["1"]["inputs"]["image"] for result in results}
+    assert len(names) == 1
+    assert input_files(engine) == before
+    result = await invert(image=pixels)
+    (record,) = result.history.values()
+    cached = [data["nodes"] for kind, data in record["status"]["messages"] if kind == "execution_cached"]
+    assert "1" in cached[0]
+    assert "2" in cached[0]
+    assert len(result.negative) == 1
+
+
 async def test_an_output_is_an_input_without_a_transfer(
     server: ComfyConnector, engine: EngineUnderTest, tmp_path: Path
 ) -> None:
@@ -81,6 +100,14 @@ async def test_an_output_is_an_input_without_a_transfer(
     (path,) = await again.negative.save(tmp_path / "new" / "again.jpg")
     assert path.name == "again.jpg"
     assert path.read_bytes().startswith(b"\xff\xd8\xff")
+
+
+async def test_an_output_of_another_server(server: ComfyConnector, connector: ComfyConnector) -> None:
+    """Is transferred."""
+    pixels = levels(4, 4, 3)
+    once = await (await connector.load(INVERT, INVERT_NAMES))(image=pixels)
+    result = await (await server.load(INVERT, INVERT_NAMES))(image=once.negative)
+    assert np.abs(np.rint(await result.negative.numpy() * 255)[0] - pixels).max() <= 2
 
 
 async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path: Path) -> None:
@@ -105,6 +132,7 @@ async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path
         (tmp_path / "gone.png", "there is no file"), ("gone.png", "neither here nor in the server's folder 'input'"),
         ("http://127.0.0.1/cat.png", "takes no address"), (b"", "no bytes"), (3, "takes IMAGE: a path, bytes"),
         (levels(2, 4, 4, 3), "takes one picture"), ([levels(2, 2, 3)] * 2, "takes one file, given 2"),
+        (io.StringIO("x"), "open it in binary mode"),
         (np.full((2, 2, 3), 1.5), "outside of 0 to 1"), ({"samples": 1}, "takes IMAGE: a path"),
     ]  # fmt: skip
     for value, text in wrong:
@@ -125,6 +153,17 @@ async def test_constants_and_selectors(server: ComfyConnector) -> None:
         await paint({"Source.heigth": 5})
     with pytest.raises(TypeError, match="given twice"):
         await paint({"width": 5}, width=5)
+
+
+async def test_plan_of_a_call(server: ComfyConnector, tmp_path: Path) -> None:
+    """The values of the call count instead of the workflow's: a given picture is not missing, a wrong value is told."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "photo.png")
+    invert = await server.load(INVERT, INVERT_NAMES)
+    plan = await invert.plan(image=tmp_path / "photo.png")
+    assert plan.is_ready
+    assert plan.name == "workflow"
+    assert (await invert.plan(image=None)).problems
+    assert [each.name for each in (await invert.plan()).files] == ["none.png"]
 
 
 async def test_ports(server: ComfyConnector, tmp_path: Path) -> None:
@@ -222,3 +261,48 @@ def test_without_await(engine: EngineUnderTest, tmp_path: Path) -> None:
         assert [each.name for each in invert.problems(image=3)] == ["image"]
         assert list(inspect.signature(invert).parameters) == ["image"]
         assert input_files(engine) == []
+
+
+async def test_sound_and_video(server: ComfyConnector, engine: EngineUnderTest, tmp_path: Path) -> None:
+    """Go in as files and come out as files, by ports and by nodes, and from one call into the next."""
+    if not engine.real:
+        pytest.importorskip("av")
+    film = await server.load(
+        {
+            "1": node("EmptyImage", width=32, height=32, batch_size=4, color=0x804020),
+            "2": node("DiscomfortPort", unique_id="sound"),
+            "3": node("CreateVideo", images=["1", 0], audio=["2", 0], fps=4.0),
+            "4": node("DiscomfortPort", unique_id="film", input_data=["3", 0]),
+            "5": node("DiscomfortPort", unique_id="same", input_data=["2", 0]),
+        }
+    )
+    wave = np.zeros((1, 1, 8000), np.float32)
+    made = await film(sound={"waveform": wave, "sample_rate": 8000})
+    assert made.film.only.kind == "video"
+    (path,) = await made.film.save(tmp_path)
+    assert path.name == "film.mp4"
+    assert path.read_bytes()[4:8] == b"ftyp"
+    (sound,) = await made.same.save(tmp_path)
+    assert sound.stat().st_size > 0
+    with pytest.raises(ValueError, match="save it under that"):
+        await made.film.save(tmp_path / "film.webm")
+    parts = {
+        "1": node("LoadVideo", file="none.mp4"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": node("PreviewImage", "Frames", images=["2", 0]),
+    }
+    frames = await server.load(parts, {"inputs": {"film": "1.file"}})
+    for form in (path, made.film, path.read_bytes()):
+        result = await frames(film=form)
+        assert len(result.frames) == 4
+    by_port = await server.load({**parts, "1": node("DiscomfortPort", unique_id="film")})
+    assert len((await by_port(film=made.film)).frames) == 4
+    with pytest.raises(CallError, match="takes VIDEO, given an output of the kind 'audio'"):
+        await by_port(film=made.same)
+    shown = await server.load(
+        {"1": node("DiscomfortPort", unique_id="any"), "2": node("PreviewAny", "Shown", source=["1", 0])}
+    )
+    assert "[[" in str((await shown(any=result.frames[0])).shown)
+    assert str((await shown(any=5)).shown) == "5"
+    again = await film(sound=sound)
+    assert len(again.same) == 1

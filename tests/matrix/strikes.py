@@ -157,6 +157,7 @@ KILL_API = Blow(
         "explain": _SHUT_DOWN,
         "edit": _SHUT_DOWN,
         "upload_data": _SHUT_DOWN,
+        "Discomfort.run": (ExecutionInterrupted, StateError),
     },
     survivable=False,
 )
@@ -169,6 +170,7 @@ KILL_SERVER = Blow(
         "get_prompt_from_workflow": _SERVER_DIED,
         "explain": _SERVER_DIED,
         "edit": _SERVER_DIED,
+        "Discomfort.run": _SERVER_DIED,
     },
 )
 KILL_BROWSER = Blow("SIGKILL of Chromium", kill_browser, {"create": (BrowserError, SelfTestError)})

@@ -88,11 +88,11 @@ async def test_endless_numbers(discomfort: Discomfort, worker: FakeWorker) -> No
 
 
 async def test_context_that_ends_meanwhile(run: Run, worker: FakeWorker) -> None:
-    """That is what the error says, not that files are gone."""
+    """In another process, so that nobody tells: the error says that, not that files are gone."""
     context = WorkflowContext()
 
     async def end(_: Any) -> None:
-        context.shutdown()
+        context._storage._index.forget()
         raise FileNotFoundError(2, "No such file or directory", "value")
 
     worker.before = end

@@ -196,6 +196,40 @@ async def test_contexts_that_were_shut_down(run: Run, context: WorkflowContext) 
         await run(ADD, {"a": 1}, context={})
 
 
+async def test_misspelt_inputs_are_told(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """With the port that may be meant, beside the error that this port lacks a value."""
+    adding = {"1": port("seed"), "2": node("StandInAdd", a=["1", 0], b=1), "3": port("sum", ["2", 0])}
+    with caplog.at_level("INFO", "discomfort.run"), pytest.raises(PortError, match="seed"):
+        await run(adding, {"sede": 1, "colour": 2})
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert sorted(told) == [
+        ("INFO", "no INPUT port takes inputs['colour']; it is saved to the context"),
+        ("WARNING", "no INPUT port takes inputs['sede']; did you mean 'seed'?"),
+    ]
+
+
+@pytest.mark.parametrize("end", ["here", "in a thread", "its maker", "only the copy"])
+async def test_context_that_ends_in_a_run(run: Run, worker: FakeWorker, context: WorkflowContext, end: str) -> None:
+    """The run ends at once, with its prompt, whoever shuts the context down."""
+    opened = WorkflowContext(run_id=context.run_id, create=False)
+    used = opened if end in ("its maker", "only the copy") else context
+    at_work = asyncio.Event()
+
+    async def never(_: Any) -> None:
+        at_work.set()
+        await asyncio.Event().wait()
+
+    worker.before = never
+    call = asyncio.ensure_future(run(ADD, {"a": 1}, context=used))
+    await at_work.wait()
+    ended = opened if end == "only the copy" else context
+    await (asyncio.to_thread(ended.shutdown) if end == "in a thread" else asyncio.sleep(0, ended.shutdown()))
+    with pytest.raises(StateError, match=f"the context '{context.run_id}' was shut down"):
+        await asyncio.wait_for(call, 60)
+    assert worker.cancelled == 1
+    assert context._is_closed() is (end != "only the copy")
+
+
 async def test_failed_runs_leave_no_file(run: Run, context: WorkflowContext) -> None:
     """What a saver wrote before another node failed goes, too."""
     context.save("picture", picture(0.5, (1, 64, 64, 3)))

@@ -453,6 +453,23 @@ def test_a_stitched_workflow_gives_what_its_parts_give(data: st.DataObject) -> N
     assert (deleted["inputs"], deleted["outputs"]) == ({}, {})
 
 
+def test_what_only_feeds_a_replaced_output_becomes_no_output() -> None:
+    """Neither an INPUT that would be joined, nor a port in between."""
+    first, second, third = Graph(), Graph(), Graph()
+    first.output("b", first.add("F", "x:*", "out:*", ["first"]))
+    entry, between = second.port("b"), second.port("between")
+    second.link(entry, 0, between)
+    second.output("b", between)
+    third.output("b", third.add("F", "x:*", "out:*", ["third"]))
+
+    result = TOOLS.stitch_workflows([first.workflow(), second.workflow(), third.workflow()])
+    outputs = result["outputs"]
+    merged = result["stitched_workflow"]
+    assert problems_of(merged) == []
+    assert list(outputs) == ["b"]
+    assert ByHand(merged, {}).outputs() == {"b": ("F", "third", None, None)}
+
+
 @settings(max_examples=60, deadline=None)
 @given(part(0))
 def test_reduced_workflows_give_the_same(graph: Graph) -> None:

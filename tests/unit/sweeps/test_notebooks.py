@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def test_form_has_a_widget_for_each_input() -> None:
         "seed": 0, "cfg": 7, "text": "a cat", "scale": 2.0, "steps": 20, "noise": 2**60 + 1, "method": "b",
         "long": "x", "tiled": True,
     }  # fmt: skip
-    form.widgets["photo"].value = ({"name": "a.png", "type": "", "size": 1, "content": b"data", "last_modified": 0},)
+    now = datetime.now(UTC)
+    form.widgets["photo"].value = ({"name": "a.png", "type": "", "size": 4, "content": b"data", "last_modified": now},)
     assert form.values["photo"] == b"data"
 
 

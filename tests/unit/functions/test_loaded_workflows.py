@@ -1,0 +1,102 @@
+"""Loaded workflows: converted once, again only for other node definitions, and never twice at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from discomfort.exceptions import ConversionError, PayloadError
+from discomfort.functions.loading import load_function
+
+SHOW: dict[str, Any] = {
+    "Show": {
+        "input": {"required": {"value": ["INT", {"default": 0, "min": 0, "max": 9}]}},
+        "output": [],
+        "output_node": True,
+    }
+}
+PROMPT: dict[str, Any] = {"1": {"class_type": "Show", "inputs": {"value": 3}}}
+WORKFLOW: dict[str, Any] = {
+    "nodes": [{"id": 1, "type": "Show", "widgets_values": [3], "inputs": [], "outputs": [], "mode": 0}],
+    "links": [],
+    "version": 0.4,
+}
+NAMES = {"inputs": {"value": "1.value"}}
+
+
+class Host:
+    """A connector without a server, as far as loading needs one."""
+
+    server_address = "http://127.0.0.1:1"
+
+    def __init__(self) -> None:
+        self.definitions = copy.deepcopy(SHOW)
+        self.conversions = 0
+        self.may_convert = asyncio.Event()
+        self.may_convert.set()
+        self.error: Exception | None = None
+
+    async def _node_definitions(self, *, fresh: bool = False) -> dict[str, Any]:
+        return self.definitions
+
+    async def get_prompt_from_workflow(self, workflow: Any) -> dict[str, Any]:
+        self.conversions += 1
+        await self.may_convert.wait()
+        if self.error is not None:
+            raise self.error
+        return copy.deepcopy(PROMPT)
+
+
+async def test_converted_again_for_other_nodes() -> None:
+    """Equal definitions of a new connection change nothing; others make another interface."""
+    host: Any = Host()
+    show = await load_function(host, WORKFLOW, interface=NAMES, name=None)
+    assert show.interface.inputs["value"].maximum == 9
+    assert show.problems(value=10)
+    host.definitions = copy.deepcopy(SHOW)
+    await show._loaded.prepared()
+    assert host.conversions == 1
+    host.definitions["Show"]["input"]["required"]["value"][1]["max"] = 99
+    host.definitions = copy.deepcopy(host.definitions)
+    host.may_convert.clear()
+    waiting = [asyncio.create_task(show._loaded.prepared()) for _ in range(3)]
+    await asyncio.sleep(0)
+    host.may_convert.set()
+    await asyncio.gather(*waiting)
+    assert host.conversions == 2
+    assert not show.problems(value=10)
+
+
+async def test_a_failed_conversion_is_tried_again() -> None:
+    """Of two callers that wait, the second does not get the first one's error for good."""
+    host: Any = Host()
+    show = await load_function(host, WORKFLOW, interface=NAMES, name="show")
+    host.definitions = {**copy.deepcopy(SHOW), "Other": {}}
+    host.error = ConversionError("broken")
+    with pytest.raises(ConversionError):
+        await show._loaded.prepared()
+    host.error = None
+    await show._loaded.prepared()
+    assert host.conversions == 3
+
+
+async def test_sidecars_beside_the_workflow(tmp_path: Path) -> None:
+    """The one of the workflow's name is read; two are an error that names both; a given one counts alone."""
+    path = tmp_path / "2 show.json"
+    path.write_text('{"1": {"class_type": "Show", "inputs": {"value": 3}}}')
+    (tmp_path / "2 show.discomfort.json").write_text('{"inputs": {"number": "1.value"}}')
+    host: Any = Host()
+    show = await load_function(host, path, interface=None, name=None)
+    assert list(show.interface.inputs) == ["number"]
+    assert show.name == "_2_show"
+    (tmp_path / "2 show.discomfort.toml").write_text("[inputs]")
+    with pytest.raises(PayloadError, match=r"2 show.discomfort.json, 2 show.discomfort.toml"):
+        await load_function(host, path, interface=None, name=None)
+    given = await load_function(host, path, interface=str(tmp_path / "2 show.discomfort.json"), name="other")
+    assert given.name == "other"
+    with pytest.raises(FileNotFoundError, match="no such sidecar"):
+        await load_function(host, path, interface=tmp_path / "gone.yaml", name=None)
