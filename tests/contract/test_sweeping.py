@@ -36,7 +36,7 @@ async def server(engine: EngineUnderTest) -> AsyncIterator[ComfyConnector]:
 
 
 class SweepProgram:
-    """A process that runs the sweep. ``begun`` and ``ended`` are the rows that it told of."""
+    """A process that runs the sweep. ``begun`` and ``ended`` are rows, in the order in which it printed them."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -145,7 +145,7 @@ async def test_pictures_of_a_table(server: ComfyConnector, tmp_path: Path) -> No
         {"inputs": {"photo": "Photo.image"}},
     )
     for number in range(2):
-        Image.new("RGB", (8, 8), (number, 9, 9)).save(tmp_path / f"{number}.png")
+        Image.new("RGB", (8, 8), (255 * number, 0, 255)).save(tmp_path / f"{number}.png")
     (tmp_path / "t.csv").write_text("name,photo\nfirst,0.png\nsecond,1.png\n")
     report = await invert.table(tmp_path / "t.csv").run(tmp_path / "out")
     assert [path.name for path in report.files] == ["first.png", "second.png"]
@@ -156,7 +156,7 @@ async def test_pictures_of_a_table(server: ComfyConnector, tmp_path: Path) -> No
 
     assert [row.is_new for row in report] == [False, True]
     with Image.open(report.files[1]) as picture:
-        assert picture.convert("RGB").getpixel((0, 0)) == (0, 9, 9)
+        assert picture.convert("RGB").getpixel((0, 0)) == (0, 0, 255)
 
 
 def test_sweep_without_await(server: ComfyConnector, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ LAYERS = {
             "core_values",
             "functions",
             "planning",
+            "sweeps",
             "comfy_serverless",
             "sync",
             "sync_run",
