@@ -6,6 +6,8 @@ may have comments. An environment variable is the key with the prefix ``DISCOMFO
 relative to the working directory.
 """
 
+# Longer than 400 lines: each setting has its description, its type and its check here.
+
 from __future__ import annotations
 
 import difflib
@@ -38,9 +40,10 @@ ENV_PREFIX = "DISCOMFORT_"
 CONFIG_ENV = "DISCOMFORT_CONFIG"
 DEFAULT_CONFIG_NAME = "comfy_serverless.json"
 DEFAULT_TEST_PAYLOAD = "test_server.json"
+KEY_VARIABLE = "DISCOMFORT_API_KEY"
 _FILES = frozenset({CONFIG_ENV, config_files.CONTEXT_CONFIG_ENV, config_files.RULES_ENV})
 """Variables that name configuration files."""
-_SECRET = frozenset({"environment", "token"})
+_SECRET = frozenset({"environment", "token", "api_key"})
 """Settings whose values are shown nowhere."""
 _OF_NODES = frozenset({"DISCOMFORT_VALUES_GB", "DISCOMFORT_LARGEST_VALUE_GB", "DISCOMFORT_VALUES_HOURS"})
 """Variables that the nodes read in a server's process."""
@@ -106,6 +109,9 @@ class Settings(BaseModel):
             pictures, which pass in 8 bits, instead of a warning in the log.
         token: for ``Discomfort.attach``: the value of ``DISCOMFORT_TOKEN`` in the environment of a server that has our
             nodes, 16 to 512 visible characters. With it, values pass as they are. No log, error or report shows it.
+        allow_paid: whether calls that do not say it may run nodes that cost money; meant for servers of tests.
+        api_key: the key for such nodes, from platform.comfy.org. It is sent only with prompts that have such nodes and
+            may run them. No log, error or report shows it, and no file that is written has it.
     """
 
     # The input of a wrong setting may be a secret, and pydantic's own text shows it.
@@ -137,6 +143,8 @@ class Settings(BaseModel):
     warm_nodes: _Int = Field(default=300, ge=0, le=10_000)
     exact: bool = False
     token: SecretStr | None = None
+    allow_paid: bool = False
+    api_key: SecretStr | None = None
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -228,6 +236,13 @@ class Settings(BaseModel):
             raise ValueError("must be 16 to 512 visible characters without spaces")
         return value
 
+    @field_validator("api_key")
+    @classmethod
+    def _key_can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_visible(value.get_secret_value()):
+            raise ValueError("must be visible characters without spaces")
+        return value
+
     @field_validator("api_url")
     @classmethod
     def _host_only(cls, value: str) -> str:
@@ -282,6 +297,13 @@ class SettingArguments(TypedDict, total=False):
     warm_nodes: int | None
     exact: bool | None
     token: str | None
+    allow_paid: bool | None
+    api_key: str | None
+
+
+def is_visible(key: object) -> bool:
+    """Whether a secret can be sent as it is: visible characters of ASCII, 512 at most."""
+    return isinstance(key, str) and re.fullmatch(r"[!-~]{1,512}", key) is not None
 
 
 def load_settings(
@@ -363,8 +385,8 @@ def _variable_problem(name: object, content: object) -> str:
 def _known_key(key: str, value: object, source: str) -> str:
     name = key.lower()
     if name not in Settings.model_fields:
-        # No setting but ``environment`` is an object, and that one's values are secrets, as is ``token``.
-        may_be_secret = isinstance(value, Mapping) or bool(difflib.get_close_matches(name, ["token"]))
+        # No setting but ``environment`` is an object, and that one's values are secrets, as are two others.
+        may_be_secret = isinstance(value, Mapping) or bool(difflib.get_close_matches(name, ["token", "api_key"]))
         shown = STARS if may_be_secret else value
         raise ConfigurationError(f"unknown key{_nearest(key)}", key=key, value=shown, source=source)
     return name

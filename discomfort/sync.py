@@ -212,11 +212,19 @@ class SyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> History:
         """See :meth:`ComfyConnector.run_workflow`; ``on_progress`` is called in this object's thread."""
         return self._thread.call(
             self._connector.run_workflow(
-                payload, use_workflow_json, on_progress=on_progress, timeout=timeout, extra_data=extra_data
+                payload,
+                use_workflow_json,
+                on_progress=on_progress,
+                timeout=timeout,
+                extra_data=extra_data,
+                allow_paid=allow_paid,
+                api_key=api_key,
             )
         )
 
@@ -229,10 +237,19 @@ class SyncConnector(ConnectorFace):
         files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> SyncRun:
         """See :meth:`ComfyConnector.submit`."""
         run = self._connector.submit(
-            payload, use_workflow_json, values=values, files=files, timeout=timeout, extra_data=extra_data
+            payload,
+            use_workflow_json,
+            values=values,
+            files=files,
+            timeout=timeout,
+            extra_data=extra_data,
+            allow_paid=allow_paid,
+            api_key=api_key,
         )
         return SyncRun(self._thread.call(run), self._thread)
 
@@ -249,10 +266,19 @@ class SyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> SyncRunResult:
         """See :meth:`ComfyConnector.run`; the outputs of the result need no ``await``."""
         run = self._connector.run(
-            payload, values, files, on_progress=on_progress, timeout=timeout, extra_data=extra_data
+            payload,
+            values,
+            files,
+            on_progress=on_progress,
+            timeout=timeout,
+            extra_data=extra_data,
+            allow_paid=allow_paid,
+            api_key=api_key,
         )
         return sync_result(self._thread.call(run), self._thread)
 
@@ -295,9 +321,10 @@ class SyncConnector(ConnectorFace):
         *,
         online: bool = False,
         api_key: str | None = None,
+        **named: Any,
     ) -> WorkflowPlan:
         """See :meth:`ComfyConnector.plan`."""
-        return self._thread.call(self._connector.plan(workflow, values, online=online, api_key=api_key))
+        return self._thread.call(self._connector.plan(workflow, values, online=online, api_key=api_key, **named))
 
     def upload(
         self,

@@ -148,6 +148,8 @@ EXAMPLES: dict[str, object] = {
     "warm_nodes": 1000,
     "exact": True,
     "token": "a-secret-of-16-or-more",
+    "allow_paid": True,
+    "api_key": "comfyui-0123456789",
 }
 """A value of each setting, as a configuration file has it."""
 _OURS = ("discomfort", "comfyui_")

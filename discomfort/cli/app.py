@@ -1,5 +1,7 @@
 """The command line's grammar and its help; what the commands do is in their own modules."""
 
+# Longer than 400 lines: the options of a command are its parameters, and its docstring is its help.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -25,6 +27,7 @@ from discomfort.cli.inputs import (
 )
 from discomfort.cli.options import (
     AgainstOption,
+    AllowPaidOption,
     AttachOption,
     CleanOption,
     ConfigOption,
@@ -150,6 +153,7 @@ def _run(
     as_json: JsonOption = False,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
+    allow_paid: AllowPaidOption = False,
     engine: EngineOption = None,
     attach: AttachOption = None,
     header: HeaderOption = None,
@@ -207,6 +211,7 @@ def _run(
             output=output,
             json=as_json,
             timeout=check_timeout(timeout),
+            allow_paid=allow_paid or None,
         )
         return list_command(options, terminal)
 
@@ -229,6 +234,7 @@ def _run(
             json=as_json,
             lines=len(variants) > 1 or csv is not None,
             timeout=check_timeout(timeout),
+            allow_paid=allow_paid or None,
         )
         return run_command(options, terminal)
 

@@ -48,7 +48,7 @@ def _values(name: str, text: str, parameter: Parameter | None) -> list[Any]:
 
 
 def _files(name: str, item: str) -> list[Any]:
-    """The files that a pattern matches, or the path itself; a name that is no file here may be one of the server."""
+    """The files that a pattern matches, or the path itself; a name without a file here may be one of the server."""
     if Path(item).is_file() or not glob.has_magic(item):
         return [item]
     found = sorted(path for path in glob.glob(item, recursive=True) if Path(path).is_file())  # noqa: PTH207 - absolute ones, too

@@ -43,6 +43,7 @@ class ListOptions:
     output: Path = Path("output")
     json: bool = False
     timeout: float | None = None
+    allow_paid: bool | None = None
 
 
 def wants_list(sources: Sequence[Source], ins: Sequence[str], outs: Sequence[str], iterations: int | None) -> bool:
@@ -123,6 +124,7 @@ class ListBatch(Batch):
                 self._options.iterations,
                 on_progress=self._show,
                 timeout=self._options.timeout,
+                allow_paid=self._options.allow_paid,
             )
         except DiscomfortError as error:
             if error.workflow is not None:

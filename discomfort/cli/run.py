@@ -42,6 +42,7 @@ class RunOptions:
     json: bool = False
     lines: bool = False
     timeout: float | None = None
+    allow_paid: bool | None = None
 
 
 def run_command(options: RunOptions, terminal: Terminal) -> int:
@@ -114,6 +115,7 @@ class RunBatch(Batch):
             on_progress=self.display.event,
             timeout=self._options.timeout,
             extra_data=extra,
+            allow_paid=self._options.allow_paid,
         )
         self.display.phase(f"{label}: saving")
         await save_outputs(

@@ -24,6 +24,7 @@ from discomfort.exceptions import (
 )
 from discomfort.progress import Done, ProgressCallback
 from discomfort.server_features import ServerFeatures
+from discomfort.workflow.partner_nodes import NO_SPENDING, Spending
 
 
 class ComfyClient:
@@ -180,6 +181,7 @@ class ComfyClient:
         asked: float | None = None,
         on_run: Callable[[PromptRun], None] | None = None,
         copy: bool = True,
+        spending: Spending = NO_SPENDING,
     ) -> Coroutine[Any, Any, JsonObject]:
         """Run a prompt. When awaited, returns ``{prompt_id: {"prompt", "outputs", "status", "meta"}}``.
 
@@ -188,22 +190,24 @@ class ComfyClient:
         ``timeout`` is in seconds and covers everything from the check of the prompt to its record. The server keeps
         ``extra_data`` with the prompt (``extra_pnginfo`` is saved in images). ``prompt_id`` must be new to the server;
         by default a random one is used. ``asked`` is the time that RunTimeout names if ``timeout`` is only the rest of
-        it. ``on_run`` receives the run at its beginning, so that its stage can be read at any time.
+        it. ``on_run`` receives the run at its beginning, so that its stage can be read at any time. ``spending`` says
+        whether nodes that cost money may run, and with which key.
 
         Cancellation takes the prompt off the queue, or interrupts only it, before CancelledError is raised. This takes
         a fraction of a second, ``limits.withdraw`` at most, and continues in the background if cancelled again. A
         timeout does the same.
 
-        Raises PayloadError (UnsafePromptError, MissingNodesError) for a prompt that was not sent, ValidationError for
-        one that was refused, ExecutionError, OutOfMemoryError, ExecutionInterrupted, PromptLostError, RunTimeout,
-        ServerConnectionError, ServerResponseError, StateError, and the errors made by :meth:`fail_pending`.
+        Raises PayloadError (UnsafePromptError, MissingNodesError, PaidNodesError) for a prompt that was not sent,
+        ValidationError for one that was refused, ExecutionError, OutOfMemoryError, ExecutionInterrupted,
+        PromptLostError, RunTimeout, ServerConnectionError, ServerResponseError, StateError, and the errors made by
+        :meth:`fail_pending`.
         """
         try:
             if copy:
                 prompt, extra_data = copied(prompt), copied(extra_data)
         except RecursionError as error:
             raise PayloadError("the prompt or extra_data contains itself, or is nested too deeply") from error
-        return self._run(prompt, on_progress, timeout, extra_data, prompt_id, asked or timeout, on_run)
+        return self._run(prompt, on_progress, timeout, extra_data, prompt_id, asked or timeout, on_run, spending)
 
     async def _run(
         self,
@@ -214,11 +218,12 @@ class ComfyClient:
         prompt_id: str | None,
         asked: float | None,
         on_run: Callable[[PromptRun], None] | None,
+        spending: Spending,
     ) -> JsonObject:
         parts = self._open_parts()
         run = self._enter(parts, prompt, prompt_id, on_progress)
         return await self._complete(
-            parts, run, lambda: parts.execution.perform(run, extra_data), timeout, asked, on_run
+            parts, run, lambda: parts.execution.perform(run, extra_data, spending), timeout, asked, on_run
         )
 
     async def follow(

@@ -10,12 +10,14 @@ from discomfort.client.server_facts import ServerFacts
 from discomfort.client.shared_request import SharedRequest
 from discomfort.exceptions import (
     MissingNodesError,
+    PaidNode,
     PayloadError,
     ServerResponseError,
     UnsafePromptError,
     ValidationError,
 )
 from discomfort.server_features import NODE_REPLACEMENTS
+from discomfort.workflow.partner_nodes import partner_nodes
 from discomfort.workflow.preflight import check_prompt
 
 _log = logging.getLogger("discomfort.client")
@@ -83,6 +85,11 @@ class Definitions:
             if features.has(NODE_REPLACEMENTS) is False or not (replaced := await self._replaced()):
                 raise
         return check_prompt(prompt, definitions, features=features, replacements=replaced)
+
+    def paid_nodes(self, prompt: JsonObject) -> tuple[PaidNode, ...] | None:
+        """The nodes of a checked prompt that cost money; ``None`` if the server has no definitions."""
+        definitions = self.known
+        return None if definitions is None else partner_nodes(prompt, definitions, self._replacements.known)
 
     async def _replaced(self) -> JsonObject | None:
         try:

@@ -18,6 +18,7 @@ from discomfort.client.shared_request import FreshRequest
 from discomfort.exceptions import PayloadError, ServerConnectionError, ServerError, ServerResponseError
 from discomfort.progress import Queued
 from discomfort.workflow.extra_data import check_extra_data
+from discomfort.workflow.partner_nodes import NO_SPENDING, Spending
 
 _log = logging.getLogger("discomfort.client")
 
@@ -69,9 +70,12 @@ class Execution:
         """:meth:`close`, and wait for their end."""
         await self._places.aclose()
 
-    async def perform(self, run: PromptRun, extra_data: Mapping[str, Any] | None) -> JsonObject:
+    async def perform(
+        self, run: PromptRun, extra_data: Mapping[str, Any] | None, spending: Spending = NO_SPENDING
+    ) -> JsonObject:
         """Execute ``run`` and return its history record. Raises its error if it failed. The caller sets the timeout."""
         run.use(await self._definitions.check(run.prompt))
+        extra_data = spending.extra_data(extra_data, self._definitions.paid_nodes(run.prompt))
         run.check()
         if run.reporter is not None:
             run.state.executable = executable_nodes(run.prompt, self._definitions.known)

@@ -9,7 +9,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from ssl import SSLContext
@@ -39,7 +39,7 @@ from discomfort.connector.prompts import Prompts
 from discomfort.connector.recovery import Recovery, RestartBudget
 from discomfort.connector.resources import Resources
 from discomfort.connector.run_handle import Run
-from discomfort.connector.run_policy import RunPolicy, RunRequest
+from discomfort.connector.run_policy import RunPolicy, RunRequest, spending
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_uploads import RunUploads
 from discomfort.connector.server_loss import ServerLoss
@@ -56,11 +56,14 @@ from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
+from discomfort.workflow.partner_nodes import partner_nodes
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
     from discomfort.functions.workflow_function import WorkflowFunction
+    from discomfort.planning.needs import ValueNeed
     from discomfort.planning.workflow_plan import WorkflowPlan
+    from discomfort.workflow.detect import Kind
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -322,6 +325,8 @@ class ComfyConnector:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> History:
         """Run a workflow or a prompt to its end and return its history, ``{prompt_id: {"prompt", "outputs", …}}``.
 
@@ -336,9 +341,14 @@ class ComfyConnector:
         happens to runs under way when the server dies; ``on_out_of_memory`` may run a prompt once more. If a run is
         resubmitted, its events start again from the beginning; ``Done`` is still reported once, at the end.
 
+        Nodes that cost money, ComfyUI's partner nodes, run only with ``allow_paid=True``. ``api_key`` is their key,
+        from platform.comfy.org; it goes with prompts that have such nodes, and is kept nowhere. By default both are
+        those of the settings, as in ``DISCOMFORT_API_KEY``.
+
         Raises:
             PayloadError: neither workflow nor prompt. UnsafePromptError: the prompt would crash the server.
             MissingNodesError: the server lacks node types. FileNotFoundError: no such file.
+            PaidNodesError: nodes cost money, and the call does not allow that.
             ValidationError: the server refused the prompt or a part of it.
             ExecutionError: a node raised. OutOfMemoryError: it ran out of memory. ExecutionInterrupted: somebody
                 interrupted the run. PromptLostError: the server no longer knows the prompt.
@@ -347,7 +357,9 @@ class ComfyConnector:
                 resubmitted.
             ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
-        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, own_extra_data(extra_data))
+        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
+        extra = own_extra_data(extra_data)
+        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, extra, spent)
         return await self._submissions.make(submission, observed=False).perform()
 
     @without_frames
@@ -360,6 +372,8 @@ class ComfyConnector:
         files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Run:
         """Submit a workflow or prompt, and return the :class:`Run` as soon as the server has it.
 
@@ -370,8 +384,8 @@ class ComfyConnector:
         Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
         return await self._submit_filled(
-            self._filling(values, files), taken(payload),
-            use_workflow_json=use_workflow_json, timeout=timeout, extra_data=extra_data,
+            self._filling(values, files, allow_paid), taken(payload), use_workflow_json=use_workflow_json,
+            timeout=timeout, extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
         )  # fmt: skip
 
     @without_frames
@@ -397,6 +411,8 @@ class ComfyConnector:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> RunResult:
         """Set inputs, run the workflow or prompt to its end, and return its outputs::
 
@@ -412,11 +428,13 @@ class ComfyConnector:
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
         return await self._run_filled(
-            self._filling(values, files),
+            self._filling(values, files, allow_paid),
             taken(payload),
             on_progress=on_progress,
             timeout=timeout,
             extra_data=extra_data,
+            allow_paid=allow_paid,
+            api_key=api_key,
         )
 
     @without_frames
@@ -452,9 +470,12 @@ class ComfyConnector:
         on_progress: ProgressCallback | None,
         timeout: float | None,
         extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> RunResult:
         """Run what ``filling`` makes of ``payload`` to its end. Raises as :meth:`run`."""
-        submission = Submission(payload or {}, None, on_progress, timeout, own_extra_data(extra_data), filling)
+        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
+        submission = Submission(payload or {}, None, on_progress, timeout, own_extra_data(extra_data), spent, filling)
         run = self._submissions.make(submission, observed=False)
         history = await run.perform()
         return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
@@ -467,9 +488,12 @@ class ComfyConnector:
         use_workflow_json: bool | None = None,
         timeout: float | None,
         extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Run:
         """Submit what ``filling`` makes of ``payload``. Raises as :meth:`submit`."""
-        submission = Submission(payload or {}, use_workflow_json, None, timeout, own_extra_data(extra_data), filling)
+        spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
+        submission = Submission(payload or {}, use_workflow_json, None, timeout, extra, spent, filling)
         run = self._submissions.make(submission, observed=True)
         run.begin()
         await run.wait_announced()
@@ -483,8 +507,17 @@ class ComfyConnector:
         """Delete such a file where the server is owned and no other call needs it. Never raises."""
         await self._call_uploads.leave(made)
 
-    def _filling(self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None) -> PayloadFilling:
-        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads)
+    def _filling(
+        self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None, allow_paid: bool | None
+    ) -> PayloadFilling:
+        async def check(graph: JsonObject) -> None:
+            self._refuse_paid(graph, await self._node_definitions(), allow_paid=allow_paid)
+
+        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads, check=check)
+
+    def _refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
+        """Raise PaidNodesError if a workflow or prompt has nodes that cost money, and may not run them."""
+        spending(self._settings, allow_paid=allow_paid).extra_data(None, partner_nodes(graph, definitions))
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -519,6 +552,7 @@ class ComfyConnector:
         *,
         online: bool = False,
         api_key: str | None = None,
+        **named: Any,
     ) -> WorkflowPlan:
         """What a workflow or prompt needs on this server, and what of it is missing. Nothing is run or fetched::
 
@@ -527,23 +561,46 @@ class ComfyConnector:
             if not plan.is_ready: …
 
         ``values`` are set first, by selector, as by :meth:`run`; here a wrong one is in the plan, with the nearest that
-        is allowed. A workflow with unknown node types is planned as far as possible. Only the server is asked; with
-        ``online`` the hosts of missing models too, for size, digest, and whether they are gated: by HEAD requests to
-        the addresses in the workflow, without credentials. ``api_key`` only says that there is one, for paid nodes.
+        is allowed. ``named`` are inputs of the interface, as for a call of :meth:`load`. A workflow with unknown node
+        types is planned as far as possible. Only the server is asked; with ``online`` the hosts of missing models too,
+        for size, digest, and whether they are gated: by HEAD requests to the addresses in the workflow, without
+        credentials. ``api_key`` only says that there is one, for paid nodes.
 
         Safe to cancel. Raises PayloadError (neither a workflow nor a prompt), FileNotFoundError, InputSelectorError
-        (no such input), ServerConnectionError, ServerResponseError, StateError.
+        (no such input), ServerConnectionError, ServerResponseError, StateError; with ``named`` also as :meth:`load`.
         """
+        workflow = taken(workflow)
+        if named:
+            function = (await self.load(workflow)).with_options(api_key=api_key)
+            return await function.plan({**own_copy(values or {}), **named})
+        async with self._call("plan"):
+            kind, graph = await load_payload(workflow)
+        name, given = payload_name(workflow), own_copy(values or {})
+        return await self._plan(kind, graph, name, given, online=online, api_key=api_key)
+
+    async def _plan(
+        self,
+        kind: Kind,
+        graph: JsonObject,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        brought: Collection[str] = (),
+        wrong: Sequence[ValueNeed] = (),
+        online: bool = False,
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
         from discomfort.connector.server_view import ServerView
+        from discomfort.planning import remote_facts
         from discomfort.planning.planner import Planner, PlanOrder
 
-        workflow = taken(workflow)
-        given = own_copy(values or {})
+        has_key = spending(self._settings, api_key=api_key).api_key is not None
+        order = PlanOrder(kind, graph, name, values, frozenset(brought), tuple(wrong), has_key)
         async with self._call("plan"):
             await self._ensure_ready()
-            kind, graph = await load_payload(workflow)
-            order = PlanOrder(kind, graph, payload_name(workflow), given, has_key=api_key is not None)
-            return await Planner(ServerView(self._parts, self._prompts), order).make()
+            look_up = remote_facts.look_up if online else None
+            return await Planner(ServerView(self._parts, self._prompts), order, look_up).make()
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.
@@ -789,15 +846,19 @@ class ComfyConnector:
                 _log.warning("ports have no types, since there are no node definitions: %s", error.problem)
                 return {}
 
-    async def _check_prompt(self, prompt: JsonObject, definitions: JsonObject) -> None:
+    async def _check_prompt(
+        self, prompt: JsonObject, definitions: JsonObject, *, allow_paid: bool | None = None
+    ) -> None:
         """Raises what a run of the prompt raises before it is sent, by these definitions; empty if there are none.
 
-        PayloadError (UnsafePromptError, MissingNodesError), ValidationError, ServerConnectionError, StateError.
+        PayloadError (UnsafePromptError, MissingNodesError, PaidNodesError), ValidationError, ServerConnectionError,
+        StateError.
         """
         async with self._call("run"):
             await self._ensure_ready()
             named = self._policy.with_upload_names(prompt, definitions)
             await self._prompts.with_server(lambda: self._client().check_prompt(named, definitions or None))
+            self._refuse_paid(named, definitions, allow_paid=allow_paid)
 
     async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from discomfort._json import JsonObject
 from discomfort.connector.file_upload import Upload
 from discomfort.connector.payloads import Payload
 from discomfort.connector.run_uploads import RunUploads
@@ -36,12 +37,13 @@ class PayloadFilling:
         *,
         edit: Callable[[Payload], Awaitable[Editor]],
         uploads: RunUploads,
+        check: Callable[[JsonObject], Awaitable[None]],
     ) -> None:
         self._values, self._files, self._edit = dict(values or {}), dict(files or {}), edit
-        self._uploads, self._made = uploads, list[Upload]()
+        self._uploads, self._check, self._made = uploads, check, list[Upload]()
 
     async def fill(self, payload: Payload) -> Payload:
-        """The filled payload. Every selector is resolved and every value set before anything is uploaded."""
+        """The filled payload. Selectors are resolved, values set, and all is checked before anything is uploaded."""
         if not self._values and not self._files:
             return payload
         editor = await self._edit(payload)
@@ -49,6 +51,8 @@ class PayloadFilling:
             editor.set(selector, value)
         for selector in self._files:
             editor.get(selector)
+        if self._files:
+            await self._check(editor.payload)
         for selector, source in self._files.items():
             upload = await self._uploads.make(source)
             self._made.append(upload)

@@ -28,7 +28,7 @@ from discomfort._system.process_tree import TOKEN_VARIABLE
 from discomfort._system.removal import remove_tree
 from discomfort._system.system_support import obstacle
 from discomfort.client.comfy import ComfyClient
-from discomfort.config import Settings
+from discomfort.config import KEY_VARIABLE, Settings
 from discomfort.connector.release import ReleaseStep, release_all
 from discomfort.context.folders import remove_leftovers
 from discomfort.context.folders import roots as context_roots
@@ -123,10 +123,10 @@ class Resources:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The values that no report may contain: of headers, of the proxy's, of variables for the server, the token."""
+        """The values that no report may contain: of headers, of the proxy's, of variables for the server, of keys."""
         proxy = [self.route.proxy_authorization] if self.route.proxy_authorization else []
-        token = [self.settings.token.get_secret_value()] if self.settings.token else []
-        return (*self.headers.values(), *proxy, *self.settings.server_environment.values(), *token)
+        keys = [key.get_secret_value() for key in (self.settings.token, self.settings.api_key) if key is not None]
+        return (*self.headers.values(), *proxy, *self.settings.server_environment.values(), *keys)
 
     @property
     def url(self) -> str:
@@ -239,6 +239,8 @@ class Resources:
             command = self.engine.command(self.take_port())
             # With the owner's pid and start in its environment, `doctor` can tell a server whose owner is dead.
             owned = {**(os.environ if command.env is None else command.env), OWNER_VARIABLE: owner_mark()}
+            # Node packs can read their environment; those that need the key get it with their prompt.
+            owned.pop(KEY_VARIABLE, None)
             if self.probe is not None:
                 owned |= self.probe.environment
             self.supervisor = supervisor = Supervisor.start(replace(command, env=owned), watchdog=self.watchdog)

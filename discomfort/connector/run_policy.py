@@ -18,6 +18,7 @@ from discomfort._json import JsonObject
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.reporter import Reporter
 from discomfort.client.runs import PromptRun
+from discomfort.config import Settings, is_visible
 from discomfort.connector.calls import Call, Calls
 from discomfort.connector.cancellation import CancellationWatch
 from discomfort.connector.event_log import EventLog
@@ -41,6 +42,7 @@ from discomfort.exceptions import (
     StateError,
 )
 from discomfort.progress import Done, ProgressCallback, ProgressEvent
+from discomfort.workflow.partner_nodes import Spending
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -52,6 +54,17 @@ _FREE_DEADLINE = 5.0
 
 _MAX_DEATHS_PER_PROMPT = 2
 """Server deaths during one prompt after which the prompt counts as their cause."""
+
+
+def spending(settings: Settings, *, allow_paid: bool | None = None, api_key: str | None = None) -> Spending:
+    """What a call may spend; ``None`` means what the settings say. Raises ValueError, without the key, for a bad one.
+
+    A key that cannot be sent as a header would fail at the service, whose error might show it.
+    """
+    if api_key is not None and not is_visible(api_key):
+        raise ValueError("api_key must be visible characters without spaces")
+    key = settings.api_key.get_secret_value() if api_key is None and settings.api_key is not None else api_key
+    return Spending(settings.allow_paid if allow_paid is None else bool(allow_paid), key)
 
 
 class EventRelay:
@@ -78,7 +91,9 @@ class RunRequest:
     """One call of ``run_workflow``: what to run, until when, and what has happened to it."""
 
     prompt: JsonObject
-    extra_data: Mapping[str, Any] | None = None
+    extra_data: Mapping[str, Any] | None = field(default=None, repr=False)
+    spending: Spending | None = None
+    """``None``: as the settings say."""
     on_progress: ProgressCallback | None = None
     deadline: float | None = None
     """By :func:`time.monotonic`."""
@@ -228,6 +243,7 @@ class RunPolicy:
                 asked=request.timeout,
                 on_run=request.set_run,
                 copy=False,
+                spending=request.spending or spending(self._parts.settings),
             )
 
     def _note_end(self, prompt_id: str | None, ended: str, began: float) -> None:

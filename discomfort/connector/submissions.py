@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -24,6 +24,7 @@ from discomfort.connector.run_task import RunTask
 from discomfort.connector.states import Lifecycle
 from discomfort.exceptions import ExecutionInterrupted, PayloadError, RunTimeout, StateError
 from discomfort.progress import ProgressCallback
+from discomfort.workflow.partner_nodes import Spending
 
 _PHASES: Mapping[str, RunPhase] = {"queued": "queued", "running": "running", "ended": "ended"}
 
@@ -37,7 +38,8 @@ class Submission:
     """``None``: either kind."""
     on_progress: ProgressCallback | None = None
     timeout: float | None = None
-    extra_data: Mapping[str, Any] | None = None
+    extra_data: Mapping[str, Any] | None = field(default=None, repr=False)
+    spending: Spending | None = None
     filling: Filling | None = None
     """Makes the payload to run from the given one, within the timeout; its uploads are discarded after the run."""
 
@@ -74,7 +76,8 @@ class Submissions:
         _check_timeout(submission.timeout)
         self._lifecycle.refuse_if_ending()
         stream = EventStream()
-        request = RunRequest({}, on_progress=stream.publish if observed else submission.on_progress)
+        on_progress = stream.publish if observed else submission.on_progress
+        request = RunRequest({}, on_progress=on_progress, spending=submission.spending)
         return self._make(stream, request, lambda: self._perform(submission, request))
 
     async def find(self, prompt_id: str) -> RunTask:

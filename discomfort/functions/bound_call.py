@@ -11,24 +11,21 @@ from discomfort._json import JsonObject
 from discomfort.client.outputs import OutputFields
 from discomfort.context.file_values import FILE_3D
 from discomfort.exceptions import ArgumentProblem, CallError, InputSelectorError
-from discomfort.functions.deliveries import Delivery, file_delivery, kind_of_value, value_delivery
+from discomfort.functions.deliveries import LOADED_TYPES, Delivery, file_delivery, kind_of_value, value_delivery
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import PreparedWorkflow
 from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
+from discomfort.workflow.interface.parameter_facts import input_spec
 from discomfort.workflow.port_types import is_known
 
 
 @dataclass(slots=True)
 class BoundCall:
-    """The values of a call by the names of the interface, and those that are set by selector.
-
-    ``given`` are the names and selectors that the caller gave; the other values are defaults.
-    """
+    """The values of a call by the names of the interface, and those that are set by selector."""
 
     workflow: PreparedWorkflow
-    given: frozenset[str] = frozenset()
     constants: dict[str, Any] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     selected: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +49,7 @@ class BoundCall:
 
 def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
     """The call with these values, and its problems. No I/O. Other keys than the names of inputs are selectors."""
-    call = BoundCall(workflow, frozenset(values))
+    call = BoundCall(workflow)
     inputs = workflow.interface.inputs
     for name, value in values.items():
         parameter = inputs.get(name)
@@ -91,13 +88,15 @@ def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[Argume
 
 
 def _check_fed_inputs(workflow: PreparedWorkflow, parameter: Parameter, value: Any) -> None:
-    """Raise ValueTrouble if an input that the parameter's port feeds does not take the value."""
-    for port in workflow.ports.inputs().get(parameter.port or "", ()):
-        for target in port.targets:
-            try:
-                check_value(parameter.name, value, target.spec)
-            except InputSelectorError as error:
-                raise ValueTrouble(f"{error.problem} ({target})", error.candidates[:5]) from None
+    """Raise ValueTrouble if an input that gets the value, or that the parameter's port feeds, does not take it."""
+    specs = [(str(each), input_spec(workflow.prompt, each, workflow.definitions)) for each in parameter.targets]
+    ports = workflow.ports.inputs().get(parameter.port or "", ())
+    specs += [(str(target), target.spec) for port in ports for target in port.targets]
+    for place, spec in specs:
+        try:
+            check_value(parameter.name, value, spec)
+        except InputSelectorError as error:
+            raise ValueTrouble(f"{error.problem} ({place})", error.candidates[:5]) from None
 
 
 def _file_type(parameter: Parameter) -> str:
@@ -110,7 +109,10 @@ def _takes_constant(parameter: Parameter, value: object) -> bool:
     if not is_known(parameter.type) and parameter.choices is None:
         return not kind_of_value(value)
     kinds = {each.strip().upper() for each in parameter.type.split(",")}
-    return parameter.choices is not None or bool(kinds & CONSTANT_TYPES)
+    if parameter.choices is not None or kinds & CONSTANT_TYPES:
+        return True
+    # A widget of a type of its own, such as BOUNDING_BOX.
+    return parameter.port is None and parameter.default is not NO_DEFAULT and not kinds & LOADED_TYPES
 
 
 def _inline(value: Any) -> Any:

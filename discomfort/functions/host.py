@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from discomfort._json import JsonObject
@@ -10,13 +10,15 @@ from discomfort.connector.payload_filling import Filling
 from discomfort.connector.payloads import Payload
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
+from discomfort.planning.needs import ValueNeed
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback
+from discomfort.workflow.detect import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from discomfort.connector.file_upload import Upload
-    from discomfort.planning.workflow_plan import WorkflowPlan
 
 
 class FunctionHost(Protocol):
@@ -31,16 +33,30 @@ class FunctionHost(Protocol):
         """The prompt of a workflow."""
         ...
 
-    async def plan(self, workflow: Payload) -> WorkflowPlan:
-        """What a workflow or prompt needs on the server."""
-        ...
-
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The definitions of the server's nodes, which are not to be changed."""
         ...
 
     async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
+        ...
+
+    async def _plan(
+        self,
+        kind: Kind,
+        graph: JsonObject,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        brought: Collection[str] = (),
+        wrong: Sequence[ValueNeed] = (),
+        api_key: str | None = None,
+    ) -> WorkflowPlan:
+        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
+        ...
+
+    def _refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
+        """Raise PaidNodesError if a prompt has nodes that cost money, and may not run them."""
         ...
 
     async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
@@ -58,12 +74,20 @@ class FunctionHost(Protocol):
         on_progress: ProgressCallback | None,
         timeout: float | None,
         extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> RunResult:
         """Run the payload that ``filling`` makes, to its end."""
         ...
 
     async def _submit_filled(
-        self, filling: Filling, *, timeout: float | None, extra_data: Mapping[str, Any] | None
+        self,
+        filling: Filling,
+        *,
+        timeout: float | None,
+        extra_data: Mapping[str, Any] | None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Run:
         """Submit the payload that ``filling`` makes."""
         ...

@@ -71,7 +71,7 @@ class InputForm:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values of the form; an upload without a file is left out, and so is a text that is no JSON."""
+        """The values of the form; uploads without a file and texts that are not JSON are left out."""
         read = {name: reader() for name, reader in self._readers.items()}
         return {name: value for name, value in read.items() if value is not NO_DEFAULT}
 

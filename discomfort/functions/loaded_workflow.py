@@ -51,6 +51,11 @@ class LoadedWorkflow:
         self._lock = asyncio.Lock()
 
     @property
+    def source(self) -> tuple[Kind, JsonObject]:
+        """What was loaded, which is not to be changed."""
+        return self._kind, self._graph
+
+    @property
     def known(self) -> PreparedWorkflow:
         """As it was last prepared."""
         if self._prepared is None:

@@ -82,9 +82,13 @@ class SyncFunction:
         timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> SyncFunction:
         """See :meth:`WorkflowFunction.with_options`; ``on_progress`` is called in the connector's thread."""
-        made = self._function.with_options(timeout=timeout, on_progress=on_progress, extra_data=extra_data)
+        made = self._function.with_options(
+            timeout=timeout, on_progress=on_progress, extra_data=extra_data, allow_paid=allow_paid, api_key=api_key
+        )
         return SyncFunction(made, self._thread)
 
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:

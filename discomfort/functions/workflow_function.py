@@ -17,11 +17,11 @@ from discomfort.connector.run_status import RunStatus
 from discomfort.exceptions import ArgumentProblem, InputSelectorError, RunTimeout
 from discomfort.functions.bound_call import BoundCall, bound, sent_values
 from discomfort.functions.call_filling import CallFilling
-from discomfort.functions.call_plans import plan_of_call
 from discomfort.functions.call_result import CallResult, named_outputs
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import LoadedWorkflow
 from discomfort.history import History
+from discomfort.planning.needs import ValueNeed
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.workflow.edit import Editor
@@ -40,6 +40,8 @@ class CallOptions:
     timeout: float | None = None
     on_progress: ProgressCallback | None = None
     extra_data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    allow_paid: bool | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 class WorkflowFunction:
@@ -87,13 +89,19 @@ class WorkflowFunction:
         timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> WorkflowFunction:
         """A copy whose calls have these options; those that are not given stay as they are.
 
         ``timeout`` is in seconds, for the whole call: conversion, uploads, queue and execution. ``on_progress``
-        receives each event in order. ``extra_data`` is sent along with the prompt.
+        receives each event in order. ``extra_data`` is sent along with the prompt. ``allow_paid`` and ``api_key`` are
+        those of :meth:`ComfyConnector.run_workflow`.
         """
-        given: dict[str, Any] = {"timeout": timeout, "on_progress": on_progress, "extra_data": extra_data}
+        given: dict[str, Any] = {
+            "timeout": timeout, "on_progress": on_progress, "extra_data": extra_data,
+            "allow_paid": allow_paid, "api_key": api_key,
+        }  # fmt: skip
         changed = {key: value for key, value in given.items() if value is not None}
         return WorkflowFunction(self._name, self._host, self._loaded, replace(self._options, **changed))
 
@@ -147,9 +155,11 @@ class WorkflowFunction:
         async with self._deadline() as remaining:
             call = await self._bound(_merged(values, named))
             filling = CallFilling(call, self._host)
+        options = self._options
         run = await self._host._run_filled(
-            filling, on_progress=self._options.on_progress, timeout=remaining(), extra_data=self._extra_data(call)
-        )
+            filling, on_progress=options.on_progress, timeout=remaining(), extra_data=self._extra_data(call),
+            allow_paid=options.allow_paid, api_key=options.api_key,
+        )  # fmt: skip
         return self._result(call, filling, run)
 
     @without_frames
@@ -162,7 +172,11 @@ class WorkflowFunction:
         async with self._deadline() as remaining:
             call = await self._bound(_merged(values, named))
             filling = CallFilling(call, self._host)
-        run = await self._host._submit_filled(filling, timeout=remaining(), extra_data=self._extra_data(call))
+        options = self._options
+        run = await self._host._submit_filled(
+            filling, timeout=remaining(), extra_data=self._extra_data(call),
+            allow_paid=options.allow_paid, api_key=options.api_key,
+        )  # fmt: skip
 
         def result(history: History) -> CallResult:
             made = RunResult(run.prompt_id, run.outputs(), run.seconds, history)
@@ -172,21 +186,38 @@ class WorkflowFunction:
 
     @without_frames
     async def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
-        """What a call with these values needs on the server, and what of it is missing; nothing is run or sent.
+        """What a call with these values would need that the server does not have; nothing is sent or run.
 
-        As :meth:`ComfyConnector.plan`, for the values of the call instead of those in the workflow. Wrong values are
-        among the problems of the plan. Raises as that does.
+        Values that a call would refuse are in the plan, as ``values``. Raises as :meth:`ComfyConnector.plan`.
         """
-        workflow = await self._loaded.prepared()
-        call = bound(workflow, _merged(values, named))
+        call = bound(await self._loaded.prepared(), _merged(values, named))
         await call.check_files(self._host)
-        plan = await self._host.plan(workflow.prompt if workflow.workflow is None else workflow.workflow)
-        return plan_of_call(replace(plan, name=plan.name or self._name), call)
+        given = {**(values or {}), **named}
+        wrong = [
+            ValueNeed(
+                input=each.name,
+                value=given.get(each.name),
+                problem=each.problem,
+                nearest=next(iter(each.candidates), None),
+            )
+            for each in call.problems
+            # The plan itself finds the files that the workflow names.
+            if each.name in given or each.name not in call.deliveries
+        ]
+        inputs = call.workflow.interface.inputs
+        brought = {str(target) for name in call.deliveries if name in given for target in inputs[name].targets}
+        kind, graph = self._loaded.source
+        return await self._host._plan(
+            kind, graph, self._name, sent_values(call), brought=brought, wrong=wrong, api_key=self._options.api_key
+        )
 
     async def _bound(self, values: Mapping[str, Any]) -> BoundCall:
         call = bound(await self._loaded.prepared(), values)
         await call.check_files(self._host)
         call.raise_problems(self._name)
+        # Before files are uploaded; the prompt itself is checked again when it is sent.
+        workflow = call.workflow
+        self._host._refuse_paid(workflow.prompt, workflow.definitions, allow_paid=self._options.allow_paid)
         return call
 
     def _result(self, call: BoundCall, filling: CallFilling, run: RunResult) -> CallResult:

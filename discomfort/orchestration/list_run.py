@@ -17,7 +17,14 @@ from discomfort.context.recipes import needed_blobs
 from discomfort.context.records import PassBy
 from discomfort.context.run_view import RunView
 from discomfort.context.storage import INLINE
-from discomfort.exceptions import PayloadError, RunTimeout, UnsafePromptError, UnsupportedValueError, ValidationError
+from discomfort.exceptions import (
+    PaidNodesError,
+    PayloadError,
+    RunTimeout,
+    UnsafePromptError,
+    UnsupportedValueError,
+    ValidationError,
+)
 from discomfort.orchestration.list_check import ListCheck
 from discomfort.orchestration.results import Results
 from discomfort.orchestration.run_places import placed
@@ -51,7 +58,9 @@ class RunOrder:
     use_ram: bool
     on_progress: WorkflowProgressCallback | None = None
     timeout: float | None = None
-    extra_data: Mapping[str, Any] = field(default_factory=dict)
+    extra_data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    allow_paid: bool | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 class ListRun:
@@ -92,7 +101,7 @@ class ListRun:
         transient = TransientValues(self._context._open_storage())
         around = RunSurroundings(
             self._worker, self._context, self._conversions, definitions, transport, self._rules,
-            self._warm, transient, order.use_ram, reports, order.extra_data,
+            self._warm, transient, order.use_ram, reports, order.extra_data, order.allow_paid, order.api_key,
         )  # fmt: skip
         try:
             for iteration in range(1, order.iterations + 1):
@@ -144,7 +153,7 @@ class ListRun:
         their lists have the files and models that were added since."""
         try:
             return await self._checked_with(steps, view, await self._worker._node_definitions())
-        except UnsafePromptError:
+        except (UnsafePromptError, PaidNodesError):
             raise
         except (PayloadError, ValidationError):
             pass  # Checked again below, where an error does not show this one as its cause.
@@ -183,7 +192,8 @@ class ListRun:
             # No port is sent, so the server need not have it. What takes a value is an output node.
             port = {**(definitions.get(PORT) or {}), "output_node": bool(step.ports.outputs())}
             with placed(step.place()):
-                await self._worker._check_prompt(step.prompt, {**definitions, PORT: port} if definitions else {})
+                known = {**definitions, PORT: port} if definitions else {}
+                await self._worker._check_prompt(step.prompt, known, allow_paid=self._order.allow_paid)
 
 
 def _are_plain(values: Mapping[str, Any]) -> bool:

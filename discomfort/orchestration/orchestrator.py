@@ -171,6 +171,8 @@ class Discomfort:
         on_progress: WorkflowProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Results:
         """Run workflows in the order given, and return the values of their OUTPUT ports by ``unique_id``.
 
@@ -197,6 +199,8 @@ class Discomfort:
             on_progress: receives a :class:`~discomfort.progress.WorkflowProgress` for each event of each workflow.
             timeout: seconds for the whole call; no limit by default.
             extra_data: sent along with each prompt, beside the workflow, which saved pictures carry.
+            allow_paid, api_key: whether nodes that cost money may run, and their key, as with
+                :meth:`ComfyConnector.run_workflow`.
 
         Before anything is sent, everything is checked: a PortError (a ValueError) lists all that is wrong in all
         workflows. An error of a workflow says which one it was in ``workflow`` and in a note. The server stays up, and
@@ -206,6 +210,7 @@ class Discomfort:
         Raises:
             PortError: ports contradict each other, lack a value, or get one that does not fit.
             PayloadError, FileNotFoundError: an item is not a workflow, or does not exist.
+            PaidNodesError: nodes cost money, and the call does not allow that.
             TypeError, ValueError: an argument is wrong; UnsupportedValueError for an input that cannot be stored.
             RunTimeout: the timeout passed.
             StateError: the context was shut down, or the connector.
@@ -213,7 +218,7 @@ class Discomfort:
         """
         order = RunOrder(
             listed(workflows), _checked_inputs(inputs), _checked_iterations(iterations), bool(use_ram),
-            _checked_callback(on_progress), _checked_timeout(timeout), own_extra_data(extra_data),
+            _checked_callback(on_progress), _checked_timeout(timeout), own_extra_data(extra_data), allow_paid, api_key,
         )  # fmt: skip
         return await self._runs.perform(order, context, _checked_rules(self._tools.pass_by_rules))
 

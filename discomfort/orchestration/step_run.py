@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from discomfort._json import JsonObject
@@ -42,7 +42,9 @@ class RunSurroundings:
     transient: TransientValues
     use_ram: bool
     reports: ProgressReports | None
-    extra_data: Mapping[str, Any]
+    extra_data: Mapping[str, Any] = field(repr=False)
+    allow_paid: bool | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 class StepRun:
@@ -96,8 +98,9 @@ class StepRun:
         around = self._around
         on_progress = None if around.reports is None else around.reports.of_step(self._place, names)
         return await around.worker.run_workflow(
-            made.prompt, use_workflow_json=False, on_progress=on_progress, extra_data=self._extra_data()
-        )
+            made.prompt, use_workflow_json=False, on_progress=on_progress, extra_data=self._extra_data(),
+            allow_paid=around.allow_paid, api_key=around.api_key,
+        )  # fmt: skip
 
     def _extra_data(self) -> JsonObject:
         """The caller's extra data; with the workflow, so that saved pictures carry it."""

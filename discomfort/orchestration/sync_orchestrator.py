@@ -76,6 +76,8 @@ class SyncDiscomfort:
         on_progress: WorkflowProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Results:
         """See :meth:`Discomfort.run`; ``on_progress`` is called in this object's thread.
 
@@ -84,7 +86,7 @@ class SyncDiscomfort:
         return self._worker._thread.call(
             self._discomfort.run(
                 workflows, inputs, iterations, use_ram, context,
-                on_progress=on_progress, timeout=timeout, extra_data=extra_data,
+                on_progress=on_progress, timeout=timeout, extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
             )
         )  # fmt: skip
 

@@ -34,6 +34,8 @@ class Worker(Protocol):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> History:
         """Run a prompt to its end."""
         ...
@@ -46,7 +48,9 @@ class Worker(Protocol):
         """The definitions of the server's nodes, which are not to be changed."""
         ...
 
-    async def _check_prompt(self, prompt: JsonObject, definitions: JsonObject) -> None:
+    async def _check_prompt(
+        self, prompt: JsonObject, definitions: JsonObject, *, allow_paid: bool | None = None
+    ) -> None:
         """Raises what a run of the prompt raises before it is sent, by these definitions; empty if there are none."""
         ...
 

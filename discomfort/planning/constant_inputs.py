@@ -10,6 +10,7 @@ from discomfort._json import JsonObject
 from discomfort.workflow.dynamic_inputs import AUTOGROW, expanded, input_specs, spec_type
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.nodes import class_of, iterate
+from discomfort.workflow.running_nodes import running_nodes
 from discomfort.workflow.widgets import locate
 
 
@@ -27,22 +28,6 @@ class ConstantInput:
     def place(self) -> str:
         """Node and input, as ``4.ckpt_name``."""
         return f"{self.node_id}.{self.name}"
-
-
-def running_nodes(prompt: Mapping[str, Any], definitions: Mapping[str, Any]) -> set[str]:
-    """The ids of the nodes that ComfyUI would check and run: its output nodes, and those that they depend on.
-
-    A node of an unknown class may be an output node, so it counts as one.
-    """
-    waiting = [node_id for node_id, node in prompt.items() if _may_be_output(node, definitions)]
-    found = set(waiting)
-    while waiting:
-        inputs = prompt[waiting.pop()].get("inputs")
-        for value in inputs.values() if isinstance(inputs, dict) else ():
-            if is_link(value) and value[0] in prompt and value[0] not in found:
-                found.add(value[0])
-                waiting.append(value[0])
-    return found
 
 
 def constant_inputs(prompt: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[ConstantInput]:
@@ -86,10 +71,3 @@ def absent_inputs(prompt: Mapping[str, Any], definitions: Mapping[str, Any]) -> 
         for name, spec in required.items():
             if name not in inputs and spec_type(spec) != AUTOGROW:
                 yield ConstantInput(node_id, str(kind), name, None, spec)
-
-
-def _may_be_output(node: Any, definitions: Mapping[str, Any]) -> bool:
-    if not isinstance(node, dict):
-        return False
-    definition = definitions.get(str(node.get("class_type")))
-    return definition is None or (isinstance(definition, Mapping) and bool(definition.get("output_node")))

@@ -31,7 +31,7 @@ from discomfort.planning.model_search import (
     model_uses,
     widget_uses,
 )
-from discomfort.planning.needs import FileNeed, ModelNeed, PackNeed, PartnerNeed
+from discomfort.planning.needs import FileNeed, ModelNeed, PackNeed, PartnerNeed, ValueNeed
 from discomfort.planning.pack_search import manager_packs, missing_packs
 from discomfort.planning.planned_server import PlannedServer
 from discomfort.planning.room import crowded, folder_spaces, memory_need, model_sizes
@@ -52,14 +52,24 @@ _log = logging.getLogger("discomfort.planning")
 _CACHED = "which nodes the server would take from its cache: ComfyUI does not tell what its cache has"
 
 
+LookUp = Callable[[Sequence[ModelNeed]], Awaitable[tuple[tuple[ModelNeed, ...], list[str]]]]
+"""Completes models, and says what could not be found out."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanOrder:
-    """What is to be planned. ``values`` are set in the prompt, by selector (``KSampler.seed``)."""
+    """What is to be planned. ``values`` are set in the prompt, by selector (``KSampler.seed``).
+
+    Inputs in ``brought`` (``3.image``) get files with the run, so what they have now does not count. ``wrong`` are
+    values that are refused before.
+    """
 
     kind: Kind
     graph: JsonObject
     name: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    brought: frozenset[str] = frozenset()
+    wrong: tuple[ValueNeed, ...] = ()
     has_key: bool = False
 
 
@@ -70,7 +80,7 @@ class Planner:
         self,
         server: PlannedServer,
         order: PlanOrder,
-        look_up: Callable[[Sequence[ModelNeed]], Awaitable[tuple[ModelNeed, ...]]] | None = None,
+        look_up: LookUp | None = None,
     ) -> None:
         self._server, self._order, self._look_up = server, order, look_up
         self._problems: list[str] = []
@@ -79,7 +89,7 @@ class Planner:
     async def make(self) -> WorkflowPlan:
         """The plan. Raises InputSelectorError for a value that fits no input, ServerConnectionError, StateError."""
         order, server = self._order, self._server
-        definitions = await server.definitions()
+        definitions = _with_ports(await server.definitions())
         replacements = await self._replacements(definitions)
         path, prompt = await self._converted()
         if prompt is not None:
@@ -89,10 +99,11 @@ class Planner:
         missing = self._missing(definitions, replacements)
         inputs = self._inputs(prompt, definitions)
         models = await self._models(inputs, missing, definitions)
-        files, values = await self._files(inputs), [need for each in self._plain(inputs) if (need := value_need(each))]
+        files = await self._files(each for each in inputs if each.place not in order.brought)
+        values = [*order.wrong, *(need for each in self._plain(inputs) if (need := value_need(each)))]
         if prompt is not None:
             values += map(absent_need, absent_inputs(prompt, definitions))
-            self._check(prompt, definitions, bool(missing))
+            self._check(prompt, definitions, missing)
         paid = partner_nodes(order.graph if prompt is None else prompt, definitions, replacements)
         sizes, spaces = await model_sizes(server, models), await folder_spaces(server, models)
         if problem := crowded(spaces):
@@ -152,9 +163,9 @@ class Planner:
     def _plain(self, inputs: Iterable[ConstantInput]) -> Iterable[ConstantInput]:
         return (each for each in inputs if not is_file_input(each) and not is_model_input(each))
 
-    def _check(self, prompt: JsonObject, definitions: JsonObject, is_partial: bool) -> None:
-        """Add what ComfyUI would not survive, or refuse as a whole."""
-        if is_partial:
+    def _check(self, prompt: JsonObject, definitions: JsonObject, missing: Sequence[MissingNode]) -> None:
+        """Add what ComfyUI would not survive, or refuse as a whole; ports are not sent as they are."""
+        if missing or any(node.get("class_type") in (None, PORT) for node in prompt.values()):
             return
         try:
             check_prompt(prompt, definitions)
@@ -224,7 +235,11 @@ class Planner:
             declared += await self._listed_models({use.name for use in uses}, declared)
         folders = folders_of(uses, declared)
         needs = model_needs(uses, declared, await self._listings(folders))
-        return needs if self._look_up is None else await self._look_up(needs)
+        if self._look_up is None:
+            return needs
+        needs, unknown = await self._look_up(needs)
+        self._unknown += unknown
+        return needs
 
     def _unnamed_uses(
         self, workflow: JsonObject | None, missing: Sequence[MissingNode], declared: Sequence[DeclaredModel]
@@ -267,3 +282,8 @@ class Planner:
         except ServerResponseError as error:
             self._unknown.append(f"whether {file.shown} (node {file.place}) is there: {error.problem}")
             return True
+
+
+def _with_ports(definitions: JsonObject) -> JsonObject:
+    """Definitions in which a port counts as an output: a run that gives and takes values ends at ports."""
+    return {**definitions, PORT: {**definitions[PORT], "output_node": True}} if PORT in definitions else definitions

@@ -141,7 +141,7 @@ class SweepFolder:
             self._lock.release()
 
     def _free_names(self, name: str, tails: Sequence[str]) -> list[str]:
-        # With a dot at the end, what follows another dot is no extension.
+        # With a dot at the end, what follows another dot is not an extension.
         for base in candidates(f"{name}."):
             names = [safe_filename(base.rstrip(".") + tail, "_") for tail in tails]
             if not any(os.path.lexists(self.path / each) for each in names):

@@ -125,7 +125,7 @@ def typed(text: str, parameter: Parameter | None) -> Any:
 
 
 def _with_paths(interface: Interface, cells: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Makes paths of files relative to the table; a text without a file there may name one elsewhere, or on the server."""
+    """Makes paths relative to the table; a text without a file there may name one elsewhere, or on the server."""
     found = dict(cells)
     for name, value in cells.items():
         if isinstance(value, str) and takes_content(interface.inputs.get(name)) and (folder / value).is_file():

@@ -51,7 +51,7 @@ class ValueForms:
 
     def _file_form(self, value: str | os.PathLike[str]) -> Any:
         path = Path(value)
-        # A text that is no file here is the name of a file that the server has.
+        # A text without a file here names a file that the server has.
         if isinstance(value, str) and not path.is_file():
             return value
         return {"file": path.name, _CONTENT: self._file(path)}

@@ -64,12 +64,20 @@ class AsyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> History:
         """See :meth:`ComfyConnector.run_workflow`."""
         told = None if on_progress is None else _here(on_progress)
         return await self._there(
             self.connector.run_workflow(
-                payload, use_workflow_json, on_progress=told, timeout=timeout, extra_data=extra_data
+                payload,
+                use_workflow_json,
+                on_progress=told,
+                timeout=timeout,
+                extra_data=extra_data,
+                allow_paid=allow_paid,
+                api_key=api_key,
             )
         )
 
@@ -82,11 +90,22 @@ class AsyncConnector(ConnectorFace):
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> RunResult:
         """See :meth:`ComfyConnector.run`."""
         told = None if on_progress is None else _here(on_progress)
         result = await self._there(
-            self.connector.run(payload, values, files, on_progress=told, timeout=timeout, extra_data=extra_data)
+            self.connector.run(
+                payload,
+                values,
+                files,
+                on_progress=told,
+                timeout=timeout,
+                extra_data=extra_data,
+                allow_paid=allow_paid,
+                api_key=api_key,
+            )
         )
         return replace(result, outputs=self.outputs(result.history))
 
@@ -99,10 +118,19 @@ class AsyncConnector(ConnectorFace):
         files: Mapping[str, UploadContent] | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> AsyncRun:
         """See :meth:`ComfyConnector.submit`."""
         submission = self.connector.submit(
-            payload, use_workflow_json, values=values, files=files, timeout=timeout, extra_data=extra_data
+            payload,
+            use_workflow_json,
+            values=values,
+            files=files,
+            timeout=timeout,
+            extra_data=extra_data,
+            allow_paid=allow_paid,
+            api_key=api_key,
         )
         return AsyncRun(await self._there(submission), self)
 

@@ -15,6 +15,7 @@ from discomfort import progress
 from discomfort.cli import connect
 from discomfort.conversion.explanation import Explanation, node_fates
 from discomfort.exceptions import ExecutionError, NodeFailure
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.workflow.edit import Editor
 
 DEFINITIONS: dict[str, Any] = {}
@@ -65,6 +66,8 @@ class FakeConnector:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     upload_name: str | None = None
     converted: dict[str, Any] = field(default_factory=dict)
+    allowed: list[bool | None] = field(default_factory=list)
+    plan_made: WorkflowPlan = field(default_factory=WorkflowPlan)
     slow_after: int = 2
 
     def names(self) -> list[str]:
@@ -72,10 +75,18 @@ class FakeConnector:
         return [name for name, _ in self.calls]
 
     async def run_workflow(
-        self, payload: Any, use_workflow_json: bool, *, on_progress: Any, timeout: Any, extra_data: Any
+        self,
+        payload: Any,
+        use_workflow_json: bool,
+        *,
+        on_progress: Any,
+        timeout: Any,
+        extra_data: Any,
+        allow_paid: bool | None,
     ) -> dict[str, Any]:
         """Play each node in order."""
         self.calls.append(("run", {"payload": payload, "timeout": timeout, "extra_data": extra_data}))
+        self.allowed.append(allow_paid)
         prompt = payload if not use_workflow_json else {str(n["id"]): as_prompt_node(n) for n in payload["nodes"]}
         on_progress(progress.Queued("pid", 1))
         on_progress(progress.Started("pid"))
@@ -132,6 +143,11 @@ class FakeConnector:
             if node["class_type"] == "Gone":
                 node["class_type"] = None
         return Explanation("browser", node_fates(payload, output), output)
+
+    async def plan(self, payload: Any, values: Any, *, online: bool) -> WorkflowPlan:
+        """The plan that the test has given."""
+        self.calls.append(("plan", {"payload": payload, "values": values, "online": online}))
+        return self.plan_made
 
     async def kill_api(self) -> None:
         """Remember it."""

@@ -102,6 +102,21 @@ async def test_an_output_is_an_input_without_a_transfer(
     assert path.read_bytes().startswith(b"\xff\xd8\xff")
 
 
+async def test_an_attached_server(server: ComfyConnector, engine: EngineUnderTest) -> None:
+    """Files cannot be deleted there, so the same one is sent once, and an output is named as on an owned one."""
+    before = input_files(engine)
+    async with await ComfyConnector.attach(server.server_address, browser="lazy") as attached:
+        invert = await attached.load(INVERT, INVERT_NAMES)
+        for _ in range(2):
+            once = await invert(image=levels(3, 3, 3))
+        (made,) = set(input_files(engine)) - set(before)
+        assert made.endswith("-image.png")
+        (engine.home / "input" / made).unlink()
+        twice = await invert(image=once.negative)
+        assert len(twice.negative) == 1
+        assert input_files(engine) == before
+
+
 async def test_an_output_of_another_server(server: ComfyConnector, connector: ComfyConnector) -> None:
     """Is transferred."""
     pixels = levels(4, 4, 3)
@@ -162,7 +177,7 @@ async def test_plan_of_a_call(server: ComfyConnector, tmp_path: Path) -> None:
     plan = await invert.plan(image=tmp_path / "photo.png")
     assert plan.is_ready
     assert plan.name == "workflow"
-    assert (await invert.plan(image=None)).problems
+    assert [need.input for need in (await invert.plan(image=None)).values] == ["image"]
     assert [each.name for each in (await invert.plan()).files] == ["none.png"]
 
 

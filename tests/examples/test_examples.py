@@ -58,14 +58,16 @@ def test_image_to_image(desk: Desk) -> None:
 def test_call_workflow(desk: Desk) -> None:
     """The picture is as many times larger as was said, and its name is that of the output."""
     shutil.copy(EXAMPLES / "upscale.json", desk.folder)
-    small = Image.open(desk.folder / "photo.png").size
+    with Image.open(desk.folder / "photo.png") as photo:
+        width, height = photo.size
 
     printed = desk.run(str(EXAMPLES / "call_workflow.py"), "photo.png", "3")
 
     assert "scale           float 0.01…8" in printed
     assert printed.split()[-1] == str(Path("results", "image.png"))
-    (picture,) = desk.pictures()
-    assert Image.open(picture).size == (small[0] * 3, small[1] * 3)
+    (path,) = desk.pictures()
+    with Image.open(path) as picture:
+        assert picture.size == (width * 3, height * 3)
 
 
 def test_sweep_grid(desk: Desk) -> None:

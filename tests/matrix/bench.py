@@ -11,11 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import psutil
 from contract.engines import EngineUnderTest
-from contract.graphs import picture_workflow, record_of, show_prompt, texts_of
+from contract.graphs import node, picture_workflow, record_of, show_prompt, texts_of
 from faults.traces import Trace
 from matrix.conftest import THROUGH_THE_BROWSER
 from matrix.steps import Call, Outcome, Place, Strike, is_own, own_tasks, places
@@ -348,6 +350,17 @@ async def edit(connector: ComfyConnector) -> None:
     value = next(_numbers)
     editor = (await connector.edit(picture_workflow(1))).set("EmptyImage.color", value)
     assert editor.payload["nodes"][0]["widgets_values"][3] == value, editor.payload
+
+
+async def load_and_call(connector: ComfyConnector) -> None:
+    """``load``, and a call of the function with a picture; no upload of an earlier call is left."""
+    engine = connector._parts.engine
+    assert engine is None or not list(Path(engine.folders.input).rglob("*-image.png"))
+    prompt = {"1": node("LoadImage", image=""), "2": node("PreviewImage", "Out", images=["1", 0])}
+    show = await connector.load(prompt, {"inputs": {"image": "1.image"}})
+    picture = np.full((4, 4, 3), next(_numbers) % 256, np.uint8)
+    result = await show(image=picture)
+    assert len(result.out) == 1, result
 
 
 # --- the state before a call ---------------------------------------------------------------------------------------

@@ -153,6 +153,7 @@ KILL_API = Blow(
     {
         "create": _SHUT_DOWN,
         "run_workflow": (ExecutionInterrupted, StateError),
+        "load": (ExecutionInterrupted, StateError),
         "get_prompt_from_workflow": _SHUT_DOWN,
         "explain": _SHUT_DOWN,
         "edit": _SHUT_DOWN,
@@ -167,6 +168,7 @@ KILL_SERVER = Blow(
     {
         "create": (ServerStartError, ServerDiedError, SelfTestError),
         "run_workflow": _SERVER_DIED,
+        "load": _SERVER_DIED,
         "get_prompt_from_workflow": _SERVER_DIED,
         "explain": _SERVER_DIED,
         "edit": _SERVER_DIED,

@@ -55,6 +55,8 @@ WITHOUT_BROWSER: dict[str, tuple[RunCall, Scene]] = {
     "run_workflow": (scenes.run_prompt, scenes.as_it_is),
     "edit": (scenes.edit, scenes.without_definitions),
 }
+if VISITS_ALL:
+    WITHOUT_BROWSER["load"] = (scenes.load_and_call, scenes.as_it_is)
 WITH_PAGE: dict[str, tuple[RunCall, Scene]] = {
     "run_workflow": (scenes.run_picture, scenes.with_a_page),
     "get_prompt_from_workflow": (scenes.convert, scenes.with_a_page),

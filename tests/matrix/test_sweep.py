@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from contract.engines import EngineUnderTest
 from contract.graphs import Recorder, gate_prompt, node, picture_workflow, show_prompt, texts_of
@@ -101,6 +102,32 @@ async def sweep(shared: ComfyConnector, call: Callable[[], Coroutine[Any, Any, N
             assert end is None
             return nth - 1
     raise AssertionError("unreachable")
+
+
+async def test_us_cancelled_everywhere_in_a_function(shared: ComfyConnector) -> None:
+    """Each time the uploads of the call are gone from the server, and the next call works."""
+    engine = shared._parts.engine
+    assert engine is not None
+    prompt = {"1": node("LoadImage", image=""), "2": node("PreviewImage", "Out", images=["1", 0])}
+    show = await shared.load(prompt, {"inputs": {"image": "1.image"}})
+    colours = itertools.count(1)
+
+    def uploads() -> list[Path]:
+        return [path for path in Path(engine.folders.input).rglob("*") if path.is_file()]
+
+    before = uploads()
+
+    async def call() -> None:
+        await until(lambda: uploads() == before)
+        number = next(colours)
+        picture = np.full((4, 4, 3), number % 256, np.uint8)
+        await show.with_options(timeout=60)(image=picture)
+
+    counts = [await sweep(shared, call) for _ in range(2)]
+    log.info("a function: %s awaits", counts)
+    assert min(counts) >= 8
+    await until(lambda: uploads() == before)
+    assert len((await show(image=np.zeros((4, 4, 3), np.uint8))).out) == 1
 
 
 async def test_us_cancelled_everywhere_in_run_workflow(shared: ComfyConnector) -> None:

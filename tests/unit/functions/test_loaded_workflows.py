@@ -100,3 +100,18 @@ async def test_sidecars_beside_the_workflow(tmp_path: Path) -> None:
     assert given.name == "other"
     with pytest.raises(FileNotFoundError, match="no such sidecar"):
         await load_function(host, path, interface=tmp_path / "gone.yaml", name=None)
+
+
+async def test_widgets_of_types_of_their_own() -> None:
+    """Take constants, checked as the server declares them; an input that only links feed takes none."""
+    host: Any = Host()
+    host.definitions["Show"]["input"]["required"] |= {"box": ["BOUNDING_BOX", {}], "model": ["MODEL"]}
+    prompt = {"1": {"class_type": "Show", "inputs": {"value": 3, "box": {"x": 0, "y": 0, "width": 1, "height": 1}}}}
+    names = {"inputs": {"box": "1.box", "value": {"target": "1.value", "maximum": 99}}}
+    show = await load_function(host, prompt, interface=names, name=None)
+    assert show.problems(box={"x": 1, "y": 2, "width": 3, "height": 4}) == []
+    (problem,) = show.problems(box={"x": 1})
+    assert "takes an object with the whole numbers x, y, width and height" in problem.problem
+    # The sidecar allows more than the server does.
+    (problem,) = show.problems(value=50)
+    assert "takes a number from 0 to 9" in problem.problem

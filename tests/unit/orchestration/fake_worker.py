@@ -19,6 +19,7 @@ from discomfort.exceptions import ExecutionError, NodeFailure
 from discomfort.nodes import NODE_CLASS_MAPPINGS as OURS
 from discomfort.progress import Cached, Done, NodeStarted, ProgressCallback, Started
 from discomfort.workflow.json_values import is_link
+from discomfort.workflow.partner_nodes import Spending, partner_nodes
 from discomfort.workflow.preflight import check_prompt
 
 Prompt = dict[str, Any]
@@ -138,8 +139,11 @@ class FakeWorker:
         self.refreshed += fresh
         return self.definitions
 
-    async def _check_prompt(self, prompt: Prompt, definitions: dict[str, Any]) -> None:
+    async def _check_prompt(
+        self, prompt: Prompt, definitions: dict[str, Any], *, allow_paid: bool | None = None
+    ) -> None:
         check_prompt(prompt, definitions or None)
+        Spending(bool(allow_paid)).extra_data(None, partner_nodes(prompt, definitions))
 
     async def run_workflow(
         self,
@@ -149,6 +153,8 @@ class FakeWorker:
         on_progress: ProgressCallback | None = None,
         timeout: float | None = None,
         extra_data: Mapping[str, Any] | None = None,
+        allow_paid: bool | None = None,
+        api_key: str | None = None,
     ) -> Any:
         """Evaluate a prompt."""
         assert not use_workflow_json

@@ -10,7 +10,7 @@ from unit.planning.planned import HOST, FakeServer, plan_of, prompt_of, saved, w
 
 from discomfort.exceptions import InputSelectorError
 from discomfort.planning.import_errors import import_failures
-from discomfort.planning.needs import FolderSpace, ModelNeed, PackNeed
+from discomfort.planning.needs import FolderSpace, ModelNeed, PackNeed, ValueNeed
 from discomfort.planning.pack_search import manager_packs
 from discomfort.planning.room import crowded
 from discomfort.planning.workflow_plan import WorkflowPlan, size_text
@@ -135,6 +135,27 @@ def test_given_values_are_planned() -> None:
     assert plan_of(prompt).values == ()
     with pytest.raises(InputSelectorError):
         plan_of(prompt, values={"KSampler.stps": 0})
+
+
+def test_what_a_call_brings_and_refuses() -> None:
+    """An input that gets a file with the run needs none on the server; what a call refuses is in the plan."""
+    prompt = prompt_of(n1={"class_type": "LoadImage", "image": "gone.png"}, n2=saved("1"))
+    wrong = ValueNeed(input="scale", value=9, problem="takes a number from 1 to 4")
+
+    plan = plan_of(prompt, brought=frozenset({"1.image"}), wrong=(wrong,))
+
+    assert (plan.files, plan.values) == ((), (wrong,))
+
+
+def test_ports_are_no_lack() -> None:
+    """A run with values replaces them; what they depend on is checked, whether the server has their class or not."""
+    port = {"class_type": "DiscomfortPort", "unique_id": "x", "input_data": ["1", 0]}
+    prompt = prompt_of(n1={"class_type": "CheckpointLoaderSimple", "ckpt_name": "new.pt"}, n2=port)
+
+    plan = plan_of(prompt)
+
+    assert (plan.packs, plan.problems) == ((), ())
+    assert [model.name for model in plan.missing_models] == ["new.pt"]
 
 
 def test_input_files() -> None:
