@@ -293,7 +293,7 @@ class UploadError(DiscomfortError, ValueError):
 
 
 class SweepError(DiscomfortError, ValueError):
-    """A grid or table of values cannot be used: a file that is no table, a name that the workflow has not.
+    """A grid or table of values cannot be used, such as one with a name that is not an input of the workflow.
 
     ``place`` is where it is: a file and its line, or a name. ``remedy`` says what to do.
     """

@@ -121,7 +121,7 @@ class WorkflowFunction:
         """Every combination of values, as ``upscale.grid(seed=range(8), cfg=[5, 7])``; the last name changes fastest.
 
         A list, a range or another iterable has one value for each row; anything else is the same in all rows. Nothing
-        runs before :meth:`Sweep.run`. Raises SweepError for a name that the workflow has not.
+        runs before :meth:`Sweep.run`. Raises SweepError for a name that is not an input.
         """
         from discomfort.sweeps import Sweep
 

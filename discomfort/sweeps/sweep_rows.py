@@ -44,7 +44,7 @@ def grid_rows(
 ) -> list[SweepRow]:
     """Every combination, in the order of nested loops: the last name changes fastest. ``rows`` are the outermost loop.
 
-    Raises SweepError for a name that the workflow has not, for one that the rows have, and for too many rows.
+    Raises SweepError for a name that is not an input, for one that the rows have, and for too many rows.
     """
     _check_names(interface, values, "")
     lists = {name: _several(name, value, interface.inputs.get(name)) for name, value in values.items()}
