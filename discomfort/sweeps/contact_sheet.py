@@ -30,7 +30,7 @@ _WIDEST = 12
 def write_sheets(held: SweepFolder, rows: Sequence[SweepResult], columns: int | None = None) -> tuple[Path, ...]:
     """Write the sheets of all rows that have ended, replacing older ones. Returns their paths.
 
-    ``columns`` is how many results a line has. A row that failed, or whose files are no pictures, has
+    ``columns`` is how many results a line has. A row that failed, or that has no picture, has
     text in its place. Raises OSError, DiskFullError among them.
     """
     shown = [row for row in rows if row.status != "waiting"]
