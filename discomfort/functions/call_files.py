@@ -25,6 +25,7 @@ _MARKS = (
     (b"ID3", ".mp3"), (b"\x1a\x45\xdf\xa3", ".webm"), (b"glTF", ".glb"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"),
     (b"BM", ".bmp"),
 )  # fmt: skip
+_LONGEST_NAME, _MOST_PARTS = 255, 20
 _RIFF = {b"WAVE": ".wav", b"WEBP": ".webp", b"AVI ": ".avi"}
 
 
@@ -95,6 +96,8 @@ class FileByName:
         if "://" in self.name:
             return f"takes no address, given {self.name[:200]!r}: download the file, and give its path"
         name, subfolder, folder = _parts(self.name)
+        if not _may_be_on_server(self.name):
+            return f"there is no file {self.name[:200]!r}"
         if name and await host._has_file(name, subfolder, folder):
             return ""
         return f"there is no file {self.name[:200]!r}, neither here nor in the server's folder {folder!r}"
@@ -219,6 +222,13 @@ def _parts(value: str) -> tuple[str, str, str]:
     path = PurePosixPath((found["path"] if found else value).replace("\\", "/"))
     parent = "" if str(path.parent) == "." else str(path.parent)
     return path.name, parent, (found["folder"] if found else None) or "input"
+
+
+def _may_be_on_server(name: str) -> bool:
+    """Whether the server may be asked for a file: it answers other names with errors of its own."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    is_short = all(len(part.encode("utf-8", "replace")) <= _LONGEST_NAME for part in parts) and len(parts) < _MOST_PARTS
+    return is_short and name.isprintable() and parts[:1] != ("/",) and ".." not in parts
 
 
 def _is_file(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
-from contract.engines import EngineUnderTest, with_small_frontend
+from contract.engines import REPOSITORY, EngineUnderTest, with_small_frontend
 from contract.graphs import Prompt, node, picture_prompt
 from PIL import Image
 
 from discomfort import CallError, ComfyConnector, SyncConnector
 
+EXAMPLES = REPOSITORY / "examples"
 INVERT: Prompt = {
     "1": node("LoadImage", "Photo", image="none.png"),
     "2": node("ImageInvert", image=["1", 0]),
@@ -60,6 +62,23 @@ async def test_a_picture_in_every_form(server: ComfyConnector, engine: EngineUnd
         # SaveImage cuts off where it could round.
         assert np.abs(np.rint(found[0] * 255) - (255.0 - pixels)).max() <= 1, type(form)
     assert input_files(engine) == before
+
+
+@pytest.mark.browser
+async def test_a_script_of_a_stranger(connector: ComfyConnector, tmp_path: Path) -> None:
+    """A workflow of App Mode is loaded, called and its picture saved; it has the workflow with these values."""
+    Image.new("RGB", (5, 4), "red").save(tmp_path / "photo.png")
+    upscale = await connector.load(EXAMPLES / "upscale.json")
+    assert list(upscale.interface.inputs) == ["image", "scale", "upscale_method"]
+    result = await upscale(image=tmp_path / "photo.png", scale=3, upscale_method="area")
+    (path,) = await result.image.save(tmp_path / "out")
+    assert path.name == "image.png"
+    with Image.open(path) as picture:
+        assert picture.size == (15, 12)
+        assert json.loads(picture.info["workflow"])["nodes"][1]["widgets_values"] == ["area", 3]
+    with pytest.raises(CallError) as caught:
+        await upscale(image=tmp_path / "photo.png", scale=99, upscale_method="lanzcos")
+    assert [each.candidates[0] for each in caught.value.problems] == ["8.0", "'lanczos'"]
 
 
 async def test_equal_files_are_one(server: ComfyConnector, engine: EngineUnderTest) -> None:
@@ -145,6 +164,8 @@ async def test_everything_wrong_is_told_at_once(server: ComfyConnector, tmp_path
     invert = await server.load(INVERT, INVERT_NAMES)
     wrong = [
         (tmp_path / "gone.png", "there is no file"), ("gone.png", "neither here nor in the server's folder 'input'"),
+        ("/gone/cat.png", "there is no file '/gone/cat.png'"), ("../cat.png", "there is no file"),
+        ("x" * 5000, "there is no file"),
         ("http://127.0.0.1/cat.png", "takes no address"), (b"", "no bytes"), (3, "takes IMAGE: a path, bytes"),
         (levels(2, 4, 4, 3), "takes one picture"), ([levels(2, 2, 3)] * 2, "takes one file, given 2"),
         (io.StringIO("x"), "open it in binary mode"),
