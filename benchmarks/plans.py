@@ -139,7 +139,10 @@ def place(plan: WorkflowPlan, base: Path) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """The sums, and every line that should not be there."""
+    """The sums, and every line that should not be there.
+
+    A file may list one model with two addresses; the plan has one of them.
+    """
     total = {
         key: sum(row[key] for row in rows)
         for key in ("listed", "models", "with_url", "with_digest", "files", "partners")
@@ -158,7 +161,7 @@ def table(rows: list[dict[str, Any]]) -> None:
         ("input files", total["files"]),
         ("templates with values that the server refuses", sum(bool(row["values"]) for row in rows)),
         ("templates with partner nodes", sum(bool(row["partners"]) for row in rows)),
-        ("templates that cannot be converted", sum(row["path"] is None for row in rows)),
+        ("templates planned by their converted prompt", sum(row["path"] is not None for row in rows)),
         ("models missing although they are there", sum(len(row["false_models"]) for row in rows)),
         ("input files missing although they are there", sum(len(row["false_files"]) for row in rows)),
     ]

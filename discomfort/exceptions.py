@@ -33,6 +33,14 @@
     │   │   └── RestartLimitError                     it died too often to be restarted
     │   ├── ServerConnectionError   ConnectionError
     │   └── ServerResponseError
+    ├── ProvideError                RuntimeError      what a plan needs could not be fetched or installed
+    │   ├── ConsentError            PermissionError   nothing was fetched, since nobody agreed to it
+    │   ├── DownloadError                             a file could not be fetched
+    │   │   ├── DownloadRefusedError  PermissionError the server wants a token, or a licence to be accepted
+    │   │   ├── DownloadStalledError  TimeoutError    too few bytes arrived for too long
+    │   │   └── DamagedDownloadError  ValueError      other bytes than the plan says
+    │   ├── FileConflictError       FileExistsError   another file has that name
+    │   └── PackInstallError                          a node pack could not be installed
     ├── SelfTestError               RuntimeError      the server runs, but the self-test workflow fails
     └── RunError                    RuntimeError      a prompt failed
         ├── ValidationError         ValueError        the server refused the prompt, or a part of it
@@ -536,6 +544,78 @@ class ServerResponseError(ServerError):
 
 class SelfTestError(DiscomfortError, RuntimeError):
     """The self-test workflow failed in conversion, execution or result; ``__cause__`` is the reason."""
+
+
+class ProvideError(DiscomfortError, RuntimeError):
+    """What a plan needs could not be provided, or a part of it.
+
+    ``failures`` has the error of each part, ``report`` the :class:`ProvideReport` of all of them, if there is one.
+    """
+
+    problem: str
+    remedy: str
+
+    def __init__(
+        self, problem: str, *, failures: Sequence[DiscomfortError] = (), report: Any = None, remedy: str = ""
+    ) -> None:
+        self.problem, self.remedy, self.report = problem, remedy, report
+        self.failures: tuple[DiscomfortError, ...] = tuple(failures)
+        told = f": {joined(self.failures)}" if self.failures else ""
+        super().__init__(problem + told + (f". {remedy}" if remedy else ""))
+
+
+class ConsentError(ProvideError, PermissionError):
+    """Nothing was fetched or installed, since nobody agreed. ``proposal`` says what would have been done."""
+
+    def __init__(self, problem: str, *, proposal: Any = None, remedy: str = "") -> None:
+        super().__init__(problem, remedy=remedy)
+        self.proposal = proposal
+
+
+class DownloadError(ProvideError):
+    """A file could not be fetched. ``name`` is the file, ``url`` its address without query, ``status`` that of HTTP."""
+
+    name: str
+    url: str
+    status: int | None
+
+    def __init__(self, problem: str, *, name: str, url: str = "", status: int | None = None, remedy: str = "") -> None:
+        self.name, self.url, self.status = name, url, status
+        super().__init__(f"{name}: {problem}" + (f" ({url})" if url else ""), remedy=remedy)
+        self.problem = problem
+
+
+class DownloadRefusedError(DownloadError, PermissionError):
+    """The server refuses the file: it wants a token, or a licence to be accepted first. ``remedy`` says where."""
+
+
+class DownloadStalledError(DownloadError, TimeoutError):
+    """Too few bytes arrived for too long, or the time for the download was over. What arrived is kept."""
+
+
+class DamagedDownloadError(DownloadError, ValueError):
+    """The bytes that arrived are not those that the plan names: another size or hash. They are removed."""
+
+
+class FileConflictError(ProvideError, FileExistsError):
+    """Another file has the name already, and is left as it is. ``path`` is that file."""
+
+    def __init__(self, problem: str, *, path: str | os.PathLike[str], remedy: str = "") -> None:
+        self.path: str = os.fspath(path)
+        super().__init__(f"{self.path}: {problem}", remedy=remedy)
+        self.problem = problem
+
+
+class PackInstallError(ProvideError):
+    """A node pack could not be installed. ``pack`` is its name, ``log_tail`` the end of what the installer said."""
+
+    pack: str
+    log_tail: tuple[str, ...]
+
+    def __init__(self, problem: str, *, pack: str, log_tail: Sequence[str] = (), remedy: str = "") -> None:
+        self.pack, self.log_tail = pack, tuple(log_tail)
+        super().__init__(f"{log_lines(self.log_tail)}{pack}: {problem}", remedy=remedy)
+        self.problem = problem
 
 
 class RunError(DiscomfortError, RuntimeError):

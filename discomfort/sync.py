@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
     from discomfort.functions.sync_function import SyncFunction
     from discomfort.planning.workflow_plan import WorkflowPlan
+    from discomfort.provision.provide_progress import ProvideProgress
+    from discomfort.provision.provide_report import ProvideReport
+    from discomfort.provision.provider import Consent
 
 _log = logging.getLogger("discomfort.connector")
 
@@ -325,6 +328,32 @@ class SyncConnector(ConnectorFace):
     ) -> WorkflowPlan:
         """See :meth:`ComfyConnector.plan`."""
         return self._thread.call(self._connector.plan(workflow, values, online=online, api_key=api_key, **named))
+
+    def provide(
+        self,
+        plan: WorkflowPlan,
+        *,
+        yes: bool = False,
+        consent: Consent | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[ProvideProgress], object] | None = None,
+        timeout: float | None = None,
+        tokens: Mapping[str, str] | None = None,
+        models_directory: str | os.PathLike[str] | None = None,
+        allow_private: bool = False,
+        extensions: Collection[str] = (),
+        any_version: bool = False,
+        parallel: int = 4,
+        reserve: int = 1 << 30,
+    ) -> ProvideReport:
+        """See :meth:`ComfyConnector.provide`. ``consent`` and ``on_progress`` are called in the connector's thread."""
+        return self._thread.call(
+            self._connector.provide(
+                plan, yes=yes, consent=consent, dry_run=dry_run, on_progress=on_progress, timeout=timeout,
+                tokens=tokens, models_directory=models_directory, allow_private=allow_private, extensions=extensions,
+                any_version=any_version, parallel=parallel, reserve=reserve,
+            )
+        )  # fmt: skip
 
     def upload(
         self,

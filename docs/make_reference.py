@@ -79,12 +79,23 @@ PAGES = {
             "discomfort.functions.workflow_function:WorkflowFunction,CallRun",
             "discomfort.functions.call_result:CallResult",
             "discomfort.functions.typed_outputs",
+            "discomfort.workflow.interface.parameters:Interface",
+            "discomfort.workflow.interface.declarations",
+            "discomfort.functions.input_types",
             "discomfort.functions.sync_function",
             "discomfort.functions.sync_typed_outputs",
             "discomfort.functions.input_form:InputForm",
         ],
     ),
     "plans.md": ("Plans", ["discomfort.planning.workflow_plan:WorkflowPlan", "discomfort.planning.needs"]),
+    "provision.md": (
+        "Provision",
+        [
+            "discomfort.provision.proposal:Proposal,ModelOffer,PackOffer,Obstacle",
+            "discomfort.provision.provide_report:ProvideReport,ProvidedItem",
+            "discomfort.provision.provide_progress:ProvideProgress",
+        ],
+    ),
     "workflow-tools.md": ("Workflow tools", ["discomfort.workflow_tools"]),
     "nodes.md": (
         "Nodes",

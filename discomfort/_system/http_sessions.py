@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl as tls
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -50,6 +51,10 @@ class ProxyRefused(aiohttp.ClientError):
         self.status = status
         hint = "; check the credentials in proxy" if status == 407 else ""
         super().__init__(f"the proxy refuses the connection: {status} {message}{hint}")
+
+
+class AddressRefused(OSError):
+    """The name of a server stands for addresses to which no connection is to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,23 @@ def make_route(ssl: tls.SSLContext | bool | None = None, proxy: str | None = Non
 
 
 def open_session(
-    *, connections: int = 100, idle: float = 15.0, route: Route = DIRECT, **options: Any
+    *,
+    connections: int = 100,
+    idle: float = 15.0,
+    route: Route = DIRECT,
+    accepts: Callable[[str], bool] | None = None,
+    **options: Any,
 ) -> aiohttp.ClientSession:
     """An aiohttp session with ``options`` that raises :class:`RedirectRefused` instead of following a redirect.
 
     A request with ``allow_redirects=False`` still gets the 3xx response itself. At most ``connections`` are open at
     once, and an unused one is closed after ``idle`` seconds. All connections take the ``route``.
+    With ``accepts``, a name is connected only to those of its IP addresses for which that is true; if there is none,
+    the request fails with :class:`AddressRefused` as the cause. A URL with an IP address itself is not asked about.
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse)
-    connector = _Connector(route, limit=connections, keepalive_timeout=idle, resolver=_Resolver())
+    connector = _Connector(route, limit=connections, keepalive_timeout=idle, resolver=_Resolver(accepts))
     if route.proxy is not None:
         options["proxy"] = route.proxy
     session = aiohttp.ClientSession(connector=connector, trace_configs=[trace], **options)
@@ -171,26 +183,38 @@ class _Connector(aiohttp.TCPConnector):
 class _Resolver(AbstractResolver):
     """The system's resolver. aiohttp's version runs in asyncio's default pool, which the program may keep busy."""
 
+    def __init__(self, accepts: Callable[[str], bool] | None = None) -> None:
+        self._accepts = accepts
+
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         flags = socket.AI_ADDRCONFIG  # No IPv6 addresses on a machine without IPv6, and likewise for IPv4.
         found = await in_own_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, flags))
+        numeric = [socket.getnameinfo(each[4], socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0] for each in found]
+        accepts = self._accepts or _any_address
+        if found and not any(map(accepts, numeric)):
+            raise AddressRefused(f"{host} is {', '.join(dict.fromkeys(numeric))}")
         return [
             ResolveResult(
                 # Only getnameinfo() adds the interface to a link-local address.
                 hostname=host,
-                host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
+                host=shown,
                 port=port,
                 family=kind,
                 proto=protocol,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for kind, _, protocol, _, address in found
+            for (kind, _, protocol, _, _), shown in zip(found, numeric, strict=True)
+            if accepts(shown)
         ]
 
     async def close(self) -> None:
         """Do nothing: there is nothing to release."""
+
+
+def _any_address(_: str) -> bool:
+    return True
 
 
 def _has_host(address: str) -> bool:

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from discomfort.cli import help_texts
 from discomfort.cli.connect import ServerTarget, read_target
 from discomfort.cli.exit_codes import FAILED, USAGE
+from discomfort.cli.guarded import guarded as _guarded
 from discomfort.cli.inputs import (
     Source,
     UsageError,
@@ -25,16 +26,22 @@ from discomfort.cli.inputs import (
     read_pairs,
     read_sources,
 )
+from discomfort.cli.interface_options import SidecarOption, interface, stubs
 from discomfort.cli.options import (
     AgainstOption,
+    AgreeOption,
     AllowPaidOption,
+    AnyVersionOption,
     AttachOption,
     CleanOption,
     ConfigOption,
     CsvOption,
+    DryRunOption,
     EngineOption,
     ExclusiveOption,
+    ExtensionOption,
     FailFastOption,
+    FetchTimeoutOption,
     ForceOption,
     GridOption,
     HeaderOption,
@@ -43,6 +50,7 @@ from discomfort.cli.options import (
     IterationsOption,
     JsonOption,
     ListOption,
+    ModelsOption,
     NameOption,
     NoSheetOption,
     OneWorkflowArgument,
@@ -51,6 +59,7 @@ from discomfort.cli.options import (
     OutOption,
     ParallelOption,
     PlanSetOption,
+    PrivateOption,
     PromptFileOption,
     ProxyOption,
     QuietOption,
@@ -68,8 +77,8 @@ from discomfort.cli.options import (
     WorkflowArgument,
     YesOption,
 )
+from discomfort.cli.run_help import own_options, run_help, split_run
 from discomfort.cli.terminal import Terminal, make_streams_safe
-from discomfort.exceptions import DiscomfortError
 
 _INTERRUPTED_BY_TYPER = 130
 """typer's exit code for Ctrl-C outside of a run; ours is 1."""
@@ -79,7 +88,17 @@ def invoke(arguments: Sequence[str]) -> int:
     """Parse the command line and run its command; ends with SystemExit, as typer does, which carries the exit code."""
     make_streams_safe()
     try:
-        build_app()(args=list(arguments), prog_name="discomfort")
+        app, own = build_app(), list(arguments)
+        named: dict[str, str | None] = {}
+        if own[:1] == ["run"]:
+            own, named = split_run(app, own)
+            code = run_help(app, own)
+            if code is not None:
+                return code
+        app(args=own, prog_name="discomfort", obj=named)
+    except UsageError as error:
+        Terminal().explain(error)
+        return USAGE
     except SystemExit as end:
         if end.code == _INTERRUPTED_BY_TYPER:
             return FAILED
@@ -106,6 +125,9 @@ def build_app() -> typer.Typer:
         ("convert", _convert, "Convert workflows to API prompts.", help_texts.CONVERT),
         ("explain", _explain, "Show what a conversion does with each node.", help_texts.EXPLAIN),
         ("plan", _plan, "Show what workflows need, and what is missing.", help_texts.PLAN),
+        ("provide", _provide, "Fetch the models and packs that workflows lack.", help_texts.PROVIDE),
+        ("interface", interface, "Show the named inputs and outputs of workflows.", help_texts.INTERFACE),
+        ("stubs", stubs, "Write types of workflows for editors and checkers.", help_texts.STUBS),
         ("ports", _ports, "List the ports of workflows, without a server.", help_texts.PORTS),
         ("doctor", _doctor, "Check everything that a run needs.", help_texts.DOCTOR),
         ("conformance", _conformance, "Report where a server differs from ComfyUI.", help_texts.CONFORMANCE),
@@ -139,6 +161,7 @@ def _top(
 
 # Longer than other functions: the parameters are the options of the command, and the docstring is its help.
 def _run(
+    context: typer.Context,
     workflows: WorkflowArgument,
     values: InOption = None,
     files: OutOption = None,
@@ -149,6 +172,7 @@ def _run(
     inputs: InputOption = None,
     output: SaveOption = Path("output"),
     name: NameOption = None,
+    sidecar: SidecarOption = None,
     skip_existing: SkipOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -167,6 +191,10 @@ def _run(
     per line; with --json one document {workflow, index, values, prompt_id, status, seconds, outputs, history, error}, a
     list of them for several workflows.
 
+    Named inputs: --NAME VALUE gives a value to an input of the workflow's interface (--tiled and --no-tiled where it is
+    true or false); discomfort run WORKFLOW --help shows them. A name that is also an option here is given by
+    --in NAME=VALUE. @FILE reads a text from a file. They go with all options for batches.
+
     Batches: --set NODE.INPUT=0..19 is one run for each number (0..100..10: in steps of 10), --set 'NODE.INPUT=a|b' one
     for each text. Several of them multiply, as do the rows of --csv and --repeat; the last one changes fastest. For a
     single value that looks like this, write it as JSON ('"a|b"'), or \\| for a |; in braces, as in {red|blue}, a | is
@@ -184,14 +212,17 @@ def _run(
     """
 
     def work(terminal: Terminal) -> int:
+        from discomfort.cli.named_calls import divided
         from discomfort.cli.port_run import ListOptions, check_iterations, list_command, refuse_batches, wants_list
 
         target, uploads = read_target(config, engine, attach, header, proxy), inputs or []
         check_files(uploads)
         check_directory(output)
         sources = read_sources(workflows)
-        if not wants_list(sources, values or [], files or [], iterations):
-            return batches(terminal, sources, target, uploads)
+        is_list = bool(files) or iterations is not None
+        given, named = divided(dict(context.obj or {}), read_pairs("--in", values or []), sources, is_list=is_list)
+        if named or not wants_list(sources, list(given), files or [], iterations):
+            return batches(terminal, sources, target, uploads, named)
         refuse_batches(
             {
                 "--set": assignments,
@@ -204,7 +235,7 @@ def _run(
         options = ListOptions(
             sources=sources,
             target=target,
-            given=read_pairs("--in", values or []),
+            given=given,
             files=read_pairs("--out", files or []),
             iterations=check_iterations(iterations),
             uploads=uploads,
@@ -215,7 +246,13 @@ def _run(
         )
         return list_command(options, terminal)
 
-    def batches(terminal: Terminal, sources: list[Source], target: ServerTarget, uploads: list[Path]) -> int:
+    def batches(
+        terminal: Terminal,
+        sources: list[Source],
+        target: ServerTarget,
+        uploads: list[Path],
+        named: Mapping[str, str | None],
+    ) -> int:
         from discomfort.cli.output_names import read_pattern
         from discomfort.cli.run import RunOptions, run_command
         from discomfort.cli.variants import read_variants
@@ -234,6 +271,9 @@ def _run(
             json=as_json,
             lines=len(variants) > 1 or csv is not None,
             timeout=check_timeout(timeout),
+            named=named,
+            sidecar=sidecar,
+            own=sorted(own_options(build_app()).names) if named else (),
             allow_paid=allow_paid or None,
         )
         return run_command(options, terminal)
@@ -384,6 +424,61 @@ def _plan(
     _guarded(work, quiet=quiet, verbose=verbose)
 
 
+# Longer than other functions: the parameters are the options of the command, and the docstring is its help.
+def _provide(
+    workflows: WorkflowArgument,
+    assignments: PlanSetOption = None,
+    yes: AgreeOption = False,
+    dry_run: DryRunOption = False,
+    timeout: FetchTimeoutOption = None,
+    models_directory: ModelsOption = None,
+    allow_private: PrivateOption = False,
+    extensions: ExtensionOption = None,
+    any_version: AnyVersionOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    proxy: ProxyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Fetch the models and install the node packs that a workflow lacks, after showing them and asking.
+
+    Each model is shown with host, size, hash and target. What was stopped goes on where it was; a file of other content
+    is never replaced. Tokens come from HF_TOKEN, CIVITAI_API_TOKEN, DOWNLOAD_TOKEN_<HOST>, or the keyring. Packs are
+    installed by ComfyUI's manager, comfy-cli or git, and their code may do all that you may. Without a terminal, --yes
+    is needed. --json gives one document {workflow, complete, items, proposal, plan, error}, a list of them for several
+    workflows. Exit code 1 if something is still missing.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.plan_command import read_assignments
+        from discomfort.cli.provide_command import ProvideCommandOptions, provide_command
+
+        target = read_target(config, engine, attach, header, proxy)
+        how = {
+            "timeout": check_timeout(timeout),
+            "models_directory": models_directory,
+            "allow_private": allow_private,
+            "extensions": extensions or [],
+            "any_version": any_version,
+        }
+        options = ProvideCommandOptions(
+            sources=read_sources(workflows),
+            target=target,
+            values=read_assignments(assignments or []),
+            yes=yes,
+            dry_run=dry_run,
+            json=as_json,
+            how=how,
+        )
+        return provide_command(options, terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
 def _ports(
     workflows: WorkflowArgument,
     as_json: JsonOption = False,
@@ -493,19 +588,3 @@ def _serve(context: typer.Context) -> None:
     from comfyui_emulator import main as serve
 
     raise typer.Exit(serve(context.args))
-
-
-def _guarded(work: Callable[[Terminal], int], **terminal: Any) -> None:
-    """Run a command's work and exit with its code; an error before it began is the user's to fix: 2."""
-    screen = Terminal(**terminal)
-    try:
-        code = work(screen)
-    except KeyboardInterrupt:
-        code = FAILED
-    except (DiscomfortError, OSError, UnicodeError) as error:
-        screen.explain(error)
-        code = USAGE
-    except Exception as error:  # noqa: BLE001 - the border of the program: a message, and the traceback with -v
-        screen.explain(error)
-        code = FAILED
-    raise typer.Exit(code)

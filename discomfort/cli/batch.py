@@ -17,6 +17,7 @@ from discomfort.cli.runner import Interrupted, run
 from discomfort.cli.terminal import LogHandler, Terminal
 from discomfort.cli.variants import Variant
 from discomfort.exceptions import (
+    CallError,
     ConfigurationError,
     InputSelectorError,
     PayloadError,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 def exit_code(error: BaseException) -> int:
     """2 if the user must change the command, a file or the configuration; 1 if something failed."""
-    wrong = isinstance(error, (ConfigurationError, InputSelectorError, PortError, SweepError, UploadError, UsageError))
+    users = (CallError, ConfigurationError, InputSelectorError, PortError, SweepError, UploadError, UsageError)
+    wrong = isinstance(error, users)
     return USAGE if wrong or isinstance(error, (FileNotFoundError, FileExistsError)) else FAILED
 
 
@@ -136,7 +138,7 @@ class Batch:
         except Exception as error:  # noqa: BLE001 - the next job must be done whatever this one raised
             result.error = error
             # Here an unsafe prompt, or one whose nodes the server lacks, is a failed run, not a bad file.
-            is_users = isinstance(error, InputSelectorError | PortError)
+            is_users = isinstance(error, CallError | InputSelectorError | PortError)
             self._codes.add(FAILED if isinstance(error, PayloadError) and not is_users else exit_code(error))
             self.display.close()
             self.terminal.explain(error, about=self.about(job))

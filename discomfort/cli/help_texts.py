@@ -30,6 +30,8 @@ RUN = [
     "Examples:",
     "discomfort run workflow.json",
     "discomfort run a.json b.json -o results",
+    "discomfort run upscale.json --help         the inputs of this workflow",
+    "discomfort run upscale.json --image photo.jpg --scale 4",
     "discomfort run workflow.json --set KSampler.seed=42",
     "discomfort run workflow.json --set KSampler.seed=0..19 \\",
     "    --name '{workflow}-{KSampler.seed}' --skip-existing   resumable",
@@ -62,11 +64,29 @@ EXPLAIN = [
     "discomfort explain workflow.json --attach http://gpu:8188",
     "discomfort explain workflow.json --json | jq -r '.install // empty'",
 ]
+PROVIDE = [
+    "Examples:",
+    "discomfort provide workflow.json           show, ask, fetch",
+    "discomfort provide workflow.json --dry-run",
+    "HF_TOKEN=hf_... discomfort provide workflow.json --yes   gated models",
+]
 PLAN = [
     "Examples:",
     "discomfort plan workflow.json",
     "discomfort plan workflow.json --online     with the sizes of missing models",
     "discomfort plan *.json --json | jq -r '.[].models[] | select(.is_missing) | .url'",
+]
+INTERFACE = [
+    "Examples:",
+    "discomfort interface upscale.json",
+    "discomfort interface upscale.json --write  make upscale.discomfort.yaml",
+    "discomfort interface upscale.json --json | jq .schema",
+]
+STUBS = [
+    "Examples:",
+    "discomfort stubs upscale.json              stubs/upscale.py and .pyi",
+    "discomfort stubs workflows/*.json -o src/shop/workflows",
+    "discomfort stubs upscale.json --attach http://gpu:8188",
 ]
 PORTS = [
     "Examples:",

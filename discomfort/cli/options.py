@@ -151,6 +151,36 @@ AllowPaidOption = Annotated[
     bool,
     typer.Option("--allow-paid", help="Run nodes that cost money; the key is $DISCOMFORT_API_KEY."),
 ]
+AgreeOption = Annotated[bool, typer.Option("--yes", help="Fetch and install without asking.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would be fetched and installed.")]
+FetchTimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="Time limit for the models of one workflow.", show_default=False),
+]
+ModelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--models-directory",
+        metavar="DIR",
+        help="With --attach: the server's folder of models, if this machine has it.",
+        show_default=False,
+    ),
+]
+PrivateOption = Annotated[
+    bool, typer.Option("--allow-private", help="Also fetch from addresses of this machine and of private networks.")
+]
+ExtensionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extension",
+        metavar=".EXT",
+        help="Also fetch models whose names end in this. Repeatable.",
+        show_default=False,
+    ),
+]
+AnyVersionOption = Annotated[
+    bool, typer.Option("--any-version", help="Take the newest pack if the wanted version is not in its repository.")
+]
 StartOption = Annotated[bool, typer.Option("--start", help="Also start the server and run the self-test.")]
 CleanOption = Annotated[
     bool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -13,10 +13,11 @@ from discomfort.cli.connect import ServerTarget
 from discomfort.cli.exit_codes import OK
 from discomfort.cli.input_uploads import upload_inputs
 from discomfort.cli.inputs import Source
+from discomfort.cli.named_calls import NamedCalls
 from discomfort.cli.output_names import NamePattern
 from discomfort.cli.progress_bars import BatchPlace
 from discomfort.cli.report import Result, save_outputs, seconds_text, show_result
-from discomfort.cli.run_plan import Edits, plan_jobs, plan_without_server
+from discomfort.cli.run_plan import Edits, mark_done, plan_jobs, plan_without_server
 from discomfort.cli.runner import Interrupted
 from discomfort.cli.terminal import Terminal
 from discomfort.cli.variants import Variant
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class RunOptions:
     """The options of ``discomfort run``, read and checked. ``timeout`` is in seconds, for each run.
 
-    Every workflow is run once for each of ``variants``. ``lines``: ``json`` gives a line for each run.
+    Every workflow is run once for each of ``variants``. ``lines``: ``json`` gives a line for each run. ``named`` has
+    the texts of inputs by name, which a ``sidecar`` may declare; ``own`` are the options of the command, for messages.
     """
 
     sources: Sequence[Source]
@@ -42,6 +44,9 @@ class RunOptions:
     json: bool = False
     lines: bool = False
     timeout: float | None = None
+    named: Mapping[str, str | None] = field(default_factory=dict)
+    sidecar: Path | None = None
+    own: Sequence[str] = ()
     allow_paid: bool | None = None
 
 
@@ -64,7 +69,9 @@ class RunBatch(Batch):
     def __init__(self, options: RunOptions, terminal: Terminal) -> None:
         super().__init__(options.sources, options.target, terminal)
         self._options = options
-        self._edits = Edits(options.variants, self.terminal)
+        self._edits: Edits | NamedCalls = Edits(options.variants, self.terminal)
+        if options.named:
+            self._edits = NamedCalls(options.named, options.variants, options.sidecar, options.own)
         self._skipped = self._failed = 0
         self._spent: list[float] = []
 
@@ -74,7 +81,7 @@ class RunBatch(Batch):
         if options.name is not None and options.skip_existing:
             jobs = plan_without_server(self.sources, options.variants, options.name)
             if jobs is not None:
-                self._edits.mark_done(jobs, options.output)
+                mark_done(jobs, options.output)
                 if all(job.is_done for job in jobs):
                     self.jobs = jobs
                     self.record_all()
@@ -96,7 +103,7 @@ class RunBatch(Batch):
         options = self._options
         self.jobs = await plan_jobs(connector, self.sources, options.variants, self._edits, options.name)
         if options.name is not None and options.skip_existing:
-            self._edits.mark_done(self.jobs, options.output)
+            mark_done(self.jobs, options.output)
         left = sum(not job.is_done for job in self.jobs)
         if len(self.jobs) > len(self.sources):
             skipped = f", {len(self.jobs) - left} of them done already" if left < len(self.jobs) else ""
@@ -108,13 +115,11 @@ class RunBatch(Batch):
         if len(self.jobs) > 1:
             self.display.place(self._place(job))
         self.display.phase(f"{label}: preparing")
-        payload, is_workflow, extra = await self._edits.apply(connector, job)
-        result.history = await connector.run_workflow(
-            payload,
-            is_workflow,
+        result.history = await self._edits.run(
+            connector,
+            job,
             on_progress=self.display.event,
             timeout=self._options.timeout,
-            extra_data=extra,
             allow_paid=self._options.allow_paid,
         )
         self.display.phase(f"{label}: saving")

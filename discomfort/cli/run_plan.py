@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 from discomfort._json import JsonObject
 from discomfort.cli.batch import Job
 from discomfort.cli.inputs import STDIN, Source, UsageError
+from discomfort.cli.named_calls import NamedCalls
 from discomfort.cli.output_names import NamePattern, SavedNames
 from discomfort.cli.terminal import Terminal
 from discomfort.cli.variants import Variant
 from discomfort.exceptions import InputSelectorError
+from discomfort.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from discomfort.connector import ComfyConnector
+    from discomfort.history import History
     from discomfort.workflow.edit import Editor
 
 _MOST_ERRORS = 20
@@ -83,11 +86,25 @@ class Edits:
             return base.payload, base.is_workflow, base.extra
         return (await self.editor(connector, job)).payload, base.is_workflow, base.extra
 
-    def mark_done(self, jobs: Sequence[Job], directory: Path) -> None:
-        """Mark the jobs whose file is in the output folder already."""
-        saved = SavedNames(directory)
-        for job in jobs:
-            job.is_done = job.name is not None and job.name in saved
+    async def run(
+        self,
+        connector: ComfyConnector,
+        job: Job,
+        *,
+        on_progress: ProgressCallback,
+        timeout: float | None,
+        allow_paid: bool | None,
+    ) -> History:
+        """Do one run, and return its history."""
+        payload, is_workflow, extra = await self.apply(connector, job)
+        return await connector.run_workflow(
+            payload,
+            is_workflow,
+            on_progress=on_progress,
+            timeout=timeout,
+            extra_data=extra,
+            allow_paid=allow_paid,
+        )
 
     async def _problems(self, connector: ComfyConnector, base: Base) -> list[Exception]:
         """Each different problem once, with its row if the values come from a CSV file."""
@@ -107,6 +124,13 @@ class Edits:
         return list(problems.values())
 
 
+def mark_done(jobs: Sequence[Job], directory: Path) -> None:
+    """Mark the jobs whose file is in the output folder already."""
+    saved = SavedNames(directory)
+    for job in jobs:
+        job.is_done = job.name is not None and job.name in saved
+
+
 def _in_row(error: InputSelectorError, variant: Variant) -> InputSelectorError:
     if variant.row is None:
         return error
@@ -118,7 +142,7 @@ async def plan_jobs(
     connector: ComfyConnector,
     sources: Sequence[Source],
     variants: Sequence[Variant],
-    edits: Edits,
+    edits: Edits | NamedCalls,
     pattern: NamePattern | None,
 ) -> list[Job]:
     """All runs in order, each with the name of its files. A workflow that cannot be used has one, which fails.
@@ -169,7 +193,9 @@ def _known(job: Job, index: int) -> dict[str, Any]:
     return {**job.variant.values, "index": index, "repeat": job.variant.repeat, "workflow": workflow}
 
 
-async def _name(connector: ComfyConnector, job: Job, index: int, edits: Edits, pattern: NamePattern) -> str:
+async def _name(
+    connector: ComfyConnector, job: Job, index: int, edits: Edits | NamedCalls, pattern: NamePattern
+) -> str:
     known = _known(job, index)
     if any(selector not in known for selector in pattern.selectors):
         editor = await edits.editor(connector, job)

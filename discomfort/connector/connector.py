@@ -9,8 +9,10 @@ import atexit
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
@@ -63,11 +65,17 @@ if TYPE_CHECKING:
     from discomfort.functions.workflow_function import WorkflowFunction
     from discomfort.planning.needs import ValueNeed
     from discomfort.planning.workflow_plan import WorkflowPlan
+    from discomfort.provision.provide_progress import ProvideProgress
+    from discomfort.provision.provide_report import ProvideReport
+    from discomfort.provision.provider import Consent
     from discomfort.workflow.detect import Kind
 
 _log = logging.getLogger("discomfort.connector")
 
 T = TypeVar("T")
+
+_PLANS = 16
+"""Plans that can be made again after something was provided."""
 
 _claims = threading.Lock()
 """Held while the process's instance is looked for or made, and only then."""
@@ -103,6 +111,7 @@ class ComfyConnector:
         self._lifecycle, self._events = Lifecycle(), EventLog()
         self._calls, self._background = Calls(), BackgroundTasks()
         self._values: ValueTransfer | None = None
+        self._planned: deque[tuple[WorkflowPlan, Callable[[], Awaitable[WorkflowPlan]]]] = deque(maxlen=_PLANS)
         self._wire(RestartBudget(settings.max_restarts))
 
     def _wire(self, budget: RestartBudget) -> None:
@@ -600,7 +609,84 @@ class ComfyConnector:
         async with self._call("plan"):
             await self._ensure_ready()
             look_up = remote_facts.look_up if online else None
-            return await Planner(ServerView(self._parts, self._prompts), order, look_up).make()
+            plan = await Planner(ServerView(self._parts, self._prompts), order, look_up).make()
+        again = partial(
+            self._plan, kind, graph, name, values, brought=brought, wrong=wrong, online=online, api_key=api_key
+        )
+        self._planned.append((plan, again))
+        return plan
+
+    @without_frames
+    async def provide(
+        self,
+        plan: WorkflowPlan,
+        *,
+        yes: bool = False,
+        consent: Consent | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[ProvideProgress], object] | None = None,
+        timeout: float | None = None,
+        tokens: Mapping[str, str] | None = None,
+        models_directory: str | os.PathLike[str] | None = None,
+        allow_private: bool = False,
+        extensions: Collection[str] = (),
+        any_version: bool = False,
+        parallel: int = 4,
+        reserve: int = 1 << 30,
+    ) -> ProvideReport:
+        """Fetch the models and install the node packs that a plan lacks, with consent, and say what was done::
+
+            plan = await connector.plan("workflow.json")
+            print(await connector.provide(plan, dry_run=True))      # what would be done
+            report = await connector.provide(plan, yes=True)
+
+        Nothing is fetched or installed unless ``yes`` is true, or ``consent``, a plain or ``async`` function, returns
+        ``True`` for the :class:`~discomfort.provision.proposal.Proposal`: it has host, size, hash and target of each
+        file. ``dry_run`` needs no consent.
+
+        Models go into the server's folder for their kind, ``parallel`` at once, and continue where an earlier call, or
+        a killed process, stopped. Size and hash are checked; a file of other content is never replaced; ``reserve``
+        bytes of the disk stay free. ``tokens`` are by host, such as ``{"huggingface.co": "hf_…"}``; without them those
+        of the environment count (``HF_TOKEN``, ``CIVITAI_API_TOKEN``, ``DOWNLOAD_TOKEN_<HOST>``), then the keyring. A
+        token goes only to its host, also after redirects. Only http and https addresses of the internet are asked,
+        unless ``allow_private`` is true, and only files with the usual endings of models, or one of ``extensions``.
+
+        Packs are installed by ComfyUI's manager or comfy-cli if they are there, else cloned with git at the wanted
+        version (``any_version``: else at the newest), with their requirements into the server's Python. Then the server
+        is started again, and without the new packs if it does not start with them. Their code may do all that you may.
+
+        On an attached server no packs are installed, and models only if this machine has its folder of models, which
+        ``models_directory`` names. ``timeout`` in seconds is for the models; what has arrived is kept. Cancellation
+        keeps it too, and ends the programs that install packs. ``on_progress`` is called with each event.
+
+        Raises ConsentError (nothing was done); ProvideError, when all was tried, with the errors of what failed and the
+        report; ConfigurationError, ServerConnectionError, StateError.
+        """
+        from discomfort.connector.provide_target import ProvideTarget
+        from discomfort.connector.server_view import ServerView
+        from discomfort.provision.provider import ProvideOptions, Provider
+
+        options = ProvideOptions(
+            timeout=timeout, tokens=tokens, allow_private=allow_private, extensions=extensions, any_version=any_version,
+            models_directory=None if models_directory is None else Path(models_directory),
+            parallel=parallel, reserve=reserve,
+        )  # fmt: skip
+        async with self._call("provide"):
+            await self._ensure_ready()
+            view = ServerView(self._parts, self._prompts)
+            target = ProvideTarget(
+                self._parts, self._lifecycle, self._startup, self._loss, self._client, view,
+                lambda: self._plan_again(plan),
+            )  # fmt: skip
+            provider = Provider(target, plan, options, on_progress)
+            return await provider.run(yes=yes, consent=consent, dry_run=dry_run)
+
+    async def _plan_again(self, plan: WorkflowPlan) -> WorkflowPlan | None:
+        """The plan of the same workflow now; ``None`` for one that this connector did not make, or long ago."""
+        for known, make in self._planned:
+            if known is plan or (plan.prompt is not None and known.prompt is plan.prompt):
+                return await make()
+        return None
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.

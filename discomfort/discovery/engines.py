@@ -308,7 +308,7 @@ def _folders(words: Sequence[str], known: frozenset[str], cwd: Path, root: Path)
         output=named("--output-directory") or base / "output",
         temp=(temp or base) / "temp",
         user=named("--user-directory") or base / "user",
-        models=base / "models",
+        models=named("--models-directory") or base / "models",
     )
 
 

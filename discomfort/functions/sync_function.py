@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from discomfort._json import JsonObject
 from discomfort._system.loop_thread import LoopThread
@@ -84,12 +84,12 @@ class SyncFunction:
         extra_data: Mapping[str, Any] | None = None,
         allow_paid: bool | None = None,
         api_key: str | None = None,
-    ) -> SyncFunction:
+    ) -> Self:
         """See :meth:`WorkflowFunction.with_options`; ``on_progress`` is called in the connector's thread."""
         made = self._function.with_options(
             timeout=timeout, on_progress=on_progress, extra_data=extra_data, allow_paid=allow_paid, api_key=api_key
         )
-        return SyncFunction(made, self._thread)
+        return type(self)(made, self._thread)
 
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """See :meth:`WorkflowFunction.problems`."""

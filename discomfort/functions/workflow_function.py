@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from discomfort._json import JsonObject, copied
 from discomfort._tracebacks import without_frames
@@ -91,7 +91,7 @@ class WorkflowFunction:
         extra_data: Mapping[str, Any] | None = None,
         allow_paid: bool | None = None,
         api_key: str | None = None,
-    ) -> WorkflowFunction:
+    ) -> Self:
         """A copy whose calls have these options; those that are not given stay as they are.
 
         ``timeout`` is in seconds, for the whole call: conversion, uploads, queue and execution. ``on_progress``
@@ -103,7 +103,7 @@ class WorkflowFunction:
             "allow_paid": allow_paid, "api_key": api_key,
         }  # fmt: skip
         changed = {key: value for key, value in given.items() if value is not None}
-        return WorkflowFunction(self._name, self._host, self._loaded, replace(self._options, **changed))
+        return type(self)(self._name, self._host, self._loaded, replace(self._options, **changed))
 
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """What is wrong with these values; empty if a call would take them. No I/O: files are not looked for."""

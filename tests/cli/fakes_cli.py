@@ -9,14 +9,16 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from discomfort import progress
 from discomfort.cli import connect
 from discomfort.conversion.explanation import Explanation, node_fates
-from discomfort.exceptions import ExecutionError, NodeFailure
+from discomfort.exceptions import ArgumentProblem, ExecutionError, NodeFailure
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.workflow.edit import Editor
+from discomfort.workflow.interface.parameters import Interface
 
 DEFINITIONS: dict[str, Any] = {}
 
@@ -69,6 +71,7 @@ class FakeConnector:
     allowed: list[bool | None] = field(default_factory=list)
     plan_made: WorkflowPlan = field(default_factory=WorkflowPlan)
     slow_after: int = 2
+    interface: Interface = field(default_factory=Interface)
 
     def names(self) -> list[str]:
         """What was called, in order."""
@@ -124,6 +127,14 @@ class FakeConnector:
         self.calls.append(("upload", (str(path), folder, is_ephemeral)))
         return f"/input/{self.upload_name or path.name}"
 
+    async def load(self, workflow: Any, interface: Path | None = None) -> FakeFunction:
+        """A function with ``interface``, whatever the workflow is; it has one node ``Save``."""
+        self.calls.append(("load", (workflow, interface)))
+        return FakeFunction(self)
+
+    async def _node_definitions(self) -> dict[str, Any]:
+        return DEFINITIONS
+
     async def edit(self, payload: Any) -> Editor:
         """The real editor."""
         return Editor(payload, DEFINITIONS)
@@ -158,6 +169,44 @@ class FakeConnector:
         """Say so: the process ends right after it."""
         sys.stderr.write("sync cleanup\n")
         sys.stderr.flush()
+
+
+@dataclass
+class FakeFunction:
+    """A workflow as a function; ``problems`` knows the names and that numbers are numbers."""
+
+    connector: FakeConnector
+    options: dict[str, Any] = field(default_factory=dict)
+    name: str = "upscale"
+
+    @property
+    def interface(self) -> Interface:
+        """As the connector has it."""
+        return self.connector.interface
+
+    @property
+    def prompt(self) -> dict[str, Any]:
+        """One node, which saves a picture."""
+        return {"1": {"class_type": "Save", "inputs": {"scale": 2.0}, "_meta": {"title": "Save"}}}
+
+    def with_options(self, **options: Any) -> FakeFunction:
+        """The same with these options."""
+        return FakeFunction(self.connector, options)
+
+    def problems(self, values: dict[str, Any]) -> list[ArgumentProblem]:
+        """Texts where numbers should be."""
+        inputs = self.interface.inputs
+        return [
+            ArgumentProblem(name, f"takes a number, given {value!r}")
+            for name, value in values.items()
+            if isinstance(value, str) and name in inputs and inputs[name].type in ("INT", "FLOAT")
+        ]
+
+    async def __call__(self, values: dict[str, Any]) -> Any:
+        """Run the prompt."""
+        self.connector.calls.append(("call", values))
+        history = await self.connector.run_workflow(self.prompt, False, extra_data=None, **self.options)
+        return SimpleNamespace(history=history)
 
 
 def as_prompt_node(node: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from discomfort.exceptions import SelfTestError, ServerDiedError
 HEAVY = ("typer", "rich", "pydantic", "playwright", "numpy", "PIL", "aiohttp")
 
 
-@pytest.mark.parametrize("command", ["run", "convert", "explain", "ports", "doctor"])
+@pytest.mark.parametrize("command", ["run", "convert", "explain", "interface", "stubs", "ports", "doctor"])
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_is_enough_for_a_stranger(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, option: str
@@ -30,7 +30,9 @@ def test_help_is_enough_for_a_stranger(
     assert "0  success" in lines
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["convert"], ["explain"], ["ports"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["convert"], ["explain"], ["interface"], ["stubs"], ["ports"], ["doctor"]]
+)
 def test_help_fits_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:

@@ -208,3 +208,31 @@ def test_a_value_out_of_range_is_said_before_the_first_run(environment: dict[str
     assert "takes a number from 0 to 16777215, given 20000000" in err
     assert "run 1 of 3" not in err
     assert not (tmp_path / "output").exists()
+
+
+def test_inputs_by_name(server: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """The interface of a prompt with a sidecar, its help, a run by name, and stubs, on a real server."""
+    name = write(tmp_path / "picture.json", PICTURE)
+    write(tmp_path / "picture.discomfort.json", {"inputs": {"width": "EmptyImage.width"}, "outputs": {"made": "2"}})
+    results = []
+    for words in (
+        ["interface", name],
+        ["run", name, "--help"],
+        ["run", name, "--width", "24", "-o", "made"],
+        ["run", name, "--width", "wide"],
+        ["stubs", name],
+    ):
+        with start(environment, tmp_path, *words, "--attach", server) as process:
+            results.append((*process.communicate(), process.returncode))
+    (shown, _, _), (helped, _, _), (saved, error, code), (_, refused, wrong), (stubs, _, _) = results
+    assert shown.splitlines()[1].split() == ["width", "int", "1…16384", "=", "8"]
+    assert "  --width 1…16384" in helped
+    assert code == 0, error
+    with Image.open(tmp_path / saved.strip()) as picture:
+        assert picture.size == (24, 8)
+    assert wrong == 2
+    assert "width" in refused
+    assert stubs == "stubs/picture.pyi\n"
+    types = (tmp_path / stubs.strip()).read_text("utf-8")
+    assert "        width: int = 8,\n" in types
+    assert "    made: _outputs." in types

@@ -4,49 +4,11 @@ from __future__ import annotations
 
 import keyword
 import math
-import os
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, Literal
 
 from discomfort.workflow.interface.declarations import Parameter
-
-
-class ServerFile(Protocol):
-    """A file that the server has: an output of another call."""
-
-    @property
-    def node_id(self) -> str:
-        """The node that made it."""
-
-    @property
-    def filename(self) -> str | None:
-        """Its name on the server."""
-
-
-class ArraySource(Protocol):
-    """An array: of numpy, of torch, or what numpy can read."""
-
-    @property
-    def __array__(self) -> Any:
-        """What numpy reads."""
-
-
-class PictureSource(Protocol):
-    """A picture of Pillow."""
-
-    @property
-    def __array_interface__(self) -> Any:
-        """What numpy reads."""
-
-
-FileInput = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | ServerFile
-"""A file: its path, its bytes, an open file, an output of another call, or the name of a file that the server has."""
-ImageInput = FileInput | ArraySource | PictureSource
-AudioInput = FileInput | Mapping[str, Any]
-VideoInput = FileInput
-LatentInput = FileInput | Mapping[str, Any]
-"""A latent as a file, or as ComfyUI has it: a mapping with ``samples``."""
 
 SCALARS: Mapping[str, type] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool, "COMBO": str, "COLOR": str}
 _FILES = {
@@ -86,10 +48,13 @@ def literals_of(parameter: Parameter) -> tuple[Any, ...] | None:
 
 
 def file_alias(parameter: Parameter) -> str | None:
-    """The name of the alias for a value that is a file, such as ``ImageInput``."""
+    """The alias for a value that is a file, a name in ``discomfort.functions.input_types`` such as ``ImageInput``."""
     kinds = parameter.type.split(",")
     found = next((_FILES[kind] for kind in kinds if kind in _FILES), None)
-    return found or ("FileInput" if parameter.upload is not None else None)
+    if parameter.upload is None:
+        # Not the name of a file in a node: pictures may be several.
+        return "ImagesInput" if found == "ImageInput" else found
+    return found or "FileInput"
 
 
 def scalar_types(parameter: Parameter) -> tuple[type, ...]:

@@ -15,7 +15,7 @@ FileForm = Literal["path", "base64"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
-_MEDIA = {"ImageInput": "image/png", "AudioInput": "audio/flac", "VideoInput": "video/mp4"}
+_MEDIA = {"ImageInput": "image/png", "ImagesInput": "image/png", "AudioInput": "audio/flac", "VideoInput": "video/mp4"}
 
 
 def schema_of_inputs(parameters: Iterable[Parameter], files: FileForm = "path", *, title: str = "") -> JsonObject:

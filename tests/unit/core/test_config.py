@@ -241,6 +241,9 @@ def test_environment_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         {"environment": "hunter2"},
         {"environment": {"HF_TOKEN": "hunter2"}, "initial_port": 0},
         {"enviroment": {"NAME": "hunter2"}},
+        {"api_key": "hunter2 and more"},
+        {"api_kye": "hunter2"},
+        {"api_key": "hunter2", "initial_port": 0},
     ],
 )
 def test_values_for_the_environment_are_secrets(given: dict[str, object]) -> None:
@@ -255,9 +258,10 @@ def test_values_for_the_environment_are_secrets(given: dict[str, object]) -> Non
 
 def test_settings_show_no_variables() -> None:
     """Their names are shown, without values."""
-    settings = load_settings(environment={"HF_TOKEN": "hunter2"})
+    settings = load_settings(environment={"HF_TOKEN": "hunter2"}, api_key="hunter2")
 
     assert settings.shown("environment") == {"HF_TOKEN": "***"}
+    assert settings.shown("api_key") == "***"
     assert "HF_TOKEN" in repr(settings)
     assert "hunter2" not in repr(settings) + str(settings)
 

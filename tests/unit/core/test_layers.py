@@ -44,6 +44,7 @@ LAYERS = {
             "functions",
             "planning",
             "sweeps",
+            "provision",
             "comfy_serverless",
             "sync",
             "sync_run",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp import web
 from contract.engines import private_environment
@@ -66,6 +68,18 @@ async def test_port_that_was_taken_meanwhile(make: Make, tmp_path: Path) -> None
     assert parts.supervisor is not None
     await parts.start_server(lambda: None)
     assert (tmp_path / "count").read_text() == "xx"
+
+
+async def test_a_server_does_not_get_the_key(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Node packs can read their environment; the key comes with the prompts that need it."""
+    monkeypatch.setenv("DISCOMFORT_API_KEY", "comfyui-key")
+    parts = make(0, "")
+    await asyncio.to_thread(parts.prepare)
+    await parts.start_server(lambda: None)
+
+    assert parts.supervisor is not None
+    assert "DISCOMFORT_API_KEY" not in psutil.Process(parts.supervisor.pid).environ()
+    assert os.environ["DISCOMFORT_API_KEY"] == "comfyui-key"
 
 
 @pytest.mark.parametrize(("message", "tries"), [("address already in use", "xxx"), ("no such thing", "x")])

@@ -13,34 +13,10 @@ from example_count import examples
 from hypothesis import given, settings
 from pydantic import ValidationError
 from unit.workflow.odd_interfaces import interfaces
+from unit.workflow.sample_interface import IMAGE, SAMPLER, SCALE, SECRET, UPSCALE, interface
 
 from discomfort.workflow.interface.annotations import can_be_keyword
-from discomfort.workflow.interface.parameters import (
-    InputTarget,
-    Interface,
-    InterfaceOutput,
-    InterfaceProblem,
-    Parameter,
-)
-
-IMAGE = Parameter(name="image", type="IMAGE", source="app", upload="image", targets=(InputTarget("10:3", "image"),))
-SCALE = Parameter(
-    name="scale", type="FLOAT", source="app", minimum=1.0, maximum=4.0, default=2.0, description="How much larger"
-)
-SAMPLER = Parameter(name="sampler", type="COMBO", source="app", choices=("euler", "heun", "it's", "d"), default="euler")
-SEED = Parameter(
-    name="seed", type="INT", source="app", minimum=0.0, maximum=2**64 - 1, default=7, label="Seed of noise"
-)
-SECRET = Parameter(name="secret", type="STRING", source="sidecar", default="", is_hidden=True)
-PICTURE = InterfaceOutput(name="image", type="IMAGE", source="app", node_id="9")
-
-
-def interface(*parameters: Parameter) -> Interface:
-    """Those inputs and one picture."""
-    return Interface({each.name: each for each in parameters}, {"image": PICTURE})
-
-
-UPSCALE = interface(IMAGE, SCALE, SAMPLER, SEED, SECRET)
+from discomfort.workflow.interface.parameters import Interface, InterfaceProblem, Parameter
 
 
 def test_one_line() -> None:
@@ -180,7 +156,7 @@ def no_constants(name: str) -> None:
     raise AssertionError(f"{name} is not JSON")
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(interfaces())
 def test_odd_interfaces_survive_every_form(odd: Interface) -> None:
     """Whatever names, choices, bounds and texts are: one line, valid JSON, a model that agrees, a signature."""
@@ -203,7 +179,7 @@ def test_odd_interfaces_survive_every_form(odd: Interface) -> None:
     assert odd.docstring("odd").startswith("odd(")
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(interfaces())
 def test_models_return_the_defaults(odd: Interface) -> None:
     """A model without the values that have a default gives those defaults, under the names of the interface."""

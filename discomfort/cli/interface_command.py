@@ -1,0 +1,122 @@
+"""``discomfort interface``: the named inputs and outputs of workflows, shown, or written as a sidecar."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from discomfort._json import JsonObject
+from discomfort._system.atomic_files import write_atomically
+from discomfort._system.concurrency import to_thread
+from discomfort.cli.batch import Batch, Job
+from discomfort.cli.connect import ServerTarget
+from discomfort.cli.exit_codes import FAILED
+from discomfort.cli.inputs import STDIN, Source, UsageError
+from discomfort.cli.report import Result, error_as_json
+from discomfort.cli.terminal import Terminal, clean
+from discomfort.workflow.interface.parameters import Interface
+from discomfort.workflow.interface.sidecar_draft import sidecar_draft
+
+if TYPE_CHECKING:
+    from discomfort.connector import ComfyConnector
+    from discomfort.functions.workflow_function import WorkflowFunction
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceOptions:
+    """The options of ``discomfort interface``. ``sidecar`` is a file; ``None`` means the one beside each workflow."""
+
+    sources: Sequence[Source]
+    target: ServerTarget = field(default_factory=ServerTarget)
+    sidecar: Path | None = None
+    write: bool = False
+    force: bool = False
+    json: bool = False
+
+
+async def load(connector: ComfyConnector, source: Source, sidecar: Path | None = None) -> WorkflowFunction:
+    """The function of one workflow, by its file, beside which its sidecar is."""
+    workflow = source.payload if source.name == STDIN else Path(source.name)
+    return await connector.load(workflow, sidecar)
+
+
+def interface_command(options: InterfaceOptions, terminal: Terminal) -> int:
+    """Show every interface, and return the exit code: 1 if an entry of a source could not be used."""
+    if options.write:
+        _check_sidecars(options)
+    batch = InterfaceBatch(options, terminal)
+    code = batch.execute()
+    if options.json:
+        documents = [batch.document(result) for result in batch.results]
+        terminal.write_json(documents[0] if len(documents) == 1 else documents)
+    return code
+
+
+def sidecar_file(source: Source) -> Path:
+    """``upscale.discomfort.yaml`` beside ``upscale.json``. Raises UsageError for standard input."""
+    if source.name == STDIN:
+        raise UsageError("--write: standard input has no folder for the file; name the workflow's file")
+    path = Path(source.name)
+    return path.with_name(f"{path.name.removesuffix(path.suffix).removesuffix('.app')}.discomfort.yaml")
+
+
+def _check_sidecars(options: InterfaceOptions) -> None:
+    """Raises UsageError before a server is started, if a file is there or two workflows have the same."""
+    taken: dict[Path, str] = {}
+    for source in options.sources:
+        file = sidecar_file(source)
+        if taken.setdefault(file, source.name) != source.name:
+            raise UsageError(f"--write: {taken[file]} and {source.name} would both have {file}")
+        if file.exists() and not options.force:
+            raise UsageError(
+                f"{file} is there already: --force replaces it (its entries are kept, its comments are not)"
+            )
+
+
+class InterfaceBatch(Batch):
+    """Loads each workflow, and shows or writes its interface."""
+
+    def __init__(self, options: InterfaceOptions, terminal: Terminal) -> None:
+        super().__init__(options.sources, options.target, terminal)
+        self._options = options
+        self._found: dict[int, Interface] = {}
+
+    async def work(self, connector: ComfyConnector, job: Job, result: Result) -> None:
+        """Show one interface."""
+        source = job.source
+        self.display.phase(f"{source.label}: loading")
+        function = await load(connector, source, self._options.sidecar)
+        found = self._found[result.index] = function.interface
+        written = None
+        if self._options.write:
+            definitions = await connector._node_definitions()
+            draft = sidecar_draft(found, function.prompt, definitions, source.label)
+            written = sidecar_file(source)
+            await to_thread(write_atomically, written, draft.encode())
+        self.display.close()
+        self._show(source, found, written)
+        if found.problems:
+            self._codes.add(FAILED)
+
+    def _show(self, source: Source, found: Interface, written: Path | None) -> None:
+        if written is not None:
+            self.terminal.note(f"{source.name}: {len(found.inputs)} inputs, {len(found.outputs)} outputs")
+            for problem in found.problems:
+                self.terminal.warn(f"{source.name}: {problem}")
+            if importlib.util.find_spec("yaml") is None:
+                self.terminal.warn(f"{written} is read with PyYAML: pip install 'discomfort[yaml]'")
+            if not self._options.json:
+                self.terminal.write(f"{written}\n")
+        elif not self._options.json:
+            title = f"{source.name}\n" if len(self.sources) > 1 else ""
+            self.terminal.write(clean(f"{title}{found}\n"))
+
+    def document(self, result: Result) -> JsonObject:
+        """One workflow's interface in the form of ``--json``."""
+        found = self._found.get(result.index)
+        error = None if result.error is None else error_as_json(result.error)
+        facts: JsonObject = {} if found is None else {**found.as_json(), "schema": found.json_schema()}
+        return {"workflow": result.workflow, **facts, "error": error}

@@ -1,0 +1,101 @@
+"""Commands about the interfaces of workflows: ``interface`` and ``stubs``, with their options and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from discomfort.cli.connect import read_target
+from discomfort.cli.guarded import guarded
+from discomfort.cli.inputs import check_directory, read_sources
+from discomfort.cli.options import (
+    AttachOption,
+    ConfigOption,
+    EngineOption,
+    ForceOption,
+    HeaderOption,
+    JsonOption,
+    ProxyOption,
+    QuietOption,
+    VerboseOption,
+    WorkflowArgument,
+)
+from discomfort.cli.terminal import Terminal
+
+SidecarOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--interface",
+        metavar="FILE",
+        help="Sidecar with the names of inputs and outputs (default: WORKFLOW.discomfort.yaml beside the workflow).",
+        show_default=False,
+    ),
+]
+WriteOption = Annotated[
+    bool, typer.Option("--write", help="Write the sidecar WORKFLOW.discomfort.yaml beside the workflow, to be edited.")
+]
+StubsOption = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the modules.")]
+
+
+def interface(
+    workflows: WorkflowArgument,
+    write: WriteOption = False,
+    force: ForceOption = False,
+    sidecar: SidecarOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    proxy: ProxyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Show the named inputs and outputs of a workflow, with types, bounds and defaults. Nothing is run.
+
+    Names come from a sidecar, from ports, from ComfyUI's App Mode, and from nodes of other packs that declare inputs;
+    types, bounds and choices from the server. Entries that cannot be used are listed with the reason; exit code 1 if
+    there are any. --write makes a sidecar of it, in which you rename, describe, bound and hide inputs; for a workflow
+    that declares nothing it has all candidates as comments. --json gives one document {workflow, inputs, outputs,
+    problems, schema, error}, a list of them for several workflows; schema is the JSON Schema of the inputs.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.interface_command import InterfaceOptions, interface_command
+
+        target = read_target(config, engine, attach, header, proxy)
+        options = InterfaceOptions(read_sources(workflows), target, sidecar, write=write, force=force, json=as_json)
+        return interface_command(options, terminal)
+
+    guarded(work, quiet=quiet, verbose=verbose)
+
+
+def stubs(
+    workflows: WorkflowArgument,
+    output: StubsOption = Path("stubs"),
+    sidecar: SidecarOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    proxy: ProxyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Write a module for each workflow, with which editors complete and type checkers check its calls.
+
+    For upscale.json it is upscale.py, whose load(connector) returns the function, and upscale.pyi with its types: the
+    names, types and choices of the inputs, and the outputs. The choices are those of the server that is asked. The
+    names of the .pyi files are printed to stdout.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.stubs_command import StubOptions, stubs_command
+
+        target = read_target(config, engine, attach, header, proxy)
+        check_directory(output)
+        return stubs_command(StubOptions(read_sources(workflows), target, sidecar, output), terminal)
+
+    guarded(work, quiet=quiet, verbose=verbose)

@@ -1,0 +1,1 @@
+"""The models and node packs that a plan lacks are fetched and installed, with consent."""
