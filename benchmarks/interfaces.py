@@ -4,7 +4,7 @@ For each template with ``extra.linearData``: its interface, then each input set 
 prompt through its targets, once in the page of the frontend, which then makes the prompt. Both must be equal. The page
 also says which entries App Mode itself finds. The templates come from the package ``comfyui-workflow-templates-json``.
 
-    python -m benchmarks.interfaces --comfyui PATH --templates FOLDER [--front-end-root FOLDER] [--only NAME]
+    python -m benchmarks.interfaces (--comfyui PATH | --url URL) --templates FOLDER [--only NAME]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +26,11 @@ from benchmarks.same_prompts import same
 from discomfort import ComfyConnector
 from discomfort._json import copied
 from discomfort.conversion.browser.chromium import existing_chromium
-from discomfort.exceptions import DiscomfortError
+from discomfort.exceptions import MissingNodesError
 from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
 from discomfort.workflow.interface.placing import place_value
 from discomfort.workflow.interface.sources import interface_of
+from discomfort.workflow.interface.widget_targets import WidgetTargets
 
 Json = dict[str, Any]
 
@@ -78,8 +79,7 @@ class Outcome:
     names: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
-    beyond: list[str] = field(default_factory=list)
-    """Entries that App Mode drops, and we find."""
+    notes: list[str] = field(default_factory=list)
 
 
 def other_values(parameter: Parameter) -> list[Any]:
@@ -107,22 +107,24 @@ def _numbers(parameter: Parameter) -> Iterator[int | float]:
 class Check:
     """A connector, and a page of the frontend of its server."""
 
-    def __init__(self, connector: ComfyConnector, page: Page, definitions: Json) -> None:
+    def __init__(self, connector: ComfyConnector, page: Page, definitions: Json, *, is_alone: bool) -> None:
         self._connector, self._page, self._definitions = connector, page, definitions
+        self._is_alone = is_alone
 
     async def outcome(self, name: str, workflow: Json) -> Outcome:
         found = Outcome(name)
         text = json.dumps(workflow)
+        await self._page.evaluate("async (text) => { await app.loadGraphData(JSON.parse(text)); }", text)
+        base = json.loads(await self._page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
+        base = {key: each for key, each in base.items() if each.get("class_type")}
         try:
-            prompt = await self._connector.get_prompt_from_workflow(workflow)
-        except DiscomfortError as error:
-            found.differences.append(f"not converted: {str(error)[:300]}")
-            return found
+            prompt = base if self._is_alone else await self._connector.get_prompt_from_workflow(workflow)
+        except MissingNodesError as error:
+            found.notes.append(f"not converted, the page's prompt is taken: {str(error)[:200]}")
+            prompt = base
         whole = interface_of(prompt, self._definitions, workflow=workflow)
         found.names = [*whole.inputs, "->", *whole.outputs]
         found.problems = [str(problem) for problem in whole.problems]
-        await self._page.evaluate("async (text) => { await app.loadGraphData(JSON.parse(text)); }", text)
-        base = json.loads(await self._page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
         if not same(base, prompt):
             found.differences.append("the page and the connector make different prompts")
         for entry in workflow["extra"]["linearData"].get("inputs", ()):
@@ -139,28 +141,53 @@ class Check:
         if not inputs:
             found.stale += 1
             if seen is not None:
-                found.differences.append(f"{entry}: the frontend finds {seen}, we do not")
+                found.notes.append(f"without effect: {entry[0]} {entry[1]}, which the frontend finds")
+                await self._has_no_effect(seen[0], text, base, found)
             return
         found.inputs += 1
         if seen is None:
-            found.beyond.append(f"{entry[0]} {entry[1]}")
-            path, name = inputs[0].targets[0].node_id.split(":"), inputs[0].targets[0].input_name
-        else:
-            _, node_id, name = map(unquote, seen[0].split(":", 2))
-            path = [node_id]
+            found.notes.append(f"only ours: {entry[0]} {entry[1]}")
+        path, name = place_of(entry, inputs[0], workflow, base) if seen is None else seen_place(seen[0])
         for value in other_values(inputs[0]):
             found.set += 1
-            typed = await self._page.evaluate(
-                "([text, path, name, value]) => window.typed(text, path, name, value)", [text, path, name, value]
-            )
+            typed = await self._typed(text, path, name, value)
             expected = copied(base)
             place_value(expected, inputs[0].targets, value, self._definitions)
             if typed is None:
                 found.differences.append(f"{entry}: the page has no widget {name!r} in node {path}")
-            elif same(ordered(json.loads(typed)), ordered(expected)):
+            elif same(ordered(typed), ordered(expected)):
                 found.arrived += 1
             else:
-                found.differences.append(f"{entry} = {value!r}: {difference(expected, json.loads(typed))}")
+                found.differences.append(f"{entry} = {value!r}: {difference(expected, typed)}")
+
+    async def _has_no_effect(self, widget: str, text: str, base: Json, found: Outcome) -> None:
+        """Nothing that is typed there changes the prompt."""
+        path, name = seen_place(widget)
+        for value in (5, "typed by the check"):
+            typed = await self._typed(text, path, name, value)
+            if typed is not None and not same(ordered(typed), ordered(base)):
+                found.differences.append(f"{widget} = {value!r}: {difference(base, typed)}")
+
+    async def _typed(self, text: str, path: list[str], name: str, value: Any) -> Json | None:
+        """The page's prompt after a value was typed into a widget; ``None`` if it has no such widget."""
+        script = "([text, path, name, value]) => window.typed(text, path, name, value)"
+        made = await self._page.evaluate(script, [text, path, name, value])
+        return None if made is None else {key: each for key, each in json.loads(made).items() if each.get("class_type")}
+
+
+def seen_place(widget: str) -> tuple[list[str], str]:
+    """Node and name in a widget's id of the frontend."""
+    _, node_id, name = map(unquote, widget.split(":", 2))
+    return [node_id], name
+
+
+def place_of(entry: list[Any], parameter: Parameter, workflow: Json, prompt: Json) -> tuple[list[str], str]:
+    """Where an entry is typed that App Mode drops: a ``PrimitiveNode`` in a subgraph, else the target itself."""
+    key = str(entry[0])
+    for scope in WidgetTargets(workflow, prompt).root.walk():
+        if scope.nodes.get(key, {}).get("type") == "PrimitiveNode":
+            return [*scope.prefix.split(":")[:-1], key], str(entry[1])
+    return parameter.targets[0].node_id.split(":"), parameter.targets[0].input_name
 
 
 def ordered(prompt: Json) -> Json:
@@ -182,8 +209,14 @@ def difference(ours: Json, typed: Json) -> str:
 
 
 @asynccontextmanager
-async def checking(comfyui: Path, front_end_root: Path | None) -> AsyncIterator[Check]:
-    """A check against a ComfyUI of its own, without models."""
+async def connected(
+    comfyui: Path | None, url: str | None, front_end_root: Path | None
+) -> AsyncIterator[ComfyConnector]:
+    """A connector to a server that runs already, or to a ComfyUI of its own without models."""
+    if url is not None:
+        async with await ComfyConnector.attach(url, browser="lazy") as connector:
+            yield connector
+        return
     with tempfile.TemporaryDirectory(prefix="interfaces-") as home:
         for name in ("custom_nodes", "input", "models", "output", "user"):
             (Path(home) / name).mkdir()
@@ -191,40 +224,53 @@ async def checking(comfyui: Path, front_end_root: Path | None) -> AsyncIterator[
         if front_end_root is not None:
             command += f" --front-end-root {front_end_root}"
         settings: Any = {"comfyui_path": str(comfyui), "api_command_line": command, "initial_port": 18990}
-        async with await ComfyConnector.create(**settings) as connector, async_playwright() as playwright:
-            executable = existing_chromium(None, playwright.chromium.executable_path)
-            browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-            page = await browser.new_page(viewport={"width": 1280, "height": 720})
-            page.set_default_timeout(120_000)
-            url = str(connector.server_address)
-            seen = {"Comfy.TutorialCompleted": True, "Comfy.Graph.CanvasInfo": False}
-            await page.request.post(f"{url}/settings", data=seen)
-            await page.goto(url)
-            await page.wait_for_function(READY)
-            await page.evaluate(HELPERS)
-            definitions = await (await page.request.get(f"{url}/object_info")).json()
-            yield Check(connector, page, definitions)
-            await browser.close()
+        async with await ComfyConnector.create(**settings) as connector:
+            yield connector
 
 
-def templates(folder: Path, only: str | None) -> Iterator[tuple[str, Json]]:
+@asynccontextmanager
+async def checking(connector: ComfyConnector, *, is_alone: bool) -> AsyncIterator[Check]:
+    """A check on that server. ``is_alone``: the page makes all prompts, without the connector's conversion."""
+    async with async_playwright() as playwright:
+        executable = existing_chromium(None, playwright.chromium.executable_path)
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": 1280, "height": 720})
+        page.set_default_timeout(300_000)
+        url = str(connector.server_address)
+        seen = {"Comfy.TutorialCompleted": True, "Comfy.Graph.CanvasInfo": False}
+        await page.request.post(f"{url}/settings", data=seen)
+        await page.goto(url)
+        await page.wait_for_function(READY)
+        await page.evaluate(HELPERS)
+        definitions = await (await page.request.get(f"{url}/object_info")).json()
+        yield Check(connector, page, definitions, is_alone=is_alone)
+        await browser.close()
+
+
+def templates(folder: Path, only: Sequence[str]) -> Iterator[tuple[str, Json]]:
     """The templates with App Mode's data, by name."""
     for path in sorted(folder.rglob("*.json")):
         workflow = json.loads(path.read_bytes())
         extra = workflow.get("extra") if isinstance(workflow, dict) else None
-        if isinstance(extra, dict) and "linearData" in extra and (only is None or only in path.name):
+        if isinstance(extra, dict) and "linearData" in extra and (not only or any(part in path.name for part in only)):
             yield path.name.removesuffix(".json"), workflow
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--comfyui", type=Path, required=True)
+    server = parser.add_mutually_exclusive_group(required=True)
+    server.add_argument("--comfyui", type=Path)
+    server.add_argument("--url", help="of a ComfyUI that runs already")
     parser.add_argument("--templates", type=Path, required=True)
     parser.add_argument("--front-end-root", type=Path)
-    parser.add_argument("--only")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="part of a template's name")
+    parser.add_argument("--page-only", action="store_true", help="do not compare with the connector's conversion")
     options = parser.parse_args()
     outcomes = []
-    async with checking(options.comfyui, options.front_end_root) as check:
+    async with (
+        connected(options.comfyui, options.url, options.front_end_root) as connector,
+        checking(connector, is_alone=options.page_only) as check,
+    ):
         for name, workflow in templates(options.templates, options.only):
             found = await check.outcome(name, workflow)
             outcomes.append(found)
@@ -232,8 +278,8 @@ async def main() -> None:
             print(f"    {' '.join(found.names)}")
             for line in found.differences:
                 print(f"    DIFFERENT {line}")
-            for line in found.beyond:
-                print(f"    only ours {line}")
+            for line in found.notes:
+                print(f"    {line}")
             for line in found.problems:
                 print(f"    {line}", flush=True)
     sums = {

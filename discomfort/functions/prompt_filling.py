@@ -15,6 +15,7 @@ from discomfort.exceptions import PortError
 from discomfort.functions.bound_call import BoundCall
 from discomfort.workflow.compilation import Binding, Literal, Recipe, Sink, compiled
 from discomfort.workflow.interface.declarations import InterfaceOutput, Parameter
+from discomfort.workflow.interface.placing import place_value
 from discomfort.workflow.port_types import is_known
 from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
 
@@ -48,10 +49,11 @@ def filled_prompt(call: BoundCall, places: Mapping[str, Mapping[str, str]]) -> F
     workflow = call.workflow
     prompt = _selected_prompt(call)
     bindings: dict[str, Binding] = {}
-    for name, parameter in workflow.interface.inputs.items():
+    # What a dynamic combo brings (``mode.width``) is set after the combo (``mode``).
+    for name, parameter in sorted(workflow.interface.inputs.items(), key=_depth):
         binding = _binding(call, parameter, places.get(name, {}))
         if binding is not None:
-            _set(prompt, parameter, binding)
+            _set(prompt, parameter, binding, workflow.definitions)
             if parameter.port is not None:
                 bindings[parameter.port] = binding
     outputs = workflow.interface.outputs
@@ -59,6 +61,10 @@ def filled_prompt(call: BoundCall, places: Mapping[str, Mapping[str, str]]) -> F
     if workflow.ports.ports:
         _compile(filled, call, bindings)
     return filled
+
+
+def _depth(named: tuple[str, Parameter]) -> int:
+    return max((target.input_name.count(".") for target in named[1].targets), default=0)
 
 
 def _selected_prompt(call: BoundCall) -> JsonObject:
@@ -82,7 +88,7 @@ def _binding(call: BoundCall, parameter: Parameter, places: Mapping[str, str]) -
     return delivery.shipment.recipe(places)
 
 
-def _set(prompt: JsonObject, parameter: Parameter, binding: Binding) -> None:
+def _set(prompt: JsonObject, parameter: Parameter, binding: Binding, definitions: Mapping[str, Any]) -> None:
     if isinstance(binding, Recipe) and parameter.targets:
         prompt |= copied(binding.nodes)
     for target in parameter.targets:
@@ -90,9 +96,7 @@ def _set(prompt: JsonObject, parameter: Parameter, binding: Binding) -> None:
         if node is None:
             continue
         if isinstance(binding, Literal):
-            value = copied(binding.value)
-            # The server reads a bare list as a link, or refuses it; wrapped, it is a value.
-            node["inputs"][target.input_name] = {"__value__": value} if isinstance(value, list) else value
+            place_value(prompt, [target], binding.value, definitions)
         elif isinstance(binding, Recipe):
             node["inputs"][target.input_name] = list(binding.output)
 

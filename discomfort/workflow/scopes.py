@@ -45,13 +45,28 @@ class GraphScope:
         """The slot of the host (``key`` is ``inputs`` or ``outputs``) for a slot of the definition, if it has it.
 
         The frontend matches them by number (1.27.10, 1.49.6 and 1.58.1). A host may have fewer slots than its
-        definition: older frontends left out those that are widgets.
+        definition, because frontends leave out those that are widgets without a link; then names count (1.49.6).
         """
+        matches = self._by_name(key)
+        if matches is not None:
+            return matches.get(index)
         return index if index < _count(self.host or {}, key) else None
 
     def border_slot(self, key: str, index: int) -> int | None:
         """The slot of the definition for a slot of the host, if it has it."""
+        matches = self._by_name(key)
+        if matches is not None:
+            return next((border for border, slot in matches.items() if slot == index), None)
         return index if index < _count(self.graph, key) else None
+
+    def _by_name(self, key: str) -> dict[int, int] | None:
+        """The host's slots by those of the definition if names tell; ``None`` if numbers do."""
+        host, border = (
+            [str(slot.get("name")) for slot in objects(each.get(key))] for each in (self.host or {}, self.graph)
+        )
+        if len(host) >= len(border) or len(set(border)) < len(border) or not set(host) <= set(border):
+            return None
+        return {border.index(name): slot for slot, name in enumerate(host)}
 
     def walk(self) -> Iterator[GraphScope]:
         """This use and all those inside it."""

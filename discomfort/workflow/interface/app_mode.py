@@ -16,8 +16,8 @@ from urllib.parse import unquote
 from discomfort._json import JsonObject
 from discomfort.workflow.interface.declarations import InterfaceProblem
 from discomfort.workflow.interface.parameter_facts import input_facts
-from discomfort.workflow.interface.source_entries import InputEntry, OutputEntry, SourceEntries
-from discomfort.workflow.interface.title_outputs import output_names, output_type
+from discomfort.workflow.interface.source_entries import InputEntry, SourceEntries
+from discomfort.workflow.interface.title_outputs import output_entry
 from discomfort.workflow.interface.widget_targets import Reached, Widget, WidgetTargets
 from discomfort.workflow.javascript import id_text
 from discomfort.workflow.nodes import class_of
@@ -26,6 +26,8 @@ from discomfort.workflow.scopes import GraphScope
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GENERAL = frozenset({"value", "text", "string", "image", "audio", "video", "file", "mask"})
 """Names of widgets that say less than the title of their node."""
+_BOUNDED = ("PrimitiveInt", "PrimitiveFloat")
+"""Classes whose bounds people set in the node's properties (1.49.6)."""
 _STALE = "open the workflow in ComfyUI's app builder, and save it again"
 
 
@@ -118,7 +120,8 @@ class _AppMode:
             names = (title,)
         else:
             names = (own, f"{around} {own}")
-        return names, {"label": label or (title if title and widget.name in _GENERAL else "")}
+        given = _bounds(widget.node) if class_of(widget.node) in _BOUNDED and widget.name == "value" else {}
+        return names, given | {"label": label or (title if title and widget.name in _GENERAL else "")}
 
     def _title(self, scope: GraphScope, node: JsonObject) -> str:
         """The title that somebody gave to a node; of a subgraph's node else the subgraph's name."""
@@ -135,7 +138,7 @@ class _AppMode:
         places = [self._widgets.prompt_id(scope, node_id) for scope in scopes]
         if scopes and scopes[0] is self._widgets.root:
             places = places[:1]
-        kept = [place for place in places if place in self._prompt]
+        kept = [place for place in places or [node_id] if place in self._prompt]
         if len(kept) != 1:
             problem = (
                 f"{len(kept)} nodes may be meant ({', '.join(kept)})"
@@ -149,11 +152,8 @@ class _AppMode:
         if isinstance(definition, Mapping) and not definition.get("output_node"):
             self._problem("output", node_id, f"{kind} is not an output node")
             return
-        names = output_names(self._prompt, kept[0], self._definitions)
-        given = {"type": output_type(self._prompt, kept[0], self._definitions)}
-        self._found.outputs.append(
-            OutputEntry(source="app", entry=f"output {node_id}", names=names, node_id=kept[0], given=given)
-        )
+        entry = output_entry("app", f"output {node_id}", self._prompt, kept[0], self._definitions)
+        self._found.outputs.append(entry)
 
     def _problem(self, kind: str, entry: str, problem: str, remedy: str = _STALE) -> None:
         self._found.problems.append(InterfaceProblem("app", f"{kind} {entry}", problem, remedy or _STALE))
@@ -163,3 +163,10 @@ def _short(title: str) -> str:
     """What a title ends with in brackets (``CLIP Text Encode (Positive Prompt)``), else the title without ``Load``."""
     found = re.fullmatch(r".*\(([^()]*\w[^()]*)\)\s*", title)
     return found[1] if found else re.sub(r"^Load (?=\w)", "", title)
+
+
+def _bounds(node: JsonObject) -> dict[str, Any]:
+    properties = node.get("properties")
+    held = properties if isinstance(properties, dict) else {}
+    pairs = (("min", "minimum"), ("max", "maximum"), ("step", "step"))
+    return {field: held[key] for key, field in pairs if type(held.get(key)) in (int, float)}

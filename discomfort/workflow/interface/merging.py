@@ -47,8 +47,7 @@ def _named(
 ) -> str:
     names = names_of(entry.names, is_exact=entry.is_exact) or [what]
     name = free_name(names, taken)
-    # Outputs that are named by what they save are numbered without a word: nobody gave them that name.
-    if name != names[0] and entry.source != "output":
+    if name != names[0] and (isinstance(entry, InputEntry) or entry.is_named):
         problem = f"another {what} has the name {names[0]!r}, so this one is {name!r}"
         problems.append(InterfaceProblem(entry.source, entry.entry, problem, "give one of them another label or title"))
     return name

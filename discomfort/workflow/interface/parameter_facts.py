@@ -23,6 +23,18 @@ _UNMARKED: Mapping[tuple[str, str], tuple[UploadKind, str]] = {("LoadLatent", "l
 """Inputs that list the files of the input folder without a mark in their definition."""
 
 
+CUSTOM_COMBO = "CustomCombo"
+"""The class whose choices are written into the node: ``option1``, ``option2``, …, perhaps an empty one at the end."""
+
+
+def written_options(node: JsonObject) -> list[Any]:
+    """The choices that are written into a ``CustomCombo``; empty ones keep their place."""
+    options = [value for name, value in node["inputs"].items() if name.startswith("option")]
+    while options and options[-1] in ("", None):
+        options.pop()
+    return options
+
+
 def input_spec(prompt: JsonObject, target: InputTarget, definitions: Mapping[str, Any]) -> Any:
     """The declaration of an input, with the inputs that the node has now; ``None`` if it is not known."""
     node = prompt[target.node_id]
@@ -53,7 +65,7 @@ def input_facts(prompt: JsonObject, target: InputTarget, definitions: Mapping[st
     upload = _upload(node["class_type"], target.input_name, spec, definitions)
     if upload is not None:
         return facts | {"upload": upload[0], "type": upload[1]}
-    allowed = choices(spec)
+    allowed = written_options(node) if node["class_type"] == CUSTOM_COMBO else choices(spec)
     return facts if allowed is None else facts | {"choices": tuple(allowed)}
 
 

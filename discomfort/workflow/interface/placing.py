@@ -1,6 +1,7 @@
 """Puts the value of a parameter into a prompt, as if it had been typed in the UI.
 
-Some widgets of the frontend change other inputs, too: the value of a dynamic combo decides which inputs follow it.
+Some widgets of the frontend change other inputs, too: the value of a dynamic combo decides which inputs follow it, and
+that of a ``CustomCombo`` is also the number of its option.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from discomfort.workflow.dynamic_inputs import (
 )
 from discomfort.workflow.input_values import WIDGET_TYPES
 from discomfort.workflow.interface.declarations import InputTarget
+from discomfort.workflow.interface.parameter_facts import CUSTOM_COMBO, written_options
 
 
 def place_value(prompt: JsonObject, targets: Iterable[InputTarget], value: Any, definitions: Mapping[str, Any]) -> None:
@@ -35,6 +37,11 @@ def place_value(prompt: JsonObject, targets: Iterable[InputTarget], value: Any, 
         before = inputs.get(name)
         if spec is not None and spec_type(spec) == DYNAMIC_COMBO and value != before:
             _choose(inputs, name, spec, value)
+        # The frontend (1.49.6) leaves the number as it is where a subgraph's node shows the combo.
+        is_outside = ":" not in target.node_id
+        if node["class_type"] == CUSTOM_COMBO and name == "choice" and "index" in inputs and is_outside:
+            options = written_options(node)
+            inputs["index"] = options.index(value) if value in options else -1
         if isinstance(before, dict) and "__type__" in before and "__value__" in before:
             inputs[name] = {**before, "__value__": copied(value)}
         else:

@@ -61,7 +61,7 @@ def _yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        remedy = "pip install 'discomfort[yaml]', or write the sidecar as JSON or TOML"
+        remedy = "pip install pyyaml, or write the sidecar as JSON or TOML"
         raise PayloadError(f"a sidecar in YAML needs PyYAML: {remedy}") from error
 
     class Loader(yaml.SafeLoader):

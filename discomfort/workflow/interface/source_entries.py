@@ -30,12 +30,16 @@ class InputEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputEntry:
-    """One output that a source declares; ``given`` are fields of ``InterfaceOutput``."""
+    """One output that a source declares; ``given`` are fields of ``InterfaceOutput``.
+
+    ``is_named``: somebody gave it its name; otherwise it has the name of what it saves, and a number if that is taken.
+    """
 
     source: Source
     entry: str
     names: tuple[str, ...]
     is_exact: bool = False
+    is_named: bool = True
     node_id: str
     port: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict)

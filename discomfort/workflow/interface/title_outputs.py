@@ -7,6 +7,7 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.workflow.dynamic_inputs import input_specs, spec_type
+from discomfort.workflow.interface.declarations import Source
 from discomfort.workflow.interface.source_entries import OutputEntry, SourceEntries
 from discomfort.workflow.nodes import title_of
 from discomfort.workflow.port_types import is_known, slot_type
@@ -21,21 +22,24 @@ def title_outputs(prompt: JsonObject, definitions: Mapping[str, Any]) -> SourceE
         definition = definitions.get(node["class_type"])
         if isinstance(definition, Mapping) and definition.get("output_node"):
             entry = f"node {node_id} ({node['class_type']})"
-            names = output_names(prompt, node_id, definitions)
-            given = {"type": output_type(prompt, node_id, definitions)}
-            found.outputs.append(OutputEntry(source="output", entry=entry, names=names, node_id=node_id, given=given))
+            found.outputs.append(output_entry("output", entry, prompt, node_id, definitions))
     return found
 
 
-def output_names(prompt: JsonObject, node_id: str, definitions: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names for the output of a node: its title if somebody gave it one, else what it takes (``image``); then both."""
+def output_entry(
+    source: Source, entry: str, prompt: JsonObject, node_id: str, definitions: Mapping[str, Any]
+) -> OutputEntry:
+    """The output of a node: by its title if somebody gave it one, else by what it takes (``image``)."""
     node = prompt[node_id]
     definition = definitions.get(node["class_type"])
     shown = definition.get("display_name") if isinstance(definition, Mapping) else None
     title, kind = title_of(node), output_type(prompt, node_id, definitions)
-    if title and title not in (shown, node["class_type"]):
-        return (title, f"{title} {kind}") if kind else (title,)
-    return (kind,) if kind else (title or node["class_type"],)
+    is_named = title is not None and title not in (shown, node["class_type"])
+    words = [title, f"{title} {kind}" if kind else None] if is_named else [kind or title or node["class_type"]]
+    names = tuple(word for word in words if word)
+    return OutputEntry(
+        source=source, entry=entry, names=names, is_named=is_named, node_id=node_id, given={"type": kind}
+    )
 
 
 def output_type(prompt: JsonObject, node_id: str, definitions: Mapping[str, Any]) -> str:

@@ -14,8 +14,8 @@ from discomfort._json import JsonObject
 from discomfort.workflow.interface.declarations import InputTarget
 from discomfort.workflow.javascript import id_text
 from discomfort.workflow.json_values import is_link
-from discomfort.workflow.link_ends import LinkEnd, origin_of, targets_of
-from discomfort.workflow.links import SUBGRAPH_INPUTS
+from discomfort.workflow.link_ends import REROUTE, LinkEnd, origin_of, targets_of
+from discomfort.workflow.links import SUBGRAPH_INPUTS, Link
 from discomfort.workflow.nodes import class_of
 from discomfort.workflow.promotions import promotions
 from discomfort.workflow.prompt_ids import PromptIds
@@ -48,13 +48,23 @@ class Widget:
         return None
 
     @property
+    def border(self) -> int | None:
+        """The number of the subgraph's input that it stands for; ``None`` if its node is not a subgraph's."""
+        child, at = self.scope.children.get(self.key), self.socket
+        if child is None:
+            return None
+        if at is not None:
+            return child.border_slot("inputs", at)
+        names = [entry.get("name") for entry in objects(child.graph.get("inputs"))]
+        return names.index(self.name) if self.name in names else None
+
+    @property
     def label(self) -> str:
         """The name that somebody gave to it in the UI; else ``""``."""
-        at = self.socket
+        at, border = self.socket, self.border
         entries = [] if at is None else [list(objects(self.node.get("inputs")))[at]]
-        if at is not None and self.key in self.scope.children:
-            borders = list(objects(self.scope.children[self.key].graph.get("inputs")))
-            entries += borders[at : at + 1]
+        if border is not None:
+            entries.append(list(objects(self.scope.children[self.key].graph.get("inputs")))[border])
         labels = (entry.get("label") for entry in entries)
         return next((label for label in labels if isinstance(label, str) and label), "")
 
@@ -99,7 +109,7 @@ class WidgetTargets:
             return ["value"]
         if key not in scope.children:
             return []
-        own = [_widget_of(entry) for entry in objects(node.get("inputs")) if entry.get("widget")]
+        own = [str(entry.get("name")) for entry in objects(scope.children[key].graph.get("inputs"))]
         shown = promotions(node, set(scope.children[key].nodes)).entries
         return list(dict.fromkeys([*own, *(name for _, name in shown)]))
 
@@ -113,12 +123,13 @@ class WidgetTargets:
             if link is not None and link.origin == SUBGRAPH_INPUTS:
                 outer = self._outer(widget.scope, link.origin_slot)
                 if outer is None:
-                    break  # the node of the subgraph has no such input, so the widget inside counts
+                    break
                 widget = outer
                 continue
             feeder = origin_of(widget.scope, link)
             if feeder is not None and class_of(feeder.node) == _PRIMITIVE:
-                widget = Widget(feeder.scope, id_text(feeder.node.get("id")), "value")
+                source = Widget(feeder.scope, id_text(feeder.node.get("id")), "value")
+                widget = source if self._inside(source) else widget
             elif feeder is not None:
                 where = f"output {feeder.slot} of node {self._ids[id(feeder.scope), id_text(feeder.node.get('id'))]}"
                 return Reached(widget, (), f"it is fed by {where} ({feeder.class_type})", "name an input of that node")
@@ -130,14 +141,14 @@ class WidgetTargets:
         found = []
         for host_key, child in scope.children.items():
             host = scope.nodes[host_key]
-            for index, border in enumerate(objects(child.graph.get("inputs"))):
+            for index, _ in enumerate(objects(child.graph.get("inputs"))):
                 outer = self._outer(child, index)
                 first = next(iter(child.links.out_of(SUBGRAPH_INPUTS, index)), None)
                 inner = child.nodes.get(first.target) if first is not None else None
                 slots = list(objects(inner.get("inputs"))) if inner is not None else []
                 if outer is None or first is None or first.target != key or first.target_slot >= len(slots):
                     continue
-                if _widget_of(slots[first.target_slot]) == name or border.get("name") == name:
+                if _widget_of(slots[first.target_slot]) == name:
                     found.append(outer)
             listed = promotions(host, set(child.nodes)).entries
             if not any(each.key == host_key for each in found) and (key, name) in listed and key in child.nodes:
@@ -145,42 +156,69 @@ class WidgetTargets:
         return found
 
     def _outer(self, scope: GraphScope, index: int) -> Widget | None:
-        """The widget of a subgraph's node for an input of the subgraph."""
-        slot = scope.host_slot("inputs", index)
-        if scope.parent is None or scope.host is None or slot is None:
+        """The widget of a subgraph's node for an input of the subgraph. It may have no socket there."""
+        borders = list(objects(scope.graph.get("inputs")))
+        if scope.parent is None or scope.host is None or index >= len(borders):
             return None
-        entry = list(objects(scope.host.get("inputs")))[slot]
+        slot = scope.host_slot("inputs", index)
+        entry = borders[index] if slot is None else list(objects(scope.host.get("inputs")))[slot]
         return Widget(scope.parent, scope.host_id, _widget_of(entry))
 
-    def _inside(self, widget: Widget) -> Iterable[InputTarget]:
+    def _inside(self, widget: Widget) -> list[InputTarget]:
         scope, key = widget.scope, widget.key
         if class_of(widget.node) == _PRIMITIVE:
-            return self._ends(targets_of(scope, key, 0))
+            return [target for link in scope.links.out_of(key, 0) for target in self._fed(scope, link)]
         if key not in scope.children:
             return [InputTarget(self.prompt_id(scope, key), widget.name)]
-        child, at = scope.children[key], widget.socket
-        border = None if at is None else child.border_slot("inputs", at)
+        child, border = scope.children[key], widget.border
         if border is not None:
             return self._ends(targets_of(child, SUBGRAPH_INPUTS, border))
         inner = promotions(widget.node, set(child.nodes)).inside(widget.name)
         return [] if inner is None or inner not in child.nodes else self._inside(Widget(child, inner, widget.name))
 
+    def _fed(self, scope: GraphScope, link: Link) -> list[InputTarget]:
+        """What a ``PrimitiveNode`` sets by one of its links. A reroute does not pass it on (1.27.10 to 1.58.1)."""
+        node = scope.nodes.get(link.target)
+        if node is None or class_of(node) == REROUTE:
+            return []
+        entries = list(objects(node.get("inputs")))
+        if link.target_slot >= len(entries):
+            return []
+        return self._inside(Widget(scope, link.target, _widget_of(entries[link.target_slot])))
+
     def _ends(self, ends: Iterable[LinkEnd]) -> list[InputTarget]:
         found = []
         for end in ends:
-            entry = list(objects(end.node.get("inputs")))[end.slot]
-            found.append(InputTarget(self.prompt_id(end.scope, id_text(end.node.get("id"))), _widget_of(entry)))
+            entries = list(objects(end.node.get("inputs")))
+            if end.slot < len(entries):
+                name = _widget_of(entries[end.slot])
+                found.append(InputTarget(self.prompt_id(end.scope, id_text(end.node.get("id"))), name))
         return found
 
-    def _known(self, widget: Widget, targets: Iterable[InputTarget]) -> Reached:
-        every = list(targets)
-        kept = tuple(target for target in every if _takes_constant(self._prompt, target))
+    def _known(self, widget: Widget, targets: list[InputTarget]) -> Reached:
+        kept = tuple(target for target in targets if _takes_constant(self._prompt, target))
+        if class_of(widget.node) == _PRIMITIVE:
+            kept = self._arrived(widget, kept)
         if kept:
             return Reached(widget, kept)
-        problem = (
-            f"no input of the prompt has its value ({', '.join(map(str, every))})" if every else "it feeds no input"
-        )
-        return Reached(widget, (), problem)
+        if targets:
+            return Reached(widget, (), f"no input of the prompt has its value ({', '.join(map(str, targets))})")
+        links = widget.scope.links.out_of(widget.key, 0) if class_of(widget.node) == _PRIMITIVE else []
+        nodes = [widget.scope.nodes.get(link.target) for link in links]
+        if any(node is not None and class_of(node) == REROUTE for node in nodes):
+            problem = "its value has no effect in ComfyUI either: a Reroute does not pass it on"
+            return Reached(widget, (), problem, "link the PrimitiveNode with the inputs themselves")
+        return Reached(widget, (), "it feeds no input")
+
+    def _arrived(self, widget: Widget, targets: tuple[InputTarget, ...]) -> tuple[InputTarget, ...]:
+        """The inputs at which the value of a ``PrimitiveNode`` has arrived.
+
+        The frontend (1.49.6) misses some: those of a dynamic combo, whose slots may have moved since the file was made.
+        """
+        values = widget.node.get("widgets_values")
+        own = values[0] if isinstance(values, list) and values else None
+        equal = tuple(each for each in targets if self._prompt[each.node_id]["inputs"][each.input_name] == own)
+        return equal or targets
 
 
 def _widget_of(entry: Mapping[str, Any]) -> str:

@@ -320,7 +320,7 @@ def test_a_sidecar_is_over_everything() -> None:
         },
         "outputs": {"picture": "9"},
     }
-    prompt = {"1": node("Sample", "Main", **sampler()["inputs"]), "9": node("SaveImage", images=["1", 0])}
+    prompt = {"1": {**sampler(), "_meta": {"title": "Main"}}, "9": node("SaveImage", images=["1", 0])}
     found = interface_of(prompt, DEFINITIONS, workflow=graph.workflow(), sidecar=sidecar)
     assert list(found.inputs) == ["words", "seed", "strength"]
     assert {each.source for each in found.inputs.values()} == {"sidecar"}
@@ -348,9 +348,9 @@ def test_what_is_wrong_in_a_sidecar_is_reported_with_the_nearest() -> None:
         "sidecar: input 'b': the key 'minmum' is not known; did you mean 'minimum'?",
         "sidecar: input 'photos': it has no target, and no other source names 'photos'",
         "sidecar: input 'c': 'maximum' is the string '4'; write a number",
-        "sidecar: input 'd': it is 3; write a target or an object",
+        "sidecar: input 'd': it is the number 3; write a target or an object",
         "sidecar: input 'e': 'Sample.image' is fed by output 0 of node 1 (Load Photo); name an input of that node",
-        "sidecar: output 'x': there is no node 'Save Imag'; did you mean 'SaveImage'?",
+        "sidecar: output 'x': there is no node 'Save Imag'; did you mean 'SaveImage' or 'LoadImage'?",
     ]
 
 
