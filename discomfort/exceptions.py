@@ -15,6 +15,7 @@
     │   └── CallError               TypeError         a workflow was called with values that it does not take
     ├── UnknownPortError            KeyError          no port has this id
     ├── UploadError                 ValueError        a destination that is not allowed
+    ├── SweepError                  ValueError        a grid or table of values that cannot be used
     ├── DiskFullError               OSError           no space left for an upload, an output or a value
     │   └── StorageFullError        MemoryError       neither memory nor disk has room for a value
     ├── UnsupportedValueError       TypeError         a value of a kind that cannot be stored
@@ -23,6 +24,7 @@
     │   └── ConversionTimeout       TimeoutError
     ├── BrowserError                RuntimeError      no Chromium, or one that does not work
     ├── StateError                  RuntimeError      the state of a connector or context does not allow the call
+    │   └── FolderInUseError                          another sweep has this folder
     ├── ServerError                 RuntimeError      a problem with the server process or its answers
     │   ├── ServerStartError
     │   │   └── ServerStartTimeout  TimeoutError
@@ -298,6 +300,21 @@ class UploadError(DiscomfortError, ValueError):
     """The destination of an upload is not allowed: unknown folder type, no model subfolder, or outside its folder."""
 
 
+class SweepError(DiscomfortError, ValueError):
+    """A grid or table of values cannot be used, such as one with a name that is not an input of the workflow.
+
+    ``place`` is where it is: a file and its line, or a name. ``remedy`` says what to do.
+    """
+
+    problem: str
+    place: str
+    remedy: str
+
+    def __init__(self, problem: str, *, place: str = "", remedy: str = "") -> None:
+        self.problem, self.place, self.remedy = problem, place, remedy
+        super().__init__((f"{place}: " if place else "") + problem + (f". {remedy}" if remedy else ""))
+
+
 class DiskFullError(DiscomfortError, OSError):
     """A disk has no space left, or the user's share of it is used up.
 
@@ -394,6 +411,20 @@ class BrowserError(DiscomfortError, RuntimeError):
 
 class StateError(DiscomfortError, RuntimeError):
     """The state does not allow the call, such as ``run_workflow`` after ``kill_api``, ``save`` after ``shutdown``."""
+
+
+class FolderInUseError(StateError):
+    """Another sweep writes to this folder. ``pid`` is its process, where it is known."""
+
+    folder: str
+    pid: int | None
+
+    def __init__(self, folder: str | os.PathLike[str], *, pid: int | None = None) -> None:
+        self.folder, self.pid = os.fspath(folder), pid
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"{self.folder}: {who} runs a sweep in this folder. Wait for its end, or choose another folder"
+        )
 
 
 class ServerError(DiscomfortError, RuntimeError):

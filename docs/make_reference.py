@@ -43,6 +43,15 @@ PAGES = {
             "discomfort.workflow.references:Reference",
         ],
     ),
+    "sweeps.md": (
+        "Sweeps",
+        [
+            "discomfort.sweeps.sweep",
+            "discomfort.sweeps.sweep_results",
+            "discomfort.sweeps.sync_sweep",
+            "discomfort.sweeps.live_table",
+        ],
+    ),
     "progress.md": ("Progress events", ["discomfort.progress"]),
     "contexts.md": (
         "Contexts",
@@ -75,6 +84,7 @@ PAGES = {
             "discomfort.functions.input_types",
             "discomfort.functions.sync_function",
             "discomfort.functions.sync_typed_outputs",
+            "discomfort.functions.input_form:InputForm",
         ],
     ),
     "plans.md": ("Plans", ["discomfort.planning.workflow_plan:WorkflowPlan", "discomfort.planning.needs"]),

@@ -40,8 +40,10 @@ from discomfort.cli.options import (
     EngineOption,
     ExclusiveOption,
     ExtensionOption,
+    FailFastOption,
     FetchTimeoutOption,
     ForceOption,
+    GridOption,
     HeaderOption,
     InOption,
     InputOption,
@@ -50,9 +52,12 @@ from discomfort.cli.options import (
     ListOption,
     ModelsOption,
     NameOption,
+    NoSheetOption,
+    OneWorkflowArgument,
     OnlineOption,
     OnlyOption,
     OutOption,
+    ParallelOption,
     PlanSetOption,
     PrivateOption,
     PromptFileOption,
@@ -64,6 +69,8 @@ from discomfort.cli.options import (
     SkipOption,
     SnapshotOption,
     StartOption,
+    SweepFolderOption,
+    TableOption,
     TimeoutOption,
     UrlArgument,
     VerboseOption,
@@ -114,6 +121,7 @@ def build_app() -> typer.Typer:
     app.callback()(_top)
     for name, command, short, examples in (
         ("run", _run, "Run workflows and save their outputs.", help_texts.RUN),
+        ("sweep", _sweep, "Run one workflow with many values; resumable.", help_texts.SWEEP),
         ("convert", _convert, "Convert workflows to API prompts.", help_texts.CONVERT),
         ("explain", _explain, "Show what a conversion does with each node.", help_texts.EXPLAIN),
         ("plan", _plan, "Show what workflows need, and what is missing.", help_texts.PLAN),
@@ -269,6 +277,62 @@ def _run(
             allow_paid=allow_paid or None,
         )
         return run_command(options, terminal)
+
+    _guarded(work, quiet=quiet, verbose=verbose)
+
+
+def _sweep(
+    workflow: OneWorkflowArgument,
+    grid: GridOption = None,
+    table: TableOption = None,
+    output: SweepFolderOption = Path("sweep"),
+    parallel: ParallelOption = 2,
+    fail_fast: FailFastOption = False,
+    no_sheet: NoSheetOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    timeout: TimeoutOption = None,
+    engine: EngineOption = None,
+    attach: AttachOption = None,
+    header: HeaderOption = None,
+    proxy: ProxyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Run one workflow with every combination of values, and save what comes out into a folder that remembers it.
+
+    Started again, also after Ctrl-C, a kill or a power cut, the same command makes only what is missing. Rows count as
+    done by the prompt, its values and the contents of its input files.
+
+    NAME is a name of the workflow's interface, or NODE.INPUT. --grid seed=0..7 has eight values (0..100..10: in steps
+    of 10), --grid cfg=5,7 and --grid 'prompt=a|b' have two, --grid 'photo=in/*.png' one for each file; texts are
+    divided by | only. Several of them multiply, as do the rows of --table; the last one changes fastest.
+
+    Results are named by what differs between the rows (seed=3_cfg=5.png). results.csv and results.jsonl have all rows
+    with times and errors, contact_sheet.jpg all pictures. On stdout, in a pipe: the saved paths, one per line; with
+    --json one line of JSON for each row, as in results.jsonl. A row that fails is tried again the next time. Exit code
+    1 if a row failed.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.grid_values import read_grid
+        from discomfort.cli.sweeping import SweepOptions, sweep_command
+
+        if parallel < 1:
+            raise UsageError(f"--parallel {parallel}: must be at least 1")
+        options = SweepOptions(
+            source=read_sources([workflow])[0],
+            folder=output,
+            grid=read_grid(grid or []),
+            table=table,
+            target=read_target(config, engine, attach, header, proxy),
+            parallel=parallel,
+            on_error="raise" if fail_fast else "return",
+            contact_sheet=not no_sheet,
+            json=as_json,
+            timeout=check_timeout(timeout),
+        )
+        return sweep_command(options, terminal)
 
     _guarded(work, quiet=quiet, verbose=verbose)
 

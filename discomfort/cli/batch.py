@@ -22,6 +22,7 @@ from discomfort.exceptions import (
     InputSelectorError,
     PayloadError,
     PortError,
+    SweepError,
     UploadError,
 )
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 def exit_code(error: BaseException) -> int:
     """2 if the user must change the command, a file or the configuration; 1 if something failed."""
-    wrong = isinstance(error, (CallError, ConfigurationError, InputSelectorError, PortError, UploadError, UsageError))
+    users = (CallError, ConfigurationError, InputSelectorError, PortError, SweepError, UploadError, UsageError)
+    wrong = isinstance(error, users)
     return USAGE if wrong or isinstance(error, (FileNotFoundError, FileExistsError)) else FAILED
 
 

@@ -44,6 +44,14 @@ RUN = [
     "cat workflow.json | discomfort run - --json | jq -r '.outputs[].path'",
     "discomfort run workflow.json --attach https://gpu:8188 --header @token.txt",
 ]
+SWEEP = [
+    "Examples:",
+    "discomfort sweep workflow.json --grid seed=0..7 --grid cfg=5,7 -o results",
+    "discomfort sweep workflow.json --table prompts.csv -o results",
+    "discomfort sweep workflow.json --table prompts.csv --grid seed=0..3",
+    "discomfort sweep workflow.json --grid 'photo=in/*.png' --json",
+    "discomfort sweep workflow.json --grid KSampler.seed=0..7   by selector",
+]
 CONVERT = [
     "Examples:",
     "discomfort convert workflow.json > prompt.json",

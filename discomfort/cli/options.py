@@ -228,3 +228,33 @@ ExclusiveOption = Annotated[
     ),
 ]
 ListOption = Annotated[bool, typer.Option("--list", help="List the checks and exit.")]
+OneWorkflowArgument = Annotated[
+    str,
+    typer.Argument(metavar="WORKFLOW", help="Workflow or prompt, as JSON, in a PNG, or - for standard input."),
+]
+GridOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grid",
+        metavar="NAME=VALUES",
+        help="The values of an input: a range 0..7, a list 5,7 or a|b, a single one, files. Repeatable.",
+        show_default=False,
+    ),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--table",
+        metavar="FILE",
+        help="CSV, or JSON lines (.jsonl): one row for each line; the columns are names of inputs.",
+        show_default=False,
+    ),
+]
+SweepFolderOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results; what is done there is kept.")
+]
+ParallelOption = Annotated[int, typer.Option("--parallel", metavar="N", help="How many rows are under way at once.")]
+FailFastOption = Annotated[
+    bool, typer.Option("--fail-fast", help="End at the first row that fails; all values are checked first.")
+]
+NoSheetOption = Annotated[bool, typer.Option("--no-contact-sheet", help="Make no contact sheet.")]

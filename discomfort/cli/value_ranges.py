@@ -41,11 +41,11 @@ def read_assignment(text: str) -> Assignment:
     """``NODE.INPUT=VALUES``. Raises InputSelectorError without a selector, UsageError for a range that is wrong."""
     selector, whole = parse_assignment(text)
     # A value that is JSON as a whole is one value: "a|b" in quotation marks, [1, 2], 42.
-    if not isinstance(whole, str) or _is_json(value := text[text.index("=", len(selector)) + 1 :]):
+    if not isinstance(whole, str) or is_json(value := text[text.index("=", len(selector)) + 1 :]):
         return Assignment(selector, (whole,))
     values: list[Any] = []
-    for item in _items(value):
-        values += _values(selector, item)
+    for item in split_items(value):
+        values += item_values(f"--set {selector}", item)
         if len(values) > MOST_RUNS:
             raise UsageError(f"--set {selector}: more than {MOST_RUNS} values")
     return Assignment(selector, tuple(values))
@@ -56,7 +56,7 @@ def read_value(text: str) -> Any:
     return parse_assignment(f"a.b={text}")[1]
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -64,7 +64,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _items(text: str) -> Iterator[str]:
+def split_items(text: str) -> Iterator[str]:
     r"""The parts between ``|``. One in braces is text (``{red|blue}`` has a meaning in prompts), and so is ``\|``."""
     item, depth, is_escaped = "", 0, False
     for character in text:
@@ -82,17 +82,21 @@ def _items(text: str) -> Iterator[str]:
     yield item + "\\" * is_escaped
 
 
-def _values(selector: str, item: str) -> list[Any]:
+def item_values(option: str, item: str) -> list[Any]:
+    """The values of a range, or the one value that an item is; ``option`` is for the error.
+
+    Raises UsageError for a range that is wrong.
+    """
     found = _RANGE.fullmatch(item)
     if found is None:
         return [read_value(item)]
     first, last = Decimal(found[1]), Decimal(found[2])
     step = Decimal(found[3]) if found[3] else Decimal(1)
     if step <= 0:
-        raise UsageError(f"--set {selector}: the step of {item.strip()} must be more than 0")
+        raise UsageError(f"{option}: the step of {item.strip()} must be more than 0")
     count = int(abs(last - first) / step) + 1
     if count > MOST_RUNS:
-        raise UsageError(f"--set {selector}: {item.strip()} has {count} values; {MOST_RUNS} are allowed")
+        raise UsageError(f"{option}: {item.strip()} has {count} values; {MOST_RUNS} are allowed")
     signed = step if last >= first else -step
     is_whole = all("." not in part for part in found.groups() if part)
     return [int(value) if is_whole else float(value) for value in (first + signed * i for i in range(count))]

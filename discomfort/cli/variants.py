@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -13,8 +11,8 @@ from typing import Any
 
 from discomfort.cli.inputs import UsageError
 from discomfort.cli.value_ranges import MOST_RUNS, Assignment, read_assignments, read_value
-
-_MAX_FILE = 64 * 1024 * 1024
+from discomfort.exceptions import SweepError
+from discomfort.sweeps.table_files import read_csv_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +74,11 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
     Cells are JSON if they parse as such, else text. Separated by commas, or by the semicolons or tabs that spreadsheets
     write. Raises OSError, UsageError with the line.
     """
-    if path.stat().st_size > _MAX_FILE:
-        raise UsageError(f"--csv {path}: larger than {_MAX_FILE // 1024**2} MiB")
     try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--csv {path}: byte {error.start} is not UTF-8") from None
-    head = text.partition("\n")[0]
-    delimiter = next((mark for mark in (",", ";", "\t") if mark in head), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise UsageError(f"--csv {path}, line {reader.line_num}: {error}") from None
-    if len(lines) < 2:
-        raise UsageError(f"--csv {path}: a line of selectors and at least one row are needed")
-    columns = [cell.strip() for cell in lines[0][1]]
-    _check_columns(path, columns)
-    rows = []
-    for number, cells in lines[1:]:
-        if len(cells) != len(columns):
-            raise UsageError(f"--csv {path}, line {number}: {len(cells)} cells, and {len(columns)} columns")
-        rows.append({name: read_value(cell) for name, cell in zip(columns, cells, strict=True) if cell != ""})
-    return rows
-
-
-def _check_columns(path: Path, columns: Sequence[str]) -> None:
+        columns, lines = read_csv_lines(path)
+    except SweepError as error:
+        raise UsageError(f"--csv {error}") from None
     for index, name in enumerate(columns):
         if "." not in name.strip("."):
             raise UsageError(f"--csv {path}: column {index + 1} is {name!r}, not a selector such as KSampler.seed")
-        if name in columns[:index]:
-            raise UsageError(f"--csv {path}: two columns are named {name!r}")
+    return [{name: read_value(cell) for name, cell in line.cells.items()} for line in lines]

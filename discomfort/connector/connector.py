@@ -58,6 +58,7 @@ from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
+from discomfort.workflow.edited_workflow import EditedWorkflow
 from discomfort.workflow.partner_nodes import partner_nodes
 
 if TYPE_CHECKING:
@@ -430,9 +431,10 @@ class ComfyConnector:
             )
             await result.save("results")
 
-        ``values`` are set as by :meth:`Editor.set`. ``files`` are uploaded first, as by :meth:`upload`, under names of
-        their own; on an owned server they are deleted after the run. The other arguments are those of
-        :meth:`run_workflow`, and so is the cancellation.
+        ``values`` are set as by :meth:`Editor.set`, and on the prompt where their place in a workflow is uncertain;
+        each is compared with the prompt, so that what is accepted arrives. ``files`` are uploaded first, as by
+        :meth:`upload`, under names of their own; on an owned server they are deleted after the run. The other arguments
+        are those of :meth:`run_workflow`, and so is the cancellation.
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
@@ -521,6 +523,8 @@ class ComfyConnector:
     ) -> PayloadFilling:
         async def check(graph: JsonObject) -> None:
             self._refuse_paid(graph, await self._node_definitions(), allow_paid=allow_paid)
+            if isinstance(graph, EditedWorkflow) and any(one.deferred for one in graph.sets):
+                await self._prompts.from_workflow(graph)
 
         return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads, check=check)
 
@@ -700,7 +704,10 @@ class ComfyConnector:
     async def edit(self, payload: Payload) -> Editor:
         """An editor for a workflow or prompt that knows the server's node definitions: ``.set("KSampler.seed", 42)``.
 
-        It changes a copy: run ``editor.payload``. Raises PayloadError, ServerConnectionError.
+        It changes a copy: run ``editor.payload``, which knows what was set in it. When a workflow is converted, each
+        value is compared with the prompt. Where the frontend reads the widgets from other places than its node's class
+        has them, the values are set on the prompt of the workflow as it was before; where that is not exact,
+        InputSelectorError says what stands in the way. Raises PayloadError, ServerConnectionError.
         """
         payload = taken(payload)
         async with self._call("edit"):

@@ -43,20 +43,23 @@ class PayloadFilling:
         self._uploads, self._check, self._made = uploads, check, list[Upload]()
 
     async def fill(self, payload: Payload) -> Payload:
-        """The filled payload. Selectors are resolved, values set, and all is checked before anything is uploaded."""
+        """The filled payload. Selectors are resolved, values set, and all is checked before anything is uploaded.
+
+        What has no certain place in a workflow is set on its prompt, which ``check`` therefore makes.
+        """
         if not self._values and not self._files:
             return payload
         editor = await self._edit(payload)
         for selector, value in self._values.items():
-            editor.set(selector, value)
+            editor.set_or_defer(selector, value)
         for selector in self._files:
-            editor.get(selector)
+            editor.find(selector)
         if self._files:
             await self._check(editor.payload)
         for selector, source in self._files.items():
             upload = await self._uploads.make(source)
             self._made.append(upload)
-            editor.set(selector, upload.value)
+            editor.set_or_defer(selector, upload.value)
         return editor.payload
 
     async def take_back(self) -> None:

@@ -12,6 +12,7 @@ from discomfort._json import JsonObject, copied
 from discomfort._system.concurrency import to_thread
 from discomfort.exceptions import PayloadError
 from discomfort.workflow.detect import Kind, parse_payload, payload_from_file, unwrap
+from discomfort.workflow.edited_workflow import EditedWorkflow
 from discomfort.workflow.extra_data import check_extra_data
 
 Payload = Mapping[str, Any] | str | os.PathLike[str]
@@ -21,8 +22,10 @@ Payload = Mapping[str, Any] | str | os.PathLike[str]
 def taken(payload: Payload) -> Payload:
     """The payload as it is now; an object is copied, since its owner may change it while a call waits.
 
-    Raises PayloadError for an object that contains itself.
+    What an editor has set in it stays known. Raises PayloadError for an object that contains itself.
     """
+    if isinstance(payload, EditedWorkflow):
+        return payload.copy()
     return own_copy(payload) if isinstance(payload, Mapping) else payload
 
 

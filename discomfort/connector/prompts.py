@@ -12,6 +12,7 @@ from discomfort.connector.payloads import Payload, load_payload
 from discomfort.connector.recovery import Recovery
 from discomfort.connector.resources import Resources
 from discomfort.connector.server_loss import ServerLoss
+from discomfort.connector.set_values import with_sets
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import (
     BrowserError,
@@ -22,6 +23,7 @@ from discomfort.exceptions import (
     ServerDiedError,
     StateError,
 )
+from discomfort.workflow.edited_workflow import EditedWorkflow
 from discomfort.workflow.workflow_ports import PORT
 
 _log = logging.getLogger("discomfort.connector")
@@ -64,7 +66,7 @@ class Prompts:
             return loaded, extra_data
         prompt = await self._convert(loaded, survives=survives)
         extra = dict(extra_data or {})
-        extra["extra_pnginfo"] = {"workflow": loaded, **(extra.get("extra_pnginfo") or {})}
+        extra["extra_pnginfo"] = {"workflow": dict(loaded), **(extra.get("extra_pnginfo") or {})}
         return prompt, extra
 
     async def from_workflow(self, payload: Payload) -> JsonObject:
@@ -112,4 +114,17 @@ class Prompts:
             raise MissingNodesError(error.missing, remedy=_EMULATOR_REMEDY) from None
 
     async def _convert(self, workflow: JsonObject, *, survives: bool = True) -> JsonObject:
-        return await self.with_server(lambda: self._parts.get_converter().convert(workflow), survives=survives)
+        """The prompt of a workflow; if an editor has set values in it, with all of them, or InputSelectorError."""
+
+        async def convert(graph: JsonObject) -> JsonObject:
+            return await self.with_server(lambda: self._parts.get_converter().convert(graph), survives=survives)
+
+        if not isinstance(workflow, EditedWorkflow) or not workflow.sets:
+            return await convert(workflow)
+        return await with_sets(workflow, convert, lambda: self._definitions(survives=survives))
+
+    async def _definitions(self, *, survives: bool) -> Mapping[str, Any]:
+        client = self._parts.client
+        if client is None:
+            raise StateError("the connector has no connection to a server")
+        return await self.with_server(client.shared_definitions, survives=survives)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from discomfort._json import JsonObject
 from discomfort._system.loop_thread import LoopThread
@@ -18,6 +18,11 @@ from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.sync_run import SyncOutput, SyncRun, sync_output
 from discomfort.workflow.interface.parameters import Interface
+
+if TYPE_CHECKING:
+    from discomfort.functions.input_form import InputForm
+    from discomfort.sweeps import SyncSweep
+    from discomfort.sweeps.sweep_rows import TableSource
 
 
 class SyncCallResult(ResultFace[SyncItems]):
@@ -89,6 +94,24 @@ class SyncFunction:
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """See :meth:`WorkflowFunction.problems`."""
         return self._function.problems(values, **named)
+
+    def form(self) -> InputForm:
+        """See :meth:`WorkflowFunction.form`. The button blocks the kernel until the result is there."""
+        from discomfort.functions.input_form import InputForm
+
+        return InputForm(self)
+
+    def grid(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> SyncSweep:
+        """See :meth:`WorkflowFunction.grid`."""
+        from discomfort.sweeps import SyncSweep
+
+        return SyncSweep(self._function.grid(values, **named), self._thread)
+
+    def table(self, rows: TableSource, values: Mapping[str, Any] | None = None, /, **named: Any) -> SyncSweep:
+        """See :meth:`WorkflowFunction.table`."""
+        from discomfort.sweeps import SyncSweep
+
+        return SyncSweep(self._function.table(rows, values, **named), self._thread)
 
     def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
         """See :meth:`WorkflowFunction.plan`."""

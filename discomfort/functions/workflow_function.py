@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from discomfort._json import JsonObject, copied
 from discomfort._tracebacks import without_frames
@@ -27,6 +27,11 @@ from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.workflow.edit import Editor
 from discomfort.workflow.interface.parameters import Interface
+
+if TYPE_CHECKING:
+    from discomfort.functions.input_form import InputForm
+    from discomfort.sweeps import Sweep
+    from discomfort.sweeps.sweep_rows import TableSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,35 @@ class WorkflowFunction:
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """What is wrong with these values; empty if a call would take them. No I/O: files are not looked for."""
         return bound(self._loaded.known, _merged(values, named)).problems
+
+    def form(self) -> InputForm:
+        """A form for a notebook, with a field for each input and a button that runs it. Raises ConfigurationError
+        without ipywidgets, which ``pip install 'discomfort[notebook]'`` installs.
+        """
+        from discomfort.functions.input_form import InputForm
+
+        return InputForm(self)
+
+    def grid(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> Sweep:
+        """Every combination of values, as ``upscale.grid(seed=range(8), cfg=[5, 7])``; the last name changes fastest.
+
+        A list, a range or another iterable has one value for each row; anything else is the same in all rows. Nothing
+        runs before :meth:`Sweep.run`. Raises SweepError for a name that is not an input.
+        """
+        from discomfort.sweeps import Sweep
+
+        return Sweep.of_grid(self, _merged(values, named))
+
+    def table(self, rows: TableSource, values: Mapping[str, Any] | None = None, /, **named: Any) -> Sweep:
+        """The rows of a CSV file, of a file of JSON lines (``.jsonl``), or of mappings, as ``table("prompts.csv")``.
+
+        The columns are names of inputs; a column ``name`` names the row's files. An empty cell leaves the input as it
+        is in the workflow. Paths in a file are relative to it. Further values multiply the rows, as those of
+        :meth:`grid` do. Blocking: the file is read here. Raises SweepError with the line, OSError.
+        """
+        from discomfort.sweeps import Sweep
+
+        return Sweep.of_table(self, rows, _merged(values, named))
 
     @without_frames
     async def __call__(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> CallResult:

@@ -133,7 +133,7 @@ class FileReceiver:
             raise self._error("neither the server nor the workflow tells its size, so a cut could not be noticed")
         self.total = answer.total if answer.total is not None else goal.size
 
-    async def _write(self, blocks: AsyncGenerator[bytearray], part: PartialFile) -> None:
+    async def _write(self, blocks: AsyncGenerator[list[bytes]], part: PartialFile) -> None:
         """Write each block in a thread, while the next one arrives: three blocks are in memory at most."""
         writing: asyncio.Task[None] | None = None
         looked = part.size
@@ -150,30 +150,29 @@ class FileReceiver:
             if writing is not None:
                 await finish(writing)
 
-    async def _blocks(self, response: aiohttp.ClientResponse, arrived: int) -> AsyncGenerator[bytearray]:
+    async def _blocks(self, response: aiohttp.ClientResponse, arrived: int) -> AsyncGenerator[list[bytes]]:
         """The body in blocks of some megabytes. Raises TryAgain if too little arrives, DamagedDownloadError if more.
 
         A connection that breaks loses no byte that arrived before.
         """
         pace = _Pace(self._limits, arrived)
-        block, since = bytearray(), time.monotonic()
+        block, size, since = list[bytes](), 0, time.monotonic()
         try:
-            while data := await response.content.readany():
-                block += data
-                arrived += len(data)
+            # A chunk as it was received: the other calls of aiohttp copy it.
+            while (data := (await response.content.readchunk())[0]) or not response.content.at_eof():
+                block.append(data)
+                size, arrived = size + len(data), arrived + len(data)
                 if self.total is not None and arrived > self.total:
                     block.clear()
                     raise self._damaged(f"more bytes arrive than the {self.total:,} of the wanted file")
                 self._check(pace, arrived)
                 # By time too: a slow one would lose much when it is killed.
-                if len(block) >= _BLOCK or time.monotonic() - since > _BLOCK_SECONDS:
+                if size >= _BLOCK or time.monotonic() - since > _BLOCK_SECONDS:
                     self._tell("receiving", arrived, self.total)
-                    full, block, since = block, bytearray(), time.monotonic()
+                    full, block, size, since = block, [], 0, time.monotonic()
                     yield full
         except (aiohttp.ClientError, TimeoutError, TryAgain):
-            block += _unread(response.content)
-            if block:
-                yield block
+            yield [*block, *_unread(response.content)]
             raise
         if block:
             self._tell("receiving", arrived, self.total)
@@ -211,10 +210,10 @@ class _Pace:
         return f"only {readable(count)} arrived in {seconds:.0f} s"
 
 
-def _unread(content: aiohttp.StreamReader) -> bytes:
+def _unread(content: aiohttp.StreamReader) -> list[bytes]:
     """What arrived before the connection broke. aiohttp raises before it hands it over, and has no call for it."""
-    return b"".join(getattr(content, "_buffer", ()))
+    return list(getattr(content, "_buffer", ()))
 
 
-async def _append(part: PartialFile, block: bytearray) -> None:
+async def _append(part: PartialFile, block: list[bytes]) -> None:
     await to_thread(part.append, block)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -101,13 +102,14 @@ class PartialFile:
         self._wanted = digest
         self._digest = None if self.size else begin_digest(digest)
 
-    def append(self, data: bytes | bytearray) -> None:
+    def append(self, pieces: Sequence[bytes]) -> None:
         """Write more bytes."""
-        with writing_to(self.target.parent, "fetching", self.target):
-            write_all(self._descriptor, memoryview(data))
-        if self._digest is not None:
-            self._digest.update(data)
-        self.size += len(data)
+        for piece in pieces:
+            with writing_to(self.target.parent, "fetching", self.target):
+                write_all(self._descriptor, piece)
+            if self._digest is not None:
+                self._digest.update(piece)
+            self.size += len(piece)
 
     @property
     def algorithm(self) -> str:

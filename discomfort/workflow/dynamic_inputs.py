@@ -17,6 +17,7 @@ MATCH_TYPE = "COMFY_MATCHTYPE_V3"
 """An input whose type only has to match that of others with the same template: always a socket."""
 
 _MOST_GROWN = 100
+_PLAIN_DEFAULTS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False}
 
 
 def input_specs(definition: Any) -> dict[str, Any]:
@@ -42,6 +43,19 @@ def widget_type(spec: Any) -> str:
     """Return the type of an input's widget: the input's own, unless the definition names another."""
     given = spec_settings(spec).get("widgetType")
     return spec_type(spec) if given is None else str(given)
+
+
+def default_value(spec: Any) -> Any:
+    """Return the value that an input has in a new node; ``None`` if only the frontend knows it."""
+    settings, kind = spec_settings(spec), spec_type(spec)
+    if "default" in settings:
+        return settings["default"]
+    if kind in _PLAIN_DEFAULTS:
+        return _PLAIN_DEFAULTS[kind]
+    if kind == DYNAMIC_COMBO:
+        return next(iter(option_keys(spec)), None)
+    options = spec[0] if kind == "COMBO" and isinstance(spec[0], list) else settings.get("options")
+    return options[0] if kind == "COMBO" and isinstance(options, list) and options else None
 
 
 def option_keys(spec: Any) -> list[str]:

@@ -10,6 +10,8 @@ from discomfort._json import JsonObject, copied
 from discomfort._tracebacks import without_frames
 from discomfort.exceptions import InputSelectorError, PayloadError
 from discomfort.workflow.detect import Kind, unwrap
+from discomfort.workflow.edited_workflow import EditedWorkflow, WidgetSet
+from discomfort.workflow.input_values import check_value
 from discomfort.workflow.json_values import json_problem
 from discomfort.workflow.prompt_graph import PromptGraph
 from discomfort.workflow.selectors import Index
@@ -40,11 +42,13 @@ class Editor:
             raise PayloadError(f"the payload cannot be edited: {problem}")
         self.kind: Kind
         self.kind, graph = unwrap(payload)
-        self.payload: JsonObject = copied(graph)
+        self.payload: JsonObject
         self._graph: PromptGraph | WorkflowGraph
         if self.kind == "workflow":
+            self.payload = graph.copy() if isinstance(graph, EditedWorkflow) else EditedWorkflow(copied(graph))
             self._graph = WorkflowGraph(self.payload, definitions)
         else:
+            self.payload = copied(graph)
             self._graph = PromptGraph(self.payload, definitions)
         # A workflow saves widget values without names; only the definitions have these. A prompt names all its inputs.
         is_blind = self.kind == "workflow" and not definitions
@@ -67,8 +71,48 @@ class Editor:
         widget's position cannot be proven (then convert first, and set it on the prompt).
         """
         node_id, name = self._index.resolve(selector)
-        self._graph.set(node_id, name, copied(value) if json_problem(value) is None else value, selector)
+        own = copied(value) if json_problem(value) is None else value
+        before = copied(self.payload) if self._is_unrecorded else None
+        self._graph.set(node_id, name, own, selector)
+        self._record(WidgetSet(selector, node_id, name, copied(own)), before)
         return self
+
+    def set_or_defer(self, selector: str, value: Any) -> Editor:
+        """Set one input as :meth:`set` does; where its place in a workflow is uncertain, it is set on the prompt.
+
+        That happens when the payload itself is converted, and only then: the value is not in its JSON.
+        """
+        node_id, name = self._index.resolve(selector)
+        if isinstance(self._graph, WorkflowGraph):
+            try:
+                self._graph.check_place(node_id, name, selector)
+            except InputSelectorError:
+                check_value(selector, value, None)
+                before = copied(self.payload) if self._is_unrecorded else None
+                self._record(WidgetSet(selector, node_id, name, copied(value), deferred=True), before)
+                return self
+        return self.set(selector, value)
+
+    def find(self, selector: str) -> tuple[str, str]:
+        """Return the node's id and the name of the input that a selector names.
+
+        Raises :class:`InputSelectorError` like :meth:`set` if it names none or several.
+        """
+        return self._index.resolve(selector)
+
+    @property
+    def sets(self) -> tuple[WidgetSet, ...]:
+        """The values that were set in a workflow, in their order; none of a prompt."""
+        return self.payload.sets if isinstance(self.payload, EditedWorkflow) else ()
+
+    @property
+    def _is_unrecorded(self) -> bool:
+        return isinstance(self.payload, EditedWorkflow) and self.payload.original is None
+
+    def _record(self, new: WidgetSet, before: JsonObject | None) -> None:
+        if isinstance(self.payload, EditedWorkflow):
+            self.payload.original = self.payload.original or before
+            self.payload.record(new)
 
     @without_frames
     def get(self, selector: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .javascript import id_text
 from .nodes import FRONTEND_ONLY
-from .subgraphs import inner_nodes
+from .subgraphs import inner_nodes, objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,3 +57,18 @@ class PromptIds:
         return made == kind or (
             made is None and kind not in FRONTEND_ONLY and inner_nodes(self._workflow, kind) is None
         )
+
+
+def prompt_paths(workflow: JsonObject, output: Mapping[str, Any]) -> dict[str, str]:
+    """The prompt's id for each node of a workflow, by the path of the workflow's own ids; also of hosts."""
+    known, found = PromptIds(workflow, output), dict[str, str]()
+    waiting = [(list(objects(workflow.get("nodes"))), "", "")]
+    while waiting:
+        nodes, own, prefix = waiting.pop()
+        for node, made in zip(nodes, known.ids(nodes, prefix), strict=True):
+            path = own + id_text(node.get("id"))
+            found[path] = made
+            inner = inner_nodes(workflow, str(node.get("type")))
+            if inner is not None:
+                waiting.append((inner, f"{path}:", f"{made}:"))
+    return found

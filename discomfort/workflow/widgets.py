@@ -11,7 +11,7 @@ node, nothing is mapped, because a wrong position would change another input.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from discomfort._json import JsonObject
@@ -19,6 +19,7 @@ from discomfort.workflow.dynamic_inputs import (
     AUTOGROW,
     DYNAMIC_COMBO,
     MATCH_TYPE,
+    default_value,
     grown_inputs,
     input_specs,
     option_inputs,
@@ -31,8 +32,18 @@ CONTROL_MODES = frozenset({"fixed", "increment", "increment-wrap", "decrement", 
 """Values of the frontend's "control after generate" widget."""
 
 _WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
-_COMPANIONS = {"COLOR": 0, "CURVE": 0, "BOUNDING_BOX": 4}
+_COMPANIONS = {
+    "COLOR": 0,
+    "CURVE": 0,
+    "BOUNDING_BOX": 4,
+    "BOUNDING_BOXES": 0,
+    "COLORS": 0,
+    "COMPOSITOR": 0,
+    "PAINTER": 0,
+}
 """Newer widgets, if no socket has their name, and how many entries follow theirs: a box has its numbers once more."""
+_COMPANION_TYPES: Mapping[str, type] = {"COLOR": str, "PAINTER": str, "COLORS": list, "BOUNDING_BOXES": list}
+"""What the values of those are that are not objects."""
 _SEEDS = frozenset({"seed", "noise_seed"})
 _CONTROL = "CONTROL"
 _COMPANION = "COMPANION"
@@ -51,10 +62,16 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class WidgetMap:
-    """The positions of a node's proven inputs, as list indexes or object keys. ``reason`` says why some are missing."""
+    """The positions of a node's proven inputs, as list indexes or object keys. ``reason`` says why some are missing.
+
+    ``absent`` has the positions of those behind the end of the saved list, whose value is the default; ``defaults`` is
+    the list that the node would have with all of them.
+    """
 
     positions: Mapping[str, int | str]
     reason: str = ""
+    absent: Mapping[str, int] = field(default_factory=dict)
+    defaults: tuple[Any, ...] = ()
 
 
 def locate(node: JsonObject, definition: Any) -> WidgetMap:
@@ -68,7 +85,9 @@ def locate(node: JsonObject, definition: Any) -> WidgetMap:
         return WidgetMap({name: name for name in values if isinstance(name, str)})
     if class_of(node) == "PrimitiveNode":
         return WidgetMap({"value": 0}) if isinstance(values, list) and values else WidgetMap({}, "it has no value yet")
-    if not isinstance(values, list) or not values:
+    if values is None and definition is not None and not node.get("widgets_values_named"):
+        values = []
+    if not isinstance(values, list) or not (values or definition):
         return WidgetMap({}, "it has no saved widget values")
     saved = saved_widget_names(node)
     if definition is None:
@@ -77,13 +96,29 @@ def locate(node: JsonObject, definition: Any) -> WidgetMap:
     names = [slot.name for slot in slots if slot.name is not None]
     if not opaque and not _is_subsequence(saved, names):
         return WidgetMap({}, "it was saved with other widgets than its class has now")
-    if len(values) > len(slots) + extras and not opaque:
+    # A viewer of 3D files has the name of its picture at the end, which is empty in a file.
+    known = len(values) - 1 if values[-1:] == [""] else len(values)
+    # An extension adds its widgets behind those of the class, if the node has all of the class.
+    if known > len(slots) + extras and not opaque and not (saved and saved == names):
         return WidgetMap({}, f"it has {len(values)} saved widget values, its class has {len(slots)} widgets")
     for slot, value in zip(slots, values, strict=False):
         if not _is_plausible(slot, value):
             what = f"input {slot.name!r}" if slot.name else "the control after generate"
             return WidgetMap({}, f"the saved value for {what} is not of its type, the widgets may have shifted")
-    return WidgetMap({slot.name: at for at, slot in enumerate(slots[: len(values)]) if slot.name is not None})
+    places = {slot.name: at for at, slot in enumerate(slots) if slot.name is not None}
+    present = {name: at for name, at in places.items() if at < len(values)}
+    absent = {name: at for name, at in places.items() if at >= len(values)}
+    return WidgetMap(present, absent=absent, defaults=tuple(_default(slots, at) for at in range(len(slots))))
+
+
+def _default(slots: Sequence[Slot], at: int) -> Any:
+    """The value that a new node has at a position."""
+    slot = slots[at]
+    if slot.kind == _CONTROL:
+        return "randomize"
+    if slot.name is None:
+        return None
+    return default_value(slot.spec)
 
 
 def saved_widget_names(node: JsonObject) -> list[str]:
@@ -124,7 +159,7 @@ def _slots(node: JsonObject, definition: Any, values: Sequence[Any]) -> tuple[li
         if settings.get("remote"):
             return slots, extras, True
         if kind == DYNAMIC_COMBO:
-            brought = option_inputs(spec, values[len(slots) - 1]) if len(slots) <= len(values) else None
+            brought = option_inputs(spec, values[len(slots) - 1] if len(slots) <= len(values) else default_value(spec))
             if brought is None:
                 return slots, extras, True
             waiting += [(f"{name}.{inner}", each) for inner, each in brought.items()][::-1]
@@ -180,7 +215,7 @@ def _is_plausible(slot: Slot, value: Any) -> bool:
     if slot.kind == "STRING":
         return value is None or isinstance(value, str)
     if slot.kind in _COMPANIONS:
-        return isinstance(value, str if slot.kind == "COLOR" else dict)
+        return value is None or isinstance(value, _COMPANION_TYPES.get(slot.kind, dict))
     if slot.kind == _COMPANION:
         return True
     return not isinstance(value, bool) or _has_boolean_choices(slot.spec)

@@ -140,7 +140,7 @@ def test_rows_multiply_with_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "a line of selectors and at least one row"),
+        (b"", "a first line with the names of the columns, and at least one row"),
         (b"a.b\n", "at least one row"),
         (b"a.b,seed\n1,2\n", "column 2 is 'seed', not a selector"),
         (b"a.b,a.b\n1,2\n", "two columns are named 'a.b'"),

@@ -21,6 +21,7 @@ LINES = {
     "resumable_batch.py": 20,
     "image_to_image.py": 20,
     "call_workflow.py": 12,
+    "sweep_grid.py": 15,
     "two_servers.py": 15,
     "parameter_sweep.py": 25,
     "batch_with_state.py": 25,
@@ -67,6 +68,25 @@ def test_call_workflow(desk: Desk) -> None:
     (path,) = desk.pictures()
     with Image.open(path) as picture:
         assert picture.size == (width * 3, height * 3)
+
+
+def test_sweep_grid(desk: Desk) -> None:
+    """Six pictures named by their values, a table and a sheet; started again, nothing is made."""
+    shutil.copy(EXAMPLES / "upscale.json", desk.folder)
+    small = Image.open(desk.folder / "photo.png").size
+
+    printed = desk.run(str(EXAMPLES / "sweep_grid.py"))
+
+    assert "6 of 6: " in printed
+    assert "6 done, 0 failed" in printed
+    made = {path.name: path.stat().st_mtime_ns for path in desk.pictures()}
+    assert set(made) == {f"scale={s}_upscale_method={m}.png" for s in (1, 2, 3) for m in ("area", "lanczos")}
+    assert Image.open(desk.folder / "results" / "scale=3_upscale_method=area.png").size == (small[0] * 3, small[1] * 3)
+    assert (desk.folder / "results" / "contact_sheet.jpg").is_file()
+
+    desk.run(str(EXAMPLES / "sweep_grid.py"))
+
+    assert {path.name: path.stat().st_mtime_ns for path in desk.pictures()} == made
 
 
 def test_resumable_batch(desk: Desk) -> None:

@@ -55,6 +55,8 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.UnknownPortError: lambda: exceptions.UnknownPortError("modle", "is not there", ["clip", "model"]),
     exceptions.InputSelectorError: lambda: exceptions.InputSelectorError("a.b", "names nothing", ["c.d"]),
     exceptions.UploadError: lambda: exceptions.UploadError("outside"),
+    exceptions.SweepError: lambda: exceptions.SweepError("two columns", place="a.csv, line 1", remedy="Rename one"),
+    exceptions.FolderInUseError: lambda: exceptions.FolderInUseError("out", pid=7),
     exceptions.DiskFullError: lambda: exceptions.DiskFullError("/disk", "saving", filename="/disk/a", number=122),
     exceptions.StorageFullError: lambda: exceptions.StorageFullError("/disk", "storing 'x'", remedy="Delete values."),
     exceptions.UnsupportedValueError: lambda: exceptions.UnsupportedValueError(

@@ -43,6 +43,7 @@ LAYERS = {
             "core_values",
             "functions",
             "planning",
+            "sweeps",
             "provision",
             "comfy_serverless",
             "sync",

@@ -170,15 +170,18 @@ def test_values_that_cannot_be_told_apart_are_refused() -> None:
     assert editor.set("10:3.height", 70).get("10:3.height") == 70
 
 
-def test_a_promoted_widget_of_an_input_is_refused() -> None:
-    """What feeds it is the subgraph's input."""
+@pytest.mark.parametrize("selector", ["10:5:3.width", "10:5.width", "10.width"])
+def test_an_input_of_a_subgraph_is_set_inside_and_at_its_node(selector: str) -> None:
+    """Under each of its names; the node's own value counts, the one inside where that is absent."""
     editor = Editor(nested(), DEFINITIONS)
+    assert editor.get(selector) == 96
 
-    with pytest.raises(InputSelectorError, match="cannot be told apart"):
-        editor.set("10:5.width", 99)
-    with pytest.raises(InputSelectorError, match="cannot be told apart"):
-        editor.set("10.width", 99)
-    assert editor.set("10:5.height", 70).get("10:5:3.height") == 70
+    editor.set(selector, 99).set("10:5.height", 70)
+
+    deep, outer = editor.payload["definitions"]["subgraphs"]
+    assert deep["nodes"][0]["widgets_values"][:2] == [99, 70]
+    assert outer["nodes"][0]["widgets_values"] == [99]
+    assert editor.get("10:5:3.height") == 70
 
 
 def test_editing_changes_nothing_else() -> None:

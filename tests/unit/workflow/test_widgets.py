@@ -40,6 +40,25 @@ def test_short_lists_map_what_they_have(definitions: dict[str, Any]) -> None:
     assert locate(node, definitions["Sampler"]).positions == {"seed": 0, "cfg": 2}
 
 
+@pytest.mark.parametrize("values", [[], None, [5, "fixed", 2.5]])
+def test_absent_values_have_places_and_defaults(values: list[Any] | None, definitions: dict[str, Any]) -> None:
+    """They follow the saved ones, with the values of a new node."""
+    node = {"type": "Sampler", "widgets_values": values, "inputs": [{"name": "image"}, {"name": "mask"}]}
+
+    located = locate(node, definitions["Sampler"])
+
+    assert {**located.positions, **located.absent} == {
+        "seed": 0,
+        "cfg": 2,
+        "sampler": 3,
+        "text": 4,
+        "flag": 5,
+        "mode": 6,
+    }
+    assert located.defaults == (0, "randomize", 0, "euler", "", False, "fast")
+    assert (not located.positions) is (not values)
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -49,8 +68,6 @@ def test_short_lists_map_what_they_have(definitions: dict[str, Any]) -> None:
         ([5, "fixed", 2.5, "euler", 7, True, "fast"], "input 'text'"),
         ([5, "fixed", 2.5, True, "x", True, "fast"], "input 'sampler'"),
         ([5, "fixed", 2.5, "euler", "x", True, "fast", 1, 2], "9 saved widget values"),
-        ([], "no saved widget values"),
-        (None, "no saved widget values"),
     ],
 )
 def test_what_does_not_fit_is_declined_with_a_reason(
