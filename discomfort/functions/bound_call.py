@@ -83,7 +83,9 @@ def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
 def _by_name(call: BoundCall, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, those for selectors of named inputs by name: a default of the interface must not replace them."""
     inputs = call.workflow.interface.inputs
-    names = {parameter.targets[0]: name for name, parameter in inputs.items() if len(parameter.targets) == 1}
+    names: dict[InputTarget | None, str] = {
+        parameter.targets[0]: name for name, parameter in inputs.items() if len(parameter.targets) == 1
+    }
     given: dict[str, Any] = {}
     for key, value in values.items():
         if not isinstance(key, str):
