@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from contract.graphs import node
 from matrix.bench import SharedBench
-from matrix.steps import Outcome
+from matrix.steps import LIMIT, Outcome
 from matrix.strikes import KILL_SERVER, Blow, Victim
 from port_workflows import Graph
 
@@ -131,7 +131,8 @@ def _end_context(_: Victim) -> Callable[[], bool]:
     return blow
 
 
-END_CONTEXT = Blow("shutdown of the context", _end_context, {"Discomfort.run": (StateError,)})
+END_CONTEXT = Blow("shutdown of the context", _end_context, {"Discomfort.run": (StateError,)}, limit=2 * LIMIT)
+"""It takes the prompt off the server first, as a cancellation does, for which a busy server is given 5 s."""
 
 
 class ListBench(SharedBench):

@@ -130,13 +130,14 @@ class Blow:
     """One kind of strike.
 
     ``documented`` are the errors that each kind of call may raise for it; a call that is not in it must give its
-    right result. ``survivable`` says that a result may take :data:`RECOVERY`.
+    right result. ``survivable`` says that a result may take :data:`RECOVERY`, and ``limit`` how long an error may.
     """
 
     name: str
     make: Callable[[Victim], Callable[[], Any]]
     documented: dict[str, Errors] = field(default_factory=dict)
     survivable: bool = True
+    limit: float = LIMIT
 
     @property
     def patience(self) -> float:
@@ -194,7 +195,7 @@ def judge(call: str, blow: Blow, place: Place, outcome: Outcome) -> str | None:
     if outcome.stood and outcome.seconds >= blow.patience:
         problem = f"has not ended after {outcome.seconds:.1f} s"
     elif isinstance(end, BaseException):
-        if isinstance(end, allowed) and outcome.seconds <= LIMIT:
+        if isinstance(end, allowed) and outcome.seconds <= blow.limit:
             problem = ""
         else:
             problem = f"ended with {brief(end)} after {outcome.seconds:.1f} s, documented: {wanted or 'its result'}"

@@ -30,6 +30,7 @@ from discomfort.exceptions import DiscomfortError
 
 PROBLEM = exceptions.GraphProblem("3", "KSampler", "Sampler", "seed", "links to nothing")
 FAILURE = exceptions.NodeFailure("3", "KSampler", "Sampler", "ValueError", "bad", ("line 1\n", "line 2\n"))
+ARGUMENT = exceptions.ArgumentProblem("scale", "is not a number", ("2",))
 INPUT = exceptions.InputProblem(
     "3", "KSampler", None, "steps", "value_smaller_than_min", "too small", received=0, minimum=1
 )
@@ -54,6 +55,17 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.PortError: lambda: exceptions.PortError("cannot be stitched", [PROBLEM]),
     exceptions.UnknownPortError: lambda: exceptions.UnknownPortError("modle", "is not there", ["clip", "model"]),
     exceptions.InputSelectorError: lambda: exceptions.InputSelectorError("a.b", "names nothing", ["c.d"]),
+    exceptions.CallError: lambda: exceptions.CallError("upscale", [ARGUMENT]),
+    exceptions.ProvideError: lambda: exceptions.ProvideError(
+        "one file", failures=[exceptions.DownloadError("403", name="a")], remedy="Ask."
+    ),
+    exceptions.ConsentError: lambda: exceptions.ConsentError("nobody agreed", remedy="Pass yes=True."),
+    exceptions.DownloadError: lambda: exceptions.DownloadError("odd", name="a", url="https://b", status=418),
+    exceptions.DownloadRefusedError: lambda: exceptions.DownloadRefusedError("gated", name="a", status=403),
+    exceptions.DownloadStalledError: lambda: exceptions.DownloadStalledError("slow", name="a", remedy="Wait."),
+    exceptions.DamagedDownloadError: lambda: exceptions.DamagedDownloadError("another hash", name="a"),
+    exceptions.FileConflictError: lambda: exceptions.FileConflictError("differs", path="/models/a"),
+    exceptions.PackInstallError: lambda: exceptions.PackInstallError("no git", pack="p", log_tail=["last", "words"]),
     exceptions.UploadError: lambda: exceptions.UploadError("outside"),
     exceptions.SweepError: lambda: exceptions.SweepError("two columns", place="a.csv, line 1", remedy="Rename one"),
     exceptions.FolderInUseError: lambda: exceptions.FolderInUseError("out", pid=7),
