@@ -16,19 +16,26 @@ from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import PreparedWorkflow
 from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
 from discomfort.workflow.input_values import check_value
-from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
-from discomfort.workflow.interface.parameter_facts import input_spec
+from discomfort.workflow.interface.declarations import NO_DEFAULT, InputTarget, Parameter
+from discomfort.workflow.interface.parameter_facts import input_facts, input_spec
+from discomfort.workflow.json_values import is_link
 from discomfort.workflow.port_types import is_known
 
 
 @dataclass(slots=True)
 class BoundCall:
-    """The values of a call by the names of the interface, and those that are set by selector."""
+    """The values of a call by the names of the interface, and those that are set by selector.
+
+    ``unnamed`` are the inputs without a name that get files, by selector; ``given`` is what the caller gave, by name
+    where there is one.
+    """
 
     workflow: PreparedWorkflow
     constants: dict[str, Any] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     selected: dict[str, Any] = field(default_factory=dict)
+    unnamed: dict[str, Parameter] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
     problems: list[ArgumentProblem] = field(default_factory=list)
 
     async def check_files(self, host: FunctionHost) -> None:
@@ -39,6 +46,10 @@ class BoundCall:
                 if problem:
                     self.problems.append(ArgumentProblem(name, problem))
                     break
+
+    def parameter(self, name: str) -> Parameter:
+        """The input of this name, or of this selector if it gets a file."""
+        return self.workflow.interface.inputs.get(name) or self.unnamed[name]
 
     def raise_problems(self, function: str) -> None:
         """Raise CallError if there are problems, in the order of the interface."""
@@ -51,14 +62,15 @@ def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
     """The call with these values, and its problems. No I/O. Other keys than the names of inputs are selectors."""
     call = BoundCall(workflow)
     inputs = workflow.interface.inputs
-    for name, value in values.items():
+    call.given = _by_name(call, values)
+    for name, value in call.given.items():
         parameter = inputs.get(name)
         if parameter is None:
             call.problems.extend(_selected(call, name, value))
         else:
             call.problems.extend(_given(call, parameter, value))
     for name, parameter in inputs.items():
-        if name in values:
+        if name in call.given:
             continue
         if parameter.default is NO_DEFAULT:
             call.problems.append(ArgumentProblem(name, f"is missing: it takes {parameter.type}"))
@@ -66,6 +78,32 @@ def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
             # What the prompt has is the default of all others.
             call.problems.extend(_given(call, parameter, parameter.default))
     return call
+
+
+def _by_name(call: BoundCall, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, those for selectors of named inputs by name: a default of the interface must not replace them."""
+    inputs = call.workflow.interface.inputs
+    names: dict[InputTarget | None, str] = {
+        parameter.targets[0]: name for name, parameter in inputs.items() if len(parameter.targets) == 1
+    }
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        if not isinstance(key, str):
+            call.problems.append(ArgumentProblem(repr(key), "names of inputs and selectors are texts"))
+            continue
+        name = key if key in inputs else names.get(_target(call, key), key)
+        if name in given or (name != key and name in values):
+            call.problems.append(ArgumentProblem(key, f"is given twice: it is the input {name!r}"))
+        else:
+            given[name] = value
+    return given
+
+
+def _target(call: BoundCall, selector: str) -> InputTarget | None:
+    try:
+        return call.workflow.target(selector) if "." in selector else None
+    except InputSelectorError:
+        return None
 
 
 def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[ArgumentProblem]:
@@ -132,12 +170,28 @@ def _selected(call: BoundCall, selector: str, value: Any) -> Iterator[ArgumentPr
         text = "there is no input of this name" + ("" if known else ": the workflow declares none")
         yield ArgumentProblem(selector, text, near)
         return
+    parameter = _file_input(call, selector)
+    if parameter is not None and not is_link(value):
+        call.unnamed[selector] = parameter
+        yield from _given(call, parameter, value)
+        return
     try:
         call.workflow.editor().set(selector, _inline(value))
     except InputSelectorError as error:
         yield ArgumentProblem(selector, error.problem, error.candidates[:5])
     else:
         call.selected[selector] = _inline(value)
+
+
+def _file_input(call: BoundCall, selector: str) -> Parameter | None:
+    """The input of a selector, if it names a file."""
+    target = _target(call, selector)
+    if target is None:
+        return None
+    facts = input_facts(call.workflow.prompt, target, call.workflow.definitions)
+    if facts.get("upload") is None:
+        return None
+    return Parameter(name=selector, source="app", targets=(target,), **facts)
 
 
 def sent_values(call: BoundCall) -> JsonObject:

@@ -197,6 +197,8 @@ def _maker(value: Any, kind: str) -> Callable[[], ValueFile]:
     if isinstance(value, Mapping) or kind not in ("IMAGE", "MASK"):
         raise ValueTrouble(f"takes {kind}: {_FORMS}, given {described(value)}")
     if is_picture(value):
+        if 0 in value.size:
+            raise ValueTrouble(f"the picture is empty: its size is {value.width} x {value.height}")
         return _mask_maker(_levels_of(value)) if kind == "MASK" and _is_grey(value) else lambda: _picture_file(value)
     pixels = _pixels(value, is_mask=kind == "MASK")
     if kind == "MASK" and pixels.shape[-1] == 1:

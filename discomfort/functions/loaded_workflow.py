@@ -11,10 +11,12 @@ from discomfort._json import JsonObject
 from discomfort.functions.host import FunctionHost
 from discomfort.workflow.detect import Kind
 from discomfort.workflow.edit import Editor
-from discomfort.workflow.interface.declarations import Parameter
+from discomfort.workflow.interface.declarations import InputTarget, Parameter
 from discomfort.workflow.interface.parameters import Interface
 from discomfort.workflow.interface.sources import interface_of
+from discomfort.workflow.prompt_graph import PromptGraph
 from discomfort.workflow.prompt_ports import PromptPorts, prompt_ports
+from discomfort.workflow.selectors import Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class PreparedWorkflow:
     def editor(self) -> Editor:
         """An editor of a copy of the prompt."""
         return Editor(self.prompt, self.definitions)
+
+    def target(self, selector: str) -> InputTarget:
+        """The input of the prompt that a selector names. Raises InputSelectorError."""
+        graph = PromptGraph(self.prompt, self.definitions)
+        return InputTarget(*Index(graph.targets, graph.names).resolve(selector))
 
     def finds_outputs(self, parameter: Parameter) -> bool:
         """Whether the inputs of a parameter find files in the folders of outputs: those of ComfyUI's own nodes do."""

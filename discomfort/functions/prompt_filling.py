@@ -56,6 +56,8 @@ def filled_prompt(call: BoundCall, places: Mapping[str, Mapping[str, str]]) -> F
             _set(prompt, parameter, binding, workflow.definitions)
             if parameter.port is not None:
                 bindings[parameter.port] = binding
+    for selector, parameter in call.unnamed.items():
+        _set(prompt, parameter, Literal(next(iter(places[selector].values()))), workflow.definitions)
     outputs = workflow.interface.outputs
     filled = FilledPrompt(prompt, {name: output.node_id for name, output in outputs.items() if output.port is None})
     if workflow.ports.ports:

@@ -14,6 +14,7 @@ from discomfort._tracebacks import without_frames
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_status import RunStatus
+from discomfort.core_values.value_fitting import described
 from discomfort.exceptions import ArgumentProblem, InputSelectorError, RunTimeout
 from discomfort.functions.bound_call import BoundCall, bound, sent_values
 from discomfort.functions.call_filling import CallFilling
@@ -192,7 +193,7 @@ class WorkflowFunction:
         """
         call = bound(await self._loaded.prepared(), _merged(values, named))
         await call.check_files(self._host)
-        given = {**(values or {}), **named}
+        given = call.given
         wrong = [
             ValueNeed(
                 input=each.name,
@@ -204,8 +205,7 @@ class WorkflowFunction:
             # The plan itself finds the files that the workflow names.
             if each.name in given or each.name not in call.deliveries
         ]
-        inputs = call.workflow.interface.inputs
-        brought = {str(target) for name in call.deliveries if name in given for target in inputs[name].targets}
+        brought = {str(target) for name in call.deliveries if name in given for target in call.parameter(name).targets}
         kind, graph = self._loaded.source
         return await self._host._plan(
             kind, graph, self._name, sent_values(call), brought=brought, wrong=wrong, api_key=self._options.api_key
@@ -300,7 +300,12 @@ class CallRun:
 
 def _merged(values: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:
     """All values of a call. Raises TypeError if one is given twice, as Python does."""
-    twice = sorted(set(values or ()) & set(named))
+    if values is not None and not isinstance(values, Mapping):
+        raise TypeError(
+            f"takes one mapping of names or selectors, given {described(values)}: give single values by name, as "
+            "function(scale=2)"
+        )
+    twice = sorted(named.keys() & set(values or ()))
     if twice:
         raise TypeError(f"given twice, in the mapping and by name: {', '.join(twice)}")
     return {**(values or {}), **named}

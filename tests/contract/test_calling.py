@@ -81,6 +81,47 @@ async def test_a_script_of_a_stranger(connector: ComfyConnector, tmp_path: Path)
     assert [each.candidates[0] for each in caught.value.problems] == ["8.0", "'lanczos'"]
 
 
+async def test_files_by_selector(server: ComfyConnector, engine: EngineUnderTest) -> None:
+    """An input without a name takes files as one with a name does; what both name is one input."""
+    before = input_files(engine)
+    pixels = levels(6, 5, 3)
+    nameless = await server.load(INVERT)
+    assert not nameless.interface.inputs
+    first = await nameless({"Photo.image": pixels})
+    second = await nameless({"LoadImage.image": first.negative})
+    assert np.abs(np.rint((await second.negative.numpy())[0] * 255) - pixels).max() <= 1
+    named = await server.load(INVERT, INVERT_NAMES)
+    third = await named({"1.image": Image.fromarray(pixels)})
+    assert np.array_equal(await third.negative.numpy(), await first.negative.numpy())
+    assert input_files(engine) == before
+    plan = await nameless.plan({"Photo.image": pixels})
+    assert not plan.files
+    with pytest.raises(CallError, match=r"1\.image: is given twice: it is the input 'image'"):
+        await named({"1.image": pixels}, image=pixels)
+    with pytest.raises(CallError, match="there is no file 'nowhere.png'"):
+        await nameless({"Photo.image": "nowhere.png"})
+
+
+async def test_a_selector_before_a_default(server: ComfyConnector) -> None:
+    """The default of a sidecar does not replace what the call gives by selector, and its bounds hold."""
+    show = await server.load(ADD, {"inputs": {"number": {"target": "Show.value", "default": 5, "maximum": 8}}})
+    assert show.problems({"Show.value": 7}) == []
+    (problem,) = show.problems({"Show.value": 9})
+    assert (problem.name, problem.candidates) == ("number", ("8",))
+
+
+async def test_odd_keys(server: ComfyConnector) -> None:
+    """A single value in place of the mapping, and keys that are no texts, have errors that say what is taken."""
+    invert = await server.load(INVERT, INVERT_NAMES)
+    odd: Any = invert
+    with pytest.raises(TypeError, match="takes one mapping of names or selectors, given the string 'photo.png'"):
+        await odd("photo.png")
+    with pytest.raises(CallError, match="3: names of inputs and selectors are texts"):
+        await odd({3: 3})
+    with pytest.raises(CallError, match="the picture is empty: its size is 0 x 4"):
+        await odd(image=Image.new("RGB", (0, 4)))
+
+
 async def test_equal_files_are_one(server: ComfyConnector, engine: EngineUnderTest) -> None:
     """Calls side by side share an upload, which goes with the last; later the server still knows what it has loaded."""
     before = input_files(engine)
