@@ -60,7 +60,7 @@ def runner(worker: FakeWorker, warm_nodes: int = 300) -> Run:
     async def run(
         workflows: Any, inputs: Any = None, iterations: int = 1, use_ram: bool = True,
         context: WorkflowContext | None = None, *, on_progress: Any = None, timeout: float | None = None,
-        extra_data: Any = None, rules: Any = None,
+        extra_data: Any = None, rules: Any = None, allow_paid: Any = None, api_key: Any = None,
     ) -> Results:  # fmt: skip
         extra = own_extra_data(extra_data)
         order = RunOrder(listed(workflows), inputs or {}, iterations, use_ram, on_progress, timeout, extra)
