@@ -95,7 +95,8 @@ class Bench:
     ) -> dict[str, Any]:
         """One call of ``run_workflow`` with an empty prompt."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        return await self.runner.run(RunRequest({}, None, on_progress, deadline, asked or timeout))
+        request = RunRequest({}, on_progress=on_progress, deadline=deadline, timeout=asked or timeout)
+        return await self.runner.run(request)
 
     async def run(self, prompt: Any, *, prompt_id: str | None, on_run: Any, on_progress: Any, **_: Any) -> Any:
         """One submission."""
