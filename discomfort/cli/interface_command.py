@@ -107,7 +107,7 @@ class InterfaceBatch(Batch):
             for problem in found.problems:
                 self.terminal.warn(f"{source.name}: {problem}")
             if importlib.util.find_spec("yaml") is None:
-                self.terminal.warn(f"{written} is read with PyYAML: pip install 'discomfort[yaml]'")
+                self.terminal.warn(f"{written} is read with PyYAML: pip install pyyaml")
             if not self._options.json:
                 self.terminal.write(f"{written}\n")
         elif not self._options.json:

@@ -52,7 +52,7 @@ class InputForm:
         try:
             import ipywidgets
         except ImportError as error:
-            remedy = "Install it: pip install 'discomfort[notebook]'"
+            remedy = "Install it: pip install ipywidgets"
             raise ConfigurationError("a form needs a notebook, and ipywidgets is missing", remedy=remedy) from error
         self._function, self._kit = function, ipywidgets
         self._task: asyncio.Task[None] | None = None

@@ -112,7 +112,7 @@ class WorkflowFunction:
 
     def form(self) -> InputForm:
         """A form for a notebook, with a field for each input and a button that runs it. Raises ConfigurationError
-        without ipywidgets, which ``pip install 'discomfort[notebook]'`` installs.
+        without ipywidgets, which the extra ``notebook`` has.
         """
         from discomfort.functions.input_form import InputForm
 

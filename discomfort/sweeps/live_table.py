@@ -27,7 +27,7 @@ class LiveTable:
         try:
             from IPython.display import HTML, display
         except ImportError as error:
-            remedy = "Install it: pip install 'discomfort[notebook]'"
+            remedy = "Install it: pip install ipywidgets"
             raise ConfigurationError("a live table needs a notebook, and IPython is missing", remedy=remedy) from error
         self._html: Any = HTML
         self._display: Any = display

@@ -73,7 +73,8 @@ def test_call_workflow(desk: Desk) -> None:
 def test_sweep_grid(desk: Desk) -> None:
     """Six pictures named by their values, a table and a sheet; started again, nothing is made."""
     shutil.copy(EXAMPLES / "upscale.json", desk.folder)
-    small = Image.open(desk.folder / "photo.png").size
+    with Image.open(desk.folder / "photo.png") as photo:
+        width, height = photo.size
 
     printed = desk.run(str(EXAMPLES / "sweep_grid.py"))
 
@@ -81,7 +82,8 @@ def test_sweep_grid(desk: Desk) -> None:
     assert "6 done, 0 failed" in printed
     made = {path.name: path.stat().st_mtime_ns for path in desk.pictures()}
     assert set(made) == {f"scale={s}_upscale_method={m}.png" for s in (1, 2, 3) for m in ("area", "lanczos")}
-    assert Image.open(desk.folder / "results" / "scale=3_upscale_method=area.png").size == (small[0] * 3, small[1] * 3)
+    with Image.open(desk.folder / "results" / "scale=3_upscale_method=area.png") as largest:
+        assert largest.size == (width * 3, height * 3)
     assert (desk.folder / "results" / "contact_sheet.jpg").is_file()
 
     desk.run(str(EXAMPLES / "sweep_grid.py"))

@@ -414,5 +414,6 @@ def test_no_index_is_promised() -> None:
 
 
 def test_nothing_is_left_out_without_a_reason() -> None:
-    """Snippets that are not run are few."""
-    assert sum(block.note[0] == "not run" for block in PYTHON) < len(PYTHON) / 4
+    """Snippets that are not run are few. What the reference has comes out of docstrings, most of it as excerpts."""
+    chosen = [block for block in PYTHON if block.page.parent.name != "reference"]
+    assert sum(block.note[0] == "not run" for block in chosen) < len(chosen) / 4
