@@ -155,7 +155,7 @@ class SyncConnector(ConnectorFace):
             while (living := cls._living) is not None:
                 try:
                     if living._is_alive:
-                        living._thread.call(make())
+                        living._thread.call(living._again(make))
                         return living
                 except StateError:
                     if living._is_alive:
@@ -420,9 +420,19 @@ class SyncConnector(ConnectorFace):
         finally:
             self._thread.close()
 
+    async def _again(self, make: Callable[[], Coroutine[Any, Any, ComfyConnector]]) -> None:
+        """Let :meth:`create` check this object, or restart its server. Raises StateError once its end has begun.
+
+        Past this check ``make()`` cannot start a further connector in this loop, which would end along with the thread.
+        """
+        if not self._is_alive:
+            raise StateError("the connector is being shut down")
+        await make()
+
     @property
     def _is_alive(self) -> bool:
-        return not self._thread.closed and self.state is not State.KILLED
+        """Whether it can be handed out: it was not shut down, and nobody shuts it down now."""
+        return not self._thread.closed and not self._connector._is_ending
 
     def __enter__(self) -> Self:
         return self

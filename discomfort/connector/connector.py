@@ -1039,6 +1039,11 @@ class ComfyConnector:
         """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
         self._shutdown.close_now()
 
+    @property
+    def _is_ending(self) -> bool:
+        """Whether it was shut down, or is being shut down, which its state does not tell yet."""
+        return self._lifecycle.ending
+
     def _refuse_if_released(self) -> None:
         if self.state is State.KILLED:
             raise StateError("the connector was released while it started")

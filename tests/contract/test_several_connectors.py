@@ -141,3 +141,39 @@ def test_sync_runs_after_the_end(engine: EngineUnderTest) -> None:
             assert texts_of(last.run_workflow(show_prompt(6), False)) == ["6"]
     thread.join()
     assert [one.name for one in threading.enumerate() if one.name == "discomfort-sync"] == []
+
+
+def test_sync_create_while_another_thread_ends_what_it_checks(
+    engine: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end comes while ``create`` checks whether the living server is usable: it makes a new connector."""
+    settings = settings_of(engine)
+    ending = SyncConnector.create(**settings)
+    startup, kill_api, release = ending.connector._startup, ending.kill_api, ending.connector._startup.release
+    checks, waits = threading.Event(), threading.Event()
+
+    async def check_for_ever() -> None:
+        checks.set()
+        await asyncio.Event().wait()
+
+    async def release_once_create_waits() -> None:
+        await asyncio.to_thread(waits.wait, 30)
+        await release()
+
+    def end_as_create() -> None:
+        waits.set()
+        kill_api()
+
+    def end_in_the_check() -> None:
+        assert checks.wait(60)
+        kill_api()
+
+    monkeypatch.setattr(startup, "ensure_initialized", check_for_ever)
+    monkeypatch.setattr(startup, "release", release_once_create_waits)
+    monkeypatch.setattr(ending, "kill_api", end_as_create)
+    thread = threading.Thread(target=end_in_the_check)
+    thread.start()
+    with SyncConnector.create(**settings) as again:
+        thread.join()
+        assert again is not ending
+        assert texts_of(again.run_workflow(show_prompt(6), False)) == ["6"]
