@@ -1,4 +1,4 @@
-"""What ``discomfort run`` is asked for: batches of runs, or workflows with ports as one list."""
+"""The choice of ``discomfort run`` between its two kinds: batches of runs, or workflows with ports as one list."""
 
 from __future__ import annotations
 

@@ -299,10 +299,11 @@ class ComfyConnector:
                 resubmitted.
             ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
-        return await self._runs.to_history(
+        wanted = self._runs.submission(
             payload, use_workflow_json, on_progress=on_progress, timeout=timeout,
             extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
         )  # fmt: skip
+        return await self._wired.submissions.make(wanted, observed=False).perform()
 
     @without_frames
     async def submit(

@@ -1,4 +1,4 @@
-"""How a connector comes into a caller's hands: started, released if nobody takes it, and at most one per process."""
+"""The creation of connectors: started, released if no caller takes them, and at most one that a process shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workflow functions ask their connector for: the ``FunctionHost`` of ``discomfort.functions``."""
+"""The calls of workflow functions to their connector: the ``FunctionHost`` of ``discomfort.functions``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_uploads import RunUploads
 from discomfort.connector.server_calls import ServerCalls
 from discomfort.connector.submissions import Submission, Submissions
-from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.workflow.edited_workflow import EditedWorkflow
 from discomfort.workflow.partner_nodes import partner_nodes
@@ -34,21 +33,21 @@ class RunCalls:
         self._settings, self._submissions, self._prompts = settings, submissions, prompts
         self._uploads, self._server = uploads, server
 
-    async def to_history(
+    def submission(
         self,
-        payload: Payload,
-        use_workflow_json: bool,
+        payload: Payload | None,
+        use_workflow_json: bool | None = None,
+        filling: Filling | None = None,
         *,
-        on_progress: ProgressCallback | None,
+        on_progress: ProgressCallback | None = None,
         timeout: float | None,
         extra_data: Mapping[str, Any] | None,
         allow_paid: bool | None,
         api_key: str | None,
-    ) -> History:
-        """Run a payload to its end. The arguments and errors are those of ``ComfyConnector.run_workflow``."""
+    ) -> Submission:
+        """A caller's wish with copies of what it gave. Raises PayloadError, and ValueError for a bad key."""
         spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
-        wanted = Submission(taken(payload), use_workflow_json, on_progress, timeout, extra, spent)
-        return await self._submissions.make(wanted, observed=False).perform()
+        return Submission(taken(payload or {}), use_workflow_json, on_progress, timeout, extra, spent, filling)
 
     async def run_filled(
         self,
@@ -62,8 +61,10 @@ class RunCalls:
         api_key: str | None = None,
     ) -> RunResult:
         """Run what ``filling`` makes of ``payload`` to its end, in the caller's task."""
-        spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
-        wanted = Submission(taken(payload or {}), None, on_progress, timeout, extra, spent, filling)
+        wanted = self.submission(
+            payload, None, filling, on_progress=on_progress, timeout=timeout,
+            extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
+        )  # fmt: skip
         run = self._submissions.make(wanted, observed=False)
         history = await run.perform()
         return RunResult(run.prompt_id, self._server.outputs(history), run.seconds, history)
@@ -80,8 +81,10 @@ class RunCalls:
         api_key: str | None = None,
     ) -> Run:
         """Submit what ``filling`` makes of ``payload``; returns as soon as the server has it."""
-        spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
-        wanted = Submission(taken(payload or {}), use_workflow_json, None, timeout, extra, spent, filling)
+        wanted = self.submission(
+            payload, use_workflow_json, filling, timeout=timeout,
+            extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
+        )  # fmt: skip
         run = self._submissions.make(wanted, observed=True)
         run.begin()
         await run.wait_announced()

@@ -142,7 +142,7 @@ class ServerCalls:
         return collect_outputs(dict(history), client.rest if client else None)
 
     def values(self) -> ValueTransfer:
-        """The way of values to the server and back. Raises StateError without a token."""
+        """The transfer of values to the server and back. Raises StateError without a token."""
         rest, token = self.client().rest, self._parts.settings.token
         if token is None:
             raise StateError("there is no token for the values of the server")
