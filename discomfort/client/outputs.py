@@ -136,7 +136,7 @@ class Output(OutputFields):
         """
         if self.filename is None or self.kind not in _PILLOW_KINDS:
             raise PayloadError(f"output {self.key}[{self.index}] of node {self.node_id} is {self.kind}, not a picture")
-        return await to_thread(_open_image, await self.read(), self.filename)
+        return await to_thread(open_image, await self.read(), self.filename)
 
     async def save(self, directory: str | os.PathLike[str], name: str | None = None) -> Path:
         """Save into ``directory``, which is created if it is missing, and return the path.
@@ -287,7 +287,8 @@ def _describe_file(output: Output, item: Mapping[str, Any], *, moves: bool) -> N
         output.kind, output.animated = "video", True
 
 
-def _open_image(data: bytes, filename: str) -> Image:
+def open_image(data: bytes, filename: str) -> Image:
+    """The picture of a file's content, decoded. Raises PayloadError."""
     from PIL import Image
 
     try:
