@@ -697,6 +697,20 @@ class ComfyConnector:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
         return await self._startup.run_self_test(self._prompts, self._policy)
 
+    async def _ensure_fresh_websocket(self) -> None:
+        """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""
+        if self._parts.client is None:
+            await self._parts.open_client()
+        else:
+            await self._parts.client.refresh_socket()
+
+    def _delete_data(self) -> None:
+        """Delete all ephemeral uploads; what cannot be deleted is logged."""
+        if self._parts.files is not None:
+            self._parts.files.delete_ephemeral()
+
+    # --- for Discomfort, as its worker ------------------------------------------------------------------------------
+
     @property
     def _has_token(self) -> bool:
         """Whether there is a token for the routes of our nodes."""
@@ -731,28 +745,16 @@ class ComfyConnector:
         """
         return await self._server.has_file(name, subfolder, folder)
 
-    async def _ensure_fresh_websocket(self) -> None:
-        """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""
-        if self._parts.client is None:
-            await self._parts.open_client()
-        else:
-            await self._parts.client.refresh_socket()
-
-    def _delete_data(self) -> None:
-        """Delete all ephemeral uploads; what cannot be deleted is logged."""
-        if self._parts.files is not None:
-            self._parts.files.delete_ephemeral()
+    @property
+    def _is_ending(self) -> bool:
+        """Whether it was shut down, or is being shut down, which its state does not tell yet."""
+        return self._lifecycle.ending
 
     # --- start and shutdown ----------------------------------------------------------------------------------------
 
     def _sync_cleanup(self) -> None:
         """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
         self._shutdown.close_now()
-
-    @property
-    def _is_ending(self) -> bool:
-        """Whether it was shut down, or is being shut down, which its state does not tell yet."""
-        return self._lifecycle.ending
 
     def _register_exit_handler(self) -> None:
         atexit.register(self._sync_cleanup)

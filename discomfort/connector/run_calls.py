@@ -35,7 +35,7 @@ class RunCalls:
 
     def submission(
         self,
-        payload: Payload | None,
+        payload: Payload,
         use_workflow_json: bool | None = None,
         filling: Filling | None = None,
         *,
@@ -47,7 +47,7 @@ class RunCalls:
     ) -> Submission:
         """A caller's wish with copies of what it gave. Raises PayloadError, and ValueError for a bad key."""
         spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
-        return Submission(taken(payload or {}), use_workflow_json, on_progress, timeout, extra, spent, filling)
+        return Submission(taken(payload), use_workflow_json, on_progress, timeout, extra, spent, filling)
 
     async def run_filled(
         self,
@@ -62,7 +62,7 @@ class RunCalls:
     ) -> RunResult:
         """Run what ``filling`` makes of ``payload`` to its end, in the caller's task."""
         wanted = self.submission(
-            payload, None, filling, on_progress=on_progress, timeout=timeout,
+            {} if payload is None else payload, None, filling, on_progress=on_progress, timeout=timeout,
             extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
         )  # fmt: skip
         run = self._submissions.make(wanted, observed=False)
@@ -82,7 +82,7 @@ class RunCalls:
     ) -> Run:
         """Submit what ``filling`` makes of ``payload``; returns as soon as the server has it."""
         wanted = self.submission(
-            payload, use_workflow_json, filling, timeout=timeout,
+            {} if payload is None else payload, use_workflow_json, filling, timeout=timeout,
             extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
         )  # fmt: skip
         run = self._submissions.make(wanted, observed=True)
