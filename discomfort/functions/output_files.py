@@ -13,7 +13,8 @@ from discomfort._system.atomic_files import write_atomically
 from discomfort._system.concurrency import in_own_thread, to_thread
 from discomfort._system.disk_space import writing_to
 from discomfort._system.filenames import safe_filename
-from discomfort.client.outputs import Output, open_image
+from discomfort.client.outputs import Output
+from discomfort.client.picture_decoding import open_image
 from discomfort.exceptions import DamagedDataError
 
 if TYPE_CHECKING:
