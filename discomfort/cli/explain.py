@@ -42,8 +42,7 @@ def explain_command(options: ExplainOptions, terminal: Terminal) -> int:
     batch = ExplainBatch(options, terminal)
     code = batch.execute()
     if options.json:
-        documents = [batch.document(result) for result in batch.results]
-        terminal.write_json(documents[0] if len(documents) == 1 else documents)
+        terminal.write_documents([batch.document(result) for result in batch.results])
     return code
 
 
@@ -73,9 +72,8 @@ class ExplainBatch(Batch):
     def document(self, result: Result) -> JsonObject:
         """One workflow's explanation in the form of ``--json``."""
         found = self._found.get(result.index)
-        error = None if result.error is None else error_as_json(result.error)
         facts: JsonObject = {} if found is None else found.to_dict()
-        return {"workflow": result.workflow, **facts, "error": error}
+        return {"workflow": result.workflow, **facts, "error": error_as_json(result.error)}
 
     def _advise(self, connector: ComfyConnector, found: Explanation) -> None:
         if connector.engine == "emulator":

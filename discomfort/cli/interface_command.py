@@ -50,8 +50,7 @@ def interface_command(options: InterfaceOptions, terminal: Terminal) -> int:
     batch = InterfaceBatch(options, terminal)
     code = batch.execute()
     if options.json:
-        documents = [batch.document(result) for result in batch.results]
-        terminal.write_json(documents[0] if len(documents) == 1 else documents)
+        terminal.write_documents([batch.document(result) for result in batch.results])
     return code
 
 
@@ -117,6 +116,5 @@ class InterfaceBatch(Batch):
     def document(self, result: Result) -> JsonObject:
         """One workflow's interface in the form of ``--json``."""
         found = self._found.get(result.index)
-        error = None if result.error is None else error_as_json(result.error)
         facts: JsonObject = {} if found is None else {**found.as_json(), "schema": found.json_schema()}
-        return {"workflow": result.workflow, **facts, "error": error}
+        return {"workflow": result.workflow, **facts, "error": error_as_json(result.error)}

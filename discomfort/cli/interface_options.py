@@ -1,4 +1,4 @@
-"""Commands about the interfaces of workflows: ``interface`` and ``stubs``, with their options and help."""
+"""Commands about inputs and outputs as they are typed, ``interface``, ``stubs``, ``ports``: options and help."""
 
 from __future__ import annotations
 
@@ -19,20 +19,12 @@ from discomfort.cli.options import (
     JsonOption,
     ProxyOption,
     QuietOption,
+    SidecarOption,
     VerboseOption,
     WorkflowArgument,
 )
 from discomfort.cli.terminal import Terminal
 
-SidecarOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--interface",
-        metavar="FILE",
-        help="Sidecar with the names of inputs and outputs (default: WORKFLOW.discomfort.yaml beside the workflow).",
-        show_default=False,
-    ),
-]
 WriteOption = Annotated[
     bool, typer.Option("--write", help="Write the sidecar WORKFLOW.discomfort.yaml beside the workflow, to be edited.")
 ]
@@ -97,5 +89,26 @@ def stubs(
         target = read_target(config, engine, attach, header, proxy)
         check_directory(output)
         return stubs_command(StubOptions(read_sources(workflows), target, sidecar, output), terminal)
+
+    guarded(work, quiet=quiet, verbose=verbose)
+
+
+def ports(
+    workflows: WorkflowArgument,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """List the ports of a workflow: role, id, type, node, and what is wrong. No server is started.
+
+    The role is input, output, passthru (connected on both sides), unconnected, or inactive (muted or bypassed). On
+    stdout: a table on a terminal; in a pipe one line for each port; with --json one document {workflow, ports, error},
+    a list of them for several workflows. Exit code 1 if a port has a problem that makes a run fail, such as no id.
+    """
+
+    def work(terminal: Terminal) -> int:
+        from discomfort.cli.port_list import ports_command
+
+        return ports_command(read_sources(workflows), terminal, as_json=as_json)
 
     guarded(work, quiet=quiet, verbose=verbose)

@@ -41,8 +41,7 @@ def plan_command(options: PlanOptions, terminal: Terminal) -> int:
     batch = PlanBatch(options, terminal)
     code = batch.execute()
     if options.json:
-        documents = [batch.document(result) for result in batch.results]
-        terminal.write_json(documents[0] if len(documents) == 1 else documents)
+        terminal.write_documents([batch.document(result) for result in batch.results])
     return code
 
 
@@ -69,6 +68,5 @@ class PlanBatch(Batch):
     def document(self, result: Result) -> JsonObject:
         """One workflow's plan in the form of ``--json``."""
         plan = self._found.get(result.index)
-        error = None if result.error is None else error_as_json(result.error)
         facts: JsonObject = {"workflow": result.workflow} if plan is None else plan.to_json()
-        return {**facts, "workflow": result.workflow, "error": error}
+        return {**facts, "workflow": result.workflow, "error": error_as_json(result.error)}

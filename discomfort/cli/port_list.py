@@ -66,12 +66,12 @@ def ports_command(sources: Sequence[Source], terminal: Terminal, *, as_json: boo
             code = USAGE
         elif any(row.problems for row in rows):
             code = max(code, FAILED)
-        shown = None if error is None else error_as_json(error)
-        documents.append({"workflow": source.name, "ports": [row.as_json() for row in rows], "error": shown})
+        ports = [row.as_json() for row in rows]
+        documents.append({"workflow": source.name, "ports": ports, "error": error_as_json(error)})
         if not as_json and error is None:
             _show(source, rows, terminal, several=len(sources) > 1)
     if as_json:
-        terminal.write_json(documents[0] if len(documents) == 1 else documents)
+        terminal.write_documents(documents)
     return code
 
 

@@ -44,8 +44,7 @@ def provide_command(
     batch = ProvideBatch(options, terminal, ask)
     code = batch.execute()
     if options.json:
-        documents = [batch.document(result) for result in batch.results]
-        terminal.write_json(documents[0] if len(documents) == 1 else documents)
+        terminal.write_documents([batch.document(result) for result in batch.results])
     return code
 
 
@@ -102,9 +101,8 @@ class ProvideBatch(Batch):
     def document(self, result: Result) -> JsonObject:
         """One workflow's report in the form of ``--json``."""
         report = self._found.get(result.index)
-        error = None if result.error is None else error_as_json(result.error)
         facts: JsonObject = {} if report is None else report.to_json()
-        return {"workflow": result.workflow, **facts, "error": error}
+        return {"workflow": result.workflow, **facts, "error": error_as_json(result.error)}
 
 
 def _confirm(question: str) -> bool:

@@ -104,12 +104,14 @@ class Result:
             "seconds": round(self.seconds, 3),
             "outputs": [row.as_json() for row in self.rows],
             "history": self.history,
-            "error": None if self.error is None else error_as_json(self.error),
+            "error": error_as_json(self.error),
         }
 
 
-def error_as_json(error: BaseException) -> JsonObject:
-    """Type, message and fields of an error."""
+def error_as_json(error: BaseException | None) -> JsonObject | None:
+    """Type, message and fields of an error; ``None`` without one."""
+    if error is None:
+        return None
     told: JsonObject = {"type": type(error).__name__, "message": describe(error)}
     for name in _ERROR_FIELDS:
         value = getattr(error, name, None)

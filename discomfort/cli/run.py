@@ -56,8 +56,7 @@ def run_command(options: RunOptions, terminal: Terminal) -> int:
     code = batch.execute()
     batch.conclude()
     if options.json and not options.lines:
-        documents = [result.as_json() for result in batch.results]
-        terminal.write_json(documents[0] if len(documents) == 1 else documents)
+        terminal.write_documents([result.as_json() for result in batch.results])
     return code
 
 

@@ -35,9 +35,9 @@ _WIDEST = 34
 _MOST_CHOICES = 20
 
 
-def own_options(app: typer.Typer) -> OwnOptions:
-    """The options of ``discomfort run`` itself."""
-    params = [each for each in _command(app).params if each.param_type_name == "option"]
+def own_options(command: Any) -> OwnOptions:
+    """The options that ``command``, that of ``discomfort run``, has itself."""
+    params = [each for each in command.params if each.param_type_name == "option"]
     flags = [name for each in params if each.is_flag or each.count for name in (*each.opts, *each.secondary_opts)]
     names = [name for each in params for name in (*each.opts, *each.secondary_opts)]
     return OwnOptions(frozenset(names) | frozenset(_HELP), frozenset(flags) | frozenset(_HELP))
@@ -45,7 +45,7 @@ def own_options(app: typer.Typer) -> OwnOptions:
 
 def split_run(app: typer.Typer, arguments: Sequence[str]) -> tuple[list[str], dict[str, str | None]]:
     """The command line of a run without the inputs of its workflow, and those inputs. Raises UsageError."""
-    found = split_arguments(arguments, own_options(app))
+    found = split_arguments(arguments, own_options(_command(app)))
     return found.own, found.named
 
 
@@ -55,7 +55,8 @@ def run_help(app: typer.Typer, arguments: Sequence[str]) -> int | None:
     if not any(word in _HELP for word in words):
         return None
     rest = [word for word in arguments[1:] if word not in _HELP]
-    given: dict[str, Any] = _command(app).make_context("discomfort run", rest, resilient_parsing=True).params
+    command = _command(app)
+    given: dict[str, Any] = command.make_context("discomfort run", rest, resilient_parsing=True).params
     if not given.get("workflows"):
         return None
     terminal = Terminal(quiet=bool(given["quiet"]), verbose=int(given["verbose"] or 0))
@@ -65,7 +66,7 @@ def run_help(app: typer.Typer, arguments: Sequence[str]) -> int | None:
     except (DiscomfortError, OSError, UnicodeError) as error:
         terminal.explain(error)
         return USAGE
-    own = own_options(app).names
+    own = own_options(command).names
     code = HelpBatch(sources, target, terminal, given["sidecar"], own).execute()
     terminal.write(f"{_REST}\n")
     return code

@@ -37,6 +37,7 @@ class SweepOptions:
     contact_sheet: bool = True
     json: bool = False
     timeout: float | None = None
+    allow_paid: bool | None = None
 
 
 def sweep_command(options: SweepOptions, terminal: Terminal) -> int:
@@ -93,7 +94,8 @@ class _SweepWork:
         options = self._options
         # By its name, so that the sidecar beside it is found.
         payload = options.source.payload if options.source.name == STDIN else options.source.name
-        function = (await connector.load(payload)).with_options(timeout=options.timeout)
+        function = await connector.load(payload)
+        function = function.with_options(timeout=options.timeout, allow_paid=options.allow_paid)
         values = grid_values(options.grid, function.interface)
         return function.grid(values) if options.table is None else function.table(options.table, values)
 

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -18,6 +18,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from discomfort._error_text import log_lines
+from discomfort._json import JsonObject
 from discomfort.exceptions import DiscomfortError, ExecutionError, SelfTestError, ServerDiedError
 
 _log = logging.getLogger("discomfort.cli")
@@ -88,6 +89,10 @@ class Terminal:
     def write_json(self, value: object) -> None:
         """One JSON document, indented, ended by a newline. Not-a-number values are written as Python writes them."""
         self.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def write_documents(self, documents: Sequence[JsonObject]) -> None:
+        """The one JSON document, or a list of several."""
+        self.write_json(documents[0] if len(documents) == 1 else list(documents))
 
     def show(self, renderable: RenderableType) -> None:
         """Show something formatted, on stdout."""

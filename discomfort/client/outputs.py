@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import uuid
@@ -20,6 +19,7 @@ from discomfort._system.filenames import safe_filename
 from discomfort.client.artifact import Artifact, ArtifactKind, digest_of
 from discomfort.client.notebook import as_html, view_blocking
 from discomfort.client.outcomes import record_prompt
+from discomfort.client.picture_decoding import open_image
 from discomfort.client.protocol import title_and_class
 from discomfort.client.rest import RestClient
 from discomfort.exceptions import PayloadError, StateError
@@ -136,7 +136,7 @@ class Output(OutputFields):
         """
         if self.filename is None or self.kind not in _PILLOW_KINDS:
             raise PayloadError(f"output {self.key}[{self.index}] of node {self.node_id} is {self.kind}, not a picture")
-        return await to_thread(_open_image, await self.read(), self.filename)
+        return await to_thread(open_image, await self.read(), self.filename)
 
     async def save(self, directory: str | os.PathLike[str], name: str | None = None) -> Path:
         """Save into ``directory``, which is created if it is missing, and return the path.
@@ -285,17 +285,6 @@ def _describe_file(output: Output, item: Mapping[str, Any], *, moves: bool) -> N
     # Packs that make videos list every result as ``gifs``, whatever its format.
     if output.kind == "image" and (moves or (output.key == "gifs" and output.media_type in _MOVING)):
         output.kind, output.animated = "video", True
-
-
-def _open_image(data: bytes, filename: str) -> Image:
-    from PIL import Image
-
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PayloadError(f"{safe_filename(filename)!r} cannot be read as a picture: {error}") from error
-    return image
 
 
 def _open_temporary(directory: Path) -> tuple[Path, BinaryIO]:

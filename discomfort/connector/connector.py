@@ -4,82 +4,53 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import os
-import threading
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 from discomfort._json import JsonObject
-from discomfort._system.concurrency import finish, to_thread
-from discomfort._system.forks import in_forked_child
+from discomfort._system.concurrency import to_thread
 from discomfort._system.http_sessions import DIRECT, Route, make_route
 from discomfort._tracebacks import without_frames
-from discomfort.client.comfy import ComfyClient
-from discomfort.client.outputs import Output, collect_outputs
-from discomfort.client.upload import upload_blocking
+from discomfort.client.outputs import Output
 from discomfort.client.value_transfer import ValueTransfer
 from discomfort.config import SettingArguments, Settings, load_settings
-from discomfort.connector.background import BackgroundTasks
-from discomfort.connector.calls import Call, Calls
-from discomfort.connector.cancellation import CancellationWatch
+from discomfort.connector.creation import SingleInstance
 from discomfort.connector.diagnostics import collect, server_facts
-from discomfort.connector.event_log import EventLog
-from discomfort.connector.file_upload import Upload, UploadTarget, upload, upload_to_folder
-from discomfort.connector.health import Health, HealthReport, StuckWatch
-from discomfort.connector.payload_filling import Filling, PayloadFilling
-from discomfort.connector.payloads import Payload, load_payload, own_copy, own_extra_data, payload_name, taken
-from discomfort.connector.prompts import Prompts
-from discomfort.connector.recovery import Recovery, RestartBudget
+from discomfort.connector.file_upload import Upload, UploadTarget, upload_blocking
+from discomfort.connector.health import HealthReport
+from discomfort.connector.payloads import Payload, own_copy, taken
 from discomfort.connector.resources import Resources
 from discomfort.connector.run_handle import Run
-from discomfort.connector.run_policy import RunPolicy, RunRequest, spending
+from discomfort.connector.run_policy import RunRequest
 from discomfort.connector.run_result import RunResult
-from discomfort.connector.run_uploads import RunUploads
-from discomfort.connector.server_loss import ServerLoss
 from discomfort.connector.server_queue import ServerQueue, read_queue
-from discomfort.connector.shared_uploads import SharedUploads
-from discomfort.connector.shutdown import Shutdown
-from discomfort.connector.startup import Startup
-from discomfort.connector.states import Lifecycle, State
-from discomfort.connector.submissions import Submission, Submissions, check_prompt_id, interrupted
-from discomfort.context.exchange import TOKEN_HEADER, VALUES
+from discomfort.connector.states import State
+from discomfort.connector.submissions import check_prompt_id, interrupted
+from discomfort.connector.wiring import Wiring
 from discomfort.conversion.explanation import Explanation
-from discomfort.exceptions import ServerResponseError, StateError, UploadError
+from discomfort.exceptions import StateError
 from discomfort.history import History
 from discomfort.progress import ProgressCallback
 from discomfort.redaction import split_credentials
 from discomfort.workflow.edit import Editor
-from discomfort.workflow.edited_workflow import EditedWorkflow
-from discomfort.workflow.partner_nodes import partner_nodes
 
 if TYPE_CHECKING:
     from discomfort.connector.file_upload import UploadContent
     from discomfort.functions.workflow_function import WorkflowFunction
-    from discomfort.planning.needs import ValueNeed
     from discomfort.planning.workflow_plan import WorkflowPlan
     from discomfort.provision.provide_progress import ProvideProgress
     from discomfort.provision.provide_report import ProvideReport
     from discomfort.provision.provider import Consent
-    from discomfort.workflow.detect import Kind
 
 _log = logging.getLogger("discomfort.connector")
 
 T = TypeVar("T")
-
-_PLANS = 16
-"""Plans that can be made again after something was provided."""
-
-_claims = threading.Lock()
-"""Held while the process's instance is looked for or made, and only then."""
 
 
 class ComfyConnector:
@@ -95,7 +66,7 @@ class ComfyConnector:
                 print(await output.save("results"))
     """
 
-    _instance: ClassVar[ComfyConnector | None] = None
+    _single: ClassVar[SingleInstance[ComfyConnector]] = SingleInstance()
 
     def __init__(
         self,
@@ -107,43 +78,15 @@ class ComfyConnector:
         loads_nodes: bool = False,
     ) -> None:
         """Used by :meth:`create` and :meth:`attach`; starts nothing."""
-        self._settings, self._loop = settings, asyncio.get_running_loop()
+        self._settings = settings
         self._parts = Resources(settings, attach_url=attach_url, headers=headers, route=route, loads_nodes=loads_nodes)
-        self._lifecycle, self._events = Lifecycle(), EventLog()
-        self._calls, self._background = Calls(), BackgroundTasks()
-        self._values: ValueTransfer | None = None
-        self._planned: deque[tuple[WorkflowPlan, Callable[[], Awaitable[WorkflowPlan]]]] = deque(maxlen=_PLANS)
-        self._wire(RestartBudget(settings.max_restarts))
-
-    def _wire(self, budget: RestartBudget) -> None:
-        parts, lifecycle, calls, background = self._parts, self._lifecycle, self._calls, self._background
-        self._recovery = Recovery(
-            self._settings.on_server_death, budget, start=self._start, spawn=background.spawn, events=self._events
+        self._wired = wired = Wiring(
+            self._parts, self_test=self._test_server, on_first=self._register_exit_handler, forget=self._forget_instance
         )
-        self._loss = ServerLoss(parts, lifecycle, self._recovery, calls, background, self._events)
-        self._health = Health(parts, self._loss)
-        self._stuck_watch = StuckWatch(lambda: parts.client, self._loss.is_stuck, reads_log=not parts.owned)
-        self._prompts = Prompts(parts, self._recovery, self._loss, calls, ready=self._ensure_ready)
-        self._policy = RunPolicy(
-            parts, lifecycle, self._recovery, self._loss, self._prompts,
-            CancellationWatch(parts, lifecycle, self._recovery, self._loss, background), calls, self._events,
-            ready=self._ensure_ready, watch=lambda: self._stuck_watch.start(background, lifecycle),
-        )  # fmt: skip
-        self._startup = Startup(
-            parts, lifecycle, self._recovery, self._loss, self._health, calls, background,
-            self_test=self._test_server, on_first=self._register_exit_handler, on_first_failed=self._forget_instance,
-        )  # fmt: skip
-        self._submissions = Submissions(
-            parts, lifecycle, calls, self._prompts, self._policy, ready=self._ensure_ready,
-            watch=lambda: self._stuck_watch.start(background, lifecycle),
-        )  # fmt: skip
-        self._run_uploads = RunUploads(
-            self.upload, self.discard_upload, spawn=background.spawn, are_ephemeral=parts.owned
-        )
-        self._call_uploads = SharedUploads(
-            self.upload, self._run_uploads.delete, self._has_file, are_ephemeral=parts.owned
-        )
-        self._shutdown = Shutdown(parts, lifecycle, calls, background, self._startup, forget=self._forget_instance)
+        self._lifecycle, self._recovery, self._events = wired.lifecycle, wired.recovery, wired.events
+        self._calls, self._prompts, self._policy, self._health = wired.calls, wired.prompts, wired.policy, wired.health
+        self._startup, self._shutdown, self._creation = wired.startup, wired.shutdown, wired.creation
+        self._server, self._runs, self._plans = wired.server, wired.runs, wired.plans
 
     # --- factory and lifecycle -------------------------------------------------------------------------------------
 
@@ -182,23 +125,12 @@ class ComfyConnector:
         current = cls.current()
         anything = config_path is None and not settings and current is not None
         wanted = current._settings if anything and current is not None else load_settings(config_path, **settings)
-        while True:
-            instance = cls._claim(wanted, loads_nodes=loads_nodes)
-            if instance._shutdown.begun:
-                await instance.kill_api()
-                continue
-            try:
-                await instance._start_for_caller()
-            except StateError:
-                if not instance._startup.is_abandoned:
-                    raise
-            else:
-                return instance
+        return await cls._single.get(wanted, lambda: cls(wanted, loads_nodes=loads_nodes))
 
     @classmethod
     def current(cls) -> ComfyConnector | None:
         """The process's single instance, also while it is starting; ``None`` if there is none. No I/O."""
-        return ComfyConnector._instance
+        return ComfyConnector._single.connector
 
     @classmethod
     @without_frames
@@ -231,7 +163,7 @@ class ComfyConnector:
             headers={**credentials, **(headers or {})},
             route=make_route(ssl, proxy),
         )
-        await connector._start_for_caller()
+        await connector._creation.start()
         return connector
 
     @classmethod
@@ -255,7 +187,7 @@ class ComfyConnector:
     ) -> ComfyConnector:
         """:meth:`launch`. ``loads_nodes`` as in :meth:`_create`."""
         connector = cls(load_settings(config_path, **settings), loads_nodes=loads_nodes)
-        await connector._start_for_caller()
+        await connector._creation.start()
         return connector
 
     async def kill_api(self) -> None:
@@ -367,10 +299,11 @@ class ComfyConnector:
                 resubmitted.
             ConversionError, ConversionTimeout, BrowserError: the conversion failed.
         """
-        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
-        extra = own_extra_data(extra_data)
-        submission = Submission(taken(payload), use_workflow_json, on_progress, timeout, extra, spent)
-        return await self._submissions.make(submission, observed=False).perform()
+        wanted = self._runs.submission(
+            payload, use_workflow_json, on_progress=on_progress, timeout=timeout,
+            extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
+        )  # fmt: skip
+        return await self._wired.submissions.make(wanted, observed=False).perform()
 
     @without_frames
     async def submit(
@@ -393,8 +326,8 @@ class ComfyConnector:
 
         Cancellation takes the prompt off the server. Raises as :meth:`run`.
         """
-        return await self._submit_filled(
-            self._filling(values, files, allow_paid), taken(payload), use_workflow_json=use_workflow_json,
+        return await self._runs.submit_filled(
+            self._runs.filling(values, files, allow_paid), payload, use_workflow_json=use_workflow_json,
             timeout=timeout, extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
         )  # fmt: skip
 
@@ -409,7 +342,7 @@ class ComfyConnector:
 
         Raises PromptLostError if the server does not know the prompt, PayloadError, ServerConnectionError, StateError.
         """
-        return Run(await self._submissions.find(prompt_id), self.outputs)
+        return await self._runs.find(prompt_id)
 
     @without_frames
     async def run(
@@ -438,15 +371,10 @@ class ComfyConnector:
 
         Raises InputSelectorError before anything is uploaded, otherwise as :meth:`run_workflow` and :meth:`upload`.
         """
-        return await self._run_filled(
-            self._filling(values, files, allow_paid),
-            taken(payload),
-            on_progress=on_progress,
-            timeout=timeout,
-            extra_data=extra_data,
-            allow_paid=allow_paid,
-            api_key=api_key,
-        )
+        return await self._runs.run_filled(
+            self._runs.filling(values, files, allow_paid), payload, on_progress=on_progress, timeout=timeout,
+            extra_data=extra_data, allow_paid=allow_paid, api_key=api_key,
+        )  # fmt: skip
 
     @without_frames
     async def load(
@@ -471,66 +399,7 @@ class ComfyConnector:
         """
         from discomfort.functions.loading import load_function
 
-        return await load_function(self, workflow, interface=interface, name=name)
-
-    async def _run_filled(
-        self,
-        filling: Filling,
-        payload: Payload | None = None,
-        *,
-        on_progress: ProgressCallback | None,
-        timeout: float | None,
-        extra_data: Mapping[str, Any] | None,
-        allow_paid: bool | None = None,
-        api_key: str | None = None,
-    ) -> RunResult:
-        """Run what ``filling`` makes of ``payload`` to its end. Raises as :meth:`run`."""
-        spent = spending(self._settings, allow_paid=allow_paid, api_key=api_key)
-        submission = Submission(payload or {}, None, on_progress, timeout, own_extra_data(extra_data), spent, filling)
-        run = self._submissions.make(submission, observed=False)
-        history = await run.perform()
-        return RunResult(run.prompt_id, self.outputs(history), run.seconds, history)
-
-    async def _submit_filled(
-        self,
-        filling: Filling,
-        payload: Payload | None = None,
-        *,
-        use_workflow_json: bool | None = None,
-        timeout: float | None,
-        extra_data: Mapping[str, Any] | None,
-        allow_paid: bool | None = None,
-        api_key: str | None = None,
-    ) -> Run:
-        """Submit what ``filling`` makes of ``payload``. Raises as :meth:`submit`."""
-        spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
-        submission = Submission(payload or {}, use_workflow_json, None, timeout, extra, spent, filling)
-        run = self._submissions.make(submission, observed=True)
-        run.begin()
-        await run.wait_announced()
-        return Run(run, self.outputs)
-
-    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
-        """Have a file on the server until :meth:`_discard_after_call`. Raises as :meth:`upload`."""
-        return await self._call_uploads.take(source, name, subfolder)
-
-    async def _discard_after_call(self, made: Upload) -> None:
-        """Delete such a file where the server is owned and no other call needs it. Never raises."""
-        await self._call_uploads.leave(made)
-
-    def _filling(
-        self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None, allow_paid: bool | None
-    ) -> PayloadFilling:
-        async def check(graph: JsonObject) -> None:
-            self._refuse_paid(graph, await self._node_definitions(), allow_paid=allow_paid)
-            if isinstance(graph, EditedWorkflow) and any(one.deferred for one in graph.sets):
-                await self._prompts.from_workflow(graph)
-
-        return PayloadFilling(own_copy(values or {}), files, edit=self.edit, uploads=self._run_uploads, check=check)
-
-    def _refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
-        """Raise PaidNodesError if a workflow or prompt has nodes that cost money, and may not run them."""
-        spending(self._settings, allow_paid=allow_paid).extra_data(None, partner_nodes(graph, definitions))
+        return await load_function(self._wired.functions, workflow, interface=interface, name=name)
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
@@ -541,10 +410,7 @@ class ComfyConnector:
         Raises PayloadError (not a workflow), MissingNodesError (all missing types), ConversionTimeout (a
         ``TimeoutError``), ConversionError, BrowserError.
         """
-        workflow = taken(workflow)
-        async with self._call("get_prompt_from_workflow"):
-            await self._ensure_ready()
-            return await self._prompts.from_workflow(workflow)
+        return await self._server.prompt_of(workflow)
 
     async def explain(self, workflow: Payload) -> Explanation:
         """Convert a workflow and report for each node what the conversion did with it, and which path converted it.
@@ -552,10 +418,7 @@ class ComfyConnector:
         Nodes of missing types are listed instead of raising. Otherwise raises as :meth:`get_prompt_from_workflow`, and
         PayloadError for a prompt.
         """
-        workflow = taken(workflow)
-        async with self._call("explain"):
-            await self._ensure_ready()
-            return await self._prompts.explain(workflow)
+        return await self._server.explain(workflow)
 
     @without_frames
     async def plan(
@@ -586,39 +449,7 @@ class ComfyConnector:
         if named:
             function = (await self.load(workflow)).with_options(api_key=api_key)
             return await function.plan({**own_copy(values or {}), **named})
-        async with self._call("plan"):
-            kind, graph = await load_payload(workflow)
-        name, given = payload_name(workflow), own_copy(values or {})
-        return await self._plan(kind, graph, name, given, online=online, api_key=api_key)
-
-    async def _plan(
-        self,
-        kind: Kind,
-        graph: JsonObject,
-        name: str,
-        values: Mapping[str, Any],
-        *,
-        brought: Collection[str] = (),
-        wrong: Sequence[ValueNeed] = (),
-        online: bool = False,
-        api_key: str | None = None,
-    ) -> WorkflowPlan:
-        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
-        from discomfort.connector.server_view import ServerView
-        from discomfort.planning import remote_facts
-        from discomfort.planning.planner import Planner, PlanOrder
-
-        has_key = spending(self._settings, api_key=api_key).api_key is not None
-        order = PlanOrder(kind, graph, name, values, frozenset(brought), tuple(wrong), has_key)
-        async with self._call("plan"):
-            await self._ensure_ready()
-            look_up = remote_facts.look_up if online else None
-            plan = await Planner(ServerView(self._parts, self._prompts), order, look_up).make()
-        again = partial(
-            self._plan, kind, graph, name, values, brought=brought, wrong=wrong, online=online, api_key=api_key
-        )
-        self._planned.append((plan, again))
-        return plan
+        return await self._plans.plan(workflow, values, online=online, api_key=api_key)
 
     @without_frames
     async def provide(
@@ -666,31 +497,16 @@ class ComfyConnector:
         Raises ConsentError (nothing was done); ProvideError, when all was tried, with the errors of what failed and the
         report; ConfigurationError, ServerConnectionError, StateError.
         """
-        from discomfort.connector.provide_target import ProvideTarget
-        from discomfort.connector.server_view import ServerView
-        from discomfort.provision.provider import ProvideOptions, Provider
+        from discomfort.provision.provider import ProvideOptions
 
         options = ProvideOptions(
             timeout=timeout, tokens=tokens, allow_private=allow_private, extensions=extensions, any_version=any_version,
             models_directory=None if models_directory is None else Path(models_directory),
             parallel=parallel, reserve=reserve,
         )  # fmt: skip
-        async with self._call("provide"):
-            await self._ensure_ready()
-            view = ServerView(self._parts, self._prompts)
-            target = ProvideTarget(
-                self._parts, self._lifecycle, self._startup, self._loss, self._client, view,
-                lambda: self._plan_again(plan),
-            )  # fmt: skip
-            provider = Provider(target, plan, options, on_progress)
-            return await provider.run(yes=yes, consent=consent, dry_run=dry_run)
-
-    async def _plan_again(self, plan: WorkflowPlan) -> WorkflowPlan | None:
-        """The plan of the same workflow now; ``None`` for one that this connector did not make, or long ago."""
-        for known, make in self._planned:
-            if known is plan or (plan.prompt is not None and known.prompt is plan.prompt):
-                return await make()
-        return None
+        return await self._plans.provide(
+            plan, options, yes=yes, consent=consent, dry_run=dry_run, on_progress=on_progress
+        )
 
     def outputs(self, history: Mapping[str, Any]) -> list[Output]:
         """Every output in a history that :meth:`run_workflow` returned, in the order of the history. No I/O.
@@ -698,8 +514,7 @@ class ComfyConnector:
         Each :class:`~discomfort.client.outputs.Output` knows its node (id, title, class) and kind, and is read with
         ``await output.read()``, ``.image()`` or ``.save(directory)`` while the server runs.
         """
-        client = self._parts.client
-        return collect_outputs(dict(history), client.rest if client else None)
+        return self._server.outputs(history)
 
     async def edit(self, payload: Payload) -> Editor:
         """An editor for a workflow or prompt that knows the server's node definitions: ``.set("KSampler.seed", 42)``.
@@ -709,11 +524,7 @@ class ComfyConnector:
         has them, the values are set on the prompt of the workflow as it was before; where that is not exact,
         InputSelectorError says what stands in the way. Raises PayloadError, ServerConnectionError.
         """
-        payload = taken(payload)
-        async with self._call("edit"):
-            await self._ensure_ready()
-            _, graph = await load_payload(payload)
-            return Editor(graph, await self._prompts.with_server(lambda: self._client().shared_definitions()))
+        return await self._server.editor(payload)
 
     # --- the server's queue ----------------------------------------------------------------------------------------
 
@@ -722,9 +533,7 @@ class ComfyConnector:
 
         Raises ServerConnectionError, ServerResponseError, StateError.
         """
-        async with self._call("queue"):
-            await self._ensure_ready()
-            return await self._prompts.with_server(lambda: read_queue(self._client().rest))
+        return await self._server.ask("queue", lambda client: read_queue(client.rest))
 
     async def interrupt(self, prompt_id: str | None = None) -> None:
         """Interrupt a prompt if it runs; without an id whatever runs, whoever submitted it.
@@ -734,12 +543,9 @@ class ComfyConnector:
         """
         if prompt_id is not None:
             check_prompt_id(prompt_id)
-        async with self._call("interrupt"):
-            await self._ensure_ready()
-            rest = self._client().rest
-            await self._prompts.with_server(
-                rest.interrupt_any if prompt_id is None else lambda: rest.interrupt(prompt_id)
-            )
+            await self._server.ask("interrupt", lambda client: client.rest.interrupt(prompt_id))
+        else:
+            await self._server.ask("interrupt", lambda client: client.rest.interrupt_any())
 
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Ask the server to unload its models and to drop the results that it has cached, for all of its users.
@@ -747,10 +553,9 @@ class ComfyConnector:
         Returns at once; the server does it before its next prompt. Raises ServerConnectionError,
         ServerResponseError, StateError.
         """
-        async with self._call("free"):
-            await self._ensure_ready()
-            rest = self._client().rest
-            await self._prompts.with_server(lambda: rest.free(unload_models=unload_models, free_memory=free_memory))
+        await self._server.ask(
+            "free", lambda client: client.rest.free(unload_models=unload_models, free_memory=free_memory)
+        )
 
     # --- health ----------------------------------------------------------------------------------------------------
 
@@ -806,15 +611,8 @@ class ComfyConnector:
         """
         if self.state is State.KILLED:
             raise StateError("the connector was shut down; create a new one before upload_data()")
-        if not self._parts.owned:
-            if is_ephemeral:
-                raise UploadError("is_ephemeral needs an owned server: files on an attached one cannot be deleted")
-            return upload_blocking(
-                self.server_address, self._parts.headers, Path(source_path), folder_type, subfolder or "", overwrite,
-                route=self._parts.route,
-            )  # fmt: skip
         target = UploadTarget(folder_type, subfolder or "", overwrite, is_ephemeral)
-        return upload_to_folder(self._parts, self._policy.uploads, source_path, target)
+        return upload_blocking(self._parts, self._policy.uploads, source_path, target)
 
     async def upload(
         self,
@@ -838,10 +636,9 @@ class ComfyConnector:
         Raises FileNotFoundError, UploadError, StateError; on an owned server FileExistsError (``overwrite=False``); on
         an attached one, which gives the file another name instead, ServerConnectionError and ServerResponseError.
         """
-        async with self._call("upload"):
-            self._lifecycle.refuse_if_ending()
-            target = UploadTarget(folder_type, subfolder, overwrite, ephemeral)
-            return await upload(self._parts, self._policy.uploads, source, target, name)
+        return await self._server.upload(
+            source, name=name, folder_type=folder_type, subfolder=subfolder, overwrite=overwrite, ephemeral=ephemeral
+        )
 
     def discard_upload(self, path: str | os.PathLike[str]) -> bool:
         """Delete one ephemeral upload before :meth:`kill_api`. Returns whether it was deleted. Safe in any thread.
@@ -849,12 +646,7 @@ class ComfyConnector:
         For long-running programs: the file is removed from memory and journal too. A file that was changed since its
         upload, is not ephemeral or is not ours is kept, and the result is ``False``. Raises OSError.
         """
-        files, engine = self._parts.files, self._parts.engine
-        if files is None or not files.discard(path):
-            return False
-        if engine is not None:
-            self._policy.uploads.forget(Path(path), engine.folders.input)
-        return True
+        return self._server.discard_upload(path)
 
     # --- documented internals --------------------------------------------------------------------------------------
 
@@ -905,63 +697,6 @@ class ComfyConnector:
         """Run the self-test workflow through conversion, execution and result; ``False`` is explained in the log."""
         return await self._startup.run_self_test(self._prompts, self._policy)
 
-    @property
-    def _has_token(self) -> bool:
-        """Whether there is a token for the routes of our nodes."""
-        return self._settings.token is not None
-
-    async def _with_values(self, work: Callable[[ValueTransfer], Awaitable[T]]) -> T:
-        """Do something with the values that the server has. It ends as calls do. Raises StateError without a token."""
-        async with self._call("run"):
-            await self._ensure_ready()
-            return await self._prompts.with_server(lambda: work(self._transfer()))
-
-    def _transfer(self) -> ValueTransfer:
-        rest, token = self._client().rest, self._settings.token
-        if token is None:
-            raise StateError("there is no token for the values of the server")
-        if self._values is None or self._values.rest is not rest:
-            self._values = ValueTransfer(rest, VALUES, {TOKEN_HEADER: token.get_secret_value()})
-        return self._values
-
-    async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
-        """The server's ``/object_info``, which is not to be changed; ``fresh``: fetched now.
-
-        Empty if the server does not have it. Raises ServerConnectionError, StateError.
-        """
-        async with self._call("run"):
-            await self._ensure_ready()
-            if fresh:
-                self._client().forget_definitions()
-            try:
-                return await self._prompts.with_server(lambda: self._client().shared_definitions())
-            except ServerResponseError as error:
-                _log.warning("ports have no types, since there are no node definitions: %s", error.problem)
-                return {}
-
-    async def _check_prompt(
-        self, prompt: JsonObject, definitions: JsonObject, *, allow_paid: bool | None = None
-    ) -> None:
-        """Raises what a run of the prompt raises before it is sent, by these definitions; empty if there are none.
-
-        PayloadError (UnsafePromptError, MissingNodesError, PaidNodesError), ValidationError, ServerConnectionError,
-        StateError.
-        """
-        async with self._call("run"):
-            await self._ensure_ready()
-            named = self._policy.with_upload_names(prompt, definitions)
-            await self._prompts.with_server(lambda: self._client().check_prompt(named, definitions or None))
-            self._refuse_paid(named, definitions, allow_paid=allow_paid)
-
-    async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
-        """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.
-
-        Raises ServerConnectionError, ServerResponseError, StateError.
-        """
-        async with self._call("run"):
-            await self._ensure_ready()
-            return await self._prompts.with_server(lambda: self._client().rest.has_file(name, subfolder, folder))
-
     async def _ensure_fresh_websocket(self) -> None:
         """Replace the socket by one with a new client id. Runs under way continue. Raises ServerConnectionError."""
         if self._parts.client is None:
@@ -974,94 +709,56 @@ class ComfyConnector:
         if self._parts.files is not None:
             self._parts.files.delete_ephemeral()
 
-    # --- start and shutdown ----------------------------------------------------------------------------------------
+    # --- for Discomfort, as its worker ------------------------------------------------------------------------------
 
-    async def _ensure_ready(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            raise StateError("the connector belongs to another event loop; await it there, or use SyncConnector")
-        await self._startup.ready()
+    @property
+    def _has_token(self) -> bool:
+        """Whether there is a token for the routes of our nodes."""
+        return self._settings.token is not None
 
-    async def _start(self) -> None:
-        await self._startup.start()
+    async def _with_values(self, work: Callable[[ValueTransfer], Awaitable[T]]) -> T:
+        """Do something with the values that the server has. It ends as calls do. Raises StateError without a token."""
+        return await self._server.ask("run", lambda _: work(self._server.values()))
 
-    def _call(self, name: str) -> AbstractAsyncContextManager[Call]:
-        """Wraps a public call other than a run: a shutdown makes it raise StateError wherever it waits."""
-        return self._calls.open(lambda: StateError(f"the connector was shut down during {name}"))
+    async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
+        """The server's ``/object_info``, which is not to be changed; ``fresh``: fetched now.
 
-    def _client(self) -> ComfyClient:
-        if self._parts.client is None:
-            raise StateError(f"the connector is {self.state}, it has no connection to a server")
-        return self._parts.client
+        Empty if the server does not have it. Raises ServerConnectionError, StateError.
+        """
+        return await self._server.node_definitions(fresh=fresh)
 
-    @classmethod
-    def _claim(cls, wanted: Settings, *, loads_nodes: bool) -> ComfyConnector:
-        """The process's instance, made on demand. No await and one thread at a time, so that only one is ever made."""
-        with _claims:
-            return cls._claim_alone(wanted, loads_nodes=loads_nodes)
+    async def _check_prompt(
+        self, prompt: JsonObject, definitions: JsonObject, *, allow_paid: bool | None = None
+    ) -> None:
+        """Raises what a run of the prompt raises before it is sent, by these definitions; empty if there are none.
 
-    @classmethod
-    def _claim_alone(cls, wanted: Settings, *, loads_nodes: bool) -> ComfyConnector:
-        instance = ComfyConnector._instance
-        if instance is not None and instance._loop.is_closed():
-            # Its tasks are gone with the loop, but server and browser still run.
-            _log.warning("releasing a connector whose event loop was closed without kill_api()")
-            instance._sync_cleanup()
-            instance = None
-        if instance is None:
-            instance = ComfyConnector._instance = cls(wanted, loads_nodes=loads_nodes)
-        elif instance._loop is not asyncio.get_running_loop():
-            raise StateError(
-                "a connector is alive in another event loop of this process; await its kill_api() there first, "
-                "or get it with ComfyConnector.current()"
-            )
-        elif not instance._shutdown.begun and instance._settings != wanted:
-            raise StateError(
-                "a connector with another configuration is alive in this process; await its kill_api() first, "
-                "or use ComfyConnector.attach() for further servers"
-            )
-        return instance
+        PayloadError (UnsafePromptError, MissingNodesError, PaidNodesError), ValidationError, ServerConnectionError,
+        StateError.
+        """
+        await self._server.check_prompt(prompt, definitions)
+        self._runs.refuse_paid(prompt, definitions, allow_paid=allow_paid)
 
-    async def _start_for_caller(self) -> None:
-        """Start. If cancelled just as the start succeeded, release the connector, since no caller receives it."""
-        try:
-            await self._start()
-            self._refuse_if_released()
-        except asyncio.CancelledError:
-            if self.state is State.READY and self._startup.is_unclaimed:
-                await finish(self.kill_api())
-            raise
-        except StateError:
-            await self._shutdown.wait_released()
-            raise
-        self._startup.handed_out = True
+    async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
+        """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.
 
-    def _sync_cleanup(self) -> None:
-        """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
-        self._shutdown.close_now()
+        Raises ServerConnectionError, ServerResponseError, StateError.
+        """
+        return await self._server.has_file(name, subfolder, folder)
 
     @property
     def _is_ending(self) -> bool:
         """Whether it was shut down, or is being shut down, which its state does not tell yet."""
         return self._lifecycle.ending
 
-    def _refuse_if_released(self) -> None:
-        if self.state is State.KILLED:
-            raise StateError("the connector was released while it started")
+    # --- start and shutdown ----------------------------------------------------------------------------------------
+
+    def _sync_cleanup(self) -> None:
+        """Kill the server and the browser and delete ephemeral files, without an event loop. For ``atexit``."""
+        self._shutdown.close_now()
 
     def _register_exit_handler(self) -> None:
         atexit.register(self._sync_cleanup)
 
     def _forget_instance(self) -> None:
         atexit.unregister(self._sync_cleanup)
-        if ComfyConnector._instance is self:
-            ComfyConnector._instance = None
-
-
-def _forget_in_child() -> None:
-    """Drop a forked child's copy of the instance: the server is the parent's, and the child may create its own."""
-    global _claims  # noqa: PLW0603 - the parent may have held it
-    _claims = threading.Lock()
-    ComfyConnector._instance = None
-
-
-in_forked_child(_forget_in_child)
+        ComfyConnector._single.forget(self)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from discomfort._system.concurrency import in_own_thread
 from discomfort.client.upload import upload as upload_over_http
+from discomfort.client.upload import upload_blocking as blocking_upload_over_http
 from discomfort.connector.resources import Resources
 from discomfort.connector.upload_names import UploadPlaces
 from discomfort.exceptions import StateError, UploadError
@@ -115,16 +116,20 @@ def _png_of(picture: Image) -> bytes:
     return stream.getvalue()
 
 
-def upload_to_folder(
-    parts: Resources,
-    places: UploadPlaces,
-    source_path: str | os.PathLike[str],
-    target: UploadTarget,
+def upload_blocking(
+    parts: Resources, places: UploadPlaces, source_path: str | os.PathLike[str], target: UploadTarget
 ) -> str:
-    """Copy a file into a folder of an owned server and return its full path; blocks. See ``upload_data``."""
+    """Upload a file and return its full path, or its name on an attached server; blocks. See ``upload_data``."""
+    folder_type, subfolder = target.folder_type, target.subfolder
+    if not parts.owned:
+        if target.ephemeral:
+            raise UploadError("is_ephemeral needs an owned server: files on an attached one cannot be deleted")
+        source = Path(source_path)
+        return blocking_upload_over_http(
+            parts.url, parts.headers, source, folder_type, subfolder, target.overwrite, route=parts.route
+        )
     if parts.files is None:
         raise StateError("the connector is not started yet; call create() before upload_data()")
-    folder_type, subfolder = target.folder_type, target.subfolder
     path = parts.files.put(source_path, folder_type, subfolder or None, target.overwrite, target.ephemeral)
     if folder_type == "input" and subfolder:
         places.note(Path(path).name, subfolder)

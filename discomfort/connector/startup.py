@@ -55,7 +55,7 @@ class Startup:
         self._parts, self._lifecycle, self._recovery = parts, lifecycle, recovery
         self._loss, self._health, self._calls, self._background = loss, health, calls, background
         self._self_test, self._on_first, self._on_first_failed = self_test, on_first, on_first_failed
-        self._lock = asyncio.Lock()
+        self._lock, self._loop = asyncio.Lock(), asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._waiters = 0
         self.handed_out = False
@@ -75,6 +75,8 @@ class Startup:
 
     async def ready(self) -> None:
         """Wait until there is a server; start one if no start is under way. Raises the start's errors, StateError."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise StateError("the connector belongs to another event loop; await it there, or use SyncConnector")
         self._lifecycle.refuse_if_ending()
         # The exit callback of a dead process may still be on its way from its thread.
         await self._loss.wait_noticed()

@@ -51,7 +51,7 @@ class BroughtFiles:
 
     async def upload(self, source: Path | bytes, name: str) -> str:
         """Have a file on the server; ``name`` is the end of its name there."""
-        made = await self.host._upload_for_call(source, name, self.subfolder)
+        made = await self.host.upload_for_call(source, name, self.subfolder)
         self._uploads.append(made)
         return made.value
 
@@ -61,7 +61,7 @@ class BroughtFiles:
 
         async def discard() -> None:
             for made in uploads:
-                await self.host._discard_after_call(made)
+                await self.host.discard_after_call(made)
 
         if uploads:
             await finish(discard())
@@ -98,7 +98,7 @@ class FileByName:
         name, subfolder, folder = _parts(self.name)
         if not _may_be_on_server(self.name):
             return f"there is no file {self.name[:200]!r}"
-        if name and await host._has_file(name, subfolder, folder):
+        if name and await host.has_file(name, subfolder, folder):
             return ""
         return f"there is no file {self.name[:200]!r}, neither here nor in the server's folder {folder!r}"
 
@@ -178,7 +178,7 @@ class OutputFile:
         """It must still be there."""
         if self._is_of(host):
             output = self.output
-            if not await host._has_file(output.filename or "", output.subfolder, output.folder):
+            if not await host.has_file(output.filename or "", output.subfolder, output.folder):
                 return f"the server does not have the output {output.filename!r} any more: make it again"
         return ""
 

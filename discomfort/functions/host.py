@@ -33,15 +33,15 @@ class FunctionHost(Protocol):
         """The prompt of a workflow."""
         ...
 
-    async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
+    async def node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The definitions of the server's nodes, which are not to be changed."""
         ...
 
-    async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
+    async def has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
         ...
 
-    async def _plan(
+    async def plan_graph(
         self,
         kind: Kind,
         graph: JsonObject,
@@ -55,19 +55,19 @@ class FunctionHost(Protocol):
         """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
         ...
 
-    def _refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
+    def refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
         """Raise PaidNodesError if a prompt has nodes that cost money, and may not run them."""
         ...
 
-    async def _upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
-        """Have a file on the server until :meth:`_discard_after_call`; equal ones are one."""
+    async def upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`discard_after_call`; equal ones are one."""
         ...
 
-    async def _discard_after_call(self, made: Upload) -> None:
+    async def discard_after_call(self, made: Upload) -> None:
         """Delete such a file where the server is owned and no other call needs it. Never raises."""
         ...
 
-    async def _run_filled(
+    async def run_filled(
         self,
         filling: Filling,
         *,
@@ -80,7 +80,7 @@ class FunctionHost(Protocol):
         """Run the payload that ``filling`` makes, to its end."""
         ...
 
-    async def _submit_filled(
+    async def submit_filled(
         self,
         filling: Filling,
         *,

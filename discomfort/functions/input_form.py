@@ -54,7 +54,7 @@ class InputForm:
         except ImportError as error:
             remedy = "Install it: pip install ipywidgets"
             raise ConfigurationError("a form needs a notebook, and ipywidgets is missing", remedy=remedy) from error
-        self._function, self._kit = function, ipywidgets
+        self._function = function
         self._task: asyncio.Task[None] | None = None
         self.result = None
         self._readers: dict[str, Callable[[], Any]] = {}

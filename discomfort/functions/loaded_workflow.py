@@ -71,7 +71,7 @@ class LoadedWorkflow:
 
     async def prepared(self) -> PreparedWorkflow:
         """As the present server has it. Raises as ``get_prompt_from_workflow`` does."""
-        definitions = await self._host._node_definitions()
+        definitions = await self._host.node_definitions()
         if self._is_current(definitions):
             return self.known
         # One conversion for all calls that wait for it.

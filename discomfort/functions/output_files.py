@@ -14,7 +14,8 @@ from discomfort._system.concurrency import in_own_thread, to_thread
 from discomfort._system.disk_space import writing_to
 from discomfort._system.filenames import safe_filename
 from discomfort.client.outputs import Output
-from discomfort.exceptions import DamagedDataError, PayloadError
+from discomfort.client.picture_decoding import open_image
+from discomfort.exceptions import DamagedDataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -84,24 +85,13 @@ def _encoded(data: bytes, path: Path, filename: str) -> bytes:
     kind = Pictures.registered_extensions().get(path.suffix.lower())
     if kind is None or kind not in Pictures.SAVE:
         raise ValueError(f"{path.name!r}: the suffix names no picture format, such as .png or .jpg")
-    picture = _opened(data, filename)
+    picture = open_image(data, filename)
     if kind in _OPAQUE and picture.mode not in ("RGB", "L"):
         picture = picture.convert("RGB")
     stream = io.BytesIO()
     options: dict[str, Any] = {"JPEG": {"quality": 95}, "WEBP": {"quality": 95}}.get(kind, {})
     picture.save(stream, kind, **options)
     return stream.getvalue()
-
-
-def _opened(data: bytes, filename: str) -> Picture:
-    from PIL import Image as Pictures
-
-    try:
-        picture = Pictures.open(io.BytesIO(data))
-        picture.load()
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
-        raise PayloadError(f"{safe_filename(filename)!r} cannot be read as a picture: {error}") from error
-    return picture
 
 
 async def pixels(outputs: Sequence[Output], kind: TensorKind, *, is_mask: bool) -> Any:
@@ -115,7 +105,7 @@ def _stacked(data: Sequence[tuple[bytes, str]], kind: TensorKind, *, is_mask: bo
 
     from discomfort.context.tensors import made_of
 
-    pictures = [_levels(_opened(content, filename), is_mask=is_mask) for content, filename in data]
+    pictures = [_levels(open_image(content, filename), is_mask=is_mask) for content, filename in data]
     if len({each.shape for each in pictures}) > 1:
         sizes = ", ".join(sorted({f"{each.shape[1]}x{each.shape[0]}" for each in pictures}))
         raise ValueError(f"the pictures have several sizes or modes ({sizes}): take each by itself")

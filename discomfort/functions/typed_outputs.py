@@ -200,8 +200,6 @@ class Value(SavedItems):
         return [output.value for output in self.outputs]
 
 
-TypedOutput = Image | Mask | Latent | Video | Audio | Model3D | File | Text | Value
-
 CLASS_OF_TYPE = {
     "IMAGE": "Image", "MASK": "Mask", "LATENT": "Latent", "VIDEO": "Video", "AUDIO": "Audio", "STRING": "Text",
     "INT": "Value", "FLOAT": "Value", "NUMBER": "Value", "BOOLEAN": "Value", "COMBO": "Value",

@@ -157,7 +157,7 @@ class WorkflowFunction:
             call = await self._bound(_merged(values, named))
             filling = CallFilling(call, self._host)
         options = self._options
-        run = await self._host._run_filled(
+        run = await self._host.run_filled(
             filling, on_progress=options.on_progress, timeout=remaining(), extra_data=self._extra_data(call),
             allow_paid=options.allow_paid, api_key=options.api_key,
         )  # fmt: skip
@@ -174,7 +174,7 @@ class WorkflowFunction:
             call = await self._bound(_merged(values, named))
             filling = CallFilling(call, self._host)
         options = self._options
-        run = await self._host._submit_filled(
+        run = await self._host.submit_filled(
             filling, timeout=remaining(), extra_data=self._extra_data(call),
             allow_paid=options.allow_paid, api_key=options.api_key,
         )  # fmt: skip
@@ -207,7 +207,7 @@ class WorkflowFunction:
         ]
         brought = {str(target) for name in call.deliveries if name in given for target in call.parameter(name).targets}
         kind, graph = self._loaded.source
-        return await self._host._plan(
+        return await self._host.plan_graph(
             kind, graph, self._name, sent_values(call), brought=brought, wrong=wrong, api_key=self._options.api_key
         )
 
@@ -217,7 +217,7 @@ class WorkflowFunction:
         call.raise_problems(self._name)
         # Before files are uploaded; the prompt itself is checked again when it is sent.
         workflow = call.workflow
-        self._host._refuse_paid(workflow.prompt, workflow.definitions, allow_paid=self._options.allow_paid)
+        self._host.refuse_paid(workflow.prompt, workflow.definitions, allow_paid=self._options.allow_paid)
         return call
 
     def _result(self, call: BoundCall, filling: CallFilling, run: RunResult) -> CallResult:

@@ -62,10 +62,6 @@ class FolderLimits:
         return RemoteLimits(min(self.largest, self.total), PIECE)
 
 
-LIMITS = ("DISCOMFORT_VALUES_GB", "DISCOMFORT_LARGEST_VALUE_GB", "DISCOMFORT_VALUES_HOURS")
-"""The variables of :class:`FolderLimits`."""
-
-
 class _Entry(NamedTuple):
     used: float
     size: int

@@ -99,8 +99,9 @@ class Sweep:
         ``parallel`` rows are under way at once; two keep one server busy while results are saved. A row that fails is
         a row with an error, and the next run tries it again; with ``on_error="raise"`` it ends the sweep with its
         error. What concerns all rows ends the sweep in any case: a lost connection, a server that does not start, a
-        full disk. Cancelling the waiting task, or leaving the loop, takes the rows under way off the server; what is
-        done is kept. ``results.csv`` and ``results.jsonl`` are written at each of these ends.
+        full disk, nodes that cost money where the call does not allow them. Cancelling the waiting task, or leaving the
+        loop, takes the rows under way off the server; what is done is kept. ``results.csv`` and ``results.jsonl`` are
+        written at each of these ends.
 
         Raises FolderInUseError if another process runs a sweep in this folder, SweepError for a wrong argument,
         DiskFullError and other kinds of OSError.

@@ -73,7 +73,9 @@ def related(tmp_path: Path) -> list[str]:
 def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """The address of an emulator that somebody else runs."""
     base = tmp_path / "served"
-    with start(environment, tmp_path, "serve", "--port", "0", "--base-directory", str(base)) as process:
+    with start(
+        environment, tmp_path, "serve", "--port", "0", "--base-directory", str(base), "--extra-nodes", str(NODES)
+    ) as process:
         try:
             yield read_until(process, "To see the GUI go to: ").rpartition(" ")[2].strip()
             assert process.poll() is None
@@ -151,6 +153,25 @@ def test_ctrl_c_stops_a_node_that_runs(environment: dict[str, str], tmp_path: Pa
     assert "error: interrupted by SIGINT; everything was shut down" in err
     assert "Traceback" not in err
     assert related(tmp_path) == []
+
+
+def test_a_sweep_spends_only_if_it_is_told(environment: dict[str, str], server: str, tmp_path: Path) -> None:
+    """Paid nodes are refused with one error for all rows; with --allow-paid they get the key of the environment."""
+    name = write(tmp_path / "a.json", {"1": {"class_type": "Paid", "inputs": {"seed": 1}}})
+    environment["DISCOMFORT_API_KEY"] = "planted-key"
+    words = ["sweep", name, "--grid", "Paid.seed=1,2", "--no-contact-sheet", "--json", "--attach", server]
+
+    with start(environment, tmp_path, *words) as process:
+        out, err = rest(process)
+    assert (process.returncode, out) == (1, "")
+    assert err.count("node 1 'Paid'") == 1, err
+    assert "--allow-paid" in err
+
+    with start(environment, tmp_path, *words, "--allow-paid") as process:
+        out, err = rest(process)
+    assert process.returncode == 0, err
+    assert "1 with a key" in out
+    assert "2 with a key" in out
 
 
 def test_an_attached_server_goes_on(environment: dict[str, str], server: str, tmp_path: Path) -> None:

@@ -84,17 +84,17 @@ def digest_of(context: WorkflowContext, unique_id: str) -> str:
 
 async def test_pictures(attached: Discomfort, context: WorkflowContext, http: aiohttp.ClientSession) -> None:
     """They come back exactly, are sent once, and one that the server made is not sent at all."""
-    image, before = picture(1, batch=2), attached.Worker._transfer().sent
+    image, before = picture(1, batch=2), attached.Worker._server.values().sent
     results = await attached.run(INVERT, {"in": image}, context=context)
     assert np.array_equal(np.asarray(results["out"]), 1 - image)
     assert (context.get_storage_info("out") or {})["storage_type"] == "ram"
-    assert attached.Worker._transfer().sent == before + 1
+    assert attached.Worker._server.values().sent == before + 1
 
     again = await attached.run(INVERT, {"in": image.copy()}, use_ram=False, context=context)
     assert np.array_equal(np.asarray(again["out"]), 1 - image)
     back = await attached.run(BACK, context=context)
     assert np.allclose(np.asarray(back["end"]), image, atol=1e-6)
-    assert attached.Worker._transfer().sent == before + 1
+    assert attached.Worker._server.values().sent == before + 1
 
     async with http.head(f"/api{VALUES}/{digest_of(context, 'in')}", headers=HEADERS) as answer:
         assert answer.status == 200
@@ -131,7 +131,7 @@ async def test_value_that_the_server_lost(
     attached: Discomfort, context: WorkflowContext, http: aiohttp.ClientSession
 ) -> None:
     """It is sent again, also one that only a reference needs."""
-    image, before = picture(5), attached.Worker._transfer().sent
+    image, before = picture(5), attached.Worker._server.values().sent
     rules = attached.Tools.pass_by_rules
     rules["IMAGE"] = "ref"
     try:
@@ -143,7 +143,7 @@ async def test_value_that_the_server_lost(
         assert answer.status == 204
     results = await attached.run(BACK, context=context)
     assert np.allclose(np.asarray(results["end"]), image, atol=1e-6)
-    assert attached.Worker._transfer().sent == before + 2
+    assert attached.Worker._server.values().sent == before + 2
 
 
 async def test_wrong_tokens(server: ComfyConnector, caplog: pytest.LogCaptureFixture) -> None:

@@ -135,7 +135,7 @@ async def test_cancelled_submit_leaves_nothing_on_the_server(connector: ComfyCon
         else:
             await task.result().cancel()
     await until(lambda: is_idle(connector))
-    assert connector._submissions.under_way == ()
+    assert connector._wired.submissions.under_way == ()
 
 
 async def test_cancel_ends_this_run_only(connector: ComfyConnector, gate: Path) -> None:
@@ -298,7 +298,7 @@ async def test_many_runs_with_three_readers_each(connector: ComfyConnector) -> N
             assert sorted(kinds, key=[Queued, Started, NodeStarted, NodeOutput, Done].index) == kinds
         assert texts_of(await run) == [str(1000 + runs.index(run))]
     assert len(abandoned) == 64
-    assert connector._submissions.under_way == ()
+    assert connector._wired.submissions.under_way == ()
 
 
 # --- find ----------------------------------------------------------------------------------------------------------
@@ -347,8 +347,8 @@ async def test_own_run_is_found_as_itself(connector: ComfyConnector, gate: Path)
     run = await connector.submit(gate_prompt(gate), False)
     assert await connector.find(run.prompt_id) == run
     other = asyncio.ensure_future(connector.run_workflow(show_prompt(8), False))
-    await until(lambda: len(connector._submissions.under_way) == 2 and all_known(connector))
-    (known,) = [known for known in connector._submissions.under_way if known is not run._task]
+    await until(lambda: len(connector._wired.submissions.under_way) == 2 and all_known(connector))
+    (known,) = [known for known in connector._wired.submissions.under_way if known is not run._task]
     mine = await connector.find(known.prompt_id)
     assert mine != run
     gate.touch()
@@ -359,8 +359,8 @@ async def test_own_run_is_found_as_itself(connector: ComfyConnector, gate: Path)
 async def test_own_run_of_run_workflow_is_cancelled_by_whoever_found_it(connector: ComfyConnector, gate: Path) -> None:
     """Its owner gets the typed error, since its own task was not cancelled; the prompt is off the server."""
     owner = asyncio.ensure_future(connector.run_workflow(gate_prompt(gate), False))
-    await until(lambda: connector._submissions.under_way and all_known(connector))
-    found = await connector.find(connector._submissions.under_way[0].prompt_id)
+    await until(lambda: connector._wired.submissions.under_way and all_known(connector))
+    found = await connector.find(connector._wired.submissions.under_way[0].prompt_id)
     await until(lambda: found.status.phase == "running")
 
     assert await found.cancel()
@@ -377,8 +377,8 @@ async def test_own_run_of_run_workflow_is_cancelled_by_whoever_found_it(connecto
 async def test_found_run_of_run_workflow_ends_with_its_owner(connector: ComfyConnector, gate: Path) -> None:
     """Whoever found it, and waits, gets the typed error."""
     owner = asyncio.ensure_future(connector.run_workflow(gate_prompt(gate), False))
-    await until(lambda: connector._submissions.under_way and all_known(connector))
-    found = await connector.find(connector._submissions.under_way[0].prompt_id)
+    await until(lambda: connector._wired.submissions.under_way and all_known(connector))
+    found = await connector.find(connector._wired.submissions.under_way[0].prompt_id)
     waiting = asyncio.ensure_future(waited(found))
     await asyncio.sleep(0)
     owner.cancel()
@@ -393,7 +393,7 @@ async def test_found_run_of_run_workflow_ends_with_its_owner(connector: ComfyCon
 
 def all_known(connector: ComfyConnector) -> bool:
     """Whether every run has its id."""
-    return all(run.prompt_id for run in connector._submissions.under_way)
+    return all(run.prompt_id for run in connector._wired.submissions.under_way)
 
 
 async def test_found_run_stays_when_the_connector_goes_and_ends_when_cancelled(
@@ -467,7 +467,7 @@ async def test_several_look_for_one_prompt(connector: ComfyConnector, raw: aioht
     await asyncio.sleep(0)
     alone.cancel()
     await asyncio.wait([alone])
-    await until(lambda: connector._submissions.under_way == ())
+    await until(lambda: connector._wired.submissions.under_way == ())
 
 
 # --- the end from elsewhere ----------------------------------------------------------------------------------------
@@ -486,7 +486,7 @@ async def test_shutdown_ends_runs_waiters_and_readers(connector: ComfyConnector,
     assert isinstance((await reading)[-1], Done)
     with pytest.raises(ExecutionInterrupted):
         await submitting
-    assert other._submissions.under_way == ()
+    assert other._wired.submissions.under_way == ()
     with pytest.raises(StateError):
         await other.find(run.prompt_id)
     await until(lambda: is_idle(connector))

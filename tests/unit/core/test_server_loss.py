@@ -57,7 +57,7 @@ async def create(tmp_path: Path) -> AsyncIterator[Create]:
     yield start
     for connector in made:
         await connector.kill_api()
-        assert not connector._background._tasks
+        assert not connector._wired.background._tasks
 
 
 def supervisor_of(connector: ComfyConnector) -> Supervisor:
@@ -186,7 +186,7 @@ async def test_limit_and_the_way_out(create: Create) -> None:
     connector = await create(on_server_death="restart", max_restarts=0)
     kill(connector)
     await supervisor_of(connector).wait()
-    connector._loss.notice()
+    connector._wired.loss.notice()
     for _ in range(2):
         with pytest.raises(RestartLimitError) as caught:
             await connector.run_workflow(show_prompt(1), False)
@@ -199,7 +199,7 @@ async def test_limit_and_the_way_out(create: Create) -> None:
 async def test_result_that_was_lost(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that dies between the end of a run and the reading of its record: not executed again, and said so."""
     connector = await create(on_server_death="restart_and_resubmit")
-    client = connector._client()
+    client = connector._server.client()
 
     async def die(*_: Any, **__: Any) -> Any:
         kill(connector)
@@ -255,13 +255,13 @@ async def test_memory_is_freed(create: Create, monkeypatch: pytest.MonkeyPatch) 
     """A run out of memory asks the server to free it; with the policy it is tried once more."""
     connector = await create(on_out_of_memory="retry_once")
     calls = []
-    free = connector._client().rest.free
+    free = connector._server.client().rest.free
 
     async def spy(**arguments: Any) -> None:
         calls.append(arguments)
         await free(**arguments)
 
-    monkeypatch.setattr(connector._client().rest, "free", spy)
+    monkeypatch.setattr(connector._server.client().rest, "free", spy)
     with pytest.raises(OutOfMemoryError):
         await connector.run_workflow({"1": node("ContractFail", kind="MemoryError", message="full")}, False)
     assert len(calls) == 2
@@ -272,13 +272,13 @@ async def test_a_look_costs_one_request_on_an_open_connection(create: Create, mo
     """No session is made and no definitions are fetched to see whether all is well."""
     connector = await create()
     calls: list[str] = []
-    call = connector._client().rest._call
+    call = connector._server.client().rest._call
 
     async def spy(method: str, path: str, *rest: Any) -> Any:
         calls.append(f"{method} {path}")
         return await call(method, path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(connector._client().rest, "_call", spy)
+    monkeypatch.setattr(connector._server.client().rest, "_call", spy)
     monkeypatch.setattr("aiohttp.ClientSession", None)
     for _ in range(20):
         assert await connector._validate_resources()
@@ -316,7 +316,7 @@ async def test_create_again_leaves_a_slow_server_alone(create: Create, monkeypat
 
         raise ServerConnectionError("no answer within 1 s", url="http://x")
 
-    monkeypatch.setattr(connector._client().rest, "remaining", silent)
+    monkeypatch.setattr(connector._server.client().rest, "remaining", silent)
 
     assert await create() is connector
     assert supervisor_of(connector) is old
@@ -345,7 +345,7 @@ async def test_result_is_still_read_from_a_server_without_worker(
 ) -> None:
     """What had ended before the execution thread did has its record read: the result counts."""
     connector = await create(on_server_death="restart_and_resubmit")
-    rest, release = connector._client().rest, asyncio.Event()
+    rest, release = connector._server.client().rest, asyncio.Event()
     history = rest.history
 
     async def late(prompt_id: str, **arguments: Any) -> Any:
@@ -355,8 +355,8 @@ async def test_result_is_still_read_from_a_server_without_worker(
 
     monkeypatch.setattr(rest, "history", late)
     run = asyncio.create_task(connector.run_workflow(show_prompt(1), False))
-    await until(lambda: connector._loss._noticed is not None)
-    assert [pending.stage for pending in connector._client().runs] == ["ended"]
+    await until(lambda: connector._wired.loss._noticed is not None)
+    assert [pending.stage for pending in connector._server.client().runs] == ["ended"]
     release.set()
 
     assert texts_of(await run) == ["1"]
@@ -371,7 +371,7 @@ async def test_background_work_that_fails_is_logged(create: Create, caplog: pyte
     async def fail() -> None:
         raise ValueError("a defect")
 
-    await asyncio.wait([connector._background.spawn(fail(), "discomfort-test")])
+    await asyncio.wait([connector._wired.background.spawn(fail(), "discomfort-test")])
 
     assert "discomfort-test failed" in caplog.text
 
@@ -382,7 +382,7 @@ async def test_stuck_server_is_given_up(create: Create, tmp_path: Path) -> None:
     old, recorder = supervisor_of(connector), Recorder()
     run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False, on_progress=recorder))
     await recorder.running()
-    connector._loss.is_stuck("it takes no prompts any more")
+    connector._wired.loss.is_stuck("it takes no prompts any more")
     with pytest.raises(ServerDiedError, match="takes no prompts"):
         await run
     assert connector.state == "error"
@@ -398,7 +398,7 @@ async def test_stuck_attached_server(create: Create, tmp_path: Path) -> None:
         recorder = Recorder()
         run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False, on_progress=recorder))
         await recorder.running()
-        connector._loss.is_stuck("it takes no prompts any more")
+        connector._wired.loss.is_stuck("it takes no prompts any more")
         with pytest.raises(ServerDiedError, match="takes no prompts"):
             await run
         assert (await connector.health())["execution"] == "it takes no prompts any more"
@@ -417,7 +417,7 @@ async def test_a_death_is_read_once(
     with caplog.at_level(logging.ERROR, "discomfort"):
         if waits:
             run = asyncio.create_task(connector.run_workflow(gate_prompt(tmp_path / "g"), False))
-            await until(lambda: bool(connector._client().runs))
+            await until(lambda: bool(connector._server.client().runs))
             kill(connector)
             with pytest.raises(ServerDiedError):
                 await run
@@ -465,7 +465,7 @@ async def test_diagnostics_of_a_whole_life(create: Create) -> None:
     await connector.run_workflow(show_prompt(1), False)
     kill(connector)
     await supervisor_of(connector).wait()
-    connector._loss.notice()
+    connector._wired.loss.notice()
     await connector._recovery.settled()
     found = json.loads(json.dumps(await connector.diagnostics()))
 

@@ -40,7 +40,7 @@ class Host:
         self.may_convert.set()
         self.error: Exception | None = None
 
-    async def _node_definitions(self, *, fresh: bool = False) -> dict[str, Any]:
+    async def node_definitions(self, *, fresh: bool = False) -> dict[str, Any]:
         return self.definitions
 
     async def get_prompt_from_workflow(self, workflow: Any) -> dict[str, Any]:

@@ -91,14 +91,24 @@ class FakeFunction:
     calls: list[dict[str, Any]] = field(default_factory=list)
     on_progress: ProgressCallback | None = None
     timeout: float | None = None
+    allow_paid: bool | None = None
     pictures: int = 1
     named: dict[str, list[int]] = field(default_factory=dict)
 
     def with_options(
-        self, *, on_progress: ProgressCallback | None = None, timeout: float | None = None
+        self,
+        *,
+        on_progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        allow_paid: bool | None = None,
     ) -> FakeFunction:
-        """A copy with another callback, or another time limit."""
-        return replace(self, on_progress=on_progress or self.on_progress, timeout=timeout or self.timeout)
+        """A copy with another callback, another time limit, or the leave to spend."""
+        return replace(
+            self,
+            on_progress=on_progress or self.on_progress,
+            timeout=timeout or self.timeout,
+            allow_paid=allow_paid or self.allow_paid,
+        )
 
     def grid(self, values: Mapping[str, Any]) -> Sweep:
         """As the real one."""

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from discomfort import DiskFullError, FolderInUseError, Sweep, SweepError, SweepProgress
-from discomfort.exceptions import RunError, ServerConnectionError
+from discomfort.exceptions import PaidNode, PaidNodesError, RunError, ServerConnectionError
 from discomfort.sweeps.contact_sheet import write_sheets
 from discomfort.sweeps.sweep_folder import SweepFolder
 from discomfort.sweeps.sweep_results import SweepFile, SweepResult
@@ -242,15 +242,18 @@ async def test_all_values_are_checked_first_where_errors_are_raised(tmp_path: Pa
     assert function.calls == []
 
 
-async def test_lost_server_ends_the_sweep(tmp_path: Path) -> None:
-    """What every other row would meet, too, is no row's error."""
+@pytest.mark.parametrize(
+    "error", [ServerConnectionError("refused", url="http://127.0.0.1:1"), PaidNodesError([PaidNode("1", "Paid")])]
+)
+async def test_what_all_rows_would_meet_ends_the_sweep(tmp_path: Path, error: Exception) -> None:
+    """A lost server, or nodes that may not be paid, are no row's error."""
 
     async def lose(values: Mapping[str, Any]) -> None:
         if values["seed"] == 1:
-            raise ServerConnectionError("refused", url="http://127.0.0.1:1")
+            raise error
 
     function = FakeFunction(lose)
-    with pytest.raises(ServerConnectionError):
+    with pytest.raises(type(error)):
         await grid(function, seed=range(50)).run(tmp_path, parallel=1)
 
     assert len(function.calls) == 2
