@@ -25,7 +25,7 @@ from discomfort.functions.deliveries import (
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import PreparedWorkflow
 from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
-from discomfort.workflow.input_values import check_value
+from discomfort.workflow.input_values import check_value, choices
 from discomfort.workflow.interface.declarations import NO_DEFAULT, InputTarget, Parameter
 from discomfort.workflow.interface.parameter_facts import input_facts, input_spec
 from discomfort.workflow.json_values import is_link
@@ -60,15 +60,20 @@ class BoundCall:
                 self.problems.append(ArgumentProblem(parameter.name, f"is missing: {kept}. It {_wanted(parameter)}"))
 
     def kept_files(self) -> Iterator[Parameter]:
-        """The inputs whose file is the workflow's and must be there: those of ComfyUI's own nodes that run."""
+        """The inputs whose file is the workflow's, and that the server does not list: those of ComfyUI's own nodes."""
         workflow = self.workflow
         running = running_nodes(workflow.prompt, workflow.definitions)
         for name, parameter in workflow.interface.inputs.items():
             is_kept = name not in self.given and name not in self.deliveries and parameter.upload is not None
             is_named = isinstance(parameter.default, str) and parameter.default != ""
-            runs = any(target.node_id in running and str(target) not in self.selected for target in parameter.targets)
-            if is_kept and is_named and runs and workflow.finds_outputs(parameter):
+            runs = any(target.node_id in running for target in parameter.targets)
+            if is_kept and is_named and runs and workflow.finds_outputs(parameter) and not self._is_listed(parameter):
                 yield parameter
+
+    def _is_listed(self, parameter: Parameter) -> bool:
+        workflow = self.workflow
+        specs = [input_spec(workflow.prompt, target, workflow.definitions) for target in parameter.targets]
+        return all(parameter.default in (choices(spec) or ()) for spec in specs)
 
     async def check_files(self, host: FunctionHost) -> None:
         """Add the problems of files that are not there. Raises ServerError, StateError."""

@@ -188,6 +188,11 @@ async def test_a_picture_that_is_left_out(server: ComfyConnector) -> None:
     unused = {**INVERT, "9": node("LoadImage", "Unused", image="gone.png")}
     calm = await server.load(unused, {"inputs": {"image": "Photo.image", "other": "Unused.image"}})
     await calm(image=levels(3, 3, 3))
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    await server.upload(buffer.getvalue(), name="kept.png", ephemeral=True)
+    kept = await server.load({**INVERT, "1": node("LoadImage", "Photo", image="kept.png")}, INVERT_NAMES)
+    assert len((await kept()).negative) == 1
 
 
 async def test_a_whole_result_is_no_value(server: ComfyConnector) -> None:
@@ -391,6 +396,11 @@ async def test_plan_with_names_where_nodes_are_missing(connector: ComfyConnector
     assert [pack.class_types for pack in plan.packs] == [("NoNode",)]
     assert (plan.values, plan.files, plan.name) == ((), (), "b.json")
     assert "whether 'scale' is an input, since node types are missing" in plan.unknown
+    broken = json.loads((EXAMPLES / "upscale.json").read_text())
+    broken["links"][0][1] = 77
+    plan = await connector.plan(broken, image=photo, scale=99)
+    assert "it is linked to node 77, which does not exist" in plan.problems[0]
+    assert "whether the given values fit, since the workflow cannot be converted" in plan.unknown
     function = await connector.load(EXAMPLES / "upscale.json")
     assert (await function.plan(image=photo)).is_ready
     with pytest.raises(ArgumentError, match="scale is given twice"):
