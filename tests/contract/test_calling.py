@@ -190,9 +190,10 @@ async def test_a_picture_that_is_left_out(server: ComfyConnector) -> None:
     await calm(image=levels(3, 3, 3))
     buffer = io.BytesIO()
     Image.new("RGB", (2, 2)).save(buffer, "PNG")
-    await server.upload(buffer.getvalue(), name="kept.png", ephemeral=True)
+    made = await server.upload(buffer.getvalue(), name="kept.png", ephemeral=True)
     kept = await server.load({**INVERT, "1": node("LoadImage", "Photo", image="kept.png")}, INVERT_NAMES)
     assert len((await kept()).negative) == 1
+    assert server.discard_upload(made.path or "")
 
 
 async def test_a_whole_result_is_no_value(server: ComfyConnector) -> None:
