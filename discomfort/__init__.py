@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from discomfort.context.file_values import FileValue
     from discomfort.context.trees import NodeList
     from discomfort.exceptions import (
+        ArgumentError,
         ArgumentProblem,
         BrokenLinksError,
         BrowserError,
@@ -144,6 +145,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ArgumentError",
     "ArgumentProblem",
     "Artifact",
     "BrokenLinksError",

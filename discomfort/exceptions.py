@@ -13,6 +13,8 @@
     │   ├── PortError                                 ports of workflows contradict each other, or lack a value
     │   ├── InputSelectorError                        ``set("KSampler.seed", 1)`` matches no input, or several
     │   └── CallError               TypeError         a workflow was called with values that it does not take
+    ├── ArgumentError               TypeError         another argument of a call is of a wrong type, or out of range
+    │                               ValueError
     ├── UnknownPortError            KeyError          no port has this id
     ├── UploadError                 ValueError        a destination that is not allowed
     ├── SweepError                  ValueError        a grid or table of values that cannot be used
@@ -294,6 +296,18 @@ class CallError(PayloadError, TypeError):
         self.function: str = function
         self.problems: tuple[ArgumentProblem, ...] = tuple(problems)
         super().__init__(f"{function}() was not called: {joined(self.problems)}")
+
+
+class ArgumentError(DiscomfortError, TypeError, ValueError):
+    """An argument of a call, such as ``timeout``, is of a wrong type or out of range; nothing was sent.
+
+    ``argument`` is its name, ``problem`` says what it must be. For the values of a workflow see :class:`CallError`.
+    """
+
+    def __init__(self, argument: str, problem: str) -> None:
+        self.argument: str = argument
+        self.problem: str = problem
+        super().__init__(f"{argument} {problem}")
 
 
 class UploadError(DiscomfortError, ValueError):

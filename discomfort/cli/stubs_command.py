@@ -76,8 +76,10 @@ class StubBatch(Batch):
 
         self.display.phase(f"{job.source.label}: loading")
         function = await load(connector, job.source, self._options.sidecar)
-        folder = self._options.output
-        made = stub_module(function.interface, await to_thread(_way, folder, Path(job.source.name)))
+        folder, sidecar = self._options.output, self._options.sidecar
+        way = await to_thread(_way, folder, Path(job.source.name))
+        beside = None if sidecar is None else await to_thread(_way, folder, sidecar)
+        made = stub_module(function.interface, way, beside)
         await to_thread(_write, folder, made)
         self.display.close()
         for problem in function.interface.problems:
@@ -85,9 +87,9 @@ class StubBatch(Batch):
         self.terminal.write(f"{folder / made.name}.pyi\n")
 
 
-def _way(folder: Path, workflow: Path) -> str:
-    """The path of the workflow from the stubs, so that both can move together."""
-    return Path(os.path.relpath(workflow.resolve(), folder.resolve())).as_posix()
+def _way(folder: Path, file: Path) -> str:
+    """The path of a file from the stubs, so that both can move together."""
+    return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
 
 
 def _write(folder: Path, made: StubModule) -> None:

@@ -20,6 +20,7 @@ from discomfort._tracebacks import without_frames
 from discomfort.client.outputs import Output
 from discomfort.client.value_transfer import ValueTransfer
 from discomfort.config import SettingArguments, Settings, load_settings
+from discomfort.connector.argument_checks import check_api_key, check_flag, check_mapping, check_sidecar, check_text
 from discomfort.connector.creation import SingleInstance
 from discomfort.connector.diagnostics import collect, server_facts
 from discomfort.connector.file_upload import Upload, UploadTarget, upload_blocking
@@ -291,6 +292,7 @@ class ComfyConnector:
             PayloadError: neither workflow nor prompt. UnsafePromptError: the prompt would crash the server.
             MissingNodesError: the server lacks node types. FileNotFoundError: no such file.
             PaidNodesError: nodes cost money, and the call does not allow that.
+            ArgumentError: ``timeout`` or another argument is of a wrong type, or out of range.
             ValidationError: the server refused the prompt or a part of it.
             ExecutionError: a node raised. OutOfMemoryError: it ran out of memory. ExecutionInterrupted: somebody
                 interrupted the run. PromptLostError: the server no longer knows the prompt.
@@ -399,6 +401,8 @@ class ComfyConnector:
         """
         from discomfort.functions.loading import load_function
 
+        check_sidecar(interface)
+        check_text("name", name)
         return await load_function(self._wired.functions, workflow, interface=interface, name=name)
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
@@ -443,12 +447,18 @@ class ComfyConnector:
         credentials. ``api_key`` only says that there is one, for paid nodes.
 
         Safe to cancel. Raises PayloadError (neither a workflow nor a prompt), FileNotFoundError, InputSelectorError
-        (no such input), ServerConnectionError, ServerResponseError, StateError; with ``named`` also as :meth:`load`.
+        (no such input; with ``named``, that is in the plan), ArgumentError, ServerConnectionError, ServerResponseError,
+        StateError.
         """
+        check_mapping("values", values, "selectors and values")
+        check_flag("online", online)
+        check_api_key(api_key)
         workflow = taken(workflow)
         if named:
-            function = (await self.load(workflow)).with_options(api_key=api_key)
-            return await function.plan({**own_copy(values or {}), **named})
+            from discomfort.functions.loading import plan_of_workflow
+
+            host = self._wired.functions
+            return await plan_of_workflow(host, workflow, values, named, online=online, api_key=api_key)
         return await self._plans.plan(workflow, values, online=online, api_key=api_key)
 
     @without_frames

@@ -16,7 +16,7 @@ class FunctionCalls:
         self, parts: Resources, server: ServerCalls, runs: RunCalls, plans: PlanCalls, uploads: SharedUploads
     ) -> None:
         self._parts = parts
-        self.get_prompt_from_workflow = server.prompt_of
+        self.get_prompt_from_workflow, self.explain = server.prompt_of, server.explain
         self.node_definitions, self.has_file = server.node_definitions, server.has_file
         self.run_filled, self.submit_filled, self.refuse_paid = runs.run_filled, runs.submit_filled, runs.refuse_paid
         self.plan_graph = plans.plan_graph

@@ -66,23 +66,28 @@ class PlanCalls:
         *,
         brought: Collection[str] = (),
         wrong: Sequence[ValueNeed] = (),
+        unknown: Sequence[str] = (),
         online: bool = False,
         api_key: str | None = None,
     ) -> WorkflowPlan:
-        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
+        """The plan of a graph with these values; inputs in ``brought`` get files.
+
+        ``wrong`` and ``unknown`` are in the plan.
+        """
         from discomfort.connector.server_view import ServerView
         from discomfort.planning import remote_facts
         from discomfort.planning.planner import Planner, PlanOrder
 
         has_key = spending(self._parts.settings, api_key=api_key).api_key is not None
-        order = PlanOrder(kind, graph, name, values, frozenset(brought), tuple(wrong), has_key)
+        order = PlanOrder(kind, graph, name, values, frozenset(brought), tuple(wrong), tuple(unknown), has_key)
         async with self._server.open("plan"):
             await self._startup.ready()
             look_up = remote_facts.look_up if online else None
             plan = await Planner(ServerView(self._parts, self._prompts), order, look_up).make()
         again = partial(
-            self.plan_graph, kind, graph, name, values, brought=brought, wrong=wrong, online=online, api_key=api_key
-        )
+            self.plan_graph, kind, graph, name, values,
+            brought=brought, wrong=wrong, unknown=unknown, online=online, api_key=api_key,
+        )  # fmt: skip
         self._planned.append((plan, again))
         return plan
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from discomfort._json import JsonObject
 from discomfort.config import Settings
+from discomfort.connector.argument_checks import check_mapping
 from discomfort.connector.payload_filling import Filling, PayloadFilling
 from discomfort.connector.payloads import Payload, own_copy, own_extra_data, taken
 from discomfort.connector.prompts import Prompts
@@ -45,7 +46,7 @@ class RunCalls:
         allow_paid: bool | None,
         api_key: str | None,
     ) -> Submission:
-        """A caller's wish with copies of what it gave. Raises PayloadError, and ValueError for a bad key."""
+        """A caller's wish with copies of what it gave. Raises PayloadError, ArgumentError."""
         spent, extra = spending(self._settings, allow_paid=allow_paid, api_key=api_key), own_extra_data(extra_data)
         return Submission(taken(payload), use_workflow_json, on_progress, timeout, extra, spent, filling)
 
@@ -97,7 +98,9 @@ class RunCalls:
     def filling(
         self, values: Mapping[str, Any] | None, files: Mapping[str, UploadContent] | None, allow_paid: bool | None
     ) -> PayloadFilling:
-        """Sets values and uploads files for one run, once it is known that its nodes may run."""
+        """Sets values and uploads files for one run, once it is known that its nodes may run. Raises ArgumentError."""
+        check_mapping("values", values, "selectors and values")
+        check_mapping("files", files, "selectors and files")
 
         async def check(graph: JsonObject) -> None:
             self.refuse_paid(graph, await self._server.node_definitions(), allow_paid=allow_paid)

@@ -18,7 +18,8 @@ from discomfort._json import JsonObject
 from discomfort.client.comfy import ComfyClient
 from discomfort.client.reporter import Reporter
 from discomfort.client.runs import PromptRun
-from discomfort.config import Settings, is_visible
+from discomfort.config import Settings
+from discomfort.connector.argument_checks import check_allow_paid, check_api_key
 from discomfort.connector.calls import Call, Calls
 from discomfort.connector.cancellation import CancellationWatch
 from discomfort.connector.event_log import EventLog
@@ -57,14 +58,14 @@ _MAX_DEATHS_PER_PROMPT = 2
 
 
 def spending(settings: Settings, *, allow_paid: bool | None = None, api_key: str | None = None) -> Spending:
-    """What a call may spend; ``None`` means what the settings say. Raises ValueError, without the key, for a bad one.
+    """What a call may spend; ``None`` means what the settings say. Raises ArgumentError, without the key.
 
     A key that cannot be sent as a header would fail at the service, whose error might show it.
     """
-    if api_key is not None and not is_visible(api_key):
-        raise ValueError("api_key must be visible characters without spaces")
+    check_allow_paid(allow_paid)
+    check_api_key(api_key)
     key = settings.api_key.get_secret_value() if api_key is None and settings.api_key is not None else api_key
-    return Spending(settings.allow_paid if allow_paid is None else bool(allow_paid), key)
+    return Spending(settings.allow_paid if allow_paid is None else allow_paid, key)
 
 
 class EventRelay:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.client.runs import PromptRun
+from discomfort.connector.argument_checks import check_callback, check_timeout
 from discomfort.connector.calls import Call, Calls
 from discomfort.connector.event_stream import EventStream
 from discomfort.connector.payload_filling import Filling
@@ -71,9 +71,10 @@ class Submissions:
     def make(self, submission: Submission, *, observed: bool) -> RunTask:
         """A run that has not begun. ``observed``: its events are kept for readers, which costs one request more.
 
-        Raises StateError after the connector's end, TypeError for a timeout that is not a number.
+        Raises ArgumentError for a wrong timeout or callback, StateError after the connector's end.
         """
-        _check_timeout(submission.timeout)
+        check_timeout(submission.timeout)
+        check_callback(submission.on_progress)
         self._lifecycle.refuse_if_ending()
         stream = EventStream()
         on_progress = stream.publish if observed else submission.on_progress
@@ -172,11 +173,6 @@ def check_prompt_id(prompt_id: object) -> None:
     # Lone surrogates cannot be sent.
     if not isinstance(prompt_id, str) or not prompt_id or not prompt_id.isprintable():
         raise PayloadError(f"prompt_id must be a non-empty string, not {prompt_id!r}")
-
-
-def _check_timeout(timeout: object) -> None:
-    if timeout is not None and (not isinstance(timeout, Real) or isinstance(timeout, bool)):
-        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
 
 
 def interrupted() -> ExecutionInterrupted:

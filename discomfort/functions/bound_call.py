@@ -10,16 +10,27 @@ from discomfort._error_text import nearest
 from discomfort._json import JsonObject
 from discomfort.client.outputs import OutputFields
 from discomfort.context.file_values import FILE_3D
-from discomfort.exceptions import ArgumentProblem, CallError, InputSelectorError
-from discomfort.functions.deliveries import LOADED_TYPES, Delivery, file_delivery, kind_of_value, value_delivery
+from discomfort.core_values.value_fitting import described
+from discomfort.exceptions import ArgumentError, ArgumentProblem, CallError, InputSelectorError
+from discomfort.functions.call_files import server_has
+from discomfort.functions.deliveries import (
+    LOADED_TYPES,
+    Delivery,
+    file_delivery,
+    kind_of_value,
+    refuse_result,
+    takes,
+    value_delivery,
+)
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import PreparedWorkflow
 from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
-from discomfort.workflow.input_values import check_value
+from discomfort.workflow.input_values import check_value, choices
 from discomfort.workflow.interface.declarations import NO_DEFAULT, InputTarget, Parameter
 from discomfort.workflow.interface.parameter_facts import input_facts, input_spec
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.port_types import is_known
+from discomfort.workflow.running_nodes import running_nodes
 
 
 @dataclass(slots=True)
@@ -37,6 +48,32 @@ class BoundCall:
     unnamed: dict[str, Parameter] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
     problems: list[ArgumentProblem] = field(default_factory=list)
+
+    async def check_kept_files(self, host: FunctionHost) -> None:
+        """Add the problems of files that the workflow names, the call does not replace, and the server lacks.
+
+        The server would name the file, and not the input that takes another one.
+        """
+        for parameter in self.kept_files():
+            if not await server_has(host, parameter.default):
+                kept = f"the workflow has {parameter.default[:200]!r}, which is not on the server"
+                self.problems.append(ArgumentProblem(parameter.name, f"is missing: {kept}. It {_wanted(parameter)}"))
+
+    def kept_files(self) -> Iterator[Parameter]:
+        """The inputs whose file is the workflow's, and that the server does not list: those of ComfyUI's own nodes."""
+        workflow = self.workflow
+        running = running_nodes(workflow.prompt, workflow.definitions)
+        for name, parameter in workflow.interface.inputs.items():
+            is_kept = name not in self.given and name not in self.deliveries and parameter.upload is not None
+            is_named = isinstance(parameter.default, str) and parameter.default != ""
+            runs = any(target.node_id in running for target in parameter.targets)
+            if is_kept and is_named and runs and workflow.finds_outputs(parameter) and not self._is_listed(parameter):
+                yield parameter
+
+    def _is_listed(self, parameter: Parameter) -> bool:
+        workflow = self.workflow
+        specs = [input_spec(workflow.prompt, target, workflow.definitions) for target in parameter.targets]
+        return all(parameter.default in (choices(spec) or ()) for spec in specs)
 
     async def check_files(self, host: FunctionHost) -> None:
         """Add the problems of files that are not there. Raises ServerError, StateError."""
@@ -58,6 +95,20 @@ class BoundCall:
             raise CallError(function, sorted(self.problems, key=lambda each: order.get(each.name, len(order))))
 
 
+def merged_values(values: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:
+    """All values of a call. Raises ArgumentError if one is given twice, as Python does."""
+    if values is not None and not isinstance(values, Mapping):
+        raise ArgumentError(
+            "values",
+            f"must be one mapping of names or selectors, not {described(values)}: give single values by name, as "
+            "function(scale=2)",
+        )
+    twice = sorted(named.keys() & set(values or ()))
+    if twice:
+        raise ArgumentError(", ".join(twice), "is given twice, in the mapping and by name")
+    return {**(values or {}), **named}
+
+
 def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
     """The call with these values, and its problems. No I/O. Other keys than the names of inputs are selectors."""
     call = BoundCall(workflow)
@@ -73,11 +124,23 @@ def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
         if name in call.given:
             continue
         if parameter.default is NO_DEFAULT:
-            call.problems.append(ArgumentProblem(name, f"is missing: it takes {parameter.type}"))
-        elif parameter.port is not None or parameter.source == "sidecar":
+            call.problems.append(ArgumentProblem(name, f"is missing: it {_wanted(parameter)}"))
+        elif parameter.port is not None or (parameter.source == "sidecar" and not _is_kept(workflow, parameter)):
             # What the prompt has is the default of all others.
             call.problems.extend(_given(call, parameter, parameter.default))
     return call
+
+
+def _is_kept(workflow: PreparedWorkflow, parameter: Parameter) -> bool:
+    """Whether the default names the file that the prompt has anyway."""
+    inputs = [workflow.prompt[target.node_id]["inputs"].get(target.input_name) for target in parameter.targets]
+    return parameter.upload is not None and bool(inputs) and all(each == parameter.default for each in inputs)
+
+
+def _wanted(parameter: Parameter) -> str:
+    kind = _file_type(parameter)
+    is_file = parameter.upload is not None or kind in LOADED_TYPES
+    return takes(kind) if is_file else f"takes {parameter.type}"
 
 
 def _by_name(call: BoundCall, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +172,7 @@ def _target(call: BoundCall, selector: str) -> InputTarget | None:
 def _given(call: BoundCall, parameter: Parameter, value: Any) -> Iterator[ArgumentProblem]:
     workflow = call.workflow
     try:
+        refuse_result(value, _file_type(parameter))
         if parameter.upload is not None:
             # The nodes of 0.3.64 take 3D files from the list of their own folder only.
             may_be_named = workflow.finds_outputs(parameter) and not parameter.type.startswith(FILE_3D)
@@ -176,9 +240,12 @@ def _selected(call: BoundCall, selector: str, value: Any) -> Iterator[ArgumentPr
         yield from _given(call, parameter, value)
         return
     try:
+        refuse_result(value, "")
         call.workflow.editor().set(selector, _inline(value))
     except InputSelectorError as error:
         yield ArgumentProblem(selector, error.problem, error.candidates[:5])
+    except ValueTrouble as trouble:
+        yield ArgumentProblem(selector, trouble.problem)
     else:
         call.selected[selector] = _inline(value)
 

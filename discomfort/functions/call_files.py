@@ -14,6 +14,7 @@ from discomfort._system.filenames import safe_filename
 from discomfort.client.outputs import OutputFields
 from discomfort.core_values.core_files import ValueFile
 from discomfort.functions.host import FunctionHost
+from discomfort.functions.stream_reading import is_empty, read_whole
 from discomfort.functions.value_checks import ValueTrouble
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _MARKS = (
     (b"ID3", ".mp3"), (b"\x1a\x45\xdf\xa3", ".webm"), (b"glTF", ".glb"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"),
     (b"BM", ".bmp"),
 )  # fmt: skip
+_NO_BYTES = "the file is empty: there are no bytes in it"
 _LONGEST_NAME, _MOST_PARTS = 255, 20
 _RIFF = {b"WAVE": ".wav", b"WEBP": ".webp", b"AVI ": ".avi"}
 
@@ -118,7 +120,7 @@ class DataFile:
 
     async def problem(self, host: FunctionHost) -> str:
         """Only without content."""
-        return "" if len(self.data) else "the file is empty: there are no bytes in it"
+        return "" if len(self.data) else _NO_BYTES
 
     async def bring(self, brought: BroughtFiles) -> str:
         """Uploads it."""
@@ -144,23 +146,25 @@ class MadeFile:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A file object of the caller, read from where it is."""
+    """A file object of the caller, read from its start if it can seek, and left where it was."""
 
     stream: BinaryIO
     stem: str
 
     async def problem(self, host: FunctionHost) -> str:
-        """Only if it is closed."""
-        return "the file object is closed" if getattr(self.stream, "closed", False) else ""
+        """It must be open and give bytes; one that cannot seek is not read before it is brought."""
+        try:
+            return _NO_BYTES if await in_own_thread(lambda: is_empty(self.stream)) else ""
+        except ValueTrouble as trouble:
+            return trouble.problem
 
     async def bring(self, brought: BroughtFiles) -> str:
-        """Uploads what is left in it."""
-        data = await in_own_thread(self.stream.read)
+        """Uploads its content. Raises ValueTrouble."""
+        data = await in_own_thread(lambda: read_whole(self.stream))
         name = getattr(self.stream, "name", None)
-        if not isinstance(data, bytes):
-            raise TypeError(f"the file object {name!r} gives {type(data).__name__}: open it in binary mode")
         own = Path(name).name if isinstance(name, str) else ""
-        return await brought.upload(data, own or data_file(data, self.stem).name)
+        made = data_file(data, self.stem)
+        return await brought.upload(bytes(made.data), own or made.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ def data_file(data: Any, stem: str) -> DataFile:
     """Bytes, named by what they are. Raises ValueTrouble for none."""
     view = memoryview(data)
     if view.nbytes == 0:
-        raise ValueTrouble("the file is empty: there are no bytes in it")
+        raise ValueTrouble(_NO_BYTES)
     head = bytes(view.cast("B")[:16])
     suffix = next((suffix for mark, suffix in _MARKS if head.startswith(mark)), "")
     if head.startswith(b"RIFF"):
@@ -206,6 +210,15 @@ def data_file(data: Any, stem: str) -> DataFile:
     if not suffix and head[4:8] == b"ftyp":
         suffix = ".m4a" if head[8:11] == b"M4A" else ".mov" if head[8:10] == b"qt" else ".mp4"
     return DataFile(data if isinstance(data, bytes) else view.cast("B"), stem + suffix)
+
+
+async def server_has(host: FunctionHost, value: str) -> bool:
+    """Whether the server has the file that an input names, as far as it may be asked. Raises ServerError, StateError.
+
+    What is not the name of a file counts as there: the server says itself what is wrong with it.
+    """
+    name, subfolder, folder = _parts(value)
+    return not name or not _may_be_on_server(value) or await host.has_file(name, subfolder, folder)
 
 
 def named_file(value: str | os.PathLike[str]) -> CallFile:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from discomfort._error_text import joined
 from discomfort.client.artifact import Artifact
 from discomfort.client.outputs import Output, OutputFields
+from discomfort.connector.run_result import RunResult
 from discomfort.context.file_values import FILE_3D, FileValue
 from discomfort.context.pictures import is_picture
 from discomfort.context.tensors import is_tensor
@@ -26,8 +29,9 @@ from discomfort.functions.call_files import (
     data_file,
     named_file,
 )
-from discomfort.functions.value_checks import ValueTrouble
-from discomfort.sync_run import SyncOutput
+from discomfort.functions.result_face import ResultFace
+from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble
+from discomfort.sync_run import SyncOutput, SyncRunResult
 from discomfort.workflow.port_types import ANY
 
 if TYPE_CHECKING:
@@ -41,7 +45,11 @@ FILE_KINDS: Mapping[str, tuple[str, ...]] = {
 LOADED_TYPES = frozenset(FILE_KINDS)
 """Types that ComfyUI's own nodes load from files."""
 _TYPES_OF_KINDS = {"image": "IMAGE", "video": "VIDEO", "audio": "AUDIO"}
-_FORMS = "a path, bytes, a file object, a picture of Pillow, an array, or an output of another run"
+_FORMS: Mapping[str, str] = {
+    **dict.fromkeys(("IMAGE", "MASK"), "a picture of Pillow, an array, "),
+    "AUDIO": "a dictionary with 'waveform' and 'sample_rate', ", "LATENT": "a dictionary with 'samples', ",
+}  # fmt: skip
+"""What some types take beside files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,32 @@ class Delivery:
     def subfolder(self) -> str:
         """Where ComfyUI looks for such files in its input folder."""
         return "3d" if self.shipment.kind.startswith(FILE_3D) else ""
+
+
+def takes(kind: str) -> str:
+    """What an input of this type takes: ``takes IMAGE: a path, bytes, …``."""
+    known = kind.upper()
+    named = known if known in LOADED_TYPES or kind == known != "" else "a file"
+    return f"takes {named}: a path, bytes, a file object, {_FORMS.get(known, '')}or an output of another run"
+
+
+def refuse_result(value: object, kind: str) -> None:
+    """Raise ValueTrouble if a value is the whole result of a run: which of its outputs could be meant is told."""
+    whole = next((each for each in (value if isinstance(value, list | tuple) else [value]) if _is_result(each)), None)
+    if whole is None:
+        return
+    if not isinstance(whole, ResultFace):
+        one = "result.images[0]" if kind.upper() in ("IMAGE", "MASK") else "result.outputs[0]"
+        raise ValueTrouble(f"takes one output, given the whole result of a run: give one of it, as {one}")
+    kinds = ("value", "text") if kind.upper() in CONSTANT_TYPES else FILE_KINDS.get(kind.upper(), ())
+    fitting = [name for name, items in whole._named.items() if not kinds or any(o.kind in kinds for o in items.outputs)]
+    spelled = joined([whole._spelled(name) for name in fitting], ", ", 5)
+    told = f"give {spelled}" if fitting else f"it has no output of type {kind}" if kinds else "it has no outputs"
+    raise ValueTrouble(f"takes one output, given the whole result of {whole._name}: {told}")
+
+
+def _is_result(value: object) -> bool:
+    return isinstance(value, ResultFace | RunResult | SyncRunResult)
 
 
 def file_delivery(value: object, kind: str, *, may_be_named: bool) -> Delivery:
@@ -147,9 +181,11 @@ def _file(value: object, kind: str, *, may_be_named: bool) -> CallFile:
         return MadeFile(_maker(value, kind), stem)
     if isinstance(value, io.TextIOBase):
         raise ValueTrouble("the file object gives text: open it in binary mode, as open(path, 'rb')")
+    if inspect.iscoroutinefunction(getattr(value, "read", None)):
+        raise ValueTrouble("the file object is read with await: give its bytes, as await file.read()")
     if callable(getattr(value, "read", None)):
         return OpenFile(cast("BinaryIO", value), stem)
-    raise ValueTrouble(f"takes {kind}: {_FORMS}, given {described(value)}")
+    raise ValueTrouble(f"{takes(kind)}, given {described(value)}")
 
 
 def _output_file(output: OutputFields, kind: str, *, may_be_named: bool) -> CallFile:
@@ -168,7 +204,7 @@ def _output_file(output: OutputFields, kind: str, *, may_be_named: bool) -> Call
     elif isinstance(output, Output):
         rest, read = output._rest, output.read
     else:
-        raise ValueTrouble(f"takes {kind}: {_FORMS}, given {described(output)}")
+        raise ValueTrouble(f"{takes(kind)}, given {described(output)}")
     return OutputFile(output, read, "" if rest is None else rest.url, may_be_named)
 
 
@@ -195,7 +231,7 @@ def _maker(value: Any, kind: str) -> Callable[[], ValueFile]:
         sound, rate = array_of(value["waveform"]), value["sample_rate"]
         return lambda: wave_file(cast("Array", sound)[0], rate)
     if isinstance(value, Mapping) or kind not in ("IMAGE", "MASK"):
-        raise ValueTrouble(f"takes {kind}: {_FORMS}, given {described(value)}")
+        raise ValueTrouble(f"{takes(kind)}, given {described(value)}")
     if is_picture(value):
         if 0 in value.size:
             raise ValueTrouble(f"the picture is empty: its size is {value.width} x {value.height}")

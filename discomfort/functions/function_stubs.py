@@ -27,7 +27,7 @@ _NARROWER = """\
 # mypy: ignore-errors
 # pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false"""
 """A call takes fewer values than that of any function, and a result has fewer names: that is meant so."""
-_OWN_NAMES = frozenset({"WORKFLOW", "load"})
+_OWN_NAMES = frozenset({"INTERFACE", "WORKFLOW", "load"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,15 @@ class StubModule:
     types: str
 
 
-def stub_module(interface: Interface, workflow: str) -> StubModule:
-    """The module for a workflow, whose path ``workflow`` is seen from the module's folder.
+def stub_module(interface: Interface, workflow: str, sidecar: str | None = None) -> StubModule:
+    """The module for a workflow, whose path ``workflow`` is seen from the module's folder; so is that of ``sidecar``.
 
     The code is the same for each interface: when the choices on the server change, only the types have to be made
-    again.
+    again. A sidecar is one that is not beside the workflow, where it would be found.
     """
     name = module_name(workflow)
-    types = _TypesOf(name, PurePath(workflow).name, interface)
-    return StubModule(name, _code(types, workflow), types.text())
+    types = _TypesOf(name, PurePath(workflow).name, interface, has_sidecar=sidecar is not None)
+    return StubModule(name, _code(types, workflow, sidecar), types.text())
 
 
 def module_name(workflow: str) -> str:
@@ -66,7 +66,14 @@ def _pascal(name: str) -> str:
     return words if words.isidentifier() else f"X{words}"
 
 
-def _code(types: _TypesOf, workflow: str) -> str:
+def _code(types: _TypesOf, workflow: str, sidecar: str | None) -> str:
+    own = [f"{types.name}{kind}" for kind in ("", "Result", "Run")]
+    exported = [*sorted(types.constants), *sorted([*own, *(f"Sync{each}" for each in own)]), "load"]
+    written = "\n".join(f'    "{each}",' for each in exported)
+    paths = [
+        f"{name} = (pathlib.Path(__file__).parent / {path!r}).resolve()"
+        for name, path in zip(types.constants, [workflow, sidecar], strict=False)
+    ]
     return f'''# type: ignore
 """Loads {_plain(types.file)} as a function; made by ``discomfort stubs`` with {types.module}.pyi."""
 
@@ -74,15 +81,19 @@ import pathlib
 
 from discomfort.functions.call_result import CallResult as {types.name}Result
 from discomfort.functions.sync_function import SyncCallResult as Sync{types.name}Result
+from discomfort.functions.sync_function import SyncCallRun as Sync{types.name}Run
 from discomfort.functions.sync_function import SyncFunction as Sync{types.name}
+from discomfort.functions.workflow_function import CallRun as {types.name}Run
 from discomfort.functions.workflow_function import WorkflowFunction as {types.name}
 
-__all__ = ["WORKFLOW", "Sync{types.name}", "Sync{types.name}Result", "{types.name}", "{types.name}Result", "load"]
+__all__ = [
+{written}
+]
 
-WORKFLOW = (pathlib.Path(__file__).parent / {workflow!r}).resolve()
+{chr(10).join(paths)}
 
 
-def load(connector, workflow=WORKFLOW, interface=None):
+def load(connector, workflow=WORKFLOW, interface={types.constants[1] if sidecar is not None else None}):
     return connector.load(workflow, interface)
 '''
 
@@ -90,8 +101,9 @@ def load(connector, workflow=WORKFLOW, interface=None):
 class _TypesOf:
     """The text of one ``.pyi``. Its imports have underscores, so that no name of a workflow hides one."""
 
-    def __init__(self, module: str, file: str, interface: Interface) -> None:
+    def __init__(self, module: str, file: str, interface: Interface, *, has_sidecar: bool) -> None:
         self.module, self.file, self._interface = module, file, interface
+        self.constants = ["WORKFLOW", "INTERFACE"] if has_sidecar else ["WORKFLOW"]
         self.name = _pascal(module)
         while self.name in _OWN_NAMES or keyword.iskeyword(self.name):
             self.name += "_"
@@ -99,13 +111,15 @@ class _TypesOf:
 
     def text(self) -> str:
         """The whole file."""
+        result, run = f"{self.name}Result", f"{self.name}Run"
+        awaited = f"_abc.Generator[_typing.Any, _typing.Any, {result}]"
         classes = [
-            self._result(f"{self.name}Result", "_results.CallResult", "_outputs.", "_outputs.SavedItems"),
-            self._function(self.name, "_functions.WorkflowFunction", "_functions.CallRun", is_async=True),
-            self._result(
-                f"Sync{self.name}Result", "_sync.SyncCallResult", "_sync_outputs.Sync", "_sync_outputs.SyncItems"
-            ),
-            self._function(f"Sync{self.name}", "_sync.SyncFunction", "_sync.SyncCallRun", is_async=False),
+            self._result(result, "_results.CallResult", "_outputs.", "_outputs.SavedItems"),
+            f"class {run}(_functions.CallRun):\n    def __await__(self) -> {awaited}: ...",
+            self._function(self.name, "_functions.WorkflowFunction", "_sweeps.Sweep", is_async=True),
+            self._result(f"Sync{result}", "_sync.SyncCallResult", "_sync_outputs.Sync", "_sync_outputs.SyncItems"),
+            f"class Sync{run}(_sync.SyncCallRun):\n    def wait(self) -> Sync{result}: ...",
+            self._function(f"Sync{self.name}", "_sync.SyncFunction", "_sweeps.SyncSweep", is_async=False),
         ]
         aliases = [f"{alias}: _typing.TypeAlias = {text}" for alias, text in self._aliases.items()]
         return "\n\n".join([self._head(), *aliases, *classes, self._load()]) + "\n"
@@ -116,14 +130,17 @@ class _TypesOf:
             "``discomfort stubs``.\n\nChoices are those of the server that was asked: when its models have changed, "
             "make this file again."
         )
+        constants = "\n".join(f"{each}: _pathlib.Path" for each in self.constants)
         return f"""{_NARROWER}
 {_docstring(about, 0)}
 
+import os as _os
 import pathlib as _pathlib
 import typing as _typing
 from collections import abc as _abc
 
 from discomfort import connector as _connector
+from discomfort import sweeps as _sweeps
 from discomfort import sync as _sync_connector
 from discomfort.functions import call_result as _results
 from discomfort.functions import input_types as _inputs
@@ -131,13 +148,19 @@ from discomfort.functions import sync_function as _sync
 from discomfort.functions import sync_typed_outputs as _sync_outputs
 from discomfort.functions import typed_outputs as _outputs
 from discomfort.functions import workflow_function as _functions
+from discomfort.planning import workflow_plan as _plans
+from discomfort.sweeps import sweep_rows as _rows
 
-WORKFLOW: _pathlib.Path"""
+{constants}
 
-    def _function(self, name: str, base: str, run: str, *, is_async: bool) -> str:
+_one = _typing.TypeVar("_one")
+_each: _typing.TypeAlias = _one | _abc.Iterable[_one]
+_payload: _typing.TypeAlias = str | _os.PathLike[str] | _abc.Mapping[str, _typing.Any]"""
+
+    def _function(self, name: str, base: str, sweep: str, *, is_async: bool) -> str:
         start = "    async def" if is_async else "    def"
         about = _docstring(self._interface.docstring(self.module, f"Runs {one_line_of(self.file)}."), 8)
-        taken = self._parameters()
+        taken, free = self._parameters(), self._parameters(is_free=True)
         return "\n".join(
             [
                 f"class {name}({base}):",
@@ -146,20 +169,28 @@ WORKFLOW: _pathlib.Path"""
                 f"    ) -> {name}Result:",
                 f"        {about}",
                 "",
-                f"{start} submit(",
-                *taken,
-                f"    ) -> {run}: ...",
+                *(f"{start} submit(", *taken, f"    ) -> {name}Run: ..."),
+                *(f"{start} plan(", *free, "    ) -> _plans.WorkflowPlan: ..."),
+                *("    def grid(", *self._parameters(is_each=True), f"    ) -> {sweep}: ..."),
+                *("    def table(", *self._parameters("rows", is_free=True, is_each=True), f"    ) -> {sweep}: ..."),
             ]
         )
 
-    def _parameters(self) -> list[str]:
-        """The lines of all parameters; ``self`` and ``values`` have other names where an input is called so."""
+    def _parameters(self, rows: str = "", *, is_free: bool = False, is_each: bool = False) -> list[str]:
+        """The lines of all parameters; ``self`` and ``values`` have other names where an input is called so.
+
+        ``rows`` is the table's; ``is_free``: none is required; ``is_each``: one value, or several in turn.
+        """
         shown = self._interface.shown
         written = [each for each in shown if can_be_keyword(each.name)]
-        first, second = rest_name(written, "self"), rest_name(written, "values")
-        lines = [f"        {first},", f"        {second}: _abc.Mapping[str, _typing.Any] | None = None,", "        /,"]
+        lines = [f"        {rest_name(written, 'self')},"]
+        if rows:
+            lines.append(f"        {rest_name(written, rows)}: _rows.TableSource,")
+        values = rest_name(written, "values")
+        lines += [f"        {values}: _abc.Mapping[str, _typing.Any] | None = None,", "        /,"]
         if written:
-            lines += ["        *,", *(f"        {self._parameter(each)}," for each in written)]
+            lines.append("        *,")
+            lines += [f"        {self._parameter(each, is_free=is_free, is_each=is_each)}," for each in written]
         left_out = [each.name for each in shown if each not in written]
         if left_out:
             lines += [
@@ -168,9 +199,15 @@ WORKFLOW: _pathlib.Path"""
             ]
         return lines
 
-    def _parameter(self, parameter: Parameter) -> str:
-        default = "" if parameter.default is NO_DEFAULT else f" = {_default(parameter)}"
-        return f"{parameter.name}: {self._annotation(parameter)}{default}"
+    def _parameter(self, parameter: Parameter, *, is_free: bool, is_each: bool) -> str:
+        annotation = self._annotation(parameter)
+        if is_each:
+            annotation = f"_each[{annotation}]"
+        if parameter.default is NO_DEFAULT:
+            default = " = ..." if is_free else ""
+        else:
+            default = " = ..." if is_free or is_each else f" = {_default(parameter)}"
+        return f"{parameter.name}: {annotation}{default}"
 
     def _annotation(self, parameter: Parameter) -> str:
         alias, literals = file_alias(parameter), literals_of(parameter)
@@ -200,7 +237,7 @@ WORKFLOW: _pathlib.Path"""
         return "\n".join([f"class {name}({base}):", strict, *lines, *by_key])
 
     def _load(self) -> str:
-        more = "workflow: _typing.Any = ..., interface: _typing.Any = ..."
+        more = "workflow: _payload = ..., interface: _payload | None = ..."
         return f"""@_typing.overload
 def load(
     connector: _connector.ComfyConnector, {more}

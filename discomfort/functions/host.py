@@ -10,6 +10,7 @@ from discomfort.connector.payload_filling import Filling
 from discomfort.connector.payloads import Payload
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
+from discomfort.conversion.explanation import Explanation
 from discomfort.planning.needs import ValueNeed
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback
@@ -33,6 +34,10 @@ class FunctionHost(Protocol):
         """The prompt of a workflow."""
         ...
 
+    async def explain(self, workflow: Payload) -> Explanation:
+        """The conversion of a workflow as far as possible, whatever node types are missing."""
+        ...
+
     async def node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The definitions of the server's nodes, which are not to be changed."""
         ...
@@ -50,9 +55,11 @@ class FunctionHost(Protocol):
         *,
         brought: Collection[str] = (),
         wrong: Sequence[ValueNeed] = (),
+        unknown: Sequence[str] = (),
+        online: bool = False,
         api_key: str | None = None,
     ) -> WorkflowPlan:
-        """The plan of a graph with these values; inputs in ``brought`` get files, ``wrong`` is in the plan."""
+        """The plan of a graph with these values; inputs in ``brought`` get files, the others are in the plan."""
         ...
 
     def refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:

@@ -80,13 +80,23 @@ class LoadedWorkflow:
                 self._prepared = await self._prepare(definitions)
         return self.known
 
+    async def without_missing_nodes(self) -> PreparedWorkflow:
+        """The workflow as far as the server has its node types. Raises as :meth:`ComfyConnector.explain`."""
+        explained = await self._host.explain(self._graph)
+        known = {key: node for key, node in explained.prompt.items() if isinstance(node.get("class_type"), str)}
+        return self._made(known, await self._host.node_definitions())
+
     def _is_current(self, definitions: Mapping[str, Any]) -> bool:
         # The same object as long as the connection is the same.
         known = self._prepared
         return known is not None and (known.definitions is definitions or known.definitions == definitions)
 
     async def _prepare(self, definitions: Mapping[str, Any]) -> PreparedWorkflow:
+        is_prompt = self._kind != "workflow"
+        prompt = self._graph if is_prompt else await self._host.get_prompt_from_workflow(self._graph)
+        return self._made(prompt, definitions)
+
+    def _made(self, prompt: JsonObject, definitions: Mapping[str, Any]) -> PreparedWorkflow:
         workflow = self._graph if self._kind == "workflow" else None
-        prompt = self._graph if workflow is None else await self._host.get_prompt_from_workflow(workflow)
         interface = interface_of(prompt, definitions, workflow=workflow, sidecar=self._sidecar)
         return PreparedWorkflow(prompt, workflow, definitions, interface, prompt_ports(prompt, definitions, workflow))

@@ -1,4 +1,4 @@
-"""Loads a workflow as a function."""
+"""Loads a workflow as a function, to be called or planned."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from typing import Any
 from discomfort._system.concurrency import to_thread
 from discomfort.connector.payloads import Payload, load_payload, own_copy, payload_name, taken
 from discomfort.exceptions import PayloadError
+from discomfort.functions.bound_call import merged_values
+from discomfort.functions.call_planning import plan_of_call
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import LoadedWorkflow
 from discomfort.functions.workflow_function import WorkflowFunction
+from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.workflow.interface.sidecar import SIDECAR_SUFFIXES
 from discomfort.workflow.interface.sidecar_text import parse_sidecar
 
@@ -34,6 +37,22 @@ async def load_function(
     loaded = LoadedWorkflow(host, kind, graph, await to_thread(_sidecar, payload, interface))
     await loaded.prepared()
     return WorkflowFunction(name or _name_of(payload), host, loaded)
+
+
+async def plan_of_workflow(
+    host: FunctionHost,
+    workflow: Payload,
+    values: Mapping[str, Any] | None,
+    named: Mapping[str, Any],
+    *,
+    online: bool,
+    api_key: str | None,
+) -> WorkflowPlan:
+    """The plan of a workflow with values by name. Raises as :meth:`ComfyConnector.plan`."""
+    kind, graph = await load_payload(workflow)
+    loaded = LoadedWorkflow(host, kind, graph, await to_thread(_sidecar, workflow, None))
+    given = merged_values(values, named)
+    return await plan_of_call(host, loaded, payload_name(workflow), given, online=online, api_key=api_key)
 
 
 def _sidecar(workflow: Payload, given: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[str, Any] | None:

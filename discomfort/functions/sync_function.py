@@ -11,7 +11,8 @@ from discomfort._json import JsonObject
 from discomfort._system.loop_thread import LoopThread
 from discomfort.connector.run_status import RunStatus
 from discomfort.exceptions import ArgumentProblem
-from discomfort.functions.call_result import CallResult, ResultFace
+from discomfort.functions.call_result import CallResult
+from discomfort.functions.result_face import ResultFace
 from discomfort.functions.sync_typed_outputs import SyncItems, sync_items
 from discomfort.functions.workflow_function import CallRun, WorkflowFunction
 from discomfort.planning.workflow_plan import WorkflowPlan

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 from discomfort._json import JsonObject, copied
 from discomfort._tracebacks import without_frames
+from discomfort.connector.argument_checks import check_allow_paid, check_api_key, check_callback, check_timeout
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_status import RunStatus
-from discomfort.core_values.value_fitting import described
 from discomfort.exceptions import ArgumentProblem, InputSelectorError, RunTimeout
-from discomfort.functions.bound_call import BoundCall, bound, sent_values
+from discomfort.functions.bound_call import BoundCall, bound, merged_values, sent_values
 from discomfort.functions.call_filling import CallFilling
+from discomfort.functions.call_planning import plan_of_call
 from discomfort.functions.call_result import CallResult, named_outputs
 from discomfort.functions.host import FunctionHost
 from discomfort.functions.loaded_workflow import LoadedWorkflow
 from discomfort.history import History
-from discomfort.planning.needs import ValueNeed
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
 from discomfort.workflow.edit import Editor
+from discomfort.workflow.extra_data import check_extra_data
 from discomfort.workflow.interface.parameters import Interface
 
 if TYPE_CHECKING:
@@ -97,18 +98,24 @@ class WorkflowFunction:
 
         ``timeout`` is in seconds, for the whole call: conversion, uploads, queue and execution. ``on_progress``
         receives each event in order. ``extra_data`` is sent along with the prompt. ``allow_paid`` and ``api_key`` are
-        those of :meth:`ComfyConnector.run_workflow`.
+        those of :meth:`ComfyConnector.run_workflow`. Raises ArgumentError, PayloadError for extra data that cannot be
+        sent.
         """
         given: dict[str, Any] = {
             "timeout": timeout, "on_progress": on_progress, "extra_data": extra_data,
             "allow_paid": allow_paid, "api_key": api_key,
         }  # fmt: skip
+        check_timeout(timeout)
+        check_callback(on_progress)
+        check_extra_data(extra_data)
+        check_allow_paid(allow_paid)
+        check_api_key(api_key)
         changed = {key: value for key, value in given.items() if value is not None}
         return type(self)(self._name, self._host, self._loaded, replace(self._options, **changed))
 
     def problems(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> list[ArgumentProblem]:
         """What is wrong with these values; empty if a call would take them. No I/O: files are not looked for."""
-        return bound(self._loaded.known, _merged(values, named)).problems
+        return bound(self._loaded.known, merged_values(values, named)).problems
 
     def form(self) -> InputForm:
         """A form for a notebook, with a field for each input and a button that runs it. Raises ConfigurationError
@@ -126,7 +133,7 @@ class WorkflowFunction:
         """
         from discomfort.sweeps import Sweep
 
-        return Sweep.of_grid(self, _merged(values, named))
+        return Sweep.of_grid(self, merged_values(values, named))
 
     def table(self, rows: TableSource, values: Mapping[str, Any] | None = None, /, **named: Any) -> Sweep:
         """The rows of a CSV file, of a file of JSON lines (``.jsonl``), or of mappings, as ``table("prompts.csv")``.
@@ -137,7 +144,7 @@ class WorkflowFunction:
         """
         from discomfort.sweeps import Sweep
 
-        return Sweep.of_table(self, rows, _merged(values, named))
+        return Sweep.of_table(self, rows, merged_values(values, named))
 
     @without_frames
     async def __call__(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> CallResult:
@@ -154,8 +161,8 @@ class WorkflowFunction:
         sent; otherwise as :meth:`ComfyConnector.run`.
         """
         async with self._deadline() as remaining:
-            call = await self._bound(_merged(values, named))
-            filling = CallFilling(call, self._host)
+            call = await self._bound(merged_values(values, named))
+            filling = CallFilling(call, self._host, self._name)
         options = self._options
         run = await self._host.run_filled(
             filling, on_progress=options.on_progress, timeout=remaining(), extra_data=self._extra_data(call),
@@ -171,8 +178,8 @@ class WorkflowFunction:
         whoever waits for it, as :class:`Run` does.
         """
         async with self._deadline() as remaining:
-            call = await self._bound(_merged(values, named))
-            filling = CallFilling(call, self._host)
+            call = await self._bound(merged_values(values, named))
+            filling = CallFilling(call, self._host, self._name)
         options = self._options
         run = await self._host.submit_filled(
             filling, timeout=remaining(), extra_data=self._extra_data(call),
@@ -189,31 +196,16 @@ class WorkflowFunction:
     async def plan(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> WorkflowPlan:
         """What a call with these values would need that the server does not have; nothing is sent or run.
 
-        Values that a call would refuse are in the plan, as ``values``. Raises as :meth:`ComfyConnector.plan`.
+        Values that a call would refuse are in the plan, as ``values``; missing node types, too. Raises as
+        :meth:`ComfyConnector.plan`.
         """
-        call = bound(await self._loaded.prepared(), _merged(values, named))
-        await call.check_files(self._host)
-        given = call.given
-        wrong = [
-            ValueNeed(
-                input=each.name,
-                value=given.get(each.name),
-                problem=each.problem,
-                nearest=next(iter(each.candidates), None),
-            )
-            for each in call.problems
-            # The plan itself finds the files that the workflow names.
-            if each.name in given or each.name not in call.deliveries
-        ]
-        brought = {str(target) for name in call.deliveries if name in given for target in call.parameter(name).targets}
-        kind, graph = self._loaded.source
-        return await self._host.plan_graph(
-            kind, graph, self._name, sent_values(call), brought=brought, wrong=wrong, api_key=self._options.api_key
-        )
+        given = merged_values(values, named)
+        return await plan_of_call(self._host, self._loaded, self._name, given, api_key=self._options.api_key)
 
     async def _bound(self, values: Mapping[str, Any]) -> BoundCall:
         call = bound(await self._loaded.prepared(), values)
         await call.check_files(self._host)
+        await call.check_kept_files(self._host)
         call.raise_problems(self._name)
         # Before files are uploaded; the prompt itself is checked again when it is sent.
         workflow = call.workflow
@@ -296,16 +288,3 @@ class CallRun:
     async def cancel(self) -> bool:
         """See :meth:`Run.cancel`."""
         return await self._run.cancel()
-
-
-def _merged(values: Mapping[str, Any] | None, named: Mapping[str, Any]) -> dict[str, Any]:
-    """All values of a call. Raises TypeError if one is given twice, as Python does."""
-    if values is not None and not isinstance(values, Mapping):
-        raise TypeError(
-            f"takes one mapping of names or selectors, given {described(values)}: give single values by name, as "
-            "function(scale=2)"
-        )
-    twice = sorted(named.keys() & set(values or ()))
-    if twice:
-        raise TypeError(f"given twice, in the mapping and by name: {', '.join(twice)}")
-    return {**(values or {}), **named}

@@ -104,12 +104,16 @@ class FileNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueNeed:
-    """A value that the server would refuse, with the nearest one that it takes."""
+    """A value that the server would refuse, with the nearest one that it takes.
+
+    ``input`` is a place (``3.steps``), or with ``is_named`` the name of an input of the interface.
+    """
 
     input: str
     value: object
     problem: str
     nearest: object = None
+    is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

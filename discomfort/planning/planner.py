@@ -61,7 +61,7 @@ class PlanOrder:
     """What is to be planned. ``values`` are set in the prompt, by selector (``KSampler.seed``).
 
     Inputs in ``brought`` (``3.image``) get files with the run, so what they have now does not count. ``wrong`` are
-    values that are refused before.
+    values that are refused before; ``unknown`` is what was found out to be unknown before.
     """
 
     kind: Kind
@@ -70,6 +70,7 @@ class PlanOrder:
     values: Mapping[str, Any] = field(default_factory=dict)
     brought: frozenset[str] = frozenset()
     wrong: tuple[ValueNeed, ...] = ()
+    unknown: tuple[str, ...] = ()
     has_key: bool = False
 
 
@@ -84,7 +85,7 @@ class Planner:
     ) -> None:
         self._server, self._order, self._look_up = server, order, look_up
         self._problems: list[str] = []
-        self._unknown: list[str] = [_CACHED]
+        self._unknown: list[str] = [_CACHED, *order.unknown]
 
     async def make(self) -> WorkflowPlan:
         """The plan. Raises InputSelectorError for a value that fits no input, ServerConnectionError, StateError."""

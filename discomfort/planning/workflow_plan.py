@@ -174,8 +174,12 @@ def _file_line(need: FileNeed) -> str:
 
 
 def _value_line(need: ValueNeed) -> str:
-    nearest = "" if need.nearest is None else f"; nearest: {str(need.nearest)[:200]!r}"
-    return f"node {need.input}: {need.problem}{nearest}"
+    nearest = "" if need.nearest is None else f"; nearest: {_shortened(need.nearest)!r}"
+    return f"{'input' if need.is_named else 'node'} {need.input}: {need.problem}{nearest}"
+
+
+def _shortened(value: object) -> object:
+    return value if isinstance(value, int | float) else str(value)[:200]
 
 
 def _paid(need: PartnerNeed) -> str:

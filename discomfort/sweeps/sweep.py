@@ -77,7 +77,9 @@ class Sweep:
         ``results.csv``, the same as ``results.jsonl``, and with ``contact_sheet`` ``contact_sheet.jpg``.
         """
         begun = time.monotonic()
-        path = Path(folder)
+        path = _folder(folder)
+        if not isinstance(contact_sheet, bool):
+            raise SweepError(f"True or False is needed, not {contact_sheet!r}", place="contact_sheet")
         running = self._running(path, parallel, on_error, on_progress)
         running.sheets = sheets = WantedSheets(self._columns) if contact_sheet else None
         async with contextlib.aclosing(running.results()) as results:
@@ -106,7 +108,7 @@ class Sweep:
         Raises FolderInUseError if another process runs a sweep in this folder, SweepError for a wrong argument,
         DiskFullError and other kinds of OSError.
         """
-        return self._running(Path(folder), parallel, on_error, on_progress).results()
+        return self._running(_folder(folder), parallel, on_error, on_progress).results()
 
     def _running(
         self, folder: Path, parallel: int, on_error: OnError, on_progress: SweepProgressCallback | None
@@ -115,7 +117,15 @@ class Sweep:
             raise SweepError(f"a whole number from 1 is needed, not {parallel!r}", place="parallel")
         if on_error not in ("return", "raise"):
             raise SweepError(f"'return' or 'raise' is needed, not {on_error!r}", place="on_error")
+        if on_progress is not None and not callable(on_progress):
+            raise SweepError(f"a function is needed, not {on_progress!r}", place="on_progress")
         return RunningSweep(self._function, self._rows, folder, parallel, on_error == "raise", on_progress)
+
+
+def _folder(folder: object) -> Path:
+    if not isinstance(folder, str | os.PathLike) or not str(folder):
+        raise SweepError(f"the path of a folder is needed, not {folder!r}", place="folder")
+    return Path(folder)
 
 
 def _last_length(rows: Sequence[SweepRow], values: Mapping[str, Any]) -> int | None:

@@ -73,6 +73,8 @@ def table_rows(interface: Interface, source: TableSource) -> list[SweepRow]:
     if isinstance(source, str | os.PathLike):
         place, lines = str(source), _file_lines(interface, Path(source))
     else:
+        if not isinstance(source, Iterable):
+            raise SweepError(f"the path of a table, or mappings are needed, not {source!r}", place="rows")
         place, lines = "rows", _given_lines(source)
     made: list[SweepRow] = []
     for line in lines:
@@ -154,6 +156,8 @@ def _several(name: str, value: Any, parameter: Parameter | None) -> list[Any]:
         or isinstance(value, _SINGLE)
         or hasattr(value, "read")
         or hasattr(value, "mode")
+        # A whole result, whose iteration gives names: the call says which output could be meant.
+        or hasattr(value, "prompt_id")
     ):
         return [value]
     found = list(itertools.islice(value, MOST_ROWS + 1))

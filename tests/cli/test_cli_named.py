@@ -218,7 +218,13 @@ def test_stubs_are_written(cli: Cli, tmp_path: Path) -> None:
         assert cli.out.splitlines() == ["made/stubs/my_upscale.pyi", "made/stubs/b.pyi"]
     code = (tmp_path / "made/stubs/my_upscale.py").read_text("utf-8")
     assert "'../../my-upscale.json'" in code
+    assert "interface=None" in code
     ast.parse(code)
+    write(tmp_path / "names.json", {"inputs": {}})
+    assert cli("stubs", names[0], "-o", "made/stubs", "--interface", "names.json") == 0
+    code = (tmp_path / "made/stubs/my_upscale.py").read_text("utf-8")
+    assert "INTERFACE = (pathlib.Path(__file__).parent / '../../names.json').resolve()" in code
+    assert "interface=INTERFACE" in code
 
     (tmp_path / "made/stubs/b.py").write_text("mine = 1\n", encoding="utf-8")
     assert cli("stubs", *names, "-o", "made/stubs") == 2

@@ -18,6 +18,7 @@ from contract.graphs import Prompt, node, picture_prompt
 from PIL import Image
 
 from discomfort import CallError, ComfyConnector, SyncConnector
+from discomfort.exceptions import ArgumentError, PayloadError
 
 EXAMPLES = REPOSITORY / "examples"
 INVERT: Prompt = {
@@ -114,12 +115,141 @@ async def test_odd_keys(server: ComfyConnector) -> None:
     """A single value in place of the mapping, and keys that are no texts, have errors that say what is taken."""
     invert = await server.load(INVERT, INVERT_NAMES)
     odd: Any = invert
-    with pytest.raises(TypeError, match="takes one mapping of names or selectors, given the string 'photo.png'"):
+    with pytest.raises(TypeError, match="values must be one mapping of names or selectors, not the string 'photo.png'"):
         await odd("photo.png")
     with pytest.raises(CallError, match="3: names of inputs and selectors are texts"):
         await odd({3: 3})
+    with pytest.raises(ArgumentError, match="image is given twice, in the mapping and by name"):
+        await invert({"image": "a.png"}, image="b.png")
     with pytest.raises(CallError, match="the picture is empty: its size is 0 x 4"):
         await odd(image=Image.new("RGB", (0, 4)))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("timeout", "5", "timeout must be a number of seconds or None, not the string '5'"),
+        ("timeout", -1, "timeout must be a number of seconds from 0 on, not -1"),
+        ("timeout", float("nan"), "timeout must be a number of seconds from 0 on, not nan"),
+        ("on_progress", 3, "on_progress must be a function that takes an event, not the number 3"),
+        ("allow_paid", "no", "allow_paid must be True, False or None, not the string 'no'"),
+        ("api_key", "my key", "api_key must be visible characters without spaces"),
+    ],
+)
+async def test_odd_options(server: ComfyConnector, option: str, value: Any, text: str) -> None:
+    """Each has an error that names it, before anything is sent; the same for functions and for runs."""
+    odd: dict[str, Any] = {option: value}
+    invert = await server.load(INVERT, INVERT_NAMES)
+    prompt = picture_prompt(prefix="odd options")
+    calls = [server.run, server.run_workflow] + [server.submit] * (option != "on_progress")
+    with pytest.raises(ArgumentError, match=text) as caught:
+        invert.with_options(**odd)
+    assert caught.value.argument == option
+    for call in calls:
+        with pytest.raises(ArgumentError, match=text):
+            await call(prompt, **odd)
+    assert not await server.queue()
+
+
+async def test_odd_arguments_of_load_and_plan(server: ComfyConnector) -> None:
+    """Each has an error that names it."""
+    odd: Any = server
+    with pytest.raises(ArgumentError, match="name must be a text, not the number 3"):
+        await odd.load(INVERT, name=3)
+    with pytest.raises(ArgumentError, match="interface must be a mapping, or the path of a sidecar, not an empty list"):
+        await odd.load(INVERT, [])
+    with pytest.raises(ArgumentError, match="values must be a mapping of selectors and values, not the number 3"):
+        await odd.plan(INVERT, 3)
+    with pytest.raises(ArgumentError, match="online must be True or False, not the string 'no'"):
+        await odd.plan(INVERT, online="no")
+    with pytest.raises(ArgumentError, match="files must be a mapping of selectors and files"):
+        await odd.run(INVERT, files="photo.png")
+    with pytest.raises(PayloadError, match="extra_data must be an object"):
+        (await odd.load(INVERT)).with_options(extra_data=3)
+
+
+async def test_a_picture_that_is_left_out(server: ComfyConnector) -> None:
+    """The error names the input and what it takes, however the input is declared; nothing is sent."""
+    for names in (INVERT_NAMES, {"inputs": {"image": {"target": "Photo.image", "default": "none.png"}}}):
+        invert = await server.load(INVERT, names)
+        with pytest.raises(CallError) as caught:
+            await invert()
+        (problem,) = caught.value.problems
+        assert problem.name == "image"
+        assert problem.problem.startswith(
+            "is missing: the workflow has 'none.png', which is not on the server. It takes"
+        )
+        assert problem.problem.endswith("a picture of Pillow, an array, or an output of another run")
+    port = await server.load({**INVERT, "1": node("DiscomfortPort", unique_id="photo")})
+    (problem,) = port.problems()
+    assert str(problem).startswith(
+        "photo: is missing: it takes IMAGE: a path, bytes, a file object, a picture of Pillow"
+    )
+    unused = {**INVERT, "9": node("LoadImage", "Unused", image="gone.png")}
+    calm = await server.load(unused, {"inputs": {"image": "Photo.image", "other": "Unused.image"}})
+    await calm(image=levels(3, 3, 3))
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    made = await server.upload(buffer.getvalue(), name="kept.png", ephemeral=True)
+    kept = await server.load({**INVERT, "1": node("LoadImage", "Photo", image="kept.png")}, INVERT_NAMES)
+    assert len((await kept()).negative) == 1
+    assert server.discard_upload(made.path or "")
+
+
+async def test_a_whole_result_is_no_value(server: ComfyConnector) -> None:
+    """The error names the outputs of it that fit, as a program reaches them."""
+    names = {**INVERT_NAMES, "outputs": {"history": "Negative"}}
+    invert = await server.load(INVERT, names)
+    result = await invert(image=levels(3, 3, 3))
+    expected = "image: takes one output, given the whole result of workflow: give result['history']"
+    for value in (result, [result]):
+        with pytest.raises(CallError, match=re.escape(expected)):
+            await invert(image=value)
+    assert len(invert.grid(image=result)) == 1
+    show = await server.load(ADD, {"inputs": {"number": "Show.value"}})
+    (problem,) = show.problems(number=result)
+    assert problem.problem.endswith("it has no output of type INT")
+    (problem,) = show.problems({"Show.value": await server.run(ADD)})
+    assert problem.problem.endswith("given the whole result of a run: give one of it, as result.outputs[0]")
+
+
+class Stream:
+    """A file object that cannot seek."""
+
+    def __init__(self, content: Any) -> None:
+        self.left = content
+
+    def read(self) -> Any:
+        """What is left in it."""
+        left, self.left = self.left, self.left[:0]
+        return left
+
+
+async def test_file_objects(server: ComfyConnector, tmp_path: Path) -> None:
+    """One that can seek is read from its start and not moved, in any number of calls; another one as it is, once."""
+    invert = await server.load(INVERT, INVERT_NAMES)
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 3), "red").save(buffer, "PNG")
+    at = buffer.tell()
+    runs = [await invert.submit(image=buffer) for _ in range(3)]
+    for run in runs:
+        assert (await (await run).negative.pil()).size == (4, 3)
+    assert buffer.tell() == at
+    once = Stream(buffer.getvalue())
+    await invert(image=once)
+    closed = io.BytesIO(b"x")
+    closed.close()
+    (tmp_path / "photo.png").write_bytes(buffer.getvalue())
+    with (tmp_path / "photo.png").open() as text, (tmp_path / "new.png").open("wb") as written:
+        wrong = [
+            (once, "no bytes in it"), (io.BytesIO(), "no bytes in it"), (closed, "the file object is closed"),
+            (text, "gives text: open it in binary mode"), (Stream("x"), "gives str, not bytes"),
+            (written, "cannot be read: open it for reading"),
+        ]  # fmt: skip
+        for stream, problem in wrong:
+            with pytest.raises(CallError, match=problem) as caught:
+                await invert(image=stream)
+            assert caught.value.problems[0].name == "image"
 
 
 async def test_equal_files_are_one(server: ComfyConnector, engine: EngineUnderTest) -> None:
@@ -241,6 +371,41 @@ async def test_plan_of_a_call(server: ComfyConnector, tmp_path: Path) -> None:
     assert plan.name == "workflow"
     assert [need.input for need in (await invert.plan(image=None)).values] == ["image"]
     assert [each.name for each in (await invert.plan()).files] == ["none.png"]
+    paint = await server.load(picture_prompt(prefix="plan"), {"inputs": {"width": "Source.width"}})
+    plan = await paint.plan({"Source.height": 100_000}, width=100_000)
+    assert [(need.input, need.nearest) for need in plan.values] == [("Source.height", None), ("width", 16384)]
+    assert "input width: takes a whole number from 1 to 16384, given the number 100000; nearest: 16384" in str(plan)
+    assert "node Source.height: " in str(plan)
+
+
+def lacking(path: Path, class_type: str) -> Path:
+    """The example of App Mode, with another class in the place of this one."""
+    path.write_text((EXAMPLES / "upscale.json").read_text().replace(f'"{class_type}"', '"NoNode"'))
+    return path
+
+
+@pytest.mark.browser
+async def test_plan_with_names_where_nodes_are_missing(connector: ComfyConnector, tmp_path: Path) -> None:
+    """The plan has the missing types and the values that are wrong; what a missing node would take is not known."""
+    photo = Image.new("RGB", (4, 4))
+    workflow = lacking(tmp_path / "a.json", "PreviewImage")
+    plan = await connector.plan(workflow, image=photo, scale=99, other=1)
+    assert [pack.class_types for pack in plan.packs] == [("NoNode",)]
+    assert [(need.input, need.nearest) for need in plan.values] == [("scale", 8.0)]
+    assert "whether 'other' is an input, since node types are missing" in plan.unknown
+    plan = await connector.plan(lacking(tmp_path / "b.json", "ImageScaleBy"), image=photo, scale=99)
+    assert [pack.class_types for pack in plan.packs] == [("NoNode",)]
+    assert (plan.values, plan.files, plan.name) == ((), (), "b.json")
+    assert "whether 'scale' is an input, since node types are missing" in plan.unknown
+    broken = json.loads((EXAMPLES / "upscale.json").read_text())
+    broken["links"][0][1] = 77
+    plan = await connector.plan(broken, image=photo, scale=99)
+    assert "it is linked to node 77, which does not exist" in plan.problems[0]
+    assert "whether the given values fit, since the workflow cannot be converted" in plan.unknown
+    function = await connector.load(EXAMPLES / "upscale.json")
+    assert (await function.plan(image=photo)).is_ready
+    with pytest.raises(ArgumentError, match="scale is given twice"):
+        await connector.plan(workflow, {"scale": 2}, scale=3)
 
 
 async def test_ports(server: ComfyConnector, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ async def test_named_values_are_planned(connector: ComfyConnector) -> None:
     lacking = await function.plan(width=0)
     ready = await function.plan(width=8, image=b"content")
 
-    assert [(need.input, need.nearest) for need in lacking.values] == [("width", "1")]
+    assert [(need.input, need.nearest) for need in lacking.values] == [("width", 1)]
     assert [need.input for need in lacking.files] == ["3.image"]
     assert ready.is_ready, str(ready)
 

@@ -56,6 +56,7 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.UnknownPortError: lambda: exceptions.UnknownPortError("modle", "is not there", ["clip", "model"]),
     exceptions.InputSelectorError: lambda: exceptions.InputSelectorError("a.b", "names nothing", ["c.d"]),
     exceptions.CallError: lambda: exceptions.CallError("upscale", [ARGUMENT]),
+    exceptions.ArgumentError: lambda: exceptions.ArgumentError("timeout", "must be a number of seconds"),
     exceptions.ProvideError: lambda: exceptions.ProvideError(
         "one file", failures=[exceptions.DownloadError("403", name="a")], remedy="Ask."
     ),

@@ -62,6 +62,11 @@ def test_mypy_rejects_a_wrong_name_type_and_choice(tmp_path: Path) -> None:
         "await function({'KSampler.cfg': 3}, image=b'', scale=3, sampler='it\\'s', seed=2**64 - 1, tiled=True)",
         "await function(image='a.png', ckpt_name='größe.safetensors', prompt='x')",
         "await function.submit(image='a.png')",
+        "(await (await function.submit(image='a.png')))['image']",
+        "await function.plan(scale=3)",
+        "function.grid(image=['a.png', b'x'], seed=range(8), sampler=['euler', 'heun'], scale=[2, 2.5])",
+        "function.grid({'KSampler.cfg': [5]}, image='a.png', ckpt_name='base.safetensors', prompt='x')",
+        "function.table('prompts.csv', seed=[1, 2])",
     ]
     wrong = [
         "await function(image='a.png', scal=3)",
@@ -72,6 +77,15 @@ def test_mypy_rejects_a_wrong_name_type_and_choice(tmp_path: Path) -> None:
         "await function(scale=3)",
         "await function.submit(image='a.png', scal=3)",
         "(await function(image='a.png'))['imag']",
+        "(await (await function.submit(image='a.png')))['imag']",
+        "await function.plan(scal=3)",
+        "await function.plan(sampler='eule')",
+        "function.grid(image='a.png', sed=[1])",
+        "function.grid(image='a.png', seed=['1'])",
+        "function.grid(image='a.png', sampler=['eule'])",
+        "function.grid(image='a.png', ckpt_name='gone.safetensors')",
+        "function.grid(seed=[1])",
+        "function.table('prompts.csv', seed='one')",
     ]
     errors = mypy(tmp_path, *right, *wrong)
     first = 5 + len(right)
@@ -157,6 +171,35 @@ def test_the_code_loads_the_workflow(tmp_path: Path) -> None:
     assert names["load"](Connector()) == (tmp_path / "it's.json", None)
     assert names["load"](Connector(), "b.json", {"inputs": {}}) == ("b.json", {"inputs": {}})
     assert inspect.isclass(names["ItS"])
+    assert set(names["__all__"]) == exported_by(made.types)
+
+
+def exported_by(types: str) -> set[str]:
+    """The public names of a ``.pyi``."""
+    found: set[str] = set()
+    for node in ast.parse(types).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return {name for name in found if not name.startswith("_")}
+
+
+def test_a_sidecar_is_loaded_with_the_workflow(tmp_path: Path) -> None:
+    """``load`` gives the sidecar that the stubs were made with; another one may be given."""
+    made = stub_module(TYPED, "../upscale.json", "../names.yaml")
+    names: dict[str, Any] = {"__file__": str(tmp_path / "stubs" / "upscale.py"), "__name__": "upscale"}
+    exec(compile(made.code, "upscale.py", "exec"), names)
+
+    class Connector:
+        def load(self, workflow: Path, interface: Any) -> tuple[Path, Any]:
+            return workflow, interface
+
+    assert names["load"](Connector()) == (tmp_path / "upscale.json", tmp_path / "names.yaml")
+    assert names["load"](Connector(), interface="b.yaml") == (tmp_path / "upscale.json", "b.yaml")
+    assert names["INTERFACE"] == tmp_path / "names.yaml"
+    assert set(names["__all__"]) == exported_by(made.types)
+    assert "INTERFACE" in names["__all__"]
 
 
 def test_a_default_of_another_type_is_left_open() -> None:

@@ -140,11 +140,13 @@ def test_given_values_are_planned() -> None:
 def test_what_a_call_brings_and_refuses() -> None:
     """An input that gets a file with the run needs none on the server; what a call refuses is in the plan."""
     prompt = prompt_of(n1={"class_type": "LoadImage", "image": "gone.png"}, n2=saved("1"))
-    wrong = ValueNeed(input="scale", value=9, problem="takes a number from 1 to 4")
+    wrong = ValueNeed(input="scale", value=9, problem="takes a number from 1 to 4", nearest=4.0, is_named=True)
 
-    plan = plan_of(prompt, brought=frozenset({"1.image"}), wrong=(wrong,))
+    plan = plan_of(prompt, brought=frozenset({"1.image"}), wrong=(wrong,), unknown=("whether 'x' is an input",))
 
     assert (plan.files, plan.values) == ((), (wrong,))
+    assert "\n  input scale: takes a number from 1 to 4; nearest: 4.0" in str(plan)
+    assert "whether 'x' is an input" in plan.unknown
 
 
 def test_ports_are_no_lack() -> None:

@@ -488,12 +488,27 @@ def test_what_has_several_values() -> None:
         assert len(Sweep.of_grid(FakeFunction(), {"photo": single})) == 1
 
 
-@pytest.mark.parametrize("options", [{"parallel": 0}, {"parallel": True}, {"on_error": "stop"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"parallel": 0}, {"parallel": True}, {"on_error": "stop"}, {"on_progress": 3}, {"contact_sheet": "no"}],
+)
 async def test_wrong_arguments(tmp_path: Path, options: dict[str, Any]) -> None:
-    """They are told before the folder is touched."""
-    with pytest.raises(SweepError):
+    """They are told by name before the folder is touched."""
+    with pytest.raises(SweepError) as caught:
         await grid(FakeFunction(), seed=[1]).run(tmp_path / "out", **options)
+    assert [caught.value.place] == list(options)
     assert files_of(tmp_path) == []
+
+
+async def test_wrong_folder_and_table() -> None:
+    """What is no path, and what is no table, is told by name."""
+    odd: Any = 3
+    with pytest.raises(SweepError, match="folder: the path of a folder is needed, not 3"):
+        await grid(FakeFunction(), seed=[1]).run(odd)
+    with pytest.raises(SweepError, match="folder: the path of a folder is needed, not ''"):
+        grid(FakeFunction(), seed=[1]).rows("")
+    with pytest.raises(SweepError, match="rows: the path of a table, or mappings are needed, not 3"):
+        Sweep.of_table(FakeFunction(), odd)
 
 
 async def test_values_that_cannot_be_read_are_rows_that_fail(tmp_path: Path) -> None:
