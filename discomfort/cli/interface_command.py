@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from discomfort._error_text import joined
 from discomfort._json import JsonObject
 from discomfort._system.atomic_files import write_atomically
 from discomfort._system.concurrency import to_thread
@@ -19,10 +22,15 @@ from discomfort.cli.report import Result, error_as_json
 from discomfort.cli.terminal import Terminal, clean
 from discomfort.workflow.interface.parameters import Interface
 from discomfort.workflow.interface.sidecar_draft import sidecar_draft
+from discomfort.workflow.interface.sidecar_names import SIDECAR_SUFFIXES, sidecar_path
 
 if TYPE_CHECKING:
     from discomfort.connector import ComfyConnector
     from discomfort.functions.workflow_function import WorkflowFunction
+
+
+INTERFACE_LOGGER = "discomfort.interface"
+"""The logger that ``load`` warns with of the problems of an interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,7 @@ def sidecar_file(source: Source) -> Path:
     """``upscale.discomfort.yaml`` beside ``upscale.json``. Raises UsageError for standard input."""
     if source.name == STDIN:
         raise UsageError("--write: standard input has no folder for the file; name the workflow's file")
-    path = Path(source.name)
-    return path.with_name(f"{path.name.removesuffix(path.suffix).removesuffix('.app')}.discomfort.yaml")
+    return sidecar_path(Path(source.name))
 
 
 def _check_sidecars(options: InterfaceOptions) -> None:
@@ -69,14 +76,20 @@ def _check_sidecars(options: InterfaceOptions) -> None:
         file = sidecar_file(source)
         if taken.setdefault(file, source.name) != source.name:
             raise UsageError(f"--write: {taken[file]} and {source.name} would both have {file}")
-        if file.exists() and not options.force:
+        if os.path.lexists(file) and not options.force:
             raise UsageError(
                 f"{file} is there already: --force replaces it (its entries are kept, its comments are not)"
             )
+        for suffix in SIDECAR_SUFFIXES[1:]:
+            other = sidecar_path(Path(source.name), suffix)
+            if os.path.lexists(other):
+                raise UsageError(f"{other} is there already, and a workflow has one sidecar: edit it, or remove it")
 
 
 class InterfaceBatch(Batch):
     """Loads each workflow, and shows or writes its interface."""
+
+    hidden_logger = INTERFACE_LOGGER
 
     def __init__(self, options: InterfaceOptions, terminal: Terminal) -> None:
         super().__init__(options.sources, options.target, terminal)
@@ -91,27 +104,58 @@ class InterfaceBatch(Batch):
         found = self._found[result.index] = function.interface
         written = None
         if self._options.write:
+            written = sidecar_file(source)
+            self._check_loss(found, written)
             definitions = await connector._node_definitions()
             draft = sidecar_draft(found, function.prompt, definitions, source.label)
-            written = sidecar_file(source)
             await to_thread(write_atomically, written, draft.encode())
         self.display.close()
         self._show(source, found, written)
         if found.problems:
             self._codes.add(FAILED)
 
+    def _check_loss(self, found: Interface, file: Path) -> None:
+        """Raises UsageError if the file that is replaced has entries that the draft does not have."""
+        lost = [problem for problem in found.problems if problem.source == "sidecar"]
+        if lost and self._options.sidecar is None:
+            raise UsageError(
+                f"{file} was not replaced, since what is wrong in it would be lost: mend it, or remove the file. "
+                f"{joined(lost)}"
+            )
+
     def _show(self, source: Source, found: Interface, written: Path | None) -> None:
         if written is not None:
-            self.terminal.note(f"{source.name}: {len(found.inputs)} inputs, {len(found.outputs)} outputs")
-            for problem in found.problems:
-                self.terminal.warn(f"{source.name}: {problem}")
-            if importlib.util.find_spec("yaml") is None:
-                self.terminal.warn(f"{written} is read with PyYAML: pip install pyyaml")
-            if not self._options.json:
-                self.terminal.write(f"{written}\n")
+            self._show_written(source, found, written)
         elif not self._options.json:
             title = f"{source.name}\n" if len(self.sources) > 1 else ""
             self.terminal.write(clean(f"{title}{found}\n"))
+        if not found.inputs:
+            self.terminal.note(self._next_step(source, written))
+
+    def _show_written(self, source: Source, found: Interface, written: Path) -> None:
+        self.terminal.note(f"{source.name}: {len(found.inputs)} inputs, {len(found.outputs)} outputs")
+        for problem in found.problems:
+            self.terminal.warn(f"{source.name}: {problem}")
+        if importlib.util.find_spec("yaml") is None:
+            self.terminal.warn(f"{written} is read with PyYAML: pip install pyyaml")
+        if not self._options.json:
+            self.terminal.write(f"{written}\n")
+
+    def _next_step(self, source: Source, written: Path | None) -> str:
+        """What to do about a workflow without named inputs."""
+        name = "WORKFLOW" if source.name == STDIN else shlex.quote(source.name)
+        selector = f"discomfort run {name} --set NODE.INPUT=VALUE sets an input without a name"
+        if written is not None:
+            return f"{written} has all candidates as comments: remove the # before those that you want. {selector}"
+        if source.name == STDIN:
+            return f"No input has a name. {selector}"
+        file = self._options.sidecar or sidecar_file(source)
+        if file.exists():
+            return f"No input has a name: write some into {file}. {selector}"
+        return (
+            f"No input has a name. discomfort interface {name} --write makes {file} with all candidates, to be edited. "
+            f"{selector}"
+        )
 
     def document(self, result: Result) -> JsonObject:
         """One workflow's interface in the form of ``--json``."""
