@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from discomfort._error_text import joined
 from discomfort._json import JsonObject
 from discomfort._system.atomic_files import write_atomically
 from discomfort._system.concurrency import to_thread
@@ -117,11 +116,12 @@ class InterfaceBatch(Batch):
     def _check_loss(self, found: Interface, file: Path) -> None:
         """Raises UsageError if the file that is replaced has entries that the draft does not have."""
         lost = [problem for problem in found.problems if problem.source == "sidecar"]
-        if lost and self._options.sidecar is None:
-            raise UsageError(
-                f"{file} was not replaced, since what is wrong in it would be lost: mend it, or remove the file. "
-                f"{joined(lost)}"
-            )
+        if not lost or self._options.sidecar is not None:
+            return
+        self.display.close()
+        for problem in lost:
+            self.terminal.warn(str(problem))
+        raise UsageError(f"{file} was not replaced: what is wrong in it would be lost. Mend it, or remove the file")
 
     def _show(self, source: Source, found: Interface, written: Path | None) -> None:
         if written is not None:
@@ -130,10 +130,11 @@ class InterfaceBatch(Batch):
             title = f"{source.name}\n" if len(self.sources) > 1 else ""
             self.terminal.write(clean(f"{title}{found}\n"))
         if not found.inputs:
-            self.terminal.note(self._next_step(source, written))
+            for line in self._next_steps(source, written):
+                self.terminal.note(line)
 
     def _show_written(self, source: Source, found: Interface, written: Path) -> None:
-        self.terminal.note(f"{source.name}: {len(found.inputs)} inputs, {len(found.outputs)} outputs")
+        self.terminal.note(f"{source.name}: inputs: {len(found.inputs)}, outputs: {len(found.outputs)}")
         for problem in found.problems:
             self.terminal.warn(f"{source.name}: {problem}")
         if importlib.util.find_spec("yaml") is None:
@@ -141,21 +142,20 @@ class InterfaceBatch(Batch):
         if not self._options.json:
             self.terminal.write(f"{written}\n")
 
-    def _next_step(self, source: Source, written: Path | None) -> str:
+    def _next_steps(self, source: Source, written: Path | None) -> list[str]:
         """What to do about a workflow without named inputs."""
         name = "WORKFLOW" if source.name == STDIN else shlex.quote(source.name)
-        selector = f"discomfort run {name} --set NODE.INPUT=VALUE sets an input without a name"
+        file = self._options.sidecar or (None if source.name == STDIN else sidecar_file(source))
         if written is not None:
-            return f"{written} has all candidates as comments: remove the # before those that you want. {selector}"
-        if source.name == STDIN:
-            return f"No input has a name. {selector}"
-        file = self._options.sidecar or sidecar_file(source)
-        if file.exists():
-            return f"No input has a name: write some into {file}. {selector}"
-        return (
-            f"No input has a name. discomfort interface {name} --write makes {file} with all candidates, to be edited. "
-            f"{selector}"
-        )
+            first = f"{written} has all candidates as comments: remove the # before those that you want"
+        elif file is None:
+            first = f"{source.label}: no input has a name: save it in a file, and write a sidecar with --write"
+        elif file.exists():
+            first = f"{source.label}: no input has a name: write some into {file}"
+        else:
+            command = f"discomfort interface {name} --write"
+            first = f"{source.label}: no input has a name: {command} makes {file} with all candidates, to be edited"
+        return [first, f"discomfort run {name} --set NODE.INPUT=VALUE sets any input without a name"]
 
     def document(self, result: Result) -> JsonObject:
         """One workflow's interface in the form of ``--json``."""

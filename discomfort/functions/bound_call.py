@@ -195,7 +195,9 @@ def _selected(call: BoundCall, selector: str, value: Any) -> Iterator[ArgumentPr
     known = list(call.workflow.interface.inputs)
     if "." not in selector:
         near = tuple(nearest(selector, known)[:3])
-        text = "there is no input of this name" + ("" if known else ": the workflow declares none")
+        text = "there is no input of this name" + (
+            "" if known else ": the workflow declares none. Selectors are NODE.INPUT"
+        )
         yield ArgumentProblem(selector, text, near)
         return
     parameter = _file_input(call, selector)

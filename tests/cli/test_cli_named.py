@@ -215,15 +215,17 @@ def test_a_workflow_without_names(cli: Cli, tmp_path: Path) -> None:
     assert cli("interface", name) == 0
     assert "inputs\n  none\n" in cli.out
     assert f"discomfort interface '{name}' --write makes " in cli.err
-    assert f"discomfort run '{name}' --set NODE.INPUT=VALUE sets an input without a name" in cli.err
+    assert f"discomfort run '{name}' --set NODE.INPUT=VALUE sets any input without a name" in cli.err
+    assert cli("run", name, "--scale", "4") == 2
+    assert "No input of it has a name: --set NODE.INPUT=VALUE sets any, and discomfort interface --write" in cli.err
     assert cli("interface", name, "--write") == 0
     assert "my flow.discomfort.yaml has all candidates as comments: remove the # before those" in cli.err
     assert cli("interface", name) == 0
-    assert "No input has a name: write some into " in cli.err
+    assert "no input has a name: write some into " in cli.err
 
     cli.connector.interface = TYPED
     assert cli("interface", name) == 0
-    assert "No input has a name" not in cli.err
+    assert "no input has a name" not in cli.err
 
 
 def test_nothing_of_a_sidecar_is_lost(cli: Cli, tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_nothing_of_a_sidecar_is_lost(cli: Cli, tmp_path: Path) -> None:
     name, made = write(tmp_path / "a.json", prompt("Save")), tmp_path / "a.discomfort.yaml"
     made.write_text("mine", encoding="utf-8")
     assert cli("interface", name, "--write", "--force") != 0
-    assert "what is wrong in it would be lost" in cli.err
+    assert "a.discomfort.yaml was not replaced: what is wrong in it would be lost" in cli.err
     assert "input 'a': there is no node 3" in cli.err
     assert made.read_text("utf-8") == "mine"
 
