@@ -108,8 +108,8 @@ class NamedCalls:
                 there = f"; there are: {near}" if near else ""
                 if not inputs:
                     there += (
-                        ". No input of it has a name: --set NODE.INPUT=VALUE sets any, and discomfort interface --write "
-                        "makes a file in which they get names"
+                        ". No input of it has a name: --set NODE.INPUT=VALUE sets any, and discomfort interface "
+                        "--write makes a file in which they get names"
                     )
                 raise UsageError(
                     f"--{name}: {function.name} has no such input, and discomfort run no such option{there}"

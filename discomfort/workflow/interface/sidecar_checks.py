@@ -113,7 +113,11 @@ class _Checks:
             self._drop("choices", "'choices' is empty", "write the values, or leave it out")
             return
         for choice in given:
-            error = None if isinstance(choice, str | int | float) else InputSelectorError("", "it is no text or number")
+            error = (
+                None
+                if isinstance(choice, str | int | float)
+                else InputSelectorError("", "it is neither a text nor a number")
+            )
             error = error or self._refusal(choice)
             if error is None:
                 kept.append(choice)

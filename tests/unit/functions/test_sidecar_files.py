@@ -80,7 +80,7 @@ def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_given_in_its_place(tmp_path: Path) -> None:
-    """A misspelt file has the near name; what is no path and no mapping says what is taken."""
+    """For a misspelt file, the error has the near name; for another kind of value, what is taken."""
     path = workflow(tmp_path)
     (tmp_path / "names.discomfort.json").write_text(NAMES)
     with pytest.raises(FileNotFoundError, match=r"no such sidecar; did you mean 'names\.discomfort\.json'\?"):

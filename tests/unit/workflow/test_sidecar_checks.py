@@ -72,7 +72,7 @@ def test_names_that_python_does_not_take() -> None:
         ("cfg", {"step": 0}, "'step' is 0; write a number above 0"),
         ("cfg", {"choices": [1, 2], "maximum": 3, "default": 2}, "'maximum' has no effect beside 'choices'"),
         ("cfg", {"choices": [2, 20]}, "'choices' has the number 20: takes a number from 0.0 to 10.0"),
-        ("cfg", {"choices": [[2], 2]}, "'choices' has a list of 1 item: it is no text or number"),
+        ("cfg", {"choices": [[2], 2]}, "'choices' has a list of 1 item: it is neither a text nor a number"),
         ("sampler", {"choices": ["eulr", "euler"]}, "'eulr': the server does not have it; did you mean 'euler'?"),
         ("sampler", {"choices": []}, "'choices' is empty; write the values"),
         ("text", {"minimum": 1}, "'minimum' has no effect: it takes STRING; leave it out"),
