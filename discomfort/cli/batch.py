@@ -62,6 +62,8 @@ class Batch:
     terminal: Terminal
 
     stopping_means: ClassVar[str] = "shutting down"
+    hidden_logger: ClassVar[str | None] = None
+    """A logger whose records the command shows in its own way."""
 
     def __init__(self, sources: Sequence[Source], target: ServerTarget, terminal: Terminal) -> None:
         self.sources, self.target, self.terminal = list(sources), target, terminal
@@ -97,7 +99,7 @@ class Batch:
         if all(source.error is not None for source in self.sources):
             self.record_all()
             return USAGE
-        with self.terminal.logging() as log:
+        with self.terminal.logging(self.hidden_logger) as log:
             try:
                 run(lambda: self._run(holder, log), on_stop=self._stopping, on_force=holder.release_now)
             except Exception as error:  # noqa: BLE001 - the border of the program: everything becomes a message

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +21,15 @@ from discomfort.cli.report import Result, error_as_json
 from discomfort.cli.terminal import Terminal, clean
 from discomfort.workflow.interface.parameters import Interface
 from discomfort.workflow.interface.sidecar_draft import sidecar_draft
+from discomfort.workflow.interface.sidecar_names import SIDECAR_SUFFIXES, sidecar_path
 
 if TYPE_CHECKING:
     from discomfort.connector import ComfyConnector
     from discomfort.functions.workflow_function import WorkflowFunction
+
+
+INTERFACE_LOGGER = "discomfort.interface"
+"""The logger that ``load`` warns with of the problems of an interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,7 @@ def sidecar_file(source: Source) -> Path:
     """``upscale.discomfort.yaml`` beside ``upscale.json``. Raises UsageError for standard input."""
     if source.name == STDIN:
         raise UsageError("--write: standard input has no folder for the file; name the workflow's file")
-    path = Path(source.name)
-    return path.with_name(f"{path.name.removesuffix(path.suffix).removesuffix('.app')}.discomfort.yaml")
+    return sidecar_path(Path(source.name))
 
 
 def _check_sidecars(options: InterfaceOptions) -> None:
@@ -69,14 +75,20 @@ def _check_sidecars(options: InterfaceOptions) -> None:
         file = sidecar_file(source)
         if taken.setdefault(file, source.name) != source.name:
             raise UsageError(f"--write: {taken[file]} and {source.name} would both have {file}")
-        if file.exists() and not options.force:
+        if os.path.lexists(file) and not options.force:
             raise UsageError(
                 f"{file} is there already: --force replaces it (its entries are kept, its comments are not)"
             )
+        for suffix in SIDECAR_SUFFIXES[1:]:
+            other = sidecar_path(Path(source.name), suffix)
+            if os.path.lexists(other):
+                raise UsageError(f"{other} is there already, and a workflow has one sidecar: edit it, or remove it")
 
 
 class InterfaceBatch(Batch):
     """Loads each workflow, and shows or writes its interface."""
+
+    hidden_logger = INTERFACE_LOGGER
 
     def __init__(self, options: InterfaceOptions, terminal: Terminal) -> None:
         super().__init__(options.sources, options.target, terminal)
@@ -91,27 +103,59 @@ class InterfaceBatch(Batch):
         found = self._found[result.index] = function.interface
         written = None
         if self._options.write:
+            written = sidecar_file(source)
+            self._check_loss(found, written)
             definitions = await connector._node_definitions()
             draft = sidecar_draft(found, function.prompt, definitions, source.label)
-            written = sidecar_file(source)
             await to_thread(write_atomically, written, draft.encode())
         self.display.close()
         self._show(source, found, written)
         if found.problems:
             self._codes.add(FAILED)
 
+    def _check_loss(self, found: Interface, file: Path) -> None:
+        """Raises UsageError if the file that is replaced has entries that the draft does not have."""
+        lost = [problem for problem in found.problems if problem.source == "sidecar"]
+        if not lost or self._options.sidecar is not None:
+            return
+        self.display.close()
+        for problem in lost:
+            self.terminal.warn(str(problem))
+        raise UsageError(f"{file} was not replaced: what is wrong in it would be lost. Mend it, or remove the file")
+
     def _show(self, source: Source, found: Interface, written: Path | None) -> None:
         if written is not None:
-            self.terminal.note(f"{source.name}: {len(found.inputs)} inputs, {len(found.outputs)} outputs")
-            for problem in found.problems:
-                self.terminal.warn(f"{source.name}: {problem}")
-            if importlib.util.find_spec("yaml") is None:
-                self.terminal.warn(f"{written} is read with PyYAML: pip install pyyaml")
-            if not self._options.json:
-                self.terminal.write(f"{written}\n")
+            self._show_written(source, found, written)
         elif not self._options.json:
             title = f"{source.name}\n" if len(self.sources) > 1 else ""
             self.terminal.write(clean(f"{title}{found}\n"))
+        if not found.inputs:
+            for line in self._next_steps(source, written):
+                self.terminal.note(line)
+
+    def _show_written(self, source: Source, found: Interface, written: Path) -> None:
+        self.terminal.note(f"{source.name}: inputs: {len(found.inputs)}, outputs: {len(found.outputs)}")
+        for problem in found.problems:
+            self.terminal.warn(f"{source.name}: {problem}")
+        if importlib.util.find_spec("yaml") is None:
+            self.terminal.warn(f"{written} is read with PyYAML: pip install pyyaml")
+        if not self._options.json:
+            self.terminal.write(f"{written}\n")
+
+    def _next_steps(self, source: Source, written: Path | None) -> list[str]:
+        """What to do about a workflow without named inputs."""
+        name = "WORKFLOW" if source.name == STDIN else shlex.quote(source.name)
+        file = self._options.sidecar or (None if source.name == STDIN else sidecar_file(source))
+        if written is not None:
+            first = f"{written} has all candidates as comments: remove the # before those that you want"
+        elif file is None:
+            first = f"{source.label}: no input has a name: save it in a file, and write a sidecar with --write"
+        elif file.exists():
+            first = f"{source.label}: no input has a name: write some into {file}"
+        else:
+            command = f"discomfort interface {name} --write"
+            first = f"{source.label}: no input has a name: {command} makes {file} with all candidates, to be edited"
+        return [first, f"discomfort run {name} --set NODE.INPUT=VALUE sets any input without a name"]
 
     def document(self, result: Result) -> JsonObject:
         """One workflow's interface in the form of ``--json``."""

@@ -50,7 +50,8 @@ def interface(
     Names come from a sidecar, from ports, from ComfyUI's App Mode, and from nodes of other packs that declare inputs;
     types, bounds and choices from the server. Entries that cannot be used are listed with the reason; exit code 1 if
     there are any. --write makes a sidecar of it, in which you rename, describe, bound and hide inputs; for a workflow
-    that declares nothing it has all candidates as comments. --json gives one document {workflow, inputs, outputs,
+    that declares nothing it has all candidates as comments. --force replaces a sidecar, but none with entries that
+    cannot be used, since they would be lost. --json gives one document {workflow, inputs, outputs,
     problems, schema, error}, a list of them for several workflows; schema is the JSON Schema of the inputs.
     """
 

@@ -106,6 +106,11 @@ class NamedCalls:
                 known = [option_name(each) for each in inputs]
                 near = joined(nearest(f"--{name}", [*known, *self._own])[:5], ", ")
                 there = f"; there are: {near}" if near else ""
+                if not inputs:
+                    there += (
+                        ". No input of it has a name: --set NODE.INPUT=VALUE sets any, and discomfort interface "
+                        "--write makes a file in which they get names"
+                    )
                 raise UsageError(
                     f"--{name}: {function.name} has no such input, and discomfort run no such option{there}"
                 )

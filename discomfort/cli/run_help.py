@@ -13,7 +13,7 @@ from discomfort.cli.batch import Batch, Job
 from discomfort.cli.connect import ServerTarget, read_target
 from discomfort.cli.exit_codes import USAGE
 from discomfort.cli.inputs import Source, read_sources
-from discomfort.cli.interface_command import load
+from discomfort.cli.interface_command import INTERFACE_LOGGER, load
 from discomfort.cli.named_options import OwnOptions, as_word, option_name, split_arguments
 from discomfort.cli.report import Result
 from discomfort.cli.terminal import Terminal, clean
@@ -74,6 +74,8 @@ def run_help(app: typer.Typer, arguments: Sequence[str]) -> int | None:
 
 class HelpBatch(Batch):
     """Loads each workflow, and shows its inputs as options."""
+
+    hidden_logger = INTERFACE_LOGGER
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from discomfort._system.concurrency import to_thread
 from discomfort.cli.batch import Batch, Job
 from discomfort.cli.connect import ServerTarget
 from discomfort.cli.inputs import STDIN, Source, UsageError
-from discomfort.cli.interface_command import load
+from discomfort.cli.interface_command import INTERFACE_LOGGER, load
 from discomfort.cli.report import Result
 from discomfort.cli.terminal import Terminal
 
@@ -65,6 +65,8 @@ def _check_free(path: Path) -> None:
 
 class StubBatch(Batch):
     """Loads each workflow, and writes its module."""
+
+    hidden_logger = INTERFACE_LOGGER
 
     def __init__(self, options: StubOptions, terminal: Terminal) -> None:
         super().__init__(options.sources, options.target, terminal)

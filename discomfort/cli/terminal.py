@@ -103,10 +103,13 @@ class Terminal:
     # --- the log -----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def logging(self) -> Iterator[LogHandler]:
-        """Show the library's log on stderr while the block runs: warnings, and more with ``-v``."""
+    def logging(self, hidden: str | None = None) -> Iterator[LogHandler]:
+        """Show the library's log on stderr while the block runs: warnings, and more with ``-v``.
+
+        What the logger ``hidden`` says is left out: the command shows it itself.
+        """
         logger = logging.getLogger("discomfort")
-        handler = LogHandler(self)
+        handler = LogHandler(self, hidden)
         level, propagate = logger.level, logger.propagate
         logger.setLevel(logging.DEBUG if self.verbose > 1 else logging.INFO)
         logger.propagate = False
@@ -132,9 +135,9 @@ class LogHandler(logging.Handler):
 
     engine_announced: bool
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, hidden: str | None = None) -> None:
         super().__init__()
-        self._terminal = terminal
+        self._terminal, self._hidden = terminal, hidden
         self._threshold = {0: logging.WARNING, 1: logging.INFO}.get(terminal.verbose, logging.DEBUG)
         self.engine_announced = False
 
@@ -144,7 +147,7 @@ class LogHandler(logging.Handler):
             message = record.getMessage()
             if message.startswith(ENGINE_RECORD):
                 self._show_engine(record, message)
-            elif record.levelno >= self._threshold:
+            elif record.levelno >= self._threshold and record.name != self._hidden:
                 self._show(record, message)
         except Exception:  # noqa: BLE001 - the logging module's own rule: report it there, never raise
             self.handleError(record)

@@ -397,7 +397,10 @@ class ComfyConnector:
         Mode, and from nodes of other packs that declare inputs. ``name`` is the function's name in messages; that of
         the file by default. The workflow is converted here, and again only if the server's nodes change.
 
-        Raises as :meth:`get_prompt_from_workflow`, and PayloadError for a sidecar of another form.
+        Entries that cannot be used are listed in ``interface.problems``, and each is logged as a warning.
+
+        Raises as :meth:`get_prompt_from_workflow`; PayloadError for a sidecar that cannot be read, with its file and
+        line; FileNotFoundError if there is none where ``interface`` says.
         """
         from discomfort.functions.loading import load_function
 

@@ -13,6 +13,7 @@ from discomfort.context.file_values import FILE_3D
 from discomfort.core_values.value_fitting import described
 from discomfort.exceptions import ArgumentError, ArgumentProblem, CallError, InputSelectorError
 from discomfort.functions.call_files import server_has
+from discomfort.functions.chosen_branches import with_branches
 from discomfort.functions.deliveries import (
     LOADED_TYPES,
     Delivery,
@@ -28,6 +29,7 @@ from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, chec
 from discomfort.workflow.input_values import check_value, choices
 from discomfort.workflow.interface.declarations import NO_DEFAULT, InputTarget, Parameter
 from discomfort.workflow.interface.parameter_facts import input_facts, input_spec
+from discomfort.workflow.interface.placing import closed_branch
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.port_types import is_known
 from discomfort.workflow.running_nodes import running_nodes
@@ -114,19 +116,24 @@ def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:
     call = BoundCall(workflow)
     inputs = workflow.interface.inputs
     call.given = _by_name(call, values)
+    defaults = {name: each.default for name, each in inputs.items() if _has_own_default(each)}
+    call.workflow = with_branches(workflow, {key: _inline(value) for key, value in (defaults | call.given).items()})
     for name, value in call.given.items():
         parameter = inputs.get(name)
         if parameter is None:
             call.problems.extend(_selected(call, name, value))
+        elif closed := _closed(call, parameter):
+            # A form or a model gives all values, also those that have no place now.
+            if not _is_same(value, parameter.default):
+                call.problems.append(ArgumentProblem(name, closed))
         else:
             call.problems.extend(_given(call, parameter, value))
     for name, parameter in inputs.items():
-        if name in call.given:
+        if name in call.given or _closed(call, parameter):
             continue
         if parameter.default is NO_DEFAULT:
             call.problems.append(ArgumentProblem(name, f"is missing: it {_wanted(parameter)}"))
-        elif parameter.port is not None or (parameter.source == "sidecar" and not _is_kept(workflow, parameter)):
-            # What the prompt has is the default of all others.
+        elif name in defaults and not _is_kept(workflow, parameter):
             call.problems.extend(_given(call, parameter, parameter.default))
     return call
 
@@ -141,6 +148,27 @@ def _wanted(parameter: Parameter) -> str:
     kind = _file_type(parameter)
     is_file = parameter.upload is not None or kind in LOADED_TYPES
     return takes(kind) if is_file else f"takes {parameter.type}"
+
+
+def _has_own_default(parameter: Parameter) -> bool:
+    """Whether its default may be another than what the prompt has."""
+    return parameter.default is not NO_DEFAULT and (parameter.port is not None or parameter.source == "sidecar")
+
+
+def _closed(call: BoundCall, parameter: Parameter) -> str:
+    """Why no node has the input in this call; empty if one has it."""
+    found = [closed_branch(call.workflow.prompt, each, call.workflow.definitions) for each in parameter.targets]
+    if not found or found[0] is None or None in found:
+        return ""
+    combo, value = found[0]
+    return f"has no place in this call: {combo} is {value!r}, which does not bring it"
+
+
+def _is_same(value: object, default: object) -> bool:
+    try:
+        return bool(value == default)
+    except Exception:  # noqa: BLE001 - arrays of other shapes, and objects of others
+        return False
 
 
 def _by_name(call: BoundCall, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,7 +259,9 @@ def _selected(call: BoundCall, selector: str, value: Any) -> Iterator[ArgumentPr
     known = list(call.workflow.interface.inputs)
     if "." not in selector:
         near = tuple(nearest(selector, known)[:3])
-        text = "there is no input of this name" + ("" if known else ": the workflow declares none")
+        text = "there is no input of this name" + (
+            "" if known else ": the workflow declares none. Selectors are NODE.INPUT"
+        )
         yield ArgumentProblem(selector, text, near)
         return
     parameter = _file_input(call, selector)
@@ -263,7 +293,10 @@ def _file_input(call: BoundCall, selector: str) -> Parameter | None:
 
 def sent_values(call: BoundCall) -> JsonObject:
     """The constants of a call by the input of the prompt that gets them."""
-    inputs = call.workflow.interface.inputs
+    inputs, prompt, definitions = call.workflow.interface.inputs, call.workflow.prompt, call.workflow.definitions
     return {
-        str(target): value for name, value in call.constants.items() for target in inputs[name].targets
+        str(target): value
+        for name, value in call.constants.items()
+        for target in inputs[name].targets
+        if closed_branch(prompt, target, definitions) is None
     } | call.selected

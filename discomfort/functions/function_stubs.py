@@ -17,6 +17,7 @@ from discomfort.workflow.interface.call_signatures import rest_name
 from discomfort.workflow.interface.declarations import NO_DEFAULT, Parameter
 from discomfort.workflow.interface.interface_text import one_line_of
 from discomfort.workflow.interface.parameters import Interface
+from discomfort.workflow.interface.sidecar_names import stem_of
 
 _RESULT_MEMBERS = frozenset({"history", "keys", "outputs", "prompt_id", "save", "seconds", "times"})
 """What a result has itself: an output of that name is reached by key only."""
@@ -52,8 +53,8 @@ def stub_module(interface: Interface, workflow: str, sidecar: str | None = None)
 
 def module_name(workflow: str) -> str:
     """An identifier out of the file's name: ``my-upscale (2).app.json`` is ``my_upscale_2``."""
-    stem = re.sub(r"(\.app)?\.[^.]*$", "", PurePath(workflow).name)
-    name = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", stem)).strip("_").lower() or "workflow"
+    stem = unicodedata.normalize("NFKC", stem_of(PurePath(workflow).name))
+    name = re.sub(r"\W+", "_", stem).strip("_").lower() or "workflow"
     name = unicodedata.normalize("NFKC", name)
     if not name.isidentifier():
         name = f"workflow_{name}" if f"workflow_{name}".isidentifier() else "workflow"

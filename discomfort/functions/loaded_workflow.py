@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,16 @@ from discomfort._json import JsonObject
 from discomfort.functions.host import FunctionHost
 from discomfort.workflow.detect import Kind
 from discomfort.workflow.edit import Editor
-from discomfort.workflow.interface.declarations import InputTarget, Parameter
+from discomfort.workflow.interface.declarations import InputTarget, InterfaceProblem, Parameter
+from discomfort.workflow.interface.interface_text import one_line_of
 from discomfort.workflow.interface.parameters import Interface
 from discomfort.workflow.interface.sources import interface_of
 from discomfort.workflow.prompt_graph import PromptGraph
 from discomfort.workflow.prompt_ports import PromptPorts, prompt_ports
 from discomfort.workflow.selectors import Index
+
+_log = logging.getLogger("discomfort.interface")
+_MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,11 @@ class PreparedWorkflow:
 class LoadedWorkflow:
     """What all functions of one ``load`` share. ``graph`` is not changed."""
 
-    def __init__(self, host: FunctionHost, kind: Kind, graph: JsonObject, sidecar: Mapping[str, Any] | None) -> None:
-        self._host, self._kind, self._graph, self._sidecar = host, kind, graph, sidecar
+    def __init__(
+        self, host: FunctionHost, kind: Kind, graph: JsonObject, sidecar: Mapping[str, Any] | None, name: str
+    ) -> None:
+        """``name`` is what the log calls the workflow."""
+        self._host, self._kind, self._graph, self._sidecar, self._name = host, kind, graph, sidecar, name
         self._prepared: PreparedWorkflow | None = None
         self._lock = asyncio.Lock()
 
@@ -99,4 +107,14 @@ class LoadedWorkflow:
     def _made(self, prompt: JsonObject, definitions: Mapping[str, Any]) -> PreparedWorkflow:
         workflow = self._graph if self._kind == "workflow" else None
         interface = interface_of(prompt, definitions, workflow=workflow, sidecar=self._sidecar)
+        self._warn(interface.problems)
         return PreparedWorkflow(prompt, workflow, definitions, interface, prompt_ports(prompt, definitions, workflow))
+
+    def _warn(self, problems: Sequence[InterfaceProblem]) -> None:
+        """Log what was not known before: a program that does not look at the interface should see it, too."""
+        known = () if self._prepared is None else self._prepared.interface.problems
+        new = [problem for problem in problems if problem not in known]
+        for problem in new[:_MOST_WARNINGS]:
+            _log.warning("%s: %s", self._name, one_line_of(str(problem)))
+        if len(new) > _MOST_WARNINGS:
+            _log.warning("%s: %d more, see interface.problems", self._name, len(new) - _MOST_WARNINGS)

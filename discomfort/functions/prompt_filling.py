@@ -15,7 +15,7 @@ from discomfort.exceptions import PortError
 from discomfort.functions.bound_call import BoundCall
 from discomfort.workflow.compilation import Binding, Literal, Recipe, Sink, compiled
 from discomfort.workflow.interface.declarations import InterfaceOutput, Parameter
-from discomfort.workflow.interface.placing import place_value
+from discomfort.workflow.interface.placing import closed_branch, place_value
 from discomfort.workflow.port_types import is_known
 from discomfort.workflow.prompt_ports import PromptPort, PromptPorts
 
@@ -95,7 +95,7 @@ def _set(prompt: JsonObject, parameter: Parameter, binding: Binding, definitions
         prompt |= copied(binding.nodes)
     for target in parameter.targets:
         node = prompt.get(target.node_id)
-        if node is None:
+        if node is None or closed_branch(prompt, target, definitions) is not None:
             continue
         if isinstance(binding, Literal):
             place_value(prompt, [target], binding.value, definitions)

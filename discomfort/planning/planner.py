@@ -38,6 +38,9 @@ from discomfort.planning.room import crowded, folder_spaces, memory_need, model_
 from discomfort.planning.value_search import absent_need, value_need
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.workflow.detect import Kind
+from discomfort.workflow.interface.declarations import InputTarget
+from discomfort.workflow.interface.placing import place_value
+from discomfort.workflow.json_values import is_link
 from discomfort.workflow.nodes import missing_nodes
 from discomfort.workflow.partner_nodes import partner_nodes
 from discomfort.workflow.preflight import check_prompt
@@ -152,9 +155,13 @@ class Planner:
         known = {key: node for key, node in prompt.items() if isinstance(node.get("class_type"), str)}
         graph = PromptGraph(known, definitions)
         index = Index(graph.targets, graph.names)
-        for selector, value in self._order.values.items():
+        # What a dynamic combo brings (``mode.width``) is there once the combo (``mode``) is set.
+        for selector, value in sorted(self._order.values.items(), key=lambda each: each[0].count(".")):
             node_id, name = index.resolve(selector)
-            prompt[node_id]["inputs"][name] = {"__value__": value} if isinstance(value, list) else value
+            if is_link(value) and value[0] in known:
+                known[node_id]["inputs"][name] = value
+            else:
+                place_value(known, [InputTarget(node_id, name)], value, definitions)
 
     def _inputs(self, prompt: JsonObject | None, definitions: JsonObject) -> list[ConstantInput]:
         if prompt is None:

@@ -234,7 +234,8 @@ def test_a_value_out_of_range_is_said_before_the_first_run(environment: dict[str
 def test_inputs_by_name(server: str, environment: dict[str, str], tmp_path: Path) -> None:
     """The interface of a prompt with a sidecar, its help, a run by name, and stubs, on a real server."""
     name = write(tmp_path / "picture.json", PICTURE)
-    write(tmp_path / "picture.discomfort.json", {"inputs": {"width": "EmptyImage.width"}, "outputs": {"made": "2"}})
+    names = {"inputs": {"width": "EmptyImage.width"}, "outputs": {"made": "2"}, "outptus": {}}
+    write(tmp_path / "picture.discomfort.json", names)
     results = []
     for words in (
         ["interface", name],
@@ -245,10 +246,13 @@ def test_inputs_by_name(server: str, environment: dict[str, str], tmp_path: Path
     ):
         with start(environment, tmp_path, *words, "--attach", server) as process:
             results.append((*process.communicate(), process.returncode))
-    (shown, _, _), (helped, _, _), (saved, error, code), (_, refused, wrong), (stubs, _, _) = results
+    (shown, quiet, told), (helped, _, _), (saved, error, code), (_, refused, wrong), (stubs, _, _) = results
     assert shown.splitlines()[1].split() == ["width", "int", "1…16384", "=", "8"]
+    assert "the key 'outptus' is not known; did you mean 'outputs'?" in shown
+    assert ("is not known" in quiet, told) == (False, 1)
     assert "  --width 1…16384" in helped
     assert code == 0, error
+    assert error.count("warning: picture.json: sidecar: the sidecar: the key 'outptus' is not known") == 1
     with Image.open(tmp_path / saved.strip()) as picture:
         assert picture.size == (24, 8)
     assert wrong == 2

@@ -209,6 +209,43 @@ def test_a_sidecar_is_written_once(cli: Cli, tmp_path: Path) -> None:
     assert made.read_text("utf-8") != "mine"
 
 
+def test_a_workflow_without_names(cli: Cli, tmp_path: Path) -> None:
+    """What to do next is said on stderr: make a sidecar, edit the one that is there, or use selectors."""
+    cli.connector.interface = Interface()
+    name = write(tmp_path / "my flow.json", prompt("Save"))
+    assert cli("interface", name) == 0
+    assert "inputs\n  none\n" in cli.out
+    assert f"discomfort interface '{name}' --write makes " in cli.err
+    assert f"discomfort run '{name}' --set NODE.INPUT=VALUE sets any input without a name" in cli.err
+    assert cli("run", name, "--scale", "4") == 2
+    assert "No input of it has a name: --set NODE.INPUT=VALUE sets any, and discomfort interface --write" in cli.err
+    assert cli("interface", name, "--write") == 0
+    assert "my flow.discomfort.yaml has all candidates as comments: remove the # before those" in cli.err
+    assert cli("interface", name) == 0
+    assert "no input has a name: write some into " in cli.err
+
+    cli.connector.interface = TYPED
+    assert cli("interface", name) == 0
+    assert "no input has a name" not in cli.err
+
+
+def test_nothing_of_a_sidecar_is_lost(cli: Cli, tmp_path: Path) -> None:
+    """``--force`` does not replace entries that the interface has not, and no second sidecar is made."""
+    problem = InterfaceProblem("sidecar", "input 'a'", "there is no node 3", "did you mean '4.x'?")
+    cli.connector.interface = Interface(TYPED.inputs, TYPED.outputs, (problem,))
+    name, made = write(tmp_path / "a.json", prompt("Save")), tmp_path / "a.discomfort.yaml"
+    made.write_text("mine", encoding="utf-8")
+    assert cli("interface", name, "--write", "--force") != 0
+    assert "a.discomfort.yaml was not replaced: what is wrong in it would be lost" in cli.err
+    assert "input 'a': there is no node 3" in cli.err
+    assert made.read_text("utf-8") == "mine"
+
+    made.rename(tmp_path / "a.discomfort.toml")
+    assert cli("interface", name, "--write", "--force") == 2
+    assert "a.discomfort.toml is there already, and a workflow has one sidecar" in cli.err
+    assert not made.exists()
+
+
 def test_stubs_are_written(cli: Cli, tmp_path: Path) -> None:
     """Two files for each workflow, again where they are; a file of somebody else is kept."""
     cli.connector.interface = TYPED

@@ -49,6 +49,24 @@ def place_value(prompt: JsonObject, targets: Iterable[InputTarget], value: Any, 
             inputs[name] = {"__value__": copied(value)} if isinstance(value, list) else copied(value)
 
 
+def closed_branch(
+    prompt: JsonObject, target: InputTarget, definitions: Mapping[str, Any]
+) -> tuple[InputTarget, Any] | None:
+    """The dynamic combo, and its value, because of which the node does not have an input; ``None`` if it has it."""
+    if "." not in target.input_name or target.node_id not in prompt:
+        return None
+    node = prompt[target.node_id]
+    specs = expanded(input_specs(definitions.get(node["class_type"])), node["inputs"])
+    if target.input_name in specs:
+        return None
+    outer = target.input_name
+    while "." in outer:
+        outer = outer.rpartition(".")[0]
+        if outer in specs and spec_type(specs[outer]) == DYNAMIC_COMBO:
+            return InputTarget(target.node_id, outer), node["inputs"].get(outer)
+    return None
+
+
 def _choose(inputs: JsonObject, name: str, spec: Any, key: Any) -> None:
     """Give a node the inputs that the value of a dynamic combo brings."""
     before = {each: inputs.pop(each) for each in list(inputs) if each.startswith(f"{name}.")}

@@ -13,17 +13,16 @@ A sidecar has two keys, each with entries by name::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from discomfort._error_text import nearest
-from discomfort.workflow.interface.declarations import InputTarget, InterfaceProblem, Parameter
+from discomfort.workflow.interface.declarations import InputTarget, InterfaceOutput, InterfaceProblem, Parameter
 from discomfort.workflow.interface.parameters import Interface
+from discomfort.workflow.interface.selector_targets import SelectorTargets
+from discomfort.workflow.interface.sidecar_checks import checked_facts
 from discomfort.workflow.interface.source_entries import InputEntry, OutputEntry, SourceEntries
 from discomfort.workflow.json_values import describe
-
-SIDECAR_SUFFIXES = (".discomfort.yaml", ".discomfort.yml", ".discomfort.json", ".discomfort.toml")
-"""What the name of a sidecar has in the place of the workflow's suffix: ``upscale.discomfort.yaml``."""
 
 _SECTIONS = ("inputs", "outputs")
 _INPUT_KEYS = (
@@ -39,24 +38,23 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 _WORDS_OF = {(int, float): "a number", (list, tuple): "a list", (bool,): "true or false"}
+_OTHER_WORDS: Mapping[str, str] = {
+    "selector": "target", "input": "target", "widget": "target", "node": "target", "target": "node",
+    "value": "default", "min": "minimum", "max": "maximum",
+    "options": "choices", "values": "choices", "enum": "choices", "title": "label", "name": "label",
+    "help": "description", "tooltip": "description", "doc": "description", "optional": "required",
+}  # fmt: skip
+"""Words of others for the keys of an entry."""
 
-FindInput = Callable[[str], "tuple[InputTarget, ...] | InterfaceProblem"]
-FindNode = Callable[[str], "str | InterfaceProblem"]
 
-
-def sidecar_entries(
-    sidecar: Mapping[str, Any], lower: Interface, find_input: FindInput, find_node: FindNode
-) -> SourceEntries:
-    """What a sidecar declares over ``lower``, the interface of all other sources.
-
-    ``find_input`` and ``find_node`` look up a selector, and return a problem if it names nothing.
-    """
-    return _Sidecar(lower, find_input, find_node).read(sidecar)
+def sidecar_entries(sidecar: Mapping[str, Any], lower: Interface, known: SelectorTargets) -> SourceEntries:
+    """What a sidecar declares over ``lower``, the interface of all other sources; ``known`` looks up its selectors."""
+    return _Sidecar(lower, known).read(sidecar)
 
 
 class _Sidecar:
-    def __init__(self, lower: Interface, find_input: FindInput, find_node: FindNode) -> None:
-        self._lower, self._find_input, self._find_node = lower, find_input, find_node
+    def __init__(self, lower: Interface, known: SelectorTargets) -> None:
+        self._lower, self._known = lower, known
         self._found = SourceEntries()
 
     def read(self, sidecar: Mapping[str, Any]) -> SourceEntries:
@@ -101,36 +99,64 @@ class _Sidecar:
 
     def _unknown(self, entry: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in (str(key) for key in given if key not in known):
-            near = nearest(key, known, cutoff=0.5)
+            other = _OTHER_WORDS.get(key.casefold())
+            near = [other] if other in known else nearest(key, known, cutoff=0.5)
             remedy = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}"
             self._problem(entry, f"the key {key!r} is not known", remedy)
 
     def _input(self, name: str, fields: dict[str, Any]) -> None:
         entry = f"input {name!r}"
         selectors = [*([fields.pop("target")] if "target" in fields else []), *fields.pop("targets", ())]
-        is_required, port = fields.pop("required", False), fields.pop("port", None)
+        port = fields.pop("port", None)
+        if port is not None and selectors:
+            self._problem(entry, f"it has a target, and the port {port!r}", "leave one of them out")
+            return
+        targets = self._targets(entry, selectors)
         under = self._port(port) if port is not None else None if selectors else self._lower.inputs.get(name)
-        targets: tuple[InputTarget, ...] = ()
-        for selector in selectors:
-            found = self._find_input(str(selector))
-            if isinstance(found, InterfaceProblem):
-                self._problem(entry, found.problem, found.remedy)
-            else:
-                targets += found
         if under is None and not targets:
             if port is not None:
                 self._missing(entry, f"no port {port!r}", port, [each.port for each in self._lower.inputs.values()])
             elif not selectors:
                 self._missing(entry, f"no target, and no other source names {name!r}", name, list(self._lower.inputs))
             return
-        given = _given(under) | {_RENAMED.get(key, key): value for key, value in fields.items()}
-        if "choices" in given and given["choices"] is not None:
-            given["choices"] = tuple(given["choices"])
-        entry_of = InputEntry(
-            source="sidecar", entry=entry, names=(name,), is_exact=True, is_required=is_required,
-            targets=targets or (under.targets if under else ()), port=under.port if under else None, given=given,
+        targets = under.targets if under is not None else targets
+        lower = _facts_of(under) if under is not None else {}
+        given = self._checked(entry, fields, lower or self._known.facts(targets[0]), targets)
+        self._found.inputs.append(
+            InputEntry(
+                source="sidecar", entry=entry, names=(name,), is_exact=True,
+                is_required=bool(given.pop("required", False)), targets=targets,
+                port=under.port if under else None,
+                given=lower | {_RENAMED.get(key, key): value for key, value in given.items()},
+            )
         )  # fmt: skip
-        self._found.inputs.append(entry_of)
+
+    def _targets(self, entry: str, selectors: Sequence[Any]) -> tuple[InputTarget, ...]:
+        """The inputs that the selectors name, each once."""
+        targets: dict[InputTarget, None] = {}
+        for selector in selectors:
+            if not isinstance(selector, str):
+                self._problem(entry, f"'targets' has {describe(selector)}", "write texts: NODE.INPUT")
+                continue
+            found = self._known.inputs(selector)
+            if isinstance(found, InterfaceProblem):
+                self._problem(entry, found.problem, found.remedy)
+            else:
+                targets |= dict.fromkeys(found)
+        return tuple(targets)
+
+    def _checked(
+        self, entry: str, fields: Mapping[str, Any], known: Mapping[str, Any], targets: Sequence[InputTarget]
+    ) -> dict[str, Any]:
+        fed = [(str(target), self._known.spec(target)) for target in targets]
+        # A port has the facts of what it feeds.
+        choices, bounds = known.get("choices"), {"min": known.get("minimum"), "max": known.get("maximum")}
+        fed = fed or [("it", [list(choices) if choices else known.get("type"), bounds])]
+
+        def report(problem: str, remedy: str) -> None:
+            self._problem(entry, problem, remedy)
+
+        return checked_facts(fields, known, fed, report)
 
     def _port(self, port: str) -> Parameter | None:
         return next((each for each in self._lower.inputs.values() if each.port == port), None)
@@ -138,20 +164,23 @@ class _Sidecar:
     def _output(self, name: str, fields: dict[str, Any]) -> None:
         entry, port, selector = f"output {name!r}", fields.pop("port", None), fields.pop("node", None)
         outputs = self._lower.outputs
-        under = outputs.get(name) if port is None else next((o for o in outputs.values() if o.port == port), None)
+        if port is not None and selector is not None:
+            self._problem(entry, f"it has a node, and the port {port!r}", "leave one of them out")
+            return
         if selector is not None:
-            found = self._find_node(str(selector))
+            found = self._known.output_node(str(selector))
             if isinstance(found, InterfaceProblem):
                 self._problem(entry, found.problem, found.remedy)
                 return
-            under = next((each for each in outputs.values() if each.node_id == found and each.port is None), None)
-            node_id = found
-        elif under is not None:
-            node_id = under.node_id
+            under, node_id = self._of_node(found), found
         else:
-            known = list(outputs) if port is None else [each.port for each in outputs.values()]
-            self._missing(entry, "no node, and no other source has such an output", port or name, known)
-            return
+            under = outputs.get(name) if port is None else next((o for o in outputs.values() if o.port == port), None)
+            if under is None:
+                known = list(outputs) if port is None else [each.port for each in outputs.values()]
+                what = "no node, and no other source has such an output" if port is None else f"no port {port!r}"
+                self._missing(entry, what, port or name, known)
+                return
+            node_id = under.node_id
         given = {"type": under.type, "label": under.label, "description": under.description} if under else {}
         self._found.outputs.append(
             OutputEntry(
@@ -159,6 +188,9 @@ class _Sidecar:
                 port=under.port if under else None, given=given | fields,
             )
         )  # fmt: skip
+
+    def _of_node(self, node_id: str) -> InterfaceOutput | None:
+        return next((each for each in self._lower.outputs.values() if each.node_id == node_id), None)
 
     def _missing(self, entry: str, what: str, wanted: str, known: Sequence[str | None]) -> None:
         near = nearest(wanted, [each for each in known if each], cutoff=0.5)[:3]
@@ -168,10 +200,8 @@ class _Sidecar:
         self._found.problems.append(InterfaceProblem("sidecar", entry, problem, remedy))
 
 
-def _given(under: Parameter | None) -> dict[str, Any]:
+def _facts_of(under: Parameter) -> dict[str, Any]:
     """What the sidecar keeps of the parameter that it renames or bounds."""
-    if under is None:
-        return {}
     keys = (
         "type", "default", "minimum", "maximum", "step", "choices", "upload", "label", "description", "is_hidden",
         "is_multiline",

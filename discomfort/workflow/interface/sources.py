@@ -41,6 +41,6 @@ def interface_of(
     if sidecar is not None:
         known = SelectorTargets(workflow, prompt, definitions)
         lower = merged(sources, prompt, definitions)
-        highest = sidecar_entries(sidecar, lower, known.inputs, known.node)
+        highest = sidecar_entries(sidecar, lower, known)
         sources = [highest, *(each for each in sources if each is not by_title or not highest.outputs)]
     return merged(sources, prompt, definitions)

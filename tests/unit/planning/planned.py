@@ -30,6 +30,22 @@ DEFINITIONS: JsonObject = {
             }
         }
     },
+    "Resize": {
+        "input": {
+            "required": {
+                "mode": [
+                    "COMFY_DYNAMICCOMBO_V3",
+                    {
+                        "options": [
+                            {"key": "scale", "inputs": {"required": {"by": ["FLOAT", {}]}}},
+                            {"key": "fixed", "inputs": {"required": {"width": ["INT", {"default": 8, "max": 9}]}}},
+                        ]
+                    },
+                ]
+            }
+        },
+        "output_node": True,
+    },
     "SaveImage": {"input": {"required": {"images": ["IMAGE"]}}, "output_node": True},
     "PaidImage": {"input": {"required": {"prompt": ["STRING", {}]}}, "output_node": True, "api_node": True},
 }

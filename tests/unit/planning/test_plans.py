@@ -209,6 +209,16 @@ def test_a_workflow_that_cannot_be_converted_is_planned_by_its_widgets() -> None
     assert plan.path is None
 
 
+def test_values_of_another_branch() -> None:
+    """Another value of a dynamic combo brings its inputs, and takes those of the other away."""
+    prompt = prompt_of(n1={"class_type": "Resize", "mode": "scale", "mode.by": 2.0})
+    plan = plan_of(prompt, values={"Resize.mode.width": 99, "Resize.mode": "fixed"})
+    assert plan.prompt is not None
+    assert plan.prompt["1"]["inputs"] == {"mode": "fixed", "mode.width": 99}
+    assert [need.nearest for need in plan.values] == [9]
+    assert plan_of(prompt, values={"Resize.mode": "fixed"}).values == ()
+
+
 def test_a_prompt_without_output_is_a_problem() -> None:
     """The server would refuse it as a whole."""
     plan = plan_of(prompt_of(n1={"class_type": "KSampler", "steps": 500, "cfg": 1, "sampler_name": "ddim"}))

@@ -361,7 +361,7 @@ def test_a_sidecar_reaches_widgets_that_only_the_workflow_has() -> None:
         (InputTarget("20:7", "text"),),
         (InputTarget("20:7", "cfg"),),
     ]
-    prompt = {"1": node("DiscomfortPort", unique_id="n"), "2": sampler(seed=["1", 0])}
+    prompt = {"1": node("DiscomfortPort", unique_id="n"), "2": sampler(image="", seed=["1", 0])}
     found = interface_of(prompt, DEFINITIONS, sidecar={"inputs": {"number": {"port": "n", "maximum": 9}}})
     assert [(each.name, each.port, each.maximum, each.is_required) for each in found.inputs.values()] == [
         ("number", "n", 9, True)

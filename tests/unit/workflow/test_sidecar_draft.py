@@ -59,7 +59,7 @@ SIDECAR: dict[str, Any] = {
         "seed": {"targets": ["3.seed", "4.seed"], "description": "Of both"},
         "strength": {"target": "Second.cfg", "minimum": 1, "maximum": 9, "label": "How: much # really"},
         "no": {"target": "4.sampler_name", "hidden": True},
-        "prefix": {"target": "9.filename_prefix", "required": True, "default": "x\n\ud83d"},
+        "prefix": {"target": "9.filename_prefix", "required": True, "label": "x\n\ud83d"},
     },
     "outputs": {"picture": {"node": "9", "description": "The: end"}},
 }

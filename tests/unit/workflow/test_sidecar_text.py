@@ -19,20 +19,30 @@ def test_the_same_in_three_formats() -> None:
     assert parse_sidecar("\ufeff" + toml, ".TOML") == expected
     assert parse_sidecar("outputs:\n  a: 10:3\n", ".yml") == {"outputs": {"a": "10:3"}}
     assert parse_sidecar("# nothing yet\n", ".yaml") == {}
+    assert parse_sidecar("a: 0123\nb: 089\nc: 0x1F\nd: -7\n", ".yaml") == {"a": 123, "b": 89, "c": 31, "d": -7}
 
 
 @pytest.mark.parametrize(
     ("text", "suffix", "words"),
     [
-        ("a: 1\na: 2", ".yaml", "'a' occurs twice"),
+        ("a: 1\na: 2", ".yaml", "line 2: the key 'a' occurs twice: keep one"),
+        ("", ".toml", "is empty: write inputs or outputs"),
+        (" \n", ".json", "is empty"),
+        ("null", ".json", "is null"),
+        ("a:\n\tb: 1", ".yaml", "line 2, column 1: found character"),
+        ("a: 1\n--- \nb: 2", ".yaml", "expected a single document.*, but found another"),
+        ("a: !!binary aGk=", ".yaml", "line 1: the tag !!binary is not read"),
+        ("a: !!bool x", ".yaml", "'x' is not of the type bool"),
+        ("{" * 100_000, ".yaml", "nested deeper than 50 levels"),
+        ("\n".join(" " * depth + "a:" for depth in range(99)), ".yaml", "line 50: it is nested deeper"),
         ('{"a": 1, "a": 2}', ".json", "'a' occurs twice"),
         ("x: &a 1\ny: *a", ".yaml", "aliases"),
         ("- 1", ".yaml", "a list of 1 item"),
         ("a: [", ".yaml", "line 1"),
-        ("!!python/object/apply:os.getpid []", ".yaml", "constructor"),
+        ("!!python/object/apply:os.getpid []", ".yaml", "tag !!python/object/apply:os.getpid is not read"),
         ("a =", ".toml", "TOML"),
         ("a", ".txt", ".yaml, .json or .toml"),
-        ("[" * 100_000, ".json", "JSON"),
+        ("[" * 100_000, ".json", "nested too deeply"),
     ],
 )
 def test_bad_texts(text: str, suffix: str, words: str) -> None:
