@@ -408,6 +408,7 @@ class ComfyConnector:
         check_text("name", name)
         return await load_function(self._wired.functions, workflow, interface=interface, name=name)
 
+    @without_frames
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """Convert workflow JSON to the API prompt, exactly as the installed ComfyUI frontend does.
 
@@ -419,6 +420,7 @@ class ComfyConnector:
         """
         return await self._server.prompt_of(workflow)
 
+    @without_frames
     async def explain(self, workflow: Payload) -> Explanation:
         """Convert a workflow and report for each node what the conversion did with it, and which path converted it.
 
@@ -529,6 +531,7 @@ class ComfyConnector:
         """
         return self._server.outputs(history)
 
+    @without_frames
     async def edit(self, payload: Payload) -> Editor:
         """An editor for a workflow or prompt that knows the server's node definitions: ``.set("KSampler.seed", 42)``.
 
@@ -541,6 +544,7 @@ class ComfyConnector:
 
     # --- the server's queue ----------------------------------------------------------------------------------------
 
+    @without_frames
     async def queue(self) -> ServerQueue:
         """The ids of the prompts that the server runs and has queued, whoever submitted them.
 
@@ -548,6 +552,7 @@ class ComfyConnector:
         """
         return await self._server.ask("queue", lambda client: read_queue(client.rest))
 
+    @without_frames
     async def interrupt(self, prompt_id: str | None = None) -> None:
         """Interrupt a prompt if it runs; without an id whatever runs, whoever submitted it.
 
@@ -560,6 +565,7 @@ class ComfyConnector:
         else:
             await self._server.ask("interrupt", lambda client: client.rest.interrupt_any())
 
+    @without_frames
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Ask the server to unload its models and to drop the results that it has cached, for all of its users.
 
@@ -627,6 +633,7 @@ class ComfyConnector:
         target = UploadTarget(folder_type, subfolder or "", overwrite, is_ephemeral)
         return upload_blocking(self._parts, self._policy.uploads, source_path, target)
 
+    @without_frames
     async def upload(
         self,
         source: UploadContent,
@@ -729,10 +736,12 @@ class ComfyConnector:
         """Whether there is a token for the routes of our nodes."""
         return self._settings.token is not None
 
+    @without_frames
     async def _with_values(self, work: Callable[[ValueTransfer], Awaitable[T]]) -> T:
         """Do something with the values that the server has. It ends as calls do. Raises StateError without a token."""
         return await self._server.ask("run", lambda _: work(self._server.values()))
 
+    @without_frames
     async def _node_definitions(self, *, fresh: bool = False) -> JsonObject:
         """The server's ``/object_info``, which is not to be changed; ``fresh``: fetched now.
 
@@ -740,6 +749,7 @@ class ComfyConnector:
         """
         return await self._server.node_definitions(fresh=fresh)
 
+    @without_frames
     async def _check_prompt(
         self, prompt: JsonObject, definitions: JsonObject, *, allow_paid: bool | None = None
     ) -> None:
@@ -751,6 +761,7 @@ class ComfyConnector:
         await self._server.check_prompt(prompt, definitions)
         self._runs.refuse_paid(prompt, definitions, allow_paid=allow_paid)
 
+    @without_frames
     async def _has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``.
 
