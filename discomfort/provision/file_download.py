@@ -209,10 +209,10 @@ def _first_of(target: Path, places: tuple[Path, ...]) -> Path | None:
 
 
 def _not_a_file(path: Path) -> str:
-    """What has the name, if it is no file; to read a pipe could take forever."""
+    """What has the name, if it is not a file; to read a pipe could take forever."""
     if path.is_file():
         return ""
-    return "it is no file" if path.exists() else "it is a link that leads nowhere"
+    return "it is not a file" if path.exists() else "it is a link that leads nowhere"
 
 
 def _size_of(path: Path) -> int:

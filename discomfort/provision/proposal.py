@@ -99,7 +99,8 @@ class PackOffer:
 class Obstacle:
     """Something that the plan needs and that cannot be provided, with the reason and what helps.
 
-    ``value`` is one that the server refuses, ``problem`` another reason for which a run would fail.
+    ``kind`` is ``model``, ``pack``, ``file``, ``value`` (one that the server refuses) or ``problem`` (another reason
+    for which a run would fail).
     """
 
     kind: ObstacleKind

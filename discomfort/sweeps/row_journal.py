@@ -80,7 +80,7 @@ class RowJournal:
         """Read all records, and return where the last complete line ends."""
         self.records = {}
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            raise OSError(errno.EINVAL, "the journal is no file", str(self._path))
+            raise OSError(errno.EINVAL, "the journal is not a file", str(self._path))
         with os.fdopen(os.dup(self._descriptor), "rb") as stream:
             data = stream.read()
         lines = data.split(b"\n")

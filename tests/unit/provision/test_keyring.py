@@ -1,4 +1,4 @@
-"""Tokens of the keyring: asked after the environment, once for each host, and never in the way of a download."""
+"""Tokens of the keyring: asked after the environment, once for each host; an error of it ends no download."""
 
 from __future__ import annotations
 

@@ -154,6 +154,6 @@ async def test_what_has_the_name_is_no_file(host: FileHost, server: StandInServe
     error = await failure(server, plan(model(host.url(), digest=sha256(CONTENT))))
 
     assert isinstance(error, FileConflictError)
-    assert "leads nowhere" in str(error) if kind == "link" else "is no file" in str(error)
+    assert "leads nowhere" in str(error) if kind == "link" else "is not a file" in str(error)
     assert traces(server) == [NAME]
     assert host.asked == []

@@ -115,7 +115,7 @@ def test_record_whose_files_are_none(tmp_path: Path, files: object) -> None:
 def test_journal_that_is_no_file(tmp_path: Path) -> None:
     """A pipe is refused, and not waited for."""
     os.mkfifo(tmp_path / "j")
-    with pytest.raises(OSError, match="is no file"):
+    with pytest.raises(OSError, match="is not a file"):
         RowJournal(tmp_path / "j")
 
 
