@@ -17,7 +17,7 @@ Outcome = Literal["fetched", "installed", "present", "planned", "impossible", "f
 
 @dataclass(frozen=True, slots=True)
 class ProvidedItem:
-    """One model or pack, and what became of it; or a file, a value, or another problem of the plan, always ``impossible``.
+    """One model or pack, and what became of it; or a file, a value, or a problem of the plan, always ``impossible``.
 
     ``present``: it was there already, perhaps since another process fetched it meanwhile. ``planned``: a dry run would
     fetch or install it. ``impossible``: nothing was tried, and ``reason`` says why. ``failed``: ``error`` says why.

@@ -99,7 +99,7 @@ def test_wrong_tables(tmp_path: Path, name: str, content: str, told: str) -> Non
 
 
 def test_tables_of_other_kinds(tmp_path: Path) -> None:
-    """What is no table is named, and so is what helps with another encoding."""
+    """Something else than a table is named, and so is the remedy for another encoding."""
     (tmp_path / "t.csv").write_text("seed\n1\n", encoding="utf-16")
     with pytest.raises(SweepError, match="Save the table as UTF-8"):
         Sweep.of_table(FakeFunction(), tmp_path / "t.csv")
