@@ -66,6 +66,16 @@ ExtensionOption = Annotated[
 AnyVersionOption = Annotated[
     bool, typer.Option("--any-version", help="Take the newest pack if the wanted version is not in its repository.")
 ]
+ReserveOption = Annotated[
+    int | None,
+    typer.Option(
+        "--reserve",
+        metavar="MB",
+        min=0,
+        help="Megabytes of the disk that stay free; 1074 unless given.",
+        show_default=False,
+    ),
+]
 
 
 def plan(
@@ -111,6 +121,7 @@ def provide(
     allow_private: PrivateOption = False,
     extensions: ExtensionOption = None,
     any_version: AnyVersionOption = False,
+    reserve: ReserveOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     engine: EngineOption = None,
@@ -141,6 +152,8 @@ def provide(
             "extensions": extensions or [],
             "any_version": any_version,
         }
+        if reserve is not None:
+            how["reserve"] = reserve * 1_000_000
         options = ProvideCommandOptions(
             sources=read_sources(workflows),
             target=target,

@@ -18,7 +18,7 @@ _HUGGING_FACE = "huggingface.co"
 def checked_url(text: str, name: str) -> URL:
     """The address of file ``name``. Raises DownloadError unless it is one of http or https without credentials.
 
-    The address of a page of huggingface.co that shows a file becomes that of the file itself.
+    The address of a page of huggingface.co that shows a file, or its pointer of Git LFS, becomes that of the file.
     """
     try:
         url = URL(text.strip())
@@ -36,7 +36,7 @@ def checked_url(text: str, name: str) -> URL:
             remedy="Take them out, and set a token for the host in the environment",
         )  # fmt: skip
     parts = url.raw_path.split("/")
-    if url.host == _HUGGING_FACE and "blob" in parts[3:4]:
+    if url.host == _HUGGING_FACE and parts[3:4] in (["blob"], ["raw"]):
         return url.with_path("/".join([*parts[:3], "resolve", *parts[4:]]), encoded=True, keep_query=True)
     return url.with_fragment(None)
 

@@ -28,12 +28,12 @@ class DiskRoom:
         others = sum(size for other, (disk, size) in self._needed.items() if disk == device and other != target)
         free = shutil.disk_usage(folder).free
         if needed and needed > free - others - self._reserve:
-            also = f", other downloads need {readable(others)}" if others else ""
-            raise DiskFullError(
-                folder,
-                f"{readable(needed)} are needed; {readable(free)} are free{also}; {readable(self._reserve)} stay free",
-                filename=target, remedy="Free some space there, or pass a smaller reserve",
-            )  # fmt: skip
+            spoken = [f"{readable(free)} are free"]
+            spoken += [f"other downloads need {readable(others)}"] if others else []
+            spoken += [f"{readable(self._reserve)} stay free"] if self._reserve else []
+            remedy = "Free some space there" + (", or pass a smaller reserve (--reserve)" if self._reserve else "")
+            what = f"{', '.join(spoken)}; {readable(needed)} would be written"
+            raise DiskFullError(folder, what, filename=target, remedy=remedy)
         self._needed[target] = (device, needed)
 
     def release(self, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -25,6 +26,7 @@ from discomfort.provision.file_digests import has_digest
 from discomfort.provision.file_receiver import DownloadLimits, FileGoal, FileReceiver, Tell
 from discomfort.provision.file_request import TryAgain
 from discomfort.provision.partial_file import PartialFile, lock_path, part_path
+from discomfort.provision.text_answers import text_in_place
 
 _LOCK_POLL = 0.1
 _LONGEST_PAUSE = 60.0
@@ -69,6 +71,7 @@ class FileDownload:
                     await in_thread(part.discard)
                 raise
             finally:
+                part.discard_if_empty()
                 part.close()
                 self._room.release(target)
             self._tell("done", part.size, part.size)
@@ -96,17 +99,19 @@ class FileDownload:
             yield
 
     async def _is_there(self) -> bool:
-        for path in dict.fromkeys([self._goal.target, *self._goal.places]):
-            if path.exists():
-                self._tell("checking", 0, self._goal.size)
-                await self._compare(path)
-                return True
-        return False
+        path = _first_of(self._goal.target, self._goal.places)
+        if path is None:
+            return False
+        self._tell("checking", 0, self._goal.size)
+        await self._compare(path)
+        return True
 
     async def _compare(self, path: Path) -> None:
         goal = self._goal
         size = _size_of(path)
-        if goal.size is not None and size != goal.size:
+        if problem := _not_a_file(path):
+            pass
+        elif goal.size is not None and size != goal.size:
             problem = f"it has {size:,} bytes, the wanted file has {goal.size:,}"
         elif goal.digest is not None and not await in_thread(partial(has_digest, path, goal.digest)):
             problem = f"its {goal.digest.algorithm} is not that of the wanted file"
@@ -128,9 +133,14 @@ class FileDownload:
                 # A byte for each attempt would be one for each pause, without end.
                 has_moved = part.size - before >= self._limits.slowest * self._limits.stall
                 failures = 1 if has_moved else failures + 1
+                if part.times_dropped > self._limits.tries:
+                    # A host that never continues sends the same beginning again and again.
+                    raise failed.error from failed
                 await self._pause(failed, failures)
                 continue
             problem = await self._problem(part)
+            if problem is not None or not part.algorithm:
+                await self._refuse_text(part)
             if problem is None:
                 return
             if has_started_over or not self._receiver.is_mixed:
@@ -151,6 +161,18 @@ class FileDownload:
             return f"its {part.algorithm} is not that of the wanted file"
         return None
 
+    async def _refuse_text(self, part: PartialFile) -> None:
+        """Raise DownloadError if the host sent a page, or another text, in place of a model."""
+        what = text_in_place(self._goal.target.name, await in_thread(part.beginning))
+        if not what:
+            return
+        await in_thread(part.discard)
+        request = self._goal.request
+        raise DownloadError(
+            f"there is {what} at its address and not a model", name=request.name, url=shown(request.url),
+            remedy="Use the address of the file itself. Some hosts send a text to those who have to sign in",
+        )  # fmt: skip
+
     async def _publish(self, part: PartialFile) -> None:
         try:
             await in_thread(part.publish)
@@ -166,16 +188,31 @@ class FileDownload:
         if failed.after is not None:
             pause = max(pause, failed.after)
         left = self._limits.longest_wait
-        if self._deadline is not None:
-            left = min(left, self._deadline - asyncio.get_running_loop().time())
+        remedy = "Try again later"
+        if self._deadline is not None and (rest := self._deadline - asyncio.get_running_loop().time()) < left:
+            left, remedy = rest, "Try again later, or with a longer timeout"
         if pause > left:
             error = failed.error
             raise DownloadError(
                 f"{error.problem}, and the next attempt has to wait {pause:.0f} s", name=error.name, url=error.url,
-                status=error.status, remedy="Try again later, or with a longer timeout",
+                status=error.status, remedy=remedy,
             ) from error  # fmt: skip
         self._tell("waiting", 0, self._receiver.total)
         await self._sleep(pause)
+
+
+def _first_of(target: Path, places: tuple[Path, ...]) -> Path | None:
+    """Where the name is taken: at the target by whatever is there, elsewhere only by a file, which the server finds."""
+    if os.path.lexists(target):
+        return target
+    return next((path for path in places if path.is_file()), None)
+
+
+def _not_a_file(path: Path) -> str:
+    """What has the name, if it is not a file; to read a pipe could take forever."""
+    if path.is_file():
+        return ""
+    return "it is not a file" if path.exists() else "it is a link that leads nowhere"
 
 
 def _size_of(path: Path) -> int:

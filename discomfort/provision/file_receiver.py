@@ -108,13 +108,18 @@ class FileReceiver:
             await in_thread(part.start_over)
 
     async def _take(self, answer: FileAnswer, part: PartialFile) -> None:
+        known = part.version.total if part.version else None
+        if answer.start and None not in (known, answer.total) and known != answer.total:
+            await in_thread(part.start_over)
+            self.total = self._goal.size
+            raise TryAgain(self._error("the server answered with a part of another file"))
         self._learn(answer, part)
         if answer.start == 0 and part.size:
             await in_thread(part.start_over)
         self.is_mixed = bool(part.size)
         missing = 0 if self.total is None else self.total - part.size
         await in_thread(lambda: self._room.claim(self._goal.target, missing))
-        await in_thread(lambda: part.note(FileVersion(self._source, answer.validator, boot_id())))
+        await in_thread(lambda: part.note(FileVersion(self._source, answer.validator, boot_id(), self.total)))
         async with aclosing(self._blocks(answer.response, part.size)) as blocks:
             await self._write(blocks, part)
         if self.total is None:
@@ -153,7 +158,7 @@ class FileReceiver:
     async def _blocks(self, response: aiohttp.ClientResponse, arrived: int) -> AsyncGenerator[list[bytes]]:
         """The body in blocks of some megabytes. Raises TryAgain if too little arrives, DamagedDownloadError if more.
 
-        A connection that breaks loses no byte that arrived before.
+        A connection that breaks, and a cancellation, lose no byte that arrived before.
         """
         pace = _Pace(self._limits, arrived)
         block, size, since = list[bytes](), 0, time.monotonic()
@@ -171,7 +176,7 @@ class FileReceiver:
                     self._tell("receiving", arrived, self.total)
                     full, block, size, since = block, [], 0, time.monotonic()
                     yield full
-        except (aiohttp.ClientError, TimeoutError, TryAgain):
+        except (aiohttp.ClientError, TimeoutError, TryAgain, asyncio.CancelledError):
             yield [*block, *_unread(response.content)]
             raise
         if block:

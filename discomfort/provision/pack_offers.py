@@ -87,7 +87,7 @@ class PackWays:
                 also = f"; packs that may have them: {', '.join(need.candidates[:3])}" if need.candidates else ""
                 return Obstacle("pack", name, f"nothing tells which pack has these nodes{also}")
             reason = "only its name in the Comfy registry is known, and neither ComfyUI-Manager nor comfy-cli is there"
-            return Obstacle("pack", name, reason)
+            return Obstacle("pack", name, f"{reason}; pip install comfy-cli, and try again")
         if shutil.which("git", path=self._environ.get("PATH")) is None:
             return Obstacle("pack", name, "git is not installed")
         short = f"https://github.com/{need.repository}" if _SHORT.fullmatch(need.repository) else need.repository

@@ -18,9 +18,11 @@ from discomfort._system.descriptors import open_or_create, sync_folder, write_al
 from discomfort._system.disk_space import writing_to
 from discomfort.planning.needs import FileDigest
 from discomfort.provision.file_digests import Digesting, begin_digest
+from discomfort.provision.text_answers import BEGINNING
 
 _PIECE = 1 << 20
 _LONGEST_NOTES = 10_000
+_TEXTS = ("source", "validator", "boot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class FileVersion:
     """Which bytes a partial file has: ``source`` is the hash of its address, ``validator`` what HTTP calls so.
 
     ``boot`` says since which start of the machine: after a power cut, bytes may be zeros that were never written.
+    ``total`` is the size of the whole file, if the host told it.
     """
 
     source: str
     validator: str
     boot: str
+    total: int | None = None
 
 
 def part_path(target: Path) -> Path:
@@ -48,18 +52,20 @@ def lock_path(target: Path) -> Path:
 class PartialFile:
     """The partial file of ``target``, from :meth:`open` to :meth:`close`. Its lock must be held.
 
-    With ``digest`` its bytes are digested as they are written. All methods raise OSError, DiskFullError among them.
+    With ``digest`` its bytes are digested as they are written. ``times_dropped`` counts how often what had
+    arrived was of no use. All methods raise OSError, DiskFullError among them.
     """
 
     size: int
     version: FileVersion | None
+    times_dropped: int
 
     def __init__(self, target: Path, digest: FileDigest | None) -> None:
         self.target = target
         self._path, self._wanted = part_path(target), digest
         self._notes = self._path.with_name(self._path.name + ".json")
         self._descriptor = -1
-        self.size, self.version = 0, None
+        self.size, self.version, self.times_dropped = 0, None, 0
         self._digest: Digesting | None = None
 
     def open(self) -> None:
@@ -78,15 +84,18 @@ class PartialFile:
             if self._notes.stat().st_size > _LONGEST_NOTES:
                 return None
             found = json.loads(self._notes.read_bytes())
-            texts = [found["source"], found["validator"], found["boot"]]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            (source, validator, boot), total = (found[name] for name in _TEXTS), found.get("total")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return FileVersion(*texts) if all(isinstance(text, str) for text in texts) else None
+        if not all(isinstance(text, str) for text in (source, validator, boot)):
+            return None
+        return FileVersion(source, validator, boot, total if isinstance(total, int) else None)
 
     def start_over(self) -> None:
         """Drop all bytes."""
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.times_dropped += bool(self.size)
         self.size, self.version = 0, None
         self._digest = begin_digest(self._wanted) if self._wanted else None
 
@@ -136,6 +145,13 @@ class PartialFile:
             made.update(piece)
         self._digest = made
 
+    def beginning(self) -> bytes:
+        """The first bytes of what has arrived."""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        found = os.read(self._descriptor, BEGINNING)
+        os.lseek(self._descriptor, 0, os.SEEK_END)
+        return found
+
     def publish(self) -> None:
         """Give the complete file its name, which no other file may have. Raises FileExistsError."""
         with writing_to(self.target.parent, "fetching", self.target):
@@ -150,6 +166,12 @@ class PartialFile:
         for path in (self._path, self._notes):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+
+    def discard_if_empty(self) -> None:
+        """Remove the file if nothing has arrived, as after a refusal. Raises nothing."""
+        if self._descriptor >= 0 and not self.size:
+            with contextlib.suppress(OSError):
+                self.discard()
 
     def close(self) -> None:
         """Close the file; what has arrived stays. Idempotent."""

@@ -18,6 +18,8 @@ from discomfort.provision.model_places import ModelTarget
 Way = Literal["manager", "comfy-cli", "git", "requirements"]
 """How a pack is installed. ``requirements``: it is there, and what it imports is not."""
 
+ObstacleKind = Literal["model", "pack", "file", "value", "problem"]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOffer:
@@ -95,9 +97,13 @@ class PackOffer:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Something that the plan needs and that cannot be provided, with the reason and what helps."""
+    """Something that the plan needs and that cannot be provided, with the reason and what helps.
 
-    kind: Literal["model", "pack", "file"]
+    ``kind`` is ``model``, ``pack``, ``file``, ``value`` (one that the server refuses) or ``problem`` (another reason
+    for which a run would fail).
+    """
+
+    kind: ObstacleKind
     name: str
     reason: str
 
@@ -151,8 +157,9 @@ class Proposal:
         lines += [line for pack in self.packs for line in pack.lines()]
         if self.models:
             unsized = sum(offer.need.size is None for offer in self.models)
-            more = f" and {unsized} of unknown size" if unsized else ""
-            lines.append(f"together: {size_text(self.size)}{more}")
+            sizes = [size_text(self.size)] if unsized < len(self.models) else []
+            sizes += [f"{unsized} of unknown size"] if unsized else []
+            lines.append(f"together: {' and '.join(sizes)}")
         if self.obstacles:
             lines.append("cannot be provided:")
             lines += [f"    {each.name}: {each.reason}" for each in self.obstacles]

@@ -10,21 +10,21 @@ from typing import Literal
 from discomfort._json import JsonObject
 from discomfort.exceptions import DiscomfortError
 from discomfort.planning.workflow_plan import WorkflowPlan, size_text
-from discomfort.provision.proposal import Proposal
+from discomfort.provision.proposal import ObstacleKind, Proposal
 
 Outcome = Literal["fetched", "installed", "present", "planned", "impossible", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProvidedItem:
-    """One model or pack, and what became of it.
+    """One model or pack, and what became of it; or a file, a value, or a problem of the plan, always ``impossible``.
 
     ``present``: it was there already, perhaps since another process fetched it meanwhile. ``planned``: a dry run would
     fetch or install it. ``impossible``: nothing was tried, and ``reason`` says why. ``failed``: ``error`` says why.
     ``size`` is in bytes.
     """
 
-    kind: Literal["model", "pack", "file"]
+    kind: ObstacleKind
     name: str
     outcome: Outcome
     path: Path | None = None

@@ -88,8 +88,7 @@ class Provider:
                 packs.append(found)
             else:
                 obstacles.append(found)
-        obstacles += [Obstacle("file", file.name, "upload it: it is yours") for file in self._plan.files]
-        return Proposal(without_repeats(models), tuple(packs), tuple(obstacles))
+        return Proposal(without_repeats(models), tuple(packs), (*obstacles, *_others(self._plan)))
 
     async def run(self, *, yes: bool, consent: Consent | None, dry_run: bool) -> ProvideReport:
         """Propose, ask, and do it. Raises ConsentError, ProvideError."""
@@ -112,7 +111,7 @@ class Provider:
         models = [await self._listed(*each) for each in zip(proposal.models, models, strict=True)]
         plan = await self._planned_again()
         report = ProvideReport(
-            proposal, (*models, *packs, *impossible), is_restarted=round_.is_restarted,
+            proposal, (*models, *packs, *_remaining(impossible, plan)), is_restarted=round_.is_restarted,
             restart_reason=round_.restart_reason, plan=plan,
         )  # fmt: skip
         return _without_failures(report)
@@ -195,6 +194,24 @@ async def _agree(proposal: Proposal, *, yes: bool, consent: Consent | None) -> N
     # Nothing but True counts: a function without a return statement did not agree.
     if answer is not True:
         raise ConsentError("nothing was fetched: it was declined", proposal=proposal)
+
+
+def _others(plan: WorkflowPlan) -> list[Obstacle]:
+    """What a plan lacks beside models and packs, which only the caller can change."""
+    found = [Obstacle("file", file.name, "upload it: it is yours") for file in plan.files]
+    for value in plan.values:
+        nearest = "" if value.nearest is None else f"; nearest: {str(value.nearest)[:200]!r}"
+        found.append(Obstacle("value", f"node {value.input}", f"{value.problem}{nearest}"))
+    return found + [Obstacle("problem", plan.name or "the workflow", problem) for problem in plan.problems]
+
+
+def _remaining(impossible: list[ProvidedItem], plan: WorkflowPlan | None) -> list[ProvidedItem]:
+    """What is still impossible by the new plan: a workflow that lacks packs has problems that end with them."""
+    if plan is None:
+        return impossible
+    still = {(each.kind, each.name, each.reason) for each in _others(plan)}
+    passing = {"value", "problem"}
+    return [item for item in impossible if item.kind not in passing or (item.kind, item.name, item.reason) in still]
 
 
 def _planned(proposal: Proposal) -> list[ProvidedItem]:

@@ -6,19 +6,24 @@ A line counts once its newline is on the disk. What a killed process left of a l
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import stat
 from pathlib import Path
 
+from discomfort._error_text import joined
 from discomfort._json import JsonObject
 from discomfort._system.descriptors import open_or_create, sync_folder, write_all
 from discomfort._system.disk_space import writing_to
+from discomfort._system.filenames import safe_filename
 from discomfort.exceptions import SweepError
 
 _log = logging.getLogger("discomfort.sweeps")
 
 VERSION = 1
+_MOST_TOLD = 5
 _HEAD = {"journal": "discomfort sweep", "version": VERSION}
 
 
@@ -74,22 +79,46 @@ class RowJournal:
     def _read(self) -> int:
         """Read all records, and return where the last complete line ends."""
         self.records = {}
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise OSError(errno.EINVAL, "the journal is not a file", str(self._path))
         with os.fdopen(os.dup(self._descriptor), "rb") as stream:
             data = stream.read()
         lines = data.split(b"\n")
-        for number, line in enumerate(lines[:-1], 1):
-            self._take(line, number)
+        unreadable = [number for number, line in enumerate(lines[:-1], 1) if not self._take(line)]
+        if unreadable:
+            lines_told = ("line " if len(unreadable) == 1 else "lines ") + joined(unreadable, ", ", _MOST_TOLD)
+            _log.warning("%s, %s cannot be read: what it told is done again", self._path, lines_told)
         return len(data) - len(lines[-1])
 
-    def _take(self, line: bytes, number: int) -> None:
+    def _take(self, line: bytes) -> bool:
+        """Take one line over; whether it could be read."""
         try:
             record = json.loads(line)
-            if isinstance(record.get("version"), int) and record["version"] > VERSION:
-                remedy = "Update discomfort, or choose another folder"
-                raise SweepError("written by a newer version of discomfort", place=str(self._path), remedy=remedy)
-            if "key" in record:
-                self.records[str(record["key"])] = record
-        except (ValueError, RecursionError, AttributeError) as error:
-            if isinstance(error, SweepError):
-                raise
-            _log.warning("%s, line %d cannot be read: what it told is done again", self._path, number)
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(record, dict):
+            return False
+        if isinstance(record.get("version"), int) and record["version"] > VERSION:
+            remedy = "Update discomfort, or choose another folder"
+            raise SweepError("written by a newer version of discomfort", place=str(self._path), remedy=remedy)
+        if "key" not in record:
+            return True
+        if not _is_whole(record):
+            return False
+        self.records[str(record["key"])] = record
+        return True
+
+
+def _is_whole(record: JsonObject) -> bool:
+    """Whether a record that is done names its files, each as one of this folder."""
+    files = record.get("files", [])
+    return (
+        isinstance(files, list) and ("files" in record or record.get("status") != "done") and all(map(_is_file, files))
+    )
+
+
+def _is_file(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    name, staged = entry.get("file"), entry.get("staged", "")
+    return isinstance(name, str) and isinstance(staged, str) and safe_filename(name, "_") == name

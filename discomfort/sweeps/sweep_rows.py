@@ -92,6 +92,8 @@ def table_rows(interface: Interface, source: TableSource) -> list[SweepRow]:
 
 def _given_lines(rows: Iterable[Mapping[str, Any]]) -> list[TableLine]:
     found = []
+    if not isinstance(rows, Iterable):
+        raise SweepError(f"a file or rows are needed, not {type(rows).__name__}", place="table")
     for index, row in enumerate(itertools.islice(rows, MOST_ROWS + 1)):
         if not isinstance(row, Mapping):
             raise SweepError(f"names and values are needed, not {type(row).__name__}", place=f"rows[{index}]")
@@ -117,8 +119,10 @@ def typed(text: str, parameter: Parameter | None) -> Any:
     """A text as the value of that input: text for texts and files, else JSON if it parses as such."""
     if parameter is not None and (parameter.type == "STRING" or takes_content(parameter)):
         return text
-    if parameter is not None and text in (parameter.choices or ()):
-        return text
+    choices = parameter.choices or () if parameter is not None else ()
+    # A text that is written with blanks after the comma is meant without them, unless a choice has them.
+    if found := [each for each in (text, text.strip()) if each in choices]:
+        return found[0]
     try:
         # A spreadsheet writes TRUE.
         return json.loads(text.lower() if parameter is not None and parameter.type == "BOOLEAN" else text)

@@ -74,13 +74,13 @@ def test_yes_fetches(cli: Cli, target: Path, tmp_path: Path) -> None:
     """What was fetched is on stdout, progress on stderr, and the code is 0."""
     name = write(tmp_path / "a.json", workflow("Text"))
 
-    assert cli("provide", "--yes", "--set", "Text.text=x", "--timeout", "60", name) == 0
+    assert cli("provide", "--yes", "--set", "Text.text=x", "--timeout", "60", "--reserve", "2", name) == 0
 
     assert cli.out == f"fetched: checkpoints/{NAME} ({target}, 7.0 kB)\n"
     assert f"checkpoints/{NAME}: done" in cli.err
     assert target.read_bytes() == b"weights" * 1000
     assert cli.connector.calls[0] == ("plan", {"Text.text": "x"})
-    assert cli.connector.calls[1][1]["timeout"] == 60
+    assert (cli.connector.calls[1][1]["timeout"], cli.connector.calls[1][1]["reserve"]) == (60, 2_000_000)
 
 
 def test_without_yes_and_terminal_nothing_happens(cli: Cli, target: Path, tmp_path: Path) -> None:

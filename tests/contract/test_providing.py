@@ -62,15 +62,30 @@ LOADER: Prompt = {"1": node("ProvidedLoader", ckpt_name=NAME)}
 HELLO: Prompt = {"1": node("ProvidedHello", text="hello")}
 
 
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models outside of the server's own."""
+    folder = tmp_path_factory.mktemp("disk") / "models"
+    folder.mkdir()
+    return folder
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def connector(engine: EngineUnderTest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ComfyConnector]:
-    """A server of this file's own, whose folder of packs is its own too."""
+async def connector(
+    engine: EngineUnderTest, tmp_path_factory: pytest.TempPathFactory, disk: Path
+) -> AsyncIterator[ComfyConnector]:
+    """A server of this file's own, whose folder of packs is its own too, and that has LoRAs on another disk."""
     settings: dict[str, Any] = {**with_small_frontend(engine).settings, "browser": "lazy"}
     packs = engine.home / "custom_nodes" if engine.real else tmp_path_factory.mktemp("packs")
     (packs / "provided-listing").mkdir()
     (packs / "provided-listing" / "__init__.py").write_text(LISTING)
     if not engine.real:
         settings["api_command_line"] += f" --custom-node-directory {shlex.quote(str(packs))}"
+        settings["api_command_line"] += f" --models-directory {shlex.quote(str(disk))}"
+    else:
+        extra = disk.with_name("extra_model_paths.yaml")
+        extra.write_text(f"disk:\n  base_path: {disk}\n  is_default: true\n  loras: loras\n")
+        settings["api_command_line"] += f" --extra-model-paths-config {shlex.quote(str(extra))}"
     async with await ComfyConnector.launch(**settings) as made:
         yield made
 
@@ -107,6 +122,18 @@ async def test_a_model_arrives(connector: ComfyConnector) -> None:
     assert [model.is_there for model in report.plan.models] == [True]
     assert seen[-1].stage == "done"
     assert NAME in str((await connector.run(LOADER)).history)
+
+
+async def test_the_folder_that_the_server_names(connector: ComfyConnector, disk: Path) -> None:
+    """A model goes where the server looks first: by ``extra_model_paths.yaml``, or by ``--models-directory``."""
+    plan = await connector.plan(LOADER)
+    async with FileHost(CONTENT) as host:
+        need = replace(plan.models[0], is_there=False, folder="loras", name="sub/tiny.safetensors", url=host.url())
+
+        report = await connector.provide(replace(plan, models=(need,)), yes=True, allow_private=True, reserve=0)
+
+    assert [item.path for item in report.items] == [disk / "loras" / "sub" / "tiny.safetensors"]
+    assert (disk / "loras" / "sub" / "tiny.safetensors").read_bytes() == CONTENT
 
 
 async def test_a_pack_arrives(connector: ComfyConnector, packs: PackHost) -> None:

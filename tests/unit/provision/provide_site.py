@@ -20,7 +20,10 @@ HASTY = DownloadLimits(stall=0.3, tries=2, first_pause=0.01)
 
 
 class StandInServer:
-    """A server in ``home`` that runs nothing: ``starts`` counts its restarts, ``refuses`` are errors of the next."""
+    """A server in ``home`` that runs nothing: ``starts`` counts its restarts, ``refuses`` are errors of the next.
+
+    ``new`` is the plan after something changed.
+    """
 
     def __init__(self, home: Path, *, is_ours: bool = True, python: str = "python3") -> None:
         self.models, self.packs = home / "models", home / "custom_nodes"
@@ -29,6 +32,7 @@ class StandInServer:
         self.site = ServerSite(is_ours, python, home, self.packs)
         self.busy = False
         self.starts, self.forgotten = 0, 0
+        self.new: WorkflowPlan | None = None
         self.refuses: list[Exception] = []
         self.watched: list[int] = []
         self.kinds: Any = [
@@ -64,7 +68,7 @@ class StandInServer:
         return frozenset(name for names in found for name in names)
 
     async def new_plan(self) -> WorkflowPlan | None:
-        return None
+        return self.new
 
     def watch(self, pid: int, start_time: float) -> None:
         self.watched.append(pid)

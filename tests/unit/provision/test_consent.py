@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from unit.provision.provide_site import NAME, StandInServer, model, plan, provid
 from yarl import URL
 
 from discomfort.exceptions import ConfigurationError, ConsentError, DownloadError, ProvideError
+from discomfort.planning.needs import ValueNeed
 from discomfort.provision.addresses import checked_url, is_public
 from discomfort.provision.host_tokens import HostTokens, variable_of
 from discomfort.provision.proposal import Proposal
@@ -159,11 +161,12 @@ def test_addresses_that_are_not_fetched(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_the_page_of_a_file() -> None:
-    """The page of Hugging Face that shows a file becomes the address of the file."""
-    page = "https://huggingface.co/a/b/blob/main/x%20y/model.safetensors?download=true#top"
+@pytest.mark.parametrize("part", ["blob", "raw"])
+def test_the_page_of_a_file(part: str) -> None:
+    """The page of Hugging Face that shows a file, or its pointer, becomes the address of the file."""
+    page = f"https://huggingface.co/a/b/{part}/main/x%20y/model.safetensors?download=true#top"
 
-    assert str(checked_url(page, NAME)) == page.replace("blob", "resolve").partition("#")[0]
+    assert str(checked_url(page, NAME)) == page.replace(part, "resolve").partition("#")[0]
 
 
 @pytest.mark.parametrize(
@@ -243,6 +246,27 @@ async def test_tokens_are_in_no_text(host: FileHost, server: StandInServer, capl
     assert SECRET not in shown
     assert "owner of the token" in shown
     assert "hidden" not in str(error)
+
+
+async def test_lacks_that_nothing_can_fetch(host: FileHost, server: StandInServer) -> None:
+    """Wrong values and other problems of the plan are in the report, which is not complete; those that end are not."""
+    value = ValueNeed(input="3.steps", value=-1, problem="-1 is outside of 1 to 10000", nearest=1)
+    needed = replace(plan(model(host.url())), name="a.json", values=(value,), problems=("it has no output",))
+
+    shown = await provide(server, needed, dry_run=True)
+    unchanged = await provide(server, replace(needed, models=()))
+    server.new = replace(needed, problems=())
+    report = await provide(server, needed)
+
+    told = "impossible: node 3.steps: -1 is outside of 1 to 10000; nearest: '1'"
+    for each in (shown, unchanged):
+        assert told in str(each)
+        assert "impossible: a.json: it has no output" in str(each)
+    assert "node 3.steps" in str(shown.proposal)
+    assert [item.outcome for item in report.items] == ["fetched", "impossible"]
+    assert told in str(report)
+    assert not report.is_complete
+    assert not unchanged.is_complete
 
 
 async def test_an_attached_server(host: FileHost, tmp_path: Path) -> None:

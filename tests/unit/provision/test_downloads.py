@@ -295,6 +295,7 @@ async def test_the_time_is_over(host: FileHost, server: StandInServer) -> None:
 
     assert isinstance(error, DownloadStalledError)
     assert traces(server) == [f".{NAME}.part", f".{NAME}.part.json"]
+    assert part_path(target(server)).read_bytes() == CONTENT[:2000]
 
 
 async def test_a_cancelled_download_goes_on_later(host: FileHost, server: StandInServer) -> None:

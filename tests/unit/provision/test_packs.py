@@ -167,7 +167,7 @@ async def test_a_dry_run(host: PackHost, server: StandInServer) -> None:
         (need("https://github.com/a/b", version="--evil"), "not a version"),
         (need(pack_id="--evil"), "registry"),
         (need(pack_id="comfy-core"), "update ComfyUI"),
-        (need(pack_id="some-pack"), "neither ComfyUI-Manager nor comfy-cli"),
+        (need(pack_id="some-pack"), "nor comfy-cli is there; pip install comfy-cli"),
         (need(), "nothing tells"),
         (need(import_error="ImportError: x", pack_id="some-pack"), "does not load: ImportError: x"),
     ],

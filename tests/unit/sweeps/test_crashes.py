@@ -14,6 +14,7 @@ import pytest
 from discomfort._system import locks
 from discomfort.exceptions import SweepError
 from discomfort.sweeps.row_journal import RowJournal
+from discomfort.sweeps.sweep_folder import SweepFolder
 
 TESTS = Path(__file__).parents[2]
 EXPECTED = [
@@ -76,8 +77,46 @@ def test_line_that_cannot_be_read_is_told(tmp_path: Path, caplog: pytest.LogCapt
     journal = RowJournal(tmp_path / "j")
     journal.close()
     assert list(journal.records) == ["a", "b"]
-    assert "line 2 cannot be read" in caplog.text
-    assert "line 3 cannot be read" in caplog.text
+    assert "lines 2, 3 cannot be read" in caplog.text
+
+
+def test_a_journal_of_garbage_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file of thousands of wrong lines does not fill the log."""
+    (tmp_path / "j").write_bytes(b"wrong\n" * 5000)
+    journal = RowJournal(tmp_path / "j")
+    journal.close()
+    assert len(caplog.records) == 1
+    assert "lines 1, 2, 3, 4, 5, and 4995 more cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        5, None, [5], [{}], [{"file": 5}], [{"file": "../a.png"}], [{"file": "/etc/passwd"}], [{"file": ""}],
+        [{"file": "a.png", "staged": 5}],
+    ],
+)  # fmt: skip
+def test_record_whose_files_are_none(tmp_path: Path, files: object) -> None:
+    """Its row is done again; it does not count as done without files, and a name that leaves the folder is not used."""
+    folder = SweepFolder.open(tmp_path)
+    folder.close()
+    journal = tmp_path / ".sweep" / "journal.jsonl"
+    record = {"key": "a", "status": "done", "name": "a", "files": files}
+    with journal.open("a") as stream:
+        stream.write(json.dumps(record) + "\n" + json.dumps({"key": "b", "status": "done", "name": "b"}) + "\n")
+
+    folder = SweepFolder.open(tmp_path)
+
+    assert folder.done("a") is folder.done("b") is None
+    assert folder.names_taken(()) == []
+    folder.close()
+
+
+def test_journal_that_is_no_file(tmp_path: Path) -> None:
+    """A pipe is refused, and not waited for."""
+    os.mkfifo(tmp_path / "j")
+    with pytest.raises(OSError, match="is not a file"):
+        RowJournal(tmp_path / "j")
 
 
 def test_journal_of_a_newer_version(tmp_path: Path) -> None:

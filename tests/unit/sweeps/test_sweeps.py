@@ -414,51 +414,6 @@ def test_sheets_of_many_results(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.jpg")) == []
 
 
-def test_csv_table(tmp_path: Path) -> None:
-    """Cells have the type of their input; paths are relative to the table; a name column names rows."""
-    (tmp_path / "a.png").write_bytes(picture(1))
-    (tmp_path / "t.csv").write_text("name;seed;text;photo\nfirst;3;007;a.png\n;4;null;elsewhere.png\n\n;;x;\n")
-
-    sweep = Sweep.of_table(FakeFunction(), tmp_path / "t.csv", {"cfg": [1, 2]})
-
-    assert [(row.name, dict(row.values)) for row in sweep._rows][::2] == [
-        ("first", {"seed": 3, "text": "007", "photo": tmp_path / "a.png", "cfg": 1}),
-        ("", {"seed": 4, "text": "null", "photo": "elsewhere.png", "cfg": 1}),
-        ("", {"text": "x", "cfg": 1}),
-    ]
-    assert repr(sweep) == "<Sweep of fake: 6 rows of seed, text, photo, cfg>"
-
-
-def test_json_lines(tmp_path: Path) -> None:
-    """Values are as they are; null leaves the input as it is."""
-    (tmp_path / "t.jsonl").write_text('{"seed": 1, "text": "1\u2028"}\n\n{"seed": null, "cfg": 2.5}\n')
-
-    rows = Sweep.of_table(FakeFunction(), str(tmp_path / "t.jsonl"))._rows
-
-    assert [dict(row.values) for row in rows] == [{"seed": 1, "text": "1\u2028"}, {"cfg": 2.5}]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("a.csv", "seed,sed\n1,2\n", "a.csv, line 1: the workflow has no input 'sed'. Its inputs are seed"),
-        ("a.csv", "seed,seed\n1,2\n", "two columns are named 'seed'"),
-        ("a.csv", "seed,cfg\n1\n", "line 2: 1 cells, and 2 columns"),
-        ("a.csv", "seed\n", "at least one row"),
-        ("a.jsonl", '{"seed": 1}\n[]\n', "a.jsonl, line 2: an object is needed, not list"),
-        ("a.jsonl", "{\n", "line 1: not JSON"),
-        ("a.jsonl", '{"sed": 1}', "a.jsonl, line 1: the workflow has no input 'sed'"),
-        ("a.jsonl", "\n", "it has no rows"),
-    ],
-)
-def test_wrong_tables(tmp_path: Path, name: str, content: str, told: str) -> None:
-    """The error names the file, the line and what is wrong."""
-    (tmp_path / name).write_text(content)
-    with pytest.raises(SweepError) as caught:
-        Sweep.of_table(FakeFunction(), tmp_path / name)
-    assert told in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("values", "told"),
     [
