@@ -456,7 +456,7 @@ async def test_wrong_arguments(tmp_path: Path, options: dict[str, Any]) -> None:
 
 
 async def test_wrong_folder_and_table() -> None:
-    """What is no path, and what is no table, is told by name."""
+    """A number in the place of the folder or of the table is told by name."""
     odd: Any = 3
     with pytest.raises(SweepError, match="folder: the path of a folder is needed, not 3"):
         await grid(FakeFunction(), seed=[1]).run(odd)
