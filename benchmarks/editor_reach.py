@@ -137,12 +137,14 @@ def report(templates: list[Template], definitions: Mapping[str, Any], *, verbose
             print(f"not converted: {template.name}: {template.problem}")
 
 
-async def main(options: argparse.Namespace, keep: Path) -> int:
-    """Convert, measure, and check sets. Returns the exit code."""
+async def main(options: argparse.Namespace, keep: Path, base: Path) -> int:
+    """Convert, measure, and check sets. Returns the exit code. ``base`` is the server's base directory."""
+    for name in ("models", "input", "output", "user", "custom_nodes"):
+        (base / name).mkdir()
     settings: dict[str, Any] = {"native_conversion": "off", "prompt_cache": "off", "initial_port": options.port}
-    command = "python3 main.py --cpu"
+    arguments = ["--cpu", "--base-directory", str(base)]
     async with await ComfyConnector.launch(
-        engine="comfyui", comfyui_path=options.comfyui, api_command_line=command, **settings
+        engine="comfyui", comfyui_path=options.comfyui, server_arguments=arguments, **settings
     ) as connector:
         version = options.comfyui.resolve().name
         definitions = await connector._node_definitions()
@@ -171,7 +173,7 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     given = parse()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as own:
         place = given.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        sys.exit(asyncio.run(main(given, place)))
+        sys.exit(asyncio.run(main(given, place, Path(own))))

@@ -13,7 +13,9 @@ from discomfort.workflow.detect import Kind, unwrap
 from discomfort.workflow.edited_workflow import EditedWorkflow, WidgetSet
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.json_values import json_problem
+from discomfort.workflow.node_names import Target
 from discomfort.workflow.prompt_graph import PromptGraph
+from discomfort.workflow.prompt_index import host_targets
 from discomfort.workflow.selectors import Index
 from discomfort.workflow.workflow_graph import WorkflowGraph
 
@@ -29,14 +31,26 @@ class Editor:
         editor.set("3.seed", 42)                  # by id; "10:3" is node 3 in the subgraph instance 10
         editor.set("Positive prompt.text", "a cat")
         editor.set("@3.seed", 42)                 # "#" forces the id, "@" the title, "%" the class
+        editor.set("Upscale/Sampler.seed", 42)    # inside a subgraph, by the path of titles; or "10/Sampler.seed"
 
-    An exact id wins over a title, a title over a class, and case matters only where both spellings exist.
+    An exact id wins over a title, a title over a class, and case matters only where both spellings exist. A path may
+    have any number of steps, each an id, a title or a class inside the step before; the first may be at any depth.
+    Titles need no escapes: a title with ``/``, ``.`` or ``:`` wins over a path, a dot and an id in parts. Where that is
+    not meant, or two readings remain, an id says it: ``"#10:3.seed"``.
+
+    A prompt does not have the titles of subgraphs. ``workflow``, of which it was made, has them.
 
     Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or has values that are not JSON.
     """
 
     @without_frames
-    def __init__(self, payload: JsonObject, definitions: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        payload: JsonObject,
+        definitions: Mapping[str, Any] | None = None,
+        *,
+        workflow: JsonObject | None = None,
+    ) -> None:
         problem = json_problem(payload)
         if problem:
             raise PayloadError(f"the payload cannot be edited: {problem}")
@@ -44,16 +58,18 @@ class Editor:
         self.kind, graph = unwrap(payload)
         self.payload: JsonObject
         self._graph: PromptGraph | WorkflowGraph
+        hosts: list[Target] = []
         if self.kind == "workflow":
             self.payload = graph.copy() if isinstance(graph, EditedWorkflow) else EditedWorkflow(copied(graph))
             self._graph = WorkflowGraph(self.payload, definitions)
         else:
             self.payload = copied(graph)
             self._graph = PromptGraph(self.payload, definitions)
+            hosts = host_targets(self.payload, workflow)
         # A workflow saves widget values without names; only the definitions have these. A prompt names all its inputs.
         is_blind = self.kind == "workflow" and not definitions
         hint = " that is known without node definitions; convert first and set it on the prompt" if is_blind else ""
-        self._index = Index(self._graph.targets, self._graph.names, hint)
+        self._index = Index(self._graph.targets, self._graph.names, hint, hosts)
 
     @without_frames
     def set(self, selector: str, value: Any) -> Editor:

@@ -7,12 +7,13 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.dynamic_inputs import expanded, input_specs, spec_type
+from discomfort.workflow.dynamic_branches import choose_branch
+from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, expanded, input_specs, spec_type
 from discomfort.workflow.input_values import WIDGET_TYPES, check_value
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.model_folders import model_remedy
+from discomfort.workflow.node_names import Target
 from discomfort.workflow.nodes import title_of
-from discomfort.workflow.selectors import Target
 
 
 class PromptGraph:
@@ -57,6 +58,8 @@ class PromptGraph:
         if spec is not None and spec_type(spec) not in WIDGET_TYPES and (current is None or is_link(current)):
             raise InputSelectorError(selector, f"takes a link of type {spec_type(spec)}: [node id, slot]")
         check_value(selector, value, spec, remedy=model_remedy(node["class_type"], name, value))
+        if spec is not None and spec_type(spec) == DYNAMIC_COMBO and value != current:
+            choose_branch(node["inputs"], name, spec, value)
         # The server reads a bare list as a link, or refuses it; wrapped, it is a value. Newer frontends also wrap some
         # others, with their type.
         typed = isinstance(current, dict) and "__type__" in current and "__value__" in current

@@ -10,8 +10,8 @@ from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, option_inputs, spec_type
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.model_folders import model_remedy
+from discomfort.workflow.node_names import Target
 from discomfort.workflow.nodes import WorkflowNode, class_of, iterate, subgraphs
-from discomfort.workflow.selectors import Target
 from discomfort.workflow.widget_sources import WidgetSources
 from discomfort.workflow.widgets import saved_widget_names, sockets
 
