@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from discomfort._json import JsonObject, copied
@@ -10,7 +11,9 @@ from discomfort.workflow.dynamic_inputs import (
     DYNAMIC_COMBO,
     default_value,
     grown_inputs,
+    least_grown,
     option_inputs,
+    required_names,
     spec_settings,
     spec_type,
     widget_type,
@@ -33,13 +36,43 @@ def choose_branch(inputs: JsonObject, name: str, spec: Any, key: Any) -> None:
             inputs.update({own: value for own, value in before.items() if own in grown and is_link(value)})
         elif is_link(before.get(full)):
             inputs[full] = before[full]
-        elif has_default(each):
-            inputs[full] = copied(default_value(each))
+        elif is_widget(each) and (value := default_value(each)) is not None:
+            inputs[full] = copied(value)
             if spec_type(each) == DYNAMIC_COMBO:
-                choose_branch(inputs, full, each, inputs[full])
+                choose_branch(inputs, full, each, value)
 
 
-def has_default(spec: Any) -> bool:
+def sockets_without_link(spec: Any, name: str, key: Any, linked: Collection[str]) -> list[str]:
+    """The inputs that the value ``key`` of a dynamic combo requires, that are no widgets, and not among ``linked``."""
+    found: list[str] = []
+    required = required_names(spec, key)
+    for inner, each in (option_inputs(spec, key) or {}).items():
+        full = f"{name}.{inner}"
+        if spec_type(each) == DYNAMIC_COMBO:
+            found += sockets_without_link(each, full, default_value(each), linked)
+        elif spec_type(each) == AUTOGROW:
+            names = list(grown_inputs(full, each, linked))[: least_grown(each)]
+            found += [own for own in names if own not in linked]
+        elif inner in required and not is_widget(each) and full not in linked:
+            found.append(full)
+    return found
+
+
+def branch_inputs(spec: Any, name: str, key: Any) -> dict[str, Any]:
+    """The inputs that the value ``key`` of a dynamic combo brings, with their names and those that depend on them."""
+    found: dict[str, Any] = {}
+    for inner, each in (option_inputs(spec, key) or {}).items():
+        full = f"{name}.{inner}"
+        if spec_type(each) == AUTOGROW:
+            found |= grown_inputs(full, each, ())
+            continue
+        found[full] = each
+        if spec_type(each) == DYNAMIC_COMBO:
+            found |= branch_inputs(each, full, default_value(each))
+    return found
+
+
+def is_widget(spec: Any) -> bool:
     """Whether an input is a widget in a new node, so that it has a value without a link."""
     settings = spec_settings(spec)
     return not settings.get("forceInput") and (widget_type(spec) in WIDGET_TYPES or "default" in settings)

@@ -69,6 +69,21 @@ def option_inputs(spec: Any, key: object) -> dict[str, Any] | None:
     return None if found is None else _ordered(found.get("inputs"), None)
 
 
+def required_names(spec: Any, key: object) -> frozenset[str]:
+    """Return the names, without prefix, of the inputs that a value of a dynamic combo requires."""
+    found = next((option for option in _options(spec) if option["key"] == key), {})
+    inputs = found.get("inputs")
+    required = inputs.get("required") if isinstance(inputs, Mapping) else None
+    return frozenset(required) if isinstance(required, Mapping) else frozenset()
+
+
+def least_grown(spec: Any) -> int:
+    """Return how many inputs a growing one needs at least."""
+    template = spec_settings(spec).get("template")
+    least = template.get("min") if isinstance(template, Mapping) else None
+    return least if isinstance(least, int) else 0
+
+
 def grown_inputs(name: str, spec: Any, present: Container[str]) -> dict[str, Any]:
     """Return the inputs of a growing one that are ``present``, and the first that is not."""
     template = spec_settings(spec).get("template")

@@ -7,7 +7,7 @@ from typing import Any
 
 from discomfort._json import JsonObject, copied
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.edited_workflow import EditedWorkflow, WidgetSet
+from discomfort.workflow.edited_workflow import EditedWorkflow, WidgetSet, ordered
 from discomfort.workflow.javascript import through_javascript
 from discomfort.workflow.json_values import describe, is_link
 from discomfort.workflow.prompt_graph import PromptGraph
@@ -132,13 +132,19 @@ class SetArrival:
     def _applied(self, prompt: JsonObject, pending: list[WidgetSet]) -> JsonObject:
         made: JsonObject = copied(prompt)
         graph = PromptGraph(made, self._definitions)
-        for one in pending:
-            ends = self._safe_ends(one) or [(self._ids.get(one.node_id, one.node_id), one.name)]
-            for node_id, name in ends:
+        for one in ordered(pending):
+            for node_id, name in self._all_ends(one):
                 if node_id not in made or name not in graph.names(node_id) or _is_template(one.value):
                     raise self._failed(one)
                 graph.set(node_id, name, copied(one.value), one.selector)
+        for one in self._edited.sets:
+            if not all(_same(self._read(made, end), one.value) for end in self._all_ends(one)):
+                raise self._failed(one)
         return made
+
+    def _all_ends(self, one: WidgetSet) -> list[End]:
+        """Where a value arrives, or would, if the workflow does not say where."""
+        return self._safe_ends(one) or [(self._ids.get(one.node_id, one.node_id), one.name)]
 
     def _refuse_absent(self) -> None:
         for one in self._edited.sets:

@@ -43,6 +43,8 @@ class WidgetSources:
         self._maps: dict[str, WidgetMap] = {}
         self._shown: dict[str, dict[int, ShownInput]] = {}
         self._links: dict[int, dict[str, Link]] = {}
+        self.deferred: dict[tuple[str, str], Any] = {}
+        """Values by node and input that only the prompt will have."""
 
     # --- what a node has -------------------------------------------------------------------------------------------
 
@@ -56,8 +58,10 @@ class WidgetSources:
         return self._maps[node_id]
 
     def forget_all(self) -> None:
-        """Read all widgets again, because lists may have grown."""
+        """Read all widgets and links again, because an edit may have changed more than one value."""
         self._maps.clear()
+        self._shown.clear()
+        self._links.clear()
 
     def definition(self, node: JsonObject) -> Any:
         """The definition of the node's class, ``None`` if it is unknown."""
@@ -69,6 +73,7 @@ class WidgetSources:
         values: dict[str, Any] = {str(entry.get("name")): None for entry in sockets(node)}
         values |= {name: located.defaults[at] for name, at in located.absent.items()}
         values |= {name: node["widgets_values"][at] for name, at in located.positions.items()}
+        values |= {name: value for (owner, name), value in self.deferred.items() if owner == node_id}
         return expanded(input_specs(self.definition(node)), values)
 
     def promotions(self, node_id: str) -> Promotions:

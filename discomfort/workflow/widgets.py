@@ -26,6 +26,7 @@ from discomfort.workflow.dynamic_inputs import (
     spec_settings,
     widget_type,
 )
+from discomfort.workflow.input_values import BOX
 from discomfort.workflow.nodes import class_of
 
 CONTROL_MODES = frozenset({"fixed", "increment", "increment-wrap", "decrement", "randomize"})
@@ -92,7 +93,7 @@ def locate(node: JsonObject, definition: Any) -> WidgetMap:
     saved = saved_widget_names(node)
     if definition is None:
         return _from_names(saved, values)
-    slots, extras, opaque = _slots(node, definition, values)
+    slots, extras, opaque = widget_slots(node, definition, values)
     names = [slot.name for slot in slots if slot.name is not None]
     if not opaque and not _is_subsequence(saved, names):
         return WidgetMap({}, "it was saved with other widgets than its class has now")
@@ -108,14 +109,18 @@ def locate(node: JsonObject, definition: Any) -> WidgetMap:
     places = {slot.name: at for at, slot in enumerate(slots) if slot.name is not None}
     present = {name: at for name, at in places.items() if at < len(values)}
     absent = {name: at for name, at in places.items() if at >= len(values)}
-    return WidgetMap(present, absent=absent, defaults=tuple(_default(slots, at) for at in range(len(slots))))
+    return WidgetMap(present, absent=absent, defaults=tuple(slot_default(slots, at) for at in range(len(slots))))
 
 
-def _default(slots: Sequence[Slot], at: int) -> Any:
+def slot_default(slots: Sequence[Slot], at: int) -> Any:
     """The value that a new node has at a position."""
     slot = slots[at]
     if slot.kind == _CONTROL:
         return "randomize"
+    if slot.kind == _COMPANION:
+        first = next(before for before in range(at, -1, -1) if slots[before].name is not None)
+        box = default_value(slots[first].spec)
+        return box.get(BOX[at - first - 1]) if isinstance(box, dict) else None
     if slot.name is None:
         return None
     return default_value(slot.spec)
@@ -131,13 +136,13 @@ def saved_widget_names(node: JsonObject) -> list[str]:
     return names
 
 
-def sockets(node: JsonObject) -> list[JsonObject]:
+def sockets(node: Mapping[str, Any]) -> list[JsonObject]:
     """Return the input sockets that a workflow's node was saved with."""
     inputs = node.get("inputs")
     return [entry for entry in inputs if isinstance(entry, dict)] if isinstance(inputs, list) else []
 
 
-def _slots(node: JsonObject, definition: Any, values: Sequence[Any]) -> tuple[list[Slot], int, bool]:
+def widget_slots(node: Mapping[str, Any], definition: Any, values: Sequence[Any]) -> tuple[list[Slot], int, bool]:
     """Return the known slots, how many unnamed ones may follow, and whether an unknown widget ended the list early."""
     plain = {str(entry.get("name")) for entry in sockets(node) if not entry.get("widget")}
     slots: list[Slot] = []
