@@ -97,6 +97,30 @@ def grown_inputs(name: str, spec: Any, present: Container[str]) -> dict[str, Any
     return grown
 
 
+def growing_inputs(specs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the growing inputs that a node has with these values, those that a dynamic combo brings included."""
+    found: dict[str, Any] = {}
+    for name, spec in specs.items():
+        if spec_type(spec) == AUTOGROW:
+            found[name] = spec
+        elif spec_type(spec) == DYNAMIC_COMBO:
+            brought = option_inputs(spec, values.get(name)) or {}
+            found |= growing_inputs({f"{name}.{inner}": each for inner, each in brought.items()}, values)
+    return found
+
+
+def growth_hint(specs: Mapping[str, Any], values: Mapping[str, Any], name: str) -> str:
+    """Return what to say of an input that a node does not have, if it would be one of a growing row; else ``""``."""
+    for row, spec in growing_inputs(specs, values).items():
+        if name != row and not name.startswith(f"{row}."):
+            continue
+        free = [each for each in grown_inputs(row, spec, values) if each not in values]
+        if free:
+            return f"; {row!r} is a row of inputs that grows by one at a time: the next is {free[0]!r}"
+        return f"; {row!r} is a row of inputs, and all that it may have are used"
+    return ""
+
+
 def expanded(specs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return all inputs that a node has with these values; a dynamic combo without a known value brings none."""
     found: dict[str, Any] = {}

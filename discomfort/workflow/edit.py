@@ -69,10 +69,7 @@ class Editor:
             self.payload = copied(graph)
             self._graph = PromptGraph(self.payload, definitions)
             hosts = host_targets(self.payload, None if workflow is None else _workflow(workflow))
-        # A workflow saves widget values without names; only the definitions have these. A prompt names all its inputs.
-        is_blind = self.kind == "workflow" and not definitions
-        hint = " that is known without node definitions; convert first and set it on the prompt" if is_blind else ""
-        self._index = Index(self._graph.targets, self._graph.names, hint, hosts)
+        self._index = Index(self._graph.targets, self._graph.names, self._graph.absence, hosts)
 
     @without_frames
     def set(self, selector: str, value: Any) -> Editor:

@@ -84,7 +84,7 @@ class NodePaths:
         inside: dict[str, list[Target]] = defaultdict(list)
         for each in self._nodes.values():
             inside[each.host].append(each)
-        del inside[""]
+        inside.pop("", None)
         self._inside = {host: NodeNames(nodes, _own_id) for host, nodes in inside.items()}
         self._ends = ends
 

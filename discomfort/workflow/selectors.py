@@ -18,8 +18,8 @@ _MOST_NAMES = 5000
 class Index:
     """The nodes of one workflow or prompt by id, title, class, and by path through subgraphs.
 
-    ``inputs`` returns the names of a node's inputs by its id, including those that cannot be set. ``hint`` is appended
-    to the error about an input that the node does not have. ``hosts`` are the subgraphs' nodes of a prompt, which has
+    ``inputs`` returns the names of a node's inputs by its id, including those that cannot be set. ``hint`` returns what
+    the error about an input adds that the node does not have. ``hosts`` are the subgraphs' nodes of a prompt, which has
     only those inside.
     """
 
@@ -27,7 +27,7 @@ class Index:
         self,
         targets: Iterable[Target],
         inputs: Callable[[str], Sequence[str]],
-        hint: str = "",
+        hint: Callable[[str, str], str] = lambda _node_id, _name: "",
         hosts: Iterable[Target] = (),
     ) -> None:
         self.targets: list[Target] = list(targets)
@@ -82,9 +82,8 @@ class Index:
         for node_text, name in [*_splits(selector), (selector, "")]:
             matches = next((found for found in self._paths.levels(node_text) if found), [])
             if matches:
-                problem = (
-                    f"{matches[0]} has no input {name!r}{self._hint}" if name else "names a node, but no input of it"
-                )
+                hint = self._hint(matches[0].id, name)
+                problem = f"{matches[0]} has no input {name!r}{hint}" if name else "names a node, but no input of it"
                 by_id = node_text.removeprefix("#") in self._names.ids
                 return InputSelectorError(selector, problem, self._near_inputs(matches, name, by_id=by_id))
         if "." not in selector:

@@ -26,7 +26,7 @@ class WorkflowGraph:
     """A workflow's widgets by node id and input name. Edits the object it is given, not a copy."""
 
     def __init__(self, workflow: JsonObject, definitions: Mapping[str, Any] | None) -> None:
-        self._subgraphs = subgraphs(workflow)
+        self._subgraphs, self._is_known = subgraphs(workflow), bool(definitions)
         self._nodes = {found.id: found for found in iterate(workflow) if found.type not in _TEXT_ONLY}
         self._sources = WidgetSources(self._nodes, self._subgraphs, definitions or {}, self._describe)
         self.targets: list[Target] = [self._target(found) for found in self._nodes.values()]
@@ -39,6 +39,13 @@ class WorkflowGraph:
         labels = [each.label for each in self._sources.shown(node_id).values() if each.label]
         found = [*self._sources.specs(node_id), *saved, *slots, *located.positions, *located.absent, *shown, *labels]
         return list(dict.fromkeys(found))
+
+    def absence(self, node_id: str, name: str) -> str:
+        """Return what to add to the error about an input that the node does not have."""
+        if not self._is_known:
+            # A workflow saves widget values without names; only the definitions have these.
+            return " that is known without node definitions; convert first and set it on the prompt"
+        return self._sources.growth_hint(node_id, name)
 
     def settable(self, node_id: str) -> Sequence[str]:
         """Return the inputs whose widget is found and has no link, or only one from what holds a constant."""
