@@ -112,7 +112,7 @@ async def check_sets(
 
 
 def only(found: list[tuple[str, Any]], value: Any) -> bool:
-    """Whether the value is among the changes of a prompt, and all others depend on it: ``mode``, then ``mode.width``."""
+    """Whether the value is among the changes of a prompt, and all others depend on it: ``mode.width`` on ``mode``."""
     arrived = [place for place, each in found if json.dumps(each) == json.dumps(value)]
     others = [place for place, _ in found if place not in arrived]
     return bool(arrived) and all(place.startswith(tuple(f"{each}." for each in arrived)) for place in others)
