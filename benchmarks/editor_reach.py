@@ -96,7 +96,7 @@ async def check_sets(
         try:
             made = await connector.get_prompt_from_workflow(editor.set(selector, value).payload)
         except InputSelectorError as error:
-            done["refused: " + error.problem.partition(": the widgets of")[0]] += 1
+            done["muted or bypassed" if "is muted" in error.problem else "refused"] += 1
             print(f"{template.name} {selector} = {value!r:.60}: {error.problem}", flush=True)
             continue
         except DiscomfortError as error:
@@ -112,19 +112,29 @@ async def check_sets(
 
 
 def only(found: list[tuple[str, Any]], value: Any) -> bool:
-    """Whether the value is among the changes of a prompt, and all others depend on it: ``mode.width`` on ``mode``."""
+    """Whether the value is among the changes of a prompt, and all others depend on it: ``mode.width`` on ``mode``.
+
+    The frontend itself keeps the ``index`` of a ``CustomCombo`` equal to its ``choice``.
+    """
     arrived = [place for place, each in found if json.dumps(each) == json.dumps(value)]
-    others = [place for place, _ in found if place not in arrived]
+    indexes = [f"{place.removesuffix('choice')}index" for place in arrived if place.endswith(".choice")]
+    others = [place for place, _ in found if place not in arrived and place not in indexes]
     return bool(arrived) and all(place.startswith(tuple(f"{each}." for each in arrived)) for place in others)
 
 
 def another(editor: Editor, definitions: Mapping[str, Any], selector: str, present: Any) -> Any:
     """Another value that the input may take: of a list, the next one."""
     value = other_value(present)
-    try:
-        Editor(editor.payload, definitions).set(selector, value)
-    except InputSelectorError as error:
-        return next((each for each in error.candidates if each != present), value)
+    numbers = [present - 1, present / 2] if isinstance(present, int | float) and not isinstance(present, bool) else []
+    for each in (value, *numbers):
+        try:
+            Editor(editor.payload, definitions).set(selector, each)
+        except InputSelectorError as error:
+            listed = next((one for one in error.candidates if one != present), None)
+            if listed is not None and not numbers:
+                return listed
+        else:
+            return each
     return value
 
 

@@ -97,6 +97,19 @@ def grown_inputs(name: str, spec: Any, present: Container[str]) -> dict[str, Any
     return grown
 
 
+def possible_names(specs: Mapping[str, Any]) -> list[str]:
+    """Return the names of the inputs that a node may have with any values of its dynamic combos; rows left out."""
+    found: list[str] = []
+    for name, spec in specs.items():
+        if spec_type(spec) == AUTOGROW:
+            continue
+        found.append(name)
+        for key in option_keys(spec) if spec_type(spec) == DYNAMIC_COMBO else ():
+            brought = option_inputs(spec, key) or {}
+            found += possible_names({f"{name}.{inner}": each for inner, each in brought.items()})
+    return list(dict.fromkeys(found))
+
+
 def growing_inputs(specs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the growing inputs that a node has with these values, those that a dynamic combo brings included."""
     found: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, option_keys, spec_type
+from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, input_specs, option_keys, possible_names, spec_type
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.json_values import describe
 from discomfort.workflow.model_folders import model_remedy
@@ -38,7 +38,9 @@ class WorkflowGraph:
         saved, shown = saved_widget_names(node), self._shown(node_id)
         labels = [each.label for each in self._sources.shown(node_id).values() if each.label]
         found = [*self._sources.specs(node_id), *saved, *slots, *located.positions, *located.absent, *shown, *labels]
-        return list(dict.fromkeys(found))
+        # Without the values of its dynamic combos, all that they may bring can be in the prompt.
+        possible = possible_names(input_specs(self._sources.definition(node))) if located.reason else []
+        return list(dict.fromkeys([*found, *possible]))
 
     def absence(self, node_id: str, name: str) -> str:
         """Return what to add to the error about an input that the node does not have."""

@@ -91,6 +91,17 @@ def test_values_are_set_in_the_order_in_which_they_depend_on_each_other() -> Non
     assert editor.set_all(values).payload["nodes"][0]["widgets_values"] == ["size", 9, "yes", "cubic"]
 
 
+def test_what_a_value_brings_is_known_where_the_value_is_not() -> None:
+    """A node that another version of its pack has saved: its widgets are uncertain, and are set on the prompt."""
+    editor = Editor(_resize("size", 8, "no", "area", 1, 2, 3), DEFINITIONS)
+    for name in ("mode.width", "mode.factor"):
+        with pytest.raises(InputSelectorError, match="7 saved widget values, its class has 4 widgets; convert"):
+            editor.set(f"Resize.{name}", 2)
+    editor.set_all({"Resize.mode.factor": 2.0, "Resize.mode": "twice"}, defer=True)
+
+    assert [(one.name, one.deferred) for one in editor.sets] == [("mode", True), ("mode.factor", True)]
+
+
 def test_links_of_a_former_value_are_cut_everywhere() -> None:
     """In the table, at the other end, in native reroutes; links behind it end at the slots that their inputs have."""
     inputs = [
