@@ -76,6 +76,11 @@ class WorkflowGraph:
         """Return the node's id, title and class, for errors."""
         return self._describe(node_id) if node_id in self._nodes else f"node #{node_id}"
 
+    def linked(self, node_id: str) -> list[str]:
+        """Return the inputs of a node that have a link."""
+        entries = sockets(self._nodes[node_id].node) if node_id in self._nodes else []
+        return [str(entry.get("name")) for entry in entries if entry.get("link") is not None]
+
     def check_place(self, node_id: str, name: str, value: Any, selector: str) -> None:
         """Raise InputSelectorError as :meth:`set` does where no place for the value is certain."""
         source = self._sources.find(node_id, name, selector)

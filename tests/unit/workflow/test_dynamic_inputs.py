@@ -9,6 +9,7 @@ import pytest
 from browser.made_workflows import node
 from browser.newer_workflows import HOST, boxes_and_colours, named_values, nested, picture_host
 
+from discomfort.connector.set_values import with_sets
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow import Editor
 from discomfort.workflow.widgets import locate
@@ -120,6 +121,30 @@ def test_links_of_a_former_value_are_cut_everywhere() -> None:
     assert made["links"] == [[1, 2, 0, 1, 0, "IMAGE"], [3, 2, 0, 1, 1, "IMAGE"]]
     assert [slot["links"] for slot in made["nodes"][1]["outputs"]] == [[1, 3], []]
     assert made["extra"] == {"reroutes": [{"id": 1, "linkIds": [3]}], "linkExtensions": []}
+
+
+async def test_a_link_that_the_frontend_drops_is_kept() -> None:
+    """If the prompt of the edited workflow lacks a link that stays, the value is set on that of the workflow before."""
+    row = ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"i": ["IMAGE", {}]}}, "prefix": "i", "min": 0}}]
+    options = [{"key": key, "inputs": {"required": {"row": row}}} for key in ("a", "b")]
+    known = {"Rows": {"input": {"required": {"mode": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}}}, "Source": {}}
+    inputs = [{"name": "mode.row.i0", "type": "IMAGE", "link": 1}]
+    nodes = [{"id": 1, "type": "Rows", "widgets_values": ["a"], "inputs": inputs}, {"id": 2, "type": "Source"}]
+    workflow = {"nodes": nodes, "links": [[1, 2, 0, 1, 0, "IMAGE"]]}
+
+    async def convert(given: dict[str, Any]) -> dict[str, Any]:
+        key = given["nodes"][0]["widgets_values"][0]
+        link = {"mode.row.i0": ["2", 0]} if key == "a" else {}
+        rows = {"class_type": "Rows", "inputs": {"mode": key, **link}}
+        return {"1": rows, "2": {"class_type": "Source", "inputs": {}}}
+
+    async def definitions() -> dict[str, Any]:
+        return known
+
+    edited: Any = Editor(workflow, known).set("Rows.mode", "b").payload
+    made = await with_sets(edited, convert, definitions)
+
+    assert made["1"]["inputs"] == {"mode": "b", "mode.row.i0": ["2", 0]}
 
 
 @pytest.mark.parametrize(
