@@ -114,8 +114,10 @@ async def check_sets(
 def only(found: list[tuple[str, Any]], value: Any) -> bool:
     """Whether the value is among the changes of a prompt, and all others depend on it: ``mode.width`` on ``mode``.
 
-    The frontend itself keeps the ``index`` of a ``CustomCombo`` equal to its ``choice``.
+    The frontend itself keeps the ``index`` of a ``CustomCombo`` equal to its ``choice``, and a 3D viewer takes its
+    pictures anew, into the temporary folder.
     """
+    found = [(place, each) for place, each in found if " [temp]" not in json.dumps(each)]
     arrived = [place for place, each in found if json.dumps(each) == json.dumps(value)]
     indexes = [f"{place.removesuffix('choice')}index" for place in arrived if place.endswith(".choice")]
     others = [place for place, _ in found if place not in arrived and place not in indexes]

@@ -45,6 +45,10 @@ _COMPANIONS = {
 """Newer widgets, if no socket has their name, and how many entries follow theirs: a box has its numbers once more."""
 _COMPANION_TYPES: Mapping[str, type] = {"COLOR": str, "PAINTER": str, "COLORS": list, "BOUNDING_BOXES": list}
 """What the values of those are that are not objects."""
+_LINKED_TYPES = frozenset(
+    {"IMAGE", "MASK", "VIDEO", "AUDIO", "LATENT", "MODEL", "CLIP", "VAE", "CONDITIONING", "MESH", "CLIP_VISION_OUTPUT"}
+)
+"""What is never a widget, also where the node was saved before it had the socket."""
 _SEEDS = frozenset({"seed", "noise_seed"})
 _CONTROL = "CONTROL"
 _COMPANION = "COMPANION"
@@ -172,7 +176,7 @@ def widget_slots(node: Mapping[str, Any], definition: Any, values: Sequence[Any]
 
 
 def _is_socket(name: str, kind: str, spec: Any, plain: Collection[str]) -> bool:
-    if spec_settings(spec).get("forceInput") or kind in {"*", MATCH_TYPE}:
+    if spec_settings(spec).get("forceInput") or kind in {"*", MATCH_TYPE} or set(kind.split(",")) <= _LINKED_TYPES:
         return True
     if kind == AUTOGROW:
         grown = grown_inputs(name, spec, plain)
