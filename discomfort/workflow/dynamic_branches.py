@@ -43,7 +43,7 @@ def choose_branch(inputs: JsonObject, name: str, spec: Any, key: Any) -> None:
 
 
 def sockets_without_link(spec: Any, name: str, key: Any, linked: Collection[str]) -> list[str]:
-    """The inputs that the value ``key`` of a dynamic combo requires, that are no widgets, and not among ``linked``."""
+    """The inputs that a value of a dynamic combo requires, that have no widget, and that are not among ``linked``."""
     found: list[str] = []
     required = required_names(spec, key)
     for inner, each in (option_inputs(spec, key) or {}).items():

@@ -33,7 +33,7 @@ class Target:
         return self.id.rpartition(":")[0]
 
 
-class NodeNames:
+class NamedNodes:
     """Some nodes by id, title and class. ``own_id`` returns the id by which they are known here."""
 
     def __init__(self, targets: Iterable[Target], own_id: Callable[[Target], str]) -> None:
@@ -79,13 +79,13 @@ class NodePaths:
     def __init__(self, targets: Sequence[Target], hosts: Iterable[Target] = ()) -> None:
         ends = {target.id for target in targets}
         self._nodes = {each.id: each for each in (*hosts, *targets)}
-        self.names = NodeNames(targets, lambda target: target.id)
-        self._starts = NodeNames(self._nodes.values(), lambda target: target.id)
+        self.names = NamedNodes(targets, lambda target: target.id)
+        self._starts = NamedNodes(self._nodes.values(), lambda target: target.id)
         inside: dict[str, list[Target]] = defaultdict(list)
         for each in self._nodes.values():
             inside[each.host].append(each)
         inside.pop("", None)
-        self._inside = {host: NodeNames(nodes, _own_id) for host, nodes in inside.items()}
+        self._inside = {host: NamedNodes(nodes, _own_id) for host, nodes in inside.items()}
         self._ends = ends
 
     def levels(self, text: str) -> Iterator[Sequence[Target]]:
@@ -141,7 +141,7 @@ class NodePaths:
         yield from (each for _, each in self._walk(self._starts, text.split(STEP), (), to_end=False))
 
     def _walk(
-        self, names: NodeNames, tokens: Sequence[str], ranks: tuple[int, ...], *, to_end: bool = True
+        self, names: NamedNodes, tokens: Sequence[str], ranks: tuple[int, ...], *, to_end: bool = True
     ) -> Iterator[tuple[tuple[int, ...], Target]]:
         """The ends of a path with the rank of each of its tokens; a step may be several of them."""
         for end in range(1, len(tokens) + 1):

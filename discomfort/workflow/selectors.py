@@ -7,7 +7,7 @@ from functools import partial
 
 from discomfort._error_text import nearest
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.node_names import MARKS, STEP, NodeNames, NodePaths, Target
+from discomfort.workflow.node_names import MARKS, STEP, NamedNodes, NodePaths, Target
 
 _SHORT = 20
 """Nodes, and inputs of a node, up to which all are candidates, the nearest first."""
@@ -121,7 +121,7 @@ class Index:
 
     def _near_nodes(self, text: str, name: str, among: Sequence[Target] | None = None) -> list[str]:
         """Inputs of the nodes whose title or class is similar, then of those with a similar id, the nearest first."""
-        names = self._names if among is None else NodeNames(among, lambda target: target.id.rpartition(":")[2])
+        names = self._names if among is None else NamedNodes(among, lambda target: target.id.rpartition(":")[2])
         near: dict[str, Target] = {}
         tables = {**names.folded_kinds, **names.folded_titles}
         known = [*names.folded_titles, *(kind for kind in names.folded_kinds if kind not in names.folded_titles)]
