@@ -377,9 +377,9 @@ class SyncConnector(ConnectorFace):
             )
         )
 
-    def edit(self, payload: Payload) -> Editor:
+    def edit(self, payload: Payload, *, workflow: Payload | None = None) -> Editor:
         """See :meth:`ComfyConnector.edit`."""
-        return self._thread.call(self._connector.edit(payload))
+        return self._thread.call(self._connector.edit(payload, workflow=workflow))
 
     def outputs(self, history: Mapping[str, Any]) -> list[SyncOutput]:
         """See :meth:`ComfyConnector.outputs`; the methods of these outputs need no ``await``."""

@@ -78,10 +78,9 @@ class NamedCalls:
 
     async def editor(self, connector: ComfyConnector, job: Job) -> Editor:
         """An editor of one run's prompt with the values of its selectors set."""
-        editor = await connector.edit(self._functions[job.position].prompt)
-        for selector, value in job.variant.values.items():
-            editor.set(selector, value)
-        return editor
+        workflow = job.source.payload if job.source.kind == "workflow" else None
+        editor = await connector.edit(self._functions[job.position].prompt, workflow=workflow)
+        return editor.set_all(job.variant.values)
 
     async def run(
         self,

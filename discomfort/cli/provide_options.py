@@ -28,7 +28,7 @@ PlanSetOption = Annotated[
     typer.Option(
         "--set",
         metavar="NODE.INPUT=VALUE",
-        help="Plan with this value; NODE is a node's title, class or id. Repeatable.",
+        help="Plan with this value; NODE is a node's title, class or id, or a path into a subgraph. Repeatable.",
         show_default=False,
     ),
 ]

@@ -30,7 +30,8 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="NODE.INPUT=VALUE",
-        help="Set an input before running; NODE is a node's title, class or id. 0..19 and a|b are one run each."
+        help="Set an input before running; NODE is a node's title, class or id, or a path of these into a subgraph"
+        " (Host/Node.seed). 0..19 and a|b are one run each."
         " Repeatable.",
         show_default=False,
     ),

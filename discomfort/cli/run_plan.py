@@ -29,11 +29,20 @@ _MOST_ERRORS = 20
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The graph whose inputs are set: the workflow itself, or the prompt that it was converted to."""
+    """The graph whose inputs are set: the workflow itself, or the prompt that ``workflow`` was converted to."""
 
     payload: JsonObject
     is_workflow: bool
-    extra: JsonObject | None = None
+    workflow: JsonObject | None = None
+
+    @property
+    def extra(self) -> JsonObject | None:
+        """The extra data of its runs."""
+        return None if self.workflow is None else {"extra_pnginfo": {"workflow": self.workflow}}
+
+    async def editor(self, connector: ComfyConnector) -> Editor:
+        """An editor of a copy."""
+        return await connector.edit(self.payload, workflow=self.workflow)
 
 
 class Edits:
@@ -61,7 +70,7 @@ class Edits:
                 prompt = await connector.get_prompt_from_workflow(source.payload)
             except Exception as error:  # noqa: BLE001 - becomes this workflow's error, whatever it is
                 return [error]
-            base = Base(prompt, False, {"extra_pnginfo": {"workflow": source.payload}})
+            base = Base(prompt, False, source.payload)
             problems = await self._problems(connector, base)
             if problems:
                 problems[0].__cause__ = first
@@ -74,10 +83,7 @@ class Edits:
 
     async def editor(self, connector: ComfyConnector, job: Job) -> Editor:
         """An editor of one run's graph with its values set."""
-        editor = await connector.edit(self._bases[job.position].payload)
-        for selector, value in job.variant.values.items():
-            editor.set(selector, value)
-        return editor
+        return (await self._bases[job.position].editor(connector)).set_all(job.variant.values)
 
     async def apply(self, connector: ComfyConnector, job: Job) -> tuple[JsonObject, bool, JsonObject | None]:
         """What to run: the payload, whether it is a workflow, and its extra data."""
@@ -108,11 +114,11 @@ class Edits:
 
     async def _problems(self, connector: ComfyConnector, base: Base) -> list[Exception]:
         """Each different problem once, with its row if the values come from a CSV file."""
-        editor = await connector.edit(base.payload)
+        editor = await base.editor(connector)
         seen: set[str] = set()
         problems: dict[str, Exception] = {}
         for variant in self._variants:
-            for selector, value in variant.values.items():
+            for selector, value in editor.in_order(variant.values).items():
                 pair = json.dumps([selector, value], default=str)
                 if pair in seen or len(problems) >= _MOST_ERRORS:
                     continue

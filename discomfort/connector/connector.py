@@ -532,15 +532,16 @@ class ComfyConnector:
         return self._server.outputs(history)
 
     @without_frames
-    async def edit(self, payload: Payload) -> Editor:
+    async def edit(self, payload: Payload, *, workflow: Payload | None = None) -> Editor:
         """An editor for a workflow or prompt that knows the server's node definitions: ``.set("KSampler.seed", 42)``.
 
         It changes a copy: run ``editor.payload``, which knows what was set in it. When a workflow is converted, each
         value is compared with the prompt. Where the frontend reads the widgets from other places than its node's class
         has them, the values are set on the prompt of the workflow as it was before; where that is not exact,
-        InputSelectorError says what stands in the way. Raises PayloadError, ServerConnectionError.
+        InputSelectorError says what stands in the way. ``workflow`` is what a prompt was made of: it has the titles
+        of the subgraphs, for selectors such as ``"Upscale/Sampler.seed"``. Raises PayloadError, ServerConnectionError.
         """
-        return await self._server.editor(payload)
+        return await self._server.editor(payload, workflow)
 
     # --- the server's queue ----------------------------------------------------------------------------------------
 

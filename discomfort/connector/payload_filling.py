@@ -49,9 +49,7 @@ class PayloadFilling:
         """
         if not self._values and not self._files:
             return payload
-        editor = await self._edit(payload)
-        for selector, value in self._values.items():
-            editor.set_or_defer(selector, value)
+        editor = (await self._edit(payload)).set_all(self._values, defer=True)
         for selector in self._files:
             editor.find(selector)
         if self._files:

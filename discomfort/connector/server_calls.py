@@ -99,13 +99,15 @@ class ServerCalls:
             named = self._policy.with_upload_names(prompt, definitions)
             await self._prompts.with_server(lambda: self.client().check_prompt(named, definitions or None))
 
-    async def editor(self, payload: Payload) -> Editor:
-        """An editor of a payload, by the server's definitions."""
-        payload = taken(payload)
+    async def editor(self, payload: Payload, workflow: Payload | None = None) -> Editor:
+        """An editor of a payload, by the server's definitions; ``workflow`` is what a prompt was made of."""
+        payload, origin = taken(payload), None if workflow is None else taken(workflow)
         async with self.open("edit"):
             await self._ready()
             _, graph = await load_payload(payload)
-            return Editor(graph, await self._prompts.with_server(lambda: self.client().shared_definitions()))
+            titles = None if origin is None else (await load_payload(origin))[1]
+            definitions = await self._prompts.with_server(lambda: self.client().shared_definitions())
+            return Editor(graph, definitions, workflow=titles)
 
     async def has_file(self, name: str, subfolder: str, folder: str) -> bool:
         """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""

@@ -10,7 +10,7 @@ from discomfort._json import JsonObject
 from discomfort._system.concurrency import to_thread
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow.edit import Editor
-from discomfort.workflow.edited_workflow import EditedWorkflow
+from discomfort.workflow.edited_workflow import EditedWorkflow, ordered
 from discomfort.workflow.set_arrival import SetArrival
 
 _log = logging.getLogger("discomfort.connector")
@@ -43,7 +43,7 @@ def _is_untouched(edited: EditedWorkflow, definitions: Mapping[str, Any]) -> boo
     """Whether the workflow is its original with these values, and nobody has changed it by hand since."""
     editor = Editor(edited.original or {}, definitions)
     try:
-        for one in edited.sets:
+        for one in ordered(edited.sets):
             (editor.set_or_defer if one.deferred else editor.set)(f"#{one.node_id}.{one.name}", one.value)
     except InputSelectorError:
         return False

@@ -16,9 +16,8 @@ from discomfort.workflow.interface.declarations import InputTarget, InterfacePro
 from discomfort.workflow.interface.interface_text import one_line_of
 from discomfort.workflow.interface.parameters import Interface
 from discomfort.workflow.interface.sources import interface_of
-from discomfort.workflow.prompt_graph import PromptGraph
+from discomfort.workflow.prompt_index import prompt_index
 from discomfort.workflow.prompt_ports import PromptPorts, prompt_ports
-from discomfort.workflow.selectors import Index
 
 _log = logging.getLogger("discomfort.interface")
 _MOST_WARNINGS = 20
@@ -36,12 +35,11 @@ class PreparedWorkflow:
 
     def editor(self) -> Editor:
         """An editor of a copy of the prompt."""
-        return Editor(self.prompt, self.definitions)
+        return Editor(self.prompt, self.definitions, workflow=self.workflow)
 
     def target(self, selector: str) -> InputTarget:
         """The input of the prompt that a selector names. Raises InputSelectorError."""
-        graph = PromptGraph(self.prompt, self.definitions)
-        return InputTarget(*Index(graph.targets, graph.names).resolve(selector))
+        return InputTarget(*prompt_index(self.prompt, self.definitions, self.workflow).resolve(selector))
 
     def finds_outputs(self, parameter: Parameter) -> bool:
         """Whether the inputs of a parameter find files in the folders of outputs: those of ComfyUI's own nodes do."""

@@ -224,7 +224,7 @@ class WorkflowFunction:
         if workflow is None:
             return extra
         editor = Editor(workflow, call.workflow.definitions)
-        for selector, value in sent_values(call).items():
+        for selector, value in editor.in_order(sent_values(call)).items():
             try:
                 editor.set(selector, value)
             except InputSelectorError:

@@ -45,6 +45,7 @@ from discomfort.workflow.nodes import missing_nodes
 from discomfort.workflow.partner_nodes import partner_nodes
 from discomfort.workflow.preflight import check_prompt
 from discomfort.workflow.prompt_graph import PromptGraph
+from discomfort.workflow.prompt_index import host_targets
 from discomfort.workflow.replacements import replaced_classes
 from discomfort.workflow.selectors import Index
 from discomfort.workflow.subgraphs import find_node
@@ -154,7 +155,8 @@ class Planner:
     def _set_values(self, prompt: JsonObject, definitions: JsonObject) -> None:
         known = {key: node for key, node in prompt.items() if isinstance(node.get("class_type"), str)}
         graph = PromptGraph(known, definitions)
-        index = Index(graph.targets, graph.names)
+        workflow = self._order.graph if self._order.kind == "workflow" else None
+        index = Index(graph.targets, graph.names, hosts=host_targets(known, workflow))
         # What a dynamic combo brings (``mode.width``) is there once the combo (``mode``) is set.
         for selector, value in sorted(self._order.values.items(), key=lambda each: each[0].count(".")):
             node_id, name = index.resolve(selector)

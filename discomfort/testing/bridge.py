@@ -180,9 +180,9 @@ class AsyncConnector(ConnectorFace):
         """See :meth:`ComfyConnector.explain`."""
         return await self._there(self.connector.explain(workflow))
 
-    async def edit(self, payload: Payload) -> Editor:
+    async def edit(self, payload: Payload, *, workflow: Payload | None = None) -> Editor:
         """See :meth:`ComfyConnector.edit`."""
-        return await self._there(self.connector.edit(payload))
+        return await self._there(self.connector.edit(payload, workflow=workflow))
 
     async def health(self) -> HealthReport:
         """See :meth:`ComfyConnector.health`."""

@@ -69,6 +69,21 @@ def option_inputs(spec: Any, key: object) -> dict[str, Any] | None:
     return None if found is None else _ordered(found.get("inputs"), None)
 
 
+def required_names(spec: Any, key: object) -> frozenset[str]:
+    """Return the names, without prefix, of the inputs that a value of a dynamic combo requires."""
+    found = next((option for option in _options(spec) if option["key"] == key), {})
+    inputs = found.get("inputs")
+    required = inputs.get("required") if isinstance(inputs, Mapping) else None
+    return frozenset(required) if isinstance(required, Mapping) else frozenset()
+
+
+def least_grown(spec: Any) -> int:
+    """Return how many inputs a growing one needs at least."""
+    template = spec_settings(spec).get("template")
+    least = template.get("min") if isinstance(template, Mapping) else None
+    return least if isinstance(least, int) else 0
+
+
 def grown_inputs(name: str, spec: Any, present: Container[str]) -> dict[str, Any]:
     """Return the inputs of a growing one that are ``present``, and the first that is not."""
     template = spec_settings(spec).get("template")
@@ -80,6 +95,43 @@ def grown_inputs(name: str, spec: Any, present: Container[str]) -> dict[str, Any
             grown[full] = each
         one_more = one_more or full not in present
     return grown
+
+
+def possible_names(specs: Mapping[str, Any]) -> list[str]:
+    """Return the names of the inputs that a node may have with any values of its dynamic combos; rows left out."""
+    found: list[str] = []
+    for name, spec in specs.items():
+        if spec_type(spec) == AUTOGROW:
+            continue
+        found.append(name)
+        for key in option_keys(spec) if spec_type(spec) == DYNAMIC_COMBO else ():
+            brought = option_inputs(spec, key) or {}
+            found += possible_names({f"{name}.{inner}": each for inner, each in brought.items()})
+    return list(dict.fromkeys(found))
+
+
+def growing_inputs(specs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the growing inputs that a node has with these values, those that a dynamic combo brings included."""
+    found: dict[str, Any] = {}
+    for name, spec in specs.items():
+        if spec_type(spec) == AUTOGROW:
+            found[name] = spec
+        elif spec_type(spec) == DYNAMIC_COMBO:
+            brought = option_inputs(spec, values.get(name)) or {}
+            found |= growing_inputs({f"{name}.{inner}": each for inner, each in brought.items()}, values)
+    return found
+
+
+def growth_hint(specs: Mapping[str, Any], values: Mapping[str, Any], name: str) -> str:
+    """Return what to say of an input that a node does not have, if it would be one of a growing row; else ``""``."""
+    for row, spec in growing_inputs(specs, values).items():
+        if name != row and not name.startswith(f"{row}."):
+            continue
+        free = [each for each in grown_inputs(row, spec, values) if each not in values]
+        if free:
+            return f"; {row!r} is a row of inputs that grows by one at a time: the next is {free[0]!r}"
+        return f"; {row!r} is a row of inputs, and all that it may have are used"
+    return ""
 
 
 def expanded(specs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

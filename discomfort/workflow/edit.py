@@ -13,7 +13,9 @@ from discomfort.workflow.detect import Kind, unwrap
 from discomfort.workflow.edited_workflow import EditedWorkflow, WidgetSet
 from discomfort.workflow.input_values import check_value
 from discomfort.workflow.json_values import json_problem
+from discomfort.workflow.node_names import Target
 from discomfort.workflow.prompt_graph import PromptGraph
+from discomfort.workflow.prompt_index import host_targets
 from discomfort.workflow.selectors import Index
 from discomfort.workflow.workflow_graph import WorkflowGraph
 
@@ -29,14 +31,26 @@ class Editor:
         editor.set("3.seed", 42)                  # by id; "10:3" is node 3 in the subgraph instance 10
         editor.set("Positive prompt.text", "a cat")
         editor.set("@3.seed", 42)                 # "#" forces the id, "@" the title, "%" the class
+        editor.set("Upscale/Sampler.seed", 42)    # inside a subgraph, by the path of titles; or "10/Sampler.seed"
 
-    An exact id wins over a title, a title over a class, and case matters only where both spellings exist.
+    An exact id wins over a title, a title over a class, and case matters only where both spellings exist. A path may
+    have any number of steps, each an id, a title or a class inside the step before; the first may be at any depth.
+    Titles need no escapes: a title with ``/``, ``.`` or ``:`` wins over a path, a dot and an id in parts. Where that is
+    not meant, or two readings remain, an id says it: ``"#10:3.seed"``.
+
+    A prompt does not have the titles of subgraphs. ``workflow``, of which it was made, has them.
 
     Raises :class:`PayloadError` if the payload is neither a workflow nor a prompt, or has values that are not JSON.
     """
 
     @without_frames
-    def __init__(self, payload: JsonObject, definitions: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        payload: JsonObject,
+        definitions: Mapping[str, Any] | None = None,
+        *,
+        workflow: JsonObject | None = None,
+    ) -> None:
         problem = json_problem(payload)
         if problem:
             raise PayloadError(f"the payload cannot be edited: {problem}")
@@ -44,16 +58,18 @@ class Editor:
         self.kind, graph = unwrap(payload)
         self.payload: JsonObject
         self._graph: PromptGraph | WorkflowGraph
+        hosts: list[Target] = []
         if self.kind == "workflow":
             self.payload = graph.copy() if isinstance(graph, EditedWorkflow) else EditedWorkflow(copied(graph))
             self._graph = WorkflowGraph(self.payload, definitions)
+            for one in self.sets:
+                if one.deferred:
+                    self._graph.defer(one.node_id, one.name, one.value)
         else:
             self.payload = copied(graph)
             self._graph = PromptGraph(self.payload, definitions)
-        # A workflow saves widget values without names; only the definitions have these. A prompt names all its inputs.
-        is_blind = self.kind == "workflow" and not definitions
-        hint = " that is known without node definitions; convert first and set it on the prompt" if is_blind else ""
-        self._index = Index(self._graph.targets, self._graph.names, hint)
+            hosts = host_targets(self.payload, None if workflow is None else _workflow(workflow))
+        self._index = Index(self._graph.targets, self._graph.names, self._graph.absence, hosts)
 
     @without_frames
     def set(self, selector: str, value: Any) -> Editor:
@@ -62,13 +78,15 @@ class Editor:
         In a workflow, setting an input that a PrimitiveNode feeds sets the primitive, and so every input that it feeds.
         In a prompt, a pair ``[node id, slot]`` of an existing node connects the input to it.
 
-        Inputs that depend on a value have a dot in their name (``mode.width``). In a workflow, the value that they
-        depend on can only become one that brings the same inputs. A widget that a subgraph's node shows is set both
-        there, if it has a value of its own, and inside, so that it counts in every frontend.
+        Inputs that depend on a value have a dot in their name (``mode.width``). Another value of ``mode`` takes them
+        away, with their links, and brings its own with their defaults, as in the UI; inputs that both values have keep
+        their links. A widget that a subgraph's node shows is set both there, if it has a value of its own, and inside,
+        so that it counts in every frontend.
 
         Raises :class:`InputSelectorError`, with candidates, if the selector names no input or several, if the input is
         fed by another node, if the value is not of its type or outside its range or list, and in a workflow if the
-        widget's position cannot be proven (then convert first, and set it on the prompt).
+        widget's position cannot be proven, or if the value brings an input that must be linked (then convert first, and
+        set it on the prompt).
         """
         node_id, name = self._index.resolve(selector)
         own = copied(value) if json_problem(value) is None else value
@@ -85,13 +103,36 @@ class Editor:
         node_id, name = self._index.resolve(selector)
         if isinstance(self._graph, WorkflowGraph):
             try:
-                self._graph.check_place(node_id, name, selector)
+                self._graph.check_place(node_id, name, value, selector)
             except InputSelectorError:
                 check_value(selector, value, None)
                 before = copied(self.payload) if self._is_unrecorded else None
+                self._graph.defer(node_id, name, copied(value))
                 self._record(WidgetSet(selector, node_id, name, copied(value), deferred=True), before)
                 return self
         return self.set(selector, value)
+
+    @without_frames
+    def set_all(self, values: Mapping[str, Any], *, defer: bool = False) -> Editor:
+        """Set several inputs, by selector; an input that depends on another value after that value.
+
+        With ``defer``, those whose place in a workflow is uncertain are set on the prompt, as by :meth:`set_or_defer`.
+        Raises :class:`InputSelectorError` like :meth:`set`.
+        """
+        for selector, value in self.in_order(values).items():
+            (self.set_or_defer if defer else self.set)(selector, value)
+        return self
+
+    def in_order(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values by selector, those first that bring the inputs of others: ``mode``, then ``mode.width``."""
+
+        def depth(selector: str) -> tuple[bool, int]:
+            try:
+                return False, self.find(selector)[1].count(".")
+            except InputSelectorError:  # another of the values may bring it
+                return True, selector.count(".")
+
+        return {selector: values[selector] for selector in sorted(values, key=depth)}
 
     def find(self, selector: str) -> tuple[str, str]:
         """Return the node's id and the name of the input that a selector names.
@@ -133,6 +174,13 @@ class Editor:
 
     def __repr__(self) -> str:
         return f"<Editor of a {self.kind} with {len(self._index.targets)} nodes>"
+
+
+def _workflow(payload: JsonObject) -> JsonObject:
+    kind, graph = unwrap(payload)
+    if kind != "workflow":
+        raise PayloadError(f"workflow: takes what the prompt was made of, given a {kind}")
+    return graph
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

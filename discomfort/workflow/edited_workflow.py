@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,11 @@ class WidgetSet:
     name: str
     value: Any
     deferred: bool = False
+
+
+def ordered(sets: Iterable[WidgetSet]) -> list[WidgetSet]:
+    """These sets, an input that depends on another value after that value."""
+    return sorted(sets, key=lambda one: one.name.count("."))
 
 
 class EditedWorkflow(dict[str, Any]):

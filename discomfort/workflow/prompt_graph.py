@@ -7,12 +7,13 @@ from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.dynamic_inputs import expanded, input_specs, spec_type
+from discomfort.workflow.dynamic_branches import choose_branch
+from discomfort.workflow.dynamic_inputs import DYNAMIC_COMBO, expanded, growth_hint, input_specs, spec_type
 from discomfort.workflow.input_values import WIDGET_TYPES, check_value
 from discomfort.workflow.json_values import is_link
 from discomfort.workflow.model_folders import model_remedy
+from discomfort.workflow.node_names import Target
 from discomfort.workflow.nodes import title_of
-from discomfort.workflow.selectors import Target
 
 
 class PromptGraph:
@@ -27,6 +28,11 @@ class PromptGraph:
         """Return the inputs that the node has, then those that it may have."""
         inputs = self._prompt[node_id]["inputs"]
         return [*inputs, *(name for name in self._specs(node_id) if name not in inputs)]
+
+    def absence(self, node_id: str, name: str) -> str:
+        """Return what to add to the error about an input that the node does not have."""
+        node = self._prompt[node_id]
+        return growth_hint(input_specs(self._definitions.get(node["class_type"])), node["inputs"], name)
 
     def settable(self, node_id: str) -> Sequence[str]:
         """Return the inputs that take a constant now."""
@@ -52,11 +58,13 @@ class PromptGraph:
             node["inputs"][name] = list(value)
             return
         if is_link(current) and current[0] in self._prompt:
-            self._refuse_fed(current, selector)
+            self._refuse_fed(current, selector, is_cut=value is None)
         spec = self._specs(node_id).get(name)
         if spec is not None and spec_type(spec) not in WIDGET_TYPES and (current is None or is_link(current)):
             raise InputSelectorError(selector, f"takes a link of type {spec_type(spec)}: [node id, slot]")
         check_value(selector, value, spec, remedy=model_remedy(node["class_type"], name, value))
+        if spec is not None and spec_type(spec) == DYNAMIC_COMBO and value != current:
+            choose_branch(node["inputs"], name, spec, value)
         # The server reads a bare list as a link, or refuses it; wrapped, it is a value. Newer frontends also wrap some
         # others, with their type.
         typed = isinstance(current, dict) and "__type__" in current and "__value__" in current
@@ -67,9 +75,11 @@ class PromptGraph:
         node = self._prompt[node_id]
         return expanded(input_specs(self._definitions.get(node["class_type"])), node["inputs"])
 
-    def _refuse_fed(self, link: Sequence[Any], selector: str) -> None:
+    def _refuse_fed(self, link: Sequence[Any], selector: str, *, is_cut: bool) -> None:
         source = self._prompt[link[0]]
         feeder = Target(link[0], title_of(source), source["class_type"])
         candidates = [f"#{feeder.id}.{name}" for name in self.settable(feeder.id)]
         remedy = "; set that node instead" if candidates else ""
+        if is_cut:
+            remedy = "; null takes no link away: delete the input from the payload"
         raise InputSelectorError(selector, f"is fed by output {link[1]} of {feeder}{remedy}", candidates)

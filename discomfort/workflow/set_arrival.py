@@ -7,7 +7,7 @@ from typing import Any
 
 from discomfort._json import JsonObject, copied
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.edited_workflow import EditedWorkflow, WidgetSet
+from discomfort.workflow.edited_workflow import EditedWorkflow, WidgetSet, ordered
 from discomfort.workflow.javascript import through_javascript
 from discomfort.workflow.json_values import describe, is_link
 from discomfort.workflow.prompt_graph import PromptGraph
@@ -36,7 +36,8 @@ class SetArrival:
 
         A list that was saved by another version of a pack fails this: the next widgets differ as well.
         """
-        return all(map(self._arrived, self._sets)) and not any(map(self._is_shifted, self._sets))
+        is_whole = all(map(self._arrived, self._sets)) and not any(map(self._is_shifted, self._sets))
+        return is_whole and not any(self._unlinked())
 
     def prompt(self, base: JsonObject | None = None) -> JsonObject:
         """The prompt with every value; ``base`` is that of the workflow before it was edited, where it is needed.
@@ -101,8 +102,21 @@ class SetArrival:
                 if made is not None and not is_link(made):
                     yield end, value
 
+    def _unlinked(self) -> Iterator[End]:
+        """Linked inputs that depend on a set, whose link the prompt lacks: 1.58.1 drops some of those that stay.
+
+        What feeds them may also be muted, or hold a constant.
+        """
+        for node_id, name in (end for one in self._sets for end in self._safe_workflow_ends(one)):
+            for linked in self._graph.linked(node_id):
+                end = self._ids.get(node_id, node_id), linked
+                if linked.startswith(f"{name}.") and end[0] in self._made and not is_link(self._read(self._made, end)):
+                    yield end
+
     def _is_clean(self, base: JsonObject) -> bool:
         """Whether only what was set, and what depends on it, differs between the two prompts."""
+        if any(end[0] in base and is_link(self._read(base, end)) for end in self._unlinked()):
+            return False
         if not all(map(self._arrived, self._sets)) or base.keys() != self._made.keys():
             return False
         ends = {end for one in self._sets for end in self._safe_ends(one)}
@@ -132,13 +146,19 @@ class SetArrival:
     def _applied(self, prompt: JsonObject, pending: list[WidgetSet]) -> JsonObject:
         made: JsonObject = copied(prompt)
         graph = PromptGraph(made, self._definitions)
-        for one in pending:
-            ends = self._safe_ends(one) or [(self._ids.get(one.node_id, one.node_id), one.name)]
-            for node_id, name in ends:
+        for one in ordered(pending):
+            for node_id, name in self._all_ends(one):
                 if node_id not in made or name not in graph.names(node_id) or _is_template(one.value):
                     raise self._failed(one)
                 graph.set(node_id, name, copied(one.value), one.selector)
+        for one in self._edited.sets:
+            if not all(_same(self._read(made, end), one.value) for end in self._all_ends(one)):
+                raise self._failed(one)
         return made
+
+    def _all_ends(self, one: WidgetSet) -> list[End]:
+        """Where a value arrives, or would, if the workflow does not say where."""
+        return self._safe_ends(one) or [(self._ids.get(one.node_id, one.node_id), one.name)]
 
     def _refuse_absent(self) -> None:
         for one in self._edited.sets:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from discomfort._json import JsonObject
 from discomfort.exceptions import InputSelectorError
-from discomfort.workflow.dynamic_inputs import expanded, input_specs
+from discomfort.workflow.dynamic_branches import is_widget
+from discomfort.workflow.dynamic_inputs import expanded, growing_inputs, growth_hint, input_specs, spec_type
 from discomfort.workflow.javascript import id_text
 from discomfort.workflow.links import SUBGRAPH_INPUTS, Link, read_links
 from discomfort.workflow.nodes import WorkflowNode, class_of
@@ -43,6 +44,8 @@ class WidgetSources:
         self._maps: dict[str, WidgetMap] = {}
         self._shown: dict[str, dict[int, ShownInput]] = {}
         self._links: dict[int, dict[str, Link]] = {}
+        self.deferred: dict[tuple[str, str], Any] = {}
+        """Values by node and input that only the prompt will have."""
 
     # --- what a node has -------------------------------------------------------------------------------------------
 
@@ -56,8 +59,10 @@ class WidgetSources:
         return self._maps[node_id]
 
     def forget_all(self) -> None:
-        """Read all widgets again, because lists may have grown."""
+        """Read all widgets and links again, because an edit may have changed more than one value."""
         self._maps.clear()
+        self._shown.clear()
+        self._links.clear()
 
     def definition(self, node: JsonObject) -> Any:
         """The definition of the node's class, ``None`` if it is unknown."""
@@ -65,11 +70,21 @@ class WidgetSources:
 
     def specs(self, node_id: str) -> dict[str, Any]:
         """The declarations of the inputs that the node has with its present values."""
+        return expanded(input_specs(self.definition(self._nodes[node_id].node)), self._values(node_id))
+
+    def growth_hint(self, node_id: str, name: str) -> str:
+        """What to say of an input that the node does not have, if it would be one of a growing row."""
+        return growth_hint(input_specs(self.definition(self._nodes[node_id].node)), self._values(node_id), name)
+
+    def _rows(self, node_id: str) -> Iterable[str]:
+        return growing_inputs(input_specs(self.definition(self._nodes[node_id].node)), self._values(node_id))
+
+    def _values(self, node_id: str) -> dict[str, Any]:
         node, located = self._nodes[node_id].node, self.map(node_id)
         values: dict[str, Any] = {str(entry.get("name")): None for entry in sockets(node)}
         values |= {name: located.defaults[at] for name, at in located.absent.items()}
         values |= {name: node["widgets_values"][at] for name, at in located.positions.items()}
-        return expanded(input_specs(self.definition(node)), values)
+        return values | {name: value for (owner, name), value in self.deferred.items() if owner == node_id}
 
     def promotions(self, node_id: str) -> Promotions:
         """The widgets inside that a subgraph's node lists."""
@@ -144,11 +159,24 @@ class WidgetSources:
         if name in located.absent:
             return WidgetPlace(found.node, located.absent[name], name, defaults=located.defaults)
         if name not in located.positions:
+            self._refuse_socket(node_id, name, selector)
             reason = located.reason or "it has no saved value, or its position among the widgets is uncertain"
             raise InputSelectorError(selector, f"{reason}; {_CONVERT}")
         if class_of(found.node) == "PrimitiveNode" and self._is_rerouted(found):
             raise InputSelectorError(selector, f"feeds its inputs {_REROUTED}; {_CONVERT}")
         return WidgetPlace(found.node, located.positions[name], name)
+
+    def _refuse_socket(self, node_id: str, name: str, selector: str) -> None:
+        spec = self.specs(node_id).get(name)
+        is_plain = any(
+            entry.get("name") == name and not entry.get("widget") for entry in sockets(self._nodes[node_id].node)
+        )
+        is_grown = any(name.startswith(f"{row}.") for row in self._rows(node_id))
+        if spec is not None and (is_grown or (is_plain and not is_widget(spec))):
+            problem = (
+                f"takes a link of type {spec_type(spec)}, which is made in ComfyUI; or {_CONVERT}: [node id, slot]"
+            )
+            raise InputSelectorError(selector, problem)
 
     def _refuse_shared(self, found: WorkflowNode, selector: str) -> None:
         shared = str(found.graph.get("id")) if ":" in found.id else ""

@@ -26,6 +26,7 @@ from discomfort.workflow.dynamic_inputs import (
     spec_settings,
     widget_type,
 )
+from discomfort.workflow.input_values import BOX
 from discomfort.workflow.nodes import class_of
 
 CONTROL_MODES = frozenset({"fixed", "increment", "increment-wrap", "decrement", "randomize"})
@@ -44,6 +45,10 @@ _COMPANIONS = {
 """Newer widgets, if no socket has their name, and how many entries follow theirs: a box has its numbers once more."""
 _COMPANION_TYPES: Mapping[str, type] = {"COLOR": str, "PAINTER": str, "COLORS": list, "BOUNDING_BOXES": list}
 """What the values of those are that are not objects."""
+_LINKED_TYPES = frozenset(
+    {"IMAGE", "MASK", "VIDEO", "AUDIO", "LATENT", "MODEL", "CLIP", "VAE", "CONDITIONING", "MESH", "CLIP_VISION_OUTPUT"}
+)
+"""What is never a widget, also where the node was saved before it had the socket."""
 _SEEDS = frozenset({"seed", "noise_seed"})
 _CONTROL = "CONTROL"
 _COMPANION = "COMPANION"
@@ -92,7 +97,7 @@ def locate(node: JsonObject, definition: Any) -> WidgetMap:
     saved = saved_widget_names(node)
     if definition is None:
         return _from_names(saved, values)
-    slots, extras, opaque = _slots(node, definition, values)
+    slots, extras, opaque = widget_slots(node, definition, values)
     names = [slot.name for slot in slots if slot.name is not None]
     if not opaque and not _is_subsequence(saved, names):
         return WidgetMap({}, "it was saved with other widgets than its class has now")
@@ -108,14 +113,18 @@ def locate(node: JsonObject, definition: Any) -> WidgetMap:
     places = {slot.name: at for at, slot in enumerate(slots) if slot.name is not None}
     present = {name: at for name, at in places.items() if at < len(values)}
     absent = {name: at for name, at in places.items() if at >= len(values)}
-    return WidgetMap(present, absent=absent, defaults=tuple(_default(slots, at) for at in range(len(slots))))
+    return WidgetMap(present, absent=absent, defaults=tuple(slot_default(slots, at) for at in range(len(slots))))
 
 
-def _default(slots: Sequence[Slot], at: int) -> Any:
+def slot_default(slots: Sequence[Slot], at: int) -> Any:
     """The value that a new node has at a position."""
     slot = slots[at]
     if slot.kind == _CONTROL:
         return "randomize"
+    if slot.kind == _COMPANION:
+        first = next(before for before in range(at, -1, -1) if slots[before].name is not None)
+        box = default_value(slots[first].spec)
+        return box.get(BOX[at - first - 1]) if isinstance(box, dict) else None
     if slot.name is None:
         return None
     return default_value(slot.spec)
@@ -131,13 +140,13 @@ def saved_widget_names(node: JsonObject) -> list[str]:
     return names
 
 
-def sockets(node: JsonObject) -> list[JsonObject]:
+def sockets(node: Mapping[str, Any]) -> list[JsonObject]:
     """Return the input sockets that a workflow's node was saved with."""
     inputs = node.get("inputs")
     return [entry for entry in inputs if isinstance(entry, dict)] if isinstance(inputs, list) else []
 
 
-def _slots(node: JsonObject, definition: Any, values: Sequence[Any]) -> tuple[list[Slot], int, bool]:
+def widget_slots(node: Mapping[str, Any], definition: Any, values: Sequence[Any]) -> tuple[list[Slot], int, bool]:
     """Return the known slots, how many unnamed ones may follow, and whether an unknown widget ended the list early."""
     plain = {str(entry.get("name")) for entry in sockets(node) if not entry.get("widget")}
     slots: list[Slot] = []
@@ -167,7 +176,7 @@ def _slots(node: JsonObject, definition: Any, values: Sequence[Any]) -> tuple[li
 
 
 def _is_socket(name: str, kind: str, spec: Any, plain: Collection[str]) -> bool:
-    if spec_settings(spec).get("forceInput") or kind in {"*", MATCH_TYPE}:
+    if spec_settings(spec).get("forceInput") or kind in {"*", MATCH_TYPE} or set(kind.split(",")) <= _LINKED_TYPES:
         return True
     if kind == AUTOGROW:
         grown = grown_inputs(name, spec, plain)

@@ -19,6 +19,7 @@ from discomfort.exceptions import ArgumentProblem, ExecutionError, NodeFailure
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.workflow.edit import Editor
 from discomfort.workflow.interface.parameters import Interface
+from discomfort.workflow.nodes import iterate
 
 DEFINITIONS: dict[str, Any] = {}
 
@@ -135,16 +136,17 @@ class FakeConnector:
     async def _node_definitions(self) -> dict[str, Any]:
         return DEFINITIONS
 
-    async def edit(self, payload: Any) -> Editor:
+    async def edit(self, payload: Any, *, workflow: Any = None) -> Editor:
         """The real editor."""
-        return Editor(payload, DEFINITIONS)
+        return Editor(payload, DEFINITIONS, workflow=workflow)
 
     async def get_prompt_from_workflow(self, payload: Any) -> dict[str, Any]:
         """Each node with its inputs, as far as they are widgets."""
         self.calls.append(("convert", payload))
         if any(node["type"] == "Fail" for node in payload["nodes"]):
             raise RuntimeError("no conversion")
-        return {str(node["id"]): as_prompt_node(node) for node in payload["nodes"]}
+        inside = {graph["id"] for graph in payload.get("definitions", {}).get("subgraphs", ())}
+        return {found.id: as_prompt_node(found.node) for found in iterate(payload) if found.type not in inside}
 
     async def explain(self, payload: Any) -> Explanation:
         """The real explanation of a conversion in which nodes of class ``Gone`` are missing."""

@@ -217,6 +217,20 @@ def test_set_falls_back_to_the_converted_prompt(cli: Cli, tmp_path: Path) -> Non
     assert "set on the converted prompt" in cli.err
 
 
+@pytest.mark.parametrize("selector", ["Second/Text.text", "12/1.text"])
+def test_set_takes_the_path_of_a_node_inside(cli: Cli, tmp_path: Path, selector: str) -> None:
+    """Also on the converted prompt, which does not have the titles of subgraphs: one subgraph is used twice here."""
+    made = workflow()
+    made["definitions"] = {"subgraphs": [workflow("Text") | {"id": "half", "name": "Half"}]}
+    made["nodes"] = [{"id": 10, "type": "half", "title": "First"}, {"id": 12, "type": "half", "title": "Second"}]
+    name = write(tmp_path / "a.json", made)
+
+    assert cli("run", name, "--set", f"{selector}=new") == 0
+
+    ran = cli.connector.calls[1][1]["payload"]
+    assert {key: node["inputs"] for key, node in ran.items()} == {"10:1": {"text": "old"}, "12:1": {"text": "new"}}
+
+
 @pytest.mark.parametrize("selector", ["Nothing.text", "Text.nothing", "Text.text"])
 def test_a_selector_that_fits_nothing_is_a_usage_error(cli: Cli, tmp_path: Path, selector: str) -> None:
     """Unknown and ambiguous selectors are exit code 2, with the candidates."""

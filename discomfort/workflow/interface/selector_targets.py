@@ -5,7 +5,7 @@ The prompt has no ``PrimitiveNode``, no subgraph's node and not their titles; th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from discomfort._error_text import nearest
@@ -17,10 +17,11 @@ from discomfort.workflow.interface.parameter_facts import input_facts, input_spe
 from discomfort.workflow.interface.placing import closed_branch
 from discomfort.workflow.interface.widget_targets import Widget, WidgetTargets
 from discomfort.workflow.json_values import is_link
+from discomfort.workflow.node_names import Target
 from discomfort.workflow.nodes import class_of, title_of
-from discomfort.workflow.prompt_graph import PromptGraph
+from discomfort.workflow.prompt_index import prompt_index
 from discomfort.workflow.scopes import GraphScope
-from discomfort.workflow.selectors import Index, Target
+from discomfort.workflow.selectors import Index
 from discomfort.workflow.workflow_ports import PORT
 
 _SOURCE: Final = "sidecar"
@@ -31,8 +32,7 @@ class SelectorTargets:
 
     def __init__(self, workflow: JsonObject | None, prompt: JsonObject, definitions: Mapping[str, Any]) -> None:
         self._prompt, self._definitions = prompt, definitions
-        graph = PromptGraph(prompt, definitions)
-        self._index = Index(graph.targets, graph.names)
+        self._index = prompt_index(prompt, definitions, workflow)
         self._widgets = None if workflow is None else WidgetTargets(workflow, prompt)
         self._places = {} if self._widgets is None else _places(self._widgets)
 
@@ -51,13 +51,13 @@ class SelectorTargets:
         return (InputTarget(node_id, name),)
 
     def node(self, selector: str) -> str | InterfaceProblem:
-        """The id of the one node of the prompt that a title, a class or an id names."""
-        for matches in self._nodes(selector):
-            if len(matches) == 1:
-                return matches[0]
-            if matches:
-                problem = f"{len(matches)} nodes match {selector!r}"
-                return InterfaceProblem(_SOURCE, selector, problem, f"name one by its id: {', '.join(matches)}")
+        """The id of the one node of the prompt that a title, a class, an id or a path of these names."""
+        matches = [target.id for target in self._index.nodes(selector)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            problem = f"{len(matches)} nodes match {selector!r}"
+            return InterfaceProblem(_SOURCE, selector, problem, f"name one by its id: {', '.join(matches)}")
         known = {title_of(node) or "": None for node in self._prompt.values()} | {
             node["class_type"]: None for node in self._prompt.values()
         }
@@ -84,14 +84,6 @@ class SelectorTargets:
     def spec(self, target: InputTarget) -> Any:
         """The declaration of an input; ``None`` if it is not known."""
         return input_spec(self._prompt, target, self._definitions)
-
-    def _nodes(self, selector: str) -> Sequence[list[str]]:
-        text = selector.removeprefix("#")
-        by_id = [text] if text in self._prompt else []
-        titled, kinds = selector.removeprefix("@"), selector.removeprefix("%")
-        by_title = [node_id for node_id, node in self._prompt.items() if title_of(node) == titled]
-        by_kind = [node_id for node_id, node in self._prompt.items() if node["class_type"] == kinds]
-        return by_id, by_title, by_kind
 
     def _in_workflow(self, selector: str, error: InputSelectorError) -> tuple[InputTarget, ...] | InterfaceProblem:
         """The inputs behind a widget that only the workflow has; else what the prompt's selectors say."""

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from discomfort.exceptions import ConversionError, PayloadError
+from discomfort.functions.bound_call import bound
 from discomfort.functions.loading import load_function
+from discomfort.functions.prompt_filling import filled_prompt
 
 SHOW: dict[str, Any] = {
     "Show": {
@@ -112,3 +114,42 @@ async def test_widgets_of_types_of_their_own() -> None:
     assert show.problems(box={"x": 1, "y": 2, "width": 3, "height": 4}) == []
     (problem,) = show.problems(box={"x": 1})
     assert "takes an object with the whole numbers x, y, width and height" in problem.problem
+
+
+BRANCHES: dict[str, Any] = {
+    "own": {"size": ["INT", {"default": 5}]},
+    "other": {"size": ["INT", {"default": 7}], "text": ["STRING", {}]},
+}
+CHOOSE: dict[str, Any] = {
+    "Choose": {
+        "input": {
+            "required": {
+                "mode": [
+                    "COMFY_DYNAMICCOMBO_V3",
+                    {"options": [{"key": key, "inputs": {"required": each}} for key, each in BRANCHES.items()]},
+                ]
+            }
+        },
+        "output": [],
+        "output_node": True,
+    }
+}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("combo", ["mode", "Choose.mode"])
+async def test_what_a_value_brings_is_set_in_the_same_call(combo: str, order: int) -> None:
+    """By name or selector, in any order; what is set is not replaced by a default."""
+    host: Any = Host()
+    host.definitions = CHOOSE
+    prompt = {"1": {"class_type": "Choose", "inputs": {"mode": "own", "mode.size": 1}}}
+    names = {"inputs": {"mode": "1.mode"}} if combo == "mode" else {}
+    choose = await load_function(host, prompt, interface=names, name="choose")
+    values = {combo: "other", "Choose.mode.size": 9, "1.mode.text": "x"}
+
+    call = bound(await choose._loaded.prepared(), dict(list(values.items())[::order]))
+
+    assert call.problems == []
+    assert filled_prompt(call, {}).prompt["1"]["inputs"] == {"mode": "other", "mode.size": 9, "mode.text": "x"}
+    call = bound(await choose._loaded.prepared(), {"Choose.mode.text": "x"})
+    assert [problem.problem for problem in call.problems] == ["node #1 'Choose' has no input 'mode.text'"]

@@ -9,6 +9,7 @@ import pytest
 from browser.made_workflows import node
 from browser.newer_workflows import HOST, boxes_and_colours, named_values, nested, picture_host
 
+from discomfort.connector.set_values import with_sets
 from discomfort.exceptions import InputSelectorError
 from discomfort.workflow import Editor
 from discomfort.workflow.widgets import locate
@@ -63,15 +64,122 @@ def test_what_a_dynamic_combo_brings_is_set_and_checked() -> None:
         editor.set("Resize.mode.width", 65)
 
 
-def test_a_value_that_brings_other_widgets_is_refused_in_a_workflow() -> None:
-    """All later values would shift; one that brings the same is set."""
-    editor = Editor(_resize("factor", 0.5, "area"), DEFINITIONS)
+def test_another_value_of_a_dynamic_combo_brings_its_widgets() -> None:
+    """With their defaults, in place of those of the former value; a value that brings none it has is refused."""
+    workflow = _resize(
+        "size", 8, "no", "area", widgets_values_named={"mode": "size", "mode.width": 8, "method": "area"}
+    )
+    editor = Editor(workflow, DEFINITIONS).set("Resize.mode", "factor")
 
-    with pytest.raises(InputSelectorError, match="brings other inputs"):
-        editor.set("Resize.mode", "size")
+    assert editor.payload["nodes"][0]["widgets_values"] == ["factor", 0, "area"]
+    assert editor.payload["nodes"][0]["widgets_values_named"] == {"mode": "factor", "mode.factor": 0, "method": "area"}
+    assert editor.set("Resize.mode.factor", 0.5).set("Resize.mode", "factor").get("Resize.mode.factor") == 0.5
+    assert editor.set("Resize.mode", "twice").get("Resize.mode.factor") == 0
+    with pytest.raises(InputSelectorError, match="has no input 'mode.width'"):
+        editor.set("Resize.mode.width", 8)
     with pytest.raises(InputSelectorError, match="not among its 4 values"):
         editor.set("Resize.mode", "sise")
-    assert editor.set("Resize.mode", "twice").payload["nodes"][0]["widgets_values"] == ["twice", 0.5, "area"]
+    with pytest.raises(InputSelectorError, match=r"brings 'mode\.like', which must be linked; convert the workflow"):
+        editor.set("Resize.mode", "match")
+
+
+def test_values_are_set_in_the_order_in_which_they_depend_on_each_other() -> None:
+    """In whatever order they are given, by whatever names."""
+    values = {"#1.mode.width": 9, "Resize.method": "cubic", "Resize.mode": "size", "1.mode.crop": "yes"}
+    editor = Editor(_resize("factor", 0.5, "area"), DEFINITIONS)
+
+    assert list(editor.in_order(values)) == ["Resize.method", "Resize.mode", "#1.mode.width", "1.mode.crop"]
+    assert editor.set_all(values).payload["nodes"][0]["widgets_values"] == ["size", 9, "yes", "cubic"]
+
+
+def test_what_a_value_brings_is_known_where_the_value_is_not() -> None:
+    """A node that another version of its pack has saved: its widgets are uncertain, and are set on the prompt."""
+    editor = Editor(_resize("size", 8, "no", "area", 1, 2, 3), DEFINITIONS)
+    for name in ("mode.width", "mode.factor"):
+        with pytest.raises(InputSelectorError, match="7 saved widget values, its class has 4 widgets; convert"):
+            editor.set(f"Resize.{name}", 2)
+    editor.set_all({"Resize.mode.factor": 2.0, "Resize.mode": "twice"}, defer=True)
+
+    assert [(one.name, one.deferred) for one in editor.sets] == [("mode", True), ("mode.factor", True)]
+
+
+def test_links_of_a_former_value_are_cut_everywhere() -> None:
+    """In the table, at the other end, in native reroutes; links behind it end at the slots that their inputs have."""
+    inputs = [
+        {"name": "input", "type": "IMAGE", "link": 1},
+        {"name": "mode.width", "type": "INT", "widget": {"name": "mode.width"}, "link": 2},
+        {"name": "images.image0", "type": "IMAGE", "link": 3},
+    ]
+    workflow = _resize("size", 8, "no", "area", inputs=inputs)
+    workflow["nodes"].append({"id": 2, "type": "Source", "outputs": [{"links": [1, 3]}, {"links": [2]}]})
+    workflow["links"] = [[1, 2, 0, 1, 0, "IMAGE"], [2, 2, 1, 1, 1, "INT"], [3, 2, 0, 1, 2, "IMAGE"]]
+    workflow["extra"] = {"reroutes": [{"id": 1, "linkIds": [2, 3]}], "linkExtensions": [{"id": 2, "parentId": 1}]}
+
+    made = Editor(workflow, DEFINITIONS).set("Resize.mode", "factor").payload
+
+    assert [entry["name"] for entry in made["nodes"][0]["inputs"]] == ["input", "images.image0"]
+    assert made["links"] == [[1, 2, 0, 1, 0, "IMAGE"], [3, 2, 0, 1, 1, "IMAGE"]]
+    assert [slot["links"] for slot in made["nodes"][1]["outputs"]] == [[1, 3], []]
+    assert made["extra"] == {"reroutes": [{"id": 1, "linkIds": [3]}], "linkExtensions": []}
+
+
+async def test_a_link_that_the_frontend_drops_is_kept() -> None:
+    """If the prompt of the edited workflow lacks a link that stays, the value is set on that of the workflow before."""
+    row = ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"i": ["IMAGE", {}]}}, "prefix": "i", "min": 0}}]
+    options = [{"key": key, "inputs": {"required": {"row": row}}} for key in ("a", "b")]
+    known = {"Rows": {"input": {"required": {"mode": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}}}, "Source": {}}
+    inputs = [{"name": "mode.row.i0", "type": "IMAGE", "link": 1}]
+    nodes = [{"id": 1, "type": "Rows", "widgets_values": ["a"], "inputs": inputs}, {"id": 2, "type": "Source"}]
+    workflow = {"nodes": nodes, "links": [[1, 2, 0, 1, 0, "IMAGE"]]}
+
+    async def convert(given: dict[str, Any]) -> dict[str, Any]:
+        key = given["nodes"][0]["widgets_values"][0]
+        link = {"mode.row.i0": ["2", 0]} if key == "a" else {}
+        rows = {"class_type": "Rows", "inputs": {"mode": key, **link}}
+        return {"1": rows, "2": {"class_type": "Source", "inputs": {}}}
+
+    async def definitions() -> dict[str, Any]:
+        return known
+
+    edited: Any = Editor(workflow, known).set("Rows.mode", "b").payload
+    made = await with_sets(edited, convert, definitions)
+
+    assert made["1"]["inputs"] == {"mode": "b", "mode.row.i0": ["2", 0]}
+
+
+@pytest.mark.parametrize(
+    ("selector", "problem"),
+    [
+        ("Resize.images.image0", "takes a link of type IMAGE, which is made in ComfyUI; or convert the workflow first"),
+        ("Resize.images.image1", "takes a link of type IMAGE, which is made in ComfyUI; or convert the workflow first"),
+        ("Resize.images.image2", "grows by one at a time: the next is 'images.image1'"),
+        ("Resize.images", "grows by one at a time: the next is 'images.image1'"),
+    ],
+)
+def test_a_row_of_inputs_takes_links(selector: str, problem: str) -> None:
+    """A workflow's links are made in ComfyUI; the error says what could be set on the prompt, and what comes next."""
+    inputs = [{"name": "images.image0", "type": "IMAGE", "link": None}]
+    with pytest.raises(InputSelectorError, match="has no input|takes a link") as caught:
+        Editor(_resize("factor", 0.5, "area", inputs=inputs), DEFINITIONS).set(selector, ["2", 0])
+
+    assert problem in caught.value.problem
+
+
+def test_a_row_of_inputs_grows_in_a_prompt_one_by_one() -> None:
+    """Up to its most; null does not take a link away, and the error says what does."""
+    limited = ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"i": ["IMAGE"]}}, "names": ["a", "b"]}}]
+    known = {"Row": {"input": {"required": {"row": limited}}}}
+    prompt = {"1": {"class_type": "Row", "inputs": {}}, "2": {"class_type": "Source", "inputs": {}}}
+    editor = Editor(prompt, known)
+    with pytest.raises(InputSelectorError, match="the next is 'row.a'"):
+        editor.set("Row.row.b", ["2", 0])
+    editor.set("Row.row.a", ["2", 0]).set("Row.row.b", ["2", 0])
+
+    assert editor.payload["1"]["inputs"] == {"row.a": ["2", 0], "row.b": ["2", 0]}
+    with pytest.raises(InputSelectorError, match="all that it may have are used"):
+        editor.set("Row.row.c", ["2", 0])
+    with pytest.raises(InputSelectorError, match="null takes no link away: delete the input from the payload"):
+        editor.set("Row.row.b", None)
 
 
 def test_a_prompt_takes_any_value_of_a_dynamic_combo_and_then_what_it_brings() -> None:

@@ -370,7 +370,7 @@ def test_a_node_in_a_subgraph_is_set_by_path(definitions: dict[str, Any]) -> Non
         ("Fed.text", "has no source", []),
         ("Inner.height", "is fed by input 0 of its subgraph", []),
         ("Free.image", "is fed by output 0 of node #1", ["#1.width", "#1.height"]),
-        ("Free.mask", "position among the widgets is uncertain; convert the workflow first", []),
+        ("Free.mask", "takes a link of type MASK, which is made in ComfyUI; or convert the workflow first", []),
         ("Free.seed.x", "has no input", []),
         ("hello.x", "there is no node", []),
     ],

@@ -43,7 +43,7 @@ def test_a_dynamic_combo_brings_its_inputs() -> None:
     assert prompt["1"]["inputs"] == inputs
     place_value(prompt, [InputTarget("1", "mode")], "fixed", DEFINITIONS)
     assert prompt["1"]["inputs"] == {
-        "mode": "fixed", "mode.width": 8, "mode.crop": "no", "mode.like": ["9", 0], "mode.sub": "a", "mode.sub.n": 3,
+        "mode": "fixed", "mode.width": 8, "mode.crop": "no", "mode.like": ["9", 0], "mode.sub": "a", "mode.sub.n": 0,
         "mode.name": "", "mode.on": False, "other": 1,
     }  # fmt: skip
 
