@@ -29,9 +29,8 @@ def place_value(prompt: JsonObject, targets: Iterable[InputTarget], value: Any, 
         before = inputs.get(name)
         if spec is not None and spec_type(spec) == DYNAMIC_COMBO and value != before:
             choose_branch(inputs, name, spec, value)
-        # The frontend (1.49.6) leaves the number as it is where a subgraph's node shows the combo.
-        is_outside = ":" not in target.node_id
-        if node["class_type"] == CUSTOM_COMBO and name == "choice" and "index" in inputs and is_outside:
+        # As in frontend 1.58.1. 1.49.6 leaves the number of another option where a subgraph's node shows the combo.
+        if node["class_type"] == CUSTOM_COMBO and name == "choice" and "index" in inputs:
             options = written_options(node)
             inputs["index"] = options.index(value) if value in options else -1
         if isinstance(before, dict) and "__type__" in before and "__value__" in before:

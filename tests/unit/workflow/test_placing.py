@@ -49,12 +49,12 @@ def test_a_dynamic_combo_brings_its_inputs() -> None:
 
 
 def test_a_combo_with_written_options_has_their_number() -> None:
-    """Outside of subgraphs; -1 for another value."""
+    """In a subgraph, too; -1 for another value."""
     made = {"choice": "red", "index": 0, "option1": "red", "option2": "blue", "option3": ""}
     prompt = {key: {"class_type": "CustomCombo", "inputs": dict(made)} for key in ("1", "5:1")}
     targets = [InputTarget(key, "choice") for key in prompt]
     place_value(prompt, targets, "blue", {})
-    assert [prompt[key]["inputs"]["index"] for key in ("1", "5:1")] == [1, 0]
+    assert [prompt[key]["inputs"]["index"] for key in ("1", "5:1")] == [1, 1]
     place_value(prompt, targets[:1], "green", {})
     assert prompt["1"]["inputs"]["index"] == -1
 
