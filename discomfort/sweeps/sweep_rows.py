@@ -73,8 +73,6 @@ def table_rows(interface: Interface, source: TableSource) -> list[SweepRow]:
     if isinstance(source, str | os.PathLike):
         place, lines = str(source), _file_lines(interface, Path(source))
     else:
-        if not isinstance(source, Iterable):
-            raise SweepError(f"the path of a table, or mappings are needed, not {source!r}", place="rows")
         place, lines = "rows", _given_lines(source)
     made: list[SweepRow] = []
     for line in lines:

@@ -455,15 +455,13 @@ async def test_wrong_arguments(tmp_path: Path, options: dict[str, Any]) -> None:
     assert files_of(tmp_path) == []
 
 
-async def test_wrong_folder_and_table() -> None:
-    """A number in the place of the folder or of the table is told by name."""
+async def test_wrong_folder() -> None:
+    """A number or an empty text in its place is told by name."""
     odd: Any = 3
     with pytest.raises(SweepError, match="folder: the path of a folder is needed, not 3"):
         await grid(FakeFunction(), seed=[1]).run(odd)
     with pytest.raises(SweepError, match="folder: the path of a folder is needed, not ''"):
         grid(FakeFunction(), seed=[1]).rows("")
-    with pytest.raises(SweepError, match="rows: the path of a table, or mappings are needed, not 3"):
-        Sweep.of_table(FakeFunction(), odd)
 
 
 async def test_values_that_cannot_be_read_are_rows_that_fail(tmp_path: Path) -> None:
