@@ -16,7 +16,6 @@ from discomfort.cli.options import (
     ConfigOption,
     EngineOption,
     HeaderOption,
-    JsonOption,
     ProxyOption,
     QuietOption,
     TimeoutOption,
@@ -24,6 +23,7 @@ from discomfort.cli.options import (
 )
 from discomfort.cli.terminal import Terminal
 
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each row to stdout.")]
 OneWorkflowArgument = Annotated[
     str,
     typer.Argument(metavar="WORKFLOW", help="Workflow or prompt, as JSON, in a PNG, or - for standard input."),
@@ -64,7 +64,7 @@ def sweep(
     parallel: ParallelOption = 2,
     fail_fast: FailFastOption = False,
     no_sheet: NoSheetOption = False,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
     allow_paid: AllowPaidOption = False,

@@ -106,7 +106,7 @@ class WorkflowPlan:
         yield from _section("missing models", [_model_line(model) for model in self.missing_models])
         yield from _section("missing node packs", [_pack_line(pack) for pack in self.packs])
         yield from _section("missing input files", [_file_line(each) for each in self.files])
-        yield from _section("values that the server refuses", [_value_line(each) for each in self.values])
+        yield from _section("values that the server refuses", [value_line(each) for each in self.values])
         yield from _section("other problems", self.problems)
         yield from _section(
             "nodes that cost money (allow_paid=True runs them)", [_paid(each) for each in self.partners]
@@ -173,7 +173,8 @@ def _file_line(need: FileNeed) -> str:
     return f"{need.name} (node {need.input}){near}"
 
 
-def _value_line(need: ValueNeed) -> str:
+def value_line(need: ValueNeed) -> str:
+    """A wrong value as a line of a plan: its place, a colon, what is wrong, and the nearest value that is right."""
     nearest = "" if need.nearest is None else f"; nearest: {_shortened(need.nearest)!r}"
     return f"{'input' if need.is_named else 'node'} {need.input}: {need.problem}{nearest}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from discomfort._system.concurrency import in_thread
 from discomfort.exceptions import ConfigurationError, ConsentError, DiscomfortError, DownloadError, ProvideError
 from discomfort.planning.needs import ModelNeed
-from discomfort.planning.workflow_plan import WorkflowPlan
+from discomfort.planning.workflow_plan import WorkflowPlan, value_line
 from discomfort.provision.addresses import checked_url
 from discomfort.provision.disk_room import RESERVE, DiskRoom
 from discomfort.provision.file_receiver import DownloadLimits
@@ -200,8 +200,8 @@ def _others(plan: WorkflowPlan) -> list[Obstacle]:
     """What a plan lacks beside models and packs, which only the caller can change."""
     found = [Obstacle("file", file.name, "upload it: it is yours") for file in plan.files]
     for value in plan.values:
-        nearest = "" if value.nearest is None else f"; nearest: {str(value.nearest)[:200]!r}"
-        found.append(Obstacle("value", f"node {value.input}", f"{value.problem}{nearest}"))
+        place, _, reason = value_line(value).partition(": ")
+        found.append(Obstacle("value", place, reason))
     return found + [Obstacle("problem", plan.name or "the workflow", problem) for problem in plan.problems]
 
 

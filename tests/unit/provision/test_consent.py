@@ -258,7 +258,7 @@ async def test_lacks_that_nothing_can_fetch(host: FileHost, server: StandInServe
     server.new = replace(needed, problems=())
     report = await provide(server, needed)
 
-    told = "impossible: node 3.steps: -1 is outside of 1 to 10000; nearest: '1'"
+    told = "impossible: node 3.steps: -1 is outside of 1 to 10000; nearest: 1"
     for each in (shown, unchanged):
         assert told in str(each)
         assert "impossible: a.json: it has no output" in str(each)
