@@ -12,7 +12,7 @@ from yarl import URL
 
 from discomfort._system.concurrency import in_thread
 from discomfort._system.http_sessions import make_route, open_session
-from discomfort.exceptions import DiscomfortError, DownloadError, DownloadStalledError
+from discomfort.exceptions import DiscomfortError, DownloadError, DownloadStalledError, UploadError
 from discomfort.files.places import open_place
 from discomfort.provision.addresses import is_public, shown
 from discomfort.provision.disk_room import DiskRoom
@@ -61,13 +61,14 @@ class ModelFetch:
                 return failed_item(item, error)
             problem = "the time for it was over; what arrived is kept"
             return failed_item(item, DownloadStalledError(problem, name=offer.need.name, url=shown(offer.url)))
+        except UploadError as error:
+            remedy = "Name where the link leads as a folder of models (extra_model_paths.yaml), or replace the link"
+            return failed_item(item, _failure(offer, str(error), error, remedy))
         except DiscomfortError as error:
             return failed_item(item, error)
         except OSError as error:
             problem = f"it cannot be written to {offer.path}: {error.strerror or error}"
-            made = DownloadError(problem, name=offer.need.name, url=shown(offer.url))
-            made.__cause__ = error
-            return failed_item(item, made)
+            return failed_item(item, _failure(offer, problem, error))
         size = await in_thread(lambda: _size(offer))
         return ProvidedItem("model", offer.need.place, outcome, offer.path, size)
 
@@ -89,6 +90,12 @@ class ModelFetch:
             receiver = FileReceiver(goal, self._sessions.for_url(offer.url), self._room, self._limits, tell)
             download = FileDownload(goal, receiver, self._room, self._limits, tell, deadline=self._deadline)
             return await download.run()
+
+
+def _failure(offer: ModelOffer, problem: str, cause: Exception, remedy: str = "") -> DownloadError:
+    made = DownloadError(problem, name=offer.need.name, url=shown(offer.url), remedy=remedy)
+    made.__cause__ = cause
+    return made
 
 
 class _Sessions(contextlib.AbstractAsyncContextManager["_Sessions"]):

@@ -35,7 +35,8 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "In API_COMMAND_LINE, name the Python that has it, or 'python3' for the one of this program",
     ),
     (
-        re.compile(r"No module named '?(?P<what>[\w.]+)'?"),
+        # PyOpenGL says "No … module loaded: No module named …" of what it does without.
+        re.compile(r"(?<!module loaded: )No module named '?(?P<what>[\w.]+)'?"),
         "the Python that runs it lacks the module {what!r}",
         "Install it there ({program} -m pip install -r requirements.txt), or set COMFYUI_PYTHON to another Python",
     ),

@@ -143,9 +143,11 @@ async def test_a_folder_that_leads_elsewhere(server: StandInServer, host: FileHo
     """A subfolder that is a link out of the folder of models is not followed."""
     (server.models / "checkpoints" / "out").symlink_to(tmp_path)
 
-    with pytest.raises(ProvideError, match="symbolic link"):
+    with pytest.raises(ProvideError, match="symbolic link") as caught:
         await provide(server, plan(model(host.url(), name="out/model.safetensors")))
 
+    assert isinstance(caught.value.failures[0], DownloadError)
+    assert "extra_model_paths" in caught.value.failures[0].remedy
     assert not (tmp_path / NAME).exists()
 
 

@@ -55,6 +55,12 @@ def test_the_last_one_counts() -> None:
     assert "'toy'" in likely_cause(lines[::-1], code=1).text
 
 
+def test_what_a_library_does_without_is_no_cause() -> None:
+    """ComfyUI 0.33.0 says so at each start, on its way."""
+    line = "[INFO] No OpenGL_accelerate module loaded: No module named 'OpenGL_accelerate'"
+    assert likely_cause([line], code=3) == Cause("")
+
+
 def test_exit_alone() -> None:
     """Without a telling line the exit itself may tell something, or nothing."""
     assert "memory" in likely_cause([], signal="SIGKILL").text
