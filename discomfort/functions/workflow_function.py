@@ -238,10 +238,11 @@ class WorkflowFunction:
         timeout = self._options.timeout
         end = None if timeout is None else time.monotonic() + timeout
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as limit:
                 yield lambda: None if end is None else max(0.0, end - time.monotonic())
         except TimeoutError as error:
-            if timeout is None or end is None or time.monotonic() < end:
+            # Waiting has timeouts of its own, too, with errors that say more.
+            if timeout is None or not limit.expired():
                 raise
             raise RunTimeout(f"the call was not ready within {timeout:g} s", timeout=timeout) from error
 
