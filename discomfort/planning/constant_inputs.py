@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,41 @@ def widget_inputs(workflow: JsonObject, definitions: Mapping[str, Any]) -> Itera
         specs = expanded(input_specs(definition), given)
         for name, value in given.items():
             yield ConstantInput(found.id, class_of(found.node), name, value, specs.get(name))
+
+
+class UncertainNodes:
+    """The nodes inside subgraphs with missing node types.
+
+    A subgraph's node shows widgets of its inner nodes by their order. The frontend passes over those of a missing type,
+    so the ones after it get each other's values in the prompt: a model's name comes to another loader.
+    """
+
+    def __init__(self, missing: Iterable[str]) -> None:
+        """``missing`` are the ids of nodes whose type is missing."""
+        self.hosts = frozenset(node_id.partition(":")[0] for node_id in missing if ":" in node_id)
+
+    def __contains__(self, node_id: str) -> bool:
+        host, colon, _ = node_id.partition(":")
+        return bool(colon) and host in self.hosts
+
+    def corrected(
+        self,
+        inputs: Iterable[ConstantInput],
+        prompt: Mapping[str, Any],
+        workflow: JsonObject,
+        definitions: Mapping[str, Any],
+        given: Container[str],
+    ) -> Iterator[ConstantInput]:
+        """The constants, with those that the widgets of these nodes have; what the caller has ``given`` stays."""
+        running = running_nodes(prompt, definitions)
+        for each in inputs:
+            if each.node_id not in self or each.place in given:
+                yield each
+        for each in widget_inputs(workflow, definitions) if self.hosts else ():
+            inner = prompt.get(each.node_id, {}).get("inputs", {})
+            is_used = each.node_id in running and not is_link(inner.get(each.name))
+            if each.node_id in self and is_used and each.place not in given:
+                yield each
 
 
 def absent_inputs(prompt: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[ConstantInput]:

@@ -18,7 +18,13 @@ from discomfort.exceptions import (
     ServerResponseError,
     UnsafePromptError,
 )
-from discomfort.planning.constant_inputs import ConstantInput, absent_inputs, constant_inputs, widget_inputs
+from discomfort.planning.constant_inputs import (
+    ConstantInput,
+    UncertainNodes,
+    absent_inputs,
+    constant_inputs,
+    widget_inputs,
+)
 from discomfort.planning.declared_models import DeclaredModel, declared_models, manager_models
 from discomfort.planning.file_search import NamedFile, is_file_input, named_file
 from discomfort.planning.import_errors import ImportFailures, import_failures
@@ -97,17 +103,21 @@ class Planner:
         definitions = _with_ports(await server.definitions())
         replacements = await self._replacements(definitions)
         path, prompt = await self._converted()
+        given: set[str] = set()
         if prompt is not None:
-            self._set_values(prompt, definitions)
+            given = self._set_values(prompt, definitions)
         elif order.values:
             self._unknown.append("whether the given values fit, since the workflow cannot be converted")
         missing = self._missing(definitions, replacements)
-        inputs = self._inputs(prompt, definitions)
+        uncertain = self._uncertain(prompt, missing)
+        inputs = self._inputs(prompt, definitions, uncertain, given)
         models = await self._models(inputs, missing, definitions)
         files = await self._files(each for each in inputs if each.place not in order.brought)
-        values = [*order.wrong, *(need for each in self._plain(inputs) if (need := value_need(each)))]
+        checked = (each for each in self._plain(inputs) if each.node_id not in uncertain or each.place in given)
+        values = [*order.wrong, *(need for each in checked if (need := value_need(each)))]
         if prompt is not None:
-            values += map(absent_need, absent_inputs(prompt, definitions))
+            absent = (each for each in absent_inputs(prompt, definitions) if each.node_id not in uncertain)
+            values += map(absent_need, absent)
             self._check(prompt, definitions, missing)
         paid = partner_nodes(order.graph if prompt is None else prompt, definitions, replacements)
         sizes, spaces = await model_sizes(server, models), await folder_spaces(server, models)
@@ -152,7 +162,9 @@ class Planner:
         self._unknown.append("values behind subgraphs and virtual nodes, since the workflow cannot be converted")
         return None, None
 
-    def _set_values(self, prompt: JsonObject, definitions: JsonObject) -> None:
+    def _set_values(self, prompt: JsonObject, definitions: JsonObject) -> set[str]:
+        """Set the given values in the prompt; the places of their inputs."""
+        places: set[str] = set()
         known = {key: node for key, node in prompt.items() if isinstance(node.get("class_type"), str)}
         graph = PromptGraph(known, definitions)
         workflow = self._order.graph if self._order.kind == "workflow" else None
@@ -160,15 +172,29 @@ class Planner:
         # What a dynamic combo brings (``mode.width``) is there once the combo (``mode``) is set.
         for selector, value in sorted(self._order.values.items(), key=lambda each: each[0].count(".")):
             node_id, name = index.resolve(selector)
+            places.add(f"{node_id}.{name}")
             if is_link(value) and value[0] in known:
                 known[node_id]["inputs"][name] = value
             else:
                 place_value(known, [InputTarget(node_id, name)], value, definitions)
+        return places
 
-    def _inputs(self, prompt: JsonObject | None, definitions: JsonObject) -> list[ConstantInput]:
+    def _uncertain(self, prompt: JsonObject | None, missing: Iterable[MissingNode]) -> UncertainNodes:
+        is_converted = prompt is not None and self._order.kind == "workflow"
+        found = UncertainNodes(node_id for each in missing for node_id in each.node_ids if is_converted)
+        self._unknown += [
+            f"which values the nodes in node {host} have, since node types in it are missing"
+            for host in sorted(found.hosts)
+        ]
+        return found
+
+    def _inputs(
+        self, prompt: JsonObject | None, definitions: JsonObject, uncertain: UncertainNodes, given: set[str]
+    ) -> list[ConstantInput]:
         if prompt is None:
             return list(widget_inputs(self._order.graph, definitions))
-        return list(constant_inputs(prompt, definitions))
+        found = constant_inputs(prompt, definitions)
+        return list(uncertain.corrected(found, prompt, self._order.graph, definitions, given))
 
     def _plain(self, inputs: Iterable[ConstantInput]) -> Iterable[ConstantInput]:
         return (each for each in inputs if not is_file_input(each) and not is_model_input(each))

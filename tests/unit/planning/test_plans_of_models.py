@@ -210,3 +210,33 @@ def test_a_list_that_the_frontend_fetches_does_not_decide() -> None:
     [model] = plan_of(prompt).models
 
     assert (model.is_there, model.folder) == (True, "")
+
+
+def test_models_beside_missing_nodes_in_a_subgraph() -> None:
+    """The frontend gives the widgets after a missing node each other's values: those of the nodes themselves count."""
+    listed = {"name": "a.safetensors", "directory": "checkpoints", "url": f"{HOST}/a"}
+    nodes = [
+        {"id": 1, "type": "Gone", "mode": 0},
+        {"id": 2, **loader("a.safetensors", models=[listed])},
+        {"id": 3, "type": "KSampler", "widgets_values": [20, 8.0, "euler"]},
+        {"id": 4, **loader("unused.safetensors")},
+    ]
+    workflow = workflow_of({"type": "sub"}, {"type": "KSampler", "widgets_values": [500, 8.0, "euler"]})
+    workflow["definitions"] = {"subgraphs": [{"id": "sub", "name": "S", "nodes": nodes, "links": []}]}
+    prompt = {
+        "1:1": {"class_type": None, "inputs": {}},
+        "1:2": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "euler"}},
+        "1:3": {"class_type": "KSampler", "inputs": {"steps": "a.safetensors", "cfg": 20, "sampler_name": 8.0}},
+        "1:4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "unused.safetensors"}},
+        "2": {"class_type": "KSampler", "inputs": {"steps": 500, "cfg": 8.0, "sampler_name": "euler"}},
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["1:2", 0], "b": ["1:3", 0], "c": ["2", 0]}},
+    }
+
+    plan = plan_of(workflow, FakeServer(prompt=prompt))
+    (need,) = plan.missing_models
+    given = plan_of(workflow, FakeServer(prompt=prompt), values={"1:2.ckpt_name": "mine.safetensors"})
+
+    assert (need.place, need.url, need.inputs) == ("checkpoints/a.safetensors", f"{HOST}/a", ("1:2.ckpt_name",))
+    assert [each.input for each in plan.values] == ["2.steps"]
+    assert any("node 1 have" in text for text in plan.unknown)
+    assert [each.name for each in given.missing_models] == ["mine.safetensors"]
