@@ -144,7 +144,7 @@ def test_rows_multiply_with_the_rest(tmp_path: Path) -> None:
         (b"a.b\n", "at least one row"),
         (b"a.b,seed\n1,2\n", "column 2 is 'seed', not a selector"),
         (b"a.b,a.b\n1,2\n", "two columns are named 'a.b'"),
-        (b"a.b,\n1,2\n", "column 2 is ''"),
+        (b"a.b,\n1,2\n", "column 2 has cells and no name"),
         (b"a.b,a.c\n1\n", "line 2: 1 cells, and 2 columns"),
         (b"a.b\n1,2\n", "line 2: 2 cells, and 1 columns"),
         (b'a.b\n"x\n', "line 2: "),

@@ -487,7 +487,7 @@ async def test_texts_and_numbers(server: ComfyConnector) -> None:
 def test_without_await(engine: EngineUnderTest, tmp_path: Path) -> None:
     """``SyncConnector.load`` gives a function whose calls, runs and outputs block, and whose outputs are inputs too."""
     settings: Any = {**with_small_frontend(engine).settings, "browser": "lazy"}
-    pixels = levels(4, 6, 3)
+    pixels, before = levels(4, 6, 3), input_files(engine)
     with SyncConnector.launch(**settings) as connector:
         invert = connector.load(INVERT, INVERT_NAMES, name="invert")
         once = invert(image=pixels)
@@ -502,7 +502,7 @@ def test_without_await(engine: EngineUnderTest, tmp_path: Path) -> None:
             invert(picture=pixels)
         assert [each.name for each in invert.problems(image=3)] == ["image"]
         assert list(inspect.signature(invert).parameters) == ["image"]
-        assert input_files(engine) == []
+        assert input_files(engine) == before
 
 
 async def test_sound_and_video(server: ComfyConnector, engine: EngineUnderTest, tmp_path: Path) -> None:
