@@ -9,6 +9,7 @@ from typing import Any
 from discomfort._error_text import nearest
 from discomfort._json import JsonObject
 from discomfort.client.outputs import OutputFields
+from discomfort.connector.payloads import own_copy
 from discomfort.context.file_values import FILE_3D
 from discomfort.core_values.value_fitting import described
 from discomfort.exceptions import ArgumentError, ArgumentProblem, CallError, InputSelectorError
@@ -108,7 +109,8 @@ def merged_values(values: Mapping[str, Any] | None, named: Mapping[str, Any]) ->
     twice = sorted(named.keys() & set(values or ()))
     if twice:
         raise ArgumentError(", ".join(twice), "is given twice, in the mapping and by name")
-    return {**(values or {}), **named}
+    # The call waits before it reads them, and lists stay the caller's to change.
+    return own_copy({**(values or {}), **named})
 
 
 def bound(workflow: PreparedWorkflow, values: Mapping[str, Any]) -> BoundCall:

@@ -48,11 +48,10 @@ async def plan_of_workflow(
     api_key: str | None,
 ) -> WorkflowPlan:
     """The plan of a workflow with values by name. Raises as :meth:`ComfyConnector.plan`."""
+    given, name = merged_values(values, named), payload_name(workflow)
     kind, graph = await load_payload(workflow)
-    name = payload_name(workflow)
     sidecar = await to_thread(read_sidecar, workflow, None)
     loaded = LoadedWorkflow(host, kind, graph, sidecar, name or "the workflow")
-    given = merged_values(values, named)
     return await plan_of_call(host, loaded, name, given, online=online, api_key=api_key)
 
 

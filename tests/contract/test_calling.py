@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import json
@@ -406,6 +407,15 @@ async def test_plan_with_names_where_nodes_are_missing(connector: ComfyConnector
     assert (await function.plan(image=photo)).is_ready
     with pytest.raises(ArgumentError, match="scale is given twice"):
         await connector.plan(workflow, {"scale": 2}, scale=3)
+
+
+async def test_values_of_a_plan_stay_the_callers(connector: ComfyConnector) -> None:
+    """What the caller changes while the workflow is read does not count."""
+    values: dict[str, Any] = {"upscale_method": "none"}
+    planning = asyncio.ensure_future(connector.plan(EXAMPLES / "upscale.json", values, scale=2))
+    await asyncio.sleep(0)
+    values.clear()
+    assert [need.input for need in (await planning).values] == ["upscale_method"]
 
 
 async def test_ports(server: ComfyConnector, tmp_path: Path) -> None:
