@@ -77,6 +77,16 @@ class StandInServer:
         self.watched.remove(pid)
 
 
+def target(server: StandInServer) -> Path:
+    """Where :func:`model` is fetched to."""
+    return server.models / "checkpoints" / NAME
+
+
+def traces(server: StandInServer) -> list[str]:
+    """Everything in the folder of the model, hidden files too."""
+    return sorted(path.name for path in target(server).parent.iterdir())
+
+
 def sha256(content: bytes) -> FileDigest:
     """The digest of these bytes."""
     return FileDigest("sha256", hashlib.sha256(content).hexdigest())

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from small_memory import small_memory
 from unit.provision.file_host import Answer, FileHost, body, cut, redirect, silent, status
-from unit.provision.provide_site import HASTY, NAME, StandInServer, model, plan, provide, sha256
+from unit.provision.provide_site import HASTY, NAME, StandInServer, model, plan, provide, sha256, target, traces
 from waiting import until
 
 from discomfort.exceptions import (
@@ -42,15 +42,6 @@ async def host() -> AsyncIterator[FileHost]:
 @pytest.fixture
 def server(tmp_path: Path) -> StandInServer:
     return StandInServer(tmp_path)
-
-
-def target(server: StandInServer) -> Path:
-    return server.models / "checkpoints" / NAME
-
-
-def traces(server: StandInServer) -> list[str]:
-    """Everything in the folder of the model, hidden files too."""
-    return sorted(path.name for path in target(server).parent.iterdir())
 
 
 async def failure(server: StandInServer, *args: object, **options: object) -> ProvideError:

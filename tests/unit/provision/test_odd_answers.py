@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from unit.provision.file_host import Answer, Asked, FileHost, body, cut, redirect, status
-from unit.provision.provide_site import NAME, PATIENT, StandInServer, model, plan, provide, sha256
+from unit.provision.provide_site import NAME, PATIENT, StandInServer, model, plan, provide, sha256, target, traces
 
 from discomfort.exceptions import DownloadError, FileConflictError, ProvideError
 from discomfort.planning.needs import FileDigest
@@ -30,15 +30,6 @@ async def host() -> AsyncIterator[FileHost]:
 @pytest.fixture
 def server(tmp_path: Path) -> StandInServer:
     return StandInServer(tmp_path)
-
-
-def target(server: StandInServer) -> Path:
-    return server.models / "checkpoints" / NAME
-
-
-def traces(server: StandInServer) -> list[str]:
-    """Everything in the folder of the model, hidden files too."""
-    return sorted(path.name for path in target(server).parent.iterdir())
 
 
 async def failure(server: StandInServer, needed: WorkflowPlan, **options: Any) -> Exception:
