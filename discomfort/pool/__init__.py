@@ -1,0 +1,1 @@
+"""A pool: many servers behind one queue, which knows which server holds which models."""
