@@ -44,6 +44,9 @@
     │   ├── FileConflictError       FileExistsError   another file has that name
     │   └── PackInstallError                          a node pack could not be installed
     ├── SelfTestError               RuntimeError      the server runs, but the self-test workflow fails
+    ├── PoolError                   RuntimeError      a pool cannot take a run
+    │   ├── PoolBusy                                  too many runs wait already
+    │   └── NoServerFits                              none of its servers may have the run
     └── RunError                    RuntimeError      a prompt failed
         ├── ValidationError         ValueError        the server refused the prompt, or a part of it
         ├── ExecutionError                            a node raised
@@ -51,6 +54,7 @@
         ├── ExecutionInterrupted                      somebody interrupted it
         ├── PromptLostError                           it left the queue without a history record
         │   └── ResultLostError                       it ended, but its record was lost with the server
+        ├── RunLostError                              the server of a pool died after the run had begun
         └── RunTimeout              TimeoutError      the caller's timeout passed
 
 Every error has its facts as fields. The text is built from them: the end of a log first, then the problem, then the
@@ -560,6 +564,31 @@ class SelfTestError(DiscomfortError, RuntimeError):
     """The self-test workflow failed in conversion, execution or result; ``__cause__`` is the reason."""
 
 
+class PoolError(DiscomfortError, RuntimeError):
+    """A pool cannot take a run."""
+
+
+class PoolBusy(PoolError):
+    """As many runs wait as may wait, in the whole pool or of one tenant; ``tenant`` is empty for the pool.
+
+    ``retry_after`` is in seconds: by then the pool expects to have room.
+    """
+
+    def __init__(self, waiting: int, *, tenant: str = "", retry_after: float) -> None:
+        self.waiting, self.tenant, self.retry_after = waiting, tenant, retry_after
+        of = f" of the tenant {tenant!r}" if tenant else ""
+        super().__init__(f"{waiting} runs{of} wait already. Try again in {retry_after:.3g} s")
+
+
+class NoServerFits(PoolError):
+    """No server of a pool may have a run. ``reasons`` has what is wrong with each of them, by the server's name."""
+
+    def __init__(self, reasons: Mapping[str, Sequence[str]]) -> None:
+        self.reasons: Mapping[str, tuple[str, ...]] = {name: tuple(each) for name, each in reasons.items()}
+        told = joined([f"{name} {', '.join(each)}" for name, each in self.reasons.items()], "; ", 10)
+        super().__init__(f"no server of the pool fits: {told or 'it has none'}")
+
+
 class ProvideError(DiscomfortError, RuntimeError):
     """What a plan needs could not be provided, or a part of it.
 
@@ -779,6 +808,29 @@ class ResultLostError(PromptLostError):
 
     Files that it saved to the output folder exist. The server's death is ``__cause__``.
     """
+
+
+class RunLostError(RunError):
+    """A pool's server died, or fell silent, after a run had begun there; it was not begun again.
+
+    ``started``: whether it is known that the run had begun; otherwise it may have. ``server`` is the server's name,
+    ``last_event`` the kind of the last event of the run, ``death`` why the server is lost.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        started: bool,
+        server: str,
+        last_event: str = "",
+        death: DiscomfortError | None = None,
+        prompt_id: str | None = None,
+    ) -> None:
+        self.started, self.server, self.last_event, self.death = started, server, last_event, death
+        self.remedy = "Let the pool begin it again, if that does no harm: retry=Retry(times=1)"
+        super().__init__(f"{problem}. {self.remedy}", prompt_id=prompt_id)
+        self.problem = problem
 
 
 class RunTimeout(RunError, TimeoutError):

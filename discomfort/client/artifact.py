@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
+
+from discomfort._system.concurrency import in_thread
 
 ArtifactKind = Literal["image", "video", "audio", "3d", "text", "file", "value"]
 
@@ -43,6 +46,19 @@ class Artifact:
         if self.path is None:
             raise FileNotFoundError(f"artifact {self.filename or self.key!r} has neither data nor a path")
         return self.path.read_bytes()
+
+    async def copy_to(self, stream: BinaryIO) -> None:
+        """Write the content into a file. A cancellation waits until that is done."""
+        if self.data is not None:
+            stream.write(self.data)
+        else:
+            await in_thread(lambda: self._copy_file(stream))
+
+    def _copy_file(self, stream: BinaryIO) -> None:
+        if self.path is None:
+            raise FileNotFoundError(f"artifact {self.filename or self.key!r} has neither data nor a path")
+        with self.path.open("rb") as source:
+            shutil.copyfileobj(source, stream, _BLOCK)
 
     def to_dict(self, *, with_data: bool = False) -> dict[str, Any]:
         """The fields as JSON values, the path as text; ``with_data`` adds the content as base64 in ``data``."""

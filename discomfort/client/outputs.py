@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -115,9 +115,10 @@ class OutputFields:
 
 @dataclass(slots=True, eq=False)
 class Output(OutputFields):
-    """One item that a node returned; its content is read from the server on demand."""
+    """One item that a node returned; its content is read from the server on demand, unless it came with the run."""
 
     _rest: RestClient | None = field(default=None, repr=False)
+    _content: Artifact | None = field(default=None, repr=False)
 
     async def read(self) -> bytes:
         """The content: the bytes of the file, a text as UTF-8, any other value as JSON.
@@ -127,6 +128,8 @@ class Output(OutputFields):
         """
         if self.filename is None:
             return self._inline()
+        if self._content is not None:
+            return await in_own_thread(self._content.read)
         return await self._client().view(self.filename, self.subfolder, self.folder)
 
     async def image(self) -> Image:
@@ -158,6 +161,8 @@ class Output(OutputFields):
                 with contextlib.closing(stream):
                     if self.filename is None:
                         stream.write(self._inline())
+                    elif self._content is not None:
+                        await self._content.copy_to(stream)
                     else:
                         await self._client().view_to(stream, self.filename, self.subfolder, self.folder)
                     # A full disk may show only here.
@@ -191,6 +196,8 @@ class Output(OutputFields):
     def _read_blocking(self) -> bytes | None:
         if self.filename is None:
             return self._inline()
+        if self._content is not None:
+            return self._content.read()
         return view_blocking(self._client(), self.filename, self.subfolder, self.folder)
 
     def _mime(self) -> str | None:
@@ -234,6 +241,15 @@ def collect_outputs(history: JsonObject, rest: RestClient | None) -> list[Output
             for output in _of_node(node_id, title, class_type, copied(outputs[node_id])):
                 output.prompt_id, output._rest = str(prompt_id), rest
                 found.append(output)
+    return found
+
+
+def outputs_with(history: JsonObject, artifacts: Iterable[Artifact]) -> list[Output]:
+    """As :func:`collect_outputs`, with contents that need no server: those of the artifacts made of the outputs."""
+    contents = {(each.prompt_id, each.node_id, each.key, each.index): each for each in artifacts}
+    found = collect_outputs(history, None)
+    for output in found:
+        output._content = contents.get((output.prompt_id, output.node_id, output.key, output.index))
     return found
 
 

@@ -27,7 +27,7 @@ class Reporter:
 
     def __init__(self, callback: ProgressCallback, prompt_id: str) -> None:
         self._callback, self._prompt_id = callback, prompt_id
-        self._backlog = EventBacklog()
+        self._backlog: EventBacklog[ProgressEvent] = EventBacklog()
         self._pump: asyncio.Task[None] | None = None
         self._failed = False
         self._held = False

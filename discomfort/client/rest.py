@@ -145,6 +145,10 @@ class RestClient:
         """Take prompts off the queue; ids that are running or unknown are ignored by the server."""
         await self._post("/queue", {"delete": list(prompt_ids)}, deadline)
 
+    async def forget(self, prompt_ids: Iterable[str] | None, *, deadline: float = DEADLINE) -> None:
+        """Delete the history records of these prompts, or all of them; unknown ids are ignored by the server."""
+        await self._post("/history", {"clear": True} if prompt_ids is None else {"delete": list(prompt_ids)}, deadline)
+
     async def cancel(self, prompt_id: str, *, deadline: float = DEADLINE) -> bool | None:
         """Take that prompt off the queue, or interrupt it, whichever it is at that moment; no other prompt is touched.
 

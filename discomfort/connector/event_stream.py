@@ -98,7 +98,7 @@ class EventReader(AsyncIterator[ProgressEvent]):
     """
 
     def __init__(self) -> None:
-        self._backlog = EventBacklog()
+        self._backlog: EventBacklog[ProgressEvent] = EventBacklog()
         self._arrived = asyncio.Event()
         self._ended = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +52,11 @@ class Lifecycle:
         self._state = State.UNINIT
         self._end_ordered = False
         self._transitions: deque[Transition] = deque(maxlen=50)
+        self._watchers: list[Callable[[], None]] = []
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called after each transition, in the thread that makes it. It must not raise."""
+        self._watchers.append(changed)
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
@@ -85,3 +91,5 @@ class Lifecycle:
         _log.info("%s -> %s%s", self._state, state, f": {reason}" if reason else "")
         self._transitions.append(Transition(time.time(), self._state, state, reason))
         self._state = state
+        for changed in self._watchers:
+            changed()

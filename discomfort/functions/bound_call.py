@@ -24,7 +24,7 @@ from discomfort.functions.deliveries import (
     takes,
     value_delivery,
 )
-from discomfort.functions.host import FunctionHost
+from discomfort.functions.host import FileLookup
 from discomfort.functions.loaded_workflow import PreparedWorkflow
 from discomfort.functions.value_checks import CONSTANT_TYPES, ValueTrouble, checked_constant
 from discomfort.workflow.input_values import check_value, choices
@@ -52,7 +52,7 @@ class BoundCall:
     given: dict[str, Any] = field(default_factory=dict)
     problems: list[ArgumentProblem] = field(default_factory=list)
 
-    async def check_kept_files(self, host: FunctionHost) -> None:
+    async def check_kept_files(self, host: FileLookup) -> None:
         """Add the problems of files that the workflow names, the call does not replace, and the server lacks.
 
         The server would name the file, and not the input that takes another one.
@@ -78,7 +78,7 @@ class BoundCall:
         specs = [input_spec(workflow.prompt, target, workflow.definitions) for target in parameter.targets]
         return all(parameter.default in (choices(spec) or ()) for spec in specs)
 
-    async def check_files(self, host: FunctionHost) -> None:
+    async def check_files(self, host: FileLookup) -> None:
         """Add the problems of files that are not there. Raises ServerError, StateError."""
         for name, delivery in self.deliveries.items():
             for file in delivery.files.values():

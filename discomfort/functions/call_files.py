@@ -13,7 +13,7 @@ from discomfort._system.concurrency import finish, in_own_thread, to_thread
 from discomfort._system.filenames import safe_filename
 from discomfort.client.outputs import OutputFields
 from discomfort.core_values.core_files import ValueFile
-from discomfort.functions.host import FunctionHost
+from discomfort.functions.host import FileHost, FileLookup
 from discomfort.functions.stream_reading import is_empty, read_whole
 from discomfort.functions.value_checks import ValueTrouble
 
@@ -34,7 +34,7 @@ _RIFF = {b"WAVE": ".wav", b"WEBP": ".webp", b"AVI ": ".avi"}
 class CallFile(Protocol):
     """One file that a call needs on the server."""
 
-    async def problem(self, host: FunctionHost) -> str:
+    async def problem(self, host: FileLookup) -> str:
         """Why it cannot be brought, and what helps; empty if it can. Raises ServerError, StateError."""
         ...
 
@@ -46,7 +46,7 @@ class CallFile(Protocol):
 class BroughtFiles:
     """The files of one call on the server. What had to be uploaded is discarded after the call."""
 
-    def __init__(self, host: FunctionHost) -> None:
+    def __init__(self, host: FileHost) -> None:
         self.host = host
         self.subfolder = ""
         self._uploads: list[Upload] = []
@@ -75,7 +75,7 @@ class LocalFile:
 
     path: Path
 
-    async def problem(self, host: FunctionHost) -> str:
+    async def problem(self, host: FileLookup) -> str:
         """It must be there."""
         is_there = await to_thread(_is_file, self.path)
         return "" if is_there else f"there is no file {str(self.path)!r}"
@@ -91,7 +91,7 @@ class FileByName:
 
     name: str
 
-    async def problem(self, host: FunctionHost) -> str:
+    async def problem(self, host: FileLookup) -> str:
         """It must be in one of them."""
         if await to_thread(_is_file, Path(self.name)):
             return ""
@@ -118,7 +118,7 @@ class DataFile:
     data: bytes | memoryview
     name: str
 
-    async def problem(self, host: FunctionHost) -> str:
+    async def problem(self, host: FileLookup) -> str:
         """Only without content."""
         return "" if len(self.data) else _NO_BYTES
 
@@ -134,7 +134,7 @@ class MadeFile:
     make: Callable[[], ValueFile]
     stem: str
 
-    async def problem(self, host: FunctionHost) -> str:
+    async def problem(self, host: FileLookup) -> str:
         """None: the value was checked."""
         return ""
 
@@ -151,7 +151,7 @@ class OpenFile:
     stream: BinaryIO
     stem: str
 
-    async def problem(self, host: FunctionHost) -> str:
+    async def problem(self, host: FileLookup) -> str:
         """It must be open and give bytes; one that cannot seek is not read before it is brought."""
         try:
             return _NO_BYTES if await in_own_thread(lambda: is_empty(self.stream)) else ""
@@ -178,7 +178,7 @@ class OutputFile:
     may_be_named: bool
     """Whether the input finds files in other folders than the input folder."""
 
-    async def problem(self, host: FunctionHost) -> str:
+    async def problem(self, host: FileLookup) -> str:
         """It must still be there."""
         if self._is_of(host):
             output = self.output
@@ -194,7 +194,7 @@ class OutputFile:
         data = await self.read()
         return await brought.upload(data, safe_filename(output.filename or "file"))
 
-    def _is_of(self, host: FunctionHost) -> bool:
+    def _is_of(self, host: FileLookup) -> bool:
         return self.address == host.server_address.rstrip("/")
 
 
@@ -212,7 +212,7 @@ def data_file(data: Any, stem: str) -> DataFile:
     return DataFile(data if isinstance(data, bytes) else view.cast("B"), stem + suffix)
 
 
-async def server_has(host: FunctionHost, value: str) -> bool:
+async def server_has(host: FileLookup, value: str) -> bool:
     """Whether the server has the file that an input names, as far as it may be asked. Raises ServerError, StateError.
 
     What is not the name of a file counts as there: the server says itself what is wrong with it.

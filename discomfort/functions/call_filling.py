@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from discomfort.connector.payloads import Payload
-from discomfort.exceptions import ArgumentProblem, CallError
-from discomfort.functions.bound_call import BoundCall
+from discomfort.exceptions import ArgumentProblem, CallError, InputSelectorError
+from discomfort.functions.bound_call import BoundCall, sent_values
 from discomfort.functions.call_files import BroughtFiles
-from discomfort.functions.host import FunctionHost
+from discomfort.functions.host import FileHost
 from discomfort.functions.prompt_filling import FilledPrompt, filled_prompt
 from discomfort.functions.value_checks import ValueTrouble
+from discomfort.workflow.edit import Editor
 
 
 class CallFilling:
     """Fills the prompt of one call. ``filled`` is there once :meth:`fill` has returned."""
 
-    def __init__(self, call: BoundCall, host: FunctionHost, function: str) -> None:
+    def __init__(self, call: BoundCall, host: FileHost, function: str) -> None:
         """``function`` is its name, for errors."""
         self._call, self._files, self._function = call, BroughtFiles(host), function
         self.filled: FilledPrompt | None = None
@@ -36,3 +40,19 @@ class CallFilling:
     async def take_back(self) -> None:
         """Discards the uploads."""
         await self._files.discard()
+
+
+def extra_data_of(call: BoundCall, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Extra data with the workflow, which has the values of the call as far as its widgets can, for saved pictures."""
+    extra = dict(given)
+    workflow = call.workflow.workflow
+    if workflow is None:
+        return extra
+    editor = Editor(workflow, call.workflow.definitions)
+    for selector, value in editor.in_order(sent_values(call)).items():
+        try:
+            editor.set(selector, value)
+        except InputSelectorError:
+            continue
+    extra["extra_pnginfo"] = {"workflow": editor.payload, **(extra.get("extra_pnginfo") or {})}
+    return extra

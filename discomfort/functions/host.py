@@ -22,13 +22,33 @@ if TYPE_CHECKING:
     from discomfort.connector.file_upload import Upload
 
 
-class FunctionHost(Protocol):
-    """The part of :class:`~discomfort.connector.ComfyConnector` that a function uses."""
+class FileLookup(Protocol):
+    """Where it is looked whether a server has a file."""
 
     @property
     def server_address(self) -> str:
         """The server's URL."""
         ...
+
+    async def has_file(self, name: str, subfolder: str, folder: str) -> bool:
+        """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
+        ...
+
+
+class FileHost(FileLookup, Protocol):
+    """The server to which the files of a call are brought."""
+
+    async def upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
+        """Have a file on the server until :meth:`discard_after_call`; equal ones are one."""
+        ...
+
+    async def discard_after_call(self, made: Upload) -> None:
+        """Delete such a file where the server is owned and no other call needs it. Never raises."""
+        ...
+
+
+class ConversionHost(Protocol):
+    """What converts a workflow, and knows the nodes that it was converted for."""
 
     async def get_prompt_from_workflow(self, workflow: Payload) -> JsonObject:
         """The prompt of a workflow."""
@@ -42,9 +62,9 @@ class FunctionHost(Protocol):
         """The definitions of the server's nodes, which are not to be changed."""
         ...
 
-    async def has_file(self, name: str, subfolder: str, folder: str) -> bool:
-        """Whether the server has a file in its folder ``input``, ``output`` or ``temp``."""
-        ...
+
+class FunctionHost(FileHost, ConversionHost, Protocol):
+    """The part of :class:`~discomfort.connector.ComfyConnector` that a function uses."""
 
     async def plan_graph(
         self,
@@ -64,14 +84,6 @@ class FunctionHost(Protocol):
 
     def refuse_paid(self, graph: JsonObject, definitions: Mapping[str, Any], *, allow_paid: bool | None) -> None:
         """Raise PaidNodesError if a prompt has nodes that cost money, and may not run them."""
-        ...
-
-    async def upload_for_call(self, source: Path | bytes, name: str, subfolder: str) -> Upload:
-        """Have a file on the server until :meth:`discard_after_call`; equal ones are one."""
-        ...
-
-    async def discard_after_call(self, made: Upload) -> None:
-        """Delete such a file where the server is owned and no other call needs it. Never raises."""
         ...
 
     async def run_filled(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from discomfort._json import JsonObject
-from discomfort.functions.host import FunctionHost
+from discomfort.functions.host import ConversionHost
 from discomfort.workflow.detect import Kind
 from discomfort.workflow.edit import Editor
 from discomfort.workflow.interface.declarations import InputTarget, InterfaceProblem, Parameter
@@ -56,7 +56,7 @@ class LoadedWorkflow:
     """What all functions of one ``load`` share. ``graph`` is not changed."""
 
     def __init__(
-        self, host: FunctionHost, kind: Kind, graph: JsonObject, sidecar: Mapping[str, Any] | None, name: str
+        self, host: ConversionHost, kind: Kind, graph: JsonObject, sidecar: Mapping[str, Any] | None, name: str
     ) -> None:
         """``name`` is what the log calls the workflow."""
         self._host, self._kind, self._graph, self._sidecar, self._name = host, kind, graph, sidecar, name

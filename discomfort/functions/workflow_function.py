@@ -15,9 +15,9 @@ from discomfort.connector.argument_checks import check_allow_paid, check_api_key
 from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_status import RunStatus
-from discomfort.exceptions import ArgumentProblem, InputSelectorError, RunTimeout
-from discomfort.functions.bound_call import BoundCall, bound, merged_values, sent_values
-from discomfort.functions.call_filling import CallFilling
+from discomfort.exceptions import ArgumentProblem, RunTimeout
+from discomfort.functions.bound_call import BoundCall, bound, merged_values
+from discomfort.functions.call_filling import CallFilling, extra_data_of
 from discomfort.functions.call_planning import plan_of_call
 from discomfort.functions.call_result import CallResult, named_outputs
 from discomfort.functions.host import FunctionHost
@@ -25,7 +25,6 @@ from discomfort.functions.loaded_workflow import LoadedWorkflow
 from discomfort.history import History
 from discomfort.planning.workflow_plan import WorkflowPlan
 from discomfort.progress import ProgressCallback, ProgressEvent
-from discomfort.workflow.edit import Editor
 from discomfort.workflow.extra_data import check_extra_data
 from discomfort.workflow.interface.parameters import Interface
 
@@ -165,8 +164,8 @@ class WorkflowFunction:
             filling = CallFilling(call, self._host, self._name)
         options = self._options
         run = await self._host.run_filled(
-            filling, on_progress=options.on_progress, timeout=remaining(), extra_data=self._extra_data(call),
-            allow_paid=options.allow_paid, api_key=options.api_key,
+            filling, on_progress=options.on_progress, timeout=remaining(),
+            extra_data=extra_data_of(call, options.extra_data), allow_paid=options.allow_paid, api_key=options.api_key,
         )  # fmt: skip
         return self._result(call, filling, run)
 
@@ -182,7 +181,7 @@ class WorkflowFunction:
             filling = CallFilling(call, self._host, self._name)
         options = self._options
         run = await self._host.submit_filled(
-            filling, timeout=remaining(), extra_data=self._extra_data(call),
+            filling, timeout=remaining(), extra_data=extra_data_of(call, options.extra_data),
             allow_paid=options.allow_paid, api_key=options.api_key,
         )  # fmt: skip
 
@@ -216,21 +215,6 @@ class WorkflowFunction:
         assert filling.filled is not None  # noqa: S101 - a run that has ended was filled
         named = named_outputs(call.workflow.interface.outputs, filling.filled, run.outputs)
         return CallResult(self._name, run, named)
-
-    def _extra_data(self, call: BoundCall) -> dict[str, Any]:
-        """The workflow, with the values of the call as far as its widgets can have them, for saved pictures."""
-        extra = dict(self._options.extra_data)
-        workflow = call.workflow.workflow
-        if workflow is None:
-            return extra
-        editor = Editor(workflow, call.workflow.definitions)
-        for selector, value in editor.in_order(sent_values(call)).items():
-            try:
-                editor.set(selector, value)
-            except InputSelectorError:
-                continue
-        extra["extra_pnginfo"] = {"workflow": editor.payload, **(extra.get("extra_pnginfo") or {})}
-        return extra
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[Callable[[], float | None]]:
