@@ -93,7 +93,7 @@ class LocalServer:
 
     async def profile(self) -> ServerProfile:
         """What it is and has, asked now."""
-        definitions = await self.connector._node_definitions()
+        definitions = await self.connector._node_definitions(fresh=True)
         return profile_of(self.connector.server_address, await self.get("/system_stats"), definitions)
 
     async def get(self, path: str) -> Any:
@@ -135,7 +135,7 @@ class LocalServer:
                 prompt, False, on_progress=on_event, timeout=order.timeout, extra_data=order.extra_data,
                 allow_paid=order.allow_paid, api_key=order.api_key,
             )  # fmt: skip
-            return RunRecord(history, await self._artifacts(history, order.folder))
+            return RunRecord(history, await self._artifacts(history, order))
         finally:
             if self.is_owned and self.is_ready:
                 self._background.spawn(self._forget_run(order.run_id, list(history)), "discomfort-forget-run")
@@ -187,8 +187,9 @@ class LocalServer:
     async def _ask(self, question: Callable[[ComfyClient], Awaitable[Any]]) -> Any:
         return await self.connector._wired.server.ask("pool", question)
 
-    async def _artifacts(self, history: History, folder: Path | None) -> tuple[Artifact, ...]:
+    async def _artifacts(self, history: History, order: RunOrder) -> tuple[Artifact, ...]:
         """Every output with its content: in memory, or in the run's own folder."""
+        folder = None if order.folder is None else order.folder / order.run_id
         return tuple([await output.artifact(folder) for output in self.connector.outputs(history)])
 
     async def _forget_run(self, run_id: str, prompt_ids: list[str]) -> None:

@@ -226,6 +226,7 @@ class ComfyPool:
         self, workflow: PoolWorkflow, values: Mapping[str, Any] | None, arguments: SubmitArguments
     ) -> PoolRun:
         self._check_open()
+        began = time.monotonic()
         options, given, tenant = run_options(arguments), merged_arguments(values, arguments), tenant_of(arguments)
         self._check_room(tenant)
         call = await prepare_call(
@@ -235,10 +236,12 @@ class ComfyPool:
         self._quarantine.check(call.digest)
         self._slots.need(call.all_models)
         await self._sizes.learn(call.all_models, self._slots)
+        request = request_of(uuid.uuid4().hex, began, call, arguments)
+        if self._slots.misfits(request):
+            await self._slots.refresh()
         # Nothing awaits from here on: what was checked still holds when the run is in the queue.
         self._check_open()
         self._check_room(tenant)
-        request = request_of(uuid.uuid4().hex, time.monotonic(), call, arguments)
         run = RunState(request, workflow.name, call, options)
         self._dispatcher.enqueue(run)
         return PoolRun(run, self._dispatcher.cancel)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -127,10 +126,14 @@ async def _first_fitting(
     missing: list[MissingNodesError] = []
     for group, host in groups.items():
         try:
-            return group, host, await workflow.prepared(group.fingerprint, host)
+            prepared = await workflow.prepared(group.fingerprint, host)
+            if workflow.kind != "workflow":
+                # A conversion has found out; a prompt is only known to be for some server.
+                await host.check(prepared.prompt)
         except MissingNodesError as error:
             missing.append(error)
-            await asyncio.sleep(0)
+        else:
+            return group, host, prepared
     raise min(missing, key=lambda error: len(error.missing))
 
 

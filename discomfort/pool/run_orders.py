@@ -14,7 +14,7 @@ from discomfort.history import History
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """A prompt to run. ``folder`` is where its files go; without one their contents come back in memory.
+    """A prompt to run. Its files go to a folder of its own in ``folder``; without one they come back in memory.
 
     ``timeout`` is in seconds, from now on.
     """

@@ -80,6 +80,7 @@ class ServerSlots:
         self._background = BackgroundTasks()
         self._needed: set[ModelFile] = set()
         self._is_closing = False
+        self._came = asyncio.Event()
 
     def __getitem__(self, name: str) -> ServerSlot:
         return self._slots[name]
@@ -95,17 +96,24 @@ class ServerSlots:
 
     @property
     def groups(self) -> tuple[DefinitionGroup, ...]:
-        """The groups of servers with the same nodes, the largest first; those whose servers are all lost come last."""
-        return tuple(sorted(self._groups.values(), key=lambda group: -len(group.servers)))
+        """The groups of servers with the same nodes, the largest first; while all servers are lost, the former ones."""
+        found = sorted(self._groups.values(), key=lambda group: -len(group.servers))
+        return tuple([group for group in found if group.servers] or found)
 
     def hosts(self) -> dict[DefinitionGroup, GroupHost]:
         """What prepares calls for each group, in the order of :attr:`groups`."""
-        return {group: self._hosts.setdefault(group, GroupHost(group, self._asked)) for group in self.groups}
+        return {group: self._hosts.setdefault(group, GroupHost(group, self._asked, self._wait_any)) for group in self.groups}
 
     def _asked(self, name: str) -> PoolServer | None:
         """The server of this name, if it can be asked now."""
         slot = self._slots.get(name)
         return slot.server if slot is not None and slot.server.is_ready else None
+
+    async def _wait_any(self) -> None:
+        """Wait until a server is ready."""
+        while not any(slot.state in ("ready", "draining") for slot in self.slots) and not self._is_closing:
+            self._came.clear()
+            await self._came.wait()
 
     def misfits(self, request: RunRequest) -> dict[str, list[str]]:
         """Why no server may have a run, by name; empty if one may. Servers that are lost now count: they come back."""
@@ -171,6 +179,16 @@ class ServerSlots:
             if slot.state in ("ready", "draining"):
                 self._note_lacks(slot)
 
+    async def refresh(self) -> None:
+        """Read again which nodes and models the servers have: somebody may have added some. Never raises."""
+        ready = [slot for slot in self.slots if slot.state in ("ready", "draining")]
+        found = await asyncio.gather(*(slot.server.profile() for slot in ready), return_exceptions=True)
+        for slot, profile in zip(ready, found, strict=True):
+            if isinstance(profile, ServerProfile) and slot.state in ("ready", "draining"):
+                self._leave_group(slot)
+                self._scheduler.change_class(slot.name, self._enter_group(slot, profile))
+        self._changed()
+
     def drain(self, slot: ServerSlot) -> None:
         """Give a server no more runs."""
         if slot.state == "ready":
@@ -197,6 +215,7 @@ class ServerSlots:
     async def close(self) -> None:
         """Release all servers, side by side."""
         self._is_closing = True
+        self._came.set()
         await self._background.end()
         await asyncio.gather(*(self._release(slot) for slot in self.slots))
 
@@ -217,17 +236,23 @@ class ServerSlots:
         profile = await slot.server.profile()
         if slot.state not in ("starting", "lost") or self._is_closing:
             return
+        server_class = self._enter_group(slot, profile)
+        slot.state, slot.reason, slot.since = "ready", "", time.monotonic()
+        slot.life += 1
+        self._came.set()
+        self._scheduler.add_server(slot.name, server_class, keeps_last_only=profile.keeps_last_only)
+        self._changed()
+
+    def _enter_group(self, slot: ServerSlot, profile: ServerProfile) -> ServerClass:
+        """Take note of what a server has. Returns its class."""
         slot.profile = profile = self._shared(profile)
         slot.models = listed(profile.definitions)
         fingerprint = self._fingerprint(profile)
         group = self._groups.setdefault(fingerprint, DefinitionGroup(fingerprint))
         group.add(slot.name, profile.definitions)
-        slot.state, slot.reason, slot.since = "ready", "", time.monotonic()
-        slot.life += 1
         slot.lacks = self._lacks_of(slot)
         slot.server_class = self._class_of(slot, fingerprint)
-        self._scheduler.add_server(slot.name, slot.server_class, keeps_last_only=profile.keeps_last_only)
-        self._changed()
+        return slot.server_class
 
     def _shared(self, profile: ServerProfile) -> ServerProfile:
         """The profile with the definitions of another server, where they are equal: they have several MB."""
