@@ -131,6 +131,7 @@ class StandinServer:
         self.discarded: list[str] = []
         self.given_up: list[str] = []
         self.silent = ""
+        self.stats: dict[str, Any] = {}
         self.start_error: Exception | None = None
         self._changed: Callable[[], None] = lambda: None
 
@@ -152,7 +153,7 @@ class StandinServer:
     async def get(self, path: str) -> Any:
         if path == "/experiment/models/checkpoints":
             return [{"name": name, "size": size} for name, size in self.sizes.items()]
-        return None
+        return self.stats if path == "/system_stats" else None
 
     async def has_file(self, name: str, subfolder: str, folder: str) -> bool:
         return False

@@ -21,6 +21,7 @@ from discomfort.exceptions import ArgumentError, DiscomfortError, PoolBusy, Stat
 from discomfort.pool.batch import Submit, Variants, completed, in_order
 from discomfort.pool.dispatcher import Dispatcher
 from discomfort.pool.local_servers import OwnedServers, attached, chosen_gpus
+from discomfort.pool.memory_check import MemoryCheck
 from discomfort.pool.model_sizes import ModelSizes
 from discomfort.pool.pool_arguments import (
     PoolOptions,
@@ -69,6 +70,7 @@ class ComfyPool:
         self._workflows, self._quarantine = PoolWorkflows(), Quarantine()
         self._sizes = ModelSizes(self._scheduler)
         self._silence = SilenceWatch(self._dispatcher, options.silent_after)
+        self._memory = MemoryCheck(self._scheduler, self._slots)
         self._make_server = make_server
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
@@ -147,6 +149,7 @@ class ComfyPool:
             await finish(self._release("the pool could not be made"))
             raise
         self._silence.start()
+        self._memory.start()
         return self
 
     async def aclose(self, drain: float | None = None) -> None:
@@ -172,6 +175,7 @@ class ComfyPool:
 
     async def _release(self, reason: str) -> None:
         await self._silence.end()
+        await self._memory.end()
         await self._dispatcher.close(reason)
         await self._slots.close()
 
@@ -335,6 +339,22 @@ class ComfyPool:
     def resume(self, server: str) -> None:
         """Give a drained server runs again."""
         self._slots.resume(self._slot(server))
+
+    async def free(self, server: str | None = None) -> None:
+        """Have one server, or all that are ready, drop their models and results before their next run.
+
+        Raises ServerError for the first one that does not answer; the others were asked all the same.
+        """
+        self._check_open()
+        chosen = self._slots.slots if server is None else (self._slot(server),)
+        ready = [slot for slot in chosen if slot.state in ("ready", "draining")]
+        found = await asyncio.gather(*(slot.server.free() for slot in ready), return_exceptions=True)
+        for slot in ready:
+            if slot.state in ("ready", "draining"):
+                self._scheduler.forget(slot.name)
+        for error in found:
+            if isinstance(error, BaseException):
+                raise error
 
     async def remove(self, server: str, *, deadline: float | None = None) -> None:
         """Drain a server, as :meth:`drain` does, and release it; an owned one is ended."""

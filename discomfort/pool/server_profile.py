@@ -27,6 +27,8 @@ class ServerProfile:
     device: str = ""
     vram: int = 0
     vram_free: int = 0
+    is_cpu: bool = False
+    """Whether its memory is the machine's, which everything else uses too."""
     keeps_last_only: bool = False
     definitions: JsonObject = field(default_factory=dict, repr=False)
 
@@ -48,6 +50,7 @@ def profile_of(url: str, stats: Mapping[str, Any] | None, definitions: JsonObjec
         device=str(device.get("name") or "")[:200],
         vram=_bytes(device.get("vram_total")),
         vram_free=_bytes(device.get("vram_free")),
+        is_cpu=device.get("type") in (None, "cpu", "mps"),
         keeps_last_only=keeps,
         definitions=definitions,
     )

@@ -102,7 +102,9 @@ class ServerSlots:
 
     def hosts(self) -> dict[DefinitionGroup, GroupHost]:
         """What prepares calls for each group, in the order of :attr:`groups`."""
-        return {group: self._hosts.setdefault(group, GroupHost(group, self._asked, self._wait_any)) for group in self.groups}
+        return {
+            group: self._hosts.setdefault(group, GroupHost(group, self._asked, self._wait_any)) for group in self.groups
+        }
 
     def _asked(self, name: str) -> PoolServer | None:
         """The server of this name, if it can be asked now."""

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from standin_servers import MODELS, StandinServer, definitions, picture_prompt, pool_of, prompt, texts
+from standin_servers import GB, MODELS, StandinServer, definitions, picture_prompt, pool_of, prompt, texts
 from waiting import until
 
 from discomfort.exceptions import ArgumentError, CallError, ExecutionInterrupted, MissingNodesError, NoServerFits
@@ -311,3 +311,24 @@ async def test_failure_that_nobody_hears_is_logged(caplog: pytest.LogCaptureFixt
         await until(lambda: other.done)
     assert f"run {other.run_id} failed, and nothing waits for it" in caplog.text
     assert run.run_id not in caplog.text
+
+
+async def test_what_a_server_holds_is_forgotten_when_it_is_freed() -> None:
+    """By the pool's own call, by its restart, and when its own figure says otherwise."""
+    server = StandinServer("one", hand=False)
+    async with await pool_of(server) as pool:
+        result = await (await pool.submit(prompt()))
+        assert result.loads == ("checkpoints/a.safetensors",)
+        assert (await (await pool.submit(prompt(seed=1)))).loads == ()
+        await pool.free()
+        assert server.freed == 1
+        assert pool.status().servers[0].models == {}
+        assert (await (await pool.submit(prompt(seed=2)))).loads == ("checkpoints/a.safetensors",)
+        server.die()
+        server.return_()
+        await until(lambda: pool.status().servers[0].state == "ready")
+        assert (await (await pool.submit(prompt(seed=3)))).loads == ("checkpoints/a.safetensors",)
+        server.stats = {"devices": [{"type": "cuda", "vram_total": 24 * GB, "vram_free": 24 * GB}]}
+        await pool._memory.look()
+        assert pool.status().servers[0].vram_free == 24 * GB
+        assert pool.status().servers[0].models == {}
