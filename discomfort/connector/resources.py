@@ -79,6 +79,7 @@ class Resources:
         self.journal: Journal | None = None
         self.files: FileStore | None = None
         self.browser_directory: Path | None = None
+        self.run_folder: Path | None = None
         self.lease: PortLease | None = None
         self.supervisor: Supervisor | None = None
         self.converter: Converter | None = None
@@ -175,6 +176,19 @@ class Resources:
         self.browser_directory = private_directory()
         self._note_private(self.browser_directory)
         return journal
+
+    def claim_run_folder(self) -> Path:
+        """A folder of our own in the output folder, for runs whose files are read and removed; blocking.
+
+        It is removed with the connector, whatever ends it. Only its name is claimed: nodes that save make it.
+        """
+        with self._taking():
+            if self.engine is None:
+                raise AssertionError("prepare() comes before claim_run_folder()")
+            if self.run_folder is None:
+                self.run_folder = Path(self.engine.folders.output) / f"discomfort-{secrets.token_hex(4)}"
+                self._note_private(self.run_folder)
+            return self.run_folder
 
     def _note_private(self, path: Path) -> None:
         """Make sure that the folder is deleted with this process, or at the next start after a power cut."""
@@ -447,9 +461,12 @@ class Resources:
         if self.browser_directory is not None:
             folders.append(self.browser_directory)
             remove_tree(self.browser_directory)
+        if self.run_folder is not None:
+            folders.append(self.run_folder)
+            remove_tree(self.run_folder)
         for path in folders:
             self._forget_private(path.parent.resolve() / path.name)
-        self.engine = self.browser_directory = self.probe = None
+        self.engine = self.browser_directory = self.probe = self.run_folder = None
 
     def _forget_private(self, path: Path) -> None:
         watchdog, journal = self.watchdog, self.journal

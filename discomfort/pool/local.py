@@ -54,6 +54,7 @@ class LocalServer:
         self._connector: ComfyConnector | None = None
         self._changed: Callable[[], None] = lambda: None
         self._background = BackgroundTasks()
+        self._run_folder: Path | None = None
 
     def __repr__(self) -> str:
         return f"<LocalServer {self.name} {self._connector!r}>"
@@ -87,6 +88,8 @@ class LocalServer:
     async def start(self) -> None:
         """Start the server or connect to it."""
         self._connector = connector = await self._connect()
+        if self.is_owned:
+            self._run_folder = await in_own_thread(connector._parts.claim_run_folder)
         # Transitions are made by the connector's tasks, and at its end by threads.
         loop = asyncio.get_running_loop()
         connector._lifecycle.watch(lambda: _call_soon(loop, self._changed))
@@ -128,17 +131,23 @@ class LocalServer:
 
     async def run(self, order: RunOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
         """Run a prompt to its end, and bring what it gave. What it saved is removed from an owned server."""
-        prompt = _with_own_folder(order.prompt, order.run_id) if self.is_owned else order.prompt
-        history: History = {}
+        folder = None if self._run_folder is None else self._run_folder / order.run_id
+        prompt = order.prompt if folder is None else _with_folder(order.prompt, f"{folder.parent.name}/{folder.name}")
+        seen: set[str] = set()
+
+        def note(event: ProgressEvent) -> None:
+            seen.add(event.prompt_id)
+            on_event(event)
+
         try:
             history = await self.connector.run_workflow(
-                prompt, False, on_progress=on_event, timeout=order.timeout, extra_data=order.extra_data,
+                prompt, False, on_progress=note, timeout=order.timeout, extra_data=order.extra_data,
                 allow_paid=order.allow_paid, api_key=order.api_key,
             )  # fmt: skip
             return RunRecord(history, await self._artifacts(history, order))
         finally:
-            if self.is_owned and self.is_ready:
-                self._background.spawn(self._forget_run(order.run_id, list(history)), "discomfort-forget-run")
+            if folder is not None:
+                self._background.spawn(self._forget_run(folder, seen), "discomfort-forget-run")
 
     async def free(self) -> None:
         """Have it drop its models and results."""
@@ -192,21 +201,19 @@ class LocalServer:
         folder = None if order.folder is None else order.folder / order.run_id
         return tuple([await output.artifact(folder) for output in self.connector.outputs(history)])
 
-    async def _forget_run(self, run_id: str, prompt_ids: list[str]) -> None:
+    async def _forget_run(self, folder: Path, prompt_ids: set[str]) -> None:
         """Remove what a run left on an owned server: the files that it saved, and its record."""
-        folder = self.connector.output_directory
-        if folder is not None:
-            own = folder / run_id
-            await in_own_thread(lambda: shutil.rmtree(own, ignore_errors=True))
-        if prompt_ids:
+        await in_own_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
+        # A dead server has no record any more.
+        if prompt_ids and self.is_ready:
             try:
                 await self._ask(lambda client: client.rest.forget(prompt_ids))
             except (ServerError, StateError) as error:
-                _log.debug("the record of run %s was not deleted: %s", run_id, error)
+                _log.debug("the records of prompts %s were not deleted: %s", ", ".join(prompt_ids), error)
 
 
-def _with_own_folder(prompt: JsonObject, run_id: str) -> JsonObject:
-    """The prompt with a folder of the run above all files that its nodes save.
+def _with_folder(prompt: JsonObject, folder: str) -> JsonObject:
+    """The prompt with a folder above all files that its nodes save.
 
     Without it the server would answer a repeated prompt with the files of an earlier run, which are gone.
     """
@@ -215,7 +222,7 @@ def _with_own_folder(prompt: JsonObject, run_id: str) -> JsonObject:
         inputs = node.get("inputs") if isinstance(node, Mapping) else None
         prefix = inputs.get(_PREFIX) if isinstance(inputs, Mapping) else None
         if isinstance(prefix, str) and isinstance(inputs, Mapping):
-            made[node_id] = {**node, "inputs": {**inputs, _PREFIX: f"{run_id}/{prefix.lstrip('/')}"}}
+            made[node_id] = {**node, "inputs": {**inputs, _PREFIX: f"{folder}/{prefix.lstrip('/')}"}}
         else:
             made[node_id] = node
     return made
