@@ -207,6 +207,9 @@ def banner(config: EmulatorConfig) -> None:
         log.info("Setting temp directory to: %s", config.temp_directory.absolute() / "temp")
     if config.cache in _CACHE_LINES:
         log.info(_CACHE_LINES[config.cache])
+    if config.load_seconds_per_gb or config.vram_gb is not None:
+        memory = "no limit of memory" if config.vram_gb is None else f"{config.vram_gb:g} GB of memory"
+        log.info("device: simulated, with %s; models load in %g s per GB", memory, config.load_seconds_per_gb)
 
 
 def show_addresses(hosts: Sequence[str], port: int, scheme: str) -> None:
@@ -273,6 +276,9 @@ def config_from(options: argparse.Namespace, argv: Sequence[str]) -> EmulatorCon
         models_directory=options.models_directory,
         feature_flags=parse_flags(options.feature_flag),
         block_external=options.disable_api_nodes,
+        load_seconds_per_gb=options.load_seconds_per_gb,
+        vram_gb=options.vram_gb,
+        node_seconds=dict(options.node_seconds),
         argv=("discomfort serve", *argv),
     )
 

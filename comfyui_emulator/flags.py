@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,36 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _number(text: str) -> float:
+    """The number in a text; not a number if there is none, or if it is infinite."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _seconds(text: str) -> float:
+    number = _number(text)
+    if number >= 0:
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; give one such as 0.2, or 0 for none")
+
+
+def _memory(text: str) -> float:
+    number = _number(text)
+    if number > 0:
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a size in GB above 0; give one such as 24")
+
+
+def _node_seconds(text: str) -> tuple[str, float]:
+    name, _, seconds = text.rpartition("=")
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text!r} names no node class; give CLASS=SECONDS, such as KSampler=0.15")
+    return name, _seconds(seconds)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the flags, which have ComfyUI's names."""
     result = argparse.ArgumentParser(
@@ -84,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     _add_server(result)
     _add_folders(result)
     _add_own(result)
+    _add_device(result)
     _add_caches(result)
     ignored = result.add_argument_group("accepted for compatibility, without effect")
     for name in _ALONE:
@@ -152,6 +184,26 @@ def _add_own(result: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="an installed ComfyUI, to read number tables and blueprints from (default: COMFYUI_PATH)",
+    )
+
+
+def _add_device(result: argparse.ArgumentParser) -> None:
+    add = result.add_argument
+    add(
+        "--load-seconds-per-gb",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="the time that a model takes to load, for each 10^9 bytes of its file",
+    )
+    add("--vram-gb", type=_memory, metavar="GB", help="room for models; the least recently used ones leave for others")
+    add(
+        "--node-seconds",
+        type=_node_seconds,
+        action="append",
+        default=[],
+        metavar="CLASS=SECONDS",
+        help="the least time of each call of a node of that class; may be repeated",
     )
 
 

@@ -9,7 +9,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,29 @@ class ModelFolders:
             if path is not None and path.is_file():
                 return path
         return None
+
+    def named(self, value: str, options: Sequence[str] = ()) -> tuple[str, Path] | None:
+        """The model file that an input with these options names, as ``folder/name`` and path; ``None`` if none does.
+
+        If several kinds have a file of that name, it is of the kind that has all files among the options.
+        """
+        if not value.lower().endswith(ENDINGS) or value.startswith("/") or ".." in value.split("/"):
+            return None
+        # Unlike for a route, a file may be a symbolic link to any place: only its size is of interest.
+        places = {kind: [place / value for place in self.places(kind)] for kind in self._kinds()}
+        found = {kind: path for kind, paths in places.items() for path in reversed(paths) if path.is_file()}
+        if len(found) > 1:
+            wanted = {option for option in options if isinstance(option, str) and option.lower().endswith(ENDINGS)}
+            listing = [kind for kind in found if wanted.issubset(self.names(kind))]
+            found = {kind: found[kind] for kind in listing or found}
+        return next(((f"{kind}/{value}", path) for kind, path in found.items()), None)
+
+    def _kinds(self) -> list[str]:
+        """The kinds of models, and other folders beside theirs, which belong to packs."""
+        kinds = [kind for kind in MODEL_KINDS if kind not in NOT_MODELS]
+        known = {place.name for kind in kinds for place in self.places(kind)}
+        found = os.scandir(self._models) if self._models.is_dir() else ()
+        return [*kinds, *sorted(entry.name for entry in found if entry.is_dir() and entry.name not in known)]
 
 
 def _walk(place: Path, *, hidden: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ loop) and may call::
     runtime.progress(3, 10)                      # step 3 of 10, seen as ``progress`` and ``progress_state``
     runtime.progress(3, 10, preview=pil_image)   # with a preview image, JPEG
     runtime.check_interrupted()                  # raises Interrupted if an interrupt is requested
+    runtime.wait(0.5)                            # half a second, or Interrupted; not in a coroutine
     runtime.send_text("16 x 8")                  # the text that the frontend shows on the node
     runtime.context().folders.output             # where files go
     graph = runtime.GraphBuilder()               # a sub-graph to run instead: {"expand": graph.finalize(), "result": …}
@@ -21,6 +22,7 @@ Outside a running node, ``context()`` and ``GraphBuilder()`` raise ``LookupError
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -94,7 +96,8 @@ class NodeContext:
     ``graphs`` the sub-graphs that this call began. ``routes`` and ``replacements`` are the tables to which packs add
     theirs while they are loaded. ``comfyui`` is the folder of an installed ComfyUI, if one is configured. ``classes``
     are the node classes by name, those of packs included, once they are loaded. ``address`` is where the server
-    listens: host and port.
+    listens: host and port. ``unload`` empties the simulated device. ``pace`` slows the running node down: it is called
+    with each share of the work that :func:`progress` reports.
     """
 
     folders: Folders
@@ -111,6 +114,8 @@ class NodeContext:
     comfyui: Path | None = None
     classes: Mapping[str, type] = field(default_factory=dict)
     address: tuple[str, int] | None = None
+    unload: Callable[[], None] | None = None
+    pace: Callable[[float], None] | None = None
 
 
 _CONTEXT: ContextVar[NodeContext] = ContextVar("discomfort_emulator_node")
@@ -147,6 +152,8 @@ def progress(
     here = _CONTEXT.get(None)
     if here is None:
         return
+    if here.pace is not None:
+        here.pace(value / maximum if maximum else 1.0)
     check_interrupted()
     if preview is not None and not isinstance(preview, PreviewImage):
         preview = PreviewImage(*preview) if isinstance(preview, tuple) else PreviewImage("JPEG", preview)
@@ -160,6 +167,17 @@ def check_interrupted() -> None:
     if here is not None and here.interrupt.is_set():
         here.interrupt.clear()
         raise Interrupted
+
+
+def wait(seconds: float) -> None:
+    """Wait in a node's thread. Raises :class:`Interrupted` as soon as an interrupt is requested."""
+    here = _CONTEXT.get(None)
+    if here is None:
+        return
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if here.interrupt.wait(min(left, threading.TIMEOUT_MAX)):
+            check_interrupted()
 
 
 def send_text(text: str, node_id: str | None = None) -> None:

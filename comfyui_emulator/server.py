@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import functools
 import gzip
 import json
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from comfyui_emulator import runtime
+from comfyui_emulator.device import make_device
 from comfyui_emulator.execution.engine import Engine
 from comfyui_emulator.execution.queue import PromptQueue, work
 from comfyui_emulator.execution.stores import make_store
@@ -49,6 +51,7 @@ class Emulator:
         self.hub = Hub(self.features, self.faults)
         self.log_book = LogBook(self.hub)
         self.models = ModelFolders(self.folders)
+        self.device = make_device(config, self.models)
         self.users = Users(self.folders.user, multiple=config.multi_user)
         self.thread = NodeThread()
         self.pack_routes = web.RouteTableDef()
@@ -60,6 +63,7 @@ class Emulator:
             routes=self.pack_routes,
             replacements=self.replacements,
             comfyui=config.comfyui.absolute() if config.comfyui else None,
+            unload=self.device.unload if self.device else None,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._registry: Registry | None = None
@@ -138,7 +142,10 @@ class Emulator:
                 return
             self.context.classes = {name: kind.cls for name, kind in registry.items() if kind.cls is not None}
             results = make_store(self.config.cache, self.config.cache_lru, self.config.cache_ram)
-            self.engine = Engine(registry, self.hub, self.thread, self.context, results, faults=self.faults)
+            self.engine = Engine(
+                registry, self.hub, self.thread, self.context, results, faults=self.faults, device=self.device,
+                seconds=self.config.node_seconds,
+            )  # fmt: skip
             self._ready.set()
             await work(self.queue, self.engine)
 
@@ -166,7 +173,10 @@ def of(request: web.Request) -> Emulator:
 
 
 def load_registry(config: EmulatorConfig) -> tuple[Registry, list[Pack]]:
-    """Load built-in node types, those of ``extra_nodes`` and of packs; ``object_info`` overrides their definitions."""
+    """Load built-in node types, those of ``extra_nodes`` and of packs; ``object_info`` overrides their definitions.
+
+    Raises ``ValueError`` if ``node_seconds`` names another one.
+    """
     from comfyui_emulator.nodes import register_all
 
     registry = Registry()
@@ -176,6 +186,11 @@ def load_registry(config: EmulatorConfig) -> tuple[Registry, list[Pack]]:
     packs = load_packs(config.custom_nodes, registry)
     if config.object_info is not None:
         registry.add_definitions(read_object_info(config.object_info))
+    for name in config.node_seconds:
+        if name not in registry:
+            near = difflib.get_close_matches(name, registry, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "/object_info lists the classes"
+            raise ValueError(f"node_seconds (--node-seconds) names {name!r}, a class that this server lacks; {remedy}")
     return registry, packs
 
 

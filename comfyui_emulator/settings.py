@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,10 @@ class EmulatorConfig:
     ``block_external`` sends the content security policy with which a page requests nothing from other hosts.
     ``enable_cors`` is the allowed origin (``*`` for any) and replaces the origin check. ``argv`` is shown in
     ``/system_stats``. ``faults`` are errors to simulate (see :mod:`comfyui_emulator.faults`).
+
+    Three settings simulate a device: ``load_seconds_per_gb`` is the time that the models of a node take to load,
+    ``vram_gb`` the memory for them, from which the least recently used ones are evicted, and ``node_seconds`` the least
+    time of a call of a node, by class. A GB is 10⁹ bytes. Raises ``ValueError`` for other numbers.
     """
 
     base_directory: Path | None = None
@@ -67,6 +72,19 @@ class EmulatorConfig:
     block_external: bool = False
     argv: Sequence[str] = ()
     faults: Faults = field(default_factory=Faults)
+    load_seconds_per_gb: float = 0.0
+    vram_gb: float | None = None
+    node_seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the numbers of the simulated device."""
+        is_memory = self.vram_gb is None or (math.isfinite(self.vram_gb) and self.vram_gb > 0)
+        if not is_memory:
+            raise ValueError(f"vram_gb is {self.vram_gb}; give a size above 0, or None for no limit")
+        named = {f"node_seconds of {name}": seconds for name, seconds in self.node_seconds.items()}
+        for name, seconds in {"load_seconds_per_gb": self.load_seconds_per_gb, **named}.items():
+            if not (math.isfinite(seconds) and seconds >= 0):
+                raise ValueError(f"{name} is {seconds}; give a number of seconds, 0 for none")
 
     @property
     def max_body_bytes(self) -> int:

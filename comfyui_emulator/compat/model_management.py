@@ -1,4 +1,4 @@
-"""Stand-in for ``comfy.model_management``: interrupts; calls about model memory do nothing."""
+"""Stand-in for ``comfy.model_management``: interrupts, and the models of the simulated device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def soft_empty_cache(force: bool = False) -> None:
 
 
 def unload_all_models() -> None:
-    """Do nothing: there are no models here."""
+    """Empty the simulated device, if there is one."""
+    unload = runtime.context().unload
+    if unload is not None:
+        unload()
 
 
 def is_oom(error: BaseException) -> bool:

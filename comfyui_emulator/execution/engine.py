@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from comfyui_emulator.device import Device
 from comfyui_emulator.execution.cache import Expansions, ObjectCache
+from comfyui_emulator.execution.durations import paced
 from comfyui_emulator.execution.stores import NoStore, Store
 from comfyui_emulator.execution.worker import NodeThread
 from comfyui_emulator.faults import Faults
@@ -27,6 +29,8 @@ class Engine:
     objects: ObjectCache = field(default_factory=ObjectCache)
     expansions: Expansions = field(default_factory=Expansions)
     faults: Faults = field(default_factory=Faults)
+    device: Device | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
     current_node: str | None = None
 
     def instance(self, node_id: str, kind: NodeType) -> Any:
@@ -34,6 +38,15 @@ class Engine:
         if isinstance(self.results, NoStore):
             return kind.instantiate()
         return self.objects.get(node_id, kind.name, kind.instantiate)
+
+    def function(self, kind: NodeType, instance: Any) -> Callable[..., Any]:
+        """The function of a node's object; with a duration for the class, one that takes that long."""
+        return paced(getattr(instance, kind.cls.FUNCTION), self.seconds.get(kind.name, 0.0))  # type: ignore[union-attr]
+
+    def unload(self) -> None:
+        """Empty the simulated device."""
+        if self.device is not None:
+            self.device.unload()
 
     def reset(self) -> None:
         """Forget all results and node objects."""

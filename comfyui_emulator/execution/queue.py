@@ -200,6 +200,9 @@ async def work(queue: PromptQueue, engine: Engine) -> None:
         if item is not None:
             await _run(queue, engine, item)
         flags = queue.take_flags()
+        # As in ComfyUI, freeing memory unloads the models, too.
+        if flags.get("unload_models") or flags.get("free_memory"):
+            engine.unload()
         if flags.get("free_memory"):
             engine.reset()
 

@@ -18,6 +18,7 @@ from comfyui_emulator.execution.details import blocked_details, failure_details
 from comfyui_emulator.execution.engine import Engine, RunOutcome, RunRequest
 from comfyui_emulator.execution.graph import DependencyCycleError, RunGraph, Schedule, result_links
 from comfyui_emulator.execution.inputs import bare_hidden_values, gather, hidden_values, resolve
+from comfyui_emulator.execution.loading import ModelUse
 from comfyui_emulator.execution.progress import RunProgress
 from comfyui_emulator.execution.shown import ShownOutputs
 from comfyui_emulator.execution.stores import Entry
@@ -52,6 +53,7 @@ class Run:
         self._schedule = Schedule(
             self._graph, engine.registry, self._arrivals, lambda node: engine.results.get(node) is not None
         )
+        self._models = ModelUse(engine.device, self._graph, engine.registry, self._arrivals)
         self._shown = ShownOutputs(self._graph, request.prompt_id, self._send)
         self._messages: list[tuple[str, JsonObject]] = []
         self._executed: dict[str, None] = {}
@@ -185,6 +187,7 @@ class Run:
                     instance = self._engine.instance(node_id, kind)
                     if kind.has_lazy_check and await self._ask_lazy(node_id, instance, inputs, missing):
                         return False
+                    await self._models.load(node_id, inputs, self._in_thread)
                     called = await self._call(node_id, kind, instance, inputs)
                     if called is None:
                         return False
@@ -195,7 +198,7 @@ class Run:
                     await self._expand(node_id, returns)
                     return False
                 values = returns.merged_values(kind)
-            entry = Entry(values, self._shown.of(node_id))
+            entry = Entry(values, self._shown.of(node_id), self._models.brought(node_id))
             self._arrivals.arrived(node_id, entry)
             self._engine.results.put(node_id, entry)
         except _Failure:
@@ -251,7 +254,7 @@ class Run:
 
     async def _call(self, node_id: str, kind: NodeType, instance: Any, inputs: Inputs) -> Returns | None:
         """Call the node once per list element; ``None`` if it continues asynchronously."""
-        function = getattr(instance, kind.cls.FUNCTION)  # type: ignore[union-attr]
+        function = self._engine.function(kind, instance)
         if kind.is_async:
             return await self._start_async(node_id, kind, function, inputs)
         loop = asyncio.get_running_loop()
@@ -382,6 +385,7 @@ class Run:
             return
         if isinstance(error, NodeCrash) and error.__cause__ is not None:
             error = error.__cause__
+        self._models.failed(error)
         log.error("node %s (%s) failed: %s", node_id, common["node_type"], exception_name(error))
         data = common | failure_details(error, self._quoted(failure), self._known)
         self._note("execution_error", data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from comfyui_emulator.device import DeviceModel
 from comfyui_emulator.registry import JsonObject
 from comfyui_emulator.settings import CacheKind, CacheRam
 
@@ -17,10 +18,15 @@ KeyOf = Callable[[str], Key]
 
 
 class Entry(NamedTuple):
-    """The results of a node: ``values``, a list per output slot, and ``shown``, the UI part with its ``meta``."""
+    """The results of a node.
+
+    ``values`` are a list per output slot, ``shown`` is the UI part with its ``meta``. ``models`` are those that each
+    slot brings along, with a simulated device.
+    """
 
     values: list[list[object]]
     shown: JsonObject | None
+    models: tuple[tuple[DeviceModel, ...], ...] = ()
 
 
 class Store:

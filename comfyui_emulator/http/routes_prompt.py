@@ -150,7 +150,7 @@ async def interrupt(request: web.Request) -> web.Response:
 
 @routes.post("/free")
 async def free(request: web.Request) -> web.Response:
-    """Ask the worker to drop cached results (there are no models here)."""
+    """Ask the worker to drop cached results and the models on the simulated device."""
     data = await request.json()
     for name in ("unload_models", "free_memory"):
         if data.get(name, False):

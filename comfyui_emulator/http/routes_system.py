@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from comfyui_emulator.registry import JsonObject
 from comfyui_emulator.server import of
 from comfyui_emulator.settings import COMFYUI_VERSION
 
@@ -36,13 +37,13 @@ def package_folder(package: str, folder: str) -> Path | None:
 
 @routes.get("/system_stats")
 async def system_stats(request: web.Request) -> web.Response:
-    """Data about the machine and the server; the entry ``discomfort`` marks the emulator."""
+    """Data about the machine and the server; ``discomfort`` marks the emulator, and has the models of its device."""
     import psutil
 
     memory = psutil.virtual_memory()
     versions = {name: _package_version(name) for name in PACKAGES}
     frontend, templates = versions[PACKAGES[0]], versions[PACKAGES[1]]
-    system = {
+    system: JsonObject = {
         "os": sys.platform,
         "ram_total": memory.total,
         "ram_free": memory.available,
@@ -61,7 +62,8 @@ async def system_stats(request: web.Request) -> web.Response:
         "argv": list(of(request).config.argv),
         "discomfort": {"emulator": True, "version": _package_version("discomfort"), "pid": os.getpid()},
     }
-    device = {
+    simulated = of(request).device
+    device: JsonObject = {
         "name": "cpu",
         "type": "cpu",
         "index": None,
@@ -70,4 +72,8 @@ async def system_stats(request: web.Request) -> web.Response:
         "torch_vram_total": memory.total,
         "torch_vram_free": memory.available,
     }
+    if simulated is not None:
+        system["discomfort"]["models"] = simulated.report()
+        if simulated.size is not None:
+            device = simulated.stats()
     return web.json_response({"system": system, "devices": [device]})
