@@ -17,7 +17,7 @@ from comfyui_emulator.registry import JsonObject
 from comfyui_emulator.runtime import DeviceMemoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
 
     from comfyui_emulator.model_folders import ModelFolders
     from comfyui_emulator.settings import EmulatorConfig
@@ -52,7 +52,9 @@ class Device:
         self._evictions: Counter[str] = Counter()
         self._loading: str | None = None
 
-    def find(self, class_type: str, input_name: str, value: str, options: Sequence[str]) -> DeviceModel | None:
+    def find(
+        self, class_type: str, input_name: str, value: str, options: Callable[[], Iterable[object]]
+    ) -> DeviceModel | None:
         """The model that an input with these options names, or ``None``. Reads the disk."""
         key = class_type, input_name, value
         # Only what was found is remembered: other files may come at any time.

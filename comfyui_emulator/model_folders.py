@@ -9,7 +9,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +106,11 @@ class ModelFolders:
                 return path
         return None
 
-    def named(self, value: str, options: Sequence[str] = ()) -> tuple[str, Path] | None:
+    def named(self, value: str, options: Callable[[], Iterable[object]]) -> tuple[str, Path] | None:
         """The model file that an input with these options names, as ``folder/name`` and path; ``None`` if none does.
 
-        If several kinds have a file of that name, it is of the kind that has all files among the options.
+        If several kinds have a file of that name, it is of the kind whose files are the options, or contain them. The
+        options are asked for only then.
         """
         if not value.lower().endswith(ENDINGS) or value.startswith("/") or ".." in value.split("/"):
             return None
@@ -117,9 +118,11 @@ class ModelFolders:
         places = {kind: [place / value for place in self.places(kind)] for kind in self._kinds()}
         found = {kind: path for kind, paths in places.items() for path in reversed(paths) if path.is_file()}
         if len(found) > 1:
-            wanted = {option for option in options if isinstance(option, str) and option.lower().endswith(ENDINGS)}
-            listing = [kind for kind in found if wanted.issubset(self.names(kind))]
-            found = {kind: found[kind] for kind in listing or found}
+            wanted = {option for option in options() if isinstance(option, str) and option.lower().endswith(ENDINGS)}
+            names = {kind: set(self.names(kind)) for kind in found}
+            found = dict(
+                sorted(found.items(), key=lambda item: (names[item[0]] != wanted, not wanted <= names[item[0]]))
+            )
         return next(((f"{kind}/{value}", path) for kind, path in found.items()), None)
 
     def _kinds(self) -> list[str]:

@@ -17,6 +17,9 @@ from comfyui_emulator import runtime
 _LOOK = 0.02
 """Seconds between two looks for an interrupt while a coroutine node waits: other nodes run beside it."""
 
+_MOST_STEPS = 1000
+"""If a node has more steps, some are left out, so that reports do not take longer than the node should."""
+
 
 class Pace:
     """The time of one call of a node."""
@@ -66,6 +69,7 @@ def paced(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
 
 def _report_steps(pace: Pace, steps: object) -> None:
     if isinstance(steps, int) and not isinstance(steps, bool):
-        for step in range(1, steps + 1):
+        stride = -(-steps // _MOST_STEPS) or 1
+        for step in range(stride, steps + 1, stride):
             runtime.wait(pace.left(step / steps))
             runtime.progress(step, steps)

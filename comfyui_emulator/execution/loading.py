@@ -10,7 +10,7 @@ from comfyui_emulator.device import Device, DeviceModel
 from comfyui_emulator.execution.arrivals import Arrivals
 from comfyui_emulator.execution.calls import Inputs, find_blocker, slices
 from comfyui_emulator.execution.graph import RunGraph
-from comfyui_emulator.registry import NodeType, is_link, node_inputs
+from comfyui_emulator.registry import JsonObject, NodeType, is_link, node_inputs
 from comfyui_emulator.runtime import DeviceMemoryError
 
 Models = tuple[DeviceModel, ...]
@@ -77,16 +77,26 @@ class ModelUse:
 
     def _named(self, device: Device, node_id: str, kind: NodeType, inputs: Inputs) -> Iterator[DeviceModel]:
         """The models that inputs with a list of options name, by a constant or by a link."""
-        declared = kind.shape(node_inputs(self._graph.node(node_id))).declared
+        given = node_inputs(self._graph.node(node_id))
+        declared = kind.shape(given).declared
         for name, values in inputs.items():
             entry = kind.input_entry(name, declared)
             if entry is None or not (isinstance(entry[1], list) or entry[1] == "COMBO"):
                 continue
-            options = entry[1] if isinstance(entry[1], list) else entry[2].get("options") or []
+            options = partial(_options, kind, name, given)
             for value in values:
                 found = device.find(kind.name, name, value, options) if isinstance(value, str) else None
                 if found is not None:
                     yield found
+
+
+def _options(kind: NodeType, name: str, given: JsonObject) -> list[object]:
+    """The options of an input as they are now: files may have come since the class was first asked."""
+    entry = kind.input_entry(name, kind.shape(given, kind.input_types()).declared)
+    if entry is None:
+        return []
+    options: list[object] = entry[1] if isinstance(entry[1], list) else entry[2].get("options") or []
+    return options
 
 
 def _brought_by(output: object, own: Models, arriving: list[tuple[object, Models]]) -> Models:

@@ -242,6 +242,19 @@ async def test_data_bring_no_models(device: N, sample: N, make: N) -> None:
     assert report["held"] == named("b")
 
 
+async def test_a_node_that_is_not_called_loads_nothing(device: N, sample: N, make: N) -> None:
+    """Because one of its inputs is blocked."""
+    async with device(vram_gb=8, cache="lru", cache_lru=100) as client:
+        for name in ("a", "b"):
+            await client.run(sample(name))
+        blocked = sample("a") | {"5": make("Block", value=1, message="")}
+        blocked["3"]["inputs"]["seed"] = ["5", 0]
+        await client.run(blocked)
+        report = await models(client)
+
+    assert report["held"] == named("b")
+
+
 async def test_models_that_are_larger_together(device: N, sample: N, tmp_path: Path) -> None:
     """They load one after another, each in the place of the one before, and the run succeeds."""
     put(tmp_path, "loras/l.safetensors", 5)
@@ -256,9 +269,9 @@ async def test_models_that_are_larger_together(device: N, sample: N, tmp_path: P
 
 async def test_files_of_one_name_are_two_models(device: N, sample: N, tmp_path: Path) -> None:
     """An input names the file of the folder from which its options come."""
-    put(tmp_path, "loras/a.safetensors", 1)
-    put(tmp_path, "loras/only.safetensors", 1)
     async with device(vram_gb=8) as client:
+        await client.get("/object_info")
+        put(tmp_path, "loras/a.safetensors", 1)
         await client.run(sample("a", lora="a.safetensors"))
         report = await models(client)
 

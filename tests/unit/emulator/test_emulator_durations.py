@@ -55,6 +55,14 @@ async def test_a_node_takes_its_time(launch: N, make: N) -> None:
     assert steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 
 
+async def test_many_steps_are_not_all_reported(launch: N, make: N) -> None:
+    """A thousand reports are enough: more would take longer than the node should."""
+    async with launch(extra_nodes={"Sampler": _Sampler}, node_seconds={"Sampler": 0.001}) as client:
+        events, _ = await client.run(sampled(steps=10**9))
+
+    assert [data["value"] for kind, data in events if kind == "progress"] == list(range(10**6, 10**9 + 1, 10**6))
+
+
 async def test_own_steps_are_spread_over_the_time(launch: N, make: N) -> None:
     """A node that reports them is slowed down, and reports nothing else."""
     async with launch(node_seconds={"Steps": 0.1}) as client:
@@ -81,10 +89,10 @@ async def test_each_call_of_a_node_takes_its_time(launch: N, make: N) -> None:
 async def test_a_long_node_is_interrupted(launch: N, make: N) -> None:
     """While it waits, also between two steps; the next run is not affected."""
     async with (
-        launch(extra_nodes={"Sampler": _Sampler}, node_seconds={"Sampler": 3600}) as client,
+        launch(extra_nodes={"Sampler": _Sampler}, node_seconds={"Sampler": 60}) as client,
         await client.socket("me") as socket,
     ):
-        _, answer = await client.submit(sampled(steps=10**9), client_id="me")
+        _, answer = await client.submit(sampled(steps=1000), client_id="me")
         while (await socket.receive_json(timeout=20))["type"] != "progress":
             pass
         await client.post("/interrupt", json={})
