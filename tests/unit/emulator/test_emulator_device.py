@@ -24,14 +24,14 @@ class _Node:
 
 
 class _Checkpoint(_Node):
-    RETURN_TYPES = ("MODEL", "CLIP")
+    RETURN_TYPES = ("MODEL", "CLIP", "STRING")
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
         return {"required": {"ckpt_name": (folder_paths.get_filename_list("checkpoints"),)}}
 
-    def go(self, ckpt_name: str) -> tuple[str, str]:
-        return ckpt_name, ckpt_name
+    def go(self, ckpt_name: str) -> tuple[str, ...]:
+        return (ckpt_name,) * 3
 
 
 class _Lora(_Node):
@@ -231,14 +231,17 @@ async def test_an_evicted_model_loads_again_where_it_is_used(device: N, sample: 
     assert (report["held"], report["loads"][named("a")[0]]) == (named("a"), 2)
 
 
-async def test_data_bring_no_models(device: N, sample: N, make: N) -> None:
-    """A node that only shows what was made with a model does not need the model."""
+@pytest.mark.parametrize("data", [["3", 0], ["1", 2]])
+async def test_data_bring_no_models(device: N, sample: N, make: N, data: list[Any]) -> None:
+    """What was made with a model, or is a loader's text, is used without the model."""
     async with device(vram_gb=8, cache="lru", cache_lru=100) as client:
         await client.run(sample("a"))
         await client.run(sample("b"))
-        await client.run(sample("a") | {"5": make("Sampler", model=["3", 0]), "6": make("PreviewAny", source=["5", 0])})
+        more = {"5": make("Sampler", model=data, seed=0, steps=1), "6": make("PreviewAny", source=["5", 0])}
+        events, _ = await client.run(sample("a") | more)
         report = await models(client)
 
+    assert "5" in [data["node"] for kind, data in events if kind == "executing"]
     assert report["held"] == named("b")
 
 
@@ -298,8 +301,8 @@ async def test_folders_of_packs_have_models_too(device: N, tmp_path: Path, make:
         def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
             return {"required": {"name": (folder_paths.get_filename_list("adapters"),)}}
 
-        def go(self, name: str) -> tuple[str, str]:
-            return name, name
+        def go(self, name: str) -> tuple[str, ...]:
+            return (name,) * 3
 
     put(tmp_path, "adapters/flux/x.safetensors", 2)
     async with device({"Own": Own}, vram_gb=8) as client:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from comfyui_emulator import EmulatorConfig
+from comfyui_emulator import EmulatorConfig, runtime
 from comfyui_emulator.command import banner, config_from
 from comfyui_emulator.flags import parser
 from comfyui_emulator.registry import UnloadedNodesError
@@ -33,6 +33,15 @@ class _Sampler:
         return {"required": {"steps": ("INT", {"default": 4})}}
 
     def go(self, steps: int) -> tuple[int]:
+        return (steps,)
+
+
+class _Stepper(_Sampler):
+    """Reports its steps."""
+
+    def go(self, steps: int) -> tuple[int]:
+        for step in range(steps):
+            runtime.progress(step + 1, steps)
         return (steps,)
 
 
@@ -64,15 +73,20 @@ async def test_many_steps_are_not_all_reported(launch: N, make: N) -> None:
 
 
 async def test_own_steps_are_spread_over_the_time(launch: N, make: N) -> None:
-    """A node that reports them is slowed down, and reports nothing else."""
-    async with launch(node_seconds={"Steps": 0.1}) as client:
-        graph = {"1": make("Steps", value=1, preview=False), "2": make("PreviewAny", source=["1", 0])}
+    """A node that reports them is slowed down step by step, and nothing else is reported."""
+    settings = {"extra_nodes": {"Sampler": _Stepper}, "node_seconds": {"Sampler": 0.2}}
+    async with launch(**settings) as client, await client.socket("me") as socket:
         begun = time.monotonic()
-        events, _ = await client.run(graph)
+        await client.submit(sampled(steps=2), client_id="me")
+        reports = []
+        while (message := await socket.receive_json(timeout=20))["type"] != "execution_success":
+            if message["type"] == "progress":
+                reports.append((message["data"]["value"], time.monotonic() - begun))
         elapsed = time.monotonic() - begun
 
-    assert elapsed >= 0.1
-    assert [data["value"] for kind, data in events if kind == "progress"] == [1, 2]
+    assert [value for value, _ in reports] == [1, 2]
+    assert reports[0][1] >= 0.1
+    assert elapsed >= 0.2
 
 
 async def test_each_call_of_a_node_takes_its_time(launch: N, make: N) -> None:
