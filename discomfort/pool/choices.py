@@ -132,23 +132,34 @@ class Choices:
         It goes before one that needs no load, unless that one waited nearly as long. Else a pool with too much work
         would do nothing but load, and nobody would wait less.
         """
-        while True:
+        for _ in range(ALIKE):
             late = min(heads(eligible, "late", limit, far), key=key, default=None)
             if late is None:
                 return None
-            lane = late.lane
-            if server := self._holder(lane.needs, lane.models, late.request.skeleton):
-                return Choice(late, server)
-            cost = self._costs.cheapest(lane.needs, lane.models, now, 1.0)
+            needs, models = late.lane.needs, late.lane.models
+            if server := self._holder(needs, models, late.request.skeleton):
+                if late.overdue and ready and not ready.run.overdue:
+                    return Choice(late, server)
+                self._room.postpone(late, now + LATEST)
+                continue
+            cost = self._costs.cheapest(needs, models, now, 1.0)
             if cost is None:
                 return None
             price = cost.load + cost.regret
             if late.overdue or late.order[1] + price <= now:
-                break
+                return self._late_or_ready(late, cost, limit, far, ready, now)
             self._room.postpone(late, late.order[1] + price)
-        if ready is None and lane.models.core is not None and not lane.models.core.held_by(cost.server):
+        return None
+
+    def _late_or_ready(
+        self, late: WaitingRun, cost: LoadCost, limit: float, far: bool, ready: Choice | None, now: float
+    ) -> Choice:
+        core = late.lane.models.core
+        if ready is None and core is not None and not core.held_by(cost.server):
             ready = self._nearly_ready(limit, far, now)
-        return ready if ready and not self._goes_before(late, ready.run, price) else Choice(late, cost.server)
+        if ready is None or self._goes_before(late, ready.run, cost.load + cost.regret):
+            return Choice(late, cost.server)
+        return ready
 
     def _nearly_ready(self, limit: float, far: bool, now: float) -> Choice | None:
         """A run of which an idle server holds the largest model, and that server."""
@@ -238,4 +249,7 @@ def heads(eligible: list[Needs], queue: Literal["late", "open"], limit: float, f
 
 def count_holders(needs: Needs, models: ModelSet) -> int:
     """How many servers hold the set, of those that fit."""
-    return sum(len(servers) for group, servers in models.holders.items() if group in needs.groups)
+    found = (servers for group, servers in models.holders.items() if group in needs.groups)
+    if not needs.avoided:
+        return sum(map(len, found))
+    return sum(server.name not in needs.avoided for servers in found for server in servers)

@@ -41,7 +41,7 @@ class FairShares:
     def __init__(self, weights: Mapping[str, float]) -> None:
         self._weights = weights
         self._tenants: dict[str, Tenant] = {}
-        self._floor = 0.0
+        self._floor = self._most = 0.0
         self._count = 0
         self.waiting: dict[Tenant, None] = {}
         """Those of whom runs wait."""
@@ -52,6 +52,8 @@ class FairShares:
 
     def arriving(self, name: str) -> Tenant:
         """The tenant of a run that comes now."""
+        if not self.waiting:
+            self._floor = self._most  # all got what they wanted, so that nobody owes anything
         tenant = self._tenants.get(name)
         if tenant is None:
             self._forget_some()
@@ -67,6 +69,7 @@ class FairShares:
         self._floor = max(self._floor, tenant.had)
         due = seconds + tenant.debt
         tenant.had += max(due, 0.0) / tenant.weight
+        self._most = max(self._most, tenant.had)
         tenant.debt = min(due, 0.0)
         tenant.running += 1
 
@@ -89,9 +92,10 @@ class FairShares:
             del self.waiting[tenant]
 
     def _forget_some(self) -> None:
-        """A tenant without a run, and not ahead of the floor, is as good as a new one."""
+        """A tenant without a run, and not ahead of the floor, is as good as a new one. Of very many, all without one."""
         if len(self._tenants) < LIMIT or self._count % (LIMIT // 4):
             return
+        many = len(self._tenants) > 8 * LIMIT
         for tenant in list(self._tenants.values()):
-            if not tenant.waiting and not tenant.running and tenant.had <= self._floor:
+            if not tenant.waiting and not tenant.running and (many or tenant.had <= self._floor):
                 del self._tenants[tenant.name]

@@ -52,7 +52,8 @@ class WaitingRoom:
         core = lane.models.core or lane.models
         self._crowds[core] = self._crowds.get(core, 0) + 1
         self.reopen(run)
-        heappush(self._ages, (request.at + patience, self._number, run))
+        if patience > 0:
+            heappush(self._ages, (request.at + patience, self._number, run))
         heappush(self._bounds, (request.at + self._max_wait, self._number, run))
         return run
 
