@@ -31,9 +31,19 @@ def outlook_of(run: WaitingRun, book: ServerBook, shares: FairShares, total: int
     if not servers:
         return Outlook(position, None, "no server fits")
     if any(needs.an_idle_one(group) for group in needs.groups):
-        holders = count_holders(needs, run.lane.models)
-        return Outlook(position, round(run.seconds / max(holders, 1), 1), "the servers that hold its models are busy")
+        return _beside_idle(run, position)
     return Outlook(position, round((position + 1) * run.seconds / servers, 1), _busy(servers, needs))
+
+
+def _beside_idle(run: WaitingRun, position: int) -> Outlook:
+    """Some server that fits is idle: the run goes there, or is better off with those that hold its models."""
+    needs, models = run.lane.needs, run.lane.models
+    if not models.models or any(group in needs.groups for group in models.idle):
+        return Outlook(position, 0.0, "a server is free")
+    holders = count_holders(needs, models)
+    if not holders:
+        return Outlook(position, 0.0, "a server is free, and must load its models")
+    return Outlook(position, round(run.seconds / holders, 1), "the servers that hold its models are busy")
 
 
 def _busy(servers: int, needs: Needs) -> str:
