@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,8 @@ class SyncPool:
                 self._thread.call(made[0].aclose())
             self._thread.close()
             raise
+        # Before the connectors end at the program's exit, so that no server's end is taken for a loss.
+        atexit.register(self._pool.release_now)
 
     @classmethod
     def create(
@@ -200,6 +203,7 @@ class SyncPool:
         except StateError:
             _log.debug("another thread has closed the pool already")
         finally:
+            atexit.unregister(self._pool.release_now)
             self._thread.close()
 
     def release_now(self) -> None:
