@@ -43,6 +43,20 @@ PAGES = {
             "discomfort.workflow.references:Reference",
         ],
     ),
+    "pool.md": (
+        "The pool",
+        [
+            "discomfort.pool.pool",
+            "discomfort.pool.pool_run",
+            "discomfort.pool.pool_result:PoolResult,RunTiming",
+            "discomfort.pool.pool_events:Waiting,Assigned,Loading,Stalled",
+            "discomfort.pool.pool_status",
+            "discomfort.pool.pool_arguments:PoolOptions",
+            "discomfort.pool.retry:Retry",
+            "discomfort.pool.sync_pool",
+            "discomfort.pool.sync_pool_run",
+        ],
+    ),
     "sweeps.md": (
         "Sweeps",
         [
