@@ -172,6 +172,10 @@ class SyncPool:
         """See :meth:`ComfyPool.status`."""
         return self._pool.status() if self._thread.closed else self._in_loop(self._pool.status)
 
+    def free(self, server: str | None = None) -> None:
+        """See :meth:`ComfyPool.free`."""
+        self._thread.call(self._pool.free(server))
+
     def drain(self, server: str, *, deadline: float | None = None) -> bool:
         """See :meth:`ComfyPool.drain`."""
         return self._thread.call(self._pool.drain(server, deadline=deadline))

@@ -61,7 +61,7 @@ class FakePoolServer:
         self.is_ready = True
 
     async def profile(self) -> ServerProfile:
-        return ServerProfile(self.server_address, "0.33.0", "fake device", 24 * 10**9, 20 * 10**9, False, DEFINITIONS)
+        return ServerProfile(url=self.server_address, vram=24 * 10**9, vram_free=20 * 10**9, definitions=DEFINITIONS)
 
     async def get(self, path: str) -> Any:
         return None
