@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from discomfort._system.loop_thread import LoopThread
 from discomfort.client.artifact import Artifact
@@ -16,12 +16,10 @@ from discomfort.connector.run_handle import Run
 from discomfort.connector.run_result import RunResult
 from discomfort.connector.run_status import RunStatus
 from discomfort.history import History
-from discomfort.progress import Done, Event, ProgressEvent
+from discomfort.progress import Done, ProgressEvent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-E = TypeVar("E", bound=Event)
 
 
 @dataclass(slots=True, eq=False)
@@ -180,17 +178,17 @@ class SyncRun(RunFace):
         return [sync_output(output, self._thread) for output in self._run.outputs()]
 
 
-class SyncEvents(Iterator[E]):
-    """The events of a run, waited for in each step. After Ctrl-C in a step, the next step goes on."""
+class SyncEvents(Iterator[ProgressEvent]):
+    """The events of a :class:`SyncRun`. After Ctrl-C in a step, the next step goes on."""
 
-    def __init__(self, reader: AsyncIterator[E], thread: LoopThread) -> None:
+    def __init__(self, reader: AsyncIterator[ProgressEvent], thread: LoopThread) -> None:
         self._reader, self._thread = reader, thread
 
-    def __next__(self) -> E:
+    def __next__(self) -> ProgressEvent:
         event = self._thread.call(self._following())
         if event is None:
             raise StopIteration
         return event
 
-    async def _following(self) -> E | None:
+    async def _following(self) -> ProgressEvent | None:
         return await anext(self._reader, None)

@@ -94,10 +94,10 @@ def _pool(pool: ToldPool) -> list[RenderableType]:
 
 
 def _servers(servers: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("Server", style="cyan", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Server", style="cyan", overflow="fold", min_width=6)
     table.add_column("State", overflow="fold", min_width=8, max_width=30)
-    table.add_column("Models", overflow="fold", min_width=8)
+    table.add_column("Models", overflow="fold", min_width=6)
     table.add_column("VRAM", justify="right", no_wrap=True)
     for name in ("Runs", "Loads", "Useful", "Loading", "Idle"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -124,7 +124,7 @@ def _state(server: Mapping[str, Any]) -> str:
 
 
 def _tenants(tenants: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Tenant", style="cyan", overflow="fold")
     for name in ("Waiting", "Running", "Share"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from typing import Any
 
 from discomfort._system.forks import in_forked_child
 from discomfort._system.loop_thread import LoopThread
+from discomfort.exceptions import StateError
 from discomfort.functions.sync_function import SyncCallResult
 from discomfort.pool.pool_events import PoolEvent
 from discomfort.pool.pool_result import PoolResult, RunTiming
 from discomfort.pool.pool_run import PoolRun
 from discomfort.pool.run_state import PoolPhase
 from discomfort.progress import Done
-from discomfort.sync_run import SyncEvents
 
 _lock = threading.Lock()
 _contents: LoopThread | None = None
@@ -134,11 +135,46 @@ class SyncPoolRun:
         if self.done:
             is_result = not isinstance(self._run.outcome, BaseException)
             return iter([Done(self.prompt_id or self.run_id, is_result)])
-        return SyncEvents(self._thread.call(begin()), self._thread)
+        return SyncPoolEvents(self._run, self._thread.call(begin()), self._thread)
 
     def cancel(self) -> bool:
         """See :meth:`PoolRun.cancel`."""
         return not self.done and self._thread.call(self._run.cancel())
+
+
+class SyncPoolEvents(Iterator[PoolEvent]):
+    """The events of a :class:`SyncPoolRun`. After Ctrl-C in a step, the next step goes on."""
+
+    def __init__(self, run: PoolRun, reader: AsyncIterator[PoolEvent], thread: LoopThread) -> None:
+        """Made by :meth:`SyncPoolRun.events`."""
+        self._run, self._reader, self._thread = run, reader, thread
+
+    def __next__(self) -> PoolEvent:
+        try:
+            event = self._thread.call(self._following())
+        except StateError:
+            if not self._run.done:
+                raise
+            # The pool was closed, which has ended the run. The reader has the rest, so nothing waits here.
+            event = _without_loop(self._following())
+        if event is None:
+            raise StopIteration
+        return event
+
+    async def _following(self) -> PoolEvent | None:
+        return await anext(self._reader, None)
+
+
+def _without_loop(step: Coroutine[Any, Any, PoolEvent | None]) -> PoolEvent | None:
+    """What a coroutine gives that does not wait."""
+    try:
+        step.send(None)
+    except StopIteration as end:
+        found: PoolEvent | None = end.value
+        return found
+    finally:
+        step.close()
+    return None
 
 
 def sync_outcome(outcome: PoolResult | BaseException) -> SyncPoolResult | BaseException:

@@ -233,7 +233,7 @@ def test_close_while_a_run_waits(make: Make) -> None:
     server = FakePoolServer(gate=gate)
     pool = make(server)
     run = pool.submit(SHOW)
-    events = run.events()
+    events, later = run.events(), run.events()
     with ThreadPoolExecutor(2) as threads:
         waiting, reading = threads.submit(run.result), threads.submit(list, events)
         gate.reached.wait(30)
@@ -241,6 +241,7 @@ def test_close_while_a_run_waits(make: Make) -> None:
         with pytest.raises((ExecutionInterrupted, StateError)):
             waiting.result()
         assert isinstance(reading.result()[-1], Done)
+    assert isinstance(list(later)[-1], Done)
     assert server.closed
     assert run.phase == "ended"
     pool.close()
