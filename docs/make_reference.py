@@ -17,6 +17,7 @@ import re
 import sys
 import textwrap
 import unittest.mock
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -394,13 +395,22 @@ def cli_page() -> str:
         app: Any = typer.main.get_command(build_app())
     parts = ["# Command line\n", "Made from the parsers by `docs/make_reference.py`.\n"]
     parts += [f"{app.help}\n", *table(app), *epilog(app.epilog)]
-    for name, command in app.commands.items():
+    for name, command in commands_of(app):
         parts.append(f"## `discomfort {name}`\n\n{command.help}\n")
         if name == "serve":
             parts += argument_table(parser())
         else:
             parts += [*table(command), *epilog(command.epilog.partition("\b\nEnvironment:")[0])]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def commands_of(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands with their names, also those below others."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def table(command: Any) -> list[str]:

@@ -159,7 +159,7 @@ def run(
 
     Pools: --pool 4 does the runs on four servers at once, which are started here; --pool gpus on one for each GPU,
     --pool gpu:0,2 on two of them; --pool URL,URL on servers that run already. A run goes to a server that holds its
-    models. Results come as runs end, with the name of the server.
+    models. Results come as runs end, each with its server (in --json: server).
 
     --name PATTERN names the files: {workflow}, {index} (of the run, from 1; {index:3} is 007), {repeat}, {NODE.INPUT};
     {{ and }} are braces, / makes folders below --output. The files of one run after the first get _2, _3 ...

@@ -66,7 +66,7 @@ class StatusSocket:
             folder.remove()
 
     def _claim(self) -> socket.socket:
-        root = _root()
+        root = pools_root()
         folders.remove_leftovers(root)
         self._folder = folders.make_home(root, secrets.token_hex(8))
         return local_sockets.listen(self._folder.path, _SOCKET)
@@ -97,7 +97,7 @@ class ToldPool:
 
 def running_pools() -> list[ToldPool]:
     """All pools of this user on this machine. Blocking. What killed processes have left is removed."""
-    root = _root()
+    root = pools_root()
     folders.remove_leftovers(root)
     return [_ask(path) for path in sorted(folders.files_in(root)) if claimed_folders.is_claimed(path)]
 
@@ -111,7 +111,8 @@ def described(status: PoolStatus) -> dict[str, Any]:
     return {"pid": os.getpid(), "program": Path(sys.argv[0] if sys.argv else "").name, "status": told}
 
 
-def _root() -> Path:
+def pools_root() -> Path:
+    """The folder of this user's pools; it need not exist."""
     return folders.disk_root(_FOLDER)
 
 
