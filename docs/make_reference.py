@@ -17,6 +17,7 @@ import re
 import sys
 import textwrap
 import unittest.mock
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,6 +42,20 @@ PAGES = {
             "discomfort.orchestration.sync_orchestrator",
             "discomfort.orchestration.results",
             "discomfort.workflow.references:Reference",
+        ],
+    ),
+    "pool.md": (
+        "The pool",
+        [
+            "discomfort.pool.pool",
+            "discomfort.pool.pool_run",
+            "discomfort.pool.pool_result:PoolResult,RunTiming",
+            "discomfort.pool.pool_events:Waiting,Assigned,Loading,Stalled",
+            "discomfort.pool.pool_status",
+            "discomfort.pool.pool_arguments:PoolOptions",
+            "discomfort.pool.retry:Retry",
+            "discomfort.pool.sync_pool",
+            "discomfort.pool.sync_pool_run",
         ],
     ),
     "sweeps.md": (
@@ -380,13 +395,22 @@ def cli_page() -> str:
         app: Any = typer.main.get_command(build_app())
     parts = ["# Command line\n", "Made from the parsers by `docs/make_reference.py`.\n"]
     parts += [f"{app.help}\n", *table(app), *epilog(app.epilog)]
-    for name, command in app.commands.items():
+    for name, command in commands_of(app):
         parts.append(f"## `discomfort {name}`\n\n{command.help}\n")
         if name == "serve":
             parts += argument_table(parser())
         else:
             parts += [*table(command), *epilog(command.epilog.partition("\b\nEnvironment:")[0])]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def commands_of(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands with their names, also those below others."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def table(command: Any) -> list[str]:

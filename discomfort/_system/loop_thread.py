@@ -73,7 +73,9 @@ class LoopThread:
     The loop is closed by its own thread, after every task in it has been cancelled and has ended.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, owner: str = "connector") -> None:
+        """``owner`` is what its loop belongs to, for messages."""
+        self._whose = owner
         self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self._owner = os.getpid()
         self._lock = threading.Lock()
@@ -85,6 +87,11 @@ class LoopThread:
     def closed(self) -> bool:
         """Whether calls are no longer possible: it was closed, or this is a forked child."""
         return self._closed or os.getpid() != self._owner
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs in it."""
+        return threading.current_thread() is self._thread
 
     def submit(self, work: Coroutine[Any, Any, T]) -> LoopJob[T]:
         """Start a coroutine without waiting for it. Raises StateError as :meth:`call` does."""
@@ -110,7 +117,7 @@ class LoopThread:
                 job.cancel()
                 concurrent.futures.wait([job.outcome])
             elif isinstance(error, asyncio.CancelledError):
-                raise StateError("the connector was shut down during the call") from error
+                raise StateError(f"the {self._whose} was shut down during the call") from error
             raise
 
     def close(self) -> None:
@@ -121,18 +128,18 @@ class LoopThread:
             if not self._closed:
                 self._closed = True
                 self.loop.call_soon_threadsafe(self.loop.stop)
-        if threading.current_thread() is not self._thread:
+        if not self.is_current:
             self._thread.join(_JOIN)
 
     def _start(self, job: LoopJob[Any]) -> None:
-        if threading.current_thread() is self._thread:
+        if self.is_current:
             job._drop()
             raise StateError("called from its own thread, which would wait for itself")
         # Under the lock, so that the loop begins, and later settles, every job started before the stop.
         with self._lock:
             if self.closed:
                 job._drop()
-                raise StateError("the connector was shut down")
+                raise StateError(f"the {self._whose} was shut down")
             job.start()
 
     def _run(self) -> None:

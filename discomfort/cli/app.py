@@ -12,6 +12,7 @@ from discomfort.cli.convert_options import convert, explain
 from discomfort.cli.exit_codes import FAILED, USAGE
 from discomfort.cli.inputs import UsageError
 from discomfort.cli.interface_options import interface, ports, stubs
+from discomfort.cli.pool_options import pool_commands
 from discomfort.cli.provide_options import plan, provide
 from discomfort.cli.run_options import run
 from discomfort.cli.server_options import conformance, doctor, serve, snapshot
@@ -75,6 +76,7 @@ def build_app() -> typer.Typer:
         ("snapshot", snapshot, "Save a server's node definitions.", help_texts.SNAPSHOT),
     ):
         app.command(name, short_help=short, epilog=help_texts.epilog(examples))(command)
+    app.add_typer(pool_commands(), name="pool", short_help="Show the pools that run on this machine.")
     app.command(
         "serve",
         short_help="Serve the emulator: ComfyUI's API without torch.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -111,8 +111,8 @@ class Batch:
 
     def record_all(self) -> None:
         """Record all jobs at once, where none needs a server."""
-        for job in self.jobs:
-            self._record(self._result(job, source_error(job)))
+        for number, job in enumerate(self.jobs, 1):
+            self._record(self._result(number, job, source_error(job)))
 
     def refuse(self, position: int, error: Exception) -> None:
         """Report that a workflow cannot be used after all, before the first job: it gets one job, which fails."""
@@ -125,16 +125,16 @@ class Batch:
     async def _run(self, holder: Holder, log: LogHandler) -> None:
         async with connected(self.target, self.terminal, self.display, holder, log) as connector:
             await self.prepare(connector)
-            for job in self.jobs:
-                result = self._result(job, source_error(job))
+            for number, job in enumerate(self.jobs, 1):
+                result = self._result(number, job, source_error(job))
                 if result.error is None and not job.is_done:
-                    await self._one(connector, job, result)
+                    await self._one(self.work(connector, job, result), job, result)
                 self._record(result)
 
-    async def _one(self, connector: ComfyConnector, job: Job, result: Result) -> None:
+    async def _one(self, work: Awaitable[None], job: Job, result: Result) -> None:
         begun = time.monotonic()
         try:
-            await self.work(connector, job, result)
+            await work
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the next job must be done whatever this one raised
@@ -144,7 +144,7 @@ class Batch:
             self._codes.add(FAILED if isinstance(error, PayloadError) and not is_users else exit_code(error))
             self.display.close()
             self.terminal.explain(error, about=self.about(job))
-        result.seconds = time.monotonic() - begun
+        result.seconds = result.seconds or time.monotonic() - begun
         self.display.close()
         self.finished(result)
 
@@ -152,8 +152,7 @@ class Batch:
         """The job's name in messages."""
         return job.source.name
 
-    def _result(self, job: Job, error: Exception | None) -> Result:
-        number = len(self.results) + 1
+    def _result(self, number: int, job: Job, error: Exception | None) -> Result:
         return Result(job.source.name, error=error, index=number, values=job.variant.values, is_skipped=job.is_done)
 
     def _stopping(self, signal_name: str) -> None:
@@ -168,8 +167,10 @@ class Batch:
             self.terminal.fail(f"{error}; everything was shut down" + (f"; {summary}" if summary else ""))
         else:
             self.terminal.explain(error)
-        for job in self.jobs[len(self.results) :]:
-            self._record(self._result(job, source_error(job) or error))
+        known = {result.index for result in self.results}
+        for number, job in enumerate(self.jobs, 1):
+            if number not in known:
+                self._record(self._result(number, job, source_error(job) or error))
 
     def _record(self, result: Result) -> None:
         self.results.append(result)

@@ -85,12 +85,16 @@ def _emulators() -> list[Leftover]:
 def _contexts() -> list[Leftover]:
     from discomfort._system import claimed_folders
     from discomfort.context import folders
+    from discomfort.pool.status_socket import pools_root
 
     def remover(path: Path) -> Callable[[], str]:
         return lambda: "" if claimed_folders.remove_abandoned(path) else "it could not be removed"
 
-    detail = "values of a context whose process has ended"
-    return [Leftover("folder", str(path), detail, remover(path)) for path in folders.leftovers()]
+    def detail(path: Path) -> str:
+        what = "status of a pool" if path.parent == pools_root() else "values of a context"
+        return f"{what} whose process has ended"
+
+    return [Leftover("folder", str(path), detail(path), remover(path)) for path in folders.leftovers()]
 
 
 def _locks() -> list[Leftover]:

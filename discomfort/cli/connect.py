@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from discomfort.cli.inputs import check_target, read_headers
+from discomfort.cli.inputs import UsageError, check_target, read_headers
+from discomfort.cli.pool_choice import PoolChoice
 from discomfort.cli.progress_bars import Display
 from discomfort.cli.terminal import LogHandler, Terminal
 
 if TYPE_CHECKING:
     from discomfort.config import SettingArguments
     from discomfort.connector import ComfyConnector
+    from discomfort.pool.pool import ComfyPool
 
 _log = logging.getLogger("discomfort.cli")
 
@@ -42,10 +44,17 @@ def read_target(
     attach: str | None,
     headers: Sequence[str] | None,
     proxy: str | None,
+    pool: PoolChoice | None = None,
 ) -> ServerTarget:
-    """The server that a command's options name. Raises UsageError for a contradiction, OSError for a header file."""
+    """The server that a command's options name. Raises UsageError for a contradiction, OSError for a header file.
+
+    ``headers`` and ``proxy`` may be those of a pool's servers.
+    """
     given = list(headers or [])
-    return ServerTarget(config, check_target(engine, attach, given, proxy), attach, read_headers(given), proxy)
+    if pool is not None and attach is not None:
+        raise UsageError("--attach uses one server, --pool several: give all their URLs to --pool")
+    running = ", ".join(pool.urls) if pool is not None and pool.urls else attach
+    return ServerTarget(config, check_target(engine, running, given, proxy), attach, read_headers(given), proxy)
 
 
 class Holder:
@@ -53,9 +62,12 @@ class Holder:
 
     def __init__(self) -> None:
         self.connector: ComfyConnector | None = None
+        self.pool: ComfyPool | None = None
 
     def release_now(self) -> None:
         """Kill the server and the browser and delete ephemeral files, at once. Callable from any thread."""
+        if self.pool is not None:
+            self.pool.release_now()
         connector = self.connector or _starting()
         if connector is not None:
             connector.release_now()

@@ -43,6 +43,14 @@ RUN = [
     "    --out image=out.png                    values at ports",
     "cat workflow.json | discomfort run - --json | jq -r '.outputs[].path'",
     "discomfort run workflow.json --attach https://gpu:8188 --header @token.txt",
+    "discomfort run workflow.json --csv prompts.csv --pool gpus",
+    "discomfort run *.json --pool http://a:8188,http://b:8188 --retry 1",
+]
+POOL_STATUS = [
+    "Examples:",
+    "discomfort pool status                     once",
+    "discomfort pool status --watch             live, until Ctrl-C",
+    "discomfort pool status --json | jq '.[].status.waiting'",
 ]
 SWEEP = [
     "Examples:",

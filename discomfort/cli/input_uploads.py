@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 
 async def upload_inputs(
-    connector: ComfyConnector, paths: Sequence[Path], target: ServerTarget, terminal: Terminal, display: Display
+    connector: ComfyConnector,
+    paths: Sequence[Path],
+    target: ServerTarget,
+    terminal: Terminal,
+    display: Display,
+    *,
+    is_kept: bool = False,
 ) -> None:
-    """Upload every file. Raises OSError, UploadError."""
+    """Upload every file; it stays if ``is_kept``, or on an attached server. Raises OSError, UploadError."""
     for path in paths:
         display.phase(f"uploading {path.name}")
         # Files on an attached server cannot be deleted, so uploads to it remain.
-        ephemeral = target.attach is None
+        ephemeral = target.attach is None and not is_kept
         stored = await to_thread(connector.upload_data, path, "input", is_ephemeral=ephemeral)
         name = Path(stored).name
         if name != path.name:

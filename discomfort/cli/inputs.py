@@ -117,11 +117,13 @@ def check_target(
 ) -> str | None:
     """The requested ``engine`` setting (``None``: as configured). Raises UsageError for a contradiction."""
     if headers and attach is None:
-        raise UsageError("--header needs --attach: a server started here needs no headers")
+        raise UsageError("--header needs --attach, or URLs for --pool: a server started here needs no headers")
     if proxy is not None and attach is None:
-        raise UsageError("--proxy needs --attach: a server started here is on this machine")
+        raise UsageError("--proxy needs --attach, or URLs for --pool: a server started here is on this machine")
     if attach is not None and engine is not None:
-        raise UsageError(f"--engine {engine} starts a server, --attach uses a running one: give only one of them")
+        raise UsageError(
+            f"--engine {engine} starts a server, --attach or a URL of --pool uses a running one: give only one of them"
+        )
     return None if engine is None else str(engine)
 
 

@@ -46,8 +46,12 @@ class InterfaceOptions:
 
 async def load(connector: ComfyConnector, source: Source, sidecar: Path | None = None) -> WorkflowFunction:
     """The function of one workflow, by its file, beside which its sidecar is."""
-    workflow = source.payload if source.name == STDIN else Path(source.name)
-    return await connector.load(workflow, sidecar)
+    return await connector.load(payload_of(source), sidecar)
+
+
+def payload_of(source: Source) -> JsonObject | Path:
+    """What is loaded: the file, so that its sidecar is found, or what standard input had."""
+    return source.payload if source.name == STDIN else Path(source.name)
 
 
 def interface_command(options: InterfaceOptions, terminal: Terminal) -> int:

@@ -95,7 +95,11 @@ class NamedCalls:
         function = self._functions[job.position].with_options(
             timeout=timeout, on_progress=on_progress, allow_paid=allow_paid
         )
-        return (await function({**job.variant.values, **self._values[job.position]})).history
+        return (await function(self.values(job))).history
+
+    def values(self, job: Job) -> dict[str, Any]:
+        """The values of one run, by name or selector."""
+        return {**job.variant.values, **self._values[job.position]}
 
     def _read(self, function: WorkflowFunction) -> dict[str, Any]:
         inputs = function.interface.inputs

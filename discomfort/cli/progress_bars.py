@@ -109,7 +109,7 @@ class LineDisplay:
             self._terminal.note(f"  {event.title}: step {event.value:g} of {event.maximum:g}")
 
 
-class _Bars(Progress):
+class Bars(Progress):
     """Bars that leave the last columns free: a terminal echoes ``^C`` there, which must not wrap onto another line."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
@@ -121,7 +121,7 @@ class BarDisplay:
     """A bar for the nodes and, if a node reports steps, one for its steps."""
 
     def __init__(self, terminal: Terminal) -> None:
-        self._progress = _Bars(
+        self._progress = Bars(
             SpinnerColumn(),
             TextColumn(
                 "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)

@@ -75,7 +75,7 @@ class Result:
     """One run: the history and its outputs, or the error.
 
     ``index`` counts the runs of the command from 1, ``values`` are those that ``--set`` and ``--csv`` gave it.
-    ``is_skipped``: its file was there already.
+    ``is_skipped``: its file was there already. ``server`` is the server of a pool that did it.
     """
 
     workflow: str
@@ -86,6 +86,7 @@ class Result:
     index: int = 1
     values: Mapping[str, Any] = field(default_factory=dict)
     is_skipped: bool = False
+    server: str = ""
 
     @property
     def prompt_id(self) -> str | None:
@@ -100,6 +101,7 @@ class Result:
             "index": self.index,
             "values": dict(self.values),
             "prompt_id": self.prompt_id,
+            **({"server": self.server} if self.server else {}),
             "status": "error" if self.error is not None else "skipped" if self.is_skipped else "success",
             "seconds": round(self.seconds, 3),
             "outputs": [row.as_json() for row in self.rows],

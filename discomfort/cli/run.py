@@ -15,6 +15,7 @@ from discomfort.cli.input_uploads import upload_inputs
 from discomfort.cli.inputs import Source
 from discomfort.cli.named_calls import NamedCalls
 from discomfort.cli.output_names import NamePattern
+from discomfort.cli.pool_choice import PoolChoice
 from discomfort.cli.progress_bars import BatchPlace
 from discomfort.cli.report import Result, save_outputs, seconds_text, show_result
 from discomfort.cli.run_plan import Edits, mark_done, plan_jobs, plan_without_server
@@ -32,6 +33,7 @@ class RunOptions:
 
     Every workflow is run once for each of ``variants``. ``lines``: ``json`` gives a line for each run. ``named`` has
     the texts of inputs by name, which a ``sidecar`` may declare; ``own`` are the options of the command, for messages.
+    On a ``pool``, a run may begin again ``retry`` times when its server is lost.
     """
 
     sources: Sequence[Source]
@@ -48,11 +50,18 @@ class RunOptions:
     sidecar: Path | None = None
     own: Sequence[str] = ()
     allow_paid: bool | None = None
+    pool: PoolChoice | None = None
+    retry: int = 0
 
 
 def run_command(options: RunOptions, terminal: Terminal) -> int:
-    """Do all runs, one after the other, and return the exit code."""
-    batch = RunBatch(options, terminal)
+    """Do all runs, one after the other or on a pool, and return the exit code."""
+    if options.pool is None:
+        batch = RunBatch(options, terminal)
+    else:
+        from discomfort.cli.pool_batch import PoolBatch
+
+        batch = PoolBatch(options, options.pool, terminal)
     code = batch.execute()
     batch.conclude()
     if options.json and not options.lines:
@@ -137,7 +146,8 @@ class RunBatch(Batch):
         if result.error is None:
             count = len(result.rows)
             outputs = "1 output" if count == 1 else f"{count} outputs" if count else "no outputs"
-            self.terminal.note(f"{self.about(job)}: done in {seconds_text(result.seconds)}, {outputs}")
+            where = f" on {result.server}" if result.server else ""
+            self.terminal.note(f"{self.about(job)}: done in {seconds_text(result.seconds)}{where}, {outputs}")
         if not self._options.json:
             show_result(self.terminal, result, several=len(self.jobs) > 1)
 

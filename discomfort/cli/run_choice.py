@@ -18,6 +18,7 @@ from discomfort.cli.inputs import (
 )
 from discomfort.cli.named_calls import divided
 from discomfort.cli.output_names import read_pattern
+from discomfort.cli.pool_choice import PoolChoice
 from discomfort.cli.port_run import ListOptions, check_iterations, list_command, refuse_batches, wants_list
 from discomfort.cli.run import RunOptions, run_command
 from discomfort.cli.terminal import Terminal
@@ -49,6 +50,8 @@ class GivenRun:
     json: bool
     timeout: float | None
     allow_paid: bool | None
+    pool: PoolChoice | None = None
+    retry: int = 0
 
     def perform(self, terminal: Terminal) -> int:
         """Do what is asked for, and return the exit code. Raises UsageError, OSError before a server is started."""
@@ -64,6 +67,7 @@ class GivenRun:
     def _list(self, sources: Sequence[Source], given: Mapping[str, str]) -> ListOptions:
         refuse_batches(
             {
+                "--pool": self.pool,
                 "--set": self.assignments,
                 "--repeat": self.repeat != 1,
                 "--csv": self.csv,
@@ -103,4 +107,6 @@ class GivenRun:
             sidecar=self.sidecar,
             own=self.own if named else (),
             allow_paid=self.allow_paid,
+            pool=self.pool,
+            retry=self.retry,
         )

@@ -15,6 +15,7 @@ from discomfort.cli.exit_codes import USAGE
 from discomfort.cli.inputs import Source, read_sources
 from discomfort.cli.interface_command import INTERFACE_LOGGER, load
 from discomfort.cli.named_options import OwnOptions, as_word, option_name, split_arguments
+from discomfort.cli.pool_choice import read_pool
 from discomfort.cli.report import Result
 from discomfort.cli.terminal import Terminal, clean
 from discomfort.exceptions import DiscomfortError
@@ -61,7 +62,10 @@ def run_help(app: typer.Typer, arguments: Sequence[str]) -> int | None:
         return None
     terminal = Terminal(quiet=bool(given["quiet"]), verbose=int(given["verbose"] or 0))
     try:
-        target = read_target(given["config"], given["engine"], given["attach"], given["header"], given["proxy"])
+        pool = read_pool(given["pool"] or [])
+        # One server of a pool says as much of a workflow as all of them.
+        attach = pool.urls[0] if pool is not None and pool.urls else given["attach"]
+        target = read_target(given["config"], given["engine"], attach, given["header"], given["proxy"])
         sources = read_sources(given["workflows"])
     except (DiscomfortError, OSError, UnicodeError) as error:
         terminal.explain(error)

@@ -94,6 +94,26 @@ SaveOption = Annotated[
 ]
 
 
+PoolOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pool",
+        metavar="SERVERS",
+        help="Do the runs on several servers at once: a number of them, gpus, gpu:0,2, or URLs with commas between.",
+        show_default=False,
+    ),
+]
+RetryOption = Annotated[
+    int,
+    typer.Option(
+        "--retry",
+        metavar="N",
+        help="With --pool: begin a run again, N times at most, when its server is lost.",
+        show_default=False,
+    ),
+]
+
+
 # Longer than other functions: the parameters are the options of the command, and the docstring is its help.
 def run(
     context: typer.Context,
@@ -110,6 +130,8 @@ def run(
     sidecar: SidecarOption = None,
     skip_existing: SkipOption = False,
     as_json: JsonOption = False,
+    pool: PoolOption = None,
+    retry: RetryOption = 0,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
     allow_paid: AllowPaidOption = False,
@@ -135,6 +157,10 @@ def run(
     single value that looks like this, write it as JSON ('"a|b"'), or \\| for a |; in braces, as in {red|blue}, a | is
     text. All values are checked before the first run. With --json a batch writes one line of JSON for each run.
 
+    Pools: --pool 4 does the runs on four servers at once, which are started here; --pool gpus on one for each GPU,
+    --pool gpu:0,2 on two of them; --pool URL,URL on servers that run already. A run goes to a server that holds its
+    models. Results come as runs end, each with its server (in --json: server).
+
     --name PATTERN names the files: {workflow}, {index} (of the run, from 1; {index:3} is 007), {repeat}, {NODE.INPUT};
     {{ and }} are braces, / makes folders below --output. The files of one run after the first get _2, _3 ...
 
@@ -147,12 +173,14 @@ def run(
     """
 
     def work(terminal: Terminal) -> int:
+        from discomfort.cli.pool_choice import read_pool
         from discomfort.cli.run_choice import GivenRun
         from discomfort.cli.run_help import own_options
 
+        chosen = read_pool(pool or [], retry)
         given = GivenRun(
             workflows=workflows,
-            target=read_target(config, engine, attach, header, proxy),
+            target=read_target(config, engine, attach, header, proxy, chosen),
             named=dict(context.obj or {}),
             own=sorted(own_options(context.command).names),
             values=values or [],
@@ -169,6 +197,8 @@ def run(
             json=as_json,
             timeout=timeout,
             allow_paid=allow_paid or None,
+            pool=chosen,
+            retry=retry,
         )
         return given.perform(terminal)
 

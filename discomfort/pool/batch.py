@@ -28,34 +28,58 @@ async def numbered(variants: Variants) -> AsyncGenerator[tuple[int, Mapping[str,
             index += 1
 
 
+class OpenRuns:
+    """The runs of a batch that have not ended, each with its place. For the event loop's thread only."""
+
+    def __init__(self, submit: Submit) -> None:
+        self._submit = submit
+        self._tasks: dict[asyncio.Task[PoolRun], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def begin(self, index: int, values: Mapping[str, Any]) -> None:
+        """Submit a run."""
+        self._tasks[asyncio.create_task(_ended(self._submit, values), name="discomfort-batch-run")] = index
+
+    async def ended(self) -> list[tuple[int, PoolRun]]:
+        """Wait until one or more of them have ended, and give these. They are not open any more."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        found = {self._tasks.pop(task): task for task in done}
+        return [(index, found[index].result()) for index in sorted(found)]
+
+    def cancel(self) -> None:
+        """Cancel all of them, without waiting."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Cancel all of them."""
+        self.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
 async def completed(variants: Variants, submit: Submit, window: int) -> AsyncGenerator[tuple[int, PoolRun], None]:
     """Each run with its place, as it ends. At most ``window`` wait or run at once; the rest is not pulled yet.
 
     When the iterator is closed, the runs that have not ended are cancelled.
     """
-    source = numbered(variants)
-    under_way: dict[asyncio.Task[PoolRun], int] = {}
+    source, runs = numbered(variants), OpenRuns(submit)
     is_over = False
     try:
         while True:
-            while not is_over and len(under_way) < window:
+            while not is_over and len(runs) < window:
                 try:
-                    index, values = await anext(source)
+                    runs.begin(*await anext(source))
                 except StopAsyncIteration:
                     is_over = True
-                    break
-                under_way[asyncio.create_task(_ended(submit, values), name="discomfort-batch-run")] = index
-            if not under_way:
+            if not len(runs):
                 return
-            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for task in sorted(done, key=under_way.__getitem__):
-                index = under_way.pop(task)
-                yield index, task.result()
+            for place, run in await runs.ended():
+                yield place, run
     finally:
-        for task in under_way:
-            task.cancel()
-        if under_way:
-            await asyncio.wait(under_way)
+        await runs.close()
         await source.aclose()
 
 

@@ -44,6 +44,7 @@ from discomfort.pool.server_slots import ServerSlot
 from discomfort.pool.servers import PoolServer
 from discomfort.pool.silence_watch import SilenceWatch
 from discomfort.pool.status_report import status_of
+from discomfort.pool.status_socket import StatusSocket
 
 _log = logging.getLogger("discomfort.pool")
 
@@ -72,6 +73,7 @@ class ComfyPool:
         self._silence = SilenceWatch(self._dispatcher, options.silent_after)
         self._memory = MemoryCheck(self._scheduler, self._slots)
         self._make_server = make_server
+        self._told = StatusSocket(self.status)
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
         self._closing: asyncio.Task[None] | None = None
@@ -145,6 +147,7 @@ class ComfyPool:
     async def _begun(self, servers: Sequence[PoolServer]) -> Self:
         try:
             await self._slots.start(servers)
+            await self._told.open()
         except BaseException:
             await finish(self._release("the pool could not be made"))
             raise
@@ -174,6 +177,7 @@ class ComfyPool:
         await self._release("the pool was closed")
 
     async def _release(self, reason: str) -> None:
+        await self._told.close()
         await self._silence.end()
         await self._memory.end()
         await self._dispatcher.close(reason)
@@ -183,6 +187,7 @@ class ComfyPool:
         """Kill all owned servers at once: for signal handlers, or when the loop hangs. See
         :meth:`ComfyConnector.release_now`.
         """
+        self._told.close_now()
         self._slots.kill_now()
 
     async def __aenter__(self) -> Self:

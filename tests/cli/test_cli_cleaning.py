@@ -225,7 +225,7 @@ def test_locks_and_emulators_folders(cli: Cli, nobody: None, tmp_path: Path, mon
 
 
 def test_contexts(cli: Cli, nobody: None, tmp_path: Path) -> None:
-    """The values of a killed program, on disk and in memory; not those of a living one."""
+    """The values of a killed program, on disk and in memory, and its pools; not those of a living one."""
     code = (
         "import os, sys; from pathlib import Path\n"
         "from discomfort._system.claimed_folders import ClaimedFolder\n"
@@ -234,6 +234,8 @@ def test_contexts(cli: Cli, nobody: None, tmp_path: Path) -> None:
     roots = [tmp_path / "tmp" / user_folder() / "contexts", tmp_path / "shm" / user_folder()]
     for root in roots:
         root.mkdir(parents=True)
+    roots.append(roots[0].with_name("pools"))
+    roots[-1].mkdir()
     dead = [root / "dead" for root in roots]
     subprocess.run([sys.executable, "-c", code, *map(str, dead)], check=False)
     with WorkflowContext() as context:
@@ -242,6 +244,8 @@ def test_contexts(cli: Cli, nobody: None, tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", code, str(dead[0])], check=False)
         assert cli("doctor", "--clean") == 1
         assert all(str(path) in cli.out for path in dead)
+        assert cli.out.count("values of a context whose process has ended") == 2
+        assert cli.out.count("status of a pool whose process has ended") == 1
         assert context.run_id not in cli.out
         assert cli("doctor", "--clean", "--yes") == 0
         assert living.exists()

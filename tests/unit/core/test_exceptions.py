@@ -57,6 +57,9 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.InputSelectorError: lambda: exceptions.InputSelectorError("a.b", "names nothing", ["c.d"]),
     exceptions.CallError: lambda: exceptions.CallError("upscale", [ARGUMENT]),
     exceptions.ArgumentError: lambda: exceptions.ArgumentError("timeout", "must be a number of seconds"),
+    exceptions.PoolError: lambda: exceptions.PoolError("nobody answers"),
+    exceptions.PoolBusy: lambda: exceptions.PoolBusy(7, tenant="acme", retry_after=1.5),
+    exceptions.NoServerFits: lambda: exceptions.NoServerFits({"gpu0": ["has 8 GB"], "gpu1": ["lacks a.safetensors"]}),
     exceptions.ProvideError: lambda: exceptions.ProvideError(
         "one file", failures=[exceptions.DownloadError("403", name="a")], remedy="Ask."
     ),
@@ -106,6 +109,9 @@ SAMPLES: dict[type[DiscomfortError], Callable[[], DiscomfortError]] = {
     exceptions.ExecutionInterrupted: lambda: exceptions.ExecutionInterrupted("by hand", prompt_id="p", node_id="3"),
     exceptions.PromptLostError: lambda: exceptions.PromptLostError("gone", prompt_id="p"),
     exceptions.ResultLostError: lambda: exceptions.ResultLostError("lost", prompt_id="p"),
+    exceptions.RunLostError: lambda: exceptions.RunLostError(
+        "gpu0 is gone", started=True, server="gpu0", last_event="step", death=death(), prompt_id="p"
+    ),
     exceptions.RunTimeout: lambda: exceptions.RunTimeout("long", timeout=3.5, prompt_id="p"),
 }
 """One of each class; a new class without one fails the test."""
