@@ -1,0 +1,43 @@
+"""Another driver of a cluster. Arguments: the cluster's address, what to do, and what that takes. Prints JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from on_ray import actors
+
+kept: list[Any] = []
+"""Handles that live as long as this program: an actor whose last handle goes before ends in another way."""
+
+
+def tell(**facts: Any) -> None:
+    """Print what the test wants to know."""
+    print(json.dumps(facts), flush=True)  # noqa: T201
+
+
+def main(address: str, what: str, *arguments: str) -> None:
+    """Connect and act."""
+    ray.init(address=address, log_to_driver=False, configure_logging=False)
+    if what == "connects":
+        tell(nodes=len(ray.nodes()))
+        return
+    ray.cloudpickle.register_pickle_by_value(actors)
+    plain = ray.remote(num_cpus=0)(actors.Ending).remote(Path(arguments[0]))
+    kept.append(plain)
+    pid = ray.get(plain.pid.remote())
+    if what == "waits":
+        tell(plain=pid)
+        ray.get(plain.hold.remote())
+    shared = ray.remote(num_cpus=0)(actors.Waiter)
+    named = shared.options(name="front", namespace="pool", lifetime="detached").remote()
+    tell(plain=pid, named=ray.get(named.pid.remote()))
+
+
+main(*sys.argv[1:])
