@@ -311,7 +311,7 @@ class RayServer:
         except asyncio.CancelledError:
             await finish(self._cancel(life, order.run_id))
             raise
-        return record if order.folder is None else await _saved(record, order.folder)
+        return record if order.folder is None else await _saved(record, order.folder / order.run_id)
 
     async def _stream(self, life: _Life, order: RunOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
         async with aclosing(life.link.stream("run", replace(order, folder=None))) as batches:

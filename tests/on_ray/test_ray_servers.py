@@ -155,7 +155,7 @@ async def test_a_run_gives_its_events_and_its_contents(shared: Servers, tmp_path
     assert artifact.data.startswith(b"\x89PNG")
     (file,) = saved.artifacts
     assert file.path is not None
-    assert file.path.parent == tmp_path / "saved"
+    assert file.path.parent == tmp_path / "saved" / "run-2"
     assert file.path.read_bytes().startswith(b"\x89PNG")
 
 
