@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from discomfort._system.concurrency import finish
-from discomfort.pool import ray as ray_cluster
+from discomfort.pool.cluster_thread import ClusterThread
 from discomfort.pool.ray_fleet import RayFleet, ScaledPool
 from discomfort.pool.ray_options import RayOptions
 from discomfort.pool.ray_server import RayServer
-
-T = TypeVar("T")
 
 
 class RayHome:
@@ -23,14 +18,11 @@ class RayHome:
         self.fleet: RayFleet = RayFleet(options, settings, labels)
         # A pool without any server would not know which nodes there are.
         self._first = max(1, options.bounds[0])
-        self._joined = False
-        self._thread = ThreadPoolExecutor(1, "discomfort-ray")
-        """Joins and leaves. Ray takes the signal handlers of a main thread that joins a cluster; and the processes of a
-        cluster that it starts end with the thread that has started them, so this one stays."""
+        self._thread = ClusterThread()
 
     async def join(self, address: str, options: Mapping[str, Any]) -> list[RayServer]:
         """Join the cluster; returns the first servers, which are not started. Raises as :func:`ray.connect`."""
-        self._joined = await self._in_thread(lambda: ray_cluster.connect(address, options))
+        await self._thread.join(address, options)
         self.fleet.begin_leases()
         return [self.fleet.server() for _ in range(self._first)]
 
@@ -45,10 +37,4 @@ class RayHome:
     async def release(self) -> None:
         """Leave the cluster, if the pool has joined it."""
         await self.fleet.release()
-        if self._joined:
-            self._joined = False
-            await self._in_thread(ray_cluster.disconnect)
-        self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await finish(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        await self._thread.leave()

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from discomfort._system.concurrency import to_thread
-from discomfort.exceptions import ConfigurationError, ServerConnectionError, ServerError
+from discomfort.exceptions import ConfigurationError, PoolError, ServerConnectionError, ServerError
 from discomfort.pool.actor_ends import ActorLost
 from discomfort.pool.server_actor import ServerActor, ServerOrder
 
@@ -22,6 +22,9 @@ NODE_LABEL = "ray.io/node-id"
 """The label that each machine has, with its id."""
 
 NAMESPACE = "discomfort"
+
+_ONCE = {"max_restarts": 0, "max_task_retries": 0}
+"""With restarts nobody would know which life a run belonged to; with retries it would begin twice."""
 
 
 def connect(address: str, options: Mapping[str, Any] | None = None) -> bool:
@@ -55,14 +58,11 @@ def disconnect() -> None:
 
 
 class ActorLink:
-    """One actor with a server, as the pool's process sees it. It lives once: Ray neither restarts nor retries it."""
+    """One actor, as this process sees it. It lives once: Ray neither restarts nor retries it."""
 
-    def __init__(self, order: ServerOrder, resources: Mapping[str, Any]) -> None:
-        """Ask for the actor. Ray makes it when there is room; the first call waits for that."""
-        import ray
-
-        options = {"max_restarts": 0, "max_task_retries": 0, **resources}
-        self._actor: Any = ray.remote(**options)(_actor_class()).remote(order)
+    def __init__(self, actor: Any) -> None:
+        """``actor`` is Ray's handle. Ray makes an actor when there is room; the first call waits for that."""
+        self._actor = actor
         self.node: str = ""
         """The id of its machine, once it is known."""
         self._renewed_at = time.monotonic()
@@ -83,12 +83,12 @@ class ActorLink:
         """Renew the lease no more."""
         self._is_over = True
 
-    async def call(self, name: str, *arguments: Any) -> Any:
+    async def call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """The result of a method. If cancelled, the call goes on. Raises ActorLost, and what the method raised."""
         from ray.exceptions import RayError
 
         try:
-            return await getattr(self._actor, name).remote(*arguments)
+            return await getattr(self._actor, name).remote(*arguments, **options)
         except RayError as error:
             raise await self._translated(error) from None
 
@@ -130,6 +130,34 @@ class ActorLink:
         return ActorLost(_text(error), is_certain=is_certain)
 
 
+def server_link(order: ServerOrder, resources: Mapping[str, Any]) -> ActorLink:
+    """An actor for a server. Ends with this process, however that ends."""
+    import ray
+
+    class DiscomfortServer(ServerActor):
+        async def __init__(self, order: ServerOrder) -> None:  # type: ignore[misc]
+            context = ray.get_runtime_context()
+            super().__init__(order, context.get_node_id(), dict(context.get_node_labels()))
+
+    return ActorLink(ray.remote(**_ONCE, **resources)(DiscomfortServer).remote(order))
+
+
+def shared_link(name: str, kind: type | None) -> ActorLink:
+    """The actor of this name, made as ``kind`` if there is none: it stays until it is killed.
+
+    Raises PoolError if there is none and ``kind`` is ``None``.
+    """
+    import ray
+
+    if kind is None:
+        try:
+            return ActorLink(ray.get_actor(name, namespace=NAMESPACE))
+        except ValueError as error:
+            raise PoolError(f"the cluster has no shared pool {name!r}") from error
+    options = {"name": name, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True, "num_cpus": 0}
+    return ActorLink(ray.remote(**_ONCE, **options)(kind).remote())
+
+
 def put(content: bytes) -> Any:
     """Put bytes into the cluster's store once; the result stands for them as an argument of a call."""
     import ray
@@ -164,18 +192,6 @@ def cluster_resources() -> dict[str, float]:
     import ray
 
     return {name: amount for name, amount in ray.cluster_resources().items() if not name.startswith("node:")}
-
-
-def _actor_class() -> type:
-    """The actor's class. Its name is what Ray shows; it is made here, since ``__init__`` must ask Ray for the node."""
-    import ray
-
-    class DiscomfortServer(ServerActor):
-        async def __init__(self, order: ServerOrder) -> None:  # type: ignore[misc]
-            context = ray.get_runtime_context()
-            super().__init__(order, context.get_node_id(), dict(context.get_node_labels()))
-
-    return DiscomfortServer
 
 
 def _node_of(actor: Any) -> str:

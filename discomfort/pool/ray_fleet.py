@@ -72,7 +72,7 @@ class RayFleet:
         self._look_at_machines: Callable[[], Mapping[str, float]] = ray_cluster.draining_nodes
 
     def _link(self, order: ServerOrder, avoided: frozenset[str]) -> ray_cluster.ActorLink:
-        return ray_cluster.ActorLink(order, self._options.placing(avoided, ray_cluster.NODE_LABEL))
+        return ray_cluster.server_link(order, self._options.placing(avoided, ray_cluster.NODE_LABEL))
 
     def server(self) -> RayServer:
         """A further server, which is not started yet."""
