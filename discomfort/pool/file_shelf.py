@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,14 @@ _MOST_BYTES = 1 << 29
 
 
 class FileShelf:
-    """Keeps references to the files that were put last, by their content."""
+    """Keeps references to the files that were used last, by their content."""
 
     def __init__(self, put: Callable[[bytes], Any], most: int = _MOST_BYTES) -> None:
         """``put`` stores bytes and gives a reference to them; they are gone when nobody has the reference."""
         self._put, self._most = put, most
         self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
+        self._lock = threading.Lock()
 
     async def reference(self, source: Path | bytes) -> Any:
         """The reference to a content, which is stored if it is not. Raises OSError."""
@@ -29,13 +31,15 @@ class FileShelf:
 
     def _of(self, content: bytes) -> Any:
         size, digest = digest_of(content)
-        known = self._kept.get(digest)
-        if known is not None:
-            return known[0]
-        made = self._put(content)
-        self._kept[digest] = made, size
-        self._bytes += size
-        while self._bytes > self._most and self._kept:
-            _, (_, freed) = self._kept.popitem(last=False)
-            self._bytes -= freed
-        return made
+        with self._lock:
+            known = self._kept.get(digest)
+            if known is not None:
+                self._kept.move_to_end(digest)
+                return known[0]
+            made = self._put(content)
+            self._kept[digest] = made, size
+            self._bytes += size
+            while self._bytes > self._most and self._kept:
+                _, (_, freed) = self._kept.popitem(last=False)
+                self._bytes -= freed
+            return made

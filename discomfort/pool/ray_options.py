@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from discomfort.connector.argument_checks import check_mapping, check_timeout
+from discomfort.connector.argument_checks import check_mapping
 from discomfort.exceptions import ArgumentError
 from discomfort.pool.pool_arguments import check_count
 
@@ -42,7 +42,9 @@ class RayOptions:
         for name in ("gpus", "cpus"):
             _check_amount(name, getattr(self, name))
         for name in ("idle_timeout", "lease", "wait"):
-            check_timeout(getattr(self, name))
+            _check_amount(name, getattr(self, name))
+        if not self.lease or not self.wait:
+            raise ArgumentError("wait" if self.lease else "lease", "must be a number of seconds above 0")
         for name in ("machines", "resources"):
             check_mapping(name, getattr(self, name), "names and values")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,6 +87,7 @@ class RayPlace:
     room: Callable[[], str] = lambda: ""
     """What the cluster has, in words."""
     wait: float = 600.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(slots=True, eq=False)
@@ -224,7 +225,7 @@ class RayServer:
                 await self.start()
             except DiscomfortError as error:
                 _log.warning("the server %s was not made anew: %s", self.name, error)
-                await asyncio.sleep(pause)
+                await self._place.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 self._changed()
@@ -233,7 +234,8 @@ class RayServer:
     async def _until_over(self, life: _Life) -> None:
         """Wait until nothing of an actor runs any more: its process has ended, or its lease is over."""
         if life.loss is not None and not life.loss.is_certain:
-            await asyncio.sleep(max(0.0, surely_over(life.link.renewed_at, self._order.lease) - time.monotonic()))
+            over = surely_over(life.link.renewed_at, self._order.lease)
+            await self._place.sleep(max(0.0, over - time.monotonic()))
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
