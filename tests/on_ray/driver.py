@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ import ray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from contract.graphs import show_prompt, texts_of
 from on_ray import actors
+
+from discomfort.pool.shared_pool import SharedPool
 
 kept: list[Any] = []
 """Handles that live as long as this program: an actor whose last handle goes before ends in another way."""
@@ -22,11 +26,20 @@ def tell(**facts: Any) -> None:
     print(json.dumps(facts), flush=True)  # noqa: T201
 
 
+async def share(name: str) -> None:
+    """Run something in a shared pool."""
+    async with await SharedPool.connect(name) as pool:
+        tell(texts=texts_of((await (await pool.submit(show_prompt(5)))).history))
+
+
 def main(address: str, what: str, *arguments: str) -> None:
     """Connect and act."""
     ray.init(address=address, log_to_driver=False, configure_logging=False)
     if what == "connects":
         tell(nodes=len(ray.nodes()))
+        return
+    if what == "shares":
+        asyncio.run(share(*arguments))
         return
     ray.cloudpickle.register_pickle_by_value(actors)
     plain = ray.remote(num_cpus=0)(actors.Ending).remote(Path(arguments[0]))
