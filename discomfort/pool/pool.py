@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from discomfort._system.concurrency import finish
 from discomfort._system.gpus import Gpu
@@ -37,6 +37,7 @@ from discomfort.pool.pool_run import PoolRun
 from discomfort.pool.pool_status import PoolStatus
 from discomfort.pool.pool_workflows import PoolWorkflow, PoolWorkflows, prepare_call
 from discomfort.pool.quarantine import Quarantine
+from discomfort.pool.ray_options import RayOptions
 from discomfort.pool.run_requests import RunRequest
 from discomfort.pool.run_state import RunState
 from discomfort.pool.scheduler import Scheduler
@@ -45,6 +46,9 @@ from discomfort.pool.servers import PoolServer
 from discomfort.pool.silence_watch import SilenceWatch
 from discomfort.pool.status_report import status_of
 from discomfort.pool.status_socket import StatusSocket
+
+if TYPE_CHECKING:
+    from discomfort.pool.on_ray import RayHome
 
 _log = logging.getLogger("discomfort.pool")
 
@@ -74,6 +78,7 @@ class ComfyPool:
         self._memory = MemoryCheck(self._scheduler, self._slots)
         self._make_server = make_server
         self._told = StatusSocket(self.status)
+        self._cluster: RayHome | None = None
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
         self._closing: asyncio.Task[None] | None = None
@@ -144,6 +149,42 @@ class ComfyPool:
         )
         return await cls(options or PoolOptions())._begun(made)
 
+    @classmethod
+    @without_frames
+    async def on_ray(
+        cls,
+        address: str = "auto",
+        *,
+        ray: RayOptions | None = None,
+        labels: Mapping[str, str] | None = None,
+        options: PoolOptions | None = None,
+        init: Mapping[str, Any] | None = None,
+        **settings: Unpack[SettingArguments],
+    ) -> ComfyPool:
+        """Start servers on a Ray cluster, one actor for each, and return the pool when the first ones are ready.
+
+        ``address`` is the cluster's: ``"auto"`` for the one of this machine, or ``"local"`` to start one here; ``init``
+        has further arguments of ``ray.init``. ``ray`` says how many servers there are, what each gets, and on which
+        machines they may be; within its bounds their number follows the runs. Servers leave a machine that is drained.
+        ``labels`` belong to each server, beside those of its machine. ``settings`` are those of the servers, together
+        with what each machine's own environment and configuration say: ComfyUI must be installed there.
+
+        Raises ConfigurationError if Ray is not installed, ServerConnectionError if there is no cluster,
+        ServerStartTimeout if it has no room; otherwise as :meth:`create`. Nothing is left running then.
+        """
+        from discomfort.pool.on_ray import RayHome
+
+        pool = cls(options or PoolOptions())
+        home = pool._cluster = RayHome(ray or RayOptions(), settings, labels or {})
+        try:
+            made = await home.join(address, init or {})
+        except BaseException:
+            await finish(pool._release("the pool could not be made"))
+            raise
+        await pool._begun(made)
+        home.keep(pool)
+        return pool
+
     async def _begun(self, servers: Sequence[PoolServer]) -> Self:
         try:
             await self._slots.start(servers)
@@ -180,8 +221,12 @@ class ComfyPool:
         await self._told.close()
         await self._silence.end()
         await self._memory.end()
+        if self._cluster is not None:
+            await self._cluster.end()
         await self._dispatcher.close(reason)
         await self._slots.close()
+        if self._cluster is not None:
+            await self._cluster.release()
 
     def release_now(self) -> None:
         """Kill all owned servers at once: for signal handlers, or when the loop hangs. See
@@ -385,6 +430,22 @@ class ComfyPool:
             async with asyncio.TaskGroup() as group:
                 for slot in leaving:
                     group.create_task(self.remove(slot.name, deadline=deadline))
+
+    # What the number of servers follows, on a cluster.
+
+    def waiting_runs(self) -> int:
+        """How many runs wait for a server, those included whose workflow waits to be converted. No I/O."""
+        return self._scheduler.waiting + self._slots.awaited
+
+    def is_busy(self, server: str) -> bool:
+        """Whether a server has a run. No I/O."""
+        slot = self._slots.get(server)
+        return slot is not None and bool(slot.run_id)
+
+    async def add(self, server: PoolServer) -> None:
+        """Start a server and give it runs. Raises as its start."""
+        self._check_open()
+        await self._slots.start([server])
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,8 @@ class ServerSlots:
         self._needed: set[ModelFile] = set()
         self._is_closing = False
         self._came = asyncio.Event()
+        self.awaited: int = 0
+        """How many wait until there is any server."""
 
     def __getitem__(self, name: str) -> ServerSlot:
         return self._slots[name]
@@ -113,9 +115,13 @@ class ServerSlots:
 
     async def _wait_any(self) -> None:
         """Wait until a server is ready."""
-        while not any(slot.state in ("ready", "draining") for slot in self.slots) and not self._is_closing:
-            self._came.clear()
-            await self._came.wait()
+        self.awaited += 1
+        try:
+            while not any(slot.state in ("ready", "draining") for slot in self.slots) and not self._is_closing:
+                self._came.clear()
+                await self._came.wait()
+        finally:
+            self.awaited -= 1
 
     def misfits(self, request: RunRequest) -> dict[str, list[str]]:
         """Why no server may have a run, by name; empty if one may. Servers that are lost now count: they come back."""

@@ -16,7 +16,7 @@ from discomfort.progress import NodeOutput
 
 
 def prompt(gate: Path) -> dict[str, Any]:
-    """Saves a picture that is brought, then waits: of two nodes that could be next, a server takes the one that saves."""
+    """Saves a picture that is brought, then waits: of two nodes that could be next, servers take the one that saves."""
     return {
         "1": {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "Photo"}},
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "pool"}},
@@ -35,7 +35,7 @@ async def main(settings: dict[str, Any], gate: Path, picture: Path) -> None:
         urls = [server.url for server in pool.status().servers]
         async for event in run.events():
             if isinstance(event, NodeOutput) and event.node_id == "2":
-                print(json.dumps(urls), flush=True)
+                print(json.dumps(urls), flush=True)  # noqa: T201
         await run
 
 

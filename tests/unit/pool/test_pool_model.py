@@ -1,4 +1,4 @@
-"""The promises of a pool, whatever happens in whatever order: one end for each run, and one start unless it may retry."""
+"""A pool's promises, whatever happens in whatever order: one end for each run, and one start unless it may retry."""
 
 from __future__ import annotations
 
