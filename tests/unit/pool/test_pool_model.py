@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import settings
@@ -183,7 +184,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert not [run for run in waiting if not set(idle) <= run._state.request.avoided and not _is_bound(run)]
 
     def check_events(self, run_id: str, events: list[Any]) -> None:
-        """``Done`` is the last and the only one; each attempt is waited for, assigned, queued, started in this order."""
+        """``Done`` is the last and the only one; each attempt is waited for, assigned, queued and started, in order."""
         kinds = [type(event) for event in events]
         assert kinds.count(Done) == 1
         assert kinds[-1] is Done
@@ -194,7 +195,7 @@ class PoolMachine(RuleBasedStateMachine):
             Queued: {Started, Waiting},
             Started: {Waiting},
         }
-        for before, after in zip(kinds, kinds[1:], strict=False):
+        for before, after in pairwise(kinds):
             assert after is Done or after in order[before], kinds
 
     def attempts(self, which: int) -> list[StandinRun]:
