@@ -1,4 +1,4 @@
-"""The runs that arrive: models by Zipf's law, Poisson arrivals, log-normal times, many tenants, perhaps a greedy one."""
+"""The runs that arrive: models by Zipf's law, Poisson arrivals, log-normal times, many tenants, one perhaps greedy."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ LEAST = 0.05
 SOONEST, LATEST = 0.25, 2.0
 """Seconds after which a load that was not worth it is weighed again: what decides has changed a little."""
 FEW = 0.05
-"""Up to this part of the servers may go at once to runs that have waited too long. More of them mean that the pool cannot
-keep up; then the bound cannot hold for all, and who keeps it for some makes all others wait for loads."""
+"""The bound on the wait holds for so many runs at once, as a part of the servers. More of them mean that the pool cannot
+keep up: then the bound cannot hold for all, and to keep it for some would make all others wait for loads."""
 ALIKE = 8
 """How many servers whose last run had the same skeleton are looked at."""
 

@@ -11,7 +11,7 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True, slots=True, order=True)
 class ModelFile:
-    """A model, by its folder below ``models`` and its name there, such as ``checkpoints`` and ``flux/dev.safetensors``."""
+    """A model, by its folder below ``models`` and its name there: ``checkpoints`` and ``flux/dev.safetensors``."""
 
     folder: str
     name: str

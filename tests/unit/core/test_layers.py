@@ -52,7 +52,7 @@ LAYERS = {
         ],
         3,
     ),
-    **dict.fromkeys(["orchestration", "discomfort", "workflow_tools"], 4),
+    **dict.fromkeys(["orchestration", "discomfort", "pool", "workflow_tools"], 4),
     **dict.fromkeys(["cli", "testing", "__main__", "emulator", "conformance", "nodes"], 5),
 }
 PARTS = {"discovery", "server", "client", "conversion", "files", "context"}

@@ -135,7 +135,7 @@ def test_where_many_waited_too_long_those_without_a_load_go_first() -> None:
 
 def test_more_late_runs_than_the_pool_can_serve_at_once_do_not_make_it_load_all_the_time() -> None:
     """The bound cannot hold for all. The runs whose models are there go on, though they waited less."""
-    pool = Pool(1, sizes={name: 20 for name in "abcd"}, max_wait=30.0)
+    pool = Pool(1, sizes=dict.fromkeys("abcd", 20), max_wait=30.0)
     pool.hold("s0", "a")
     pool.decide(run("a"))
     pool.submit(run("b"), run("c"), run("d"))
