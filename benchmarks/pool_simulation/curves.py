@@ -77,10 +77,7 @@ def chart(
         return HEIGHT - BOTTOM - (min(y, top) - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
 
     parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-            'font-size="12">'
-        ),
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         text(LEFT, 22, title, size=14),
         text((WIDTH - RIGHT + LEFT) / 2, HEIGHT - 12, x_name, anchor="middle"),

@@ -21,11 +21,13 @@ from discomfort.pool.waiting_runs import Lane, Needs, WaitingRun
 
 MOST = 64
 """Loads that are weighed in one decision at most; the others are weighed in the next one."""
+LEAST = 0.05
+"""What a load weighs at least: where servers stand idle it costs nobody anything, but is not free either."""
 SOONEST, LATEST = 0.25, 2.0
 """Seconds after which a load that was not worth it is weighed again: what decides has changed a little."""
 FEW = 0.05
-"""Up to this part of the servers may go at once to runs that have waited too long. More of them mean that the pool
-cannot keep up; then the bound cannot hold for all, and who keeps it for some makes all others wait for loads."""
+"""The bound on the wait holds for so many runs at once, as a part of the servers. More of them mean that the pool cannot
+keep up: then the bound cannot hold for all, and to keep it for some would make all others wait for loads."""
 ALIKE = 8
 """How many servers whose last run had the same skeleton are looked at."""
 
@@ -214,7 +216,7 @@ class Choices:
         """
         lane = run.lane
         busy = lane.needs.busy_share
-        weight = min(max(2 * busy - 1, 0.05), 1.0)
+        weight = min(max(2 * busy - 1, LEAST), 1.0)
         cost = self._costs.cheapest(lane.needs, lane.models, now, weight)
         if cost is None:
             return LATEST

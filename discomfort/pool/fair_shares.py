@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Order = tuple[int, float, int]
-"""A run's place among its tenant's: higher priorities first (negative), then the older, then who came first."""
+"""A run's place among its tenant's: higher priorities first (negative), then the older, then the first to come."""
 
 LIMIT = 1024
 """Tenants without a run that are remembered at most, once there is nothing to remember of them."""
@@ -92,7 +92,7 @@ class FairShares:
             del self.waiting[tenant]
 
     def _forget_some(self) -> None:
-        """A tenant without a run, not ahead of the floor, is as good as a new one. Of very many, all without one."""
+        """A tenant without a run, and not ahead of the floor, is as good as a new one. Of very many, all without a run."""
         if len(self._tenants) < LIMIT or self._count % (LIMIT // 4):
             return
         many = len(self._tenants) > 8 * LIMIT

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import sqrt
 
 from discomfort.pool.holdings import KnownModel, ModelSet, PoolServer
 from discomfort.pool.learnt_rates import LearntRates
@@ -50,12 +51,16 @@ class LoadCosts:
         return LoadCost(server, self.load_seconds(missing), self._regret(_leaving(server, models, missing), now))
 
     def _regret(self, models: Iterable[KnownModel], now: float) -> float:
-        """What pushing these out costs: somebody loads them again, unless others hold them, or nobody wants them."""
+        """What pushing these out costs: somebody loads them again, unless others hold them, or nobody wants them.
+
+        The square root was found by simulation: others that hold a model are often busy, so two of them are worth more
+        than half of one each.
+        """
         total = 0.0
         for model in models:
             seconds = self._rates.load_seconds(model.size)
             if now - model.seen < RECENT * seconds:
-                total += seconds / max(len(model.holders), 1)
+                total += seconds / sqrt(max(len(model.holders), 1))
         return total
 
     def cheapest(self, needs: Needs, models: ModelSet, now: float, weight: float) -> LoadCost | None:

@@ -9,7 +9,9 @@ Why each rule is there; ``benchmarks/pool_simulation`` measures what they are wo
   out what the next one needs: as many loads as without a book. So a load must be shorter than the wait for those that
   hold the models; what it pushes out counts, divided by the servers that also hold it.
 - *No idle server while there is work.* Tenants that had more than their share get what is left over.
-- *A bounded wait.* A model that nobody else wants may never be worth its load: after ``max_wait`` nothing is weighed.
+- *A bounded wait.* A model that few want may never be worth its load while others have work. So a run waits for its
+  load's price at most before it goes first, and after ``max_wait`` nothing is weighed. Where more runs wait that long
+  than the pool can serve, the bound cannot hold; then those go on whose models are there.
 - *Sets, not models* (``holdings``). A run needs all its models at once. Where one server holds the largest of them, the
   rest is cheap to load there.
 - *A book, not a guess* (``server_book``). ComfyUI does not say what it holds. What ran there says it, until a restart.
