@@ -132,6 +132,7 @@ class StandinServer:
         self.given_up: list[str] = []
         self.silent = ""
         self.stats: dict[str, Any] = {}
+        self.keeps_nothing = False
         self.start_error: Exception | None = None
         self._changed: Callable[[], None] = lambda: None
 
@@ -148,7 +149,9 @@ class StandinServer:
         self.is_ready = True
 
     async def profile(self) -> ServerProfile:
-        return ServerProfile(url=self.server_address, vram=self.vram, definitions=self.nodes)
+        return ServerProfile(
+            url=self.server_address, vram=self.vram, keeps_nothing=self.keeps_nothing, definitions=self.nodes
+        )
 
     async def get(self, path: str) -> Any:
         if path == "/experiment/models/checkpoints":

@@ -258,6 +258,8 @@ class Dispatcher:
             slot.run_id = ""
         if slot.life == attempt.life and slot.state in ("ready", "draining"):
             self._scheduler.finished(slot.name, time.monotonic(), seconds=seconds)
+            if slot.profile.keeps_nothing:
+                self._scheduler.forget(slot.name)
         slot.idle.set()
         self.wake()
 

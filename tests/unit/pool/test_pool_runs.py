@@ -75,6 +75,17 @@ async def test_run_goes_to_the_server_that_holds_its_model() -> None:
         assert sorted(len(server.models) for server in status.servers) == [1, 1]
 
 
+async def test_server_that_keeps_nothing_loads_for_each_run() -> None:
+    """``--cache-none``: what ran there says nothing of what it holds."""
+    server = StandinServer("one", hand=False)
+    server.keeps_nothing = True
+    async with await pool_of(server) as pool:
+        for seed in range(3):
+            result = await (await pool.submit(prompt(seed=seed)))
+            assert result.loads == ("checkpoints/a.safetensors",)
+        assert pool.status().servers[0].models == {}
+
+
 async def test_workflow_is_converted_once() -> None:
     """By one server for all, however often it is submitted, from whatever object."""
     servers = StandinServer("one", hand=False), StandinServer("two", hand=False)
