@@ -12,7 +12,7 @@ from itertools import islice
 from math import ceil
 from typing import Literal
 
-from discomfort.pool.holdings import ModelSet, PoolServer
+from discomfort.pool.holdings import KnownServer, ModelSet
 from discomfort.pool.load_costs import LoadCost, LoadCosts
 from discomfort.pool.pool_policy import Policy
 from discomfort.pool.server_book import ServerBook
@@ -26,8 +26,8 @@ LEAST = 0.05
 SOONEST, LATEST = 0.25, 2.0
 """Seconds after which a load that was not worth it is weighed again: what decides has changed a little."""
 FEW = 0.05
-"""The bound on the wait holds for so many runs at once, as a part of the servers. More of them mean that the pool cannot
-keep up: then the bound cannot hold for all, and to keep it for some would make all others wait for loads."""
+"""The bound on the wait holds for so many runs at once, as a part of the servers. More of them mean that the pool
+cannot keep up: then the bound cannot hold for all, and to keep it for some would make all others wait for loads."""
 ALIKE = 8
 """How many servers whose last run had the same skeleton are looked at."""
 
@@ -39,7 +39,7 @@ class Choice:
     """A run, the server for it, and whether its tenant had more than the others."""
 
     run: WaitingRun
-    server: PoolServer
+    server: KnownServer
     far: bool = False
 
 
@@ -110,7 +110,7 @@ class Choices:
                     best, least = Choice(run, server, run.tenant.had > limit), key(run)
         return best
 
-    def _holder(self, needs: Needs, models: ModelSet, skeleton: str) -> PoolServer | None:
+    def _holder(self, needs: Needs, models: ModelSet, skeleton: str) -> KnownServer | None:
         """An idle server that holds the set; one whose last run had the same skeleton keeps results of nodes, too."""
         for number, server in enumerate(self._book.by_skeleton.get(skeleton, ()) if skeleton else ()):
             if number == ALIKE:
@@ -227,7 +227,7 @@ class Choices:
         return bar
 
     def _expected_wait(
-        self, run: WaitingRun, lane: Lane, server: PoolServer, limit: float
+        self, run: WaitingRun, lane: Lane, server: KnownServer, limit: float
     ) -> tuple[float | None, float]:
         """How long those that hold the models need for what waits for them, and what must be loaded there even so.
         ``None`` if there are none to wait for."""

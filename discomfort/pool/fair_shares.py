@@ -92,7 +92,7 @@ class FairShares:
             del self.waiting[tenant]
 
     def _forget_some(self) -> None:
-        """A tenant without a run, and not ahead of the floor, is as good as a new one. Of very many, all without a run."""
+        """A tenant without a run, not ahead of the floor, is as good as a new one. Of very many, all without a run."""
         if len(self._tenants) < LIMIT or self._count % (LIMIT // 4):
             return
         many = len(self._tenants) > 8 * LIMIT

@@ -11,7 +11,7 @@ from discomfort.connector.payloads import Payload, read_object_of
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import MissingNodesError, PoolError, ServerError, StateError
 from discomfort.pool.definition_groups import DefinitionGroup
-from discomfort.pool.servers import PoolServer
+from discomfort.pool.pool_servers import PoolServer
 from discomfort.server_features import COMBO_CHECK, ServerFeatures
 from discomfort.workflow.partner_nodes import Spending, partner_nodes
 from discomfort.workflow.preflight import check_prompt

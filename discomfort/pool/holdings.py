@@ -25,7 +25,7 @@ class KnownModel:
     scope: str
     size: int
     seen: float = float("-inf")
-    holders: dict[PoolServer, None] = field(default_factory=dict)
+    holders: dict[KnownServer, None] = field(default_factory=dict)
     sets: dict[ModelSet, None] = field(default_factory=dict)
 
 
@@ -43,10 +43,10 @@ class ModelSet:
     core: ModelSet | None = None
     uses: int = 0
     wanted: int = 0
-    holders: dict[ServerGroup, dict[PoolServer, None]] = field(default_factory=dict)
-    idle: dict[ServerGroup, OrderedDict[PoolServer, None]] = field(default_factory=dict)
+    holders: dict[ServerGroup, dict[KnownServer, None]] = field(default_factory=dict)
+    idle: dict[ServerGroup, OrderedDict[KnownServer, None]] = field(default_factory=dict)
 
-    def held_by(self, server: PoolServer) -> bool:
+    def held_by(self, server: KnownServer) -> bool:
         """Whether the server has it all, and for this tenant."""
         if self.scope != server.scope:
             return False
@@ -64,13 +64,13 @@ class ServerGroup:
     size: int = 0
     members: int = 0
     """How many of them take runs."""
-    idle: list[PoolServer] = field(default_factory=list)
-    empty: OrderedDict[PoolServer, None] = field(default_factory=OrderedDict)
+    idle: list[KnownServer] = field(default_factory=list)
+    empty: OrderedDict[KnownServer, None] = field(default_factory=OrderedDict)
     """Those of them that hold nothing and are idle."""
 
 
 @dataclass(eq=False, slots=True)
-class PoolServer:
+class KnownServer:
     """A server. ``held`` has the models that it holds, the longest unused first.
 
     ``scope`` is the tenant for whom it holds them, where servers are not shared. ``place`` is its index among the idle

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import sqrt
 
-from discomfort.pool.holdings import KnownModel, ModelSet, PoolServer
+from discomfort.pool.holdings import KnownModel, KnownServer, ModelSet
 from discomfort.pool.learnt_rates import LearntRates
 from discomfort.pool.waiting_runs import Needs
 
@@ -24,7 +24,7 @@ RECENT = 20.0
 class LoadCost:
     """What it costs to begin a run on a server: seconds of its load, and seconds that others lose."""
 
-    server: PoolServer
+    server: KnownServer
     load: float
     regret: float
 
@@ -41,7 +41,7 @@ class LoadCosts:
         """What loading these takes."""
         return sum(self._rates.load_seconds(model.size) for model in models)
 
-    def price(self, server: PoolServer, models: ModelSet, now: float) -> LoadCost:
+    def price(self, server: KnownServer, models: ModelSet, now: float) -> LoadCost:
         """What it costs to begin a run of these models there."""
         self.steps += 1
         held = server.held
@@ -77,7 +77,7 @@ class LoadCosts:
                 break  # those that hold the largest model came first, so hardly any is cheaper
         return best
 
-    def _candidates(self, needs: Needs, models: ModelSet) -> Iterator[PoolServer]:
+    def _candidates(self, needs: Needs, models: ModelSet) -> Iterator[KnownServer]:
         """Holders of the largest model, one that holds nothing, and some at random."""
         avoided = needs.avoided
         for group, servers in (models.core or models).idle.items():
@@ -98,7 +98,7 @@ class LoadCosts:
             if left <= 0:
                 return
 
-    def _some(self, idle: list[PoolServer], most: int, avoided: int) -> list[PoolServer]:
+    def _some(self, idle: list[KnownServer], most: int, avoided: int) -> list[KnownServer]:
         """So many of the idle ones, some perhaps twice; all where there are not more."""
         count = len(idle)
         if count <= most + avoided:
@@ -107,7 +107,7 @@ class LoadCosts:
         return [idle[int(pick() * count)] for _ in range(most + avoided)]
 
 
-def _leaving(server: PoolServer, models: ModelSet, missing: list[KnownModel]) -> list[KnownModel]:
+def _leaving(server: KnownServer, models: ModelSet, missing: list[KnownModel]) -> list[KnownModel]:
     """What the server loses when it loads what is missing: the longest unused, as far as room is needed."""
     others = (model for model in server.held if model not in models.models)
     if server.keeps_last_only:

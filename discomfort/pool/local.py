@@ -37,7 +37,7 @@ _PREFIX = "filename_prefix"
 
 
 class LocalServer:
-    """A server over a connector that ``connect`` makes; see :class:`~discomfort.pool.servers.PoolServer`."""
+    """A server over a connector that ``connect`` makes; see :class:`~discomfort.pool.pool_servers.PoolServer`."""
 
     def __init__(
         self,

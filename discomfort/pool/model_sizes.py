@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable
 
 from discomfort.exceptions import DiscomfortError
+from discomfort.pool.pool_servers import PoolServer
 from discomfort.pool.run_requests import ModelFile
 from discomfort.pool.scheduler import Scheduler
 from discomfort.pool.server_slots import ServerSlots
-from discomfort.pool.servers import PoolServer
 from discomfort.workflow.subgraphs import objects
 
 _log = logging.getLogger("discomfort.pool")

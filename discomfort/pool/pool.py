@@ -18,7 +18,6 @@ from discomfort._tracebacks import without_frames
 from discomfort.config import SettingArguments
 from discomfort.connector.payloads import Payload, own_extra_data
 from discomfort.exceptions import ArgumentError, DiscomfortError, PoolBusy, StateError
-from discomfort.pool.batch import Submit, Variants, completed, in_order
 from discomfort.pool.dispatcher import Dispatcher
 from discomfort.pool.local_servers import OwnedServers, attached, chosen_gpus
 from discomfort.pool.memory_check import MemoryCheck
@@ -34,15 +33,16 @@ from discomfort.pool.pool_arguments import (
 )
 from discomfort.pool.pool_result import PoolResult
 from discomfort.pool.pool_run import PoolRun
+from discomfort.pool.pool_servers import PoolServer
 from discomfort.pool.pool_status import PoolStatus
 from discomfort.pool.pool_workflows import PoolWorkflow, PoolWorkflows, prepare_call
 from discomfort.pool.quarantine import Quarantine
 from discomfort.pool.ray_options import RayOptions
+from discomfort.pool.run_batches import Submit, Variants, completed, in_order
 from discomfort.pool.run_requests import RunRequest
 from discomfort.pool.run_state import RunState
 from discomfort.pool.scheduler import Scheduler
 from discomfort.pool.server_slots import ServerSlot
-from discomfort.pool.servers import PoolServer
 from discomfort.pool.silence_watch import SilenceWatch
 from discomfort.pool.status_report import status_of
 from discomfort.pool.status_socket import StatusSocket

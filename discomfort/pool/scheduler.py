@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from discomfort.pool.choices import Choice, Choices
 from discomfort.pool.fair_shares import FairShares
-from discomfort.pool.holdings import KnownModel, ModelSet, PoolServer
+from discomfort.pool.holdings import KnownModel, KnownServer, ModelSet
 from discomfort.pool.known_sets import KnownSets
 from discomfort.pool.learnt_rates import LearntRates
 from discomfort.pool.load_costs import LoadCosts
@@ -81,7 +81,7 @@ class Scheduler:
         self._room = WaitingRoom(self._shares, chosen.max_wait)
         self._costs = LoadCosts(self._rates, seed)
         self._choices = Choices(chosen, self._book, self._room, self._costs)
-        self._begun: dict[PoolServer, _Begun] = {}
+        self._begun: dict[KnownServer, _Begun] = {}
 
     # --- facts ---
 

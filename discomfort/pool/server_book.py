@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from discomfort.pool.holdings import UNKNOWN_VRAM, KnownModel, ModelSet, PoolServer, ServerGroup
+from discomfort.pool.holdings import UNKNOWN_VRAM, KnownModel, KnownServer, ModelSet, ServerGroup
 from discomfort.pool.known_sets import KnownSets
 from discomfort.pool.run_requests import ModelFile
 from discomfort.pool.server_classes import ServerClass
@@ -24,10 +24,10 @@ class ServerBook:
     def __init__(self, known: KnownSets, *, owned: bool = False) -> None:
         self.known = known
         self._owned = owned
-        self.servers: dict[str, PoolServer] = {}
+        self.servers: dict[str, KnownServer] = {}
         self.groups: dict[tuple[ServerClass, str | None], ServerGroup] = {}
         self.ready: dict[ModelSet, None] = {}
-        self.by_skeleton: dict[str, OrderedDict[PoolServer, None]] = {}
+        self.by_skeleton: dict[str, OrderedDict[KnownServer, None]] = {}
         self.idle = 0
         self.version = 0
         """Changes with the groups that take runs."""
@@ -38,7 +38,7 @@ class ServerBook:
         """It is idle and holds nothing."""
         if name in self.servers:
             raise ValueError(f"the pool has a server {name!r} already; remove it first")
-        server = PoolServer(name, self._group(server_class, None), keeps_last_only, "")
+        server = KnownServer(name, self._group(server_class, None), keeps_last_only, "")
         server.group.size += 1
         self.servers[name] = server
         self._enter(server)
@@ -70,7 +70,7 @@ class ServerBook:
         self._trim(server)
         self._enter(server)
 
-    def _move(self, server: PoolServer, server_class: ServerClass, owner: str | None) -> None:
+    def _move(self, server: KnownServer, server_class: ServerClass, owner: str | None) -> None:
         self._leave_group(server)
         server.group = self._group(server_class, owner)
         server.group.size += 1
@@ -82,7 +82,7 @@ class ServerBook:
             self.version += 1
         return self.groups[key]
 
-    def _leave_group(self, server: PoolServer) -> None:
+    def _leave_group(self, server: KnownServer) -> None:
         group = server.group
         group.size -= 1
         if not group.size:
@@ -91,7 +91,9 @@ class ServerBook:
 
     # --- runs come and go ---
 
-    def occupy(self, server: PoolServer, models: ModelSet, tenant: str, skeleton: str) -> tuple[list[KnownModel], bool]:
+    def occupy(
+        self, server: KnownServer, models: ModelSet, tenant: str, skeleton: str
+    ) -> tuple[list[KnownModel], bool]:
         """A run begins. Returns what it loads, and whether the server must be wiped first."""
         self._set_busy(server)
         server.busy = True
@@ -113,7 +115,7 @@ class ServerBook:
         server.last = len(models.models)
         return missing, wipe
 
-    def _take_over(self, server: PoolServer, scope: str, tenant: str) -> None:
+    def _take_over(self, server: KnownServer, scope: str, tenant: str) -> None:
         self._exit(server)
         self._clear(server)
         server.scope = scope
@@ -121,7 +123,7 @@ class ServerBook:
             self._move(server, server.group.server_class, tenant)
         self._enter(server)
 
-    def _load(self, server: PoolServer, missing: list[KnownModel]) -> None:
+    def _load(self, server: KnownServer, missing: list[KnownModel]) -> None:
         need = sum(model.size for model in missing)
         while server.used + need > server.group.room and len(server.held) > server.last:
             self._push_out(server)
@@ -134,7 +136,7 @@ class ServerBook:
                 if models not in server.sets and models.held_by(server):
                     self._note(server, models)
 
-    def _push_out(self, server: PoolServer) -> None:
+    def _push_out(self, server: KnownServer) -> None:
         """The longest unused model leaves."""
         model, _ = server.held.popitem(last=False)
         server.used -= model.size
@@ -142,7 +144,7 @@ class ServerBook:
             for models in [models for models in server.sets if model in models.models]:
                 self._unnote(server, models)
 
-    def release(self, server: PoolServer) -> None:
+    def release(self, server: KnownServer) -> None:
         """Its run has ended."""
         server.busy = False
         if not server.draining:
@@ -186,12 +188,12 @@ class ServerBook:
                     self._enter(server)
 
     @staticmethod
-    def _clear(server: PoolServer) -> None:
+    def _clear(server: KnownServer) -> None:
         server.held.clear()
         server.used = server.last = 0
         server.skeleton = ""
 
-    def _trim(self, server: PoolServer) -> None:
+    def _trim(self, server: KnownServer) -> None:
         while server.used > server.group.room and len(server.held) > server.last:
             self._push_out(server)
 
@@ -211,7 +213,7 @@ class ServerBook:
         """One use of the set less."""
         self.forgotten(self.known.release(models))
 
-    def _holders(self, models: ModelSet) -> list[PoolServer]:
+    def _holders(self, models: ModelSet) -> list[KnownServer]:
         """The servers that hold a set and take runs, found without an index: from the rarest of its models."""
         if not models.models:
             return [server for server in self.servers.values() if models.held_by(server) and not server.draining]
@@ -240,7 +242,7 @@ class ServerBook:
 
     # --- indexes ---
 
-    def _enter(self, server: PoolServer) -> None:
+    def _enter(self, server: KnownServer) -> None:
         """It takes runs: what it holds counts, and it may be idle."""
         if server.draining:
             return
@@ -258,7 +260,7 @@ class ServerBook:
         if not server.busy:
             self._set_idle(server)
 
-    def _exit(self, server: PoolServer) -> None:
+    def _exit(self, server: KnownServer) -> None:
         """It takes no runs, for now or for ever."""
         if server.draining:
             return
@@ -271,18 +273,18 @@ class ServerBook:
         server.group.members -= 1
         self.version += not server.group.members
 
-    def _note(self, server: PoolServer, models: ModelSet) -> None:
+    def _note(self, server: KnownServer, models: ModelSet) -> None:
         server.sets[models] = None
         models.holders.setdefault(server.group, {})[server] = None
 
-    def _unnote(self, server: PoolServer, models: ModelSet) -> None:
+    def _unnote(self, server: KnownServer, models: ModelSet) -> None:
         del server.sets[models]
         servers = models.holders[server.group]
         del servers[server]
         if not servers:
             del models.holders[server.group]
 
-    def _set_idle(self, server: PoolServer) -> None:
+    def _set_idle(self, server: KnownServer) -> None:
         group = server.group
         server.place = len(group.idle)
         group.idle.append(server)
@@ -296,7 +298,7 @@ class ServerBook:
             if models.wanted:
                 self.ready[models] = None
 
-    def _set_busy(self, server: PoolServer) -> None:
+    def _set_busy(self, server: KnownServer) -> None:
         group = server.group
         last = group.idle.pop()
         if last is not server:

@@ -14,11 +14,11 @@ from discomfort.connector.background import BackgroundTasks
 from discomfort.exceptions import DiscomfortError, StateError
 from discomfort.pool.definition_groups import DefinitionGroup, fingerprint_of, listed
 from discomfort.pool.group_host import GroupHost
+from discomfort.pool.pool_servers import PoolServer
 from discomfort.pool.run_requests import ModelFile, RunRequest
 from discomfort.pool.scheduler import Scheduler
 from discomfort.pool.server_classes import ServerClass, labels_of
 from discomfort.pool.server_profile import ServerProfile
-from discomfort.pool.servers import PoolServer
 
 _log = logging.getLogger("discomfort.pool")
 

@@ -15,11 +15,11 @@ from discomfort._system.loop_thread import LoopThread
 from discomfort.config import SettingArguments
 from discomfort.connector.payloads import Payload
 from discomfort.exceptions import ArgumentError, StateError
-from discomfort.pool.batch import OpenRuns
 from discomfort.pool.pool import ComfyPool
 from discomfort.pool.pool_arguments import PoolOptions, SubmitArguments
 from discomfort.pool.pool_run import PoolRun
 from discomfort.pool.pool_status import PoolStatus
+from discomfort.pool.run_batches import OpenRuns
 from discomfort.pool.sync_pool_run import SyncPoolResult, SyncPoolRun, sync_outcome
 
 _log = logging.getLogger("discomfort.pool")

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
 from discomfort.pool.fair_shares import Order, Tenant
-from discomfort.pool.holdings import ModelSet, PoolServer, ServerGroup
+from discomfort.pool.holdings import KnownServer, ModelSet, ServerGroup
 from discomfort.pool.run_requests import RunRequest
 from discomfort.pool.server_classes import Requirement
 
@@ -131,7 +131,7 @@ class Needs:
             return bool(group.idle)
         return any(server.name not in self.avoided for server in group.idle[: len(self.avoided) + 1])
 
-    def allows(self, server: PoolServer) -> bool:
+    def allows(self, server: KnownServer) -> bool:
         """Whether the runs may go to the server."""
         return server.group in self.groups and server.name not in self.avoided
 
