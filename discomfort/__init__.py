@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from discomfort.pool.pool_result import PoolResult
     from discomfort.pool.pool_run import PoolRun
     from discomfort.pool.pool_status import PoolStatus
+    from discomfort.pool.ray_options import RayOptions
     from discomfort.pool.retry import Retry
     from discomfort.pool.sync_pool import SyncPool
     from discomfort.pool.sync_pool_run import SyncPoolResult, SyncPoolRun
@@ -139,6 +140,7 @@ _HOMES = {
     "ProvideProgress": "discomfort.provision.provide_progress",
     "ProvideReport": "discomfort.provision.provide_report",
     "RawTensor": "discomfort.context.arrays",
+    "RayOptions": "discomfort.pool.ray_options",
     "Reference": "discomfort.workflow.references",
     "Results": "discomfort.orchestration.results",
     "Retry": "discomfort.pool.retry",
@@ -235,6 +237,7 @@ __all__ = [
     "ProvideProgress",
     "ProvideReport",
     "RawTensor",
+    "RayOptions",
     "Reference",
     "RestartLimitError",
     "ResultLostError",

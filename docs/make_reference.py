@@ -54,6 +54,7 @@ PAGES = {
             "discomfort.pool.pool_status",
             "discomfort.pool.pool_arguments:PoolOptions",
             "discomfort.pool.retry:Retry",
+            "discomfort.pool.ray_options:RayOptions",
             "discomfort.pool.sync_pool",
             "discomfort.pool.sync_pool_run",
         ],

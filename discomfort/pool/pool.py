@@ -12,7 +12,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from discomfort._system.concurrency import finish
+from discomfort._system.concurrency import EndableScope, finish
 from discomfort._system.gpus import Gpu
 from discomfort._tracebacks import without_frames
 from discomfort.config import SettingArguments
@@ -83,6 +83,7 @@ class ComfyPool:
         self._began = time.monotonic()
         self._closing: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
+        self._draining = EndableScope()
         self._done = self._failed = 0
         self._dispatcher.on_fatal = self._quarantine.note
         self._dispatcher.on_end = self._count
@@ -205,16 +206,21 @@ class ComfyPool:
         self._check_loop()
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(drain), name="discomfort-pool-close")
-        await finish(self._closing)
+        try:
+            await asyncio.shield(self._closing)
+        except asyncio.CancelledError:
+            self._draining.end(TimeoutError())
+            await finish(self._closing)
+            raise
 
     async def _close(self, drain: float | None) -> None:
         self._room.set()
         if drain:
             try:
-                async with asyncio.timeout(drain):
+                async with asyncio.timeout(drain), self._draining:
                     await self._dispatcher.idle()
             except TimeoutError:
-                _log.warning("%d run(s) had not ended within %g s", len(self._dispatcher.runs), drain)
+                _log.warning("%d run(s) had not ended before the pool was closed", len(self._dispatcher.runs))
         await self._release("the pool was closed")
 
     async def _release(self, reason: str) -> None:
@@ -371,7 +377,7 @@ class ComfyPool:
         """What the pool does now. No I/O."""
         return status_of(
             self._dispatcher, self._scheduler, self._options.policy,
-            began=self._began, done=self._done, failed=self._failed,
+            began=self._began, done=self._done, failed=self._failed, is_closing=self._closing is not None,
         )  # fmt: skip
 
     async def drain(self, server: str, *, deadline: float | None = None) -> bool:
@@ -453,7 +459,7 @@ class ComfyPool:
         slot = self._slots.get(name)
         if slot is None:
             known = ", ".join(slot.name for slot in self._slots.slots)
-            raise KeyError(f"the pool has no server {name!r}; it has {known or 'none'}")
+            raise ArgumentError("server", f"names none of the pool: {name!r}. There are: {known or 'none'}")
         return slot
 
     def _check_loop(self) -> None:

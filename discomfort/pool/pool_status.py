@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from discomfort.pool.server_slots import SlotState
@@ -59,7 +59,6 @@ class PoolStatus:
     is_closing: bool = False
     seconds: float = 0.0
     """Seconds since the pool was made."""
-    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def loads(self) -> int:

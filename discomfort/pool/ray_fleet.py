@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from discomfort._system.concurrency import in_own_thread, to_thread
 from discomfort.connector.background import BackgroundTasks
-from discomfort.exceptions import DiscomfortError
+from discomfort.exceptions import ArgumentError, DiscomfortError
 from discomfort.pool import ray as ray_cluster
 from discomfort.pool.actor_ends import AvoidedNodes
 from discomfort.pool.file_shelf import FileShelf
@@ -45,7 +45,7 @@ class ScaledPool(Protocol):
         ...
 
     async def remove(self, server: str, *, deadline: float | None = None) -> None:
-        """Drain and end a server. Raises KeyError if there is none of this name."""
+        """Drain and end a server. Raises ArgumentError if there is none of this name."""
         ...
 
 
@@ -135,7 +135,7 @@ class RayFleet:
     async def _remove(self, name: str, pool: ScaledPool, deadline: float | None) -> None:
         try:
             await pool.remove(name, deadline=deadline)
-        except KeyError:
+        except ArgumentError:
             _log.debug("the server %s was removed by somebody else", name)
         finally:
             self.servers.pop(name, None)

@@ -102,7 +102,7 @@ class _Life:
 
 
 class RayServer:
-    """See :class:`~discomfort.pool.pool_servers.PoolServer`. Its actor lives once; when it is lost, another one is made."""
+    """See :class:`~discomfort.pool.pool_servers.PoolServer`. Its actor lives once; a lost one is replaced."""
 
     is_owned = True
 

@@ -12,7 +12,14 @@ from discomfort.pool.server_slots import ServerSlot
 
 
 def status_of(
-    dispatcher: Dispatcher, scheduler: Scheduler, policy: Policy, *, began: float, done: int, failed: int
+    dispatcher: Dispatcher,
+    scheduler: Scheduler,
+    policy: Policy,
+    *,
+    began: float,
+    done: int,
+    failed: int,
+    is_closing: bool,
 ) -> PoolStatus:
     """The status now; ``began`` is when the pool was made, by :func:`time.monotonic`."""
     waiting, running = Counter[str](), Counter[str]()
@@ -29,6 +36,7 @@ def status_of(
         running=running.total(),
         done=done,
         failed=failed,
+        is_closing=is_closing,
         seconds=time.monotonic() - began,
     )
 

@@ -19,6 +19,7 @@ from discomfort.pool.pool import ComfyPool
 from discomfort.pool.pool_arguments import PoolOptions, SubmitArguments
 from discomfort.pool.pool_run import PoolRun
 from discomfort.pool.pool_status import PoolStatus
+from discomfort.pool.ray_options import RayOptions
 from discomfort.pool.run_batches import OpenRuns
 from discomfort.pool.sync_pool_run import SyncPoolResult, SyncPoolRun, sync_outcome
 
@@ -38,7 +39,7 @@ class SyncPool:
     """
 
     def __init__(self, make: Callable[[], Coroutine[Any, Any, ComfyPool]]) -> None:
-        """Used by :meth:`create` and :meth:`attach`."""
+        """Used by :meth:`create`, :meth:`attach` and :meth:`on_ray`."""
         self._thread = LoopThread("discomfort-sync-pool", "pool")
         made: list[ComfyPool] = []
 
@@ -95,6 +96,20 @@ class SyncPool:
                 **settings,
             )
         )  # fmt: skip
+
+    @classmethod
+    def on_ray(
+        cls,
+        address: str = "auto",
+        *,
+        ray: RayOptions | None = None,
+        labels: Mapping[str, str] | None = None,
+        options: PoolOptions | None = None,
+        init: Mapping[str, Any] | None = None,
+        **settings: Unpack[SettingArguments],
+    ) -> Self:
+        """Start servers on a Ray cluster, as :meth:`ComfyPool.on_ray`, with its arguments and errors."""
+        return cls(lambda: ComfyPool.on_ray(address, ray=ray, labels=labels, options=options, init=init, **settings))
 
     def __repr__(self) -> str:
         return repr(self._pool).replace("<ComfyPool", "<SyncPool", 1)

@@ -345,6 +345,22 @@ async def test_close_with_drain_lets_runs_end() -> None:
     assert texts(await run) == ["finished"]
 
 
+async def test_cancelled_close_waits_for_runs_no_longer() -> None:
+    """Ctrl-C while the pool drains: everything is released all the same, and the cancellation arrives."""
+    server = StandinServer("one")
+    pool = await pool_of(server)
+    run = await pool.submit(prompt())
+    await server.next_run()
+    closing = asyncio.create_task(pool.aclose(drain=3600))
+    await until(lambda: pool.status().is_closing)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with pytest.raises(ExecutionInterrupted):
+        await run
+    assert server.closed == 1
+
+
 async def test_failed_start_releases_the_others() -> None:
     """Construct or unwind: the error is the server's own."""
     good, bad = StandinServer("good"), StandinServer("bad")

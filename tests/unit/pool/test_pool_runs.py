@@ -285,7 +285,7 @@ async def test_scale_and_remove() -> None:
         await pool.remove(idle.name)
         assert idle.closed == 1
         assert [server.name for server in pool.status().servers] == [run.server]
-        with pytest.raises(KeyError, match=f"has no server '{idle.name}'"):
+        with pytest.raises(ArgumentError, match=f"names none of the pool: '{idle.name}'"):
             await pool.drain(idle.name)
         await run.cancel()
 
