@@ -102,8 +102,8 @@ def local_cluster(**arguments: Any) -> Iterator[Any]:
         (home / "ray").mkdir()
         (home / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
         os.environ["RAY_ADDRESS"] = "127.0.0.1:1"
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, **arguments)
         try:
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, **arguments)
             yield ray
         finally:
             ray.shutdown()

@@ -32,6 +32,8 @@ from discomfort.progress import Done, ProgressEvent, Started
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+    # The start of a cluster is half a minute of work where everything else works too.
+    pytest.mark.timeout(300),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 LEASE = 3.0
