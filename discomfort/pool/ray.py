@@ -37,7 +37,7 @@ def connect(address: str, options: Mapping[str, Any] | None = None) -> bool:
         import ray
     except ImportError as error:
         raise ConfigurationError(
-            "Ray is not installed, which a pool on a cluster needs", remedy="Install it: pip install 'discomfort[ray]'"
+            "Ray is not installed, which a pool on a cluster needs", remedy="Install the extra `ray`, or ray[default] itself"
         ) from error
     if ray.is_initialized():
         return False
