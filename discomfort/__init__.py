@@ -98,7 +98,9 @@ if TYPE_CHECKING:
     from discomfort.pool.pool_result import PoolResult
     from discomfort.pool.pool_run import PoolRun
     from discomfort.pool.pool_status import PoolStatus
+    from discomfort.pool.ray_options import RayOptions
     from discomfort.pool.retry import Retry
+    from discomfort.pool.shared_pool import SharedPool, SharedRun
     from discomfort.pool.sync_pool import SyncPool
     from discomfort.pool.sync_pool_run import SyncPoolResult, SyncPoolRun
     from discomfort.progress import WorkflowProgress
@@ -139,6 +141,7 @@ _HOMES = {
     "ProvideProgress": "discomfort.provision.provide_progress",
     "ProvideReport": "discomfort.provision.provide_report",
     "RawTensor": "discomfort.context.arrays",
+    "RayOptions": "discomfort.pool.ray_options",
     "Reference": "discomfort.workflow.references",
     "Results": "discomfort.orchestration.results",
     "Retry": "discomfort.pool.retry",
@@ -146,6 +149,8 @@ _HOMES = {
     "RunResult": "discomfort.connector.run_result",
     "RunStatus": "discomfort.connector.run_status",
     "ServerQueue": "discomfort.connector.server_queue",
+    "SharedPool": "discomfort.pool.shared_pool",
+    "SharedRun": "discomfort.pool.shared_pool",
     "Stalled": "discomfort.pool.pool_events",
     "Sweep": "discomfort.sweeps",
     "SweepProgress": "discomfort.sweeps",
@@ -235,6 +240,7 @@ __all__ = [
     "ProvideProgress",
     "ProvideReport",
     "RawTensor",
+    "RayOptions",
     "Reference",
     "RestartLimitError",
     "ResultLostError",
@@ -254,6 +260,8 @@ __all__ = [
     "ServerResponseError",
     "ServerStartError",
     "ServerStartTimeout",
+    "SharedPool",
+    "SharedRun",
     "Stalled",
     "StateError",
     "StorageFullError",

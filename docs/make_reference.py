@@ -56,6 +56,8 @@ PAGES = {
             "discomfort.pool.retry:Retry",
             "discomfort.pool.sync_pool",
             "discomfort.pool.sync_pool_run",
+            "discomfort.pool.ray_options:RayOptions",
+            "discomfort.pool.shared_pool",
         ],
     ),
     "sweeps.md": (

@@ -110,7 +110,7 @@ class ServerActor:
     async def call(self, name: str, *arguments: Any) -> Any:
         """One of :data:`CALLS`."""
         if name not in CALLS:
-            raise ValueError(f"{name!r} is no call for a server of a pool")
+            raise ValueError(f"{name!r} is not a call for a server of a pool")
         return await getattr(self._server, name)(*arguments)
 
     async def upload(self, content: bytes, name: str, subfolder: str) -> Upload:
