@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from discomfort.pool.pool_status import PoolStatus
     from discomfort.pool.ray_options import RayOptions
     from discomfort.pool.retry import Retry
+    from discomfort.pool.shared_pool import SharedPool, SharedRun
     from discomfort.pool.sync_pool import SyncPool
     from discomfort.pool.sync_pool_run import SyncPoolResult, SyncPoolRun
     from discomfort.progress import WorkflowProgress
@@ -148,6 +149,8 @@ _HOMES = {
     "RunResult": "discomfort.connector.run_result",
     "RunStatus": "discomfort.connector.run_status",
     "ServerQueue": "discomfort.connector.server_queue",
+    "SharedPool": "discomfort.pool.shared_pool",
+    "SharedRun": "discomfort.pool.shared_pool",
     "Stalled": "discomfort.pool.pool_events",
     "Sweep": "discomfort.sweeps",
     "SweepProgress": "discomfort.sweeps",
@@ -257,6 +260,8 @@ __all__ = [
     "ServerResponseError",
     "ServerStartError",
     "ServerStartTimeout",
+    "SharedPool",
+    "SharedRun",
     "Stalled",
     "StateError",
     "StorageFullError",

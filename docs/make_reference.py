@@ -57,6 +57,8 @@ PAGES = {
             "discomfort.pool.ray_options:RayOptions",
             "discomfort.pool.sync_pool",
             "discomfort.pool.sync_pool_run",
+            "discomfort.pool.ray_options:RayOptions",
+            "discomfort.pool.shared_pool",
         ],
     ),
     "sweeps.md": (

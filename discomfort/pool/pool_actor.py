@@ -81,7 +81,7 @@ class PoolActor:
     async def call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """One of :data:`CALLS`."""
         if name not in CALLS:
-            raise ValueError(f"{name!r} is no call for a shared pool")
+            raise ValueError(f"{name!r} is not a call for a shared pool")
         return await getattr(self._made, name)(*arguments, **options)
 
     async def close(self, drain: float | None) -> None:

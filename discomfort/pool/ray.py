@@ -37,7 +37,8 @@ def connect(address: str, options: Mapping[str, Any] | None = None) -> bool:
         import ray
     except ImportError as error:
         raise ConfigurationError(
-            "Ray is not installed, which a pool on a cluster needs", remedy="Install it: pip install 'discomfort[ray]'"
+            "Ray is not installed, which a pool on a cluster needs",
+            remedy="Install the extra `ray`, or ray[default] itself",
         ) from error
     if ray.is_initialized():
         return False
@@ -210,7 +211,7 @@ def _is_alive(node: str) -> bool:
 
     try:
         return any(row["NodeID"] == node and row["Alive"] for row in ray.nodes())
-    except Exception as error:  # noqa: BLE001 - a cluster that cannot be asked is no living machine
+    except Exception as error:  # noqa: BLE001 - a cluster that does not answer has no machine that lives
         _log.debug("the machines of the cluster are not known: %s", error)
         return False
 

@@ -1,4 +1,4 @@
-"""What a pool wants of a Ray cluster, checked before anything is done. Pure."""
+"""Options of a pool on a Ray cluster, checked before anything is done. Pure."""
 
 from __future__ import annotations
 

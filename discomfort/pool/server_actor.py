@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from discomfort.exceptions import ExecutionInterrupted, StateError
 from discomfort.pool.lease import Lease
@@ -20,6 +20,8 @@ from discomfort.progress import ProgressEvent
 if TYPE_CHECKING:
     from discomfort.config import SettingArguments
     from discomfort.connector.file_upload import Upload
+
+T = TypeVar("T")
 
 _log = logging.getLogger("discomfort.pool")
 
@@ -83,7 +85,7 @@ class ServerActor:
         settings = cast("SettingArguments", dict(self._order.settings))
         server = self._started = OwnedServers(None, settings, {}).plain()
         server.name = self._order.name
-        await server.start()
+        await self._unless_over(server.start())
         server.watch(self._changed.set)
         return self._facts(server.server_address)
 
@@ -110,12 +112,21 @@ class ServerActor:
     async def call(self, name: str, *arguments: Any) -> Any:
         """One of :data:`CALLS`."""
         if name not in CALLS:
-            raise ValueError(f"{name!r} is no call for a server of a pool")
-        return await getattr(self._server, name)(*arguments)
+            raise ValueError(f"{name!r} is not a call for a server of a pool")
+        return await self._unless_over(getattr(self._server, name)(*arguments))
 
     async def upload(self, content: bytes, name: str, subfolder: str) -> Upload:
         """Have a file on the server; ``content`` is given as a reference to what was put into the cluster's store."""
-        return await self._server.upload_for_call(content, name, subfolder)
+        return await self._unless_over(self._server.upload_for_call(content, name, subfolder))
+
+    async def _unless_over(self, work: Awaitable[T]) -> T:
+        """The result of ``work``. What fails because the server was ended is no answer: the process ends, too."""
+        try:
+            return await work
+        except Exception:
+            if self._is_over:
+                await asyncio.Event().wait()
+            raise
 
     async def run(self, order: RunOrder) -> AsyncIterator[tuple[ProgressEvent | RunRecord, ...]]:
         """Run a prompt: its events, several at once where they come fast, and what it gave as the very last."""

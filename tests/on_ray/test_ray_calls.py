@@ -26,6 +26,8 @@ from discomfort.exceptions import RunTimeout, ServerStartError
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+    # The start of a cluster is half a minute of work where everything else works too.
+    pytest.mark.timeout(300),
 ]
 
 

@@ -26,6 +26,8 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.skipif(os.environ.get("CLUSTERS") != "all", reason="starts several machines; set CLUSTERS=all"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+    # The start of a cluster is half a minute of work where everything else works too.
+    pytest.mark.timeout(300),
 ]
 SHORT_CHECKS = {
     **{f"RAY_health_check_{name}_ms": "1000" for name in ("period", "timeout", "initial_delay")},

@@ -28,6 +28,8 @@ from discomfort.progress import Done, Started
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+    # The start of a cluster is half a minute of work where everything else works too.
+    pytest.mark.timeout(300),
 ]
 
 
@@ -49,7 +51,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
 
 async def test_a_pool_follows_its_runs(ray: Any, tmp_path: Path, gate: Path) -> None:
     """A run whose actor is killed goes on elsewhere if it may; servers come with the runs, and go after them."""
-    wanted = RayOptions(servers=(1, 2), gpus=0, cpus=0, lease=3, idle_timeout=1)
+    wanted = RayOptions(servers=(1, 2), gpus=0, cpus=0, lease=60, idle_timeout=1)
 
     async with await ComfyPool.on_ray("auto", ray=wanted, labels={"kind": "test"}, **settings(tmp_path)) as pool:
         assert ray.is_initialized()
@@ -85,7 +87,7 @@ async def test_a_pool_needs_a_cluster_that_answers(ray: Any, tmp_path: Path, mon
 
 async def test_programs_share_a_pool(ray: Any, tmp_path: Path, gate: Path) -> None:
     """Two that start it get the same; runs are everybody's, by their id, and go on without who has submitted them."""
-    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=3)
+    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=60)
     with pytest.raises(PoolError, match="no shared pool 'shared'"):
         await SharedPool.connect("shared")
     with pytest.raises(ConfigurationError, match="no_such_setting"):
@@ -120,7 +122,7 @@ async def test_programs_share_a_pool(ray: Any, tmp_path: Path, gate: Path) -> No
 
 async def test_files_of_a_program_reach_a_shared_pool(ray: Any, tmp_path: Path) -> None:
     """By their contents: the pool is on another machine, perhaps. Another program uses it by its name."""
-    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=3)
+    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=60)
     pool = await SharedPool.start("files", ray=wanted, **settings(tmp_path))
     try:
         first = await (await pool.submit(picture_prompt(prefix="a", size=16)))
@@ -142,7 +144,7 @@ async def test_the_servers_of_a_killed_pool_end(ray: Any, tmp_path: Path) -> Non
     """SIGKILL of a shared pool's process: its actors, their servers and all files go."""
     import psutil
 
-    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=3)
+    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=60)
     pool = await SharedPool.start("killed", ray=wanted, **settings(tmp_path))
     actor = await pool._link._actor.__ray_call__.remote(lambda self: os.getpid())
     servers = [

@@ -32,9 +32,12 @@ from discomfort.progress import Done, ProgressEvent, Started
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+    # The start of a cluster is half a minute of work where everything else works too.
+    pytest.mark.timeout(300),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-LEASE = 3.0
+LONG, SHORT = 60.0, 5.0
+"""Seconds of leases: longer than a busy machine may hold up a renewal, and for tests that wait for the end of one."""
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +88,10 @@ class Servers:
 
 
 @asynccontextmanager
-async def made_servers(temporary: Path, base: Path) -> AsyncIterator[Servers]:
+async def made_servers(temporary: Path, base: Path, lease: float) -> AsyncIterator[Servers]:
     """Servers that are closed at the end."""
     settings = emulator_home(base, initial_port=first_port(18_900)).settings
-    made = Servers(RayFleet(RayOptions(gpus=0, cpus=0, lease=LEASE), settings, {"kind": "test"}), temporary)
+    made = Servers(RayFleet(RayOptions(gpus=0, cpus=0, lease=lease), settings, {"kind": "test"}), temporary)
     made.fleet.begin_leases()
     try:
         yield made
@@ -100,7 +103,7 @@ async def made_servers(temporary: Path, base: Path) -> AsyncIterator[Servers]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(ray: Any, temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
     """One server for all tests that leave it as it was."""
-    async with made_servers(temporary, tmp_path_factory.mktemp("base")) as made:
+    async with made_servers(temporary, tmp_path_factory.mktemp("base"), LONG) as made:
         await made.start()
         yield made
 
@@ -108,10 +111,17 @@ async def shared(ray: Any, temporary: Path, tmp_path_factory: pytest.TempPathFac
 @pytest_asyncio.fixture(loop_scope="module")
 async def servers(ray: Any, temporary: Path, tmp_path: Path) -> AsyncIterator[Servers]:
     """Servers of one test, of which nothing stays."""
-    async with made_servers(temporary, tmp_path / "base") as made:
+    async with made_servers(temporary, tmp_path / "base", LONG) as made:
         earlier = set(made.left())
         yield made
     await until(lambda: set(made.left()) <= earlier)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hasty(ray: Any, temporary: Path, tmp_path: Path) -> AsyncIterator[Servers]:
+    """The same with short leases, for tests that wait for the end of one."""
+    async with made_servers(temporary, tmp_path / "base", SHORT) as made:
+        yield made
 
 
 def pid_of(server: RayServer) -> int:
@@ -255,9 +265,9 @@ async def test_a_killed_actor_is_replaced(servers: Servers, gate: Path) -> None:
     assert texts_of((await server.run(RunOrder("next", show_prompt(3)), lambda event: None)).history) == ["3"]
 
 
-async def test_a_server_given_up_has_ended_before_its_run(servers: Servers, gate: Path) -> None:
+async def test_a_server_given_up_has_ended_before_its_run(hasty: Servers, gate: Path) -> None:
     """When the run's error is raised, nothing of it goes on any more: it may begin elsewhere."""
-    server = await servers.start()
+    server = await hasty.start()
     run = await begun(server, gate)
     engine, actor = engine_of(server), pid_of(server)
 
@@ -271,13 +281,13 @@ async def test_a_server_given_up_has_ended_before_its_run(servers: Servers, gate
     await until(lambda: server.is_ready)
 
 
-async def test_an_actor_without_its_pool_ends(servers: Servers, gate: Path) -> None:
+async def test_an_actor_without_its_pool_ends(hasty: Servers, gate: Path) -> None:
     """After its lease, with its server: as when the network between them is gone."""
-    server = await servers.start()
+    server = await hasty.start()
     run = await begun(server, gate)
     engine, actor = engine_of(server), pid_of(server)
 
-    servers.fleet._ended.set()
+    hasty.fleet._ended.set()
 
     await until(lambda: not lives(actor))
     await until(lambda: has_ended(engine))

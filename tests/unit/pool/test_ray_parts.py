@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from discomfort.exceptions import ArgumentError
 from discomfort.pool.actor_ends import AvoidedNodes
 from discomfort.pool.file_shelf import FileShelf
 from discomfort.pool.lease import CHECKS, Lease, surely_over
 from discomfort.pool.ray_options import RayOptions, selector_of, wanted_servers
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -135,3 +138,24 @@ def test_machines_are_avoided_for_a_while() -> None:
     assert avoided.now() == {"lost", "fresh"}
     avoided._until = dict.fromkeys(avoided._until, time.monotonic() - 1)
     assert avoided.now() == frozenset()
+
+
+def test_the_manifest_is_one_of_a_cluster() -> None:
+    """It can be read, its fields are KubeRay's, and what the guide says about it holds."""
+    (manifest,) = yaml.safe_load_all((ROOT / "examples" / "kuberay.yaml").read_text())
+
+    assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", "RayCluster")
+    spec = manifest["spec"]
+    assert spec["enableInTreeAutoscaling"] is True
+    assert spec["autoscalerOptions"]["version"] == "v2"
+    assert spec["authOptions"] == {"mode": "token"}
+    (group,) = spec["workerGroupSpecs"]
+    assert (group["minReplicas"], group["replicas"]) == (0, 0)
+    (worker,) = group["template"]["spec"]["containers"]
+    assert worker["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
+    assert head["image"] == worker["image"]
+    assert {each["name"] for each in head["env"]} == {
+        *(f"RAY_health_check_{name}_ms" for name in ("period", "timeout", "initial_delay")),
+        "RAY_health_check_failure_threshold",
+    }
