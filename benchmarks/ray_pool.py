@@ -28,7 +28,7 @@ from discomfort.pool.local_servers import OwnedServers
 from discomfort.pool.ray_fleet import RayFleet
 from discomfort.pool.ray_options import RayOptions
 from discomfort.pool.ray_server import RayServer
-from discomfort.pool.run_orders import RunOrder
+from discomfort.pool.run_orders import PoolOrder
 from discomfort.progress import Started
 
 LEASE = 5.0
@@ -66,10 +66,10 @@ async def fleet(cpus: float = 0) -> AsyncIterator[RayFleet]:
         await made.release()
 
 
-def tiny(number: int) -> RunOrder:
+def tiny(number: int) -> PoolOrder:
     """The smallest run, with an input of its own: nothing comes from a cache."""
     source = {**TINY["1"], "inputs": {**TINY["1"]["inputs"], "color": number}}
-    return RunOrder(f"run-{number}", {**TINY, "1": source})
+    return PoolOrder(f"run-{number}", {**TINY, "1": source})
 
 
 async def timed(server: LocalServer | RayServer, number: int) -> float:

@@ -16,7 +16,7 @@ from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import DiscomfortError, ServerDiedError
 from discomfort.pool.pool import ComfyPool
 from discomfort.pool.pool_arguments import PoolOptions
-from discomfort.pool.run_orders import RunOrder, RunRecord
+from discomfort.pool.run_orders import PoolOrder, RunRecord
 from discomfort.pool.server_profile import ServerProfile
 from discomfort.progress import NodeStarted, ProgressEvent, Queued, Started
 
@@ -71,7 +71,7 @@ def picture_prompt() -> dict[str, Any]:
 class StandinRun:
     """A run that a stand-in has got."""
 
-    order: RunOrder
+    order: PoolOrder
     on_event: Callable[[ProgressEvent], None]
     prompt_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     end: asyncio.Future[RunRecord] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -175,7 +175,7 @@ class StandinServer:
     async def discard_after_call(self, made: Upload) -> None:
         self.discarded.append(made.value)
 
-    async def run(self, order: RunOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
+    async def run(self, order: PoolOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
         run = StandinRun(order, on_event)
         self.runs.append(run)
         on_event(Queued(run.prompt_id, 0))

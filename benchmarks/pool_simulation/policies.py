@@ -9,7 +9,7 @@ from typing import Protocol
 
 from benchmarks.pool_simulation.servers import SimulatedServer
 from benchmarks.pool_simulation.workload import SimulatedRun, Workload, load_seconds
-from discomfort.pool.run_requests import ModelFile, RunRequest
+from discomfort.pool.run_requests import ModelFile, PoolRequest
 from discomfort.pool.scheduler import Policy, Scheduler
 from discomfort.pool.server_classes import ServerClass
 
@@ -65,7 +65,7 @@ class Ours:
         for file in run.files:
             self.scheduler.learn_size(file, self._sizes[file])
         self._runs[str(run.id)] = run
-        self.scheduler.submit(RunRequest(str(run.id), run.at, run.tenant, frozenset(run.files)), now)
+        self.scheduler.submit(PoolRequest(str(run.id), run.at, run.tenant, frozenset(run.files)), now)
 
     def finished(self, server: SimulatedServer, now: float, seconds: float) -> None:
         self.scheduler.finished(server.name, now, seconds=seconds)

@@ -54,21 +54,6 @@ class RunOptions:
     retry: int = 0
 
 
-def run_command(options: RunOptions, terminal: Terminal) -> int:
-    """Do all runs, one after the other or on a pool, and return the exit code."""
-    if options.pool is None:
-        batch = RunBatch(options, terminal)
-    else:
-        from discomfort.cli.pool_batch import PoolBatch
-
-        batch = PoolBatch(options, options.pool, terminal)
-    code = batch.execute()
-    batch.conclude()
-    if options.json and not options.lines:
-        terminal.write_documents([result.as_json() for result in batch.results])
-    return code
-
-
 class RunBatch(Batch):
     """Uploads the inputs, checks every run, does them, saves and shows their outputs."""
 

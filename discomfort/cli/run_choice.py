@@ -20,7 +20,8 @@ from discomfort.cli.named_calls import divided
 from discomfort.cli.output_names import read_pattern
 from discomfort.cli.pool_choice import PoolChoice
 from discomfort.cli.port_run import ListOptions, check_iterations, list_command, refuse_batches, wants_list
-from discomfort.cli.run import RunOptions, run_command
+from discomfort.cli.run import RunOptions
+from discomfort.cli.run_command import run_command
 from discomfort.cli.terminal import Terminal
 from discomfort.cli.variants import read_variants
 

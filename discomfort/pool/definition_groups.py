@@ -1,4 +1,4 @@
-"""Which servers of a pool have the same nodes, and which of their lists differ. Pure.
+"""Groups of servers with the same nodes, and the lists in which they differ. Pure.
 
 Servers with the same nodes may have other models and input files: these lists do not count, and the definitions of a
 group have what any of its servers lists.

@@ -25,10 +25,10 @@ from discomfort.functions.call_filling import CallFilling
 from discomfort.pool.pool_events import Loading
 from discomfort.pool.pool_result import Placement, PoolResult, RunTiming, pool_result
 from discomfort.pool.retry import Loss, verdict
-from discomfort.pool.run_orders import RunOrder
-from discomfort.pool.run_requests import RunRequest
-from discomfort.pool.run_state import RunState
-from discomfort.pool.scheduler import Assignment, Scheduler
+from discomfort.pool.run_orders import PoolOrder
+from discomfort.pool.run_requests import PoolRequest
+from discomfort.pool.run_state import PooledRun
+from discomfort.pool.scheduler import RunAssignment, Scheduler
 from discomfort.pool.server_slots import ServerSlot, ServerSlots
 from discomfort.progress import NodeStarted, ProgressEvent, Started
 
@@ -45,9 +45,9 @@ _TELL_EVERY = 1.0
 class _Attempt:
     """A run on one server."""
 
-    run: RunState
+    run: PooledRun
     slot: ServerSlot
-    assignment: Assignment
+    assignment: RunAssignment
     life: int
     started_at: float | None = None
     task: asyncio.Task[None] | None = None
@@ -65,28 +65,28 @@ class Dispatcher:
     def __init__(self, scheduler: Scheduler) -> None:
         self.slots: ServerSlots = ServerSlots(scheduler, self.wake)
         self._scheduler = scheduler
-        self._runs: dict[str, RunState] = {}
+        self._runs: dict[str, PooledRun] = {}
         self._attempts: dict[str, _Attempt] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
         self._wake: asyncio.Handle | None = None
         self._teller: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
-        self.on_fatal: Callable[[RunState, DiscomfortError], None] = lambda run, error: None
+        self.on_fatal: Callable[[PooledRun, DiscomfortError], None] = lambda run, error: None
         """Called with each run that killed too many servers."""
-        self.on_end: Callable[[RunState], None] = lambda run: None
+        self.on_end: Callable[[PooledRun], None] = lambda run: None
         """Called with each run that has ended."""
 
     @property
-    def runs(self) -> tuple[RunState, ...]:
+    def runs(self) -> tuple[PooledRun, ...]:
         """The runs that have not ended, in the order of their submission."""
         return tuple(self._runs.values())
 
-    def attempts_on(self, slot: ServerSlot) -> tuple[RunState, ...]:
+    def attempts_on(self, slot: ServerSlot) -> tuple[PooledRun, ...]:
         """The runs that a server has."""
         return tuple(each.run for each in self._attempts.values() if each.slot is slot)
 
-    def enqueue(self, run: RunState) -> None:
+    def enqueue(self, run: PooledRun) -> None:
         """Let a run wait for a server. Raises NoServerFits."""
         self._check_fits(run.request)
         self._runs[run.run_id] = run
@@ -97,7 +97,7 @@ class Dispatcher:
         self._tell(run)
         self.wake()
 
-    async def cancel(self, run: RunState, error: BaseException | None = None) -> bool:
+    async def cancel(self, run: PooledRun, error: BaseException | None = None) -> bool:
         """End a run, with ``error`` or ExecutionInterrupted; wait 5 s at most. Returns whether this ended it."""
         if run.done:
             return False
@@ -168,7 +168,7 @@ class Dispatcher:
         if self._teller is None and self._scheduler.waiting:
             self._teller = self._loop.call_later(_TELL_EVERY, self._tell_all)
 
-    def _begin(self, assignment: Assignment) -> None:
+    def _begin(self, assignment: RunAssignment) -> None:
         run, slot = self._runs[assignment.request.id], self.slots[assignment.server]
         attempt = _Attempt(run, slot, assignment, slot.life)
         self._attempts[run.run_id] = attempt
@@ -177,7 +177,7 @@ class Dispatcher:
         run.assign(slot.name)
         attempt.task = asyncio.create_task(self._serve(attempt), name="discomfort-pool-run")
 
-    def _check_fits(self, request: RunRequest) -> None:
+    def _check_fits(self, request: PoolRequest) -> None:
         misfits = self.slots.misfits(request)
         if misfits:
             raise NoServerFits(misfits)
@@ -216,7 +216,7 @@ class Dispatcher:
         if attempt.assignment.wipe:
             await server.wipe()
         prompt = await filling.fill({})
-        order = RunOrder(
+        order = PoolOrder(
             run.run_id, prompt if isinstance(prompt, dict) else read_object_of(prompt),
             timeout=run.remaining, extra_data=run.call.extra_data, allow_paid=run.options.allow_paid,
             api_key=run.options.api_key, folder=run.options.folder,
@@ -285,7 +285,7 @@ class Dispatcher:
             self.on_fatal(run, end)
         self._finish(run, None, end)
 
-    def _elsewhere(self, run: RunState) -> RunRequest:
+    def _elsewhere(self, run: PooledRun) -> PoolRequest:
         """The request without the servers that it has lost, as long as others are left that it fits."""
         avoided = replace(run.request, avoided=run.request.avoided | run.trail.servers)
         return run.request if self.slots.misfits(avoided) else avoided
@@ -300,7 +300,7 @@ class Dispatcher:
         run.trail.freed = True
         self._wait_again(run, larger, f"server {attempt.slot.name} ran out of memory")
 
-    def _wait_again(self, run: RunState, request: RunRequest, reason: str) -> None:
+    def _wait_again(self, run: PooledRun, request: PoolRequest, reason: str) -> None:
         _log.warning("run %s waits again: %s", run.run_id, reason)
         run.wait_again(request, reason)
         self._scheduler.submit(request, time.monotonic())
@@ -309,7 +309,7 @@ class Dispatcher:
 
     # --- ends ------------------------------------------------------------------------------------------------------
 
-    def _end_early(self, run: RunState, reason: BaseException) -> asyncio.Task[None] | None:
+    def _end_early(self, run: PooledRun, reason: BaseException) -> asyncio.Task[None] | None:
         """End a run ourselves. Returns the task in which its server ends it, ``None`` if it waited."""
         attempt = self._attempts.get(run.run_id)
         if attempt is None or attempt.task is None or run.phase == "waiting":
@@ -322,14 +322,14 @@ class Dispatcher:
             attempt.task.cancel()
         return attempt.task
 
-    def _expire(self, run: RunState) -> None:
+    def _expire(self, run: PooledRun) -> None:
         """The run's timeout has passed."""
         timeout = run.options.timeout or 0.0
         where = f"on server {run.server}" if run.server else "while it waited for a server"
         problem = f"run {run.run_id} took longer than {timeout:g} s; the time passed {where}"
         self._end_early(run, RunTimeout(problem, timeout=timeout, prompt_id=run.prompt_id or None))
 
-    def _finish(self, run: RunState, result: PoolResult | None, error: BaseException | None) -> None:
+    def _finish(self, run: PooledRun, result: PoolResult | None, error: BaseException | None) -> None:
         timer = self._timers.pop(run.run_id, None)
         if timer is not None:
             timer.cancel()
@@ -340,7 +340,7 @@ class Dispatcher:
 
     # --- what waits ------------------------------------------------------------------------------------------------
 
-    def _tell(self, run: RunState) -> None:
+    def _tell(self, run: PooledRun) -> None:
         outlook = self._scheduler.outlook(run.run_id, time.monotonic())
         run.show_waiting(outlook.position, outlook.about, outlook.reason)
 
@@ -367,5 +367,5 @@ def _reason(error: DiscomfortError) -> str:
     return error.problem if isinstance(error, ServerDiedError | ServerConnectionError) else str(error)
 
 
-def _interrupted(run: RunState, reason: str) -> ExecutionInterrupted:
+def _interrupted(run: PooledRun, reason: str) -> ExecutionInterrupted:
     return ExecutionInterrupted(f"run {run.run_id} ended: {reason}", prompt_id=run.prompt_id or None)

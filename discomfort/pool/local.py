@@ -19,7 +19,7 @@ from discomfort.connector.states import State
 from discomfort.conversion.explanation import Explanation
 from discomfort.exceptions import ServerDiedError, ServerError, StateError
 from discomfort.history import History
-from discomfort.pool.run_orders import RunOrder, RunRecord
+from discomfort.pool.run_orders import PoolOrder, RunRecord
 from discomfort.pool.server_profile import ServerProfile, profile_of
 from discomfort.progress import ProgressEvent
 
@@ -129,7 +129,7 @@ class LocalServer:
         """Delete such a file where no other run needs it."""
         await self._host.discard_after_call(made)
 
-    async def run(self, order: RunOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
+    async def run(self, order: PoolOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
         """Run a prompt to its end, and bring what it gave. What it saved is removed from an owned server."""
         folder = None if self._run_folder is None else self._run_folder / order.run_id
         prompt = order.prompt if folder is None else _with_folder(order.prompt, f"{folder.parent.name}/{folder.name}")
@@ -196,7 +196,7 @@ class LocalServer:
     async def _ask(self, question: Callable[[ComfyClient], Awaitable[Any]]) -> Any:
         return await self.connector._wired.server.ask("pool", question)
 
-    async def _artifacts(self, history: History, order: RunOrder) -> tuple[Artifact, ...]:
+    async def _artifacts(self, history: History, order: PoolOrder) -> tuple[Artifact, ...]:
         """Every output with its content: in memory, or in the run's own folder."""
         folder = None if order.folder is None else order.folder / order.run_id
         return tuple([await output.artifact(folder) for output in self.connector.outputs(history)])

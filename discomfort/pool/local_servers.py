@@ -1,4 +1,4 @@
-"""Which servers a pool starts on this machine, or connects to, and with which settings."""
+"""The servers that a pool starts on this machine, or connects to, and their settings."""
 
 from __future__ import annotations
 

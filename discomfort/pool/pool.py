@@ -39,8 +39,8 @@ from discomfort.pool.pool_workflows import PoolWorkflow, PoolWorkflows, prepare_
 from discomfort.pool.quarantine import Quarantine
 from discomfort.pool.ray_options import RayOptions
 from discomfort.pool.run_batches import Submit, Variants, completed, in_order
-from discomfort.pool.run_requests import RunRequest
-from discomfort.pool.run_state import RunState
+from discomfort.pool.run_requests import PoolRequest
+from discomfort.pool.run_state import PooledRun
 from discomfort.pool.scheduler import Scheduler
 from discomfort.pool.server_slots import ServerSlot
 from discomfort.pool.silence_watch import SilenceWatch
@@ -302,7 +302,7 @@ class ComfyPool:
         # Nothing awaits from here on: what was checked still holds when the run is in the queue.
         self._check_open()
         self._check_room(tenant)
-        run = RunState(request, workflow.name, call, options)
+        run = PooledRun(request, workflow.name, call, options)
         self._dispatcher.enqueue(run)
         return PoolRun(run, self._dispatcher.cancel)
 
@@ -319,8 +319,8 @@ class ComfyPool:
             except StateError:
                 raise
             except (DiscomfortError, OSError) as error:
-                request = RunRequest(uuid.uuid4().hex, time.monotonic(), tenant_of(arguments))
-                run = RunState(request, workflow.name, None, run_options(arguments))
+                request = PoolRequest(uuid.uuid4().hex, time.monotonic(), tenant_of(arguments))
+                run = PooledRun(request, workflow.name, None, run_options(arguments))
                 run.finish(None, error)
                 return PoolRun(run, self._dispatcher.cancel)
 
@@ -487,7 +487,7 @@ class ComfyPool:
         spent = sum(slot.use.useful + slot.use.loading for slot in self._slots.slots)
         return max(0.1, (spent / runs if runs else self._options.policy.first_guess) / servers)
 
-    def _count(self, run: RunState) -> None:
+    def _count(self, run: PooledRun) -> None:
         """A run has ended."""
         if run.error is None:
             self._done += 1

@@ -12,8 +12,8 @@ from discomfort.connector.argument_checks import check_allow_paid, check_api_key
 from discomfort.exceptions import ArgumentError
 from discomfort.pool.pool_workflows import PreparedCall
 from discomfort.pool.retry import Retry
-from discomfort.pool.run_requests import RunRequest
-from discomfort.pool.run_state import RunOptions
+from discomfort.pool.run_requests import PoolRequest
+from discomfort.pool.run_state import SubmitOptions
 from discomfort.pool.scheduler import Policy
 from discomfort.pool.server_classes import Requirement, labels_of
 
@@ -82,7 +82,7 @@ def merged_arguments(values: Mapping[str, Any] | None, arguments: SubmitArgument
     return given
 
 
-def run_options(arguments: SubmitArguments) -> RunOptions:
+def run_options(arguments: SubmitArguments) -> SubmitOptions:
     """Options of a run. Raises ArgumentError."""
     timeout, retry, tags = arguments.get("timeout"), arguments.get("retry", Retry.never), arguments.get("tags")
     check_timeout(timeout)
@@ -92,19 +92,19 @@ def run_options(arguments: SubmitArguments) -> RunOptions:
     if not isinstance(retry, Retry):
         raise ArgumentError("retry", f"must be Retry(times=…) or Retry.never, not {retry!r}")
     folder = arguments.get("save_to")
-    return RunOptions(
+    return SubmitOptions(
         timeout=timeout, retry=retry, tags=dict(tags or {}), folder=None if folder is None else Path(folder),
         allow_paid=arguments.get("allow_paid"), api_key=arguments.get("api_key"),
     )  # fmt: skip
 
 
-def request_of(run_id: str, at: float, call: PreparedCall, arguments: SubmitArguments) -> RunRequest:
+def request_of(run_id: str, at: float, call: PreparedCall, arguments: SubmitArguments) -> PoolRequest:
     """What the scheduler knows of a call. Raises ArgumentError."""
     priority = arguments.get("priority", 0)
     if isinstance(priority, bool) or not isinstance(priority, int):
         raise ArgumentError("priority", f"must be a whole number, not {priority!r}")
     models = call.all_models
-    return RunRequest(
+    return PoolRequest(
         id=run_id,
         at=at,
         tenant=tenant_of(arguments),

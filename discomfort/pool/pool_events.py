@@ -1,4 +1,4 @@
-"""What a pool tells of a run beside the events of its server."""
+"""The events of a run that its pool adds to those of its server."""
 
 from __future__ import annotations
 

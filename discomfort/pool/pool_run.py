@@ -8,7 +8,7 @@ from typing import Any
 from discomfort._tracebacks import without_frames
 from discomfort.pool.pool_events import PoolEvent
 from discomfort.pool.pool_result import PoolResult
-from discomfort.pool.run_state import PoolPhase, RunState
+from discomfort.pool.run_state import PooledRun, PoolPhase
 
 
 class PoolRun:
@@ -25,7 +25,7 @@ class PoolRun:
 
     __slots__ = ("__weakref__", "_cancel", "_state")
 
-    def __init__(self, state: RunState, cancel: Callable[[RunState], Awaitable[bool]]) -> None:
+    def __init__(self, state: PooledRun, cancel: Callable[[PooledRun], Awaitable[bool]]) -> None:
         """Made by the pool; ``cancel`` ends the run and waits for that."""
         self._state, self._cancel = state, cancel
 

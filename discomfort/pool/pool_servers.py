@@ -1,4 +1,4 @@
-"""What a pool needs of a server, wherever it runs."""
+"""The interface of a server in a pool, wherever it runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from discomfort._json import JsonObject
 from discomfort.conversion.explanation import Explanation
 from discomfort.functions.host import FileHost
-from discomfort.pool.run_orders import RunOrder, RunRecord
+from discomfort.pool.run_orders import PoolOrder, RunRecord
 from discomfort.pool.server_profile import ServerProfile
 from discomfort.progress import ProgressEvent
 
@@ -60,7 +60,7 @@ class PoolServer(FileHost, Protocol):
         """The conversion of a workflow as far as possible, whatever node types are missing."""
         ...
 
-    async def run(self, order: RunOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
+    async def run(self, order: PoolOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
         """Run a prompt to its end. Cancelling the task ends the run on the server, and no other.
 
         Raises ServerDiedError if the server is lost, otherwise as :meth:`ComfyConnector.run_workflow`.

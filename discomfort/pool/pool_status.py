@@ -1,4 +1,4 @@
-"""What a pool does at one moment, as plain data."""
+"""The status of a pool at one moment, as plain data."""
 
 from __future__ import annotations
 

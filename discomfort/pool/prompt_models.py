@@ -1,4 +1,4 @@
-"""What a prompt tells the scheduler: the models that it uses, and its skeleton. Pure."""
+"""The models that a prompt uses, and its skeleton, for the scheduler. Pure."""
 
 from __future__ import annotations
 

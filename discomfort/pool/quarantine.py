@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from discomfort.exceptions import DiscomfortError
-from discomfort.pool.run_state import RunState
+from discomfort.pool.run_state import PooledRun
 
 _SECONDS = 3600.0
 """How long a prompt is refused. The cause may be mended meanwhile: a pack updated, memory added."""
@@ -23,7 +23,7 @@ class Quarantine:
         self._clock = clock
         self._errors: OrderedDict[str, tuple[float, DiscomfortError]] = OrderedDict()
 
-    def note(self, run: RunState, error: DiscomfortError) -> None:
+    def note(self, run: PooledRun, error: DiscomfortError) -> None:
         """A run has killed too many servers."""
         self._errors[run.call.digest] = self._clock(), error
         if len(self._errors) > _MOST:

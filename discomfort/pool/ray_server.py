@@ -20,7 +20,7 @@ from discomfort.exceptions import DiscomfortError, ServerDiedError, ServerStartE
 from discomfort.pool.actor_ends import ActorLost, AvoidedNodes
 from discomfort.pool.file_shelf import FileShelf
 from discomfort.pool.lease import surely_over
-from discomfort.pool.run_orders import RunOrder, RunRecord
+from discomfort.pool.run_orders import PoolOrder, RunRecord
 from discomfort.pool.server_actor import ActorFacts, ServerOrder
 from discomfort.pool.server_profile import ServerProfile
 from discomfort.progress import ProgressEvent
@@ -43,7 +43,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 """Seconds between two attempts to make a lost server anew; each pause is twice the one before."""
 
 
-class Link(Protocol):
+class ServerLink(Protocol):
     """An actor, as :class:`discomfort.pool.ray.ActorLink` has it."""
 
     node: str
@@ -81,7 +81,7 @@ class RayPlace:
     ``wait`` is how long, in seconds, a server may wait for a machine with room.
     """
 
-    make: Callable[[ServerOrder, frozenset[str]], Link]
+    make: Callable[[ServerOrder, frozenset[str]], ServerLink]
     shelf: FileShelf
     avoided: AvoidedNodes
     room: Callable[[], str] = lambda: ""
@@ -94,7 +94,7 @@ class RayPlace:
 class _Life:
     """One actor from its making to its end."""
 
-    link: Link
+    link: ServerLink
     facts: ActorFacts | None = None
     is_ready: bool = False
     loss: ActorLost | None = None
@@ -297,7 +297,7 @@ class RayServer:
         except DiscomfortError as error:
             _log.debug("a file of a run is gone with its server: %s", error)
 
-    async def run(self, order: RunOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
+    async def run(self, order: PoolOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
         """Run a prompt to its end, and bring what it gave to this machine.
 
         Raises ServerDiedError when the actor is lost and nothing of the run goes on any more: after the lease, if only
@@ -315,7 +315,7 @@ class RayServer:
             raise
         return record if order.folder is None else await _saved(record, order.folder / order.run_id)
 
-    async def _stream(self, life: _Life, order: RunOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
+    async def _stream(self, life: _Life, order: PoolOrder, on_event: Callable[[ProgressEvent], None]) -> RunRecord:
         async with aclosing(life.link.stream("run", replace(order, folder=None))) as batches:
             async for batch in batches:
                 for item in batch:

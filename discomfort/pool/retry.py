@@ -1,4 +1,4 @@
-"""What may happen to a run whose server died, fell silent or ran out of memory. Pure."""
+"""Retries of a run whose server died, fell silent or ran out of memory. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool hands to a server, and what it gets back: plain data, which may go to another process."""
+"""Orders that a pool gives to a server, and the records that come back: plain data, which may go to another process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from discomfort.history import History
 
 
 @dataclass(frozen=True, slots=True)
-class RunOrder:
+class PoolOrder:
     """A prompt to run. Its files go to a folder of its own in ``folder``; without one they come back in memory.
 
     ``timeout`` is in seconds, from now on.

@@ -1,4 +1,4 @@
-"""What the scheduler knows of a run: who wants it, which models it uses, and where it may go."""
+"""A run as the scheduler knows it: its tenant, its models, and the servers that it may go to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
+class PoolRequest:
     """A run that waits for a server.
 
     ``models`` are all models that its prompt names. ``skeleton`` is the same for prompts that differ in values only:

@@ -15,7 +15,7 @@ from discomfort.pool.pool_events import Assigned, PoolStream, Waiting
 from discomfort.pool.pool_result import PoolResult
 from discomfort.pool.pool_workflows import PreparedCall
 from discomfort.pool.retry import Retry, RunTrail
-from discomfort.pool.run_requests import RunRequest
+from discomfort.pool.run_requests import PoolRequest
 from discomfort.progress import ProgressEvent, Queued, Started
 
 _log = logging.getLogger("discomfort.pool")
@@ -24,7 +24,7 @@ PoolPhase = Literal["waiting", "assigned", "running", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class SubmitOptions:
     """What a caller wants beside the values. ``timeout`` is in seconds, from submit to end."""
 
     timeout: float | None = None
@@ -35,10 +35,10 @@ class RunOptions:
     api_key: str | None = field(default=None, repr=False)
 
 
-class RunState:
+class PooledRun:
     """A run until its end. For the event loop's thread only."""
 
-    def __init__(self, request: RunRequest, name: str, call: PreparedCall | None, options: RunOptions) -> None:
+    def __init__(self, request: PoolRequest, name: str, call: PreparedCall | None, options: SubmitOptions) -> None:
         """``name`` is the workflow's; ``call`` is ``None`` for a run that failed before it waited."""
         self.request, self.name, self.options = request, name, options
         self._call = call
@@ -84,7 +84,7 @@ class RunState:
         timeout = self.options.timeout
         return None if timeout is None else max(0.001, self.began + timeout - time.monotonic())
 
-    def wait_again(self, request: RunRequest, reason: str) -> None:
+    def wait_again(self, request: PoolRequest, reason: str) -> None:
         """The run is in the queue again."""
         self.request, self.reason = request, reason
         self.phase, self.server = "waiting", ""

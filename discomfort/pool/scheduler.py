@@ -32,23 +32,23 @@ from discomfort.pool.learnt_rates import LearntRates
 from discomfort.pool.load_costs import LoadCosts
 from discomfort.pool.outlooks import Outlook, outlook_of
 from discomfort.pool.pool_policy import Policy, Share
-from discomfort.pool.run_requests import ModelFile, RunRequest
+from discomfort.pool.run_requests import ModelFile, PoolRequest
 from discomfort.pool.server_book import ServerBook
 from discomfort.pool.server_classes import ServerClass
 from discomfort.pool.waiting_room import NeedsKey, WaitingRoom
 from discomfort.pool.waiting_runs import WaitingRun
 
-__all__ = ["Assignment", "Outlook", "Policy", "Scheduler", "Share"]
+__all__ = ["Outlook", "Policy", "RunAssignment", "Scheduler", "Share"]
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class RunAssignment:
     """A run that begins now on a server. ``loads`` are the models that the server does not hold, as far as is known.
 
     ``wipe``: the server must first forget what it did for another tenant.
     """
 
-    request: RunRequest
+    request: PoolRequest
     server: str
     loads: frozenset[ModelFile] = frozenset()
     wipe: bool = False
@@ -126,7 +126,7 @@ class Scheduler:
         """The size of a model's file."""
         self._book.learn_size(model, size)
 
-    def submit(self, request: RunRequest, now: float) -> None:
+    def submit(self, request: PoolRequest, now: float) -> None:
         """A run waits, for the first time or again. Raises ValueError if one with its id waits already."""
         if request.id in self._room.runs:
             raise ValueError(f"the run {request.id!r} waits already; cancel it before it is submitted again")
@@ -187,7 +187,7 @@ class Scheduler:
 
     # --- choices ---
 
-    def decide(self, now: float) -> list[Assignment]:
+    def decide(self, now: float) -> list[RunAssignment]:
         """The runs that begin now. They wait no longer, and their servers are not idle."""
         self._room.advance(now)
         self._choices.begin()
@@ -196,7 +196,7 @@ class Scheduler:
             begun.append(self._begin(choice))
         return begun
 
-    def _begin(self, choice: Choice) -> Assignment:
+    def _begin(self, choice: Choice) -> RunAssignment:
         run, server = choice.run, choice.server
         request, models = run.request, run.lane.models
         self._leave(run)
@@ -205,7 +205,7 @@ class Scheduler:
         charged = run.seconds + self._costs.load_seconds(loads)
         self._shares.charge(run.tenant, charged)
         self._begun[server] = _Begun(run, charged, loads)
-        return Assignment(request, server.name, frozenset(model.file for model in loads), wipe)
+        return RunAssignment(request, server.name, frozenset(model.file for model in loads), wipe)
 
     def next_check(self, now: float) -> float | None:
         """When to decide again, although nothing happens until then; ``None`` if there is no reason to."""
@@ -218,7 +218,7 @@ class Scheduler:
 
     # --- views ---
 
-    def misfits(self, request: RunRequest) -> dict[str, list[str]]:
+    def misfits(self, request: PoolRequest) -> dict[str, list[str]]:
         """Why the run fits none of the servers, by name of the server; empty if it fits one, also a busy one."""
         owner = self._needs(request)[2]
         found: dict[str, list[str]] = {}
@@ -269,11 +269,11 @@ class Scheduler:
         """For whom what a server holds counts: all, or one tenant."""
         return "" if self.policy.share == "all" else f"tenant {tenant}"
 
-    def _needs(self, request: RunRequest) -> NeedsKey:
+    def _needs(self, request: PoolRequest) -> NeedsKey:
         return request.requirement, request.avoided, request.tenant if self.policy.share == "never" else None
 
 
-def _kinds(request: RunRequest, models: ModelSet) -> tuple[Hashable, ...]:
+def _kinds(request: PoolRequest, models: ModelSet) -> tuple[Hashable, ...]:
     """Kinds of run, the most particular first: what is known of one that is like it."""
     largest = models.models[-1].file if models.models else None
     return (request.skeleton, largest), ("", largest)

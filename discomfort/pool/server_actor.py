@@ -14,7 +14,7 @@ from discomfort.exceptions import ExecutionInterrupted, StateError
 from discomfort.pool.lease import Lease
 from discomfort.pool.local import LocalServer
 from discomfort.pool.local_servers import OwnedServers
-from discomfort.pool.run_orders import RunOrder, RunRecord
+from discomfort.pool.run_orders import PoolOrder, RunRecord
 from discomfort.progress import ProgressEvent
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class ServerActor:
                 await asyncio.Event().wait()
             raise
 
-    async def run(self, order: RunOrder) -> AsyncIterator[tuple[ProgressEvent | RunRecord, ...]]:
+    async def run(self, order: PoolOrder) -> AsyncIterator[tuple[ProgressEvent | RunRecord, ...]]:
         """Run a prompt: its events, several at once where they come fast, and what it gave as the very last."""
         events: asyncio.Queue[ProgressEvent | None] = asyncio.Queue()
         if order.run_id in self._cancelled:

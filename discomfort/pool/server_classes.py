@@ -1,4 +1,4 @@
-"""Which servers a run can go to: what it requires, and what the servers of one class have in common."""
+"""Classes of servers, and the requirements by which a run fits some of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server says of itself, as a pool weighs it. Pure."""
+"""The facts that a server reports, as a pool weighs them. Pure."""
 
 from __future__ import annotations
 

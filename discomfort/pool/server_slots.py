@@ -15,7 +15,7 @@ from discomfort.exceptions import DiscomfortError, StateError
 from discomfort.pool.definition_groups import DefinitionGroup, fingerprint_of, listed
 from discomfort.pool.group_host import GroupHost
 from discomfort.pool.pool_servers import PoolServer
-from discomfort.pool.run_requests import ModelFile, RunRequest
+from discomfort.pool.run_requests import ModelFile, PoolRequest
 from discomfort.pool.scheduler import Scheduler
 from discomfort.pool.server_classes import ServerClass, labels_of
 from discomfort.pool.server_profile import ServerProfile
@@ -123,7 +123,7 @@ class ServerSlots:
         finally:
             self.awaited -= 1
 
-    def misfits(self, request: RunRequest) -> dict[str, list[str]]:
+    def misfits(self, request: PoolRequest) -> dict[str, list[str]]:
         """Why no server may have a run, by name; empty if one may. Servers that are lost now count: they come back."""
         found: dict[str, list[str]] = {}
         for slot in self.slots:

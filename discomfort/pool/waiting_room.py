@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 
 from discomfort.pool.fair_shares import FairShares, Tenant
 from discomfort.pool.holdings import ModelSet
-from discomfort.pool.run_requests import RunRequest
+from discomfort.pool.run_requests import PoolRequest
 from discomfort.pool.server_classes import Requirement
 from discomfort.pool.waiting_runs import Lane, Needs, TenantQueues, WaitingRun
 
@@ -41,7 +41,7 @@ class WaitingRoom:
             lane = lanes[needs] = Lane(needs, models)
         return lane
 
-    def enter(self, request: RunRequest, tenant: Tenant, lane: Lane, seconds: float, patience: float) -> WaitingRun:
+    def enter(self, request: PoolRequest, tenant: Tenant, lane: Lane, seconds: float, patience: float) -> WaitingRun:
         """A run waits."""
         self._number += 1
         run = WaitingRun(request, tenant, (-request.priority, request.at, self._number), lane, seconds)

@@ -14,7 +14,7 @@ from typing import Any
 
 from discomfort.pool.fair_shares import Order, Tenant
 from discomfort.pool.holdings import KnownServer, ModelSet, ServerGroup
-from discomfort.pool.run_requests import RunRequest
+from discomfort.pool.run_requests import PoolRequest
 from discomfort.pool.server_classes import Requirement
 
 
@@ -22,7 +22,7 @@ from discomfort.pool.server_classes import Requirement
 class WaitingRun:
     """A run that waits. ``seconds`` is what it is expected to take on a warm server."""
 
-    request: RunRequest
+    request: PoolRequest
     tenant: Tenant
     order: Order
     lane: Lane

@@ -26,7 +26,7 @@ from discomfort.exceptions import ConfigurationError, ExecutionInterrupted, Serv
 from discomfort.pool.ray_fleet import RayFleet
 from discomfort.pool.ray_options import RayOptions
 from discomfort.pool.ray_server import RayServer
-from discomfort.pool.run_orders import RunOrder
+from discomfort.pool.run_orders import PoolOrder
 from discomfort.progress import Done, ProgressEvent, Started
 
 pytestmark = [
@@ -141,7 +141,7 @@ def engine_of(server: RayServer) -> psutil.Process:
 async def begun(server: RayServer, gate: Path, run_id: str = "gated") -> asyncio.Task[Any]:
     """A run that the server executes until ``gate`` is there."""
     events: list[ProgressEvent] = []
-    task = asyncio.create_task(server.run(RunOrder(run_id, gate_prompt(gate)), events.append))
+    task = asyncio.create_task(server.run(PoolOrder(run_id, gate_prompt(gate)), events.append))
     await until(lambda: task.done() or any(isinstance(event, Started) for event in events))
     return task
 
@@ -153,7 +153,7 @@ async def test_a_run_gives_its_events_and_its_contents(shared: Servers, tmp_path
     """Events in order, then the record with the bytes of its files; with a folder, the files are saved here."""
     server = shared.made[0]
     events: list[ProgressEvent] = []
-    order = RunOrder("run-1", picture_prompt(prefix="ray"))
+    order = PoolOrder("run-1", picture_prompt(prefix="ray"))
 
     record = await server.run(order, events.append)
     saved = await server.run(replace(order, run_id="run-2", folder=tmp_path / "saved"), events.append)
@@ -206,7 +206,7 @@ async def test_errors_are_those_of_a_connector(shared: Servers) -> None:
     server = shared.made[0]
 
     with pytest.raises(ValidationError) as caught:
-        await server.run(RunOrder("wrong", {"1": node("ContractShow", value="no number")}), lambda event: None)
+        await server.run(PoolOrder("wrong", {"1": node("ContractShow", value="no number")}), lambda event: None)
     assert caught.value.prompt_id is None or caught.value.prompt_id
 
     shared.fleet._settings["no_such_setting"] = 1
@@ -222,7 +222,7 @@ async def test_a_cancelled_run_ends_on_its_server(shared: Servers, gate: Path) -
     """That one and no other: one that waits in the server's queue is executed then."""
     server = shared.made[0]
     run = await begun(server, gate)
-    other = asyncio.create_task(server.run(RunOrder("other", show_prompt(7)), lambda event: None))
+    other = asyncio.create_task(server.run(PoolOrder("other", show_prompt(7)), lambda event: None))
 
     run.cancel()
 
@@ -240,7 +240,7 @@ async def test_a_cancellation_may_come_before_its_run(shared: Servers) -> None:
     await life.link.call("cancel", "early")
 
     with pytest.raises(Exception, match="run early was cancelled"):
-        await server.run(RunOrder("early", show_prompt(1)), lambda event: None)
+        await server.run(PoolOrder("early", show_prompt(1)), lambda event: None)
 
 
 # --- ends ----------------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ async def test_a_killed_actor_is_replaced(servers: Servers, gate: Path) -> None:
     await until(lambda: server.is_ready)
     assert pid_of(server) != actor
     await until(lambda: has_ended(engine))
-    assert texts_of((await server.run(RunOrder("next", show_prompt(3)), lambda event: None)).history) == ["3"]
+    assert texts_of((await server.run(PoolOrder("next", show_prompt(3)), lambda event: None)).history) == ["3"]
 
 
 async def test_a_server_given_up_has_ended_before_its_run(hasty: Servers, gate: Path) -> None:

@@ -13,7 +13,7 @@ from discomfort.client.artifact import Artifact, digest_of
 from discomfort.exceptions import ExecutionError, NodeFailure
 from discomfort.pool.pool import ComfyPool
 from discomfort.pool.pool_arguments import PoolOptions
-from discomfort.pool.run_orders import RunOrder, RunRecord
+from discomfort.pool.run_orders import PoolOrder, RunRecord
 from discomfort.pool.server_profile import ServerProfile
 from discomfort.progress import Queued, Started
 
@@ -66,7 +66,7 @@ class FakePoolServer:
     async def get(self, path: str) -> Any:
         return None
 
-    async def run(self, order: RunOrder, on_event: Callable[[Any], None]) -> RunRecord:
+    async def run(self, order: PoolOrder, on_event: Callable[[Any], None]) -> RunRecord:
         value, prompt_id = order.prompt["1"]["inputs"]["value"], str(uuid.uuid4())
         self.values.append(value)
         on_event(Queued(prompt_id, 0))
@@ -104,7 +104,7 @@ class FakePoolServer:
         self.closed = True
 
 
-def _record(prompt_id: str, order: RunOrder, text: str) -> RunRecord:
+def _record(prompt_id: str, order: PoolOrder, text: str) -> RunRecord:
     files = [{"filename": "value.txt", "subfolder": "", "type": "output"}]
     outputs = {"1": {"text": [text], "files": files}}
     record = {"prompt": [0, prompt_id, order.prompt, {}, ["1"]], "outputs": outputs, "status": {}, "meta": {}}

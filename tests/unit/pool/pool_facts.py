@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from discomfort.pool.run_requests import ModelFile, RunRequest
-from discomfort.pool.scheduler import Assignment, Policy, Scheduler
+from discomfort.pool.run_requests import ModelFile, PoolRequest
+from discomfort.pool.scheduler import Policy, RunAssignment, Scheduler
 from discomfort.pool.server_classes import Requirement, ServerClass
 
 GB = 1_000_000_000
@@ -18,10 +18,10 @@ def model(name: str) -> ModelFile:
     return ModelFile("checkpoints", name)
 
 
-def run(*models: str, tenant: str = "default", at: float = 0.0, id: str = "", **more: Any) -> RunRequest:  # noqa: A002
+def run(*models: str, tenant: str = "default", at: float = 0.0, id: str = "", **more: Any) -> PoolRequest:  # noqa: A002
     """A run that needs these models."""
     name = id or f"r{next(_NUMBERS)}"
-    return RunRequest(name, at, tenant, frozenset(map(model, models)), **more)
+    return PoolRequest(name, at, tenant, frozenset(map(model, models)), **more)
 
 
 def needs(**more: Any) -> Requirement:
@@ -48,16 +48,16 @@ class Pool:
         server_class = ServerClass(vram=vram * GB, **more)
         self.scheduler.add_server(name, server_class, keeps_last_only=keeps_last_only)
 
-    def submit(self, *runs: RunRequest) -> None:
+    def submit(self, *runs: PoolRequest) -> None:
         """They wait from now on."""
         for one in runs:
             self.scheduler.submit(one, self.now)
 
-    def decide(self, *runs: RunRequest) -> dict[str, str]:
+    def decide(self, *runs: PoolRequest) -> dict[str, str]:
         """Submits these, and returns which run goes to which server."""
         return {begun.request.id: begun.server for begun in self.begin(*runs)}
 
-    def begin(self, *runs: RunRequest) -> list[Assignment]:
+    def begin(self, *runs: PoolRequest) -> list[RunAssignment]:
         """The same, with all that the assignments say."""
         self.submit(*runs)
         return self.scheduler.decide(self.now)

@@ -25,7 +25,7 @@ from discomfort.pool.file_shelf import FileShelf
 from discomfort.pool.ray_fleet import RayFleet
 from discomfort.pool.ray_options import RayOptions
 from discomfort.pool.ray_server import RayPlace, RayServer
-from discomfort.pool.run_orders import RunOrder, RunRecord
+from discomfort.pool.run_orders import PoolOrder, RunRecord
 from discomfort.pool.server_actor import ActorFacts, ServerOrder
 from discomfort.progress import Started
 
@@ -176,7 +176,7 @@ async def test_events_come_before_the_record() -> None:
     link.items.put_nowait((Started("p1"), Started("p2")))
     link.items.put_nowait((RunRecord({}, ()),))
 
-    record = await server.run(RunOrder("r", {}, folder=Path("/nowhere")), events.append)
+    record = await server.run(PoolOrder("r", {}, folder=Path("/nowhere")), events.append)
 
     assert [event.prompt_id for event in events] == ["p1", "p2"]
     assert record.artifacts == ()
@@ -192,7 +192,7 @@ async def test_an_error_of_a_run_is_no_loss() -> None:
     actors.made[0].items.put_nowait(RunTimeout("too long", timeout=1))
 
     with pytest.raises(RunTimeout):
-        await server.run(RunOrder("r", {}), lambda event: None)
+        await server.run(PoolOrder("r", {}), lambda event: None)
 
     assert server.is_ready
     await server.close()
@@ -204,7 +204,7 @@ async def test_a_cancelled_run_is_cancelled_by_its_id() -> None:
     server = actors.server()
     await server.start()
     (link,) = actors.made
-    run = asyncio.create_task(server.run(RunOrder("r-7", {}), lambda event: None))
+    run = asyncio.create_task(server.run(PoolOrder("r-7", {}), lambda event: None))
     await until(lambda: any(each[0] == "run" for each in link.calls))
 
     run.cancel()
@@ -229,7 +229,7 @@ async def test_a_lost_run_ends_when_nothing_of_it_goes_on(is_certain: bool) -> N
     await server.start()
     server.watch(lambda: changes.append(server.is_ready))
     (link,) = actors.made
-    run = asyncio.create_task(server.run(RunOrder("r", {}), lambda event: None))
+    run = asyncio.create_task(server.run(PoolOrder("r", {}), lambda event: None))
     await until(lambda: any(each[0] == "run" for each in link.calls))
 
     link.die("gone", is_certain=is_certain)

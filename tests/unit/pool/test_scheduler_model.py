@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from unit.pool.pool_facts import GB, model
 
-from discomfort.pool.run_requests import ModelFile, RunRequest
-from discomfort.pool.scheduler import Assignment, Policy, Scheduler
+from discomfort.pool.run_requests import ModelFile, PoolRequest
+from discomfort.pool.scheduler import Policy, RunAssignment, Scheduler
 from discomfort.pool.server_classes import Requirement, ServerClass
 
 SERVERS = [f"s{number}" for number in range(5)]
@@ -41,7 +41,7 @@ class Naive:
     held: list[ModelFile] = field(default_factory=list)
     last: int = 0
     user: str | None = None
-    run: RunRequest | None = None
+    run: PoolRequest | None = None
     draining: bool = False
 
     @property
@@ -72,7 +72,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.count = 0
-        self.waiting: dict[str, RunRequest] = {}
+        self.waiting: dict[str, PoolRequest] = {}
         self.ended: set[str] = set()
         self.servers: dict[str, Naive] = {}
         self.sizes = {model(name): size * GB for name, size in SIZES.items()}
@@ -110,7 +110,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def submit(self, tenant: str, names: frozenset[str], runs: int, needs: Requirement, **more: Any) -> None:
         for _ in range(runs):
             self.count += 1
-            request = RunRequest(
+            request = PoolRequest(
                 str(self.count), self.now, tenant, frozenset(map(model, names)), requirement=needs, **more
             )
             self.waiting[request.id] = request
@@ -140,7 +140,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         run = self.servers.pop(name).run
         self.scheduler.remove_server(name)
         if run is not None:
-            again = RunRequest(
+            again = PoolRequest(
                 run.id,
                 run.at,
                 run.tenant,
@@ -207,7 +207,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     # --- what must hold ---
 
-    def fits(self, request: RunRequest, name: str) -> bool:
+    def fits(self, request: PoolRequest, name: str) -> bool:
         """Whether the run may go to an idle server."""
         server = self.servers[name]
         return (
@@ -218,7 +218,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             and (self.share != "never" or server.user in (None, request.tenant))
         )
 
-    def begin(self, begun: Assignment) -> None:
+    def begin(self, begun: RunAssignment) -> None:
         request = self.waiting.pop(begun.request.id)
         assert begun.request is request
         assert self.fits(request, begun.server)
