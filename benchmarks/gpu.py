@@ -1,4 +1,4 @@
-"""What discomfort does on a machine with a real GPU: times, faults and memory, in one table and as JSON.
+"""Times, faults and memory on a machine with a real GPU, in one table and as JSON.
 
     python benchmarks/gpu.py --comfyui PATH [--shape sd15|sdxl] [--options="…"] [--json FILE]
     python benchmarks/gpu.py [--comfyui PATH] --cpu          # the parts that need no GPU, at tiny sizes

@@ -1,4 +1,4 @@
-"""How often a pool of two servers loads two checkpoints over twenty runs in random order, beside first-come.
+"""Loads of two checkpoints over twenty runs in random order: a pool of two servers beside first-come.
 
     python benchmarks/pool_affinity.py [--comfyui PATH] [--options="--cpu"] [--shape sd15] [--runs 20]
 

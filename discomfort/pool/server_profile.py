@@ -1,4 +1,4 @@
-"""What a server says of itself, as a pool weighs it. Pure."""
+"""Figures that a server tells of itself, as a pool weighs them. Pure."""
 
 from __future__ import annotations
 
