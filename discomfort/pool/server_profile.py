@@ -1,4 +1,4 @@
-"""Figures that a server tells of itself, as a pool weighs them. Pure."""
+"""Profiles of servers: their figures, and which models they keep. Pure."""
 
 from __future__ import annotations
 
