@@ -275,7 +275,7 @@ async def memory_of(name: str, url: str) -> Figures:
 # --- the frame -----------------------------------------------------------------------------------------------------
 
 PARTS: list[tuple[Callable[[Bench], Awaitable[Figures]], float]] = [
-    (create, 60), (first_run, 60), (overhead, 40), (cancel, 30), (out_of_memory, 40), (death_of_the_server, 60),
+    (create, 60), (first_run, 60), (overhead, 40), (cancel, 30), (out_of_memory, 60), (death_of_the_server, 60),
     (close, 20), (our_death, 70), (two_servers, 90),
 ]  # fmt: skip
 """Each part with the seconds that it may take on a machine with a GPU."""
