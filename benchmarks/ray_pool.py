@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import os
 import shutil
 import signal
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
@@ -43,15 +44,11 @@ TINY = {
 }
 
 
-@contextmanager
-def ray_home() -> Iterator[None]:
-    """A short folder for all that Ray writes."""
+def use_own_home() -> None:
+    """Give Ray a short folder for all that it writes, which goes at the very end: after Ray's own exit handlers."""
     home = tempfile.mkdtemp(prefix="dc-ray-", dir="/tmp")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ.update({"HOME": home, "RAY_TMPDIR": home, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"})
-    try:
-        yield
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -209,24 +206,24 @@ def main() -> None:
     arguments.add_argument("--machines", action="store_true")
     chosen = arguments.parse_args()
     table = Table("what", "measured", "bar")
-    with ray_home():
-        import ray
-        from ray.cluster_utils import Cluster
+    use_own_home()
+    import ray
+    from ray.cluster_utils import Cluster
 
+    try:
         ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False)
+        asyncio.run(of_one_machine(chosen.rounds, table))
+    finally:
+        ray.shutdown()
+    if chosen.machines:
+        os.environ.update(SHORT_CHECKS)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
-            asyncio.run(of_one_machine(chosen.rounds, table))
+            ray.init(address=cluster.address, log_to_driver=False)
+            asyncio.run(of_machines(cluster, table))
         finally:
             ray.shutdown()
-        if chosen.machines:
-            os.environ.update(SHORT_CHECKS)
-            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-            try:
-                ray.init(address=cluster.address, log_to_driver=False)
-                asyncio.run(of_machines(cluster, table))
-            finally:
-                ray.shutdown()
-                cluster.shutdown()
+            cluster.shutdown()
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     Console(width=140).print(table, f"load average {load}; lease {LEASE:g} s")
 

@@ -15,11 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from contract.engines import emulator_home
+from contract.graphs import gate_prompt
 from on_ray import actors
 from on_ray.actors import Placed, Waiter
 from on_ray.clusters import SECONDS, machines, raylet_of, start_driver
-from waiting import until
+from ports import first_port
+from waiting import has_ended, until
+
+from discomfort.exceptions import ServerDiedError
+from discomfort.pool.ray import draining_nodes
+from discomfort.pool.ray_fleet import RayFleet
+from discomfort.pool.ray_options import RayOptions
+from discomfort.pool.run_orders import RunOrder
+from discomfort.progress import Started
 
 pytestmark = [
     pytest.mark.cluster,
@@ -103,6 +114,8 @@ async def test_a_drained_machine_gets_nothing_new_and_lives_on(ray: Any, nodes: 
 
     assert accepted
     assert ray._private.state.state.get_draining_nodes() == {nodes["l4"].node_id: deadline}
+    assert list(draining_nodes()) == [nodes["l4"].node_id]
+    assert draining_nodes()[nodes["l4"].node_id] < 0.3
     assert "drain" not in repr(ray.nodes()).lower()
     others = [placed(ray, Placed, "in(l4,a100)") for _ in range(3)]
     homes = await asyncio.gather(*(other.node.remote() for other in others))
@@ -147,6 +160,38 @@ async def test_a_machine_that_hangs_dies_by_health_checks(ray: Any, cluster: Any
     finally:
         raylet.send_signal(signal.SIGCONT)
     await until(lambda: raylet.poll() is not None)
+
+
+async def test_a_server_moves_from_a_machine_that_died(
+    ray: Any, cluster: Any, nodes: dict[str, Any], tmp_path: Path, gate: Path
+) -> None:
+    """It is lost at once; its run is, when nothing of it can go on any more; then another machine has the server."""
+    settings = emulator_home(tmp_path / "base", initial_port=first_port(18_970)).settings
+    fleet = RayFleet(RayOptions(gpus=0, cpus=1, lease=10, machines={"gpu": "l4|a100"}), settings, {})
+    fleet.begin_leases()
+    server = fleet.server()
+    try:
+        await server.start()
+        home = next(node for node in nodes.values() if node.node_id == server.node)
+        life = server._life
+        assert life is not None
+        assert life.facts is not None
+        (engine,) = (each for each in psutil.Process(life.facts.pid).children() if "serve" in each.cmdline())
+        events: list[Any] = []
+        run = asyncio.create_task(server.run(RunOrder("gated", gate_prompt(gate)), events.append))
+        await until(lambda: run.done() or any(isinstance(event, Started) for event in events))
+
+        cluster.remove_node(home, allow_graceful=False)
+
+        await until(lambda: not server.is_ready)
+        with pytest.raises(ServerDiedError, match=f"on the machine {home.node_id} was lost"):
+            await run
+        assert has_ended(engine)
+        await until(lambda: server.is_ready)
+        assert server.node != home.node_id
+    finally:
+        await server.close()
+        await fleet.release()
 
 
 def test_without_authentication_everybody_gets_in(ray: Any, cluster: Any, tmp_path: Path) -> None:
