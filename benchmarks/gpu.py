@@ -1,4 +1,4 @@
-"""The behaviour of discomfort on a machine with a real GPU: times, faults and memory, in one table and as JSON.
+"""Times, faults and memory on a machine with a real GPU, in one table and as JSON.
 
     python benchmarks/gpu.py --comfyui PATH [--shape sd15|sdxl] [--options="…"] [--json FILE]
     python benchmarks/gpu.py [--comfyui PATH] --cpu          # the parts that need no GPU, at tiny sizes
@@ -275,7 +275,7 @@ async def memory_of(name: str, url: str) -> Figures:
 # --- the frame -----------------------------------------------------------------------------------------------------
 
 PARTS: list[tuple[Callable[[Bench], Awaitable[Figures]], float]] = [
-    (create, 60), (first_run, 60), (overhead, 40), (cancel, 30), (out_of_memory, 40), (death_of_the_server, 60),
+    (create, 60), (first_run, 60), (overhead, 40), (cancel, 30), (out_of_memory, 60), (death_of_the_server, 60),
     (close, 20), (our_death, 70), (two_servers, 90),
 ]  # fmt: skip
 """Each part with the seconds that it may take on a machine with a GPU."""

@@ -1,4 +1,4 @@
-"""Loads of two checkpoints by a pool of two servers, over twenty runs in random order, beside those of first-come.
+"""Loads of two checkpoints over twenty runs in random order: a pool of two servers beside first-come.
 
     python benchmarks/pool_affinity.py [--comfyui PATH] [--options="--cpu"] [--shape sd15] [--runs 20]
 

@@ -1,4 +1,4 @@
-"""The facts that a server reports, as a pool weighs them. Pure."""
+"""Profiles of servers: their figures, and which models they keep. Pure."""
 
 from __future__ import annotations
 
