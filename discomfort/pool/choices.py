@@ -168,8 +168,6 @@ class Choices:
     def _goes_before(self, late: WaitingRun, ready: WaitingRun, price: float) -> bool:
         """Whether a run goes first although another one needs no load."""
         needs = late.lane.needs
-        if late.tenant.had > ready.tenant.had + self._policy.slack:
-            return False
         if late.overdue and not ready.overdue and needs.overdue <= max(needs.members * FEW, 1):
             return True
         return ready.order[1] - late.order[1] >= self._policy.patience * price
