@@ -92,7 +92,7 @@ class Simulation:
         self._workload = workload
         self._preemption = preemption
         self._warm_up = warm_up
-        self._until = until if until is not None else 3 * workload.seconds
+        self._until = until if until is not None else 10 * workload.seconds
         self._random = random.Random(1)
         self._events: list[tuple[float, int, str, tuple[object, ...]]] = []
         self._number = 0

@@ -84,15 +84,11 @@ class Choices:
             return None
         limit = min(first.tenant.had for first in firsts) + self._policy.slack
         warm = self._warm(limit)
-        for far in (False, True):
-            ready = warm if warm and warm.far == far else None
-            if found := self._late(eligible, limit, far, ready, now):
-                return found
-            if ready:
-                return ready
-            if found := self._worth(eligible, limit, far, now):
-                return found
-        return None
+        ready = warm if warm and not warm.far else None
+        if found := self._late(eligible, limit, False, ready, now) or ready or self._worth(eligible, limit, False, now):
+            return found
+        # Those that had more than their share have no claim to a load before the work of others who had less.
+        return warm or self._worth(eligible, limit, True, now) or self._late(eligible, limit, True, None, now)
 
     # --- runs whose models are there ---
 
@@ -140,7 +136,7 @@ class Choices:
                 return None
             needs, models = late.lane.needs, late.lane.models
             if server := self._holder(needs, models, late.request.skeleton):
-                if late.overdue and ready and not ready.run.overdue:
+                if late.overdue and ready and not ready.run.overdue and self._goes_before(late, ready.run, 0.0):
                     return Choice(late, server)
                 self._room.postpone(late, now + LATEST)
                 continue

@@ -165,3 +165,13 @@ def test_nothing_of_what_has_left_fills_the_queues() -> None:
     [lane] = [lane for lanes in room.lanes.values() for lane in lanes.values()]
     heaps = [*lane.queue._heaps.values(), *lane.needs.all._heaps.values(), room._ages, room._bounds]
     assert max(map(len, heaps)) < 200
+
+
+def test_what_a_server_uses_without_a_model_is_no_model() -> None:
+    """It was seen to use 10 GB while it held nothing; of 18 GB only 8 can be models."""
+    pool = Pool(1, vram=48, sizes={"a": 10, "b": 10})
+    pool.scheduler.check("s0", 10 * GB)
+    pool.hold("s0", "a")
+    pool.hold("s0", "b")
+    pool.scheduler.check("s0", 18 * GB)
+    assert pool.held("s0") == []

@@ -71,6 +71,18 @@ def test_a_tenant_that_comes_later_has_saved_up_nothing() -> None:
     assert order[:20].count("late") in {9, 10, 11}
 
 
+def test_a_tenant_that_comes_back_has_saved_up_nothing() -> None:
+    """It had one run, and paused while the other's queue was never empty."""
+    pool = Pool(1)
+    pool.submit(run(tenant="back", seconds=10.0), *(run(tenant="stays", seconds=10.0) for _ in range(60)))
+    for _ in range(21):
+        pool.decide()
+        pool.finish("s0", seconds=10.0)
+    pool.submit(*(run(tenant="back", seconds=10.0) for _ in range(20)))
+    order = begin_all(pool, 1, 10.0)
+    assert order[:20].count("back") in {9, 10, 11}
+
+
 def test_what_is_left_over_goes_to_the_greedy() -> None:
     """The other's run waits for its model's holder; nobody idles meanwhile, though the greedy one had much more."""
     pool = Pool(10, sizes={"a": 20, "b": 20})
