@@ -271,7 +271,7 @@ def test_servers(make: Make) -> None:
     assert [(server.name, server.state) for server in pool.status().servers] == [("a", "ready")]
     with pytest.raises(StateError, match="scale"):
         pool.scale(3)
-    with pytest.raises(KeyError, match="'b'"):
+    with pytest.raises(ArgumentError, match="'b'"):
         pool.resume("b")
 
 
