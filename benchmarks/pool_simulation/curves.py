@@ -25,7 +25,7 @@ def draw(rows: Sequence[Mapping[str, object]], folder: Path) -> None:
         if (found := points(rows, "load", "wait_p95", router=router, models=models))
     }
     loads = {
-        f"{NAMES[router]}, {load:.0%} load": found
+        f"{NAMES[router]}, demand {load:g}": found
         for router in NAMES
         for load in (0.7, 0.9)
         if (found := points(rows, "models", "loads_per_1000", router=router, load=load))
@@ -36,9 +36,11 @@ def draw(rows: Sequence[Mapping[str, object]], folder: Path) -> None:
         if (found := points(rows, "load", "useful", router="ours", models=models))
     }
     pictures = {
-        "pool-waits": chart("Wait that 95% of the runs do not exceed", "load", "seconds", waits, top=120),
-        "pool-loads": chart("Runs that load a model, of 1,000", "models", "loads", loads, even=True),
-        "pool-useful": chart("GPU time in which runs run, this pool", "load", "part", useful, bottom=0.5, top=1.0),
+        "pool-waits": chart("Wait that 95% of the runs do not exceed", "demand", "seconds", waits, top=120),
+        "pool-loads": chart("Loads for 1,000 runs", "models", "loads", loads, even=True),
+        "pool-useful": chart(
+            "Part of the GPU time in which runs are executed, this pool", "demand", "", useful, bottom=0.5, top=1.0
+        ),
     }
     for name, picture in pictures.items():
         (folder / f"{name}.svg").write_text(picture, encoding="utf-8")

@@ -23,6 +23,7 @@ LINES = {
     "call_workflow.py": 12,
     "sweep_grid.py": 15,
     "two_servers.py": 15,
+    "pool_of_servers.py": 15,
     "parameter_sweep.py": 25,
     "batch_with_state.py": 25,
     "refine_until_good.py": 15,
@@ -122,6 +123,22 @@ def test_two_servers(desk: Desk) -> None:
     assert len(saved) == 8, lines
     assert len({server for server, _ in saved}) == 2
     assert len({path for _, path in saved}) == len({path.read_bytes() for path in desk.pictures()}) == 8
+
+
+def test_pool_of_servers(desk: Desk) -> None:
+    """Both servers take part: the first run of each waits for the other's. Nothing stays on them."""
+    meeting = desk.folder / "meeting"
+    meeting.mkdir()
+    (desk.folder / "workflow.json").write_text(json.dumps(workflow(meeting=meeting)))
+
+    lines = desk.run(str(EXAMPLES / "pool_of_servers.py"), "2").splitlines()
+
+    saved = [line.split() for line in lines if " results" in line]
+    assert len(saved) == 8, lines
+    assert {server for server, _ in saved} == {"server0", "server1"}
+    assert {Path(path).name[:7] for _, path in saved} == {f"seed-{seed}_" for seed in range(8)}
+    assert len({path.read_bytes() for path in desk.pictures()}) == 8
+    assert not list((desk.engine.home / "output").rglob("*seed-*"))
 
 
 def test_runpod_handler(desk: Desk) -> None:

@@ -77,7 +77,7 @@ class Checker:
     def _member(self, node: ast.AST, base: Of | Thing, name: str) -> Any:
         holder = base.value if isinstance(base, Thing) else base.hint
         if not isinstance(holder, type | types.ModuleType) or not _is_ours(holder):
-            return Thing(getattr(holder, name, None)) if isinstance(base, Thing) else None
+            return _of_others(holder, name) if isinstance(base, Thing) else None
         self.checked += 1
         owner = holder if isinstance(holder, type) else None
         if not hasattr(holder, name) and name not in _instance_names(holder):
@@ -125,7 +125,13 @@ class Checker:
         value = self.visit(node.value)
         if isinstance(value, Of) and value.is_awaitable is False:
             self._note(node, f"{ast.unparse(node.value)} is not awaitable")
-        return Of(value.hint) if isinstance(value, Of) else None
+        if not isinstance(value, Of):
+            return None
+        waits = None if value.is_awaitable else getattr(value.hint, "__await__", None)
+        if waits is not None and _is_ours(value.hint):
+            # An object that can be awaited, such as a run, gives its result.
+            return Of(typing.get_args(_returns(waits, None))[-1])
+        return Of(value.hint)
 
     def _assign(self, target: ast.expr, value: Any) -> None:
         for name in ast.walk(target):
@@ -198,6 +204,13 @@ _HANDLERS: dict[type[ast.AST], Callable[[Checker, Any], Any]] = {
     ast.ExceptHandler: Checker._handler,
     ast.MatchClass: Checker._pattern,
 }
+
+
+def _of_others(holder: Any, name: str) -> Thing | None:
+    try:
+        return Thing(getattr(holder, name, None))
+    except ImportError:  # a part that is imported when it is first used, and needs what is not installed
+        return None
 
 
 def _is_ours(thing: Any) -> bool:

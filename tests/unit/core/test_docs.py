@@ -54,7 +54,8 @@ class Block:
     @property
     def is_script(self) -> bool:
         """Whether it stands for itself; the others go on from what the page had before."""
-        return any(start in self.text for start in ("asyncio.run(", "SyncConnector.create(", "Discomfort.sync("))
+        starts = ("asyncio.run(", "SyncConnector.create(", "SyncPool.create(", "Discomfort.sync(")
+        return any(start in self.text for start in starts)
 
 
 def _blocks(*languages: str) -> list[Block]:
@@ -79,6 +80,7 @@ PYTHON = _blocks("python")
 _RUNNABLE = [b for b in PYTHON if not b.note[0] and b.page.name != "README.md"]
 SCRIPTS = [b for b in _RUNNABLE if b.is_script]
 FRAGMENTS = [b for b in _RUNNABLE if not b.is_script]
+WITH_POOLS = {b.page for b in FRAGMENTS if "ComfyPool" in b.text}
 
 
 # --- what a snippet names exists -------------------------------------------------------------------------------------
@@ -111,6 +113,10 @@ def test_snippets_name_what_exists(page: Path, monkeypatch: pytest.MonkeyPatch) 
         ("for output in connector.outputs({}):\n    output.path", "Output has no 'path'"),
         ("editor = await connector.edit({})\neditor.set('a.b')", "missing a required argument: 'value'"),
         ("await connector.upload_data('a')", "is not awaitable"),
+        (
+            "from discomfort import ComfyPool\npool = await ComfyPool.create()\n(await pool.submit('a')).image",
+            "PoolRun has no",
+        ),
         ("from discomfort.progress import Step\nmatch 1:\n    case Step(max=m): pass", "Step has no 'max'"),
     ],
 )
@@ -246,6 +252,12 @@ def test_configurations_load(block: Block, tmp_path: Path) -> None:
     assert load_settings(file).sources.keys() == {key.lower() for key in _json.loads(block.text)}
 
 
+@pytest.mark.parametrize("block", _blocks("yaml"), ids=lambda block: block.where)
+def test_yaml_can_be_read(block: Block) -> None:
+    """Every YAML file shown is one, of one document."""
+    assert isinstance(pytest.importorskip("yaml").safe_load(block.text), dict)
+
+
 def _texts() -> set[str]:
     """Every text in the package's code, with "…" for what is filled in."""
     texts = set()
@@ -349,17 +361,30 @@ def test_scripts_run(block: Block, start_folder: Path) -> None:
     assert not list((start_folder / "state").rglob("*.jsonl"))
 
 
+def _run_fragments(fragments: list[Block], folder: Path) -> None:
+    pages = {b.page: [[f.line, f.text] for f in fragments if f.page == b.page] for b in fragments}
+    given = json.dumps([(str(page.relative_to(ROOT)), blocks) for page, blocks in pages.items()])
+
+    printed = _run([sys.executable, "-c", DRIVER], folder, given)
+
+    assert [line for line in printed.splitlines() if line.startswith("ran ")] == [f"ran {b.where}" for b in fragments]
+
+
 @pytest.mark.browser
 def test_fragments_run(start_folder: Path) -> None:
     """The other snippets run in the order of their pages, against one connector."""
-    pages = {b.page: [[f.line, f.text] for f in FRAGMENTS if f.page == b.page] for b in FRAGMENTS}
-    given = json.dumps([(str(page.relative_to(ROOT)), blocks) for page, blocks in pages.items()])
+    _run_fragments([block for block in FRAGMENTS if block.page not in WITH_POOLS], start_folder)
 
-    printed = _run([sys.executable, "-c", DRIVER], start_folder, given)
-
-    assert [line for line in printed.splitlines() if line.startswith("ran ")] == [f"ran {b.where}" for b in FRAGMENTS]
     assert (start_folder / "results" / "blue-glow_00001_.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in (start_folder / "inverted").iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.browser
+def test_fragments_with_pools_run(start_folder: Path) -> None:
+    """So do those of pages that start pools."""
+    _run_fragments([block for block in FRAGMENTS if block.page in WITH_POOLS], start_folder)
+
+    assert (start_folder / "results" / "image.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_test_suites_run(tmp_path: Path) -> None:
