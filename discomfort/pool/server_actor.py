@@ -120,7 +120,7 @@ class ServerActor:
         return await self._unless_over(self._server.upload_for_call(content, name, subfolder))
 
     async def _unless_over(self, work: Awaitable[T]) -> T:
-        """The result of ``work``. What fails because the server was ended is no answer: the process ends, too."""
+        """The result of ``work``. What fails because the server was ended does not count: the process ends, too."""
         try:
             return await work
         except Exception:
