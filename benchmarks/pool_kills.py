@@ -79,7 +79,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         async for run in pool.as_completed(
             prompt(tally, options.seconds), values, window=5 * options.servers, retry=Retry(options.retry), timeout=600
         ):
-            number = run._state.call.bound.selected["1.number"] if run._state._call else -1
+            number = run.values["1.number"]
             if run.run_id in numbers or number in outcomes:
                 problems.append(f"run {number} ended twice")
             numbers[run.run_id], outcomes[number] = number, type(run.outcome).__name__

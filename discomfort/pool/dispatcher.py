@@ -179,6 +179,9 @@ class Dispatcher:
 
     def _check_fits(self, request: PoolRequest) -> None:
         misfits = self.slots.misfits(request)
+        if not misfits and all(slot.state == "ready" for slot in self.slots.slots):
+            # The scheduler knows whose servers are: a tenant that gets none would wait forever.
+            misfits = self._scheduler.misfits(request)
         if misfits:
             raise NoServerFits(misfits)
 
@@ -276,10 +279,14 @@ class Dispatcher:
             return
         if slot.life == attempt.life and slot.state == "ready":
             self.slots.lost(slot, _reason(error))
-        loss = Loss(slot.name, _was_started(attempt, error), run.stream.last_kind, error, run.prompt_id or None)
+        is_drained = attempt.loss is not None and slot.state == "draining"
+        loss = Loss(
+            slot.name, _was_started(attempt, error), run.stream.last_kind, error, run.prompt_id or None, is_drained
+        )  # fmt: skip
         end = verdict(run.trail, loss, run.options.retry)
         if end is None:
-            self._wait_again(run, self._elsewhere(run), f"server {slot.name} died")
+            what = "was drained" if is_drained else "died"
+            self._wait_again(run, self._elsewhere(run), f"server {slot.name} {what}")
             return
         if len(run.trail.begun) > 1 or len(run.trail.waiting) > 1:
             self.on_fatal(run, end)

@@ -27,9 +27,12 @@ class OwnedServers:
     def __init__(
         self, config_path: str | os.PathLike[str] | None, settings: SettingArguments, labels: Mapping[str, str]
     ) -> None:
-        """Raises ConfigurationError, FileNotFoundError."""
+        """Raises ArgumentError, ConfigurationError, FileNotFoundError."""
+        if settings.get("on_server_death") not in (None, "restart"):
+            raise ArgumentError("on_server_death", "must be 'restart' in a pool, whose runs have Retry instead")
         known = load_settings(config_path, **settings)
-        given = {name for name in _OF_POOLS if name in known.sources}
+        # A connector that submits runs again by itself would begin them twice.
+        given = {name for name in _OF_POOLS if name in known.sources and name != "on_server_death"}
         defaults = {name: value for name, value in _OF_POOLS.items() if name not in given}
         self._config_path, self._labels = config_path, dict(labels)
         self._settings = cast("SettingArguments", {**defaults, **settings})
@@ -44,7 +47,8 @@ class OwnedServers:
 
     def on_gpu(self, gpu: Gpu) -> LocalServer:
         """A server that sees one GPU only."""
-        environment = {**self._environment, **dict.fromkeys(_VISIBLE, str(gpu.index))}
+        order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # as nvidia-smi counts; CUDA itself begins with the fastest
+        environment = {**self._environment, **order, **dict.fromkeys(_VISIBLE, str(gpu.index))}
         settings = cast("SettingArguments", {**self._settings, "environment": environment})
         labels = {"gpu": str(gpu.index), **({"type": gpu.kind} if gpu.name else {}), **self._labels}
         return LocalServer(f"gpu{gpu.index}", self._connect(settings), labels=labels)

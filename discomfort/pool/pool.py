@@ -302,7 +302,7 @@ class ComfyPool:
         # Nothing awaits from here on: what was checked still holds when the run is in the queue.
         self._check_open()
         self._check_room(tenant)
-        run = PooledRun(request, workflow.name, call, options)
+        run = PooledRun(request, workflow.name, call, options, given)
         self._dispatcher.enqueue(run)
         return PoolRun(run, self._dispatcher.cancel)
 
@@ -320,7 +320,7 @@ class ComfyPool:
                 raise
             except (DiscomfortError, OSError) as error:
                 request = PoolRequest(uuid.uuid4().hex, time.monotonic(), tenant_of(arguments))
-                run = PooledRun(request, workflow.name, None, run_options(arguments))
+                run = PooledRun(request, workflow.name, None, run_options(arguments), dict(values))
                 run.finish(None, error)
                 return PoolRun(run, self._dispatcher.cancel)
 

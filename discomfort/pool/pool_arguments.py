@@ -36,7 +36,7 @@ class PoolOptions:
     policy: Policy = field(default_factory=Policy)
     max_waiting: int = 10_000
     max_waiting_per_tenant: int | None = None
-    silent_after: float = 120.0
+    silent_after: float = 300.0
 
     def __post_init__(self) -> None:
         check_count("max_waiting", self.max_waiting)

@@ -60,6 +60,11 @@ class PoolRun:
         return self._state.request.tenant
 
     @property
+    def values(self) -> Mapping[str, Any]:
+        """The values that were given for it, files included; by them a run of a batch is known."""
+        return dict(self._state.values)
+
+    @property
     def tags(self) -> Mapping[str, str]:
         """What the caller has given it."""
         return dict(self._state.options.tags)

@@ -19,7 +19,11 @@ class Retry:
     """How often a run may begin again after it had begun on a server that was lost.
 
     A run whose server died before it began waits again in any case: nothing of it was done. Begin a run twice only if
-    that does no harm, as with most pictures; nodes that upload, mail or pay do their work twice.
+    that does no harm, as with most pictures; nodes that upload, mail or pay do their work twice. An attached server
+    that fell silent cannot be ended from here and may go on with the run while another one begins it.
+
+    A run that was executed by two servers when they died is not begun again, whatever ``times`` says: it may be the
+    reason. Servers that were drained do not count as dead.
     """
 
     times: int = 0
@@ -58,23 +62,29 @@ class Loss:
     last_event: str
     error: DiscomfortError
     prompt_id: str | None = None
+    is_drained: bool = False
+    """Whether the run was taken from a server that is well, since that one was drained."""
 
 
 def verdict(trail: RunTrail, loss: Loss, retry: Retry) -> DiscomfortError | None:
     """What a run ends with after a loss; ``None`` if it waits for another server. ``trail`` takes note of the loss."""
     if loss.started is False:
+        if loss.is_drained:
+            return None
         trail.waiting.append(loss.error)
         if len(trail.waiting) < _DEATHS_BEFORE_START:
             return None
         return _fatal(trail.waiting, loss, "were lost when they had got the run")
-    trail.begun.append(loss.error)
     trail.servers.add(loss.server)
+    if not loss.is_drained:
+        trail.begun.append(loss.error)
     if len(trail.begun) >= _DEATHS_OF_ONE_RUN:
         return _fatal(trail.begun, loss, "were lost while they executed the run")
     if trail.starts <= retry.times and retry.times > 0:
         return None
     had_begun = "had begun" if loss.started else "may have begun"
-    problem = f"the server {loss.server} was lost after the run {had_begun}: {_reason(loss.error)}"
+    what = "was drained" if loss.is_drained else "was lost"
+    problem = f"the server {loss.server} {what} after the run {had_begun}: {_reason(loss.error)}"
     return RunLostError(
         problem, started=loss.started is True, server=loss.server, last_event=loss.last_event, death=loss.error,
         prompt_id=loss.prompt_id,

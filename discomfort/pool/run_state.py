@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from discomfort.exceptions import ExecutionInterrupted, StateError
 from discomfort.pool.pool_events import Assigned, PoolStream, Waiting
@@ -38,9 +38,16 @@ class SubmitOptions:
 class PooledRun:
     """A run until its end. For the event loop's thread only."""
 
-    def __init__(self, request: PoolRequest, name: str, call: PreparedCall | None, options: SubmitOptions) -> None:
+    def __init__(
+        self,
+        request: PoolRequest,
+        name: str,
+        call: PreparedCall | None,
+        options: SubmitOptions,
+        values: Mapping[str, Any],
+    ) -> None:
         """``name`` is the workflow's; ``call`` is ``None`` for a run that failed before it waited."""
-        self.request, self.name, self.options = request, name, options
+        self.request, self.name, self.options, self.values = request, name, options, values
         self._call = call
         self.stream, self.trail = PoolStream(), RunTrail()
         self.phase: PoolPhase = "waiting"

@@ -120,7 +120,7 @@ class ServerActor:
         return await self._unless_over(self._server.upload_for_call(content, name, subfolder))
 
     async def _unless_over(self, work: Awaitable[T]) -> T:
-        """The result of ``work``. A failure because the server was ended stays here: the process ends, too."""
+        """The result of ``work``. What fails because the server was ended does not count: the process ends, too."""
         try:
             return await work
         except Exception:
@@ -173,7 +173,7 @@ class ServerActor:
 
     def __ray_shutdown__(self) -> None:
         # Ray calls it in its main thread, where nothing may wait for the actor's event loop.
-        self._kill()
+        self._end_process()
 
     def _kill(self) -> None:
         self._is_over = True
@@ -183,9 +183,13 @@ class ServerActor:
     def _end_at_once(self) -> None:
         """The pool has not been heard of: end the server, then this process."""
         _log.error("the server %s was not heard from by its pool for too long, and is ended", self._order.name)
+        self._end_process()
+
+    def _end_process(self) -> None:
         try:
             self._kill()
         finally:
+            # At once: Ray would wait for calls that are under way, and those say nothing any more.
             os._exit(1)
 
 

@@ -51,6 +51,8 @@ class ServerSlot:
     profile: ServerProfile = field(default_factory=ServerProfile)
     models: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
+    is_kept_idle: bool = False
+    """Whether it was drained while it was lost: it gets no runs when it comes back."""
     run_id: str = ""
     reason: str = ""
     """Why it is lost."""
@@ -198,7 +200,8 @@ class ServerSlots:
         self._changed()
 
     def drain(self, slot: ServerSlot) -> None:
-        """Give a server no more runs."""
+        """Give a server no more runs, also when it comes back from a loss."""
+        slot.is_kept_idle = True
         if slot.state == "ready":
             slot.state = "draining"
             self._scheduler.drain(slot.name)
@@ -206,6 +209,7 @@ class ServerSlots:
 
     def resume(self, slot: ServerSlot) -> None:
         """Give a drained server runs again."""
+        slot.is_kept_idle = False
         if slot.state == "draining":
             slot.state = "ready"
             self._scheduler.resume(slot.name)
@@ -249,6 +253,8 @@ class ServerSlots:
         slot.life += 1
         self._came.set()
         self._scheduler.add_server(slot.name, server_class, keeps_last_only=profile.keeps_last_only)
+        if slot.is_kept_idle:
+            self.drain(slot)
         self._changed()
 
     def _enter_group(self, slot: ServerSlot, profile: ServerProfile) -> ServerClass:

@@ -88,6 +88,11 @@ class SyncPoolRun:
         return self._run.tenant
 
     @property
+    def values(self) -> Mapping[str, Any]:
+        """See :attr:`PoolRun.values`."""
+        return self._run.values
+
+    @property
     def tags(self) -> Mapping[str, str]:
         """See :attr:`PoolRun.tags`."""
         return self._run.tags

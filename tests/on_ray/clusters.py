@@ -114,7 +114,7 @@ def _start(ray: Any, arguments: dict[str, Any]) -> None:
     try:
         ray.init(address="local", **arguments)
     except Exception as error:
-        if "timed out during startup" not in str(error):
+        if "timed out" not in str(error).lower():
             raise
         ray.shutdown()
         ray.init(address="local", **arguments)

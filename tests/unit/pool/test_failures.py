@@ -9,6 +9,7 @@ from standin_servers import GB, StandinServer, pool_of, prompt, texts
 from waiting import until
 
 from discomfort.exceptions import (
+    ArgumentError,
     ExecutionError,
     ExecutionInterrupted,
     FatalPromptError,
@@ -22,10 +23,12 @@ from discomfort.exceptions import (
     ServerDiedError,
     StateError,
 )
+from discomfort.pool.pool import ComfyPool
 from discomfort.pool.pool_arguments import PoolOptions
 from discomfort.pool.pool_events import Stalled, Waiting
 from discomfort.pool.pool_run import PoolRun
 from discomfort.pool.retry import Retry
+from discomfort.pool.scheduler import Policy
 from discomfort.progress import Done
 
 FAILURE = NodeFailure("2", "Say", "Say", "RuntimeError", "broken", ())
@@ -298,6 +301,57 @@ async def test_drain_waits_and_then_interrupts() -> None:
         assert {server.name: server.state for server in pool.status().servers}[leaving.name] == "draining"
         pool.resume(leaving.name)
         assert {server.state for server in pool.status().servers} == {"ready"}
+
+
+async def test_drained_servers_are_not_dead() -> None:
+    """A run that is interrupted by two drains begins a third time if it may; its prompt is not refused."""
+    servers = [StandinServer(name) for name in ("one", "two", "three")]
+    async with await pool_of(*servers) as pool:
+        run = await pool.submit(prompt(), retry=Retry(times=2))
+        for _ in range(2):
+            await until(lambda: run.phase == "assigned")
+            server = next(server for server in servers if server.name == run.server)
+            (await server.next_run()).start()
+            assert not await pool.drain(server.name, deadline=0)
+        await until(lambda: run.phase == "assigned")
+        last = next(server for server in servers if server.name == run.server)
+        attempt = await last.next_run()
+        attempt.start()
+        with pytest.raises(RunLostError, match="was drained after the run had begun"):
+            await asyncio.gather(pool.drain(last.name, deadline=0), run)
+        for server in servers:
+            pool.resume(server.name)
+        await pool.submit(prompt())
+
+
+async def test_drained_server_stays_so_when_it_comes_back() -> None:
+    """Drained while it is lost; it gets runs after resume() only."""
+    one, two = StandinServer("one"), StandinServer("two")
+    async with await pool_of(one, two) as pool:
+        one.die()
+        assert await pool.drain("one")
+        one.return_()
+        await until(lambda: {server.name: server.state for server in pool.status().servers}["one"] == "draining")
+        runs = [await pool.submit(prompt()) for _ in range(2)]
+        await two.next_run()
+        assert [run.phase for run in runs] == ["assigned", "waiting"]
+        pool.resume("one")
+        assert (await one.next_run()).order.run_id == runs[1].run_id
+
+
+async def test_tenant_without_a_server_of_its_own_is_told() -> None:
+    """With share="never", once every server belongs to somebody else."""
+    server = StandinServer("one", hand=False)
+    async with await pool_of(server, options=PoolOptions(Policy(share="never"))) as pool:
+        await (await pool.submit(prompt(), tenant="acme"))
+        with pytest.raises(NoServerFits, match="belongs to another tenant"):
+            await pool.submit(prompt(), tenant="other")
+
+
+async def test_connectors_of_a_pool_never_submit_again_by_themselves() -> None:
+    """That would begin a run twice without Retry."""
+    with pytest.raises(ArgumentError, match="on_server_death"):
+        await ComfyPool.create(servers=1, engine="emulator", on_server_death="restart_and_resubmit")
 
 
 async def test_close_ends_everything_that_waits() -> None:

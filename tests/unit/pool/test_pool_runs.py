@@ -237,6 +237,7 @@ async def test_as_completed_waits_for_room() -> None:
     server = StandinServer("one", hand=False)
     async with await pool_of(server, options=PoolOptions(max_waiting=1)) as pool:
         seen = [run async for run in pool.as_completed(prompt(), ({"Say.seed": n} for n in range(10)), window=8)]
+        assert sorted(run.values["Say.seed"] for run in seen) == list(range(10))
         assert len({run.run_id for run in seen}) == 10
         assert all(run.phase == "ended" for run in seen)
 
