@@ -141,10 +141,10 @@ async def test_files_of_a_program_reach_a_shared_pool(ray: Any, tmp_path: Path) 
 
 
 async def test_the_servers_of_a_killed_pool_end(ray: Any, tmp_path: Path) -> None:
-    """SIGKILL of a shared pool's process: its actors, their servers and all files go."""
+    """SIGKILL of a shared pool's process: its actors, servers and files go, after the lease at the latest."""
     import psutil
 
-    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=60)
+    wanted = RayOptions(servers=1, gpus=0, cpus=0, lease=8)
     pool = await SharedPool.start("killed", ray=wanted, **settings(tmp_path))
     actor = await pool._link._actor.__ray_call__.remote(lambda self: os.getpid())
     servers = [
