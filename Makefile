@@ -11,7 +11,7 @@ TEMPLATES := 0.1.50
 # The tests start more than a thousand processes of Python: without saved bytecode each compiles the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run test check coverage faults bench docs clean
+.PHONY: setup run test check coverage faults clusters bench docs clean
 
 setup: $(STAMP) ## environment with all that tests need, and a Chromium
 	@$(BIN)/python -m discomfort.conversion
@@ -42,6 +42,10 @@ coverage: setup ## line and branch coverage of each part, by the whole suite; wi
 
 faults: setup ## the fault matrix three times in a row while all cores are busy
 	$(BIN)/python benchmarks/matrix_under_load.py
+
+clusters: setup ## the tests on Ray clusters: installs Ray, and starts and loses machines
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
+	CLUSTERS=all $(BIN)/python -m pytest tests/on_ray
 
 bench: setup ## the benchmarks on the emulator; benchmarks/README.md has the rest
 	$(BIN)/python benchmarks/run.py

@@ -83,8 +83,10 @@ def verdict(trail: RunTrail, loss: Loss, retry: Retry) -> DiscomfortError | None
     if trail.starts <= retry.times and retry.times > 0:
         return None
     had_begun = "had begun" if loss.started else "may have begun"
-    what = "was drained" if loss.is_drained else "was lost"
-    problem = f"the server {loss.server} {what} after the run {had_begun}: {_reason(loss.error)}"
+    if loss.is_drained:
+        problem = f"the server {loss.server} was drained after the run {had_begun}: {_reason(loss.error)}"
+    else:
+        problem = f"the server {loss.server} was lost after the run {had_begun}: {_reason(loss.error)}"
     return RunLostError(
         problem, started=loss.started is True, server=loss.server, last_event=loss.last_event, death=loss.error,
         prompt_id=loss.prompt_id,

@@ -103,21 +103,10 @@ def local_cluster(**arguments: Any) -> Iterator[Any]:
         (home / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
         os.environ["RAY_ADDRESS"] = "127.0.0.1:1"
         try:
-            _start(ray, {"include_dashboard": False, "log_to_driver": False, **arguments})
+            ray.init(address="local", **{"include_dashboard": False, "log_to_driver": False, **arguments})
             yield ray
         finally:
             ray.shutdown()
-
-
-def _start(ray: Any, arguments: dict[str, Any]) -> None:
-    """Start a cluster; once more if Ray gives up. Its own processes get 30 s, which is little on a busy machine."""
-    try:
-        ray.init(address="local", **arguments)
-    except Exception as error:
-        if "timed out" not in str(error).lower():
-            raise
-        ray.shutdown()
-        ray.init(address="local", **arguments)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from discomfort.exceptions import ServerDiedError
 from discomfort.pool.ray import draining_nodes
 from discomfort.pool.ray_fleet import RayFleet
 from discomfort.pool.ray_options import RayOptions
-from discomfort.pool.run_orders import RunOrder
+from discomfort.pool.run_orders import PoolOrder
 from discomfort.progress import Started
 
 pytestmark = [
@@ -178,7 +178,7 @@ async def test_a_server_moves_from_a_machine_that_died(
         assert life.facts is not None
         (engine,) = (each for each in psutil.Process(life.facts.pid).children() if "serve" in each.cmdline())
         events: list[Any] = []
-        run = asyncio.create_task(server.run(RunOrder("gated", gate_prompt(gate)), events.append))
+        run = asyncio.create_task(server.run(PoolOrder("gated", gate_prompt(gate)), events.append))
         await until(lambda: run.done() or any(isinstance(event, Started) for event in events))
 
         cluster.remove_node(home, allow_graceful=False)
