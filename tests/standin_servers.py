@@ -59,6 +59,16 @@ def prompt(model: str = MODELS[0], text: str = "hello", seed: int = 0) -> dict[s
     }
 
 
+def workflow(text: str = "hello") -> dict[str, Any]:
+    """A workflow of the UI, which stand-ins convert to the prompt in it."""
+    return {
+        "nodes": [{"id": 1, "type": "Say"}],
+        "links": [],
+        "version": 0.4,
+        "extra": {"prompt": json.dumps(prompt(text=text))},
+    }
+
+
 def picture_prompt() -> dict[str, Any]:
     """A prompt that takes a picture."""
     return {
@@ -133,6 +143,8 @@ class StandinServer:
         self.silent = ""
         self.stats: dict[str, Any] = {}
         self.keeps_nothing = False
+        self.conversion: asyncio.Event | None = None
+        """What a conversion waits for."""
         self.start_error: Exception | None = None
         self._changed: Callable[[], None] = lambda: None
 
@@ -163,6 +175,8 @@ class StandinServer:
 
     async def convert(self, workflow: Mapping[str, Any]) -> dict[str, Any]:
         self.converted += 1
+        if self.conversion is not None:
+            await self.conversion.wait()
         return json.loads(workflow["extra"]["prompt"])
 
     async def explain(self, workflow: Mapping[str, Any]) -> Explanation:

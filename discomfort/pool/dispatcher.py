@@ -90,9 +90,8 @@ class Dispatcher:
         """Let a run wait for a server. Raises NoServerFits."""
         self._check_fits(run.request)
         self._runs[run.run_id] = run
-        timeout = run.options.timeout
-        if timeout is not None:
-            self._timers[run.run_id] = self._loop.call_later(timeout, self._expire, run)
+        if (remaining := run.remaining) is not None:
+            self._timers[run.run_id] = self._loop.call_later(remaining, self._expire, run)
         self._scheduler.submit(run.request, time.monotonic())
         self._tell(run)
         self.wake()

@@ -17,7 +17,7 @@ from discomfort._system.gpus import Gpu
 from discomfort._tracebacks import without_frames
 from discomfort.config import SettingArguments
 from discomfort.connector.payloads import Payload, own_extra_data
-from discomfort.exceptions import ArgumentError, DiscomfortError, PoolBusy, StateError
+from discomfort.exceptions import ArgumentError, DiscomfortError, PoolBusy, RunTimeout, StateError
 from discomfort.pool.dispatcher import Dispatcher
 from discomfort.pool.local_servers import OwnedServers, attached, chosen_gpus
 from discomfort.pool.memory_check import MemoryCheck
@@ -276,7 +276,8 @@ class ComfyPool:
 
         Raises what is wrong before anything waits: CallError, MissingNodesError if no server has the nodes,
         PaidNodesError, NoServerFits, PoolBusy if too many runs wait, FatalPromptError if this prompt has killed servers
-        before, StateError after :meth:`aclose`; otherwise as ``get_prompt_from_workflow``.
+        before, RunTimeout if ``timeout`` passes meanwhile, StateError after :meth:`aclose`; otherwise as
+        ``get_prompt_from_workflow``.
         """
         self._check_open()
         loaded = await self._workflows.load(workflow, arguments.get("interface"))
@@ -289,20 +290,29 @@ class ComfyPool:
         began = time.monotonic()
         options, given, tenant = run_options(arguments), merged_arguments(values, arguments), tenant_of(arguments)
         self._check_room(tenant)
-        call = await prepare_call(
-            workflow, given, own_extra_data(arguments.get("extra_data")), self._slots.hosts(),
-            allow_paid=options.allow_paid,
-        )  # fmt: skip
-        self._quarantine.check(call.digest)
-        self._slots.need(call.all_models)
-        await self._sizes.learn(call.all_models, self._slots)
-        request = request_of(uuid.uuid4().hex, began, call, arguments)
-        if self._slots.misfits(request):
-            await self._slots.refresh()
+        extra_data = own_extra_data(arguments.get("extra_data"))
+        try:
+            async with asyncio.timeout(options.timeout) as limit:
+                call = await prepare_call(
+                    workflow, given, extra_data, self._slots.hosts(), allow_paid=options.allow_paid
+                )
+                self._quarantine.check(call.digest)
+                self._slots.need(call.all_models)
+                await self._sizes.learn(call.all_models, self._slots)
+                request = request_of(uuid.uuid4().hex, began, call, arguments)
+                if self._slots.misfits(request):
+                    await self._slots.refresh()
+        except TimeoutError as error:
+            # Waiting has timeouts of its own, too, with errors that say more.
+            if options.timeout is None or not limit.expired():
+                raise
+            problem = f"the run was not ready to wait for a server within {options.timeout:g} s"
+            raise RunTimeout(problem, timeout=options.timeout) from error
         # Nothing awaits from here on: what was checked still holds when the run is in the queue.
         self._check_open()
         self._check_room(tenant)
         run = PooledRun(request, workflow.name, call, options, given)
+        run.began = began
         self._dispatcher.enqueue(run)
         return PoolRun(run, self._dispatcher.cancel)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from standin_servers import GB, StandinServer, pool_of, prompt, texts
+from standin_servers import GB, StandinServer, pool_of, prompt, texts, workflow
 from waiting import until
 
 from discomfort.exceptions import (
@@ -224,6 +224,16 @@ async def test_timeout(begins: bool) -> None:
         run = await pool.submit(prompt(), timeout=0.05)
         with pytest.raises(RunTimeout, match=r"longer than 0.05 s; the time passed (while it waited|on server one)"):
             await run
+        assert pool.status().waiting == 0
+
+
+async def test_timeout_covers_the_conversion() -> None:
+    """A frontend that does not answer is no reason to wait for longer."""
+    server = StandinServer("one")
+    server.conversion = asyncio.Event()
+    async with await pool_of(server) as pool:
+        with pytest.raises(RunTimeout, match=r"not ready to wait for a server within 0\.05 s"):
+            await pool.submit(workflow(), timeout=0.05)
         assert pool.status().waiting == 0
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
-from standin_servers import GB, MODELS, StandinServer, definitions, picture_prompt, pool_of, prompt, texts
+from standin_servers import GB, MODELS, StandinServer, definitions, picture_prompt, pool_of, prompt, texts, workflow
 from waiting import until
 
 from discomfort.exceptions import ArgumentError, CallError, ExecutionInterrupted, MissingNodesError, NoServerFits
@@ -17,16 +16,6 @@ from discomfort.pool.scheduler import Policy
 from discomfort.progress import Done, NodeStarted, Queued, Started
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
-
-
-def workflow(text: str = "hello") -> dict[str, Any]:
-    """A workflow of the UI, which stand-ins convert to the prompt in it."""
-    return {
-        "nodes": [{"id": 1, "type": "Say"}],
-        "links": [],
-        "version": 0.4,
-        "extra": {"prompt": json.dumps(prompt(text=text))},
-    }
 
 
 async def test_events_come_in_order_and_end_with_done() -> None:
