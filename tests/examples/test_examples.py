@@ -131,6 +131,9 @@ def test_pool_of_servers(desk: Desk) -> None:
     meeting.mkdir()
     (desk.folder / "workflow.json").write_text(json.dumps(workflow(meeting=meeting)))
 
+    outputs = desk.engine.home / "output"
+    before = set(outputs.rglob("*"))
+
     lines = desk.run(str(EXAMPLES / "pool_of_servers.py"), "2").splitlines()
 
     saved = [line.split() for line in lines if " results" in line]
@@ -138,7 +141,7 @@ def test_pool_of_servers(desk: Desk) -> None:
     assert {server for server, _ in saved} == {"server0", "server1"}
     assert {Path(path).name[:7] for _, path in saved} == {f"seed-{seed}_" for seed in range(8)}
     assert len({path.read_bytes() for path in desk.pictures()}) == 8
-    assert not list((desk.engine.home / "output").rglob("*seed-*"))
+    assert set(outputs.rglob("*")) == before
 
 
 def test_runpod_handler(desk: Desk) -> None:

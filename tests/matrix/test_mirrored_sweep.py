@@ -178,7 +178,7 @@ async def test_ended_everywhere_from_no_browser(any_engine: EngineUnderTest, tra
             chosen = affordable(any_engine, found, blow)[turn :: len(FROM_NO_BROWSER)]
             if not VISITS_ALL:
                 # Each costs a launch of Chromium, some of them two.
-                chosen = share(one_per_module(chosen), blow, LAUNCH_BLOWS)[:2]
+                chosen = share(one_per_module(chosen), blow, LAUNCH_BLOWS)[:1]
             problems += await sweep(bench, name, blow, chosen, [place for place in found if place not in chosen])
     assert not problems, "\n".join(problems)
 
