@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -62,7 +63,8 @@ def process_of(pool: ComfyPool, server: str) -> psutil.Process:
 def files_in(engine: EngineUnderTest) -> set[str]:
     """What is in the servers' folders for inputs and outputs."""
     folders = engine.home / "input", engine.home / "output"
-    return {str(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
+    # os.walk passes over a folder that goes meanwhile, as those of runs do.
+    return {str(Path(at, name)) for folder in folders for at, _, names in os.walk(folder) for name in names}
 
 
 async def started(run: PoolRun) -> str:
