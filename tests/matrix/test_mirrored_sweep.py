@@ -64,9 +64,10 @@ WITH_PAGE: dict[str, tuple[RunCall, Scene]] = {
 }
 FROM_NO_BROWSER: dict[str, tuple[RunCall, Scene]] = {
     "run_workflow": (scenes.run_picture, scenes.without_browser),
-    "get_prompt_from_workflow": (scenes.convert, scenes.without_browser),
-    "explain": (scenes.explain, scenes.without_browser),
 }
+if VISITS_ALL:
+    FROM_NO_BROWSER["get_prompt_from_workflow"] = (scenes.convert, scenes.without_browser)
+    FROM_NO_BROWSER["explain"] = (scenes.explain, scenes.without_browser)
 
 
 def affordable(engine: EngineUnderTest, found: Sequence[Place], blow: Blow) -> Sequence[Place]:
