@@ -6,12 +6,14 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from discomfort._json import copied
 from discomfort.client.event_backlog import EventBacklog
 from discomfort.connector.run_status import RunStatus, status_after
-from discomfort.progress import Done, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
+from discomfort.progress import Done, Event, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
+
+E = TypeVar("E", bound=Event)
 
 _NEW = RunStatus()
 
@@ -33,7 +35,7 @@ class EventStream:
         self._accepted = False
         self._present: dict[type[ProgressEvent], ProgressEvent] = {}
         # Weak: a reader that was dropped in the middle needs no call to say so.
-        self._readers: weakref.WeakSet[EventReader] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[EventReader[ProgressEvent]] = weakref.WeakSet()
 
     @property
     def accepted(self) -> bool:
@@ -68,9 +70,9 @@ class EventStream:
         """End the stream with ``Done``."""
         self._publish(Done(prompt_id, success))
 
-    def read(self) -> EventReader:
+    def read(self) -> EventReader[ProgressEvent]:
         """A new reader; it begins with the events that describe the present state."""
-        reader = EventReader()
+        reader: EventReader[ProgressEvent] = EventReader()
         for event in self._present.values():
             reader.put(event)
         self._readers.add(reader)
@@ -91,18 +93,18 @@ class EventStream:
         self._present[type(event)] = event
 
 
-class EventReader(AsyncIterator[ProgressEvent]):
+class EventReader(AsyncIterator[E], Generic[E]):
     """An asynchronous iterator over a run's events; it ends after ``Done``.
 
     Events belong to the reader, which may change them. If several tasks share it, each event goes to one of them.
     """
 
     def __init__(self) -> None:
-        self._backlog: EventBacklog[ProgressEvent] = EventBacklog()
+        self._backlog: EventBacklog[E] = EventBacklog()
         self._arrived = asyncio.Event()
         self._ended = False
 
-    def put(self, event: ProgressEvent) -> None:
+    def put(self, event: E) -> None:
         """Add an event; the reader's task takes it when it comes to it."""
         self._backlog.append(event)
         self._arrived.set()
@@ -110,7 +112,7 @@ class EventReader(AsyncIterator[ProgressEvent]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> ProgressEvent:
+    async def __anext__(self) -> E:
         while not self._backlog:
             if self._ended:
                 raise StopAsyncIteration

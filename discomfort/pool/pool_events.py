@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
-from discomfort._json import copied
-from discomfort.client.event_backlog import EventBacklog
+from discomfort.connector.event_stream import EventReader
 from discomfort.progress import Done, Event, NodeOutput, NodeStarted, Preview, ProgressEvent, Queued, Started, Step
 
 
@@ -78,7 +75,7 @@ class PoolStream:
         self._present: dict[type[Event], PoolEvent] = {}
         self._ended = False
         # Weak: a reader that was dropped in the middle needs no call to say so.
-        self._readers: weakref.WeakSet[PoolReader] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[EventReader[PoolEvent]] = weakref.WeakSet()
 
     @property
     def is_read(self) -> bool:
@@ -102,9 +99,9 @@ class PoolStream:
             for reader in tuple(self._readers):
                 reader.put(done)
 
-    def read(self) -> PoolReader:
+    def read(self) -> EventReader[PoolEvent]:
         """A new reader; it begins with the events that describe the present state."""
-        reader = PoolReader()
+        reader: EventReader[PoolEvent] = EventReader()
         for event in self._present.values():
             reader.put(event)
         self._readers.add(reader)
@@ -130,34 +127,3 @@ class PoolStream:
             self.last_kind = event.kind
         if not isinstance(event, Preview | NodeOutput):
             self._present[type(event)] = event
-
-
-class PoolReader(AsyncIterator[PoolEvent]):
-    """An asynchronous iterator over a run's events; it ends after ``Done``.
-
-    Events belong to the reader. If several tasks share it, each event goes to one of them.
-    """
-
-    def __init__(self) -> None:
-        self._backlog: EventBacklog[PoolEvent] = EventBacklog()
-        self._arrived = asyncio.Event()
-        self._ended = False
-
-    def put(self, event: PoolEvent) -> None:
-        """Add an event; the reader's task takes it when it comes to it."""
-        self._backlog.append(event)
-        self._arrived.set()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> PoolEvent:
-        while not self._backlog:
-            if self._ended:
-                raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
-        event = self._backlog.pop()
-        self._ended = isinstance(event, Done)
-        # The readers share what is published.
-        return replace(event, output=copied(event.output)) if isinstance(event, NodeOutput) else event
